@@ -1,0 +1,91 @@
+# Everything that is done to this project. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := VIRTUAL_ENV=$(VENV) $(BIN)/uv pip
+export PYTHONPATH := .:gen
+
+SOURCES := protocol services vehicle mesh gateway bench tools
+BOOTSTRAPPED := $(VENV)/.bootstrapped
+RUN_READY := $(VENV)/.run-ready
+TEST_READY := $(VENV)/.test-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run token test test-unit test-contract test-store test-messaging test-protocol test-system \
+	check generate generate-check baseline bench pin
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+$(BOOTSTRAPPED): requirements/bootstrap.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@touch $@
+
+# Where the test environment is installed it holds all that running needs: add to it, remove nothing.
+$(RUN_READY): requirements/run.txt | $(BOOTSTRAPPED)
+	@if [ -x $(BIN)/pytest ]; then $(UV) install --quiet --require-hashes -r $<; \
+		else $(UV) sync --quiet --require-hashes $<; fi
+	@touch $@
+
+$(TEST_READY): requirements/test.txt | $(BOOTSTRAPPED)
+	$(UV) sync --quiet --require-hashes $<
+	@touch $@ $(RUN_READY)
+
+setup: $(RUN_READY) ## make the virtual environment with what running needs
+	@:
+
+run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
+	@exec $(BIN)/python -m mesh run
+
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [VIN=...] [CLIENT=call-center]
+	@$(if $(filter command line,$(origin USER)),,$(error say whose: make token USER=user-123))
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
+
+test: $(TEST_READY) ## all tests
+	$(BIN)/pytest
+
+test-unit: $(TEST_READY) ## rules and parts, in milliseconds
+	$(BIN)/pytest tests/unit
+
+test-contract: $(TEST_READY) ## every RPC, the JSON of the specification, the error table
+	$(BIN)/pytest tests/contract
+
+test-store: $(TEST_READY) ## databases: SQLite and a real PostgreSQL
+	$(BIN)/pytest tests/store
+
+test-messaging: $(TEST_READY) ## with a real NATS
+	$(BIN)/pytest tests/messaging
+
+test-protocol: $(TEST_READY) ## the vehicle protocol
+	$(BIN)/pytest tests/protocol
+
+test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
+	$(BIN)/pytest tests/system
+
+check: $(TEST_READY) generate-check ## format, lint, types, import rules, contract rules
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/buf lint
+	$(BIN)/buf format --diff --exit-code proto
+	$(BIN)/buf breaking proto --against proto/baseline.binpb
+
+generate: $(TEST_READY) ## make gen/ from the .proto files
+	$(BIN)/python tools/generate.py
+
+generate-check: $(TEST_READY) ## fail when gen/ is not what generate makes
+	$(BIN)/python tools/generate.py --check
+
+baseline: $(TEST_READY) ## accept today's contract as the one not to break (at a release, on purpose)
+	$(BIN)/buf build proto --exclude-source-info -o proto/baseline.binpb
+
+bench: $(TEST_READY) ## measure the running mesh beside the bare limit of this machine
+	$(BIN)/python -m bench
+
+pin: $(BOOTSTRAPPED) ## resolve requirements/*.in anew into hashed requirements/*.txt
+	for name in bootstrap run test; do UV_CUSTOM_COMPILE_COMMAND="make pin" $(BIN)/uv pip compile --quiet --upgrade \
+		--generate-hashes --universal --python-version 3.11 requirements/$$name.in -o requirements/$$name.txt; done
