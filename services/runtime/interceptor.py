@@ -1,0 +1,255 @@
+"""The one interceptor of every server: who calls, whether they may, is the request sound, how did it end.
+
+It is one and not a chain because each link of a chain costs every call; its steps are functions in
+the order in which they must happen. What it refuses never reaches a room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import structlog
+
+from services.runtime import errors
+from services.runtime.call import Call, bind
+from services.runtime.capability import METADATA_KEY
+from services.runtime.database import CommitUncertain, StorageUnavailable
+from services.runtime.errors import Refusal, Violation
+from services.runtime.validation import violations_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from google.protobuf.message import Message
+
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.policy import Policy, Rule
+
+CORRELATION_ID = "x-correlation-id"
+ORIGINAL_PATH = "x-envoy-original-path"
+LONGEST_CALL_SECONDS = 10.0
+REPORT_MARGIN_SECONDS = 0.05
+"""Kept back from the caller's deadline, so that the failure still reaches them."""
+
+_CORRELATION_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_log = structlog.get_logger()
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Admits, bounds and reports every call.
+
+    `body_fields` gives, per RPC, the field that REST's body is bound to, so that a violation is named
+    as the caller wrote it. `translate_error` turns a room's own exceptions into refusals.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        verifier: CapabilityVerifier,
+        body_fields: Mapping[str, str],
+        translate_error: Callable[[Exception], Refusal | None],
+    ) -> None:
+        self._policy = policy
+        self._verifier = verifier
+        self._body_fields = body_fields
+        self._translate_error = translate_error
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Wrap the RPC's handler, once per RPC."""
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:  # grpc's own UNIMPLEMENTED
+                return handler
+            wrapped = self._wrapped[method] = self._wrap(method, handler)
+        return wrapped
+
+    def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
+        rule = self._policy.get(method)
+        if handler.stream_stream is not None:  # reflection: no request to look into before the first message
+            return handler if rule is not None and rule.open_to_any_workload else _refused_stream()
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._streaming(method, rule, handler.unary_stream),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._unary(method, rule, handler.unary_unary),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _unary(self, method: str, rule: Rule | None, serve: Any) -> Any:
+        async def unary(request: Message, context: Context) -> Any:
+            call = _call_of(method, context)
+            try:
+                call = self._admit(rule, call, request)
+                bind(call)
+                async with asyncio.timeout(_seconds_left(context)):
+                    return await serve(request, context)
+            except Exception as error:  # noqa: BLE001  # every way of failing becomes one refusal
+                refusal = self._refusal(error, rule)
+            return await self._refuse(context, call, refusal)
+
+        return unary
+
+    def _streaming(self, method: str, rule: Rule | None, serve: Any) -> Any:
+        async def streaming(request: Message, context: Context) -> AsyncIterator[Any]:
+            call = _call_of(method, context)
+            try:
+                call = self._admit(rule, call, request)
+                bind(call)
+                async with contextlib.aclosing(serve(request, context)) as answers:
+                    async for answer in answers:
+                        yield answer
+                return
+            except Exception as error:  # noqa: BLE001  # every way of failing becomes one refusal
+                refusal = self._refusal(error, rule)
+            await self._refuse(context, call, refusal)
+
+        return streaming
+
+    def _admit(self, rule: Rule | None, call: Call, request: Any) -> Call:
+        """The call with its capability, or Refusal."""
+        if rule is None:
+            raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
+        if not call.peer or not (rule.open_to_any_workload or call.peer in rule.peers):
+            raise Refusal(errors.CALLER_NOT_ALLOWED, "This workload may not use this RPC.")
+        if not _CORRELATION_ID_FORM.fullmatch(call.correlation_id):
+            raise Refusal(
+                errors.INVALID_REQUEST,
+                "The correlation id is not one.",
+                violations=[Violation("X-Correlation-ID", "1-64 of A-Z a-z 0-9 . _ -")],
+            )
+        if rule.action is not None:
+            call = self._with_capability(rule.action, call, request)
+        if rule.peers:
+            violations = violations_of(request, self._body_fields.get(call.method))
+            if violations:
+                raise Refusal(
+                    errors.INVALID_REQUEST,
+                    "The request has fields that are not valid; correct them and send it again.",
+                    violations=violations,
+                )
+        return call
+
+    def _with_capability(self, action: str, call: Call, request: Any) -> Call:
+        token = call.metadata.get(METADATA_KEY)
+        if token is None:
+            raise Refusal(errors.AUTHENTICATION_REQUIRED, "This RPC is reached through the edge only.")
+        capability = self._verifier.verify(token)
+        if request.vin.isascii():
+            request.vin = request.vin.upper()
+        # The request's VIN can be forged past the path that was authorised; the capability's can not.
+        if capability.vin != request.vin:
+            raise vehicle_not_found()
+        if action not in capability.actions:
+            raise Refusal(
+                errors.ACTION_NOT_GRANTED,
+                f"Your access to this vehicle does not include {action}; its owner can extend it.",
+            )
+        return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
+
+    def _refusal(self, error: Exception, rule: Rule | None) -> Refusal:
+        if isinstance(error, Refusal):
+            return error
+        translated = self._translate_error(error)
+        if translated is not None:
+            return translated
+        mutates = rule is not None and rule.mutates
+        if isinstance(error, TimeoutError):
+            return Refusal(
+                errors.DEADLINE_EXCEEDED,
+                "No time was left to finish; look up what became of the request before repeating it.",
+                may_have_succeeded=mutates or None,
+            )
+        if isinstance(error, CommitUncertain):
+            _log.error("commit_uncertain", reason=str(error))
+            return Refusal(
+                errors.STORAGE_UNAVAILABLE,
+                "The store went away while it kept the request; look up what became of it before repeating it.",
+                may_have_succeeded=mutates or None,
+                retry_after_seconds=2,
+            )
+        if isinstance(error, StorageUnavailable):
+            _log.error("storage_unavailable", reason=str(error))
+            return Refusal(
+                errors.STORAGE_UNAVAILABLE,
+                "The request could not be stored durably and was not accepted; try again shortly.",
+                may_have_succeeded=False if mutates else None,
+                retry_after_seconds=2,
+            )
+        _log.error("call_failed", exc_info=error)
+        return Refusal(
+            errors.INTERNAL_ERROR,
+            "A defect of the service stopped this request; report it with the correlation id.",
+            may_have_succeeded=mutates or None,
+        )
+
+    async def _refuse(self, context: Context, call: Call, refusal: Refusal) -> None:
+        _log.info(
+            "call_refused",
+            method=call.method,
+            code=refusal.reason.code,
+            detail=refusal.detail,
+            correlation_id=call.correlation_id,
+            peer=call.peer,
+            subject=call.capability.subject if call.capability else None,
+        )
+        status = errors.rpc_status(refusal, correlation_id=call.correlation_id)
+        trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
+        path = call.metadata.get(ORIGINAL_PATH)
+        if path is not None:
+            instance = path.partition("?")[0]
+            trailers.append(
+                ("x-problem", errors.problem(refusal, instance=instance, correlation_id=call.correlation_id))
+            )
+            trailers += errors.rest_headers(refusal).items()
+        await context.abort(refusal.reason.grpc_code, refusal.detail, tuple(trailers))
+
+
+def vehicle_not_found() -> Refusal:
+    """The same for a VIN that does not exist and for one that is not the caller's."""
+    return Refusal(errors.VEHICLE_NOT_FOUND, "There is no such vehicle among those you may access.")
+
+
+def _call_of(method: str, context: Context) -> Call:
+    metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+    correlation_id = metadata.get(CORRELATION_ID) or str(uuid.uuid4())
+    return Call(method, correlation_id, _peer_of(context), None, metadata)
+
+
+def _peer_of(context: Context) -> str:
+    """The SPIFFE URI of the caller's certificate; empty when it has none."""
+    for name in context.auth_context().get("x509_subject_alternative_name", ()):
+        if name.startswith(b"spiffe://"):
+            return name.decode()
+    return ""
+
+
+def _seconds_left(context: Context) -> float:
+    remaining = context.time_remaining()
+    if remaining is None:
+        return LONGEST_CALL_SECONDS
+    return min(LONGEST_CALL_SECONDS, max(0.0, remaining - REPORT_MARGIN_SECONDS))
+
+
+def _refused_stream() -> grpc.RpcMethodHandler[Any, Any]:
+    async def refuse(_requests: Any, context: Context) -> None:
+        await context.abort(grpc.StatusCode.PERMISSION_DENIED, "No rule allows this RPC.")
+
+    return grpc.stream_stream_rpc_method_handler(refuse)

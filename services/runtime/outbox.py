@@ -1,0 +1,337 @@
+"""The outbox: a message is a row of the transaction that decides it, and leaves after the commit.
+
+The database is the record and the broker is transport: a row counts as sent only after the broker has
+confirmed that it keeps it, and a relay that dies in between sends it again under the same message id,
+which the broker recognises. What was just committed is handed to the relay in memory, so that the
+path of a command has no query for it; rows that nobody holds (after a crash) are found by a scan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import structlog
+from sqlalchemy import (
+    Column,
+    Connection,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from services.runtime.database import Instant, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from sqlalchemy import Delete, Update
+
+    from services.runtime.database import Database
+
+BATCH = 256
+SCAN_SECONDS = 1.0
+UNHELD_AFTER = timedelta(seconds=3)
+"""A row this old that no relay has sent belongs to whoever finds it."""
+DROPPED_FOR = timedelta(seconds=15)
+"""How long a dropped message's row is not looked at: longer than the transaction that withdraws it takes."""
+KEEP_SENT = timedelta(hours=24)
+PRUNE_EVERY = timedelta(minutes=10)
+MAX_HELD = 10_000
+_MARK_SECONDS = 0.1
+_MARK_AT_ONCE = 500
+_LONGEST_PAUSE_SECONDS = 0.5
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingMessage:
+    """One message to publish. `message_id` is unique for ever; `queue` names the relay that sends it.
+
+    `ttl_seconds` is how long the broker keeps it undelivered; None keeps it by the stream's own rule.
+    """
+
+    message_id: str
+    queue: str
+    subject: str
+    payload: bytes
+    created_at: datetime
+    ttl_seconds: int | None = None
+
+
+class Outbox:
+    """The table and the two things done to it inside a room's own transactions."""
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.table = Table(
+            "outbox",
+            metadata,
+            Column("sequence", Integer, primary_key=True, autoincrement=True),
+            Column("message_id", String(128), nullable=False, unique=True),
+            Column("queue", String(32), nullable=False),
+            Column("subject", String(128), nullable=False),
+            Column("payload", LargeBinary, nullable=False),
+            Column("ttl_seconds", Integer, nullable=True),
+            Column("created_at", Instant, nullable=False),
+            Column("sent_at", Instant, nullable=True),
+        )
+        Index(
+            "outbox_unsent",
+            self.table.c.queue,
+            self.table.c.sequence,
+            sqlite_where=self.table.c.sent_at.is_(None),
+            postgresql_where=self.table.c.sent_at.is_(None),
+        )
+        self._insert = insert(self.table)
+
+    def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
+        """Make them part of this transaction. Hand them to their relay after the commit."""
+        if messages:
+            connection.execute(
+                self._insert,
+                [
+                    {
+                        "message_id": m.message_id,
+                        "queue": m.queue,
+                        "subject": m.subject,
+                        "payload": m.payload,
+                        "ttl_seconds": m.ttl_seconds,
+                        "created_at": m.created_at,
+                    }
+                    for m in messages
+                ],
+            )
+
+    def withdraw(self, connection: Connection, message_id: str, at: datetime) -> None:
+        """A message that must not leave any more counts as dealt with."""
+        table = self.table
+        connection.execute(
+            update(table)
+            .where(table.c.message_id == message_id, table.c.sent_at.is_(None))
+            .values(sent_at=at)
+        )
+
+
+class Send(Protocol):
+    """How a relay hands messages over."""
+
+    async def __call__(self, messages: Sequence[OutgoingMessage], /) -> Sequence[bool]:
+        """For each message in order: True when it is dealt with for good, False to send it again later."""
+
+
+class OutboxRelay:
+    """Sends one queue's messages in the order of their commits, and marks them sent.
+
+    `ready`, when given, says whether the broker can be reached: while it is not, nothing is tried, so that
+    what waits can still be dropped. `sleep` pauses for seconds.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        outbox: Outbox,
+        queue: str,
+        send: Send,
+        now: Callable[[], datetime],
+        *,
+        ready: Callable[[], bool] = lambda: True,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._database = database
+        self._table = outbox.table
+        self._queue = queue
+        self._send = send
+        self._now = now
+        self._ready = ready
+        self._sleep = sleep
+        self._held: OrderedDict[str, OutgoingMessage] = OrderedDict()
+        self._taken: set[str] = set()
+        self._tried: set[str] = set()
+        self._dropped: dict[str, datetime] = {}
+        self._unmarked: list[str] = []
+        self._wake = asyncio.Event()
+        self._sent = asyncio.Event()
+
+    def hand_over(self, messages: Sequence[OutgoingMessage]) -> None:
+        """These have just been committed; those of other queues are left to theirs."""
+        for message in messages:
+            if message.queue == self._queue:
+                self._dropped.pop(message.message_id, None)
+                self._hold(message)
+
+    def drop(self, message_id: str) -> bool:
+        """Do not send it: True when it has never been tried, so that no copy of it can be on its way.
+
+        Withdraw its row in the transaction that decides this. The row is left alone for DROPPED_FOR, long
+        enough for that transaction; if it fails, hand the message over again.
+        """
+        if message_id in self._tried or self._held.pop(message_id, None) is None:
+            return False
+        self._dropped[message_id] = self._now()
+        return True
+
+    async def run(self) -> None:
+        """Send until cancelled; then mark what was sent. Raises when `send` does."""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._send_regularly())
+                loops.create_task(self._mark_regularly())
+                loops.create_task(self._scan_regularly())
+        finally:
+            await self._mark()
+
+    def _hold(self, message: OutgoingMessage) -> None:
+        # Beyond this many the rows are left to the scan: a long outage must not fill the memory.
+        if message.message_id not in self._taken and len(self._held) < MAX_HELD:
+            self._held.setdefault(message.message_id, message)
+            self._wake.set()
+
+    async def _send_regularly(self) -> None:
+        pause = 0.0
+        while True:
+            if not self._held:
+                self._wake.clear()
+                await self._wake.wait()
+            if self._ready() and await self._send_some():
+                pause = 0.0
+                continue
+            pause = min(_LONGEST_PAUSE_SECONDS, pause * 2 or 0.05)
+            await self._sleep(pause)
+
+    async def _send_some(self) -> bool:
+        """Send what is held, at most BATCH; True when all of it is dealt with."""
+        batch = [self._held.popitem(last=False)[1] for _ in range(min(BATCH, len(self._held)))]
+        self._taken = {message.message_id for message in batch}
+        remaining: Sequence[OutgoingMessage] = batch
+        try:
+            wanted = await self._still_wanted(batch)
+            if wanted is None:
+                return False
+            self._tried.update(message.message_id for message in wanted)
+            dealt = list(await self._send(wanted)) if wanted else []
+            remaining = [m for m, done in zip(wanted, dealt, strict=True) if not done]
+            done_with = [m.message_id for m, done in zip(wanted, dealt, strict=True) if done]
+            self._tried.difference_update(done_with)
+            self._unmarked += done_with
+            self._sent.set()
+        finally:
+            self._taken = set()
+            self._put_back(remaining)
+        return not remaining
+
+    async def _still_wanted(self, batch: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage] | None:
+        """Without those that were withdrawn, or sent by another relay, while they waited; None: not known."""
+        freshest = self._now() - UNHELD_AFTER
+        old = [message.message_id for message in batch if message.created_at <= freshest]
+        if not old:
+            return batch
+        table = self._table
+        query = select(table.c.message_id).where(table.c.message_id.in_(old), table.c.sent_at.is_not(None))
+        try:
+            gone = set(
+                await self._database.read(lambda connection: connection.execute(query).scalars().all())
+            )
+        except StorageUnavailable as error:
+            _log.warning("outbox_check_failed", queue=self._queue, reason=str(error))
+            return None
+        self._tried -= gone
+        return [message for message in batch if message.message_id not in gone]
+
+    def _put_back(self, messages: Sequence[OutgoingMessage]) -> None:
+        for message in reversed(messages):
+            self._held[message.message_id] = message
+            self._held.move_to_end(message.message_id, last=False)
+
+    async def _mark_regularly(self) -> None:
+        while True:
+            await self._sent.wait()
+            self._sent.clear()
+            await self._sleep(_MARK_SECONDS)
+            await self._mark()
+
+    async def _mark(self) -> None:
+        """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
+        while self._unmarked:
+            ids, at = self._unmarked[:_MARK_AT_ONCE], self._now()
+            statement = update(self._table).where(self._table.c.message_id.in_(ids)).values(sent_at=at)
+            try:
+                await self._database.write(partial(_execute, statement))
+            except StorageUnavailable as error:
+                _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
+                self._sent.set()
+                return
+            del self._unmarked[: len(ids)]
+
+    async def _scan_regularly(self) -> None:
+        await self._scan(older_than=self._now())
+        last_pruned = self._now()
+        while True:
+            await self._sleep(SCAN_SECONDS)
+            await self._scan(older_than=self._now() - UNHELD_AFTER)
+            if self._now() - last_pruned > PRUNE_EVERY:
+                last_pruned = self._now()
+                await self._prune()
+
+    async def _scan(self, older_than: datetime) -> None:
+        """Hold the rows that nobody holds, as many as there is room for."""
+        forgotten = self._now() - DROPPED_FOR
+        self._dropped = {message_id: at for message_id, at in self._dropped.items() if at > forgotten}
+        after = 0
+        while len(self._held) < MAX_HELD:
+            rows = await self._unsent(older_than, after)
+            known = self._dropped.keys() | self._unmarked
+            for row in rows:
+                if row.message_id not in known:
+                    self._hold(_message(row))
+            if len(rows) < BATCH:
+                return
+            after = rows[-1].sequence
+
+    async def _unsent(self, older_than: datetime, after: int) -> Sequence[Any]:
+        table = self._table
+        query = (
+            select(table)
+            .where(
+                table.c.queue == self._queue,
+                table.c.sent_at.is_(None),
+                table.c.created_at <= older_than,
+                table.c.sequence > after,
+            )
+            .order_by(table.c.sequence)
+            .limit(BATCH)
+        )
+        try:
+            return await self._database.read(lambda connection: connection.execute(query).all())
+        except StorageUnavailable as error:
+            _log.warning("outbox_scan_failed", queue=self._queue, reason=str(error))
+            return []
+
+    async def _prune(self) -> None:
+        table = self._table
+        old = delete(table).where(table.c.queue == self._queue, table.c.sent_at < self._now() - KEEP_SENT)
+        try:
+            await self._database.write(partial(_execute, old))
+        except StorageUnavailable as error:
+            _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
+
+
+def _execute(statement: Update | Delete, connection: Connection) -> None:
+    connection.execute(statement)
+
+
+def _message(row: Any) -> OutgoingMessage:
+    return OutgoingMessage(
+        row.message_id, row.queue, row.subject, bytes(row.payload), row.created_at, row.ttl_seconds
+    )

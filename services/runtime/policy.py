@@ -1,0 +1,65 @@
+"""What every RPC needs: a table that fails closed, at start and at run time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SPIFFE = "spiffe://ecarus/"
+EDGE = SPIFFE + "edge"
+
+
+def room(name: str) -> str:
+    """The identity of a room's certificate."""
+    return f"{SPIFFE}room/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Who may call an RPC.
+
+    `peers` are the workloads, by the SPIFFE URI of their certificate. With an `action`, the caller must
+    also hold a capability that allows it on the request's VIN. `mutates` says that an RPC cut short may
+    have had its effect.
+    """
+
+    peers: frozenset[str]
+    action: str | None = None
+    mutates: bool = False
+    open_to_any_workload: bool = False
+
+
+Policy = dict[str, Rule]
+
+STANDARD: Policy = {
+    method: Rule(peers=frozenset(), open_to_any_workload=True)
+    for method in (
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/List",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    )
+}
+"""Health and reflection: for every workload with a certificate of ours, and about no vehicle."""
+
+
+def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
+    """An RPC for the public: it comes through Envoy and needs a capability for `action`."""
+    return Rule(peers=frozenset({EDGE}), action=action, mutates=mutates)
+
+
+def between_rooms(*names: str) -> Rule:
+    """An RPC for these rooms only."""
+    return Rule(peers=frozenset(room(name) for name in names))
+
+
+def complete(policy: Mapping[str, Rule], methods: Iterable[str]) -> None:
+    """Raise ValueError unless `policy` has a line for each of `methods` and no other."""
+    served = set(methods)
+    missing, surplus = sorted(served - policy.keys()), sorted(policy.keys() - served)
+    if missing or surplus:
+        raise ValueError(f"policy: no line for {missing}; lines for nothing {surplus}")

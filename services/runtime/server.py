@@ -1,0 +1,93 @@
+"""The only builder of gRPC servers: mTLS, the interceptor, health, reflection, a graceful stop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from google.protobuf import descriptor_pool
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from services.runtime.interceptor import CallInterceptor
+from services.runtime.policy import STANDARD, complete
+from services.runtime.validation import body_field_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.errors import Refusal
+    from services.runtime.policy import Policy
+    from services.runtime.settings import RoomSettings
+
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
+    ("grpc.max_receive_message_length", 256 * 1024),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+)
+
+
+class RoomServer:
+    """A room's gRPC server.
+
+    `services` are the full names of the protobuf services; `register` adds their servicers. Raises
+    ValueError when `policy` does not name exactly the RPCs of `services`.
+    """
+
+    def __init__(
+        self,
+        settings: RoomSettings,
+        services: Sequence[str],
+        register: Callable[[grpc.aio.Server], None],
+        policy: Policy,
+        verifier: CapabilityVerifier,
+        translate_error: Callable[[Exception], Refusal | None],
+    ) -> None:
+        methods = _methods_of(services)
+        complete(policy, methods)
+        body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
+        interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+        self._services = ("", *services)
+        self._health = health.aio.HealthServicer()
+        self._drain_seconds = settings.drain_seconds
+        register(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        reflection.enable_server_reflection(
+            (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        self.port: int = self._server.add_secure_port(settings.listen, _credentials(settings))
+        """The port it listens on, also when the settings said 0."""
+
+    async def start(self) -> None:
+        """Serve, and say so to health checks."""
+        await self._server.start()
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self) -> None:
+        """Tell health checks first, let calls in flight finish within the drain time, then end."""
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._server.stop(self._drain_seconds)
+
+    async def _set_health(self, status: int) -> None:
+        await asyncio.gather(*(self._health.set(name, status) for name in self._services))
+
+
+def _methods_of(services: Sequence[str]) -> dict[str, Any]:
+    pool = descriptor_pool.Default()
+    return {
+        f"/{name}/{method.name}": method
+        for name in services
+        for method in pool.FindServiceByName(name).methods
+    }
+
+
+def _credentials(settings: RoomSettings) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
+        root_certificates=settings.tls_ca.read_bytes(),
+        require_client_auth=True,
+    )

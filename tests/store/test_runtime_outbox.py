@@ -1,0 +1,385 @@
+"""The outbox relay against a broker that behaves: it keeps, refuses, dies, and recognises repeats."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pytest
+from sqlalchemy import MetaData, select
+
+from services.runtime import outbox as outbox_module
+from services.runtime.database import Database, StorageUnavailable, open_database
+from services.runtime.outbox import Outbox, OutboxRelay, OutgoingMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+
+    from sqlalchemy import Connection
+
+T = TypeVar("T")
+METADATA = MetaData()
+OUTBOX = Outbox(METADATA)
+START = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+class WatchedDatabase:
+    """A real database that knows whether it is being used, and can be away."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.in_use = 0
+        self.away = False
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        return await self._watched(self._database.write(work))
+
+    async def read(self, work: Callable[[Connection], T]) -> T:
+        return await self._watched(self._database.read(work))
+
+    async def close(self) -> None:
+        await self._database.close()
+
+    async def _watched(self, access: Coroutine[Any, Any, T]) -> T:
+        if self.away:
+            access.close()
+            raise StorageUnavailable("away")
+        self.in_use += 1
+        try:
+            return await access
+        finally:
+            self.in_use -= 1
+
+    async def settle(self) -> None:
+        """Return when every task waits for something else than this database."""
+        quiet = 0
+        while quiet < 10:
+            await asyncio.sleep(0)
+            quiet = 0 if self.in_use else quiet + 1
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only in `advance`."""
+
+    settle: Callable[[], Awaitable[None]]
+    time: datetime = START
+    _sleepers: list[tuple[datetime, int, asyncio.Event]] = field(default_factory=list)
+    _slept: int = 0
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        self._slept += 1
+        woken = asyncio.Event()
+        heapq.heappush(self._sleepers, (self.time + timedelta(seconds=seconds), self._slept, woken))
+        await woken.wait()
+
+    async def advance(self, seconds: float) -> None:
+        """Wake every sleeper in its turn; what each does until its next sleep comes first."""
+        end = self.time + timedelta(seconds=seconds)
+        while self._sleepers and self._sleepers[0][0] <= end:
+            self.time, _, woken = heapq.heappop(self._sleepers)
+            woken.set()
+            await self.settle()
+        self.time = end
+        await self.settle()
+
+
+@dataclass
+class FakeBroker:
+    """Keeps messages once by id, as JetStream does within its window."""
+
+    kept: list[str] = field(default_factory=list)
+    arrived: list[str] = field(default_factory=list)
+    away: bool = False
+    confirmations_lost: bool = False
+    refused: set[str] = field(default_factory=set)
+    calls: int = 0
+    gate: asyncio.Event | None = None
+
+    async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
+        self.calls += 1
+        if self.away:
+            return [False] * len(messages)
+        if self.gate is not None:
+            await self.gate.wait()
+        answers = []
+        for message in messages:
+            self.arrived.append(message.message_id)
+            if message.message_id in self.refused:
+                answers.append(False)
+                continue
+            if message.message_id not in self.kept:
+                self.kept.append(message.message_id)
+            answers.append(not self.confirmations_lost)
+        return answers
+
+
+@dataclass
+class Room:
+    """A database with an outbox, and relays that come and go."""
+
+    database: WatchedDatabase
+    clock: FakeClock
+    broker: FakeBroker = field(default_factory=FakeBroker)
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def relay(self, *, knows_connection: bool = False) -> OutboxRelay:
+        relay = OutboxRelay(
+            self.database,
+            OUTBOX,
+            "vehicle",
+            self.broker.publish_all,
+            self.clock.now,
+            ready=(lambda: not self.broker.away) if knows_connection else lambda: True,
+            sleep=self.clock.sleep,
+        )
+        self.running.append(asyncio.create_task(relay.run()))
+        await self.database.settle()
+        return relay
+
+    async def commit(self, *ids: str, queue: str = "vehicle") -> list[OutgoingMessage]:
+        messages = [
+            OutgoingMessage(each, queue, "vehicle.x.cmd.door", b"\x00\xff", self.clock.now(), 30)
+            for each in ids
+        ]
+        await self.database.write(lambda connection: OUTBOX.add(connection, messages))
+        return messages
+
+    async def crash(self) -> None:
+        """The process dies: nothing is marked."""
+        self.database.away = True
+        await self.stop()
+        self.database.away = False
+
+    async def stop(self) -> None:
+        for task in self.running:
+            task.cancel()
+        await asyncio.gather(*self.running, return_exceptions=True)
+        self.running.clear()
+
+    async def unsent(self) -> list[str]:
+        table = OUTBOX.table
+        query = select(table.c.message_id).where(table.c.sent_at.is_(None)).order_by(table.c.sequence)
+        return await self.database.read(lambda connection: list(connection.execute(query).scalars()))
+
+
+@pytest.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    database = WatchedDatabase(await open_database(database_url))
+    await database.write(METADATA.create_all)
+    room = Room(database, FakeClock(database.settle))
+    yield room
+    await room.stop()
+    await database.close()
+
+
+async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room: Room) -> None:
+    relay = await room.relay()
+    ids = [f"m-{n}" for n in range(600)]
+    relay.hand_over(await room.commit(*ids))
+    await room.database.settle()
+    assert room.broker.kept == ids
+    await room.clock.advance(0.2)
+    assert await room.unsent() == []
+
+
+async def test_a_relay_leaves_other_queues_alone(room: Room) -> None:
+    relay = await room.relay()
+    relay.hand_over(await room.commit("other", queue="updates"))
+    await room.clock.advance(10)
+    assert room.broker.arrived == []
+    assert await room.unsent() == ["other"]
+
+
+async def test_a_crash_between_publish_and_mark_repeats_under_the_same_id(room: Room) -> None:
+    relay = await room.relay()
+    relay.hand_over(await room.commit("a", "b"))
+    await room.database.settle()
+    await room.crash()
+    assert await room.unsent() == ["a", "b"]
+
+    await room.relay()
+    await room.clock.advance(1)
+    assert room.broker.arrived == ["a", "b", "a", "b"]
+    assert room.broker.kept == ["a", "b"]
+    assert await room.unsent() == []
+
+
+async def test_a_crash_before_publish_loses_nothing(room: Room) -> None:
+    await room.commit("a", "b")
+    await room.relay()
+    assert room.broker.kept == ["a", "b"]
+
+
+async def test_a_graceful_stop_marks_what_was_sent(room: Room) -> None:
+    relay = await room.relay()
+    relay.hand_over(await room.commit("a"))
+    await room.database.settle()
+    await room.stop()
+    assert await room.unsent() == []
+
+
+async def test_a_broker_that_is_away_is_neither_forgotten_nor_hammered(room: Room) -> None:
+    room.broker.away = True
+    relay = await room.relay()
+    relay.hand_over(await room.commit("a", "b"))
+    await room.clock.advance(20)
+    assert 30 <= room.broker.calls <= 50  # every half second
+    room.broker.away = False
+    await room.clock.advance(1)
+    assert room.broker.kept == ["a", "b"]
+    assert room.broker.arrived == ["a", "b"]
+
+
+async def test_a_refused_message_does_not_hold_up_the_others(room: Room) -> None:
+    room.broker.refused = {"bad"}
+    relay = await room.relay()
+    relay.hand_over(await room.commit("bad", "good"))
+    await room.database.settle()
+    assert room.broker.kept == ["good"]
+    relay.hand_over(await room.commit("next"))
+    await room.clock.advance(1)
+    assert room.broker.kept == ["good", "next"]
+    assert await room.unsent() == ["bad"]
+
+
+async def test_rows_that_nobody_holds_are_found_when_they_are_old_enough(room: Room) -> None:
+    await room.relay()
+    await room.commit("of a dead replica")
+    await room.clock.advance(2.5)
+    assert room.broker.arrived == []
+    await room.clock.advance(2)
+    assert room.broker.kept == ["of a dead replica"]
+
+
+async def test_a_backlog_of_many_pages_leaves_at_once_and_once(room: Room) -> None:
+    ids = [f"m-{n}" for n in range(1_000)]
+    await room.commit(*ids)
+    await room.relay()
+    await room.clock.advance(1)
+    assert room.broker.arrived == ids
+
+
+async def test_memory_is_bounded_and_the_rest_is_found_later(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "MAX_HELD", 10)
+    room.broker.away = True
+    relay = await room.relay()
+    ids = [f"m-{n}" for n in range(25)]
+    relay.hand_over(await room.commit(*ids))
+    assert len(relay._held) == 10
+    room.broker.away = False
+    await room.clock.advance(10)
+    assert room.broker.arrived == ids
+
+
+async def test_what_is_in_flight_is_not_sent_twice_by_the_scan(room: Room) -> None:
+    relay = await room.relay()
+    room.broker.gate = asyncio.Event()
+    relay.hand_over(await room.commit("slow"))
+    await room.clock.advance(10)
+    room.broker.gate.set()
+    await room.clock.advance(10)
+    assert room.broker.arrived == ["slow"]
+
+
+async def test_dropped_before_it_was_tried_it_never_leaves(room: Room) -> None:
+    room.broker.away = True
+    relay = await room.relay(knows_connection=True)
+    relay.hand_over(await room.commit("cancelled", "stays"))
+    await room.clock.advance(5)
+    assert relay.drop("cancelled") is True
+    assert relay.drop("cancelled") is False
+    # The scan looks before the withdrawal has committed.
+    await room.clock.advance(5)
+    await room.database.write(lambda c: OUTBOX.withdraw(c, "cancelled", room.clock.now()))
+    room.broker.away = False
+    await room.clock.advance(30)
+    assert room.broker.arrived == ["stays"]
+
+
+async def test_dropped_without_a_withdrawal_it_comes_back(room: Room) -> None:
+    room.broker.away = True
+    relay = await room.relay(knows_connection=True)
+    [message] = await room.commit("kept after all")
+    relay.hand_over([message])
+    assert relay.drop("kept after all") is True
+    room.broker.away = False
+    await room.clock.advance(10)
+    assert room.broker.arrived == []
+    await room.clock.advance(10)
+    assert room.broker.kept == ["kept after all"]
+
+
+async def test_what_was_tried_once_can_not_be_dropped(room: Room) -> None:
+    room.broker.confirmations_lost = True
+    relay = await room.relay()
+    relay.hand_over(await room.commit("perhaps kept"))
+    await room.database.settle()
+    assert room.broker.kept == ["perhaps kept"]
+    assert relay.drop("perhaps kept") is False
+    room.broker.confirmations_lost = False
+    await room.clock.advance(2)
+    assert await room.unsent() == []
+    assert relay.drop("perhaps kept") is False
+    assert not relay._tried
+
+
+async def test_a_row_withdrawn_elsewhere_does_not_leave_when_the_broker_is_back(room: Room) -> None:
+    room.broker.away = True
+    relay = await room.relay(knows_connection=True)
+    relay.hand_over(await room.commit("withdrawn by a sweeper", "wanted"))
+    await room.clock.advance(10)
+    await room.database.write(lambda c: OUTBOX.withdraw(c, "withdrawn by a sweeper", room.clock.now()))
+    room.broker.away = False
+    await room.clock.advance(2)
+    assert room.broker.arrived == ["wanted"]
+
+
+async def test_marks_are_made_up_for_when_the_store_was_away(room: Room) -> None:
+    relay = await room.relay()
+    relay.hand_over(await room.commit(*[f"m-{n}" for n in range(1_200)]))
+    await room.database.settle()
+    room.database.away = True
+    await room.clock.advance(5)
+    room.database.away = False
+    assert len(await room.unsent()) == 1_200
+    await room.clock.advance(1)
+    assert await room.unsent() == []
+    assert len(room.broker.arrived) == 1_200
+
+
+async def test_sent_rows_are_pruned_after_a_day_and_unsent_ones_never(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox_module, "PRUNE_EVERY", timedelta(seconds=3))
+    room.broker.refused = {"never accepted"}
+    relay = await room.relay()
+    relay.hand_over(await room.commit("sent", "never accepted"))
+    await room.clock.advance(1)
+    await room.stop()
+    room.clock.time += timedelta(hours=25)
+    await room.relay()
+    await room.clock.advance(5)
+    query = select(OUTBOX.table.c.message_id)
+    left = await room.database.read(lambda connection: list(connection.execute(query).scalars()))
+    assert left == ["never accepted"]
+
+
+async def test_a_send_that_breaks_ends_the_relay_and_loses_nothing(room: Room) -> None:
+    async def broken(_messages: Sequence[OutgoingMessage]) -> Sequence[bool]:
+        raise RuntimeError("a defect")
+
+    relay = OutboxRelay(room.database, OUTBOX, "vehicle", broken, room.clock.now, sleep=room.clock.sleep)
+    relay.hand_over(await room.commit("a"))
+    with pytest.raises(ExceptionGroup) as raised:
+        await relay.run()
+    assert raised.group_contains(RuntimeError, match="a defect")
+    assert await room.unsent() == ["a"]
