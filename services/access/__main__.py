@@ -1,0 +1,136 @@
+"""Wiring: settings, database, broker, admission, server."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
+from envoy_ext_authz import external_auth_pb2_grpc
+
+from protocol.broker import ROOM_EVENTS, STREAMS
+from services.access import seed, store, translate
+from services.access.admission import Admission
+from services.access.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.identity import Identity, key_hash
+from services.access.limits import RateLimits
+from services.access.published_key import PUBLISHED_KEY
+from services.access.revocations import follow_revocations
+from services.access.routes import Routes
+from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.settings import AccessSettings
+from services.access.standings import Standings
+from services.access.tokens import TokenVerifier
+from services.runtime import boot, jetstream
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.runtime.server import RoomServer
+
+if TYPE_CHECKING:
+    import grpc
+
+    from services.access.domain import Caller, Standing
+    from services.runtime.database import Database
+
+ROOM = "access"
+_MIN_PEPPER_BYTES = 16
+
+
+class StartRefused(Exception):
+    """The room must not start as it is configured; the text says why."""
+
+
+async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    pepper = _pepper_in(settings.api_key_pepper_file)
+    signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
+    migrations = Path(__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    database = await open_database(settings.database_url)
+    await _prepare(database, settings, pepper)
+    broker = await jetstream.connect(settings, name="room-access")
+    await broker.ensure_streams(STREAMS[ROOM_EVENTS])
+    relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
+
+    async def load_standing(subject: str, actor: str, vin: str) -> Standing:
+        return await database.read(lambda c: store.standing(c, subject, actor, vin, _utc_now()))
+
+    async def find_key(digest: bytes) -> Caller | None:
+        return await database.read(lambda c: store.find_key(c, digest))
+
+    standings = Standings(load_standing, time.time)
+    await follow_revocations(broker.client, standings.forget)
+    admission = Admission(
+        routes=Routes(),
+        identity=Identity(
+            tokens=TokenVerifier(
+                issuer=settings.token_issuer,
+                audience=settings.token_audience,
+                jwks=settings.token_jwks,
+                now=time.time,
+            ),
+            find_key=find_key,
+            pepper=pepper,
+            sandbox=settings.is_sandbox,
+            now=time.time,
+        ),
+        standings=standings,
+        limits=RateLimits(settings.requests_per_minute, time.monotonic),
+        issuer=CapabilityIssuer(signing_key, time.time),
+    )
+    record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+
+    def register(server: grpc.aio.Server) -> None:
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
+        grants = AccessServicer(record, standings.forget, _utc_now)
+        access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
+
+    server = RoomServer(
+        settings,
+        services=SERVICES,
+        register=register,
+        policy=POLICY,
+        verifier=CapabilityVerifier(settings.capability_jwks),
+        translate_error=translate.refusal_of,
+    )
+    await server.start()
+    try:
+        await boot.run_until(stop, relay.run())
+    finally:
+        await server.stop()
+        await broker.close()
+        await database.close()
+
+
+async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) -> None:
+    """Plant the sandbox's seed; outside of it make sure that the published key is not among the keys."""
+    if settings.sandbox_seed is not None:
+        planted = seed.Seed.model_validate_json(settings.sandbox_seed.read_bytes())
+        await database.write(lambda c: seed.plant(c, planted, pepper, _utc_now()))
+    if not settings.is_sandbox:
+        published = key_hash(pepper, PUBLISHED_KEY)
+        if await database.read(lambda c: store.find_key(c, published)) is not None:
+            raise StartRefused(
+                "the key printed in the specification is among the API keys and opens vehicles to everybody; "
+                "revoke it, or start with DOORS_PROFILE=sandbox"
+            )
+
+
+def _pepper_in(file: Path) -> bytes:
+    pepper = file.read_bytes().strip()
+    if len(pepper) < _MIN_PEPPER_BYTES:
+        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+    return pepper
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    boot.run(ROOM, AccessSettings, main)

@@ -1,0 +1,219 @@
+"""The steps every public request goes through, in order; the first that fails decides the answer."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.access import native_request, rest_request
+from services.access.domain import VIN_FORM
+from services.access.routes import WITHOUT_VEHICLE
+from services.runtime import errors
+from services.runtime.database import StorageUnavailable
+from services.runtime.errors import Refusal, Violation
+from services.runtime.interceptor import vehicle_not_found
+from services.runtime.logs import masked_vin
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.access.capability_issuer import CapabilityIssuer
+    from services.access.domain import Caller
+    from services.access.identity import Identity
+    from services.access.limits import RateLimits
+    from services.access.routes import Route, Routes
+    from services.access.standings import Standings
+
+_CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeRequest:
+    """A request as Envoy saw it. `path` is the raw one with its query; header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    team_listener: bool
+
+    @property
+    def native(self) -> bool:
+        """Whether it speaks gRPC, and so must be answered in gRPC."""
+        return self.headers.get("content-type", "").startswith("application/grpc")
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Let through. No capability where the request is about no vehicle."""
+
+    correlation_id: str
+    capability: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+
+    correlation_id: str
+    refusal: Refusal
+    instance: str
+    native: bool
+
+
+class Admission:
+    """Decides about requests. It never raises what a request can cause."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        identity: Identity,
+        standings: Standings,
+        limits: RateLimits,
+        issuer: CapabilityIssuer,
+    ) -> None:
+        self._routes = routes
+        self._identity = identity
+        self._standings = standings
+        self._limits = limits
+        self._issuer = issuer
+
+    async def decide(self, asked: EdgeRequest) -> Admitted | Denied:
+        """Admit or deny this request."""
+        path, _, query = asked.path.partition("?")
+        correlation_id, faults = _correlation(asked.headers)
+        try:
+            if asked.native or asked.team_listener:
+                capability = await self._admit_native(asked, path, faults)
+            else:
+                capability = await self._admit_rest(asked, path, query, faults)
+        except Refusal as refusal:
+            return _denied(asked, path, correlation_id, refusal)
+        except StorageUnavailable as error:
+            _log.error("storage_unavailable", reason=str(error))
+            away = Refusal(
+                errors.STORAGE_UNAVAILABLE,
+                "Your access could not be looked up and nothing was accepted; try again shortly.",
+                retry_after_seconds=2,
+            )
+            return _denied(asked, path, correlation_id, away)
+        return Admitted(correlation_id, capability)
+
+    async def _admit_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> str:
+        found = self._routes.rest(path)
+        if found is None:
+            raise _path_not_found()
+        written_vin, methods = found
+        route = methods.get(asked.method)
+        if route is None:
+            allowed = ", ".join(sorted(methods))
+            raise Refusal(
+                errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
+            )
+        _refuse_headers(faults)
+        digest, caller = await self._identity.caller_of(asked.headers.get("authorization"))
+        vin = _vin(written_vin)
+        capability = await self._grant(digest, caller, vin, route)
+        content_type = asked.headers.get("content-type")
+        rest_request.check(route, query=query, content_type=content_type, body=asked.body, vin=vin)
+        return capability
+
+    async def _admit_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
+        if not (asked.native and asked.team_listener):
+            raise Refusal(
+                errors.UNSUPPORTED_MEDIA_TYPE,
+                "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
+            )
+        if path.startswith(WITHOUT_VEHICLE):
+            _refuse_headers(faults)
+            return None
+        route = self._routes.native(path)
+        if route is None:
+            raise _path_not_found()
+        _refuse_headers(faults)
+        digest, caller = await self._identity.caller_of(asked.headers.get("authorization"))
+        vin = _vin(native_request.vin_of(asked.body, route.request))
+        return await self._grant(digest, caller, vin, route)
+
+    async def _grant(self, digest: bytes, caller: Caller, vin: str, route: Route) -> str:
+        """The capability for this request, counted against its rate."""
+        standing = await self._standings.of(caller.subject, caller.actor, vin)
+        if standing.locked:
+            raise Refusal(
+                errors.ACCOUNT_LOCKED,
+                "This account is locked and commands nothing; contact customer support to unlock it.",
+            )
+        if not standing.actions or caller.only_vin not in {None, vin}:
+            raise vehicle_not_found()
+        if route.action not in standing.actions:
+            raise Refusal(
+                errors.ACTION_NOT_GRANTED,
+                f"Your access to this vehicle does not include {route.action}; its owner can extend it.",
+                facts={"action": route.action},
+            )
+        self._limits.take(caller.subject, vin, route.limit_class)
+        return self._issuer.capability(digest, caller, vin, standing)
+
+
+def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
+    """The request's id, and what is wrong with the headers that name it.
+
+    An id that can not be used is answered under the one that Envoy made.
+    """
+    named = headers.get("x-correlation-id")
+    alias = headers.get("idempotency-key")
+    faults = [
+        Violation(name, "1-64 of A-Z a-z 0-9 . _ -")
+        for name, value in (("X-Correlation-ID", named), ("Idempotency-Key", alias))
+        if value is not None and not _CORRELATION_ID.fullmatch(value)
+    ]
+    if not faults and named is not None and alias is not None and named != alias:
+        faults = [Violation("Idempotency-Key", "differs from X-Correlation-ID; send one, or both the same")]
+    for value in (alias if named is None else named, headers.get("x-request-id")):
+        if value is not None and _CORRELATION_ID.fullmatch(value):
+            return value, faults
+    return str(uuid.uuid4()), faults
+
+
+def _refuse_headers(faults: list[Violation]) -> None:
+    if faults:
+        raise Refusal(
+            errors.INVALID_REQUEST,
+            "A header of the request is not valid; correct it and send the request again.",
+            violations=faults,
+        )
+
+
+def _vin(written: str) -> str:
+    vin = written.upper() if written.isascii() else written
+    if not VIN_FORM.fullmatch(vin):
+        raise Refusal(
+            errors.INVALID_REQUEST,
+            "The VIN is not one; correct it and send the request again.",
+            violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
+        )
+    return vin
+
+
+def _path_not_found() -> Refusal:
+    return Refusal(errors.PATH_NOT_FOUND, "There is nothing at this path; see the API's list of endpoints.")
+
+
+def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal) -> Denied:
+    if asked.method not in _READING_METHODS:
+        refusal.may_have_succeeded = False
+    vin = next((word for word in path.split("/") if VIN_FORM.fullmatch(word.upper())), None)
+    _log.info(
+        "request_denied",
+        code=refusal.reason.code,
+        correlation_id=correlation_id,
+        vin=masked_vin(vin) if vin else None,
+    )
+    return Denied(correlation_id, refusal, path, asked.native)

@@ -1,0 +1,98 @@
+"""Issuing capabilities: what the rooms behind believe of a caller, signed.
+
+A signature costs a tenth of a millisecond and its check more, so one capability serves a bearer and
+a vehicle until a third of its life is left.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from services.access.recent import Recent
+from services.runtime.capability import AUDIENCE, ISSUER, LONGEST_SECONDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from services.access.domain import Caller, Standing
+
+_MAX_KEPT = 50_000
+_USED_SHARE = 2 / 3
+
+
+class SigningKeyRefused(Exception):
+    """The private key is not an Ed25519 key, or the rooms do not know its public half."""
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """The key and the id under which the rooms know its public half."""
+
+    private: Ed25519PrivateKey
+    key_id: str
+
+
+def read_signing_key(private: Path, jwks: Path) -> SigningKey:
+    """The key in the PEM file `private`, named as in the rooms' `jwks`. Raises SigningKeyRefused."""
+    key = load_pem_private_key(private.read_bytes(), password=None)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise SigningKeyRefused("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
+    known = jwt.PyJWKSet.from_dict(json.loads(jwks.read_text(encoding="utf-8")))
+    public = key.public_key()
+    for candidate in known.keys:
+        if candidate.key == public and candidate.key_id is not None:
+            return SigningKey(key, candidate.key_id)
+    raise SigningKeyRefused("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
+
+
+@dataclass(frozen=True, slots=True)
+class _Issued:
+    token: str
+    standing: Standing
+
+
+class CapabilityIssuer:
+    """Signs capabilities and reuses them while they are fresh and still say what is true."""
+
+    def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
+        self._key = key
+        self._now = now
+        self._issued: Recent[tuple[bytes, str], _Issued] = Recent(_MAX_KEPT)
+
+    def capability(self, bearer_digest: bytes, caller: Caller, vin: str, standing: Standing) -> str:
+        """A capability for this caller and vehicle, good for at least a third of its life."""
+        now = self._now()
+        known = self._issued.get((bearer_digest, vin), now)
+        if known is not None and (known.standing is standing or known.standing == standing):
+            return known.token
+        issued_at = int(now)
+        expires_at = int(min(issued_at + LONGEST_SECONDS, caller.expires_at, standing.ends_at))
+        token = jwt.encode(
+            {
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "sub": caller.subject,
+                "act": caller.actor,
+                "vin": vin,
+                "actions": sorted(standing.actions),
+                "amr": sorted(caller.factors),
+                "src": caller.source.value,
+                "iat": issued_at,
+                "exp": expires_at,
+                "jti": str(uuid.uuid4()),
+            },
+            self._key.private,
+            algorithm="EdDSA",
+            headers={"kid": self._key.key_id},
+        )
+        reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
+        self._issued.put((bearer_digest, vin), _Issued(token, standing), reuse_until)
+        return token

@@ -1,0 +1,166 @@
+"""Roles, actions, grants and what follows from them. Standard library only."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+UNLOCK = "door.unlock"
+LOCK = "door.lock"
+CANCEL = "door.cancel"
+STATUS_READ = "door.status.read"
+HISTORY_READ = "door.history.read"
+CONFIG_READ = "door.config.read"
+CONFIG_WRITE = "door.config.write"
+DIAGNOSTICS_READ = "door.diagnostics.read"
+UPDATES_READ = "door.updates.read"
+
+ACTIONS = frozenset(
+    {
+        UNLOCK,
+        LOCK,
+        CANCEL,
+        STATUS_READ,
+        HISTORY_READ,
+        CONFIG_READ,
+        CONFIG_WRITE,
+        DIAGNOSTICS_READ,
+        UPDATES_READ,
+    }
+)
+COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
+"""The actions that change something; their rate is limited apart from that of reads."""
+
+VIN_FORM = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+
+
+class Role(Enum):
+    """What a principal is to a vehicle."""
+
+    OWNER = "OWNER"
+    SHARED_USER = "SHARED_USER"
+    DIGITAL_KEY = "DIGITAL_KEY"
+
+
+ROLE_ACTIONS = {
+    Role.OWNER: ACTIONS,
+    Role.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ},
+    Role.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}),
+}
+
+
+class Source(Enum):
+    """The door of ours that a request came through, as history names it."""
+
+    MOBILE_APP = "MOBILE_APP"
+    CALL_CENTER = "CALL_CENTER"
+    WEB = "WEB"
+    VOICE_ASSISTANT = "VOICE_ASSISTANT"
+
+
+SOURCE_OF_CLIENT = {
+    "mobile-app": Source.MOBILE_APP,
+    "call-center": Source.CALL_CENTER,
+    "web": Source.WEB,
+    "voice-assistant": Source.VOICE_ASSISTANT,
+}
+"""By the OAuth client id of a token."""
+
+
+class GrantConflict(Exception):
+    """A grant with this id exists and says something else."""
+
+
+class GrantUnknown(Exception):
+    """There is no grant with this id."""
+
+
+class ActionsBeyondRole(Exception):
+    """A grant names actions that its role does not have: (position, action) of each."""
+
+    def __init__(self, surplus: list[tuple[int, str]]) -> None:
+        super().__init__(", ".join(action for _, action in surplus))
+        self.surplus = surplus
+
+
+@dataclass(frozen=True, slots=True)
+class NewGrant:
+    """A right as asked for. Empty `actions` are all of the role's; `valid_seconds` None is until revoked."""
+
+    grant_id: str
+    principal: str
+    vin: str
+    role: Role
+    actions: tuple[str, ...] = ()
+    valid_seconds: int | None = None
+
+    def check(self) -> None:
+        """Raise ActionsBeyondRole when it names an action that its role does not have."""
+        surplus = [(n, a) for n, a in enumerate(self.actions) if a not in ROLE_ACTIONS[self.role]]
+        if surplus:
+            raise ActionsBeyondRole(surplus)
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A right on a vehicle as it is kept."""
+
+    asked: NewGrant
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What it allows while it lives."""
+        return frozenset(self.asked.actions) or ROLE_ACTIONS[self.asked.role]
+
+    def is_live(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, as proven by a bearer. `expires_at` is in seconds since 1970.
+
+    With `only_vin` the bearer is good for that one vehicle.
+    """
+
+    subject: str
+    actor: str
+    source: Source
+    factors: frozenset[str] = frozenset()
+    expires_at: float = math.inf
+    only_vin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a caller is to a vehicle at a moment.
+
+    No actions means that the vehicle is not theirs, or is no vehicle. `ends_at`, in seconds since
+    1970, is when the first of the grants behind it ends by itself.
+    """
+
+    actions: frozenset[str]
+    ends_at: float = math.inf
+    locked: frozenset[str] = field(default_factory=frozenset)
+    """Those of subject and actor whose accounts are locked."""
+
+
+def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -> Standing:
+    """What these grants of one principal on one vehicle amount to."""
+    live = [grant for grant in grants if grant.is_live(now)]
+    return Standing(
+        actions=frozenset().union(*(grant.actions for grant in live)),
+        ends_at=min((g.expires_at.timestamp() for g in live if g.expires_at is not None), default=math.inf),
+        locked=frozenset(locked),
+    )

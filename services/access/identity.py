@@ -1,0 +1,114 @@
+"""From a bearer to the caller it proves: an opaque `sk_` key or an access token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from services.access.published_key import PUBLISHED_KEY
+from services.access.recent import Recent
+from services.runtime import errors
+from services.runtime.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.access.domain import Caller
+    from services.access.tokens import TokenVerifier
+
+KEY_PREFIX = "sk_"
+KEY_SECONDS = 5.0
+"""A key that was revoked elsewhere works no longer than this."""
+_MAX_CALLERS = 50_000
+_MAX_BEARER = 8_192
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_CHALLENGE = 'Bearer realm="remote-door-control"'
+
+
+class FindKey(Protocol):
+    """Where keys are kept, by their keyed hash."""
+
+    async def __call__(self, key_hash: bytes, /) -> Caller | None:
+        """Whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+
+
+def key_hash(pepper: bytes, key: str) -> bytes:
+    """What is stored of an API key: HMAC-SHA256 under the pepper. A stolen table opens nothing."""
+    return hmac.digest(pepper, key.encode(), "sha256")
+
+
+class Identity:
+    """Knows callers by their bearers, and for a while by heart."""
+
+    def __init__(
+        self,
+        *,
+        tokens: TokenVerifier,
+        find_key: FindKey,
+        pepper: bytes,
+        sandbox: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self._tokens = tokens
+        self._find_key = find_key
+        self._pepper = pepper
+        self._sandbox = sandbox
+        self._now = now
+        self._known: Recent[bytes, Caller] = Recent(_MAX_CALLERS)
+
+    async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
+        """The bearer's digest and its caller.
+
+        `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
+        TOKEN_EXPIRED, with the challenge of RFC 6750, and StorageUnavailable.
+        """
+        bearer = _bearer_in(authorization)
+        digest = hashlib.sha256(bearer.encode()).digest()
+        now = self._now()
+        caller = self._known.get(digest, now)
+        if caller is None:
+            try:
+                caller = await self._prove(bearer)
+            except Refusal as refusal:
+                raise _challenged(refusal) from refusal.__cause__
+            until = now + KEY_SECONDS if bearer.startswith(KEY_PREFIX) else caller.expires_at
+            self._known.put(digest, caller, until)
+        return digest, caller
+
+    async def _prove(self, bearer: str) -> Caller:
+        if not bearer.startswith(KEY_PREFIX):
+            return self._tokens.verify(bearer)
+        if bearer == PUBLISHED_KEY and not self._sandbox:
+            raise _unknown_key()
+        caller = await self._find_key(key_hash(self._pepper, bearer))
+        if caller is None:
+            raise _unknown_key()
+        return caller
+
+
+def _unknown_key() -> Refusal:
+    return Refusal(errors.TOKEN_INVALID, "The key is not known or was revoked; use one that is valid.")
+
+
+def _bearer_in(authorization: str | None) -> str:
+    scheme, _, bearer = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refusal(
+            errors.AUTHENTICATION_REQUIRED,
+            "Send a token or a key as 'Authorization: Bearer ...'.",
+            headers={"www-authenticate": _CHALLENGE},
+        )
+    bearer = bearer.strip(" ")
+    if len(bearer) > _MAX_BEARER or not _BEARER.fullmatch(bearer):
+        raise _challenged(Refusal(errors.TOKEN_INVALID, "The bearer is not one token; send exactly one."))
+    return bearer
+
+
+def _challenged(refusal: Refusal) -> Refusal:
+    """The same with the challenge that RFC 6750 asks for."""
+    description = "expired" if refusal.reason is errors.TOKEN_EXPIRED else "not accepted"
+    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="the token is {description}"'
+    refusal.headers = {"www-authenticate": challenge.replace("is expired", "has expired")}
+    return refusal

@@ -1,0 +1,172 @@
+"""The strict reading of a REST request, before a forgiving transcoder sees it.
+
+The transcoder ignores unknown names, lets the last of two equal names win, makes lists of scalars,
+takes numbers for enum words and binds query parameters over the body. Whatever it would forgive is
+refused here, with the place of every fault.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from services.runtime import errors
+from services.runtime.errors import Refusal, Violation
+
+if TYPE_CHECKING:
+    from services.access.field_table import FieldTable
+    from services.access.routes import Route
+
+_MAX_VIOLATIONS = 32
+_MAX_NAME_SHOWN = 64
+_MAX_INTEGER_DIGITS = 20
+_NAME = re.compile(r"[A-Za-z0-9_]+")
+_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTENT_TYPE = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
+_WHOLE_BODY = "(body)"
+
+
+class _Object(tuple[tuple[str, Any], ...]):
+    """A JSON object with its names in order and as often as they were written."""
+
+    __slots__ = ()
+
+
+class _NotJson(ValueError):
+    """The text is near JSON and is not JSON."""
+
+
+def _refuse_constant(name: str) -> None:
+    raise _NotJson(f"{name} is not JSON")
+
+
+def _integer(digits: str) -> int:
+    # A longer one is out of every range; and Python's own limit on digits is not for callers to meet.
+    return int(digits[:_MAX_INTEGER_DIGITS])
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_refuse_constant, parse_int=_integer)
+
+
+def check(route: Route, *, query: str, content_type: str | None, body: bytes, vin: str) -> None:
+    """Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless all of it is sound.
+
+    `query` is the raw text after the path's question mark; `vin` the path's, upper case.
+    """
+    violations = _query_violations(query, route.query) if query else []
+    if route.body is None:
+        if body:
+            violations.append(Violation(_WHOLE_BODY, "this method takes no body"))
+    else:
+        violations += _body_violations(route.body, content_type, body, vin)
+    if violations:
+        raise Refusal(
+            errors.INVALID_REQUEST,
+            "The request has parts that are not valid; correct them and send it again.",
+            violations=violations[:_MAX_VIOLATIONS],
+        )
+
+
+def _query_violations(query: str, table: FieldTable) -> list[Violation]:
+    violations: list[Violation] = []
+    seen: set[str] = set()
+    for part in query.split("&"):
+        name, _, raw = part.partition("=")
+        reason = _query_fault(name, raw, table, seen)
+        if reason is not None:
+            violations.append(Violation(_shown(name) or "(query)", reason))
+        seen.add(name)
+    return violations
+
+
+def _query_fault(name: str, raw: str, table: FieldTable, seen: set[str]) -> str | None:
+    if not _NAME.fullmatch(name):
+        return "a query parameter's name is made of A-Z a-z 0-9 _"
+    rule = table.get(name)
+    if rule is None:
+        return "is not a query parameter of this method"
+    if name in seen:
+        return "is given more than once"
+    if _PERCENT.search(raw):
+        return "is not percent-encoded correctly"
+    try:
+        value = unquote_to_bytes(raw).decode("utf-8")
+    except UnicodeDecodeError:
+        return "is not UTF-8"
+    return rule.in_query(value)
+
+
+def _body_violations(table: FieldTable, content_type: str | None, body: bytes, vin: str) -> list[Violation]:
+    if not body:
+        return [Violation(_WHOLE_BODY, "a JSON object is required")]
+    if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type or ""):
+        raise Refusal(
+            errors.UNSUPPORTED_MEDIA_TYPE,
+            "The body must be application/json in UTF-8; set Content-Type and send it again.",
+        )
+    document = _parse(body)
+    violations: list[Violation] = []
+    repeated: list[Violation] = []
+    seen: set[str] = set()
+    for name, value in document:
+        if name in seen:
+            repeated.append(Violation(_shown(name), "is given more than once"))
+            continue
+        seen.add(name)
+        violations += _member_violations(name, value, table, vin)
+    if repeated:
+        raise Refusal(
+            errors.MALFORMED_JSON,
+            "The body names a field more than once; which one is meant can not be known.",
+            violations=repeated[:_MAX_VIOLATIONS],
+        )
+    return violations
+
+
+def _parse(body: bytes) -> _Object:
+    try:
+        document = _DECODER.decode(body.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise _malformed("it is not UTF-8") from None
+    except RecursionError:
+        raise _malformed("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise _malformed(f"{error.msg} at character {error.pos}") from None
+    except _NotJson as error:
+        raise _malformed(str(error)) from None
+    if not isinstance(document, _Object):
+        raise _malformed("it is not an object")
+    return document
+
+
+def _malformed(why: str) -> Refusal:
+    return Refusal(errors.MALFORMED_JSON, f"The body could not be read as one JSON object: {why}.")
+
+
+def _member_violations(name: str, value: object, table: FieldTable, vin: str) -> list[Violation]:
+    rule = table.get(name)
+    if rule is None:
+        reason = _vin_fault(value, vin) if name == "vin" else "is not a field of this request"
+        return [] if reason is None else [Violation(_shown(name), reason)]
+    if not rule.repeated:
+        reason = rule.in_body(value)
+        return [] if reason is None else [Violation(name, reason)]
+    if not isinstance(value, list):
+        return [Violation(name, "must be a list")]
+    return [
+        Violation(f"{name}[{index}]", reason)
+        for index, item in enumerate(value)
+        if (reason := rule.in_body(item)) is not None
+    ]
+
+
+def _vin_fault(value: object, vin: str) -> str | None:
+    # The body is bound to a part of the message that has no VIN: the same one is harmless and dropped.
+    same = isinstance(value, str) and value.isascii() and value.upper() == vin
+    return None if same else "differs from the VIN in the path"
+
+
+def _shown(name: str) -> str:
+    return name if len(name) <= _MAX_NAME_SHOWN else name[:_MAX_NAME_SHOWN] + "…"

@@ -1,0 +1,26 @@
+"""Hearing from the other replicas of this room that a right has ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.broker import GRANT_REVOKED_SUBJECT
+
+if TYPE_CHECKING:
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+    from services.access.usecases import Forget
+
+
+async def follow_revocations(client: Client, forget: Forget) -> None:
+    """Call `forget` for every revocation that is published from now on.
+
+    A plain subscription: what is missed while the broker is away is made good by the age limit of
+    what is remembered, so nothing needs to be kept for a replica that may never come back.
+    """
+
+    async def arrived(_message: Msg) -> None:
+        forget()
+
+    await client.subscribe(GRANT_REVOKED_SUBJECT, cb=arrived)

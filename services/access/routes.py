@@ -1,0 +1,138 @@
+"""What can be asked for, read from the contract itself: the google.api.http rules of the door services.
+
+An RPC that has no line in ACTION_OF stops the start: nothing is reachable by being forgotten.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.door.v1 import (
+    door_command_service_pb2,
+    door_config_service_pb2,
+    door_diagnostics_service_pb2,
+    door_status_service_pb2,
+)
+from google.api import annotations_pb2
+from google.protobuf import message_factory
+
+from services.access import domain
+from services.access.field_table import FieldTable, table_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
+    from google.protobuf.message import Message
+
+ACTION_OF = {
+    "DoorCommandService.UnlockDoors": domain.UNLOCK,
+    "DoorCommandService.LockDoors": domain.LOCK,
+    "DoorCommandService.CancelCommand": domain.CANCEL,
+    "DoorCommandService.GetCommand": domain.STATUS_READ,
+    "DoorCommandService.ListCommandHistory": domain.HISTORY_READ,
+    "DoorStatusService.GetDoorStatus": domain.STATUS_READ,
+    "DoorStatusService.WatchDoorUpdates": domain.UPDATES_READ,
+    "DoorStatusService.StreamDoorUpdates": domain.UPDATES_READ,
+    "DoorConfigService.GetDoorConfig": domain.CONFIG_READ,
+    "DoorConfigService.UpdateDoorConfig": domain.CONFIG_WRITE,
+    "DoorDiagnosticsService.GetDoorDiagnostics": domain.DIAGNOSTICS_READ,
+}
+WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+"""Native RPCs that are about no vehicle: a client certificate is enough for them."""
+
+_VARIABLE = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One RPC: the action it needs, its message, and what its REST form may carry."""
+
+    action: str
+    request: type[Message]
+    query: FieldTable
+    body: FieldTable | None = None
+    """None where REST takes no body."""
+
+    @property
+    def limit_class(self) -> str:
+        """The rate it counts against."""
+        return "command" if self.action in domain.COMMANDS else "read"
+
+
+class Routes:
+    """Finds the route of a request. Raises ValueError at construction when an RPC has no action."""
+
+    def __init__(self) -> None:
+        self._native: dict[str, Route] = {}
+        by_path: dict[str, dict[str, Route]] = {}
+        for service in _services():
+            for method in service.methods:
+                route, http_method, template = _route_of(method)
+                self._native[f"/{service.full_name}/{method.name}"] = route
+                if template is not None:
+                    by_path.setdefault(template, {})[http_method] = route
+        self._rest = [(_pattern_of(template), methods) for template, methods in by_path.items()]
+
+    def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
+        """The VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
+        for pattern, methods in self._rest:
+            match = pattern.fullmatch(path)
+            if match is not None:
+                return match["vin"], methods
+        return None
+
+    def native(self, path: str) -> Route | None:
+        """The route of `/package.Service/Method`."""
+        return self._native.get(path)
+
+
+def _services() -> list[ServiceDescriptor]:
+    return [
+        service
+        for module in (
+            door_command_service_pb2,
+            door_status_service_pb2,
+            door_config_service_pb2,
+            door_diagnostics_service_pb2,
+        )
+        for service in module.DESCRIPTOR.services_by_name.values()
+    ]
+
+
+def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
+    """The route, its HTTP method and its path template; no template for an RPC without a REST form."""
+    name = f"{method.containing_service.name}.{method.name}"
+    action = ACTION_OF.get(name)
+    if action is None:
+        raise ValueError(f"{name} needs a line in ACTION_OF")
+    rule = method.GetOptions().Extensions[annotations_pb2.http]
+    http_method = rule.WhichOneof("pattern")
+    template = getattr(rule, http_method) if http_method else None
+    request = method.input_type
+    in_path = set(_VARIABLE.findall(template or ""))
+    return (
+        Route(
+            action=action,
+            request=message_factory.GetMessageClass(request),
+            query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},
+            body=_body_table(request, rule.body) if rule.body else None,
+        ),
+        (http_method or "").upper(),
+        template,
+    )
+
+
+def _body_table(request: Descriptor, name: str) -> FieldTable:
+    part = request.fields_by_name[name].message_type
+    if part is None:
+        raise ValueError(
+            f"{request.full_name}: the body must be bound to a message, so that a VIN in it is lost"
+        )
+    return table_of(part)
+
+
+def _pattern_of(template: str) -> re.Pattern[str]:
+    return re.compile(_VARIABLE.sub(r"(?P<\1>[^/]+)", template))

@@ -1,0 +1,55 @@
+"""What the sandbox knows from the start: vehicles, grants and keys from a file, put in at every start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from services.access import store
+from services.access.domain import NewGrant, Role, Source
+from services.access.identity import KEY_PREFIX, key_hash
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+SEEDED_BY = "sandbox-seed"
+_Vin = Annotated[str, Field(pattern=r"^[A-HJ-NPR-Z0-9]{17}$")]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class _SeedGrant(_Entry):
+    grant_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    principal: str = Field(min_length=1, max_length=128)
+    vin: _Vin
+    role: Role
+
+
+class _SeedKey(_Entry):
+    key: str = Field(pattern=rf"^{KEY_PREFIX}[A-Za-z0-9._~+/-]{{22,}}$")
+    principal: str = Field(min_length=1, max_length=128)
+    source: Source
+
+
+class Seed(_Entry):
+    """The file's content (JSON, lowerCamel names). Parse with `Seed.model_validate_json`."""
+
+    vehicles: list[_Vin]
+    grants: list[_SeedGrant]
+    api_keys: list[_SeedKey]
+
+
+def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> None:
+    """Add what is not there; what was revoked stays so. Raises GrantConflict."""
+    store.add_vehicles(connection, seed.vehicles, at)
+    for grant in seed.grants:
+        new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)
+        store.create_grant(connection, new, SEEDED_BY, at)
+    for key in seed.api_keys:
+        store.add_key(connection, key_hash(pepper, key.key), key.principal, key.source, at)

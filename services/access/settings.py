@@ -1,0 +1,50 @@
+"""What this room needs from the environment, besides what every room needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, FilePath, field_validator
+
+from services.runtime.settings import RoomSettings
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
+
+class AccessSettings(RoomSettings):
+    """Each field is read from DOORS_ and its name in capitals.
+
+    The sandbox's rates are wide, so that a person and a test suite do not meet them by accident.
+    """
+
+    profile: Literal["sandbox", "production"]
+    capability_key: FilePath
+    api_key_pepper_file: FilePath
+    token_issuer: str = Field(min_length=1)
+    token_audience: str = Field(min_length=1)
+    token_jwks: FilePath
+    sandbox_seed: FilePath | None = None
+    commands_per_minute: int | None = Field(default=None, ge=1)
+    reads_per_minute: int | None = Field(default=None, ge=1)
+
+    @field_validator("sandbox_seed")
+    @classmethod
+    def _only_in_the_sandbox(cls, value: FilePath | None, info: ValidationInfo) -> FilePath | None:
+        if value is not None and info.data.get("profile") != "sandbox":
+            raise ValueError("known keys and grants are for DOORS_PROFILE=sandbox only; remove it")
+        return value
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether published keys may open anything."""
+        return self.profile == "sandbox"
+
+    @property
+    def requests_per_minute(self) -> dict[str, int]:
+        """The rate of each class."""
+        commands, reads = (6_000, 60_000) if self.is_sandbox else (10, 120)
+        return {
+            "command": self.commands_per_minute or commands,
+            "read": self.reads_per_minute or reads,
+        }

@@ -1,0 +1,59 @@
+"""What callers are to vehicles, remembered for a moment.
+
+It is kept per caller AND vehicle: a memory per vehicle would answer faster for a vehicle that its
+owner is using than for one that does not exist, and so tell strangers which VINs there are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from services.access.recent import Recent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.access.domain import Standing
+
+MAX_AGE_SECONDS = 5.0
+"""A right that another replica ended is unknown here for no longer than this, whatever gets lost."""
+_MAX_STANDINGS = 100_000
+
+
+class LoadStanding(Protocol):
+    """Where grants and accounts are kept."""
+
+    async def __call__(self, subject: str, actor: str, vin: str, /) -> Standing:
+        """What they amount to now. Raises StorageUnavailable."""
+
+
+class Standings:
+    """Answers from memory when it can. Times are in seconds since 1970."""
+
+    def __init__(self, load: LoadStanding, now: Callable[[], float]) -> None:
+        self._load = load
+        self._now = now
+        self._known: Recent[tuple[str, str, str], Standing] = Recent(_MAX_STANDINGS)
+        self._ended = 0
+
+    async def of(self, subject: str, actor: str, vin: str) -> Standing:
+        """What `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        key = (vin, subject, actor)
+        now = self._now()
+        standing = self._known.get(key, now)
+        if standing is None:
+            ended = self._ended
+            standing = await self._load(subject, actor, vin)
+            # What was read while a right ended may be from before; it serves this once and is not kept.
+            if ended == self._ended:
+                self._known.put(key, standing, min(now + MAX_AGE_SECONDS, standing.ends_at))
+        return standing
+
+    def forget(self) -> None:
+        """Some right began or ended: ask the record anew for everything.
+
+        Rights change seldom and a question costs a fraction of a millisecond, so which entries it
+        concerns, actors included, is not worth working out.
+        """
+        self._ended += 1
+        self._known.clear()

@@ -1,0 +1,168 @@
+"""Between the wire's messages (Envoy's and ours) and what the room works with."""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from envoy_ext_authz import external_auth_pb2
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from protocol.broker import GRANT_REVOKED_SUBJECT
+from services.access.admission import Admitted, Denied, EdgeRequest
+from services.access.domain import ActionsBeyondRole, GrantConflict, GrantUnknown, NewGrant, Role
+from services.access.usecases import Question
+from services.runtime import errors
+from services.runtime.capability import METADATA_KEY
+from services.runtime.errors import Refusal, Violation
+from services.runtime.interceptor import CORRELATION_ID, vehicle_not_found
+from services.runtime.outbox import OutgoingMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from services.access.domain import Grant
+
+OUTBOX_QUEUE = "room_events"
+_TEAM = "team"
+_ROLES = {
+    grant_pb2.GRANT_ROLE_OWNER: Role.OWNER,
+    grant_pb2.GRANT_ROLE_SHARED_USER: Role.SHARED_USER,
+    grant_pb2.GRANT_ROLE_DIGITAL_KEY: Role.DIGITAL_KEY,
+}
+_ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
+
+
+def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
+    """What Envoy asks about. A listener that does not say that it is the teams' is the public's."""
+    http = request.attributes.request.http
+    return EdgeRequest(
+        method=http.method,
+        path=http.path,
+        headers=http.headers,
+        body=http.raw_body or http.body.encode(),
+        team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
+    )
+
+
+def decision(made: Admitted | Denied) -> external_auth_pb2.CheckResponse:
+    """What Envoy is told."""
+    if isinstance(made, Denied):
+        return _denial(made)
+    response = external_auth_pb2.CheckResponse()
+    ok = response.ok_response
+    upstream = {CORRELATION_ID: made.correlation_id}
+    if made.capability is not None:
+        upstream[METADATA_KEY] = made.capability
+    _add(ok.headers, upstream)
+    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
+    ok.headers_to_remove.extend(("authorization", "idempotency-key"))
+    return response
+
+
+def _denial(made: Denied) -> external_auth_pb2.CheckResponse:
+    refusal = made.refusal
+    response = external_auth_pb2.CheckResponse()
+    response.status.code = refusal.reason.grpc_code.value[0]
+    denied = response.denied_response
+    denied.status.code = refusal.reason.http_status
+    headers = {CORRELATION_ID: made.correlation_id, **errors.rest_headers(refusal)}
+    if made.native:
+        status = errors.rpc_status(refusal, correlation_id=made.correlation_id)
+        details = base64.b64encode(status.SerializeToString()).decode().rstrip("=")
+        headers |= {"grpc-status": str(status.code), "grpc-status-details-bin": details}
+        denied.body = refusal.detail
+    else:
+        headers["content-type"] = "application/problem+json"
+        denied.body = errors.problem(refusal, instance=made.instance, correlation_id=made.correlation_id)
+    _add(denied.headers, headers)
+    return response
+
+
+def _add(target: Any, headers: Mapping[str, str]) -> None:
+    for key, value in headers.items():
+        option = target.add()
+        option.header.key = key
+        option.header.value = value
+        option.append.value = False  # ours replaces what a caller may have sent under this name
+
+
+def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
+    """A grant as asked for."""
+    return NewGrant(
+        grant_id=request.grant_id,
+        principal=request.principal,
+        vin=request.vin,
+        role=_ROLES[request.role],
+        actions=tuple(sorted(request.actions)),
+        valid_seconds=request.valid_seconds if request.HasField("valid_seconds") else None,
+    )
+
+
+def questions(request: access_service_pb2.CheckGrantsRequest) -> list[Question]:
+    """What a room wants to know."""
+    return [Question(asked.subject, asked.vin, asked.action) for asked in request.questions]
+
+
+def grant_message(grant: Grant) -> grant_pb2.Grant:
+    """A grant as it is told."""
+    asked = grant.asked
+    return grant_pb2.Grant(
+        grant_id=asked.grant_id,
+        principal=asked.principal,
+        vin=asked.vin,
+        role=_ROLE_NUMBERS[asked.role],
+        actions=sorted(grant.actions),
+        created_at=_timestamp(grant.created_at),
+        expires_at=_timestamp(grant.expires_at),
+        revoked_at=_timestamp(grant.revoked_at),
+    )
+
+
+def revocation(grant: Grant, revoked_at: datetime) -> OutgoingMessage:
+    """The message to every room that this right has ended."""
+    told = grant_pb2.GrantRevoked(
+        grant_id=grant.asked.grant_id,
+        principal=grant.asked.principal,
+        vin=grant.asked.vin,
+        revoked_at=_timestamp(revoked_at),
+    )
+    return OutgoingMessage(
+        message_id=str(uuid.uuid4()),
+        queue=OUTBOX_QUEUE,
+        subject=GRANT_REVOKED_SUBJECT,
+        payload=told.SerializeToString(),
+        created_at=revoked_at,
+    )
+
+
+def _timestamp(at: datetime | None) -> Timestamp | None:
+    if at is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """How this room's own exceptions are told."""
+    if isinstance(error, GrantConflict):
+        return Refusal(
+            errors.CORRELATION_ID_REUSED,
+            "A grant with this id exists and says something else; use another id.",
+        )
+    if isinstance(error, GrantUnknown):
+        return vehicle_not_found()
+    if isinstance(error, ActionsBeyondRole):
+        return Refusal(
+            errors.INVALID_REQUEST,
+            "The grant names actions that its role does not have.",
+            violations=[
+                Violation(f"actions[{n}]", f"{action} is not an action of this role")
+                for n, action in error.surplus
+            ],
+        )
+    return None

@@ -1,0 +1,144 @@
+"""Wiring of the command service: `python -m services.command`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
+from pydantic import Field
+
+from protocol import broker as layout
+from services.command import store, translate, usecases, vehicle_link
+from services.command.dispatch import TO_VEHICLES, TO_WATCHERS, Announcements, Dispatcher
+from services.command.rights import GrpcRights
+from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.runtime import boot, jetstream
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.channel import open_channel
+from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.jetstream import Consumer
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.runtime.server import RoomServer
+from services.runtime.settings import RoomSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from services.runtime.jetstream import Poison
+    from services.runtime.outbox import OutgoingMessage
+
+_SWEEP_SECONDS = 0.5
+_FORGET_SECONDS = 3_600.0
+_log = structlog.get_logger()
+
+
+class CommandSettings(RoomSettings):
+    """What this room needs besides."""
+
+    access_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    command_ttl_seconds: int = Field(default=30, ge=1, le=30)
+    estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
+    history_retention_days: int = Field(default=90, ge=1, le=3650)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
+    """Run until `stop`."""
+    revisions = Path(__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
+    database = await open_database(settings.database_url)
+    broker = await jetstream.connect(settings, "room-command")
+    await broker.ensure_streams(
+        *(
+            layout.STREAMS[name]
+            for name in (
+                layout.VEHICLE_COMMANDS,
+                layout.VEHICLE_EVENTS,
+                layout.DOOR_UPDATES,
+                layout.ROOM_EVENTS,
+            )
+        )
+    )
+    channel = open_channel(settings, settings.access_target, "access")
+    conditions = vehicle_link.HeardConditions(broker, _now)
+    await conditions.listen()
+
+    def committed(messages: Sequence[OutgoingMessage]) -> None:
+        dispatcher.committed(messages)
+        to_watchers.hand_over(messages)
+
+    commands = store.SqlCommands(database, Announcements(), committed)
+    dispatcher = Dispatcher(
+        broker,
+        GrpcRights(channel),
+        lambda command_ids: usecases.end_for_lack_of_right(desk, command_ids),
+        lambda command_ids: usecases.take_over(desk, command_ids),
+        settings.command_ttl_seconds,
+        _now,
+    )
+    rules = usecases.Rules(
+        timedelta(seconds=settings.command_ttl_seconds),
+        settings.estimated_duration_seconds,
+        timedelta(days=settings.history_retention_days),
+    )
+    desk = usecases.Desk(commands, dispatcher, conditions, rules, _now)
+    to_vehicles = OutboxRelay(
+        database, store.outbox, TO_VEHICLES, dispatcher.send, _now, ready=lambda: broker.connected
+    )
+    to_watchers = OutboxRelay(database, store.outbox, TO_WATCHERS, broker.publish_all, _now)
+    dispatcher.relay = to_vehicles
+
+    async def bury(poison: Sequence[Poison]) -> None:
+        await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
+
+    events = vehicle_link.VehicleEvents(desk, broker)
+    server = RoomServer(
+        settings,
+        [SERVICE],
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
+        POLICY,
+        CapabilityVerifier(settings.capability_jwks),
+        translate.refusal_of,
+    )
+    await server.start()
+    _log.info("started", listen=settings.listen)
+    try:
+        await boot.run_until(
+            stop,
+            to_vehicles.run(),
+            to_watchers.run(),
+            Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
+            Consumer(
+                broker, vehicle_link.CHECKS, partial(vehicle_link.handle_status_checks, desk), bury
+            ).run(),
+            _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
+        )
+    finally:
+        await server.stop()
+        await channel.close()
+        await broker.close()
+        await database.close()
+
+
+async def _regularly(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
+    """Do it again and again; a store that is away is waited for."""
+    while True:
+        try:
+            await work()
+        except StorageUnavailable as error:
+            _log.warning("sweep_waits_for_store", reason=str(error))
+        await asyncio.sleep(seconds)
+
+
+if __name__ == "__main__":
+    boot.run("command", CommandSettings, main)

@@ -1,0 +1,97 @@
+"""RPC in, RPC out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
+
+from services.command import translate, usecases
+from services.runtime.call import current_call
+from services.runtime.policy import through_the_edge
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    import grpc
+    from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
+
+    from services.command.domain import Order
+    from services.command.usecases import Desk
+    from services.runtime.policy import Policy
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = "ecarus.remotecontrol.door.v1.DoorCommandService"
+POLICY: Policy = {
+    f"/{SERVICE}/UnlockDoors": through_the_edge("door.unlock", mutates=True),
+    f"/{SERVICE}/LockDoors": through_the_edge("door.lock", mutates=True),
+    f"/{SERVICE}/CancelCommand": through_the_edge("door.cancel", mutates=True),
+    f"/{SERVICE}/GetCommand": through_the_edge("door.status.read"),
+    f"/{SERVICE}/ListCommandHistory": through_the_edge("door.history.read"),
+}
+
+
+class DoorCommandServicer(stubs.DoorCommandServiceServicer):
+    """DoorCommandService of the contract."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def UnlockDoors(  # noqa: N802  # the contract's name
+        self, request: door_command_service_pb2.UnlockDoorsRequest, context: Context
+    ) -> door_command_pb2.DoorCommand:
+        """See the contract."""
+        return await self._order(request.vin, translate.unlock_order(request.unlock), context)
+
+    async def LockDoors(  # noqa: N802  # the contract's name
+        self, request: door_command_service_pb2.LockDoorsRequest, context: Context
+    ) -> door_command_pb2.DoorCommand:
+        """See the contract."""
+        return await self._order(request.vin, translate.lock_order(request.lock), context)
+
+    async def _order(self, vin: str, order: Order, context: Context) -> door_command_pb2.DoorCommand:
+        call = current_call()
+        requester = translate.requester_of(call.granted())
+        command = await usecases.request_doors(self._desk, requester, vin, order, call.correlation_id)
+        await _accepted(context, vin, command.command_id)
+        return translate.first_answer(command)
+
+    async def CancelCommand(  # noqa: N802  # the contract's name
+        self, request: door_command_service_pb2.CancelCommandRequest, context: Context
+    ) -> door_command_pb2.DoorCommand:
+        """See the contract."""
+        call = current_call()
+        command = await usecases.cancel(
+            self._desk,
+            translate.requester_of(call.granted()),
+            request.vin,
+            translate.withdrawal(request.cancellation),
+            call.correlation_id,
+        )
+        await _accepted(context, request.vin, command.command_id)
+        return translate.current_answer(command)
+
+    async def GetCommand(  # noqa: N802  # the contract's name
+        self,
+        request: door_command_service_pb2.GetCommandRequest,
+        context: Context,  # noqa: ARG002  # gRPC's signature
+    ) -> door_command_pb2.DoorCommandDetails:
+        """See the contract."""
+        return translate.details(await usecases.find(self._desk, request.vin, request.command_id))
+
+    async def ListCommandHistory(  # noqa: N802  # the contract's name
+        self,
+        request: door_command_service_pb2.ListCommandHistoryRequest,
+        context: Context,  # noqa: ARG002  # gRPC's signature
+    ) -> door_command_pb2.DoorHistory:
+        """See the contract."""
+        query = translate.history_query(request, self._desk.now())
+        entries, total = await usecases.list_history(self._desk, request.vin, query)
+        return translate.history_page(request.vin, entries, total, query)
+
+
+async def _accepted(context: Context, vin: str, command_id: str) -> None:
+    """REST answers 202 and says where the command's life can be followed."""
+    location = f"/api/v1/remotecontrol/vehicles/{vin}/door/commands/{command_id}"
+    await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))

@@ -1,0 +1,236 @@
+"""The record as the use cases know it: each method is one transaction; the relays hear of it after the commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services.command.domain import Action, Status
+from services.command.store import queries, reports, requests
+from services.command.store.tables import audit, cancellation, command, history, inbox, outbox
+from services.command.usecases import Taken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from services.command.domain import (
+        Cancellation,
+        Command,
+        Ending,
+        HistoryEntry,
+        HistoryQuery,
+        Requester,
+        StatusCheck,
+    )
+    from services.command.usecases import Prior, Report
+    from services.runtime.database import Database
+    from services.runtime.outbox import OutgoingMessage
+
+
+class SqlCommands:
+    """`usecases.Commands` over a room's database.
+
+    `announce` says which messages a change sends; `committed` is called with them after each commit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        announce: requests.Announce,
+        committed: Callable[[Sequence[OutgoingMessage]], None],
+    ) -> None:
+        self._database = database
+        self._announce = announce
+        self._committed = committed
+
+    async def accept(self, new: Command) -> None:
+        """See usecases.Commands."""
+        announce = self._announce
+        await self._insert(lambda connection: requests.insert_command(connection, new, announce))
+
+    async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
+        """See usecases.Commands."""
+        messages = self._announce.cancel(new)
+        # Locked, so that an end that is being written at this moment is seen, or sees this cancellation.
+        alive = (
+            select(command.c.command_id)
+            .where(command.c.command_id == new.command_id, command.c.finished_at.is_(None))
+            .with_for_update()
+        )
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            if connection.execute(alive).one_or_none() is None:
+                raise _TooLate
+            requests.insert_cancellation(connection, new, answered)
+            outbox.add(connection, messages)
+            return messages
+
+        return await self._insert(work)
+
+    async def withdraw(self, new: Cancellation, ending: Ending) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            requests.insert_cancellation(connection, new, ending.status)
+            messages = requests.end_command(
+                connection, new.command_id, ending, announce, unless_taken_over=True
+            )
+            if messages is None:
+                raise _TooLate
+            outbox.withdraw(connection, new.command_id, ending.finished_at)
+            return messages
+
+        return await self._insert(work)
+
+    async def _insert(self, work: Callable[[Connection], list[OutgoingMessage]]) -> bool:
+        """Whether it was not too late."""
+        try:
+            messages = await self._database.write(work)
+        except IntegrityError as error:
+            raise Taken from error
+        except _TooLate:
+            return False
+        self._committed(messages)
+        return True
+
+    async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
+        """See usecases.Commands."""
+        statement = (
+            update(command)
+            .where(
+                command.c.command_id.in_(command_ids),
+                command.c.finished_at.is_(None),
+                command.c.expires_at > now,
+            )
+            .values(taken_over_at=now)
+            .returning(command.c.command_id)
+        )
+        return await self._database.write(
+            lambda connection: set(connection.execute(statement).scalars().all())
+        )
+
+    async def finish(self, endings: Sequence[tuple[str, Ending]], *, unless_taken_over: bool) -> None:
+        """See usecases.Commands."""
+        announce = self._announce
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            messages: list[OutgoingMessage] = []
+            for command_id, ending in endings:
+                ended = requests.end_command(
+                    connection, command_id, ending, announce, unless_taken_over=unless_taken_over
+                )
+                if ended is not None:
+                    messages += ended
+                    outbox.withdraw(connection, command_id, ending.finished_at)
+            return messages
+
+        self._committed(await self._database.write(work))
+
+    async def take_in(self, arrived: Sequence[Report], at: datetime) -> dict[Report, str]:
+        """See usecases.Commands."""
+        announce = self._announce
+        messages, disbelieved = await self._database.write(
+            lambda connection: reports.take_in(connection, arrived, at, announce)
+        )
+        self._committed(messages)
+        return disbelieved
+
+    async def release_key(self, prior: Prior) -> None:
+        """See usecases.Commands."""
+
+        def work(connection: Connection) -> None:
+            for table in (command, cancellation):
+                connection.execute(
+                    update(table).where(table.c.idempotency_key == prior.key).values(idempotency_key=None)
+                )
+
+        await self._database.write(work)
+
+    async def prior(
+        self, requester: Requester, vin: str, operation: str, correlation_id: str
+    ) -> Prior | None:
+        """See usecases.Commands."""
+        return await self._database.read(
+            lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
+        )
+
+    async def in_flight(self, vin: str) -> str | None:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.in_flight(connection, vin))
+
+    async def get(self, vin: str, command_id: str) -> Command | None:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.by_id(connection, vin, command_id))
+
+    async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
+        """See usecases.Commands."""
+        return await self._database.read(
+            lambda connection: queries.latest_by_correlation_id(connection, vin, correlation_id)
+        )
+
+    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
+
+    async def live_unreceived(self, vin: str, now: datetime) -> list[Command]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.live_unreceived(connection, vin, now))
+
+    async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.history_page(connection, vin, query))
+
+    async def add_status_checks(self, checks: Sequence[StatusCheck]) -> None:
+        """See usecases.Commands."""
+
+        def work(connection: Connection) -> None:
+            ids = [check.check_id for check in checks]
+            there = set(
+                connection.execute(select(history.c.entry_id).where(history.c.entry_id.in_(ids))).scalars()
+            )
+            fresh = {check.check_id: check for check in checks if check.check_id not in there}
+            if fresh:
+                connection.execute(insert(history), [_status_check_row(check) for check in fresh.values()])
+
+        await self._database.write(work)
+
+    async def forget(self, before: datetime, keys_before: datetime) -> None:
+        """See usecases.Commands."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(history).where(history.c.requested_at < before))
+            connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
+            connection.execute(delete(audit).where(audit.c.at < before))
+            connection.execute(delete(command).where(command.c.finished_at < before))
+            inbox.forget(connection, keys_before)
+
+        await self._database.write(work)
+
+
+class _TooLate(Exception):
+    """Rolls a cancellation back: its command has ended, or was taken over."""
+
+
+def _status_check_row(check: StatusCheck) -> dict[str, object]:
+    microseconds = round(check.seconds * 1_000_000)
+    return {
+        "entry_id": check.check_id,
+        "vin": check.vin,
+        "command_id": check.check_id,
+        "action": Action.STATUS_CHECK.value,
+        "target_doors": "[]",
+        "requested_at": check.at,
+        "user_id": check.requester.subject,
+        "actor_id": check.requester.principal,
+        "source": check.requester.source,
+        "correlation_id": check.correlation_id,
+        "status": Status.SUCCESS.value,
+        "finished_at": check.at,
+        "execution_us": microseconds,
+    }

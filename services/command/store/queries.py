@@ -1,0 +1,152 @@
+"""What is read. Each function only reads."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from services.command.domain import (
+    Action,
+    Command,
+    FailureReason,
+    HistoryEntry,
+    HistoryQuery,
+    Requester,
+    Status,
+)
+from services.command.store.tables import (
+    cancellation,
+    command,
+    command_from_row,
+    history,
+    idempotency_key,
+    outbox,
+)
+from services.command.usecases import Prior
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_MICROSECONDS = 1_000_000
+
+
+def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
+    """One command. Until it ends, the time it was sent stands in the outbox."""
+    row = connection.execute(
+        select(command, outbox.table.c.sent_at.label("left_at"))
+        .outerjoin(outbox.table, outbox.table.c.message_id == command.c.command_id)
+        .where(command.c.command_id == command_id, command.c.vin == vin)
+    ).one_or_none()
+    return None if row is None else command_from_row(row, None if row.finished_at else row.left_at)
+
+
+def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: str) -> Command | None:
+    """The newest command of this vehicle under this id."""
+    row = connection.execute(
+        select(command)
+        .where(command.c.vin == vin, command.c.correlation_id == correlation_id)
+        .order_by(command.c.accepted_at.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else command_from_row(row)
+
+
+def prior(
+    connection: Connection, requester: Requester, vin: str, operation: str, correlation_id: str
+) -> Prior | None:
+    """What the same caller asked for before under this key."""
+    key = idempotency_key(requester.principal, vin, operation, correlation_id)
+    if operation == Action.CANCEL.value:
+        row = connection.execute(
+            select(
+                command,
+                cancellation.c.fingerprint.label("print"),
+                cancellation.c.requested_at.label("at"),
+                cancellation.c.answered,
+            )
+            .join(cancellation, cancellation.c.command_id == command.c.command_id)
+            .where(cancellation.c.idempotency_key == key)
+        ).one_or_none()
+    else:
+        row = connection.execute(
+            select(command, command.c.fingerprint.label("print"), command.c.accepted_at.label("at")).where(
+                command.c.idempotency_key == key
+            )
+        ).one_or_none()
+    if row is None:
+        return None
+    answered = Status(row.answered) if operation == Action.CANCEL.value else Status.PENDING
+    return Prior(command_from_row(row), row.print, row.at, key, answered)
+
+
+def in_flight(connection: Connection, vin: str) -> str | None:
+    """The id of the command in flight on this vehicle."""
+    return connection.execute(
+        select(command.c.command_id).where(command.c.vin == vin, command.c.finished_at.is_(None))
+    ).scalar()
+
+
+def overdue(connection: Connection, now: datetime, at_most: int) -> list[Command]:
+    """Commands past their time that have not ended."""
+    rows = connection.execute(
+        select(command)
+        .where(command.c.expires_at <= now, command.c.finished_at.is_(None))
+        .order_by(command.c.expires_at)
+        .limit(at_most)
+    )
+    return [command_from_row(row) for row in rows]
+
+
+def live_unreceived(connection: Connection, vin: str, now: datetime) -> list[Command]:
+    """Commands still alive that the vehicle has not confirmed."""
+    rows = connection.execute(
+        select(command).where(
+            command.c.vin == vin,
+            command.c.finished_at.is_(None),
+            command.c.received_at.is_(None),
+            command.c.expires_at > now,
+        )
+    )
+    return [command_from_row(row) for row in rows]
+
+
+def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
+    """A page of finished requests, newest first, and how many match."""
+    matching = [
+        history.c.vin == vin,
+        history.c.requested_at >= query.since,
+        history.c.finished_at <= query.as_of,
+    ]
+    if query.action:
+        matching.append(history.c.action == query.action.value)
+    if query.status:
+        matching.append(history.c.status == query.status.value)
+    if query.source:
+        matching.append(history.c.source == query.source)
+    total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
+    rows = connection.execute(
+        select(history)
+        .where(*matching)
+        .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
+        .limit(query.limit)
+        .offset(query.offset)
+    )
+    return [_entry(row) for row in rows], total
+
+
+def _entry(row: Row[Any]) -> HistoryEntry:
+    return HistoryEntry(
+        command_id=row.command_id,
+        action=Action(row.action),
+        target_doors=tuple(json.loads(row.target_doors)),
+        status=Status(row.status),
+        requested_at=row.requested_at,
+        execution_seconds=row.execution_us / _MICROSECONDS,
+        user_id=row.user_id,
+        actor_id=row.actor_id,
+        source=row.source,
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        correlation_id=row.correlation_id,
+    )

@@ -1,0 +1,115 @@
+"""What vehicles' reports write. A report is taken in once; a second delivery of it changes nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select, update
+
+from services.command.domain import Command, FailureReason, Status
+from services.command.store.requests import (
+    Announce,
+    end_cancellation,
+    end_command,
+    mark_received,
+    write_audit,
+)
+from services.command.store.tables import cancellation, command, command_from_row, inbox, late_to_text, outbox
+from services.command.usecases import CancelDecided, Received, Report, Resulted, late, may_become_late
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from services.runtime.outbox import OutgoingMessage
+
+_NEVER_GIVEN = "about a command that was never given"
+
+
+def take_in(
+    connection: Connection, reports: Sequence[Report], at: datetime, announce: Announce
+) -> tuple[list[OutgoingMessage], dict[Report, str]]:
+    """Apply them in order. What to send, and which reports are not believed and why."""
+    known = _commands(connection, {report.command_id for report in reports})
+    messages: list[OutgoingMessage] = []
+    disbelieved: dict[Report, str] = {}
+    for report in reports:
+        about = known.get(report.command_id)
+        why = _disbelief(connection, about, report)
+        if why is not None or about is None:
+            disbelieved[report] = why or _NEVER_GIVEN
+        elif inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
+            messages += _apply(connection, about, report, announce)
+    return messages, disbelieved
+
+
+def _disbelief(connection: Connection, about: Command | None, report: Report) -> str | None:
+    """Why this can not be; None when it can."""
+    if about is None:
+        return _NEVER_GIVEN
+    if about.vin != report.vin:
+        return "about another vehicle's command"
+    match report:
+        case Resulted():
+            return about.order.contradicted_by(report.ending)
+        case CancelDecided():
+            asked = select(cancellation.c.cancel_id).where(
+                cancellation.c.cancel_id == report.cancel_id, cancellation.c.command_id == report.command_id
+            )
+            if connection.execute(asked).one_or_none() is None:
+                return "about a cancellation that was never asked for"
+    return None
+
+
+def _commands(connection: Connection, ids: set[str]) -> dict[str, Command]:
+    rows = connection.execute(select(command).where(command.c.command_id.in_(ids))).all()
+    return {row.command_id: command_from_row(row) for row in rows}
+
+
+def _apply(
+    connection: Connection, about: Command, report: Report, announce: Announce
+) -> list[OutgoingMessage]:
+    match report:
+        case Received():
+            return mark_received(connection, about, report.at, announce)
+        case Resulted():
+            ended = end_command(connection, about.command_id, report.ending, announce, by_vehicle=True)
+            return ended if ended is not None else _keep_late(connection, report, announce)
+        case CancelDecided():
+            return _decide(connection, report, announce)
+
+
+def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> list[OutgoingMessage]:
+    row = connection.execute(select(command).where(command.c.command_id == report.command_id)).one()
+    ended = command_from_row(row)
+    if not may_become_late(ended.status, ended.late_result):
+        return []
+    connection.execute(
+        update(command)
+        .where(command.c.command_id == report.command_id)
+        .values(late_result=late_to_text(late(report.ending)))
+    )
+    write_audit(
+        connection, ended, "LATE_RESULT", report.ending.finished_at, {"status": report.ending.status.value}
+    )
+    row = connection.execute(select(command).where(command.c.command_id == report.command_id)).one()
+    messages = announce.late(command_from_row(row))
+    outbox.add(connection, messages)
+    return messages
+
+
+def _decide(connection: Connection, report: CancelDecided, announce: Announce) -> list[OutgoingMessage]:
+    """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
+    messages: list[OutgoingMessage] = []
+    if report.ending is not None:
+        messages = end_command(connection, report.command_id, report.ending, announce) or []
+    row = connection.execute(
+        select(cancellation).where(
+            cancellation.c.cancel_id == report.cancel_id, cancellation.c.finished_at.is_(None)
+        )
+    ).one_or_none()
+    if row is not None:
+        status = Status.FAILED if report.too_late else Status.SUCCESS
+        reason = FailureReason.TOO_LATE if report.too_late else None
+        end_cancellation(connection, row.cancel_id, row.requested_at, status, report.at, reason)
+    return messages

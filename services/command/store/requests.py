@@ -1,0 +1,306 @@
+"""What requests write. Each function is part of a transaction that its caller owns."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+from sqlalchemy import Connection, func, insert, literal, select, update
+
+from services.command.domain import Action, Cancellation, Command, Ending, FailureReason, Status
+from services.command.store.tables import (
+    audit,
+    cancellation,
+    command,
+    command_from_row,
+    history,
+    idempotency_key,
+    outbox,
+    results_to_text,
+)
+from services.runtime.database import Instant
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
+    from sqlalchemy import ScalarSelect
+
+    from services.runtime.outbox import OutgoingMessage
+
+_MICROSECONDS = 1_000_000
+_INSERT_COMMAND, _INSERT_HISTORY, _INSERT_AUDIT = insert(command), insert(history), insert(audit)
+
+
+class Announce(Protocol):
+    """Which messages tell the vehicle and the world of a change."""
+
+    def accepted(self, command: Command) -> list[OutgoingMessage]:
+        """A new command: to the vehicle, and to whoever watches."""
+
+    def changed(self, command: Command) -> list[OutgoingMessage]:
+        """Its status is another."""
+
+    def late(self, command: Command) -> list[OutgoingMessage]:
+        """It has a late result."""
+
+    def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
+        """The vehicle is to decide on a cancellation."""
+
+
+def insert_command(connection: Connection, new: Command, announce: Announce) -> list[OutgoingMessage]:
+    """Command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
+    doors = json.dumps(new.order.target_doors)
+    connection.execute(
+        _INSERT_COMMAND,
+        {
+            "command_id": new.command_id,
+            "vin": new.vin,
+            "action": new.order.action.value,
+            "target_doors": doors,
+            "mode": new.order.mode.value,
+            "principal": new.requester.principal,
+            "subject": new.requester.subject,
+            "source": new.requester.source,
+            "correlation_id": new.correlation_id,
+            "idempotency_key": idempotency_key(
+                new.requester.principal, new.vin, new.order.action.value, new.correlation_id
+            ),
+            "fingerprint": new.order.fingerprint(),
+            "accepted_at": new.accepted_at,
+            "expires_at": new.expires_at,
+            "estimated_seconds": new.estimated_seconds,
+            "status": new.status.value,
+        },
+    )
+    connection.execute(
+        _INSERT_HISTORY,
+        {
+            "entry_id": new.command_id,
+            "vin": new.vin,
+            "command_id": new.command_id,
+            "action": new.order.action.value,
+            "target_doors": doors,
+            "requested_at": new.accepted_at,
+            "user_id": new.requester.subject,
+            "actor_id": new.requester.principal,
+            "source": new.requester.source,
+            "correlation_id": new.correlation_id,
+        },
+    )
+    write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.order.target_doors})
+    messages = announce.accepted(new)
+    outbox.add(connection, messages)
+    return messages
+
+
+def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:
+    """Cancellation, history and audit rows. Raises IntegrityError when it is not new."""
+    connection.execute(
+        insert(cancellation),
+        {
+            "cancel_id": new.cancel_id,
+            "command_id": new.command_id,
+            "idempotency_key": idempotency_key(
+                new.requester.principal, new.vin, Action.CANCEL.value, new.correlation_id
+            ),
+            "fingerprint": new.withdrawal.fingerprint(),
+            "answered": answered.value,
+            "requested_at": new.requested_at,
+        },
+    )
+    connection.execute(
+        _INSERT_HISTORY,
+        {
+            "entry_id": new.cancel_id,
+            "vin": new.vin,
+            "command_id": new.command_id,
+            "action": Action.CANCEL.value,
+            "target_doors": "[]",
+            "requested_at": new.requested_at,
+            "user_id": new.requester.subject,
+            "actor_id": new.requester.principal,
+            "source": new.requester.source,
+            "correlation_id": new.correlation_id,
+        },
+    )
+    connection.execute(
+        _INSERT_AUDIT,
+        {
+            "at": new.requested_at,
+            "event": "CANCEL_REQUESTED",
+            "vin": new.vin,
+            "command_id": new.command_id,
+            "subject": new.requester.subject,
+            "actor": new.requester.principal,
+            "source": new.requester.source,
+            "correlation_id": new.correlation_id,
+            "detail": json.dumps({"reason": new.withdrawal.reason, "force": new.withdrawal.force}),
+        },
+    )
+
+
+def end_command(
+    connection: Connection,
+    command_id: str,
+    ending: Ending,
+    announce: Announce,
+    *,
+    unless_taken_over: bool = False,
+    by_vehicle: bool = False,
+) -> list[OutgoingMessage] | None:
+    """Give it its final status, once; None when it has one already. Its open cancellations end with it.
+
+    What the vehicle tells the end of, the vehicle has received.
+    """
+    statement = update(command).where(command.c.command_id == command_id, command.c.finished_at.is_(None))
+    if unless_taken_over:
+        statement = statement.where(command.c.taken_over_at.is_(None))
+    if by_vehicle:
+        statement = statement.values(
+            received_at=func.coalesce(command.c.received_at, literal(ending.finished_at, Instant))
+        )
+    changed = connection.execute(
+        statement.values(
+            status=ending.status.value,
+            finished_at=ending.finished_at,
+            message=ending.message,
+            failure_reason=ending.failure_reason.value if ending.failure_reason else None,
+            guidance=ending.guidance,
+            may_have_succeeded=ending.may_have_succeeded,
+            door_results=results_to_text(ending.door_results) if ending.door_results else None,
+            sent_at=_left_before(ending.finished_at),
+        )
+    )
+    if changed.rowcount == 0:
+        return None
+    row = connection.execute(select(command).where(command.c.command_id == command_id)).one()
+    ended = command_from_row(row)
+    end_history(
+        connection, command_id, ending.status, ending.finished_at, ended.accepted_at, ending.failure_reason
+    )
+    write_audit(
+        connection,
+        ended,
+        f"COMMAND_{ending.status.value}",
+        ending.finished_at,
+        {"reason": ending.failure_reason, "doors": [r.door_id for r in ending.door_results if r.success]},
+    )
+    _end_cancellations(connection, ended, ending)
+    messages = announce.changed(ended)
+    outbox.add(connection, messages)
+    return messages
+
+
+def _left_before(at: datetime) -> ScalarSelect[datetime]:
+    """When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before its end."""
+    return (
+        select(outbox.table.c.sent_at)
+        .where(
+            outbox.table.c.message_id == command.c.command_id,
+            outbox.table.c.sent_at < at,
+            outbox.table.c.sent_at < command.c.expires_at,
+        )
+        .scalar_subquery()
+    )
+
+
+def end_history(
+    connection: Connection,
+    entry_id: str,
+    status: Status,
+    at: datetime,
+    requested_at: datetime,
+    reason: FailureReason | None,
+) -> None:
+    """Make an entry part of the history that is listed."""
+    connection.execute(
+        update(history)
+        .where(history.c.entry_id == entry_id)
+        .values(
+            status=status.value,
+            finished_at=at,
+            execution_us=_microseconds(at - requested_at),
+            failure_reason=reason.value if reason else None,
+        )
+    )
+
+
+def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -> None:
+    """A cancellation succeeded when its command was cancelled; one that came to nothing was too late."""
+    open_ones = connection.execute(
+        select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
+            cancellation.c.command_id == ended.command_id, cancellation.c.finished_at.is_(None)
+        )
+    ).all()
+    stopped = FailureReason.CANCELLED in {
+        ending.failure_reason,
+        *(r.failure_reason for r in ending.door_results),
+    }
+    for cancel_id, requested_at in open_ones:
+        if ending.status is Status.CANCELLED or stopped:
+            status, reason = Status.SUCCESS, None
+        elif ending.status is Status.TIMEOUT:
+            status, reason = Status.TIMEOUT, FailureReason.TTL_EXPIRED
+        else:
+            status, reason = Status.FAILED, FailureReason.TOO_LATE
+        end_cancellation(connection, cancel_id, requested_at, status, ending.finished_at, reason)
+
+
+def end_cancellation(
+    connection: Connection,
+    cancel_id: str,
+    requested_at: datetime,
+    status: Status,
+    at: datetime,
+    reason: FailureReason | None,
+) -> None:
+    """Give a cancellation its end."""
+    connection.execute(
+        update(cancellation).where(cancellation.c.cancel_id == cancel_id).values(finished_at=at)
+    )
+    end_history(connection, cancel_id, status, at, requested_at, reason)
+
+
+def write_audit(
+    connection: Connection, about: Command, event: str, at: datetime, detail: dict[str, object]
+) -> None:
+    """One line of the audit."""
+    connection.execute(
+        _INSERT_AUDIT,
+        {
+            "at": at,
+            "event": event,
+            "vin": about.vin,
+            "command_id": about.command_id,
+            "subject": about.requester.subject,
+            "actor": about.requester.principal,
+            "source": about.requester.source,
+            "correlation_id": about.correlation_id,
+            "detail": json.dumps(detail),
+        },
+    )
+
+
+def mark_received(
+    connection: Connection, about: Command, at: datetime, announce: Announce
+) -> list[OutgoingMessage]:
+    """The vehicle has it."""
+    changed = connection.execute(
+        update(command)
+        .where(
+            command.c.command_id == about.command_id,
+            command.c.received_at.is_(None),
+            command.c.finished_at.is_(None),
+        )
+        .values(status=Status.IN_PROGRESS.value, received_at=at)
+    )
+    if changed.rowcount == 0:
+        return []
+    messages = announce.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))
+    outbox.add(connection, messages)
+    return messages
+
+
+def _microseconds(duration: timedelta) -> int:
+    return round(duration.total_seconds() * _MICROSECONDS)

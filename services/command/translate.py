@@ -1,0 +1,312 @@
+"""Between the contract's messages and this room's own words, both ways."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
+from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
+from google.protobuf.struct_pb2 import NULL_VALUE, Value
+
+from services.command.domain import (
+    FIRST_ANSWER,
+    Action,
+    Command,
+    CommandAlreadyFinished,
+    CommandInProgress,
+    CommandNotFound,
+    CorrelationIdReused,
+    DoorResult,
+    FailureReason,
+    Forbidden,
+    HistoryEntry,
+    HistoryQuery,
+    Mode,
+    Order,
+    Requester,
+    Status,
+    Withdrawal,
+)
+from services.runtime import errors
+from services.runtime.errors import Reason, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from services.runtime.capability import Capability
+
+_Code = grpc.StatusCode
+COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
+COMMAND_IN_PROGRESS = Reason("COMMAND_IN_PROGRESS", 409, _Code.ABORTED, "Command in progress", retryable=True)
+COMMAND_ALREADY_FINISHED = Reason(
+    "COMMAND_ALREADY_FINISHED", 409, _Code.FAILED_PRECONDITION, "Command already finished"
+)
+DOOR_OPEN = Reason("DOOR_OPEN", 409, _Code.FAILED_PRECONDITION, "Door open", retryable=True)
+ENGINE_ON = Reason("ENGINE_ON", 409, _Code.FAILED_PRECONDITION, "Engine on", retryable=True)
+VEHICLE_MOVING = Reason("VEHICLE_MOVING", 409, _Code.FAILED_PRECONDITION, "Vehicle moving", retryable=True)
+
+_PERIODS = {
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+DEFAULT_PERIOD = "24h"
+DEFAULT_LIMIT = 50
+
+_PROGRESS = {
+    Status.PENDING: FIRST_ANSWER,
+    Status.IN_PROGRESS: "The vehicle has the command and is carrying it out.",
+    Status.SUCCESS: "Done: every requested door reached its position.",
+}
+
+Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
+
+
+def requester_of(capability: Capability) -> Requester:
+    """Who asks."""
+    return Requester(principal=capability.actor, subject=capability.subject, source=capability.source)
+
+
+def unlock_order(unlock: door_pb2.DoorUnlock) -> Order:
+    """The order in an unlock request."""
+    emergency = unlock.unlock_mode == door_pb2.UnlockMode.EMERGENCY
+    return Order(Action.UNLOCK, tuple(unlock.target_doors), Mode.EMERGENCY if emergency else Mode.NORMAL)
+
+
+def lock_order(lock: door_pb2.DoorLock) -> Order:
+    """The order in a lock request."""
+    secure = lock.lock_mode == door_pb2.LockMode.SECURE
+    return Order(Action.LOCK, tuple(lock.target_doors), Mode.SECURE if secure else Mode.NORMAL)
+
+
+def withdrawal(cancellation: door_pb2.DoorCancellation) -> Withdrawal:
+    """What a cancellation asks for."""
+    return Withdrawal(cancellation.correlation_id, cancellation.reason, cancellation.force)
+
+
+def history_query(request: service_pb2.ListCommandHistoryRequest, now: datetime) -> HistoryQuery:
+    """Which page of the history is asked for."""
+    as_of = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else now
+    return HistoryQuery(
+        since=now - _PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD],
+        as_of=as_of,
+        limit=request.limit if request.HasField("limit") else DEFAULT_LIMIT,
+        offset=request.offset,
+        action=Action(door_pb2.CommandAction.Value.Name(request.action))
+        if request.HasField("action")
+        else None,
+        status=Status(door_pb2.CommandStatus.Value.Name(request.status))
+        if request.HasField("status")
+        else None,
+        source=door_pb2.CommandSource.Value.Name(request.source) if request.HasField("source") else None,
+    )
+
+
+def first_answer(command: Command) -> door_pb2.DoorCommand:
+    """What the caller is told when a command is taken in, and told again for the same request."""
+    return _filled(door_pb2.DoorCommand(), command, Status.PENDING, FIRST_ANSWER)
+
+
+def current_answer(command: Command) -> door_pb2.DoorCommand:
+    """A command as it stands, in the short form."""
+    message = message_of(command)
+    if not command.status.final:
+        message = "The vehicle has been asked to cancel; the command's status will tell what it decided."
+    return _filled(door_pb2.DoorCommand(), command, command.status, message)
+
+
+def message_of(command: Command) -> str:
+    """For people: where it stands."""
+    if command.ending is not None:
+        return command.ending.message
+    return _PROGRESS[command.status]
+
+
+def _filled(answer: Sent, command: Command, status: Status, message: str) -> Sent:
+    answer.command_id = command.command_id
+    answer.vin = command.vin
+    answer.status = door_pb2.CommandStatus.Value.Value(status.value)
+    answer.message = message
+    answer.estimated_duration = command.estimated_seconds
+    set_time(answer.timestamp, command.accepted_at)
+    return answer
+
+
+def details(command: Command) -> door_pb2.DoorCommandDetails:
+    """A command with its life so far."""
+    answer = _filled(door_pb2.DoorCommandDetails(), command, command.status, message_of(command))
+    answer.action = door_pb2.CommandAction.Value.Value(command.order.action.value)
+    answer.target_doors.extend(command.order.target_doors)
+    answer.correlation_id = command.correlation_id
+    answer.source = door_pb2.CommandSource.Value.Value(command.requester.source)
+    set_time(answer.expires_at, command.expires_at)
+    _add_stages(answer, command)
+    ending = command.ending
+    if ending is not None:
+        answer.door_results.extend(map(door_result, ending.door_results))
+        if ending.failure_reason:
+            answer.failure_reason = failure_reason(ending.failure_reason)
+        if ending.guidance:
+            answer.guidance = ending.guidance
+        if ending.may_have_succeeded is not None:
+            answer.may_have_succeeded = ending.may_have_succeeded
+        if command.received_at is not None and command.status is not Status.TIMEOUT:
+            answer.execution_time = round((ending.finished_at - command.accepted_at).total_seconds(), 3)
+    late = command.late_result
+    if late is not None:
+        answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
+        set_time(answer.late_result.received_at, late.received_at)
+        answer.late_result.door_results.extend(map(door_result, late.door_results))
+        if late.failure_reason:
+            answer.late_result.failure_reason = failure_reason(late.failure_reason)
+    return answer
+
+
+def _add_stages(answer: door_pb2.DoorCommandDetails, command: Command) -> None:
+    names = door_pb2.CommandStage.Name
+    times: Iterable[tuple[door_pb2.CommandStage.Name.Value.ValueType, datetime | None]] = (
+        (names.ACCEPTED, command.accepted_at),
+        (names.QUEUED, command.accepted_at),  # the outbox row is of the same commit
+        (names.SENT, command.sent_at),
+        (names.RECEIVED, command.received_at),
+        (names.FINISHED, command.ending.finished_at if command.ending else None),
+    )
+    for name, at in times:
+        if at is not None:
+            set_time(answer.stages.add(name=name).time, at)
+
+
+def door_result(result: DoorResult) -> door_pb2.DoorResult:
+    """What one door did."""
+    message = door_pb2.DoorResult(door_id=result.door_id, success=result.success, locked=result.locked)
+    if result.failure_reason:
+        message.failure_reason = failure_reason(result.failure_reason)
+    return message
+
+
+def failure_reason(reason: FailureReason) -> door_pb2.FailureReason.Value.ValueType:
+    """The contract's word for it."""
+    return door_pb2.FailureReason.Value.Value(reason.value)
+
+
+def history_page(
+    vin: str, entries: list[HistoryEntry], total: int, query: HistoryQuery
+) -> door_pb2.DoorHistory:
+    """A page of the history."""
+    page = door_pb2.DoorHistory(
+        vin=vin, total=total, has_more=query.offset + len(entries) < total, history=map(_entry, entries)
+    )
+    page.as_of.FromDatetime(query.as_of)
+    return page
+
+
+def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
+    reason = entry.failure_reason
+    message = door_pb2.DoorHistoryEntry(
+        command_id=entry.command_id,
+        action=door_pb2.CommandAction.Value.Value(entry.action.value),
+        target_doors=entry.target_doors,
+        status=door_pb2.CommandStatus.Value.Value(entry.status.value),
+        execution_time=round(entry.execution_seconds, 3),
+        user_id=entry.user_id,
+        source=door_pb2.CommandSource.Value.Value(entry.source),
+        failure_reason=Value(string_value=reason.value) if reason else Value(null_value=NULL_VALUE),
+        correlation_id=entry.correlation_id,
+    )
+    if entry.actor_id != entry.user_id:
+        message.actor_id = entry.actor_id
+    set_time(message.timestamp, entry.requested_at)
+    return message
+
+
+def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
+    """What watchers are told of a command's change, or of its late result."""
+    change = update_pb2.CommandStatusChange(
+        command_id=command.command_id,
+        correlation_id=command.correlation_id,
+        action=door_pb2.CommandAction.Value.Value(command.order.action.value),
+        status=door_pb2.CommandStatus.Value.Value(command.status.value),
+        message=message_of(command),
+    )
+    at, ending = command.received_at or command.accepted_at, command.ending
+    if ending is not None:
+        at = ending.finished_at
+        change.door_results.extend(map(door_result, ending.door_results))
+        if ending.failure_reason:
+            change.failure_reason = failure_reason(ending.failure_reason)
+        if ending.guidance:
+            change.guidance = ending.guidance
+        if ending.may_have_succeeded is not None:
+            change.may_have_succeeded = ending.may_have_succeeded
+    if late and command.late_result is not None:
+        at = command.late_result.received_at
+        change.late = True
+        change.message = f"The vehicle answered after the time was up: {command.late_result.status.value}."
+        del change.door_results[:]
+        change.door_results.extend(map(door_result, command.late_result.door_results))
+    message = update_pb2.DoorUpdate(
+        type=update_pb2.DoorUpdateType.COMMAND_STATUS_UPDATE, vin=command.vin, command_status=change
+    )
+    set_time(message.timestamp, at)
+    return message
+
+
+def set_time(timestamp: Timestamp, at: datetime) -> None:
+    """To the millisecond: finer than that no two clocks here agree."""
+    timestamp.FromMilliseconds(int(at.timestamp() * 1000))
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """How a refusal of this room is told; None for what is not one."""
+    match error:
+        case CommandNotFound():
+            return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
+        case CorrelationIdReused():
+            return Refusal(
+                errors.CORRELATION_ID_REUSED,
+                "This correlation id was used before with another body; use a new one for a new request.",
+                may_have_succeeded=False,
+            )
+        case CommandInProgress(command_id):
+            return Refusal(
+                COMMAND_IN_PROGRESS,
+                "Another command is in flight on this vehicle; wait for its end or cancel it.",
+                may_have_succeeded=False,
+                retry_after_seconds=5,
+                facts={"commandId": command_id},
+            )
+        case CommandAlreadyFinished(command_id, status):
+            return Refusal(
+                COMMAND_ALREADY_FINISHED,
+                f"The command has ended as {status.value}; there is nothing to cancel.",
+                facts={"commandId": command_id, "commandStatus": status.value},
+            )
+        case Forbidden(reason, doors):
+            return _forbidden(reason, doors)
+    return None
+
+
+def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
+    told = {
+        FailureReason.DOOR_OPEN: (
+            DOOR_OPEN,
+            f"Open: {', '.join(doors)}. Close it, then lock again; nothing was sent to the vehicle.",
+        ),
+        FailureReason.ENGINE_ON: (
+            ENGINE_ON,
+            "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
+        ),
+        FailureReason.VEHICLE_MOVING: (
+            VEHICLE_MOVING,
+            "The vehicle is moving. Wait until it stands still, then try again; nothing was sent.",
+        ),
+    }
+    kind, detail = told[reason]
+    facts = {"openDoors": list(doors)} if doors else {}
+    return Refusal(kind, detail, may_have_succeeded=False, facts=facts)

@@ -1,0 +1,391 @@
+"""What this room does, one function per intention. The ports say what it needs of the world."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
+
+from services.command.domain import (
+    IDEMPOTENCY_KEPT,
+    Cancellation,
+    Command,
+    CommandAlreadyFinished,
+    CommandInProgress,
+    CommandNotFound,
+    Condition,
+    CorrelationIdReused,
+    Ending,
+    FailureReason,
+    Forbidden,
+    HistoryEntry,
+    HistoryQuery,
+    LateResult,
+    Order,
+    Requester,
+    Status,
+    StatusCheck,
+    Withdrawal,
+    cancelled_before_dispatch,
+    right_ended,
+    timed_out,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime, timedelta
+
+SWEEP_AT_MOST = 500
+_ATTEMPTS = 3
+
+
+class Taken(Exception):
+    """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
+
+
+class Commands(Protocol):
+    """The record. Every method is one transaction; what it commits is durable when it returns."""
+
+    async def accept(self, command: Command) -> None:
+        """Keep a new command, its history and audit entries and what is to be sent. Raises Taken."""
+
+    async def prior(
+        self, requester: Requester, vin: str, operation: str, correlation_id: str
+    ) -> Prior | None:
+        """What the same caller asked for before under this id, at any time."""
+
+    async def release_key(self, prior: Prior) -> None:
+        """Let its idempotency key be used anew."""
+
+    async def in_flight(self, vin: str) -> str | None:
+        """The id of the command in flight on this vehicle."""
+
+    async def get(self, vin: str, command_id: str) -> Command | None:
+        """One command of this vehicle."""
+
+    async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
+        """The newest command of this vehicle that was requested with this id."""
+
+    async def withdraw(self, cancellation: Cancellation, ending: Ending) -> bool:
+        """End a command that has not left, and keep its cancellation. Raises Taken.
+
+        False when it has ended or was taken over meanwhile: then nothing is kept.
+        """
+
+    async def ask_to_cancel(self, cancellation: Cancellation, answered: Status) -> bool:
+        """Keep a cancellation for the vehicle to decide, and as what the command was told. Raises Taken.
+
+        False when the command has ended meanwhile: then nothing is kept.
+        """
+
+    async def finish(self, endings: Sequence[tuple[str, Ending]], *, unless_taken_over: bool) -> None:
+        """End these commands; those that have ended already stay as they are.
+
+        With `unless_taken_over` so do those that another process may have handed over.
+        """
+
+    async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
+        """Which of them are still alive. They are marked: from now on none of them surely never left."""
+
+    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
+        """Commands whose time has run out and that have not ended."""
+
+    async def live_unreceived(self, vin: str, now: datetime) -> list[Command]:
+        """Commands still alive that the vehicle has not confirmed."""
+
+    async def take_in(self, arrived: Sequence[Report], at: datetime) -> dict[Report, str]:
+        """Apply vehicles' reports, each once. Which of them are not believed, and why."""
+
+    async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
+        """A page of finished requests, newest first, and how many match in all."""
+
+    async def add_status_checks(self, checks: Sequence[StatusCheck]) -> None:
+        """Keep these in the history; those that are there already stay as they are."""
+
+    async def forget(self, before: datetime, keys_before: datetime) -> None:
+        """Drop the history that is past its retention, and idempotency keys past theirs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """An earlier request under the same idempotency key."""
+
+    command: Command
+    fingerprint: str
+    requested_at: datetime
+    key: str
+    answered: Status
+    """What was told when it was taken in."""
+
+    def as_answered(self) -> Command:
+        """The command as it stood then."""
+        ending = self.command.ending if self.answered.final else None
+        return replace(self.command, status=self.answered, ending=ending, late_result=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The vehicle has a command."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resulted:
+    """The vehicle says how a command ended."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDecided:
+    """The vehicle's word on a cancellation. `ending` is the command's, when that follows from it."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    cancel_id: str
+    at: datetime
+    too_late: bool
+    ending: Ending | None
+
+
+Report = Received | Resulted | CancelDecided
+
+
+class Dispatch(Protocol):
+    """The way to the vehicle."""
+
+    def withdraw(self, command_id: str) -> bool:
+        """Hold a command back for good. False when it may have left this process, or is not held by it."""
+
+    def restore(self, command: Command) -> None:
+        """Send a command after all, or once more, if it is alive then; the vehicle knows what it has had."""
+
+    def surely_unsent(self, command_id: str) -> bool:
+        """Whether this process accepted it and has not begun to publish it."""
+
+    def forget(self, command_id: str) -> None:
+        """It has ended."""
+
+
+class Conditions(Protocol):
+    """What vehicles said moments ago."""
+
+    def of(self, vin: str) -> Condition | None:
+        """The latest, if there is one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Settings of this room."""
+
+    ttl: timedelta
+    estimated_seconds: int
+    retention: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Everything the use cases work with."""
+
+    commands: Commands
+    dispatch: Dispatch
+    conditions: Conditions
+    rules: Rules
+    now: Callable[[], datetime]
+
+
+async def request_doors(
+    desk: Desk, requester: Requester, vin: str, order: Order, correlation_id: str
+) -> Command:
+    """Take in a command. The same request again gives the first command as it was first answered.
+
+    Raises CorrelationIdReused, CommandInProgress, Forbidden.
+    """
+    now = desk.now()
+    condition = desk.conditions.of(vin)
+    reason = condition.forbids(order, now) if condition else None
+    if condition and reason:
+        first = await _first_answer(
+            desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+        )
+        if first:
+            return first
+        doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
+        raise Forbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
+    command = Command(
+        command_id=f"cmd-{uuid.uuid4()}",
+        vin=vin,
+        order=order,
+        requester=requester,
+        correlation_id=correlation_id,
+        accepted_at=now,
+        expires_at=now + desk.rules.ttl,
+        estimated_seconds=desk.rules.estimated_seconds,
+    )
+    for _ in range(_ATTEMPTS):
+        try:
+            await desk.commands.accept(command)
+        except Taken:
+            first = await _first_answer(
+                desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+            )
+            if first:
+                return first
+            in_flight = await desk.commands.in_flight(vin)
+            if in_flight:
+                raise CommandInProgress(in_flight) from None
+            continue  # what was in the way ended between the two looks
+        return command
+    raise CommandInProgress(await desk.commands.in_flight(vin) or "")
+
+
+async def _first_answer(
+    desk: Desk, requester: Requester, vin: str, operation: str, correlation_id: str, fingerprint: str
+) -> Command | None:
+    """The command of an earlier request under this key; None when the key is free. Raises CorrelationIdReused."""
+    prior = await desk.commands.prior(requester, vin, operation, correlation_id)
+    if prior is None:
+        return None
+    if desk.now() - prior.requested_at > IDEMPOTENCY_KEPT:
+        await desk.commands.release_key(prior)
+        return None
+    if prior.fingerprint != fingerprint:
+        raise CorrelationIdReused
+    return prior.as_answered()
+
+
+async def cancel(
+    desk: Desk, requester: Requester, vin: str, withdrawal: Withdrawal, correlation_id: str
+) -> Command:
+    """Withdraw a command, or ask the vehicle to. The command as it stands then.
+
+    Raises CommandNotFound, CommandAlreadyFinished, CorrelationIdReused.
+    """
+    fingerprint = withdrawal.fingerprint()
+    first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+    if first:
+        return first
+    command = await desk.commands.latest_by_correlation_id(vin, withdrawal.correlation_id)
+    if command is None:
+        raise CommandNotFound
+    if command.status.final:
+        raise CommandAlreadyFinished(command.command_id, command.status)
+    cancellation = Cancellation(
+        cancel_id=f"cancel-{uuid.uuid4()}",
+        command_id=command.command_id,
+        vin=vin,
+        withdrawal=withdrawal,
+        requester=requester,
+        correlation_id=correlation_id,
+        requested_at=desk.now(),
+    )
+    try:
+        if desk.dispatch.withdraw(command.command_id) and await _withdrawn(desk, cancellation, command):
+            return await find(desk, vin, command.command_id)
+        if await desk.commands.ask_to_cancel(cancellation, command.status):
+            return command
+    except Taken:  # the same cancellation came twice at once
+        first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+        return first or command
+    current = await find(desk, vin, command.command_id)
+    raise CommandAlreadyFinished(current.command_id, current.status)
+
+
+async def _withdrawn(desk: Desk, cancellation: Cancellation, command: Command) -> bool:
+    """End a command that is held back. Whatever prevents it, the command is not held back any more then.
+
+    Even a write whose outcome is not known may be answered so: what is restored is sent only if it is alive.
+    """
+    try:
+        return await desk.commands.withdraw(cancellation, cancelled_before_dispatch(desk.now()))
+    except BaseException:
+        desk.dispatch.restore(command)
+        raise
+
+
+async def find(desk: Desk, vin: str, command_id: str) -> Command:
+    """One command with its life so far. Raises CommandNotFound."""
+    command = await desk.commands.get(vin, command_id)
+    if command is None:
+        raise CommandNotFound
+    return command
+
+
+async def list_history(desk: Desk, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
+    """A page of what was asked of this vehicle and how it ended, and how many entries match in all."""
+    return await desk.commands.history(vin, query)
+
+
+async def time_out_overdue(desk: Desk) -> int:
+    """End what has had no result in time. How many were ended."""
+    now = desk.now()
+    overdue = await desk.commands.overdue(now, SWEEP_AT_MOST)
+    for unsent in (True, False):
+        ending = timed_out(now, surely_unsent=unsent)
+        ids = [
+            c.command_id
+            for c in overdue
+            if unsent is (not c.taken_over and desk.dispatch.surely_unsent(c.command_id))
+        ]
+        if ids:
+            await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=unsent)
+            for command_id in ids:
+                desk.dispatch.forget(command_id)
+    return len(overdue)
+
+
+async def end_for_lack_of_right(desk: Desk, command_ids: Sequence[str]) -> None:
+    """End commands that were never handed over and may not be any more."""
+    ending = right_ended(desk.now())
+    await desk.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
+    for command_id in command_ids:
+        desk.dispatch.forget(command_id)
+
+
+async def take_over(desk: Desk, command_ids: Sequence[str]) -> set[str]:
+    """Before sending what another process, or this one earlier, may have sent: which of them are alive."""
+    return await desk.commands.take_over(command_ids, desk.now())
+
+
+async def vehicle_connected(desk: Desk, vin: str) -> None:
+    """Send again what is alive and unconfirmed: the broker may have lost it."""
+    for command in await desk.commands.live_unreceived(vin, desk.now()):
+        desk.dispatch.restore(command)
+
+
+async def take_in_reports(desk: Desk, arrived: Sequence[Report]) -> dict[Report, str]:
+    """Apply what vehicles report. Which reports are not believed, and why."""
+    disbelieved = await desk.commands.take_in(arrived, desk.now())
+    for report in arrived:
+        if isinstance(report, Resulted) and report not in disbelieved:
+            desk.dispatch.forget(report.command_id)
+    return disbelieved
+
+
+async def record_status_checks(desk: Desk, checks: Sequence[StatusCheck]) -> None:
+    """Keep looks at the door status in the history."""
+    await desk.commands.add_status_checks(checks)
+
+
+async def forget_the_old(desk: Desk) -> None:
+    """Apply the retention period."""
+    now = desk.now()
+    await desk.commands.forget(before=now - desk.rules.retention, keys_before=now - IDEMPOTENCY_KEPT)
+
+
+def late(ending: Ending) -> LateResult:
+    """The same report, when it comes after the command has timed out."""
+    return LateResult(ending.status, ending.finished_at, ending.failure_reason, ending.door_results)
+
+
+def may_become_late(status: Status, late_result: LateResult | None) -> bool:
+    """Only a command that timed out has a late result, and only one."""
+    return status is Status.TIMEOUT and late_result is None

@@ -1,0 +1,205 @@
+"""Between the vehicle's messages and this room's own words, both ways."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
+from ecarus.remotecontrol.door.v1.door_status_pb2 import IgnitionStatus
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
+
+from services.command.domain import (
+    GUIDANCE,
+    LOCKABLE_DOORS,
+    Action,
+    Command,
+    Condition,
+    DoorResult,
+    Ending,
+    FailureReason,
+    Mode,
+    Requester,
+    Status,
+    StatusCheck,
+)
+from services.command.usecases import CancelDecided, Received, Report, Resulted
+
+if TYPE_CHECKING:
+    from ecarus.remotecontrol.door.v1 import room_event_pb2
+
+    from protocol.envelope import Unpacked
+    from services.command.domain import Cancellation
+
+_ACTIONS = {
+    Action.UNLOCK: command_pb2.DOOR_ACTION_UNLOCK,
+    Action.LOCK: command_pb2.DOOR_ACTION_LOCK,
+}
+_MODES = {
+    Mode.NORMAL: command_pb2.DOOR_ACTION_MODE_NORMAL,
+    Mode.EMERGENCY: command_pb2.DOOR_ACTION_MODE_EMERGENCY,
+    Mode.SECURE: command_pb2.DOOR_ACTION_MODE_SECURE,
+}
+_DOORS = dict(
+    zip(
+        LOCKABLE_DOORS,
+        (
+            body_pb2.DOOR_ID_DRIVER,
+            body_pb2.DOOR_ID_PASSENGER,
+            body_pb2.DOOR_ID_REAR_LEFT,
+            body_pb2.DOOR_ID_REAR_RIGHT,
+            body_pb2.DOOR_ID_TRUNK,
+        ),
+        strict=True,
+    )
+)
+_DOOR_NAMES = {number: name for name, number in _DOORS.items()}
+_FAULTS = {
+    report_pb2.FAULT_CODE_VEHICLE_MOVING: FailureReason.VEHICLE_MOVING,
+    report_pb2.FAULT_CODE_DOOR_OPEN: FailureReason.DOOR_OPEN,
+    report_pb2.FAULT_CODE_ENGINE_ON: FailureReason.ENGINE_ON,
+    report_pb2.FAULT_CODE_ACTUATOR: FailureReason.ACTUATOR_FAULT,
+    report_pb2.FAULT_CODE_LOW_BATTERY: FailureReason.LOW_BATTERY,
+    report_pb2.FAULT_CODE_EXPIRED: FailureReason.TTL_EXPIRED,
+    report_pb2.FAULT_CODE_INTERRUPTED: FailureReason.INTERRUPTED,
+    report_pb2.FAULT_CODE_NOT_SUPPORTED: FailureReason.NOT_SUPPORTED,
+    report_pb2.FAULT_CODE_CANCELLED: FailureReason.CANCELLED,
+}
+
+
+class NotUnderstood(ValueError):
+    """A report whose parts do not fit together; the text says why."""
+
+
+def door_command(command: Command) -> command_pb2.DoorCommand:
+    """A command as the vehicle gets it."""
+    order = command.order
+    message = command_pb2.DoorCommand(
+        command_id=command.command_id,
+        correlation_id=command.correlation_id,
+        action=_ACTIONS[order.action],
+        doors=[_DOORS[door] for door in order.target_doors if door in _DOORS],
+        all_doors="all" in order.target_doors,
+        mode=_MODES[order.mode],
+        subject=command.requester.subject,
+        actor=command.requester.principal,
+    )
+    message.issued_at.FromDatetime(command.accepted_at)
+    message.expires_at.FromDatetime(command.expires_at)
+    return message
+
+
+def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
+    """A cancellation as the vehicle gets it."""
+    return command_pb2.CancelCommand(
+        cancel_id=cancellation.cancel_id,
+        command_id=cancellation.command_id,
+        reason=cancellation.withdrawal.reason,
+        force=cancellation.withdrawal.force,
+    )
+
+
+def report(unpacked: Unpacked, now: datetime) -> Report | None:
+    """What a vehicle says of a command; None for a hello. Raises NotUnderstood."""
+    message = unpacked.payload
+    match message:
+        case report_pb2.CommandReceived():
+            return Received(unpacked.message_id, unpacked.vin, message.command_id, now)
+        case report_pb2.CommandResult():
+            return Resulted(unpacked.message_id, unpacked.vin, message.command_id, _ending(message, now))
+        case report_pb2.CancelResult():
+            return _cancel_decided(unpacked, message, now)
+        case report_pb2.Hello():
+            return None
+    raise NotUnderstood(f"{message.DESCRIPTOR.name} does not belong on this subject")
+
+
+def _cancel_decided(unpacked: Unpacked, message: report_pb2.CancelResult, now: datetime) -> CancelDecided:
+    if message.outcome == report_pb2.CANCEL_OUTCOME_UNSPECIFIED:
+        raise NotUnderstood("a cancellation without an outcome")
+    will_not_act = message.outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
+    return CancelDecided(
+        unpacked.message_id,
+        unpacked.vin,
+        message.command_id,
+        message.cancel_id,
+        now,
+        too_late=message.outcome == report_pb2.CANCEL_OUTCOME_TOO_LATE,
+        ending=_cancelled(now) if will_not_act else None,
+    )
+
+
+def _cancelled(now: datetime) -> Ending:
+    return Ending(Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.")
+
+
+def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
+    """How the command ended, by the vehicle's word. The cloud's clock dates it, as it dated the beginning."""
+    doors = tuple(_door_result(outcome) for outcome in result.doors)
+    fault = _FAULTS.get(result.fault)
+    match result.outcome:
+        case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
+            if not doors or not all(door.success for door in doors):
+                raise NotUnderstood("a success without every door's success")
+            message = result.guidance or "Done: every requested door reached its position."
+            return Ending(Status.SUCCESS, now, message, door_results=doors)
+        case report_pb2.COMMAND_OUTCOME_CANCELLED:
+            return _cancelled(now)
+        case report_pb2.COMMAND_OUTCOME_PARTIAL:
+            moved = ", ".join(door.door_id for door in doors if door.success)
+            stood = ", ".join(door.door_id for door in doors if not door.success)
+            if not moved or not stood:
+                raise NotUnderstood("a partial success that is not one")
+            reason, message = FailureReason.PARTIAL_SUCCESS, f"Moved: {moved}. Did not move: {stood}."
+        case report_pb2.COMMAND_OUTCOME_REFUSED if fault is FailureReason.TTL_EXPIRED:
+            return Ending(
+                Status.TIMEOUT,
+                now,
+                "The vehicle got the command after its time was up and did not act.",
+                failure_reason=fault,
+                guidance="Nothing moved; try again.",
+                may_have_succeeded=False,
+            )
+        case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED:
+            if fault is None:
+                raise NotUnderstood("a failure without a fault")
+            reason, message = fault, "The vehicle did not carry it out."
+        case _:
+            raise NotUnderstood("a result without an outcome")
+    guidance = result.guidance or GUIDANCE[reason]
+    return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
+
+
+def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
+    name = _DOOR_NAMES.get(outcome.door)
+    if name is None:
+        raise NotUnderstood("a door that no command can name")
+    fault = _FAULTS.get(outcome.fault)
+    if not outcome.succeeded and fault is None:
+        raise NotUnderstood(f"{name} failed without a fault")
+    return DoorResult(name, outcome.succeeded, outcome.locked, None if outcome.succeeded else fault)
+
+
+def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:
+    """Looks at the door status."""
+    return [
+        StatusCheck(
+            check_id=check.check_id,
+            vin=check.vin,
+            at=check.time.ToDatetime(tzinfo=UTC),
+            requester=Requester(check.actor_id, check.user_id, CommandSource.Value.Name(check.source)),
+            correlation_id=check.correlation_id,
+            seconds=check.execution_time,
+        )
+        for check in message.checks
+    ]
+
+
+def condition(message: room_event_pb2.VehicleCondition) -> Condition:
+    """What a vehicle said moments ago that may stand in a command's way."""
+    return Condition(
+        observed_at=message.observed_at.ToDatetime(tzinfo=UTC),
+        open_doors=frozenset(message.open_doors),
+        engine_on=message.ignition_status == IgnitionStatus.ON,
+        speed_kmh=message.speed_kmh,
+    )

@@ -1,0 +1,195 @@
+"""The settings, their versions, and what the vehicle's words make of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+FACTORY_VERSION = 0
+"""Of the settings that a vehicle leaves the factory with; a vehicle that runs them reports it."""
+HIGHEST_VERSION = 1_000_000_000
+"""A vehicle that claims to run a later one is not believed."""
+
+KEEP_ANSWERS = timedelta(hours=24)
+"""How long a repeat of a request gets the first answer."""
+
+
+class UnlockMode(StrEnum):
+    """Which doors an unlock of all opens."""
+
+    ALL = "ALL"
+    DRIVER_ONLY = "DRIVER_ONLY"
+    SEQUENCE = "SEQUENCE"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorSettings:
+    """All settings; the defaults are the factory's."""
+
+    auto_lock_enabled: bool = True
+    auto_lock_delay_seconds: int = 30
+    unlock_mode: UnlockMode = UnlockMode.ALL
+    child_lock_enabled: bool = False
+    speed_based_lock_enabled: bool = True
+    speed_lock_threshold_kmh: int = 15
+    parking_auto_unlock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsChange:
+    """The settings to change; None leaves one as it is."""
+
+    auto_lock_enabled: bool | None = None
+    auto_lock_delay_seconds: int | None = None
+    unlock_mode: UnlockMode | None = None
+    child_lock_enabled: bool | None = None
+    speed_based_lock_enabled: bool | None = None
+    speed_lock_threshold_kmh: int | None = None
+    parking_auto_unlock: bool | None = None
+
+    def fingerprint(self) -> str:
+        """Equal for equal changes, whatever the order they were written in."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def applied_to(self, settings: DoorSettings) -> DoorSettings:
+        """The settings after the change."""
+        return replace(settings, **{name: value for name, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """A change, who wants it and on whose behalf. The correlation id makes a repeat recognisable."""
+
+    vin: str
+    change: SettingsChange
+    subject: str
+    actor: str
+    source: str
+    correlation_id: str
+
+
+class ApplicationState(StrEnum):
+    """What the vehicle has made of the wanted settings."""
+
+    PENDING = "PENDING"
+    APPLIED = "APPLIED"
+    REJECTED = "REJECTED"
+
+
+@dataclass(frozen=True, slots=True)
+class DoorConfig:
+    """A vehicle's settings. `applied_*` are the vehicle's last word on what it runs with, by its clock."""
+
+    vin: str
+    settings: DoorSettings
+    updated_at: datetime
+    desired_version: int = FACTORY_VERSION
+    applied_version: int | None = None
+    applied_at: datetime | None = None
+    rejected_version: int | None = None
+    rejection: str | None = None
+
+    @property
+    def state(self) -> ApplicationState:
+        """Of the desired version."""
+        if self.applied_version == self.desired_version:
+            return ApplicationState.APPLIED
+        if self.rejected_version == self.desired_version:
+            return ApplicationState.REJECTED
+        return ApplicationState.PENDING
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The vehicle connected; it runs with this version."""
+
+    vin: str
+    message_id: str
+    sent_at: datetime
+    running_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The vehicle's answer to settings it was sent. `reason` says why it did not apply them."""
+
+    vin: str
+    message_id: str
+    answered_at: datetime
+    version: int
+    applied: bool
+    reason: str
+
+
+News = Hello | Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Settings to send to the vehicle. `message_id` is unique to this sending."""
+
+    vin: str
+    message_id: str
+    version: int
+    settings: DoorSettings
+
+
+class CorrelationIdReused(Exception):
+    """This correlation id came before, with another change."""
+
+
+def changed(config: DoorConfig, change: SettingsChange, at: datetime) -> DoorConfig:
+    """The config after the change: a new version, unless nothing is different."""
+    settings = change.applied_to(config.settings)
+    if settings == config.settings:
+        return config
+    return replace(config, settings=settings, updated_at=at, desired_version=config.desired_version + 1)
+
+
+def heard(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
+    """What the vehicle's word makes of the config, and what to send it in return."""
+    if isinstance(news, Answer):
+        return answered(config, news), None
+    return greeted(config, news)
+
+
+def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
+    """An answer about a version older than one the vehicle has since answered for changes nothing."""
+    if answer.version > config.desired_version or answer.version <= (
+        config.applied_version or FACTORY_VERSION
+    ):
+        return config
+    if answer.applied:
+        return replace(config, applied_version=answer.version, applied_at=answer.answered_at)
+    if answer.version < config.desired_version:
+        return config
+    return replace(config, rejected_version=answer.version, rejection=answer.reason)
+
+
+def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
+    """What a vehicle says it runs with when it connects holds; what it lacks is sent again.
+
+    A vehicle that is ahead ignores our versions until they pass its own (it outlived a store that was
+    restored or begun anew), so the wanted settings get a version beyond it.
+    """
+    confirmed = config.applied_at is None or hello.sent_at >= config.applied_at
+    if confirmed and hello.running_version != config.applied_version:
+        config = replace(config, applied_version=hello.running_version, applied_at=hello.sent_at)
+    if hello.running_version > config.desired_version:
+        config = replace(config, desired_version=hello.running_version + 1)
+    if hello.running_version == config.desired_version:
+        return config, None
+    return config, push(config, cause=f"hello:{hello.message_id}")
+
+
+def push(config: DoorConfig, cause: str) -> Push:
+    """The wanted settings on their way, because of `cause`: the same cause gives the same message id."""
+    digest = hashlib.sha256(f"{config.vin}/{config.desired_version}/{cause}".encode()).hexdigest()
+    return Push(config.vin, f"config-{digest[:40]}", config.desired_version, config.settings)

@@ -1,0 +1,76 @@
+"""DoorConfigService: RPC in, RPC out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.door.v1 import door_config_service_pb2_grpc
+from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfigServiceServicer
+
+from services.config import translate, usecases
+from services.runtime.call import current_call
+from services.runtime.policy import Policy, through_the_edge
+from services.runtime.server import RoomServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    import grpc
+    from ecarus.remotecontrol.door.v1.door_config_pb2 import DoorConfig
+    from ecarus.remotecontrol.door.v1.door_config_service_pb2 import (
+        GetDoorConfigRequest,
+        UpdateDoorConfigRequest,
+    )
+
+    from services.config.usecases import ConfigRecord
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.settings import RoomSettings
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = "ecarus.remotecontrol.door.v1.DoorConfigService"
+
+POLICY: Policy = {
+    f"/{SERVICE}/GetDoorConfig": through_the_edge("door.config.read"),
+    f"/{SERVICE}/UpdateDoorConfig": through_the_edge("door.config.write", mutates=True),
+}
+
+
+class DoorConfigServicer(DoorConfigServiceServicer):
+    """Serves the contract of the same name."""
+
+    def __init__(self, record: ConfigRecord, now: Callable[[], datetime]) -> None:
+        self._record = record
+        self._now = now
+
+    async def GetDoorConfig(self, request: GetDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
+        """All settings, and whether the vehicle has applied them."""
+        return translate.door_config(await usecases.read_config(self._record, self._now, request.vin))
+
+    async def UpdateDoorConfig(self, request: UpdateDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
+        """Changes the named settings."""
+        wanted = translate.change_request(request.vin, request.config, current_call())
+        return translate.door_config(await usecases.change_config(self._record, self._now, wanted))
+
+
+def build(
+    settings: RoomSettings,
+    verifier: CapabilityVerifier,
+    record: ConfigRecord,
+    now: Callable[[], datetime],
+) -> RoomServer:
+    """This room's server, not yet started."""
+    servicer = DoorConfigServicer(record, now)
+
+    def register(server: grpc.aio.Server) -> None:
+        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(servicer, server)
+
+    return RoomServer(
+        settings,
+        services=[SERVICE],
+        register=register,
+        policy=POLICY,
+        verifier=verifier,
+        translate_error=translate.refusal_of,
+    )

@@ -1,0 +1,231 @@
+"""What a self-check says about the door system, and which alerts follow from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+LOW_HEALTH = 50
+"""Below this score a component needs a look even where it calls itself active."""
+LONGEST_LEAD = timedelta(minutes=5)
+"""How far a vehicle's clock may be ahead; a report from later would hide all that follow."""
+
+
+class Severity(StrEnum):
+    """How soon somebody should act."""
+
+    INFO = "INFO"
+    WARNING = "WARNING"
+    CRITICAL = "CRITICAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A code, and what to say about it; `{component}` in the message stands for the component's name."""
+
+    code: str
+    severity: Severity
+    message: str
+
+
+_ACTUATOR_SILENT = (
+    "{component} does not answer, so its door may not lock or unlock. "
+    "Check the door by hand and have the actuator replaced in a workshop."
+)
+
+# The codes are the vehicle's (vehicle/README.md). One that is not listed is told all the same, because cars
+# in the field are older and newer than this table.
+_KNOWN = {
+    each.code: each
+    for each in (
+        *(Finding(f"B1A0{door}", Severity.CRITICAL, _ACTUATOR_SILENT) for door in range(1, 6)),
+        Finding(
+            "B1A10",
+            Severity.WARNING,
+            "{component} is short of voltage: the vehicle's battery is low. Remote commands may be refused; "
+            "drive or charge the vehicle.",
+        ),
+        Finding(
+            "COMPONENT_ERROR",
+            Severity.CRITICAL,
+            "{component} reports an error without a fault code. Have it read out in a workshop.",
+        ),
+        Finding(
+            "COMPONENT_INACTIVE",
+            Severity.WARNING,
+            "{component} is switched off. If it stays so after the next drive, have it checked in a workshop.",
+        ),
+        Finding(
+            "COMPONENT_MAINTENANCE_REQUIRED",
+            Severity.WARNING,
+            "{component} needs maintenance. Arrange a visit to a workshop.",
+        ),
+        Finding(
+            "COMPONENT_HEALTH_LOW",
+            Severity.WARNING,
+            "{component} is worn and may fail. Have it checked at the next service.",
+        ),
+    )
+}
+
+
+def finding(code: str) -> Finding:
+    """What is known of `code`; a plain warning when nothing is."""
+    known = _KNOWN.get(code)
+    if known is not None:
+        return known
+    told = code.replace("{", "(").replace("}", ")")  # the message is a template
+    return Finding(
+        code, Severity.WARNING, f"{{component}} reports the fault {told}. Have it read out in a workshop."
+    )
+
+
+class ComponentStatus(StrEnum):
+    """A component's condition."""
+
+    ACTIVE = "ACTIVE"
+    INACTIVE = "INACTIVE"
+    ERROR = "ERROR"
+    MAINTENANCE_REQUIRED = "MAINTENANCE_REQUIRED"
+
+
+class SystemStatus(StrEnum):
+    """The door system as a whole."""
+
+    NORMAL = "NORMAL"
+    DEGRADED = "DEGRADED"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One component. `health` is a score, 0-100; `error_codes` are newest first."""
+
+    component_id: str
+    name: str
+    status: ComponentStatus
+    health: int
+    last_maintenance: datetime | None
+    error_codes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfCheck:
+    """A vehicle's report on itself; `sequence` counts up within a boot."""
+
+    vin: str
+    observed_at: datetime
+    boot_id: str
+    sequence: int
+    components: tuple[Component, ...]
+
+    def is_newer_than(self, other: SelfCheck) -> bool:
+        """Whether it may replace `other`."""
+        if self.observed_at != other.observed_at:
+            return self.observed_at > other.observed_at
+        return self.boot_id == other.boot_id and self.sequence > other.sequence
+
+
+AlertKey = tuple[str, str]
+"""Component id and code: what makes an alert the same one in the next report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A condition that needs attention; `raised_at` is when it was first reported."""
+
+    component_id: str
+    code: str
+    severity: Severity
+    message: str
+    raised_at: datetime
+
+    @property
+    def key(self) -> AlertKey:
+        """See AlertKey."""
+        return self.component_id, self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """A self-check and the alerts that stand with it."""
+
+    check: SelfCheck
+    alerts: tuple[Alert, ...]
+
+    @property
+    def system_status(self) -> SystemStatus:
+        """The worst of the components decides."""
+        components = self.check.components
+        if any(each.status is ComponentStatus.ERROR for each in components):
+            return SystemStatus.FAULT
+        if any(each.status is not ComponentStatus.ACTIVE or each.health < LOW_HEALTH for each in components):
+            return SystemStatus.DEGRADED
+        return SystemStatus.NORMAL
+
+
+@dataclass(frozen=True, slots=True)
+class AlertChange:
+    """An alert that appeared with this check, or with `cleared` one that is gone."""
+
+    check: SelfCheck
+    alert: Alert
+    cleared: bool
+
+
+class NotYetReported(Exception):
+    """The vehicle has never reported a self-check."""
+
+
+def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
+    """The diagnosis of `check`; alerts that were `standing` keep the time they were raised."""
+    since = {alert.key: alert.raised_at for alert in standing}
+    found: dict[AlertKey, Alert] = {}
+    for component in check.components:
+        for each in _findings(component):
+            alert = _alert(component, each, since, check.observed_at)
+            found.setdefault(alert.key, alert)
+    return Diagnosis(check, tuple(found.values()))
+
+
+def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, list[AlertChange]] | None:
+    """The diagnosis after `check` and what changed; None when it is not newer than what is known."""
+    if previous is None:
+        current = diagnose(check)
+        return current, list(_changes(check, (), current.alerts))
+    if not check.is_newer_than(previous.check):
+        return None
+    current = diagnose(check, previous.alerts)
+    return current, list(_changes(check, previous.alerts, current.alerts))
+
+
+def _findings(component: Component) -> Iterator[Finding]:
+    """A fault code explains its component's condition; without one, the condition speaks for itself."""
+    if component.error_codes:
+        yield from (finding(code) for code in component.error_codes)
+    elif component.status is not ComponentStatus.ACTIVE:
+        yield finding(f"COMPONENT_{component.status}")
+    elif component.health < LOW_HEALTH:
+        yield finding("COMPONENT_HEALTH_LOW")
+
+
+def _alert(component: Component, each: Finding, since: Mapping[AlertKey, datetime], at: datetime) -> Alert:
+    raised_at = since.get((component.component_id, each.code), at)
+    message = each.message.format(component=component.name or component.component_id)
+    return Alert(component.component_id, each.code, each.severity, message, raised_at)
+
+
+def _changes(check: SelfCheck, before: Sequence[Alert], after: Sequence[Alert]) -> Iterator[AlertChange]:
+    known, standing = {alert.key for alert in before}, {alert.key for alert in after}
+    for alert in after:
+        if alert.key not in known:
+            yield AlertChange(check, alert, cleared=False)
+    for alert in before:
+        if alert.key not in standing:
+            yield AlertChange(check, alert, cleared=True)

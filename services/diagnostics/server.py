@@ -1,0 +1,59 @@
+"""DoorDiagnosticsService: RPC in, RPC out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.door.v1 import door_diagnostics_service_pb2_grpc
+from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceServicer
+
+from services.diagnostics import translate, usecases
+from services.runtime.policy import Policy, through_the_edge
+from services.runtime.server import RoomServer
+
+if TYPE_CHECKING:
+    import grpc
+    from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import DoorDiagnostics
+    from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
+
+    from services.diagnostics.usecases import DiagnosisRecord
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.settings import RoomSettings
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+SERVICE = "ecarus.remotecontrol.door.v1.DoorDiagnosticsService"
+
+POLICY: Policy = {f"/{SERVICE}/GetDoorDiagnostics": through_the_edge("door.diagnostics.read")}
+
+
+class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
+    """Serves the contract of the same name."""
+
+    def __init__(self, record: DiagnosisRecord) -> None:
+        self._record = record
+
+    async def GetDoorDiagnostics(  # noqa: N802  # gRPC's name
+        self,
+        request: GetDoorDiagnosticsRequest,
+        context: Context,  # noqa: ARG002  # gRPC's signature
+    ) -> DoorDiagnostics:
+        """The vehicle's last self-check."""
+        return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
+
+
+def build(settings: RoomSettings, verifier: CapabilityVerifier, record: DiagnosisRecord) -> RoomServer:
+    """This room's server, not yet started."""
+    servicer = DoorDiagnosticsServicer(record)
+
+    def register(server: grpc.aio.Server) -> None:
+        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(servicer, server)
+
+    return RoomServer(
+        settings,
+        services=[SERVICE],
+        register=register,
+        policy=POLICY,
+        verifier=verifier,
+        translate_error=translate.refusal_of,
+    )

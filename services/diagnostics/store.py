@@ -1,0 +1,219 @@
+"""The tables of this room, and what is done to them. Rows never leave this file."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Text, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel
+
+from services.diagnostics.domain import (
+    Alert,
+    Component,
+    ComponentStatus,
+    Diagnosis,
+    SelfCheck,
+    Severity,
+    follow,
+)
+from services.runtime.database import Instant
+from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Row, Table
+
+    from services.diagnostics.domain import AlertChange
+    from services.runtime.database import Database
+    from services.runtime.jetstream import Poison
+    from services.runtime.outbox import OutboxRelay, OutgoingMessage
+
+HEAD = "0001_diagnostics"
+
+
+class RoomModel(SQLModel):
+    """The base of this room's rows."""
+
+    metadata = MetaData()
+
+
+class LastCheck(RoomModel, table=True):
+    """The newest self-check of a vehicle; `components` is JSON."""
+
+    __tablename__ = "last_check"
+
+    vin: str = Field(sa_column=Column(String(17), primary_key=True))
+    observed_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+    boot_id: str = Field(sa_column=Column(String(64), nullable=False))
+    sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
+    components: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class StandingAlert(RoomModel, table=True):
+    """An alert that stands now, in the order `position` in which it is shown."""
+
+    __tablename__ = "standing_alert"
+
+    vin: str = Field(sa_column=Column(String(17), primary_key=True))
+    component_id: str = Field(sa_column=Column(String(64), primary_key=True))
+    code: str = Field(sa_column=Column(String(64), primary_key=True))
+    position: int
+    severity: str = Field(sa_column=Column(String(16), nullable=False))
+    message: str = Field(sa_column=Column(Text, nullable=False))
+    raised_at: datetime = Field(sa_column=Column(Instant, nullable=False))
+
+
+outbox = Outbox(RoomModel.metadata)
+dead_letters = DeadLetters(RoomModel.metadata)
+
+_checks: Table = RoomModel.metadata.tables["last_check"]
+_alerts: Table = RoomModel.metadata.tables["standing_alert"]
+
+
+class DiagnosisStore:
+    """This room's record. `outgoing` makes the message of a change; `relay` learns of it after the commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        relay: OutboxRelay,
+        outgoing: Callable[[AlertChange, datetime], OutgoingMessage],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._relay = relay
+        self._outgoing = outgoing
+        self._now = now
+
+    async def find(self, vin: str) -> Diagnosis | None:
+        """See usecases.DiagnosisRecord."""
+        return await self._database.read(lambda connection: _find(connection, vin))
+
+    async def take_in(self, checks: Sequence[SelfCheck]) -> None:
+        """See usecases.DiagnosisRecord."""
+        at = self._now()
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            messages = [self._outgoing(change, at) for change in _take_in(connection, checks)]
+            outbox.add(connection, messages)
+            return messages
+
+        self._relay.hand_over(await self._database.write(work))
+
+    async def bury(self, poison: Sequence[Poison]) -> None:
+        """Keep what could not be understood. Raises StorageUnavailable."""
+        at = self._now()
+        letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
+        await dead_letters.bury(self._database, letters)
+
+
+def _find(connection: Connection, vin: str) -> Diagnosis | None:
+    """The check and its alerts, in one statement, so that they belong together."""
+    both = _checks.outerjoin(_alerts, _checks.c.vin == _alerts.c.vin)
+    query = (
+        select(_checks, _alerts.c.component_id, _alerts.c.code, _alerts.c.severity, _alerts.c.message)
+        .add_columns(_alerts.c.raised_at)
+        .select_from(both)
+        .where(_checks.c.vin == vin)
+        .order_by(_alerts.c.position)
+    )
+    rows = connection.execute(query).all()
+    if not rows:
+        return None
+    return Diagnosis(_check(rows[0]), tuple(_alert(row) for row in rows if row.code is not None))
+
+
+def _take_in(connection: Connection, checks: Sequence[SelfCheck]) -> list[AlertChange]:
+    told: list[AlertChange] = []
+    # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+    for check in sorted(checks, key=lambda item: item.vin):
+        previous = _locked(connection, check)
+        followed = follow(previous, check)
+        if followed is None:
+            continue
+        diagnosis, changes = followed
+        _save(connection, diagnosis, alerts_differ=previous is None or previous.alerts != diagnosis.alerts)
+        told += changes
+    return told
+
+
+def _locked(connection: Connection, check: SelfCheck) -> Diagnosis | None:
+    """What is known of the vehicle, None when nothing is; until the commit nobody else can change it."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    begun = connection.execute(dialect.insert(_checks).values(_row(check)).on_conflict_do_nothing())
+    if begun.rowcount == 1:
+        return None
+    connection.execute(select(_checks.c.vin).where(_checks.c.vin == check.vin).with_for_update())
+    return _find(connection, check.vin)
+
+
+def _save(connection: Connection, diagnosis: Diagnosis, *, alerts_differ: bool) -> None:
+    check = diagnosis.check
+    connection.execute(update(_checks).where(_checks.c.vin == check.vin).values(_row(check)))
+    if not alerts_differ:
+        return
+    connection.execute(delete(_alerts).where(_alerts.c.vin == check.vin))
+    if diagnosis.alerts:
+        connection.execute(
+            insert(_alerts),
+            [
+                {
+                    "vin": check.vin,
+                    "component_id": alert.component_id,
+                    "code": alert.code,
+                    "position": position,
+                    "severity": alert.severity.value,
+                    "message": alert.message,
+                    "raised_at": alert.raised_at,
+                }
+                for position, alert in enumerate(diagnosis.alerts)
+            ],
+        )
+
+
+def _row(check: SelfCheck) -> dict[str, Any]:
+    return {
+        "vin": check.vin,
+        "observed_at": check.observed_at,
+        "boot_id": check.boot_id,
+        "sequence": check.sequence,
+        "components": json.dumps([_component_to_json(each) for each in check.components]),
+    }
+
+
+def _check(row: Row[Any]) -> SelfCheck:
+    components = tuple(_component_from_json(each) for each in json.loads(row.components))
+    return SelfCheck(row.vin, row.observed_at, row.boot_id, row.sequence, components)
+
+
+def _alert(row: Row[Any]) -> Alert:
+    return Alert(row.component_id, row.code, Severity(row.severity), row.message, row.raised_at)
+
+
+def _component_to_json(component: Component) -> dict[str, Any]:
+    maintained = component.last_maintenance
+    return {
+        "id": component.component_id,
+        "name": component.name,
+        "status": component.status.value,
+        "health": component.health,
+        "lastMaintenance": None if maintained is None else maintained.isoformat(),
+        "errorCodes": component.error_codes,
+    }
+
+
+def _component_from_json(values: dict[str, Any]) -> Component:
+    maintained = values["lastMaintenance"]
+    return Component(
+        component_id=values["id"],
+        name=values["name"],
+        status=ComponentStatus(values["status"]),
+        health=values["health"],
+        last_maintenance=None if maintained is None else datetime.fromisoformat(maintained),
+        error_codes=tuple(values["errorCodes"]),
+    )

@@ -1,0 +1,36 @@
+"""What this room does: one function per intention, and the port it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from services.diagnostics.domain import NotYetReported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.diagnostics.domain import Diagnosis, SelfCheck
+
+
+class DiagnosisRecord(Protocol):
+    """The durable record. Every function raises StorageUnavailable when it can not be relied on."""
+
+    async def find(self, vin: str) -> Diagnosis | None:
+        """The vehicle's diagnosis; None before its first report."""
+
+    async def take_in(self, checks: Sequence[SelfCheck]) -> None:
+        """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
+
+
+async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:
+    """The vehicle's diagnosis. Raises NotYetReported."""
+    diagnosis = await record.find(vin)
+    if diagnosis is None:
+        raise NotYetReported
+    return diagnosis
+
+
+async def take_self_checks(record: DiagnosisRecord, checks: Sequence[SelfCheck]) -> None:
+    """Take in what vehicles report; safe to repeat."""
+    if checks:
+        await record.take_in(checks)

@@ -1,0 +1,141 @@
+"""Wiring of the status room."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from pydantic import Field
+
+from protocol.broker import (
+    DOOR_UPDATES,
+    GRANT_REVOKED_SUBJECT,
+    ROOM_EVENTS,
+    STATUS_PARTITIONS,
+    STREAMS,
+    VEHICLE_EVENTS,
+    status_stream,
+)
+from services.runtime import boot, jetstream
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.runtime.server import RoomServer
+from services.runtime.settings import RoomSettings
+from services.status import store, translate
+from services.status.checks import CheckLog
+from services.status.conditions import ConditionTeller
+from services.status.hub import LONGEST_CAPABILITY_SECONDS, Hub
+from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.update_feed import JetStreamLog, StreamTail
+from services.status.vehicle_link import HintPublisher, ReportIntake, Revocations, plans_of, publish_update
+
+ROOM = "status"
+
+
+class StatusSettings(RoomSettings):
+    """What this room needs besides. `status_partitions` is the inclusive range this process consumes."""
+
+    status_partitions: str = Field(default=f"0-{STATUS_PARTITIONS - 1}", pattern=r"^[0-7]-[0-7]$")
+    status_batch: int = Field(default=512, ge=1, le=4_096)
+    status_max_pending: int = Field(default=4_000, ge=1, le=100_000)
+    heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
+    updates_waiting_per_stream: int = Field(default=256, ge=1, le=10_000)
+    max_streams: int = Field(default=5_000, ge=1, le=100_000)
+    checks_gather_seconds: float = Field(default=0.02, gt=0, le=1)
+    checks_batch: int = Field(default=500, ge=1, le=5_000)
+    checks_waiting: int = Field(default=20_000, ge=1, le=1_000_000)
+    hint_again_seconds: float = Field(default=5.0, gt=0, le=60)
+    hint_vehicles: int = Field(default=100_000, ge=1, le=10_000_000)
+
+    @property
+    def partitions(self) -> range:
+        """The partitions as numbers."""
+        first, last = self.status_partitions.split("-")
+        return range(int(first), int(last) + 1)
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)
+
+
+def now_us() -> int:
+    """The time in microseconds since 1970."""
+    return time.time_ns() // 1_000
+
+
+async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
+    await asyncio.to_thread(
+        migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
+    )
+    database = await open_database(settings.database_url)
+    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
+    await broker.ensure_streams(*(STREAMS[name] for name in names))
+
+    relay = OutboxRelay(database, store.outbox, translate.QUEUE, broker.publish_all, now)
+    records = store.StatusStore(database, relay, translate.messages_of)
+    checks = CheckLog(
+        records,
+        translate.checks_message,
+        now_us,
+        settings.checks_gather_seconds,
+        settings.checks_batch,
+        settings.checks_waiting,
+    )
+    hints = ConditionTeller(
+        HintPublisher(broker).tell, time.monotonic, settings.hint_again_seconds, settings.hint_vehicles
+    )
+    intake = ReportIntake(records, hints, now_us)
+    hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
+    verifier = CapabilityVerifier(settings.capability_jwks)
+    revocations = Revocations(hub, verifier)
+    updates = StreamTail(
+        broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
+    )
+    revoked = StreamTail(
+        broker,
+        ROOM_EVENTS,
+        GRANT_REVOKED_SUBJECT,
+        revocations.deliver,
+        revocations.place_changed,
+        revocations.place_changed,
+        since=lambda: now() - timedelta(seconds=LONGEST_CAPABILITY_SECONDS),
+    )
+    for tail in (updates, revoked):  # a stream that began before its feed would not know its place
+        await tail.begin()
+    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), now_us)
+    server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
+    await server.start()
+    plans = plans_of(settings.partitions, settings.status_batch, settings.status_max_pending)
+    try:
+        await boot.run_until(
+            stop,
+            relay.run(),
+            checks.run(),
+            updates.watch(),
+            revoked.watch(),
+            hub.beat_regularly(settings.heartbeat_seconds),
+            *(intake.consumer(broker, plan).run() for plan in plans),
+        )
+    finally:
+        hub.close()
+        await server.stop()
+        await checks.flush()
+        await broker.close()
+        await database.close()
+
+
+def cli() -> None:
+    """Run the room."""
+    boot.run(ROOM, StatusSettings, main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,93 @@
+"""The recorder of looks at statuses: no reader waits for it, and it is durable soon."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from services.runtime.database import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.runtime.outbox import OutgoingMessage
+    from services.status.domain import Check
+
+_RETRY_SECONDS = 0.5
+_log = structlog.get_logger()
+
+
+class MessageStore(Protocol):
+    """Where messages become durable."""
+
+    async def send(self, messages: Sequence[OutgoingMessage], /) -> None:
+        """Commit them. Raises StorageUnavailable."""
+
+
+class CheckLog:
+    """Gathers looks and commits them together, one message for many.
+
+    A look is kept at most `gather_seconds` before its commit begins. While the store is away looks wait,
+    at most `limit` of them: then `record` refuses, because a look that would not be in the history is
+    not to be had.
+    """
+
+    def __init__(
+        self,
+        store: MessageStore,
+        message_of: Callable[[Sequence[Check], int], OutgoingMessage],
+        now_us: Callable[[], int],
+        gather_seconds: float = 0.02,
+        batch: int = 500,
+        limit: int = 20_000,
+    ) -> None:
+        self._store = store
+        self._message_of = message_of
+        self._now_us = now_us
+        self._gather_seconds = gather_seconds
+        self._batch = batch
+        self._limit = limit
+        self._waiting: list[Check] = []
+        self._arrived = asyncio.Event()
+        self._full = asyncio.Event()
+
+    def record(self, check: Check) -> None:
+        """See usecases.CheckRecorder."""
+        if len(self._waiting) >= self._limit:
+            raise StorageUnavailable("too many looks wait to be recorded")
+        self._waiting.append(check)
+        self._arrived.set()
+        if len(self._waiting) >= self._batch:
+            self._full.set()
+
+    async def run(self) -> None:
+        """Commit until cancelled."""
+        while True:
+            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(self._gather_seconds):
+                    await self._full.wait()
+            except TimeoutError:
+                pass  # the time to gather is over
+            try:
+                await self.flush()
+            except StorageUnavailable as error:
+                _log.warning("status_checks_wait_for_store", waiting=len(self._waiting), reason=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def flush(self) -> None:
+        """Commit what waits now. Raises StorageUnavailable; what was not committed waits on.
+
+        What comes meanwhile is left to gather: a commit for every few looks would cost more than the looks.
+        """
+        remaining = len(self._waiting)
+        while remaining:
+            checks = self._waiting[: min(remaining, self._batch)]
+            await self._store.send([self._message_of(checks, self._now_us())])
+            del self._waiting[: len(checks)]
+            remaining -= len(checks)
+        self._full.clear()
+        if not self._waiting:
+            self._arrived.clear()

@@ -1,0 +1,72 @@
+"""Hints of what stands in a command's way: told on change and again while it lasts, never stored."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.status.domain import any_open, open_doors
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from services.status.domain import Report
+
+IGNITION_ON = 3
+"""As the vehicle contract numbers it."""
+
+_Condition = tuple[tuple[str, ...], bool, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """What to tell of a vehicle; `ended` says that nothing stands in the way any more."""
+
+    report: Report
+    ended: bool
+
+
+class ConditionTeller:
+    """Remembers what was told of each vehicle, and tells what is new or old enough to be told again.
+
+    `tell` publishes. At most `limit` vehicles are remembered; one that is forgotten is told of again at
+    its next report.
+    """
+
+    def __init__(
+        self,
+        tell: Callable[[Sequence[Hint]], None],
+        monotonic: Callable[[], float],
+        again_seconds: float = 5.0,
+        limit: int = 100_000,
+    ) -> None:
+        self._tell = tell
+        self._monotonic = monotonic
+        self._again_seconds = again_seconds
+        self._limit = limit
+        self._told: OrderedDict[str, tuple[_Condition, float]] = OrderedDict()
+
+    def consider(self, reports: Iterable[Report]) -> None:
+        """See usecases.ConditionHints."""
+        now = self._monotonic()
+        hints = [hint for report in reports if (hint := self._hint(report, now)) is not None]
+        if hints:
+            self._tell(hints)
+
+    def _hint(self, report: Report, now: float) -> Hint | None:
+        told = self._told.get(report.vin)
+        running, moving = report.ignition == IGNITION_ON, report.speed_kmh > 0
+        if not (running or moving or any_open(report.doors)):
+            if told is None:
+                return None
+            del self._told[report.vin]
+            return Hint(report, ended=True)
+        condition = (open_doors(report.doors), running, moving)
+        if told is not None and told[0] == condition and now - told[1] < self._again_seconds:
+            return None
+        self._told[report.vin] = (condition, now)
+        self._told.move_to_end(report.vin)
+        if len(self._told) > self._limit:
+            self._told.popitem(last=False)
+        return Hint(report, ended=False)

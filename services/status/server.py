@@ -1,0 +1,177 @@
+"""RPC in, RPC out."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
+    DoorStatusServiceServicer,
+    add_DoorStatusServiceServicer_to_server,
+)
+from google.protobuf.message import DecodeError
+
+from services.runtime.call import current_call
+from services.runtime.policy import Policy, through_the_edge
+from services.status import translate
+from services.status.domain import (
+    Check,
+    EventIdMalformed,
+    Heartbeat,
+    LogUnavailable,
+    Reset,
+    StreamEnded,
+    position_of,
+)
+from services.status.hub import LONGEST_CAPABILITY_SECONDS, Watcher
+from services.status.usecases import look_at_status, watch_updates
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    import grpc
+    from ecarus.remotecontrol.door.v1.door_status_pb2 import DoorStatus
+    from ecarus.remotecontrol.door.v1.door_status_service_pb2 import (
+        GetDoorStatusRequest,
+        StreamDoorUpdatesRequest,
+        WatchDoorUpdatesRequest,
+    )
+    from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
+    from google.api.httpbody_pb2 import HttpBody
+
+    from services.status.domain import Position, Update
+    from services.status.hub import Hub
+    from services.status.usecases import CheckRecorder, StatusReader, UpdateLog
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+T = TypeVar("T")
+
+SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
+LAST_EVENT_ID = "last-event-id"
+
+POLICY: Policy = {
+    f"/{SERVICE}/GetDoorStatus": through_the_edge("door.status.read"),
+    f"/{SERVICE}/WatchDoorUpdates": through_the_edge("door.updates.read"),
+    f"/{SERVICE}/StreamDoorUpdates": through_the_edge("door.updates.read"),
+}
+
+_log = structlog.get_logger()
+
+
+class DoorStatusServer(DoorStatusServiceServicer):
+    """Serves DoorStatusService. `now_us` is microseconds since 1970."""
+
+    def __init__(
+        self,
+        reader: StatusReader,
+        checks: CheckRecorder,
+        hub: Hub,
+        log: UpdateLog,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._reader = reader
+        self._checks = checks
+        self._hub = hub
+        self._log = log
+        self._now_us = now_us
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add this servicer to `server`."""
+        add_DoorStatusServiceServicer_to_server(self, server)
+
+    async def GetDoorStatus(self, request: GetDoorStatusRequest, _context: Context) -> DoorStatus:  # noqa: N802  # the contract's name
+        """The last state the vehicle reported."""
+        call = current_call()
+        capability = call.granted()
+        asked_at_us = self._now_us()
+        payload, received_at_us = await look_at_status(self._reader, request.vin)
+        now_us = self._now_us()
+        self._checks.record(
+            Check(
+                check_id=str(uuid.uuid4()),
+                vin=request.vin,
+                time_us=asked_at_us,
+                user_id=capability.subject,
+                actor_id=capability.actor,
+                source=capability.source,
+                correlation_id=call.correlation_id,
+                execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
+            )
+        )
+        return translate.status_of(request.vin, payload, received_at_us, now_us)
+
+    async def WatchDoorUpdates(  # noqa: N802  # the contract's name
+        self, request: WatchDoorUpdatesRequest, context: Context
+    ) -> AsyncIterator[DoorUpdate]:
+        """Updates as typed messages."""
+        after = None
+        if request.HasField("last_event_id"):
+            after = _place(request.last_event_id, "lastEventId")
+        with self._hub.watching(self._watcher(request.vin, heartbeats=False), self._right_age()) as watcher:
+            # The caller learns that the watch has begun before anything happens.
+            await context.send_initial_metadata(())
+            async with contextlib.aclosing(self._updates(watcher, after)) as items:
+                async for item in items:
+                    if isinstance(item, Heartbeat):
+                        continue
+                    if isinstance(item, Reset):
+                        yield translate.reset_message(request.vin, item.position, self._now_us())
+                    elif (message := _readable(translate.update_message, item)) is not None:
+                        yield message
+
+    async def StreamDoorUpdates(  # noqa: N802  # the contract's name
+        self, request: StreamDoorUpdatesRequest, _context: Context
+    ) -> AsyncIterator[HttpBody]:
+        """Updates as Server-Sent Events."""
+        text = current_call().metadata.get(LAST_EVENT_ID)
+        after = _place(text, "Last-Event-ID") if text else None
+        with self._hub.watching(self._watcher(request.vin, heartbeats=True), self._right_age()) as watcher:
+            yield translate.opening_body(None if after else watcher.joined_at)
+            try:
+                async with contextlib.aclosing(self._updates(watcher, after)) as items:
+                    async for item in items:
+                        if isinstance(item, Heartbeat):
+                            yield translate.comment_body("heartbeat")
+                        elif isinstance(item, Reset):
+                            yield translate.event_body(
+                                translate.reset_message(request.vin, item.position, self._now_us())
+                            )
+                        elif (body := _readable(translate.update_body, item)) is not None:
+                            yield body
+            except (StreamEnded, LogUnavailable) as ended:
+                # The headers have left: only the stream itself can still say why.
+                yield translate.ending_body(ended)
+
+    def _updates(
+        self, watcher: Watcher, after: Position | None
+    ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
+        return watch_updates(self._log, watcher, after)
+
+    @staticmethod
+    def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
+        capability = current_call().granted()
+        return Watcher(vin, frozenset({capability.subject, capability.actor}), heartbeats=heartbeats)
+
+    def _right_age(self) -> float:
+        """How many seconds ago the capability may have been given: it does not say, but it lives a minute."""
+        remaining = current_call().granted().expires_at - self._now_us() / 1_000_000
+        return max(0.0, LONGEST_CAPABILITY_SECONDS - remaining)
+
+
+def _place(event_id: str, field: str) -> Position:
+    try:
+        return position_of(event_id)
+    except EventIdMalformed as error:
+        raise translate.event_id_refusal(field) from error
+
+
+def _readable(render: Callable[[Update], T], update: Update) -> T | None:
+    """An update that is none is a defect of its publisher, and no reason to end a reader's stream."""
+    try:
+        return render(update)
+    except DecodeError:
+        _log.error("update_unreadable", position=str(update.position))
+        return None

@@ -1,0 +1,358 @@
+"""Between the contract's messages and this room's words."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.door.v1 import door_status_pb2, door_update_pb2, room_event_pb2
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
+from google.api.httpbody_pb2 import HttpBody
+from google.protobuf.json_format import MessageToDict
+
+from protocol.broker import STATUS_CHECKS_SUBJECT, update_subject
+from services.runtime import errors
+from services.runtime.errors import Refusal, Violation
+from services.runtime.outbox import OutgoingMessage
+from services.status import domain
+from services.status.domain import (
+    DOOR_NAMES,
+    FUTURE_TOLERANCE_MICROSECONDS,
+    HAS_WINDOW,
+    LOCKED,
+    OPEN,
+    PRESENT,
+    WINDOW_OPEN,
+    ImpossibleReport,
+    Report,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from google.protobuf.descriptor import Descriptor
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from services.status.domain import Check, Position, Step, Update
+
+QUEUE = "status"
+RETRY_MILLISECONDS = 2_000
+SSE_CONTENT_TYPE = "text/event-stream"
+
+_MAX_SEQUENCE = 2**63 - 1
+_MAX_BOOT_ID = 64
+_MAX_SPEED_KMH = 1_000
+_MAX_INTERVAL_SECONDS = 86_400
+_MAX_NANOS = 999_999_999
+_DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
+_CHANGES = door_update_pb2.DoorChangeType.Value
+_TYPES = door_update_pb2.DoorUpdateType.Value
+_SOURCES = CommandSource.Value
+
+
+def report_of(vin: str, report: report_pb2.StatusReport, now_us: int) -> Report:
+    """A vehicle's report, when it can be true. Raises ImpossibleReport."""
+    seconds, nanos = report.observed_at.seconds, report.observed_at.nanos
+    observed_at_us = seconds * 1_000_000 + nanos // 1_000
+    if seconds <= 0 or not 0 <= nanos <= _MAX_NANOS:
+        raise ImpossibleReport("observed_at missing or no time")
+    if observed_at_us > now_us + FUTURE_TOLERANCE_MICROSECONDS:
+        raise ImpossibleReport("observed_at in the future")
+    boot_id, sequence, speed_kmh = report.boot_id, report.sequence, report.speed_kmh
+    if not 1 <= len(boot_id) <= _MAX_BOOT_ID:
+        raise ImpossibleReport("boot_id missing or too long")
+    if sequence > _MAX_SEQUENCE:
+        raise ImpossibleReport("sequence too large")
+    if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
+        raise ImpossibleReport("speed impossible")
+    if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
+        raise ImpossibleReport("reporting interval impossible")
+    if (
+        report.ignition > body_pb2.IGNITION_ON
+        or report.gear > body_pb2.GEAR_D
+        or report.ignition < 0
+        or report.gear < 0
+    ):
+        raise ImpossibleReport("ignition or gear unknown")
+    return Report(
+        vin,
+        observed_at_us,
+        boot_id,
+        sequence,
+        _flags_of(report),
+        report.ignition,
+        speed_kmh,
+        report.SerializeToString(),
+    )
+
+
+def _flags_of(report: report_pb2.StatusReport) -> bytes:
+    flags = bytearray(len(DOOR_NAMES))
+    for observation in report.doors:
+        index = observation.door - 1
+        if not 0 <= index < len(DOOR_NAMES):
+            raise ImpossibleReport("a door that is none")
+        if flags[index]:
+            raise ImpossibleReport("a door twice")
+        bits = PRESENT
+        if observation.locked:
+            bits |= LOCKED
+        if observation.open:
+            bits |= OPEN
+        if observation.HasField("window_open"):
+            bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
+        flags[index] = bits
+    if not any(flags):
+        raise ImpossibleReport("no doors")
+    return bytes(flags)
+
+
+def status_of(vin: str, payload: bytes, received_at_us: int, now_us: int) -> door_status_pb2.DoorStatus:
+    """The answer to a look at the status, from a serialized report that was believed."""
+    report = report_pb2.StatusReport.FromString(payload)
+    observed_at_us = report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000
+    status = door_status_pb2.DoorStatus(
+        vin=vin,
+        ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
+        vehicle_speed=report.speed_kmh,
+        gear_position=report.gear,  # type: ignore[arg-type]  # the two enums share their numbers
+        stale=domain.is_stale(now_us, observed_at_us, report.reporting_interval_seconds),
+    )
+    doors = status.doors
+    for observation in report.doors:
+        door = getattr(doors, _DOOR_FIELDS[observation.door - 1])
+        door.SetInParent()
+        door.locked = observation.locked
+        door.open = observation.open
+        if observation.HasField("window_open"):
+            door.window_open = observation.window_open
+        if observation.HasField("child_lock"):
+            door.child_lock = observation.child_lock
+    _set_time(status.timestamp, observed_at_us)
+    _set_time(status.received_at, received_at_us)
+    return status
+
+
+def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
+    """The updates that tell of these changes. The same step always has the same message ids."""
+    created_at = moment_of(now_us)
+    return [
+        OutgoingMessage(
+            message_id=f"door-{step.report.vin}-{step.report.observed_at_us}-{step.report.sequence}-{number}",
+            queue=QUEUE,
+            subject=update_subject(step.report.vin),
+            payload=_update_of(step.report, change).SerializeToString(),
+            created_at=created_at,
+        )
+        for step in steps
+        for number, change in enumerate(step.changes)
+    ]
+
+
+def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.DoorUpdate:
+    update = door_update_pb2.DoorUpdate(
+        type=_TYPES.DOOR_STATUS_UPDATE,
+        vin=report.vin,
+        door_status=door_update_pb2.DoorStatusChange(
+            door_id=change.door,
+            locked=bool(change.flags & LOCKED),
+            open=bool(change.flags & OPEN),
+            window_open=change.window_open,
+            change_type=_CHANGES.Value(change.kind),
+            previous_state=door_update_pb2.PreviousDoorState(
+                locked=bool(change.previous_flags & LOCKED),
+                open=bool(change.previous_flags & OPEN),
+                window_open=change.window_was_open,
+            ),
+        ),
+    )
+    _set_time(update.timestamp, report.observed_at_us)
+    return update
+
+
+def update_message(update: Update) -> door_update_pb2.DoorUpdate:
+    """The update as the typed stream sends it. Raises DecodeError when it is none."""
+    message = door_update_pb2.DoorUpdate.FromString(update.payload)
+    message.id = str(update.position)
+    return message
+
+
+def update_body(update: Update) -> HttpBody:
+    """The update as Server-Sent Events send it, made once for all its readers. Raises DecodeError."""
+    if update.rendered is None:
+        update.rendered = event_body(update_message(update))
+    return update.rendered
+
+
+def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
+    """One Server-Sent Event: `id`, `event`, and `data` as one line of the specification's JSON."""
+    kind = _TYPES.Name(message.type)
+    document = {
+        "type": kind,
+        "vin": message.vin,
+        "timestamp": message.timestamp.ToJsonString(),
+        "data": {},
+    }
+    member = message.WhichOneof("data")
+    if member is not None:
+        document["data"] = _in_order(
+            message.DESCRIPTOR.fields_by_name[member].message_type,
+            MessageToDict(getattr(message, member), always_print_fields_with_no_presence=True),
+        )
+    data = json.dumps(document, separators=(",", ":"))
+    return _body(f"id: {message.id}\nevent: {kind}\ndata: {data}\n\n")
+
+
+def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[str, Any]:
+    """The document's members in the contract's order; MessageToDict puts those with default values last."""
+    ordered: dict[str, Any] = {}
+    for each in descriptor.fields if descriptor is not None else ():
+        if each.json_name in document:
+            value = document[each.json_name]
+            nested = isinstance(value, dict)
+            ordered[each.json_name] = _in_order(each.message_type, value) if nested else value
+    return ordered
+
+
+def opening_body(position: Position | None) -> HttpBody:
+    """What a stream begins with, so that its headers leave at once.
+
+    A reader that starts now is given its place, so that it can come back to it before its first update.
+    """
+    place = "" if position is None else f"id: {position}\n"
+    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n{place}\n")
+
+
+def comment_body(text: str) -> HttpBody:
+    """A comment, which readers do not see: a heartbeat, or why the stream ends."""
+    return _body(f": {text}\n\n")
+
+
+def ending_body(error: Exception) -> HttpBody:
+    """The last comment of a stream that ends for `error`, one that `refusal_of` knows."""
+    refusal = refusal_of(error)
+    return comment_body(f"the stream ends: {refusal}")
+
+
+def _body(text: str) -> HttpBody:
+    return HttpBody(content_type=SSE_CONTENT_TYPE, data=text.encode())
+
+
+def reset_message(vin: str, position: Position, now_us: int) -> door_update_pb2.DoorUpdate:
+    """Tells a reader that what it missed is not kept any more."""
+    message = door_update_pb2.DoorUpdate(
+        id=str(position),
+        type=_TYPES.SYSTEM_ALERT,
+        vin=vin,
+        system_alert=door_update_pb2.SystemAlert(
+            code="UPDATES_RESET",
+            severity=door_update_pb2.AlertSeverity.Value.WARNING,
+            message="Updates were missed that are not kept any more; read the door status anew.",
+        ),
+    )
+    _set_time(message.timestamp, now_us)
+    return message
+
+
+def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
+    """Looks at statuses, for the history."""
+    message = room_event_pb2.StatusChecks()
+    for check in checks:
+        added = message.checks.add(
+            check_id=check.check_id,
+            vin=check.vin,
+            user_id=check.user_id,
+            actor_id=check.actor_id,
+            source=_SOURCES.Value(check.source) if check.source in _SOURCES.keys() else _SOURCES.UNSPECIFIED,  # noqa: SIM118  # an enum wrapper is no dict
+            correlation_id=check.correlation_id,
+            execution_time=check.execution_time_seconds,
+        )
+        _set_time(added.time, check.time_us)
+    return OutgoingMessage(
+        message_id=f"checks-{uuid.uuid4()}",
+        queue=QUEUE,
+        subject=STATUS_CHECKS_SUBJECT,
+        payload=message.SerializeToString(),
+        created_at=moment_of(now_us),
+    )
+
+
+def condition_payload(report: Report, *, ended: bool) -> bytes:
+    """The hint of what stands in a command's way; with `ended`, that nothing does."""
+    condition = room_event_pb2.VehicleCondition(
+        vin=report.vin,
+        open_doors=() if ended else domain.open_doors(report.doors),
+        ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
+        speed_kmh=report.speed_kmh,
+    )
+    _set_time(condition.observed_at, report.observed_at_us)
+    return condition.SerializeToString()
+
+
+def moment_of(microseconds: int) -> datetime:
+    """Microseconds since 1970 as a time in UTC."""
+    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
+        microsecond=microseconds % 1_000_000
+    )
+
+
+def _set_time(timestamp: Timestamp, microseconds: int) -> None:
+    """To milliseconds, as the contract shows times."""
+    seconds, rest = divmod(microseconds, 1_000_000)
+    timestamp.seconds = seconds
+    timestamp.nanos = rest // 1_000 * 1_000_000
+
+
+def ended_refusal(error: domain.StreamEnded) -> Refusal:
+    """Why a stream ends, and what its reader can do."""
+    if isinstance(error, domain.RightEnded):
+        return Refusal(errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended.")
+    if isinstance(error, domain.ReaderTooSlow):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "You read slower than your updates come; resume with your last id.",
+            retry_after_seconds=1,
+        )
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "This instance is shutting down; resume with your last id.",
+        retry_after_seconds=1,
+    )
+
+
+def event_id_refusal(field: str) -> Refusal:
+    """`field` does not hold the id of an update."""
+    return Refusal(
+        errors.INVALID_REQUEST,
+        f"{field} is not the id of an update; leave it out to start now.",
+        violations=[Violation(field, "not an id that this stream has sent")],
+    )
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """What the caller reads of this room's own exceptions."""
+    if isinstance(error, domain.NotYetReported):
+        return Refusal(
+            errors.NOT_YET_REPORTED,
+            "The vehicle has not reported yet; try again when it has been online.",
+            retry_after_seconds=5,
+        )
+    if isinstance(error, domain.StreamEnded):
+        return ended_refusal(error)
+    if isinstance(error, domain.TooManyStreams):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "All streams of this instance are taken; try again shortly.",
+            retry_after_seconds=5,
+        )
+    if isinstance(error, domain.LogUnavailable):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "What you missed can not be looked up now; try again shortly.",
+            retry_after_seconds=2,
+        )
+    return None

@@ -1,0 +1,323 @@
+"""The access room over real mTLS: Envoy's question, and grants for rooms and operators."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
+    AccessServiceStub,
+    add_AccessServiceServicer_to_server,
+)
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2
+from envoy_ext_authz import external_auth_pb2
+from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
+from google.rpc import error_details_pb2, status_pb2
+
+import services.access
+from services.access import seed, store, translate
+from services.access.admission import Admission
+from services.access.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.identity import Identity
+from services.access.limits import RateLimits
+from services.access.published_key import PUBLISHED_KEY
+from services.access.routes import Routes
+from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.standings import Standings
+from services.access.tokens import TokenVerifier
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.server import RoomServer
+
+if TYPE_CHECKING:
+    from services.runtime.settings import RoomSettings
+
+VIN, FOREIGN, UNKNOWN = "KMHSH81C7LU123456", "KMHSH81C7LU654321", "KMHSH81C7LU999999"
+PEPPER = b"pepper-of-the-contract-tests"
+SEED = {
+    "vehicles": [VIN, FOREIGN],
+    "grants": [
+        {"grantId": "sandbox-1", "principal": "user-123", "vin": VIN, "role": "OWNER"},
+        {"grantId": "sandbox-2", "principal": "user-456", "vin": FOREIGN, "role": "OWNER"},
+    ],
+    "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
+}
+
+CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
+    url = f"sqlite:///{tmp_path}/access-record.sqlite3"
+    await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
+    database = await open_database(url)
+    planted = seed.Seed.model_validate(SEED)
+    await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
+    issuer_jwks = tmp_path / "issuer.jwks.json"
+    public = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate().public_key(), as_dict=True)
+    issuer_jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
+    sent: list[Any] = []
+    standings = Standings(
+        lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
+    )
+    admission = Admission(
+        routes=Routes(),
+        identity=Identity(
+            tokens=TokenVerifier(issuer="i", audience="a", jwks=issuer_jwks, now=time.time),
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest)),
+            pepper=PEPPER,
+            sandbox=True,
+            now=time.time,
+        ),
+        standings=standings,
+        limits=RateLimits({"command": 3, "read": 100}, time.monotonic),
+        issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
+    )
+    record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        def register(server: grpc.aio.Server) -> None:
+            add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
+            add_AccessServiceServicer_to_server(AccessServicer(record, standings.forget, utc_now), server)
+
+        return RoomServer(settings, SERVICES, register, POLICY, verifier, translate.refusal_of)
+
+    room = await start_room("access", build)
+    yield room, sent
+    await database.close()
+
+
+@pytest.fixture
+async def check(access: Any) -> AsyncIterator[CheckEdge]:
+    """Asks as Envoy does."""
+    room, _ = access
+    async with room.channel("edge") as channel:
+        stub = AuthorizationStub(channel)
+
+        async def ask(path: str, *, listener: str = "public", **http: Any) -> external_auth_pb2.CheckResponse:
+            headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
+            headers |= http.pop("headers", {})
+            request = external_auth_pb2.CheckRequest()
+            request.attributes.context_extensions["listener"] = listener
+            form = external_auth_pb2.AttributeContext.HttpRequest(
+                method=http.pop("method", "GET"), path=path, headers=headers, **http
+            )
+            request.attributes.request.http.CopyFrom(form)
+            answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
+            return answer
+
+        yield ask
+
+
+def door(path: str, vin: str = VIN) -> str:
+    return f"/api/v1/remotecontrol/vehicles/{vin}/door/{path}"
+
+
+def headers_of(options: Any) -> dict[str, str]:
+    assert all(option.HasField("append") and not option.append.value for option in options)
+    return {option.header.key: option.header.value for option in options}
+
+
+def problem_in(answer: external_auth_pb2.CheckResponse) -> dict[str, Any]:
+    denied = answer.denied_response
+    document: dict[str, Any] = json.loads(denied.body)
+    assert document["status"] == denied.status.code
+    assert headers_of(denied.headers)["content-type"] == "application/problem+json"
+    assert headers_of(denied.headers)["x-correlation-id"] == document["correlationId"]
+    assert answer.status.code != 0
+    return document
+
+
+async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge, signer: Any) -> None:
+    answer = await check(
+        door("unlock"),
+        method="POST",
+        headers={"content-type": "application/json"},
+        raw_body=b'{"targetDoors": ["all"], "unlockMode": "NORMAL"}',
+    )
+    ok = answer.ok_response
+    upstream = headers_of(ok.headers)
+    assert upstream["x-correlation-id"] == "test-1"
+    assert headers_of(ok.response_headers_to_add) == {"x-correlation-id": "test-1"}
+    assert "authorization" in ok.headers_to_remove
+    capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
+    assert (capability.subject, capability.vin) == ("user-123", VIN)
+
+
+async def test_a_denial_is_a_finished_problem_document(check: CheckEdge) -> None:
+    path = door("unlock") + "?vin=KMHSH81C7LU654321"
+    document = problem_in(
+        await check(
+            path,
+            method="POST",
+            headers={"content-type": "application/json"},
+            raw_body=b'{"targetDoors": "all"}',
+        )
+    )
+    assert document == {
+        "type": "https://docs.ecarus.example/problems/invalid-request",
+        "title": "Invalid request",
+        "status": 400,
+        "detail": "The request has parts that are not valid; correct them and send it again.",
+        "instance": door("unlock"),
+        "code": "INVALID_REQUEST",
+        "correlationId": "test-1",
+        "retryable": False,
+        "mayHaveSucceeded": False,
+        "errors": [
+            {"field": "vin", "reason": "is not a query parameter of this method"},
+            {"field": "targetDoors", "reason": "must be a list"},
+        ],
+    }
+
+
+async def test_401_challenges(check: CheckEdge) -> None:
+    answer = await check(door("status"), headers={"authorization": "Bearer sk_unknown"})
+    assert problem_in(answer)["code"] == "TOKEN_INVALID"
+    challenge = headers_of(answer.denied_response.headers)["www-authenticate"]
+    assert challenge.startswith("Bearer ")
+    assert 'error="invalid_token"' in challenge
+
+
+async def test_unknown_and_foreign_vehicles_look_the_same(check: CheckEdge) -> None:
+    answers = [
+        problem_in(await check(door("status", vin), headers={"x-correlation-id": "same"}))
+        for vin in (FOREIGN, UNKNOWN)
+    ]
+    instances = [answer.pop("instance") for answer in answers]
+    assert instances == [door("status", FOREIGN), door("status", UNKNOWN)]
+    assert answers[0] == answers[1]
+    assert answers[0]["code"] == "VEHICLE_NOT_FOUND"
+
+
+async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
+    command = {
+        "method": "POST",
+        "headers": {"content-type": "application/json"},
+        "raw_body": b'{"targetDoors": ["all"]}',
+    }
+    answers = [await check(door("lock"), **command) for _ in range(4)]
+    assert [a.WhichOneof("http_response") for a in answers] == ["ok_response"] * 3 + ["denied_response"]
+    assert problem_in(answers[3])["retryable"] is True
+    headers = headers_of(answers[3].denied_response.headers)
+    assert headers["retry-after"] == "20"
+    assert headers["ratelimit-policy"] == '"command";q=3;w=60'
+    assert headers["ratelimit"] == '"command";r=0;t=20'
+
+
+async def test_a_native_denial_is_a_grpc_status(check: CheckEdge) -> None:
+    message = door_command_service_pb2.UnlockDoorsRequest(vin=FOREIGN).SerializeToString()
+    answer = await check(
+        "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
+        listener="team",
+        method="POST",
+        headers={"content-type": "application/grpc"},
+        raw_body=b"\0" + len(message).to_bytes(4, "big") + message,
+    )
+    denied = answer.denied_response
+    headers = headers_of(denied.headers)
+    assert headers["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
+    encoded = headers["grpc-status-details-bin"]
+    status = status_pb2.Status.FromString(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (info.reason, denied.body) == ("VEHICLE_NOT_FOUND", status.message)
+
+
+async def code_of(call: Any) -> grpc.StatusCode:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    code: grpc.StatusCode = caught.value.code()
+    return code
+
+
+async def test_only_their_own_peers_may_ask(access: Any) -> None:
+    room, _ = access
+    question = access_service_pb2.GrantQuestion(subject="user-123", vin=VIN, action="door.unlock")
+    questions = access_service_pb2.CheckGrantsRequest(questions=[question])
+    listing = access_service_pb2.ListGrantsRequest(vin=VIN)
+    denied = grpc.StatusCode.PERMISSION_DENIED
+    for peer in ("edge", "room/status", "team/fleet"):
+        async with room.channel(peer) as channel:
+            stub = AccessServiceStub(channel)
+            assert await code_of(stub.CheckGrants(questions, timeout=5)) is denied
+            assert await code_of(stub.ListGrants(listing, timeout=5)) is denied
+            revoke = access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1")
+            assert await code_of(stub.RevokeGrant(revoke, timeout=5)) is denied
+    async with room.channel("room/command") as channel:
+        authorize = AuthorizationStub(channel)
+        assert await code_of(authorize.Check(external_auth_pb2.CheckRequest(), timeout=5)) is denied
+
+
+async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
+    room, sent = access
+    asked = access_service_pb2.CreateGrantRequest(
+        grant_id="g-9",
+        principal="user-123",
+        vin=FOREIGN,
+        role=grant_pb2.GRANT_ROLE_DIGITAL_KEY,
+        valid_seconds=600,
+    )
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    async with room.channel("team/operator") as channel, room.channel("room/command") as rooms:
+        operator, command = AccessServiceStub(channel), AccessServiceStub(rooms)
+        created = await operator.CreateGrant(asked, timeout=5)
+        assert "door.unlock" in created.actions
+        assert created.expires_at.seconds == created.created_at.seconds + 600
+        assert (await check(door("status", FOREIGN))).HasField("ok_response")
+        assert problem_in(await check(door("history", FOREIGN)))["code"] == "ACTION_NOT_GRANTED"
+        question = access_service_pb2.GrantQuestion(subject="user-123", vin=FOREIGN, action="door.unlock")
+        questions = access_service_pb2.CheckGrantsRequest(questions=[question])
+        assert list((await command.CheckGrants(questions, timeout=5)).allowed) == [True]
+
+        revoked = await operator.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-9"), timeout=5)
+        assert revoked.HasField("revoked_at")
+        assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+        assert list((await command.CheckGrants(questions, timeout=5)).allowed) == [False]
+        listed = await operator.ListGrants(access_service_pb2.ListGrantsRequest(vin=FOREIGN), timeout=5)
+        assert [grant.grant_id for grant in listed.grants] == ["sandbox-2", "g-9"]
+    told = [grant_pb2.GrantRevoked.FromString(message.payload) for message in sent]
+    assert [(each.grant_id, each.principal, each.vin) for each in told] == [("g-9", "user-123", FOREIGN)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"vin": "short"}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"role": 0}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"actions": ["door.config.write"]}, grpc.StatusCode.INVALID_ARGUMENT),
+        ({"grant_id": "sandbox-1"}, grpc.StatusCode.ALREADY_EXISTS),
+    ],
+)
+async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], code: grpc.StatusCode) -> None:
+    room, _ = access
+    form = {
+        "grant_id": "g-9",
+        "principal": "friend",
+        "vin": VIN,
+        "role": grant_pb2.GRANT_ROLE_DIGITAL_KEY,
+        **changed,
+    }
+    async with room.channel("team/operator") as channel:
+        asked = access_service_pb2.CreateGrantRequest(**form)
+        assert await code_of(AccessServiceStub(channel).CreateGrant(asked, timeout=5)) is code
+        unknown = access_service_pb2.RevokeGrantRequest(grant_id="nobody")
+        answer = AccessServiceStub(channel).RevokeGrant(unknown, timeout=5)
+        assert await code_of(answer) is grpc.StatusCode.NOT_FOUND

@@ -1,0 +1,404 @@
+"""DoorCommandService over real gRPC with mutual TLS and a real store, as the edge calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from ecarus.remotecontrol.door.v1 import door_command_pb2
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from services.command import store, translate, usecases
+from services.command.dispatch import TO_VEHICLES, Announcements
+from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
+from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.usecases import Desk, Received, Resulted, Rules
+from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.migration import migrate
+from services.runtime.server import RoomServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from services.command.domain import Command
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.outbox import OutgoingMessage
+    from services.runtime.settings import RoomSettings
+
+VIN = "KMHSH81C7LU123456"
+START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+ALL_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "door.history.read")
+
+
+class FakeDispatch:
+    """Holds what was committed until `leave`."""
+
+    def __init__(self) -> None:
+        self.held: set[str] = set()
+
+    def committed(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.held |= {m.message_id for m in messages if m.queue == TO_VEHICLES}
+
+    def leave(self) -> None:
+        self.held.clear()
+
+    def withdraw(self, command_id: str) -> bool:
+        if command_id not in self.held:
+            return False
+        self.held.remove(command_id)
+        return True
+
+    def restore(self, command: Command) -> None:
+        self.held.add(command.command_id)
+
+    def surely_unsent(self, command_id: str) -> bool:
+        return command_id in self.held
+
+    def forget(self, command_id: str) -> None:
+        self.held.discard(command_id)
+
+
+class FakeConditions(dict[str, Condition]):
+    def of(self, vin: str) -> Condition | None:
+        return self.get(vin)
+
+
+@dataclass(slots=True)
+class Room:
+    """A command room that serves, with the vehicle's side played by the test."""
+
+    dispatch: FakeDispatch
+    conditions: FakeConditions
+    commands: store.SqlCommands
+    stub: Any = None
+    signer: Any = None
+    now: datetime = START
+
+    @property
+    def desk(self) -> Desk:
+        rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
+        return Desk(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+
+    def metadata(self, correlation_id: str, **claims: Any) -> Any:
+        token = self.signer.capability(claims.pop("vin", VIN), *claims.pop("actions", ALL_ACTIONS), **claims)
+        return (
+            ("x-ecarus-capability", token),
+            ("x-correlation-id", correlation_id),
+            ("x-envoy-original-path", "/door?x=1"),
+        )
+
+    def unlock(self, correlation_id: str = "c-1", body: dict[str, Any] | None = None, **claims: Any) -> Any:
+        unlock = ParseDict(body or {"targetDoors": ["all"]}, door_command_pb2.DoorUnlock())
+        request = rpc.UnlockDoorsRequest(vin=VIN, unlock=unlock)
+        return self.stub.UnlockDoors(request, metadata=self.metadata(correlation_id, **claims))
+
+    def lock(self, correlation_id: str = "c-1", body: dict[str, Any] | None = None, **claims: Any) -> Any:
+        lock = ParseDict(body or {"targetDoors": ["all"]}, door_command_pb2.DoorLock())
+        request = rpc.LockDoorsRequest(vin=VIN, lock=lock)
+        return self.stub.LockDoors(request, metadata=self.metadata(correlation_id, **claims))
+
+    def cancel(self, cancel_id: str = "x-1", correlation_id: str = "c-1", **body: Any) -> Any:
+        fields = {"correlationId": correlation_id, "reason": "User cancellation", "force": False, **body}
+        cancellation = ParseDict(fields, door_command_pb2.DoorCancellation())
+        request = rpc.CancelCommandRequest(vin=VIN, cancellation=cancellation)
+        return self.stub.CancelCommand(request, metadata=self.metadata(cancel_id))
+
+    async def details(self, command_id: str) -> dict[str, Any]:
+        request = rpc.GetCommandRequest(vin=VIN, command_id=command_id)
+        return as_json(await self.stub.GetCommand(request, metadata=self.metadata("g-1")))
+
+    async def history(self, **query: Any) -> dict[str, Any]:
+        request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
+        return as_json(await self.stub.ListCommandHistory(request, metadata=self.metadata("h-1")))
+
+    async def vehicle_ends(self, command_id: str, ending: Ending) -> None:
+        await usecases.take_in_reports(self.desk, [Resulted("m-1", VIN, command_id, ending)])
+
+
+def as_json(message: Any) -> dict[str, Any]:
+    """As Envoy's transcoder prints it (gateway: fields without presence are always there)."""
+    return MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+async def refused(call: Any) -> dict[str, Any]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    document: dict[str, Any] = json.loads(dict(caught.value.trailing_metadata() or ())["x-problem"])
+    return document
+
+
+@pytest_asyncio.fixture
+async def room(start_room: Callable[..., Awaitable[Any]], signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
+    url = f"sqlite:///{tmp_path}/command.sqlite3"
+    migrations = Path(store.__file__).parent.with_name("migrations")
+    await asyncio.to_thread(migrate, url, migrations, store.HEAD)
+    database = await open_database(url)
+    dispatch = FakeDispatch()
+    room = Room(dispatch, FakeConditions(), store.SqlCommands(database, Announcements(), dispatch.committed))
+    room.signer = signer
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        desk = Desk(room.commands, dispatch, room.conditions, room.desk.rules, lambda: room.now)
+        register = partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk))
+        return RoomServer(settings, [SERVICE], register, POLICY, verifier, translate.refusal_of)
+
+    running = await start_room("command", build)
+    async with running.channel() as channel:
+        room.stub = stubs.DoorCommandServiceStub(channel)
+        yield room
+    await database.close()
+
+
+def test_the_specifications_requests_are_understood_and_printed_as_they_are() -> None:
+    unlock = {"targetDoors": ["all"], "unlockMode": "NORMAL"}
+    lock = {"targetDoors": ["all"], "lockMode": "SECURE"}
+    cancel = {"correlationId": "uuid-12345678", "reason": "User cancellation", "force": False}
+    parsed = ParseDict(unlock, door_command_pb2.DoorUnlock())
+    assert translate.unlock_order(parsed) == Order(Action.UNLOCK, ("all",), Mode.NORMAL)
+    assert as_json(parsed) == unlock
+    parsed_lock = ParseDict(lock, door_command_pb2.DoorLock())
+    assert translate.lock_order(parsed_lock) == Order(Action.LOCK, ("all",), Mode.SECURE)
+    assert as_json(parsed_lock) == lock
+    assert as_json(ParseDict(cancel, door_command_pb2.DoorCancellation())) == cancel
+
+
+async def test_a_command_is_answered_with_202_its_place_and_the_specifications_document(room: Room) -> None:
+    call = room.unlock()
+    answer = as_json(await call)
+    command_id = answer.pop("commandId")
+    assert answer == {
+        "vin": VIN,
+        "status": "PENDING",
+        "message": "Command received; it is on its way to the vehicle.",
+        "estimatedDuration": 5,
+        "timestamp": "2026-01-12T14:30:00Z",
+    }
+    headers = dict(await call.initial_metadata())
+    assert headers["x-http-code"] == "202"
+    assert headers["location"] == f"/api/v1/remotecontrol/vehicles/{VIN}/door/commands/{command_id}"
+    document = {**answer, "commandId": command_id}
+    assert as_json(ParseDict(document, door_command_pb2.DoorCommand())) == document
+
+
+async def test_the_history_is_the_specifications_with_a_null(room: Room) -> None:
+    command_id = (await room.unlock()).command_id
+    room.now += timedelta(seconds=2.5)
+    doors = (DoorResult("driver", success=True, locked=False),)
+    await room.vehicle_ends(command_id, Ending(Status.SUCCESS, room.now, "Done.", door_results=doors))
+    assert await room.history() == {
+        "vin": VIN,
+        "history": [
+            {
+                "commandId": command_id,
+                "action": "UNLOCK",
+                "targetDoors": ["all"],
+                "status": "SUCCESS",
+                "timestamp": "2026-01-12T14:30:00Z",
+                "executionTime": 2.5,
+                "userId": "user-123",
+                "source": "MOBILE_APP",
+                "failureReason": None,
+                "correlationId": "c-1",
+            }
+        ],
+        "total": 1,
+        "hasMore": False,
+        "asOf": "2026-01-12T14:30:02.500Z",
+    }
+
+
+async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
+    command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
+    room.dispatch.leave()
+    room.now += timedelta(seconds=1)
+    await usecases.take_in_reports(room.desk, [Received("m-0", VIN, command_id, room.now)])
+    assert (await room.details(command_id))["status"] == "IN_PROGRESS"
+    room.now += timedelta(seconds=1)
+    doors = (
+        DoorResult("driver", success=True, locked=False),
+        DoorResult("trunk", success=False, locked=True, failure_reason=FailureReason.ACTUATOR_FAULT),
+    )
+    ending = Ending(
+        Status.FAILED, room.now, "Some.", FailureReason.PARTIAL_SUCCESS, "Look.", door_results=doors
+    )
+    await room.vehicle_ends(command_id, ending)
+    told = await room.details(command_id)
+    assert [stage["name"] for stage in told["stages"]] == [
+        "ACCEPTED",
+        "QUEUED",
+        "SENT",
+        "RECEIVED",
+        "FINISHED",
+    ]
+    assert (told["status"], told["failureReason"], told["guidance"], told["executionTime"]) == (
+        "FAILED",
+        "PARTIAL_SUCCESS",
+        "Look.",
+        2.0,
+    )
+    assert told["doorResults"] == [
+        {"doorId": "driver", "success": True, "locked": False},
+        {"doorId": "trunk", "success": False, "locked": True, "failureReason": "ACTUATOR_FAULT"},
+    ]
+    assert (told["correlationId"], told["source"], told["expiresAt"]) == (
+        "c-1",
+        "CALL_CENTER",
+        "2026-01-12T14:30:30Z",
+    )
+    [entry] = (await room.history())["history"]
+    assert (entry["userId"], entry["actorId"], entry["failureReason"]) == (
+        "user-123",
+        "agent-7",
+        "PARTIAL_SUCCESS",
+    )
+
+
+async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room) -> None:
+    first = await room.unlock()
+    await room.vehicle_ends(first.command_id, Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON))
+    call = room.unlock()
+    assert await call == first
+    assert dict(await call.initial_metadata())["x-http-code"] == "202"
+    problem = await refused(room.unlock(body={"targetDoors": ["driver"]}))
+    assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (
+        422,
+        "CORRELATION_ID_REUSED",
+        False,
+    )
+
+
+async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
+    first = await room.unlock()
+    problem = await refused(room.lock("c-2"))
+    assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
+        409,
+        "COMMAND_IN_PROGRESS",
+        first.command_id,
+        True,
+    )
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        (Condition(START, open_doors=frozenset({"driver"})), "DOOR_OPEN"),
+        (Condition(START, engine_on=True), "ENGINE_ON"),
+        (Condition(START, speed_kmh=1.0), "VEHICLE_MOVING"),
+    ],
+)
+async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, code: str) -> None:
+    room.conditions[VIN] = condition
+    problem = await refused(room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"}))
+    assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
+    assert (await room.history())["total"] == 0
+
+
+async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: Room) -> None:
+    command = await room.unlock()
+    call = room.cancel()
+    answer = await call
+    assert as_json(answer)["status"] == "CANCELLED"
+    assert dict(await call.initial_metadata())["location"].endswith(command.command_id)
+    assert await room.cancel() == answer
+    problem = await refused(room.cancel(force=True))
+    assert problem["code"] == "CORRELATION_ID_REUSED"
+    problem = await refused(room.cancel("x-2"))
+    assert (problem["status"], problem["code"], problem["commandId"]) == (
+        409,
+        "COMMAND_ALREADY_FINISHED",
+        command.command_id,
+    )
+    stages = [stage["name"] for stage in (await room.details(command.command_id))["stages"]]
+    assert stages == ["ACCEPTED", "QUEUED", "FINISHED"]
+
+
+async def test_a_cancellation_after_dispatch_is_the_vehicles_and_repeats_its_first_answer(room: Room) -> None:
+    command = await room.unlock()
+    room.dispatch.leave()
+    answer = await room.cancel()
+    assert (answer.command_id, as_json(answer)["status"]) == (command.command_id, "PENDING")
+    await room.vehicle_ends(command.command_id, Ending(Status.CANCELLED, room.now, "Will not act."))
+    assert await room.cancel() == answer
+
+
+async def test_unknown_commands_are_404(room: Room) -> None:
+    assert (await refused(room.cancel()))["code"] == "COMMAND_NOT_FOUND"
+    request = rpc.GetCommandRequest(vin=VIN, command_id="cmd-x")
+    problem = await refused(room.stub.GetCommand(request, metadata=room.metadata("g-1")))
+    assert (problem["status"], problem["code"], problem["instance"]) == (404, "COMMAND_NOT_FOUND", "/door")
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"targetDoors": []}, "targetDoors"),
+        ({"targetDoors": ["all", "driver"]}, "targetDoors"),
+        ({"targetDoors": ["driver", "driver"]}, "targetDoors"),
+        ({"targetDoors": ["hood"]}, "targetDoors[0]"),
+        ({"targetDoors": ["all"], "unlockMode": 7}, "unlockMode"),
+    ],
+)
+async def test_wrong_bodies_name_their_field(room: Room, body: dict[str, Any], field: str) -> None:
+    problem = await refused(room.unlock(body=body))
+    assert (problem["status"], problem["code"]) == (400, "INVALID_REQUEST")
+    assert [violation["field"] for violation in problem["errors"]] == [field]
+
+
+async def test_history_queries_have_bounds(room: Room) -> None:
+    for query in ({"limit": 0}, {"limit": 201}, {"offset": -1}, {"period": "2h"}, {"status": "PENDING"}):
+        request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
+        problem = await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-1")))
+        assert problem["code"] == "INVALID_REQUEST"
+
+
+async def test_without_the_action_nothing_happens(room: Room) -> None:
+    problem = await refused(room.unlock(actions=("door.lock",)))
+    assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
+    problem = await refused(room.unlock(vin="KMHSH81C7LU654321"))
+    assert (problem["status"], problem["code"]) == (404, "VEHICLE_NOT_FOUND")
+    assert room.dispatch.held == set()
+
+
+async def test_a_store_that_is_away_is_503_and_no_command(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(_command: Command) -> None:
+        raise StorageUnavailable("disk full")
+
+    monkeypatch.setattr(room.commands, "accept", fail)
+    problem = await refused(room.unlock())
+    assert (problem["status"], problem["code"]) == (503, "STORAGE_UNAVAILABLE")
+
+
+async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_shown(room: Room) -> None:
+    command_id = (await room.unlock()).command_id
+    room.dispatch.leave()
+    room.now += timedelta(seconds=30)
+    await usecases.time_out_overdue(room.desk)
+    told = await room.details(command_id)
+    assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
+        "TIMEOUT",
+        "TTL_EXPIRED",
+        True,
+    )
+    doors = (DoorResult("driver", success=True, locked=False),)
+    await room.vehicle_ends(command_id, Ending(Status.SUCCESS, room.now, "Done.", door_results=doors))
+    told = await room.details(command_id)
+    assert (told["status"], told["lateResult"]) == (
+        "TIMEOUT",
+        {
+            "status": "SUCCESS",
+            "receivedAt": "2026-01-12T14:30:30Z",
+            "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
+        },
+    )

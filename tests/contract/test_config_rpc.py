@@ -1,0 +1,157 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from ecarus.remotecontrol.door.v1 import door_config_pb2, door_config_service_pb2
+from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfigServiceStub
+from google.protobuf import json_format
+
+import services.config
+from services.config import server, store, vehicle_link
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.runtime.server import RoomServer
+from services.runtime.settings import RoomSettings
+
+VIN = "KMHSH81C7LU123456"
+OTHER_VIN = "KMHSH81C7LU654321"
+T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
+PATH = f"/api/v1/remotecontrol/vehicles/{VIN}/door/config"
+MIGRATIONS = Path(services.config.__file__).with_name("migrations")
+
+
+async def send_nothing(messages: object) -> list[bool]:
+    raise AssertionError(f"no relay runs here: {messages}")
+
+
+@pytest.fixture
+async def room(start_room: Any, tmp_path: Path) -> AsyncIterator[Any]:
+    url = f"sqlite:///{tmp_path}/config.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
+    record = store.ConfigStore(database, relay, vehicle_link.outgoing)
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        return server.build(settings, verifier, record, lambda: T0)
+
+    running = await start_room("config", build)
+    async with running.channel() as channel:
+        yield DoorConfigServiceStub(channel)
+    await database.close()
+
+
+@pytest.fixture
+def rest(signer: Any) -> Any:
+    """The metadata of a call through the edge's transcoder."""
+
+    def metadata(*actions: str, vin: str = VIN, correlation_id: str = "c-1", path: str = PATH) -> Any:
+        return (
+            ("x-ecarus-capability", signer.capability(vin, *actions)),
+            ("x-correlation-id", correlation_id),
+            ("x-envoy-original-path", path),
+        )
+
+    return metadata
+
+
+def read(vin: str = VIN) -> door_config_service_pb2.GetDoorConfigRequest:
+    return door_config_service_pb2.GetDoorConfigRequest(vin=vin)
+
+
+def update(**settings: Any) -> door_config_service_pb2.UpdateDoorConfigRequest:
+    return door_config_service_pb2.UpdateDoorConfigRequest(
+        vin=VIN, config=door_config_pb2.DoorConfigUpdate(**settings)
+    )
+
+
+async def test_a_vehicle_never_configured_has_the_factorys_settings(room: Any, rest: Any) -> None:
+    answer = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+
+    assert json_format.MessageToDict(answer, always_print_fields_with_no_presence=True) == {
+        "vin": VIN,
+        "autoLockEnabled": True,
+        "autoLockDelay": 30,
+        "unlockMode": "ALL",
+        "childLockEnabled": False,
+        "speedBasedLockEnabled": True,
+        "speedLockThreshold": 15,
+        "parkingAutoUnlock": True,
+        "updatedTime": "2026-01-12T10:00:00Z",
+        "application": {"state": "PENDING", "desiredVersion": 0},
+    }
+
+
+async def test_an_update_is_read_back(room: Any, rest: Any) -> None:
+    wanted = update(unlock_mode=door_config_pb2.DoorUnlockMode.DRIVER_ONLY, auto_lock_enabled=False)
+
+    written = await room.UpdateDoorConfig(wanted, metadata=rest("door.config.write"))
+
+    assert (written.unlock_mode, written.auto_lock_enabled, written.auto_lock_delay) == (2, False, 30)
+    assert written == await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+
+
+async def test_a_lower_case_vin_is_the_same_vehicle(room: Any, rest: Any) -> None:
+    answer = await room.GetDoorConfig(read(VIN.lower()), metadata=rest("door.config.read"))
+
+    assert answer.vin == VIN
+
+
+async def test_a_reused_correlation_id_is_422(room: Any, rest: Any, problem: Any) -> None:
+    await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.write"))
+    repeated = await room.UpdateDoorConfig(
+        update(child_lock_enabled=True), metadata=rest("door.config.write")
+    )
+    assert repeated.application.desired_version == 1
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.UpdateDoorConfig(update(child_lock_enabled=False), metadata=rest("door.config.write"))
+
+    assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
+    document = problem(refused.value)
+    assert (document["status"], document["code"]) == (422, "CORRELATION_ID_REUSED")
+    assert (document["retryable"], document["mayHaveSucceeded"]) == (False, False)
+    assert (document["instance"], document["correlationId"]) == (PATH, "c-1")
+
+
+@pytest.mark.parametrize(
+    ("settings", "field"),
+    [
+        ({}, "(body)"),
+        ({"auto_lock_delay": 4}, "autoLockDelay"),
+        ({"auto_lock_delay": 601}, "autoLockDelay"),
+        ({"speed_lock_threshold": 61}, "speedLockThreshold"),
+        ({"speed_lock_threshold": -1}, "speedLockThreshold"),
+        ({"unlock_mode": 0}, "unlockMode"),
+        ({"unlock_mode": 9}, "unlockMode"),
+    ],
+)
+async def test_a_wrong_setting_is_named(
+    room: Any, rest: Any, problem: Any, settings: dict[str, Any], field: str
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.UpdateDoorConfig(update(**settings), metadata=rest("door.config.write"))
+
+    document = problem(refused.value)
+    assert (document["status"], document["code"]) == (400, "INVALID_REQUEST")
+    assert [each["field"] for each in document["errors"]] == [field]
+
+
+async def test_reading_does_not_allow_writing(room: Any, rest: Any, problem: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.read"))
+
+    assert problem(refused.value)["code"] == "ACTION_NOT_GRANTED"
+
+
+async def test_another_vehicles_capability_finds_nothing(room: Any, rest: Any, problem: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.GetDoorConfig(read(OTHER_VIN), metadata=rest("door.config.read"))
+
+    assert problem(refused.value)["code"] == "VEHICLE_NOT_FOUND"

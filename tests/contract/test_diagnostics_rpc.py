@@ -1,0 +1,106 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
+from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceStub
+from google.protobuf import json_format
+
+import services.diagnostics
+from services.diagnostics import server, store, vehicle_link
+from services.diagnostics.domain import Component, ComponentStatus, SelfCheck
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.runtime.server import RoomServer
+from services.runtime.settings import RoomSettings
+
+VIN = "KMHSH81C7LU123456"
+T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
+
+
+async def send_nothing(messages: object) -> list[bool]:
+    raise AssertionError(f"no relay runs here: {messages}")
+
+
+@pytest.fixture
+async def record(tmp_path: Path) -> AsyncIterator[store.DiagnosisStore]:
+    url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
+    yield store.DiagnosisStore(database, relay, vehicle_link.outgoing, lambda: T0)
+    await database.close()
+
+
+@pytest.fixture
+async def room(start_room: Any, record: store.DiagnosisStore) -> AsyncIterator[Any]:
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        return server.build(settings, verifier, record)
+
+    running = await start_room("diagnostics", build)
+    async with running.channel() as channel:
+        yield DoorDiagnosticsServiceStub(channel)
+
+
+def metadata(signer: Any, *actions: str) -> Any:
+    return (("x-ecarus-capability", signer.capability(VIN, *actions)), ("x-envoy-original-path", "/d"))
+
+
+async def test_a_vehicle_that_never_reported_is_503_with_a_time_to_return(
+    room: Any, signer: Any, problem: Any
+) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.GetDoorDiagnostics(
+            GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
+        )
+
+    document = problem(refused.value)
+    assert (document["status"], document["code"], document["retryable"]) == (503, "NOT_YET_REPORTED", True)
+    assert dict(refused.value.trailing_metadata())["retry-after"] == "5"
+
+
+async def test_the_last_self_check_is_answered(room: Any, record: store.DiagnosisStore, signer: Any) -> None:
+    component = Component("trunk_actuator_01", "Trunk Actuator", ComponentStatus.ERROR, 0, None, ("B1A05",))
+    await record.take_in([SelfCheck(VIN, T0, "boot", 1, (component,))])
+
+    answer = await room.GetDoorDiagnostics(
+        GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
+    )
+
+    document = json_format.MessageToDict(answer, always_print_fields_with_no_presence=True)
+    (alert,) = document.pop("alerts")
+    assert (alert["code"], alert["severity"], alert["raisedAt"]) == (
+        "B1A05",
+        "CRITICAL",
+        "2026-01-12T14:30:00Z",
+    )
+    assert document == {
+        "vin": VIN,
+        "systemStatus": "FAULT",
+        "components": [
+            {
+                "id": "trunk_actuator_01",
+                "name": "Trunk Actuator",
+                "status": "ERROR",
+                "health": 0,
+                "errorCodes": ["B1A05"],
+            }
+        ],
+        "lastCheck": "2026-01-12T14:30:00Z",
+    }
+
+
+async def test_it_takes_the_right_to_read_diagnostics(room: Any, signer: Any, problem: Any) -> None:
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await room.GetDoorDiagnostics(
+            GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.status.read")
+        )
+
+    assert problem(refused.value)["code"] == "ACTION_NOT_GRANTED"

@@ -1,0 +1,381 @@
+"""DoorStatusService over real gRPC with mutual TLS, as the edge calls it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from ecarus.remotecontrol.door.v1 import door_status_service_pb2 as rpc
+from ecarus.remotecontrol.door.v1 import door_update_pb2
+from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import DoorStatusServiceStub
+from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
+from google.protobuf.json_format import MessageToDict
+
+from services.runtime.database import StorageUnavailable
+from services.runtime.policy import Rule
+from services.runtime.server import RoomServer
+from services.status import translate
+from services.status.checks import CheckLog
+from services.status.domain import Bounds, Position, Update
+from services.status.hub import Hub
+from services.status.server import POLICY, SERVICE, DoorStatusServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.outbox import OutgoingMessage
+    from services.runtime.settings import RoomSettings
+
+VIN = "KMHSH81C7LU123456"
+NOW_US = 1_768_228_200_000_000  # 2026-01-12T14:30:00Z
+WAIT_SECONDS = 10
+
+
+@dataclass(slots=True)
+class FakeReader:
+    """Knows the reports it was given; `break_down` makes its storage go away."""
+
+    reports: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    broken: bool = False
+
+    async def last_report(self, vin: str) -> tuple[bytes, int] | None:
+        if self.broken:
+            raise StorageUnavailable("gone")
+        return self.reports.get(vin)
+
+
+@dataclass(slots=True)
+class FakeStore:
+    """Keeps what was sent."""
+
+    sent: list[OutgoingMessage] = field(default_factory=list)
+
+    async def send(self, messages: Sequence[OutgoingMessage], /) -> None:
+        self.sent += messages
+
+
+@dataclass(slots=True)
+class FakeLog:
+    """A log of updates that publishes into the hub as the broker does. `forget` drops the oldest."""
+
+    hub: Hub
+    first: int = 1
+    kept: list[tuple[str, Update]] = field(default_factory=list)
+
+    def publish(self, update: door_update_pb2.DoorUpdate) -> None:
+        position = Position("e1", self.hub.position.sequence + 1)
+        payload = update.SerializeToString()
+        self.kept.append((update.vin, Update(position, payload)))
+        self.hub.publish(update.vin, position, payload)
+
+    def forget(self, count: int) -> None:
+        self.first += count
+
+    async def bounds(self) -> Bounds:
+        return Bounds("e1", self.first, self.hub.position.sequence)
+
+    async def next_after(self, vin: str, position: Position) -> Update | None:
+        for name, update in self.kept:
+            if name == vin and update.position.sequence > position.sequence:
+                return update
+        return None
+
+
+@dataclass(slots=True)
+class Room:
+    reader: FakeReader
+    store: FakeStore
+    checks: CheckLog
+    hub: Hub
+    log: FakeLog
+    stub: Any
+    signer: Any
+
+    def metadata(
+        self, *actions: str, last_event_id: str | None = None, **claims: Any
+    ) -> tuple[tuple[str, str], ...]:
+        token = self.signer.capability(claims.pop("vin", VIN), *actions, **claims)
+        extra = (("last-event-id", last_event_id),) if last_event_id else ()
+        return (
+            ("x-ecarus-capability", token),
+            ("x-correlation-id", "c-1"),
+            ("x-envoy-original-path", "/p?x=1"),
+            *extra,
+        )
+
+    def status(self, **claims: Any) -> Any:
+        return self.stub.GetDoorStatus(
+            rpc.GetDoorStatusRequest(vin=VIN), metadata=self.metadata("door.status.read", **claims)
+        )
+
+    def sse(self, **claims: Any) -> Any:
+        return self.stub.StreamDoorUpdates(
+            rpc.StreamDoorUpdatesRequest(vin=VIN), metadata=self.metadata("door.updates.read", **claims)
+        )
+
+    def watch(self, last_event_id: str | None = None) -> Any:
+        request = rpc.WatchDoorUpdatesRequest(vin=VIN, last_event_id=last_event_id)
+        return self.stub.WatchDoorUpdates(request, metadata=self.metadata("door.updates.read"))
+
+
+@pytest.fixture
+async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
+    reader, store, hub = FakeReader(), FakeStore(), Hub(time.monotonic, queue_limit=8, max_watchers=50)
+    hub.start_at(Position("e1", 0))
+    log = FakeLog(hub)
+    checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        servicer = DoorStatusServer(reader, checks, hub, log, lambda: NOW_US)
+        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
+
+    running = await start_room("status", build)
+    async with running.channel() as channel:
+        yield Room(reader, store, checks, hub, log, DoorStatusServiceStub(channel), signer)
+    hub.close()
+
+
+def sample_report() -> report_pb2.StatusReport:
+    """The vehicle of the specification's Door Status Response."""
+    made = report_pb2.StatusReport(
+        boot_id="b",
+        sequence=1,
+        ignition=body_pb2.IGNITION_OFF,
+        gear=body_pb2.GEAR_P,
+        reporting_interval_seconds=30,
+    )
+    made.observed_at.FromMicroseconds(NOW_US)
+    for door, child in ((1, False), (2, None), (3, True), (4, True)):
+        made.doors.add(door=door, locked=True, window_open=False, child_lock=child)
+    made.doors.add(door=5, locked=True)
+    made.doors.add(door=6, locked=True)
+    return made
+
+
+def change() -> door_update_pb2.DoorUpdate:
+    """The update of the specification's Door Status Update."""
+    update = door_update_pb2.DoorUpdate(
+        type=door_update_pb2.DoorUpdateType.Value.DOOR_STATUS_UPDATE,
+        vin=VIN,
+        door_status=door_update_pb2.DoorStatusChange(
+            door_id="driver",
+            locked=True,
+            open=False,
+            window_open=False,
+            change_type=door_update_pb2.DoorChangeType.Value.LOCKED,
+            previous_state=door_update_pb2.PreviousDoorState(locked=False, open=False),
+        ),
+    )
+    update.timestamp.FromJsonString("2026-01-12T14:30:18Z")
+    return update
+
+
+async def read(call: Any) -> Any:
+    async with asyncio.timeout(WAIT_SECONDS):
+        return await call.read()
+
+
+async def drained(call: Any) -> None:
+    while await call.read() is not grpc.aio.EOF:
+        pass
+
+
+async def refused(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str, Any]]:
+    async with asyncio.timeout(WAIT_SECONDS):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await (drained(call) if hasattr(call, "read") else call)
+    trailers = dict(caught.value.trailing_metadata() or ())
+    return caught.value.code(), json.loads(trailers["x-problem"]), trailers
+
+
+async def test_the_status_is_the_specifications(room: Room) -> None:
+    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 1_000)
+    answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
+    shut = {"locked": True, "open": False}
+    assert answer == {
+        "vin": VIN,
+        "doors": {
+            "driver": {**shut, "windowOpen": False, "childLock": False},
+            "passenger": {**shut, "windowOpen": False},
+            "rearLeft": {**shut, "windowOpen": False, "childLock": True},
+            "rearRight": {**shut, "windowOpen": False, "childLock": True},
+            "trunk": shut,
+            "hood": shut,
+        },
+        "ignitionStatus": "OFF",
+        "vehicleSpeed": 0.0,
+        "gearPosition": "P",
+        "timestamp": "2026-01-12T14:30:00Z",
+        "stale": False,
+        "receivedAt": "2026-01-12T14:30:00.001Z",
+    }
+
+
+async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:
+    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    await room.status(actor="agent-7", source="CALL_CENTER")
+    await room.status()
+    await room.checks.flush()
+    [message] = room.store.sent
+    looked = [
+        (c.user_id, c.actor_id, c.source, c.correlation_id)
+        for c in StatusChecks.FromString(message.payload).checks
+    ]
+    assert looked == [("user-123", "agent-7", 2, "c-1"), ("user-123", "user-123", 1, "c-1")]
+
+
+async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: Room) -> None:
+    code, problem, trailers = await refused(room.status())
+    assert (code, problem["code"], problem["status"]) == (
+        grpc.StatusCode.UNAVAILABLE,
+        "NOT_YET_REPORTED",
+        503,
+    )
+    assert trailers["retry-after"] == "5"
+
+
+async def test_storage_that_is_away_is_503(room: Room) -> None:
+    room.reader.broken = True
+    code, problem, _ = await refused(room.status())
+    assert (code, problem["code"]) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
+
+
+async def test_another_vehicles_capability_opens_nothing(room: Room) -> None:
+    code, problem, _ = await refused(room.status(vin="KMHSH81C7LU654321"))
+    assert (code, problem["code"]) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
+    code, problem, _ = await refused(room.sse(vin="KMHSH81C7LU654321"))
+    assert (code, problem["code"]) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
+
+
+async def test_every_rpc_is_in_the_policy_table() -> None:
+    assert set(POLICY) == {
+        f"/{SERVICE}/{m}" for m in ("GetDoorStatus", "WatchDoorUpdates", "StreamDoorUpdates")
+    }
+    assert all(isinstance(rule, Rule) and rule.action for rule in POLICY.values())
+
+
+async def test_an_event_is_the_specifications(room: Room) -> None:
+    stream = room.sse()
+    opening = await read(stream)
+    assert opening.content_type == "text/event-stream"
+    assert opening.data == b"retry: 2000\n\n: updates follow as they happen\nid: e1-0\n\n"
+    room.log.publish(change())
+    event = (await read(stream)).data.decode()
+    name, kind, data, end = event.split("\n", 3)
+    assert (name, kind, end) == ("id: e1-1", "event: DOOR_STATUS_UPDATE", "\n")
+    assert json.loads(data.removeprefix("data: ")) == {
+        "type": "DOOR_STATUS_UPDATE",
+        "vin": VIN,
+        "timestamp": "2026-01-12T14:30:18Z",
+        "data": {
+            "doorId": "driver",
+            "locked": True,
+            "open": False,
+            "windowOpen": False,
+            "changeType": "LOCKED",
+            "previousState": {"locked": False, "open": False},
+        },
+    }
+
+
+async def test_a_heartbeat_is_a_comment(room: Room) -> None:
+    stream = room.sse()
+    await read(stream)
+    room.hub.beat()
+    assert (await read(stream)).data == b": heartbeat\n\n"
+
+
+async def test_a_stream_resumes_after_its_last_id(room: Room) -> None:
+    for _ in range(3):
+        room.log.publish(change())
+    stream = room.sse(last_event_id="e1-1")
+    assert b"id:" not in (await read(stream)).data
+    room.log.publish(change())
+    got = [(await read(stream)).data.split(b"\n")[0] for _ in range(3)]
+    assert got == [b"id: e1-2", b"id: e1-3", b"id: e1-4"]
+
+
+@pytest.mark.parametrize("last_event_id", ["e0-1", "e1-99"])
+async def test_an_id_that_is_not_kept_begins_with_a_reset(room: Room, last_event_id: str) -> None:
+    room.log.publish(change())
+    stream = room.sse(last_event_id=last_event_id)
+    await read(stream)
+    reset = (await read(stream)).data.decode()
+    assert reset.startswith("id: e1-1\nevent: SYSTEM_ALERT\n")
+    assert json.loads(reset.split("data: ")[1])["data"]["code"] == "UPDATES_RESET"
+    room.log.publish(change())
+    assert (await read(stream)).data.startswith(b"id: e1-2\n")
+
+
+@pytest.mark.parametrize("last_event_id", ["nonsense", "-", "e1-", "E1-1", "e1--1", "e1-1 or more"])
+async def test_an_id_that_is_none_is_named(room: Room, last_event_id: str) -> None:
+    code, problem, _ = await refused(room.sse(last_event_id=last_event_id))
+    assert (code, problem["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert problem["errors"][0]["field"] == "Last-Event-ID"
+    code, problem, _ = await refused(room.watch(last_event_id))
+    assert problem["errors"][0]["field"] == "lastEventId"
+
+
+async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
+    stream = room.watch()
+    await stream.initial_metadata()
+    room.log.publish(change())
+    got = await read(stream)
+    expected = change()
+    expected.id = "e1-1"
+    assert got == expected
+
+
+async def test_a_revoked_right_ends_both_streams_and_says_so(room: Room) -> None:
+    sse, typed = room.sse(), room.watch()
+    await read(sse)
+    await typed.initial_metadata()
+    room.hub.revoke("user-123", VIN)
+    assert (await read(sse)).data.startswith(b": the stream ends: ACTION_NOT_GRANTED")
+    assert await read(sse) is grpc.aio.EOF
+    code, problem, _ = await refused(typed)
+    assert (code, problem["code"]) == (grpc.StatusCode.PERMISSION_DENIED, "ACTION_NOT_GRANTED")
+
+
+async def test_at_shutdown_streams_end_so_that_clients_come_back(room: Room) -> None:
+    sse, typed = room.sse(), room.watch()
+    await read(sse)
+    await typed.initial_metadata()
+    room.hub.close()
+    assert (await read(sse)).data.startswith(b": the stream ends: DEPENDENCY_UNAVAILABLE")
+    code, _, _ = await refused(typed)
+    assert code is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_reader_slower_than_its_updates_is_ended(room: Room) -> None:
+    typed = room.watch()
+    await typed.initial_metadata()
+    for _ in range(9):  # without a turn of the loop in between, nobody can read
+        room.log.publish(change())
+    code, problem, _ = await refused(typed)
+    assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
+
+
+async def test_a_client_that_leaves_is_forgotten(room: Room) -> None:
+    stream = room.sse()
+    await read(stream)
+    assert room.hub.watcher_count == 1
+    stream.cancel()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while room.hub.watcher_count:  # noqa: ASYNC110  # the hub has no event for it, and needs none
+            await asyncio.sleep(0.01)
+
+
+async def test_streams_are_bounded(room: Room) -> None:
+    streams = [room.sse() for _ in range(50)]
+    for stream in streams:
+        await read(stream)
+    code, problem, _ = await refused(room.sse())
+    assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")

@@ -1,0 +1,198 @@
+"""Grants, keys and accounts as they are kept, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, func, select, text
+
+import services.access
+from services.access import seed, store, translate
+from services.access.domain import Caller, GrantConflict, GrantUnknown, NewGrant, Role, Source
+from services.access.identity import key_hash
+from services.access.usecases import Question
+from services.runtime.database import Database, open_database
+from services.runtime.migration import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MIGRATIONS = Path(services.access.__file__).with_name("migrations")
+VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
+NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+PEPPER = b"pepper-of-the-store-tests"
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    opened = await open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+class Sent(list[Any]):
+    """The relay's ear."""
+
+    def __call__(self, messages: Any) -> None:
+        self.extend(messages)
+
+
+def record_of(database: Database, sent: Sent) -> store.SqlGrantRecord:
+    return store.SqlGrantRecord(database, translate.revocation, sent)
+
+
+def grant(grant_id: str = "g-1", **changed: Any) -> NewGrant:
+    return NewGrant(
+        **{"grant_id": grant_id, "principal": "user-123", "vin": VIN, "role": Role.OWNER, **changed}
+    )
+
+
+async def count(database: Database, table: str) -> int:
+    total: int = await database.read(
+        lambda c: c.execute(select(func.count()).select_from(text(table))).scalar_one()
+    )
+    return total
+
+
+async def test_the_migration_makes_the_tables_of_the_code(database: Database) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        return compare_metadata(MigrationContext.configure(connection), store.RoomModel.metadata)
+
+    assert await database.read(differences) == []
+
+
+async def test_a_grant_is_kept_once(database: Database) -> None:
+    record = record_of(database, Sent())
+    made = await record.create(grant(valid_seconds=60), by="operator", at=NOW)
+    again = await record.create(grant(valid_seconds=60), by="operator", at=NOW + timedelta(seconds=9))
+    assert again == made
+    assert made.expires_at == NOW + timedelta(seconds=60)
+    assert await count(database, "audit_entry") == 1
+    with pytest.raises(GrantConflict):
+        await record.create(grant(role=Role.DIGITAL_KEY), by="operator", at=NOW)
+
+
+async def test_a_revocation_commits_grant_audit_and_message(database: Database) -> None:
+    sent = Sent()
+    record = record_of(database, sent)
+    await record.create(grant(), by="operator", at=NOW)
+    later = NOW + timedelta(hours=1)
+    revoked = await record.revoke("g-1", by="operator", at=later)
+    assert revoked.revoked_at == later
+    assert [message.subject for message in sent] == ["room.access.revoked"]
+    assert (await count(database, "audit_entry"), await count(database, "outbox")) == (2, 1)
+    assert await record.revoke("g-1", by="operator", at=later + timedelta(hours=1)) == revoked
+    assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 1, 1)
+    revived = await record.create(grant(), by="operator", at=later)
+    assert revived.revoked_at == later
+    with pytest.raises(GrantUnknown):
+        await record.revoke("g-2", by="operator", at=later)
+
+
+async def test_a_message_that_can_not_be_built_revokes_nothing(database: Database) -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no message")
+
+    await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
+    with pytest.raises(RuntimeError):
+        await store.SqlGrantRecord(database, fail, Sent()).revoke("g-1", by="operator", at=NOW)
+    (kept,) = await record_of(database, Sent()).on_vehicle(VIN)
+    assert kept.revoked_at is None
+    assert await count(database, "audit_entry") == 1
+
+
+async def test_questions_are_answered_from_the_record(database: Database) -> None:
+    record = record_of(database, Sent())
+    await record.create(grant("g-1"), by="operator", at=NOW)
+    await record.create(
+        grant("g-2", principal="friend", role=Role.SHARED_USER, actions=("door.lock",), valid_seconds=60),
+        by="operator",
+        at=NOW,
+    )
+    await record.create(grant("g-3", principal="phone", role=Role.DIGITAL_KEY), by="operator", at=NOW)
+    asked = [
+        Question("user-123", VIN, "door.unlock"),
+        Question("friend", VIN, "door.lock"),
+        Question("friend", VIN, "door.unlock"),
+        Question("phone", VIN, "door.config.write"),
+        Question("user-123", OTHER, "door.unlock"),
+        Question("stranger", VIN, "door.unlock"),
+        Question("user-123", VIN, "door.fly"),
+    ]
+    assert await record.answer(asked, at=NOW) == [True, True, False, False, False, False, False]
+    later = NOW + timedelta(seconds=60)
+    assert (await record.answer(asked, at=later))[:2] == [True, False]
+    await record.revoke("g-1", by="operator", at=later)
+    assert (await record.answer(asked, at=later))[0] is False
+    assert len(await record.answer(asked[:1] * 512, at=later)) == 512
+
+
+async def test_a_locked_account_has_no_rights(database: Database) -> None:
+    record = record_of(database, Sent())
+    await record.create(grant(), by="operator", at=NOW)
+    locked_at = (NOW - timedelta(minutes=1)).timestamp() * 1_000_000
+
+    def lock(connection: Connection) -> None:
+        connection.execute(
+            text("INSERT INTO principal (principal, locked_at, reason) VALUES ('user-123', :at, 'x')"),
+            {"at": int(locked_at)},
+        )
+
+    await database.write(lock)
+    assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [False]
+    standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
+    assert standing.locked == {"user-123"}
+
+
+async def test_grants_add_up_and_end_by_themselves(database: Database) -> None:
+    record = record_of(database, Sent())
+    await record.create(grant("g-1", role=Role.DIGITAL_KEY), by="operator", at=NOW)
+    extra = grant("g-2", actions=("door.config.read",), valid_seconds=60)
+    await record.create(extra, by="operator", at=NOW)
+
+    async def standing(at: datetime) -> Any:
+        return await database.read(lambda c: store.standing(c, "user-123", "user-123", VIN, at))
+
+    now = await standing(NOW)
+    assert {"door.config.read", "door.unlock"} <= now.actions
+    assert now.ends_at == (NOW + timedelta(seconds=60)).timestamp()
+    assert "door.config.read" not in (await standing(NOW + timedelta(seconds=60))).actions
+    assert (await record.on_vehicle(VIN))[0].asked.grant_id == "g-1"
+
+
+async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) -> None:
+    key = "sk_0123456789abcdef0123456789abcdef"
+    planted = seed.Seed.model_validate(
+        {
+            "vehicles": [VIN, OTHER],
+            "grants": [{"grantId": "g-1", "principal": "user-123", "vin": VIN, "role": "OWNER"}],
+            "apiKeys": [{"key": key, "principal": "user-123", "source": "MOBILE_APP"}],
+        }
+    )
+    for _ in range(2):
+        await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
+    digest = key_hash(PEPPER, key)
+    found = await database.read(lambda c: store.find_key(c, digest))
+    assert found == Caller("user-123", "user-123", Source.MOBILE_APP)
+    assert await database.read(lambda c: store.find_key(c, key_hash(b"another", key))) is None
+    assert (await count(database, "vehicle"), await count(database, "api_key")) == (2, 1)
+    await record_of(database, Sent()).revoke("g-1", by="operator", at=NOW)
+    await database.write(lambda c: c.execute(text("UPDATE api_key SET revoked_at = 1")) and None)
+    await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
+    assert await database.read(lambda c: store.find_key(c, digest)) is None
+    standing = await database.read(lambda c: store.standing(c, "user-123", "user-123", VIN, NOW))
+    assert not standing.actions
+
+
+async def test_two_same_creations_at_once_make_one_grant(database: Database) -> None:
+    record = record_of(database, Sent())
+    made = await asyncio.gather(*(record.create(grant(), by="operator", at=NOW) for _ in range(8)))
+    assert len(set(made)) == 1
+    assert (await count(database, "access_grant"), await count(database, "audit_entry")) == (1, 1)

@@ -1,0 +1,507 @@
+"""The record of the command room: what one transaction keeps together, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import pytest_asyncio
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import func, select
+
+from services.command import store, usecases
+from services.command.dispatch import TO_VEHICLES, Announcements
+from services.command.domain import (
+    Action,
+    Command,
+    CommandAlreadyFinished,
+    CommandInProgress,
+    Condition,
+    CorrelationIdReused,
+    DoorResult,
+    Ending,
+    FailureReason,
+    Forbidden,
+    HistoryQuery,
+    Mode,
+    Order,
+    Requester,
+    Status,
+    StatusCheck,
+    Withdrawal,
+)
+from services.command.store import tables
+from services.command.usecases import CancelDecided, Desk, Received, Resulted, Rules
+from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.migration import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from services.runtime.database import Database
+    from services.runtime.outbox import OutgoingMessage
+
+VIN = "KMHSH81C7LU123456"
+OTHER = "KMHSH81C7LU654321"
+MIGRATIONS = Path(store.__file__).parent.with_name("migrations")
+START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+OWNER = Requester("user-123", "user-123", "MOBILE_APP")
+AGENT = Requester("agent-7", "user-123", "CALL_CENTER")
+UNLOCK = Order(Action.UNLOCK, ("all",), Mode.NORMAL)
+LOCK = Order(Action.LOCK, ("driver",), Mode.NORMAL)
+
+
+@dataclass(slots=True)
+class FakeDispatch:
+    """Holds what was committed until `leave`; a command that has left can not be withdrawn."""
+
+    held: dict[str, None] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+
+    def committed(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.held |= {m.message_id: None for m in messages if m.queue == TO_VEHICLES}
+
+    def leave(self) -> list[str]:
+        left, self.held = list(self.held), {}
+        return left
+
+    def withdraw(self, command_id: str) -> bool:
+        return self.held.pop(command_id, 0) is None
+
+    def restore(self, command: Command) -> None:
+        self.restored.append(command.command_id)
+
+    def surely_unsent(self, command_id: str) -> bool:
+        return command_id in self.held
+
+    def forget(self, command_id: str) -> None:
+        self.held.pop(command_id, None)
+
+
+class FakeConditions(dict[str, Condition]):
+    def of(self, vin: str) -> Condition | None:
+        return self.get(vin)
+
+
+class FailingDatabase:
+    """A database whose next write fails before it is made durable."""
+
+    def __init__(self, real: Database) -> None:
+        self._real = real
+        self.fail_next = False
+
+    async def write(self, work: Callable[[Connection], Any]) -> Any:
+        if self.fail_next:
+            self.fail_next = False
+            raise StorageUnavailable("disk full")
+        return await self._real.write(work)
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        return await self._real.read(work)
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+@dataclass(slots=True)
+class Room:
+    """The use cases over a real store, with a clock that the test moves."""
+
+    database: FailingDatabase
+    commands: store.SqlCommands
+    dispatch: FakeDispatch
+    conditions: FakeConditions
+    now: datetime = START
+
+    @property
+    def desk(self) -> Desk:
+        rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
+        return Desk(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def request(
+        self, correlation_id: str = "c-1", order: Order = UNLOCK, who: Requester = OWNER, vin: str = VIN
+    ) -> Command:
+        return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
+
+    async def cancel(
+        self, cancel_id: str = "x-1", correlation_id: str = "c-1", *, force: bool = False
+    ) -> Command:
+        withdrawal = Withdrawal(correlation_id, "User cancellation", force)
+        return await usecases.cancel(self.desk, OWNER, VIN, withdrawal, cancel_id)
+
+    async def report(self, *reports: usecases.Report) -> list[str]:
+        return list((await usecases.take_in_reports(self.desk, reports)).values())
+
+    async def find(self, command: Command) -> Command:
+        return await usecases.find(self.desk, command.vin, command.command_id)
+
+    async def history(self, **changes: Any) -> tuple[list[tuple[Action, Status, FailureReason | None]], int]:
+        query = HistoryQuery(self.now - timedelta(hours=24), self.now, 50, 0)
+        entries, total = await usecases.list_history(self.desk, VIN, replace(query, **changes))
+        return [(e.action, e.status, e.failure_reason) for e in entries], total
+
+    async def count(self, table: Any, *where: Any) -> int:
+        query = select(func.count()).select_from(table).where(*where)
+        return await self.database.read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
+
+    def succeeded(self, command: Command, message_id: str = "m-1") -> Resulted:
+        doors = ("driver",) if command.order.action is Action.LOCK else ("driver", "trunk")
+        locked = command.order.action is Action.LOCK
+        results = tuple(DoorResult(door, success=True, locked=locked) for door in doors)
+        return Resulted(
+            message_id,
+            VIN,
+            command.command_id,
+            Ending(Status.SUCCESS, self.now, "Done.", door_results=results),
+        )
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    database = FailingDatabase(await open_database(database_url))
+    dispatch = FakeDispatch()
+    commands = store.SqlCommands(database, Announcements(), dispatch.committed)
+    yield Room(database, commands, dispatch, FakeConditions())
+    await database.close()
+
+
+async def test_the_migrated_tables_are_the_ones_the_code_uses(room: Room) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        found = compare_metadata(context, store.RoomModel.metadata)
+        return [each for each in found if "alembic_version" not in str(each)]
+
+    assert await room.database.read(differences) == []
+
+
+async def test_the_same_request_has_one_answer_also_after_its_end(room: Room) -> None:
+    first = await room.request()
+    assert (await room.request()).command_id == first.command_id
+    await room.report(Received("m-0", VIN, first.command_id, room.now), room.succeeded(first))
+    again = await room.request()
+    assert (again.command_id, again.status, again.ending) == (first.command_id, Status.PENDING, None)
+
+
+async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(room: Room) -> None:
+    await room.request()
+    with pytest.raises(CorrelationIdReused):
+        await room.request(order=Order(Action.UNLOCK, ("driver",), Mode.NORMAL))
+    assert await room.count(tables.command) == 1
+
+
+async def test_other_caller_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
+    first = await room.request()
+    await room.report(room.succeeded(first))
+    second = await room.request(who=AGENT)
+    await room.report(room.succeeded(second, "m-2"))
+    third = await room.request(order=LOCK)
+    fourth = await room.request(vin=OTHER)
+    assert len({first.command_id, second.command_id, third.command_id, fourth.command_id}) == 4
+
+
+async def test_an_id_is_free_again_after_a_day(room: Room) -> None:
+    first = await room.request()
+    await room.report(room.succeeded(first))
+    room.pass_seconds(24 * 3600)
+    assert (await room.request()).command_id == first.command_id
+    room.pass_seconds(1)
+    assert (await room.request(order=UNLOCK)).command_id != first.command_id
+
+
+async def test_twenty_identical_requests_at_once_are_one_command(room: Room) -> None:
+    commands = await asyncio.gather(*(room.request() for _ in range(20)))
+    assert len({command.command_id for command in commands}) == 1
+    for table in (tables.command, tables.history, tables.audit):
+        assert await room.count(table) == 1
+    assert await room.count(tables.outbox.table) == 2
+
+
+async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_the_rest(room: Room) -> None:
+    answers = await asyncio.gather(*(room.request(f"c-{n}") for n in range(20)), return_exceptions=True)
+    taken = [a for a in answers if isinstance(a, Command)]
+    refused = [a for a in answers if isinstance(a, CommandInProgress)]
+    assert (len(taken), len(refused)) == (1, 19)
+    assert {refusal.command_id for refusal in refused} == {taken[0].command_id}
+
+
+async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) -> None:
+    first = await room.request()
+    room.conditions[VIN] = Condition(room.now, speed_kmh=3)
+    assert (await room.request()).command_id == first.command_id
+    with pytest.raises(Forbidden):
+        await room.request("c-2")
+    room.pass_seconds(16)
+    with pytest.raises(CommandInProgress):
+        await room.request("c-2")
+
+
+async def test_received_then_result_and_result_then_received_end_alike(room: Room) -> None:
+    first = await room.request()
+    received = Received("m-1", VIN, first.command_id, room.now)
+    assert await room.report(received) == []
+    assert (await room.find(first)).status is Status.IN_PROGRESS
+    assert await room.report(room.succeeded(first, "m-2")) == []
+    second = await room.request("c-2")
+    late = Received("m-3", VIN, second.command_id, room.now)
+    assert await room.report(room.succeeded(second, "m-4"), late) == []
+    for command in (first, second):
+        found = await room.find(command)
+        assert (found.status, found.received_at) == (Status.SUCCESS, room.now)
+
+
+async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: Room) -> None:
+    command = await room.request()
+    await room.report(room.succeeded(command))
+    failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
+    assert await room.report(room.succeeded(command), Resulted("m-2", VIN, command.command_id, failed)) == []
+    assert (await room.find(command)).status is Status.SUCCESS
+    assert await room.count(tables.audit) == 2
+
+
+async def test_what_can_not_be_is_not_believed(room: Room) -> None:
+    command = await room.request(order=Order(Action.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
+    good = room.succeeded(command)
+    lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
+    unmoved = tuple(replace(door, locked=True) for door in good.ending.door_results)
+    strange = (*good.ending.door_results, DoorResult("rearLeft", success=True, locked=False))
+    assert await room.report(
+        replace(good, vin=OTHER),
+        replace(good, message_id="m-2", command_id="cmd-unknown"),
+        replace(lacking, message_id="m-3"),
+        replace(good, message_id="m-4", ending=replace(good.ending, door_results=unmoved)),
+        replace(good, message_id="m-5", ending=replace(good.ending, door_results=strange)),
+        CancelDecided("m-6", VIN, command.command_id, "cancel-no", room.now, too_late=True, ending=None),
+    ) == [
+        "about another vehicle's command",
+        "about a command that was never given",
+        "a success that leaves out a door",
+        "a success that left a door as it was",
+        "about doors that were not asked for",
+        "about a cancellation that was never asked for",
+    ]
+    assert (await room.find(command)).status is Status.PENDING
+    assert await room.report(good) == []
+
+
+async def test_a_command_without_result_times_out_and_its_late_result_is_kept_once(room: Room) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    room.pass_seconds(29.9)
+    assert await usecases.time_out_overdue(room.desk) == 0
+    room.pass_seconds(0.1)
+    await usecases.time_out_overdue(room.desk)
+    timed_out = await room.find(command)
+    assert timed_out.ending is not None
+    assert (timed_out.status, timed_out.ending.may_have_succeeded) == (Status.TIMEOUT, True)
+    await room.report(room.succeeded(command), room.succeeded(command, "m-2"))
+    late = await room.find(command)
+    assert (late.status, late.ending) == (Status.TIMEOUT, timed_out.ending)
+    assert late.late_result is not None
+    assert late.late_result.status is Status.SUCCESS
+    announced = tables.outbox.table.c.message_id == f"{command.command_id}:late"
+    assert await room.count(tables.outbox.table, announced) == 1
+
+
+async def test_what_never_left_timed_out_for_sure(room: Room) -> None:
+    command = await room.request()
+    room.pass_seconds(30)
+    await usecases.time_out_overdue(room.desk)
+    ended = await room.find(command)
+    assert ended.ending is not None
+    assert ended.ending.may_have_succeeded is False
+    assert ended.sent_at is None
+
+
+async def test_what_another_process_took_over_may_have_succeeded(room: Room) -> None:
+    command = await room.request()
+    assert await usecases.take_over(room.desk, [command.command_id, "cmd-x"]) == {command.command_id}
+    room.pass_seconds(30)
+    await usecases.time_out_overdue(room.desk)
+    ended = await room.find(command)
+    assert ended.ending is not None
+    assert ended.ending.may_have_succeeded is True
+
+
+async def test_a_command_that_has_not_left_is_withdrawn(room: Room) -> None:
+    command = await room.request()
+    room.pass_seconds(1)
+    answer = await room.cancel()
+    assert answer.status is Status.CANCELLED
+    assert (await room.cancel()).ending == answer.ending
+    unsent = (tables.outbox.table.c.queue == TO_VEHICLES, tables.outbox.table.c.sent_at.is_(None))
+    assert await room.count(tables.outbox.table, *unsent) == 0
+    assert await usecases.take_over(room.desk, [command.command_id]) == set()
+    assert (await room.find(command)).sent_at is None
+    assert (await room.history())[0] == [
+        (Action.CANCEL, Status.SUCCESS, None),
+        (Action.UNLOCK, Status.CANCELLED, None),
+    ]
+    with pytest.raises(CommandAlreadyFinished):
+        await room.cancel("x-2")
+
+
+async def test_withdrawing_and_taking_over_at_once_agree(room: Room) -> None:
+    for n in range(10):
+        command = await room.request(f"c-{n}")
+        answer, alive = await asyncio.gather(
+            room.cancel(f"x-{n}", f"c-{n}"), usecases.take_over(room.desk, [command.command_id])
+        )
+        assert (answer.status is Status.CANCELLED) is not bool(alive)
+        room.pass_seconds(31)
+        await usecases.time_out_overdue(room.desk)
+
+
+async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Room) -> None:
+    command = await room.request()
+    room.database.fail_next = True
+    with pytest.raises(StorageUnavailable):
+        await room.cancel()
+    assert room.dispatch.restored == [command.command_id]
+    assert await usecases.take_over(room.desk, [command.command_id]) == {command.command_id}
+    assert await room.count(tables.cancellation) == 0
+
+
+@pytest.mark.parametrize(
+    ("too_late", "will_not_act", "expected", "status"),
+    [
+        (False, True, (Status.SUCCESS, None), Status.CANCELLED),
+        (True, False, (Status.FAILED, FailureReason.TOO_LATE), Status.PENDING),
+        (False, False, (Status.SUCCESS, None), Status.PENDING),
+    ],
+    ids=["will not act", "too late", "stopped"],
+)
+async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
+    room: Room, too_late: bool, will_not_act: bool, expected: tuple[Any, Any], status: Status
+) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    assert (await room.cancel()).status is Status.PENDING
+    [cancel_id] = room.dispatch.leave()
+    ending = Ending(Status.CANCELLED, room.now, "Will not act.") if will_not_act else None
+    word = CancelDecided(
+        "m-1", VIN, command.command_id, cancel_id, room.now, too_late=too_late, ending=ending
+    )
+    assert await room.report(word, word) == []
+    assert (await room.find(command)).status is status
+    assert (await room.history(action=Action.CANCEL))[0] == [(Action.CANCEL, *expected)]
+    assert (await room.cancel()).status is Status.PENDING  # the first answer
+
+
+async def test_a_cancellation_ends_with_its_command(room: Room) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    await room.cancel()
+    await room.report(room.succeeded(command))
+    assert (await room.history(action=Action.CANCEL))[0] == [
+        (Action.CANCEL, Status.FAILED, FailureReason.TOO_LATE)
+    ]
+
+
+async def test_cancelling_at_the_moment_of_the_end_leaves_no_open_cancellation(room: Room) -> None:
+    for n in range(10):
+        command = await room.request(f"c-{n}")
+        room.dispatch.leave()
+        await asyncio.gather(
+            room.cancel(f"x-{n}", f"c-{n}"),
+            room.report(room.succeeded(command, f"m-{n}")),
+            return_exceptions=True,
+        )
+    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+    assert await room.count(tables.history, tables.history.c.finished_at.is_(None)) == 0
+
+
+async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: Room) -> None:
+    await room.request()
+    answers = await asyncio.gather(*(room.cancel() for _ in range(8)), return_exceptions=True)
+    assert {a.status for a in answers if isinstance(a, Command)} <= {Status.CANCELLED, Status.PENDING}
+    assert await room.count(tables.cancellation) == 1
+
+
+async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> None:
+    first = await room.request()
+    await usecases.end_for_lack_of_right(room.desk, [first.command_id])
+    ended = await room.find(first)
+    assert ended.ending is not None
+    assert (ended.status, ended.ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
+    second = await room.request("c-2")
+    await usecases.take_over(room.desk, [second.command_id])
+    await usecases.end_for_lack_of_right(room.desk, [second.command_id])
+    assert (await room.find(second)).status is Status.PENDING
+
+
+async def test_pages_do_not_shift_when_something_ends_in_between(room: Room) -> None:
+    for n in range(5):
+        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
+        room.pass_seconds(1)
+    query = HistoryQuery(room.now - timedelta(hours=1), room.now, limit=2, offset=0)
+    first, total = await usecases.list_history(room.desk, VIN, query)
+    room.pass_seconds(1)
+    await room.report(room.succeeded(await room.request("c-5"), "m-5"))
+    pages = [first]
+    for offset in (2, 4):
+        page, again = await usecases.list_history(room.desk, VIN, replace(query, offset=offset))
+        assert again == total == 5
+        pages.append(page)
+    listed = [entry.correlation_id for page in pages for entry in page]
+    assert listed == ["c-4", "c-3", "c-2", "c-1", "c-0"]
+
+
+async def test_the_history_is_filtered(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-1", who=AGENT), "m-1"))
+    await room.request("c-2", LOCK)
+    room.pass_seconds(30)
+    await usecases.time_out_overdue(room.desk)
+    check = StatusCheck("check-1", VIN, room.now, OWNER, "c-3", 0.004)
+    await usecases.record_status_checks(room.desk, [check, check])
+    await usecases.record_status_checks(room.desk, [check])
+    timeout = (Action.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
+    unlock, look = (Action.UNLOCK, Status.SUCCESS, None), (Action.STATUS_CHECK, Status.SUCCESS, None)
+    assert await room.history() == ([look, timeout, unlock], 3)
+    assert await room.history(action=Action.LOCK) == ([timeout], 1)
+    assert await room.history(status=Status.SUCCESS) == ([look, unlock], 2)
+    assert await room.history(source="CALL_CENTER") == ([unlock], 1)
+    assert await room.history(since=room.now) == ([look], 1)
+    assert await room.history(limit=1, offset=1) == ([timeout], 3)
+
+
+async def test_the_retention_period_is_kept(room: Room) -> None:
+    await room.report(room.succeeded(await room.request()))
+    room.pass_seconds(89 * 86_400)
+    await usecases.forget_the_old(room.desk)
+    assert await room.count(tables.history) == 1
+    room.pass_seconds(2 * 86_400)
+    running = await room.request("c-2")
+    await usecases.forget_the_old(room.desk)
+    assert await room.count(tables.command) == await room.count(tables.history) == 1
+    assert (await room.find(running)).status is Status.PENDING
+
+
+async def test_a_failed_write_is_no_command(room: Room) -> None:
+    room.database.fail_next = True
+    with pytest.raises(StorageUnavailable):
+        await room.request()
+    assert await room.count(tables.command) == 0
+    assert room.dispatch.held == {}
+
+
+async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(room: Room) -> None:
+    command = await room.request()
+    mark = tables.outbox.table.update().where(tables.outbox.table.c.message_id == command.command_id)
+    sent = room.now + timedelta(seconds=1)
+    await room.database.write(lambda c: c.execute(mark.values(sent_at=sent)) and None)
+    assert (await room.find(command)).sent_at == sent
+    room.pass_seconds(2)
+    await room.report(Received("m-0", VIN, command.command_id, room.now))
+    await room.report(room.succeeded(command))
+    assert (await room.find(command)).sent_at == sent

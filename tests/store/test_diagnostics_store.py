@@ -1,0 +1,151 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
+from sqlalchemy import Connection, select
+
+import services.diagnostics
+from services.diagnostics import store, vehicle_link
+from services.diagnostics.domain import AlertChange, Component, ComponentStatus, SelfCheck, SystemStatus
+from services.runtime.database import Database, open_database
+from services.runtime.migration import config_for, migrate
+from services.runtime.outbox import OutboxRelay, OutgoingMessage
+
+VIN = "KMHSH81C7LU123456"
+T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
+GOOD = Component("driver_actuator_01", "Driver Door Actuator", ComponentStatus.ACTIVE, 98, T0, ())
+FAILED = replace(
+    GOOD, status=ComponentStatus.ERROR, health=0, last_maintenance=None, error_codes=("B1A01", "X9")
+)
+
+
+async def send_nothing(messages: object) -> list[bool]:
+    raise AssertionError(f"no relay runs here: {messages}")
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    opened = await open_database(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def record(database: Database) -> store.DiagnosisStore:
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
+    return store.DiagnosisStore(database, relay, vehicle_link.outgoing, lambda: T0)
+
+
+def check(component: Component, sequence: int, vin: str = VIN) -> SelfCheck:
+    return SelfCheck(vin, T0 + timedelta(minutes=sequence), "boot", sequence, (component,))
+
+
+async def told(database: Database) -> list[tuple[str, bool]]:
+    query = select(store.outbox.table.c.payload).order_by(store.outbox.table.c.sequence)
+    rows = await database.read(lambda connection: connection.execute(query).all())
+    alerts = [DoorUpdate.FromString(bytes(row.payload)).system_alert for row in rows]
+    return [(alert.code, alert.cleared) for alert in alerts]
+
+
+async def test_tables_and_migrations_agree_both_ways(database: Database) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection)
+        found: list[object] = compare_metadata(context, store.RoomModel.metadata)
+        return found
+
+    def down(connection: Connection) -> None:
+        command.downgrade(config_for(connection, MIGRATIONS), "base")
+
+    assert await database.read(differences) == []
+    await database.write(down)
+    assert len(await database.read(differences)) > 0
+
+
+async def test_what_was_reported_is_read_back_whole(record: store.DiagnosisStore) -> None:
+    assert await record.find(VIN) is None
+
+    await record.take_in([check(GOOD, 1)])
+    healthy = await record.find(VIN)
+    await record.take_in([check(FAILED, 2)])
+    faulty = await record.find(VIN)
+
+    assert healthy is not None
+    assert faulty is not None
+    assert (healthy.check, healthy.alerts) == (check(GOOD, 1), ())
+    assert faulty.check == check(FAILED, 2)
+    assert [alert.code for alert in faulty.alerts] == ["B1A01", "X9"]
+    assert faulty.system_status is SystemStatus.FAULT
+
+
+async def test_an_alert_is_told_once_when_it_comes_and_once_when_it_goes(
+    record: store.DiagnosisStore, database: Database
+) -> None:
+    for number, component in enumerate((GOOD, FAILED, FAILED, GOOD), start=1):
+        await record.take_in([check(component, number)])
+        await record.take_in([check(component, number)])  # delivered again
+
+    assert await told(database) == [("B1A01", False), ("X9", False), ("B1A01", True), ("X9", True)]
+
+
+async def test_alerts_that_stand_keep_their_time(record: store.DiagnosisStore) -> None:
+    await record.take_in([check(FAILED, 1), check(FAILED, 2), check(FAILED, 3)])
+
+    diagnosis = await record.find(VIN)
+
+    assert diagnosis is not None
+    assert {alert.raised_at for alert in diagnosis.alerts} == {T0 + timedelta(minutes=1)}
+
+
+async def test_an_older_report_changes_nothing(record: store.DiagnosisStore, database: Database) -> None:
+    await record.take_in([check(GOOD, 5)])
+    await record.take_in([check(FAILED, 4)])
+
+    diagnosis = await record.find(VIN)
+
+    assert diagnosis is not None
+    assert diagnosis.check.sequence == 5
+    assert await told(database) == []
+
+
+async def test_reports_at_once_leave_the_newest(record: store.DiagnosisStore, database: Database) -> None:
+    reports = [check(FAILED if n % 2 else GOOD, n) for n in range(1, 9)]
+
+    await asyncio.gather(*(record.take_in([report]) for report in reversed(reports)))
+
+    diagnosis = await record.find(VIN)
+    assert diagnosis is not None
+    assert (diagnosis.check.sequence, diagnosis.alerts) == (8, ())
+    changes = await told(database)
+    assert sum(cleared for _, cleared in changes) * 2 == len(changes)  # all that came are gone
+
+
+async def test_vehicles_do_not_meet(record: store.DiagnosisStore) -> None:
+    other = "KMHSH81C7LU654321"
+    await record.take_in([check(FAILED, 1), check(GOOD, 1, vin=other)])
+
+    healthy = await record.find(other)
+
+    assert healthy is not None
+    assert healthy.alerts == ()
+
+
+async def test_a_report_is_kept_with_its_alerts_or_not_at_all(database: Database) -> None:
+    def defect(_change: AlertChange, _at: datetime) -> OutgoingMessage:
+        raise RuntimeError("defect")
+
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
+    record = store.DiagnosisStore(database, relay, defect, lambda: T0)
+
+    with pytest.raises(RuntimeError):
+        await record.take_in([check(FAILED, 1)])
+
+    assert await record.find(VIN) is None

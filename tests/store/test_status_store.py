@@ -1,0 +1,144 @@
+"""The status room's tables, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from services.runtime.database import open_database
+from services.runtime.inbox import DeadLetter
+from services.runtime.migration import config_for, migrate
+from services.status import store
+from services.status.domain import LOCKED, PRESENT, Report
+from services.status.translate import messages_of, moment_of
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from services.runtime.outbox import OutgoingMessage
+
+MIGRATIONS = Path(store.__file__).with_name("migrations")
+VIN = "KMHSH81C7LU123456"
+NOW_US = 1_768_228_218_000_000
+
+
+class FakeRelay:
+    """Holds what it was handed."""
+
+    def __init__(self) -> None:
+        self.held: list[OutgoingMessage] = []
+
+    def hand_over(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.held += messages
+
+
+@pytest.fixture
+async def records(database_url: str) -> AsyncIterator[store.StatusStore]:
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    database = await open_database(database_url)
+    yield store.StatusStore(database, FakeRelay(), messages_of)  # type: ignore[arg-type]  # a relay that keeps
+    await database.close()
+
+
+def report(at: int, sequence: int = 1, *, locked: bool = True, vin: str = VIN, boot_id: str = "b") -> Report:
+    flags = bytes([PRESENT | LOCKED if locked else PRESENT, 0, 0, 0, 0, 0])
+    return Report(vin, NOW_US + at, boot_id, sequence, flags, 1, 0.0, f"{at}/{sequence}".encode())
+
+
+async def outbox_rows(records: store.StatusStore) -> list[Any]:
+    table = store.outbox.table
+    return list(
+        await records._database.read(lambda c: c.execute(select(table).order_by(table.c.sequence)).all())
+    )
+
+
+async def test_the_migrated_schema_is_the_codes(database_url: str) -> None:
+    from alembic.autogenerate import compare_metadata  # noqa: PLC0415  # half a second, for this test only
+    from alembic.migration import MigrationContext  # noqa: PLC0415  # see above
+
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+
+    def differences(connection: Connection) -> list[Any]:
+        assert config_for(connection, MIGRATIONS, store.RoomModel.metadata)
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, store.RoomModel.metadata))
+
+    if database_url.startswith("sqlite"):
+        engine = create_engine(database_url, poolclass=NullPool)
+        with engine.connect() as connection:
+            assert differences(connection) == []
+    else:
+        url = database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        async_engine = create_async_engine(url, poolclass=NullPool)
+        async with async_engine.connect() as async_connection:
+            assert await async_connection.run_sync(differences) == []
+
+
+async def test_the_newest_report_is_kept_and_time_never_goes_back(records: store.StatusStore) -> None:
+    await records.take_reports([report(5), report(3), report(9)], NOW_US)
+    assert await records.last_report(VIN) == (b"9/1", NOW_US)
+    assert await records.take_reports([report(8), report(9), report(9, 4, boot_id="x")], NOW_US + 1) == {}
+    assert await records.last_report(VIN) == (b"9/1", NOW_US)
+    await records.take_reports([report(9, 2)], NOW_US + 2)
+    assert await records.last_report(VIN) == (b"9/2", NOW_US + 2)
+    assert await records.last_report("KMHSH81C7LU654321") is None
+
+
+async def test_status_and_updates_are_committed_together_once(records: store.StatusStore) -> None:
+    batch = [report(1), report(2, locked=False), report(3)]
+    await records.take_reports(batch, NOW_US)
+    await records.take_reports(batch, NOW_US)
+    rows = await outbox_rows(records)
+    assert [row.message_id for row in rows] == [f"door-{VIN}-{NOW_US + at}-1-0" for at in (2, 3)]
+    assert [m.message_id for m in records._relay.held] == [row.message_id for row in rows]  # type: ignore[attr-defined]  # the fake
+    assert rows[0].created_at == moment_of(NOW_US)
+
+
+async def test_the_database_itself_refuses_to_go_back(records: store.StatusStore) -> None:
+    await records.take_reports([report(9)], NOW_US)
+    row = {
+        "vin": VIN,
+        "observed_at_us": NOW_US,
+        "boot_id": "b",
+        "sequence": 99,
+        "doors": b"",
+        "report": b"old",
+        "received_at_us": NOW_US,
+    }
+    await records._database.write(
+        lambda c: c.execute(store._UPSERTS[c.dialect.name], [row]) and None  # type: ignore[call-overload]  # a statement
+    )
+    assert await records.last_report(VIN) == (b"9/1", NOW_US)
+
+
+async def test_two_writers_of_the_same_reports_tell_of_them_once(records: store.StatusStore) -> None:
+    vins = [f"KMHSH81C7LU{n:06d}" for n in range(40)]
+    await records.take_reports([report(1, vin=vin) for vin in vins], NOW_US)
+    batch = [report(2, vin=vin, locked=False) for vin in vins]
+    await asyncio.gather(*(records.take_reports(b, NOW_US) for b in (batch, batch[::-1], batch)))
+    rows = await outbox_rows(records)
+    assert len(rows) == len({row.subject for row in rows}) == 40
+
+
+async def test_many_looks_at_once_get_their_own_answers(records: store.StatusStore) -> None:
+    vins = [f"KMHSH81C7LU{n:06d}" for n in range(50)]
+    await records.take_reports([report(n, vin=vin) for n, vin in enumerate(vins)], NOW_US)
+    found = await asyncio.gather(*(records.last_report(vin) for vin in [*vins, *vins, VIN]))
+    expected = [(f"{n}/1".encode(), NOW_US) for n in range(50)]
+    assert found == [*expected, *expected, None]
+
+
+async def test_dead_letters_are_kept(records: store.StatusStore) -> None:
+    await records.bury([DeadLetter("vehicle_status.0.x", b"\x00", "no doors", moment_of(NOW_US))])
+    table = store.dead_letters.table
+    [row] = await records._database.read(lambda c: c.execute(select(table)).all())
+    assert (row.subject, bytes(row.payload), row.reason) == ("vehicle_status.0.x", b"\x00", "no doors")

@@ -1,0 +1,174 @@
+"""An admission with everything real but the clock, the disk and the record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.access.admission import Admission, EdgeRequest
+from services.access.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.domain import ROLE_ACTIONS, Caller, Role, Source, Standing
+from services.access.identity import Identity, key_hash
+from services.access.limits import RateLimits
+from services.access.routes import Routes
+from services.access.standings import Standings
+from services.access.tokens import TokenVerifier
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import StorageUnavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VIN = "KMHSH81C7LU123456"
+KEY = "sk_0123456789abcdef0123456789abcdef"
+PEPPER = b"pepper-of-the-unit-tests"
+ISSUER = "https://issuer.test"
+AUDIENCE = "remote-door-control"
+
+
+@dataclass(slots=True)
+class Clock:
+    """Seconds since 1970, moved by hand."""
+
+    at: float = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+@dataclass(slots=True)
+class TokenIssuer:
+    """An identity provider: an Ed25519 and a P-256 key, and the file with their public halves."""
+
+    jwks: Path
+    clock: Clock
+    ed25519: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    p256: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def publish(self, ed25519_id: str = "ed", p256_id: str = "ec") -> None:
+        ed = jwt.algorithms.OKPAlgorithm.to_jwk(self.ed25519.public_key(), as_dict=True)
+        p256 = jwt.algorithms.ECAlgorithm.to_jwk(self.p256.public_key(), as_dict=True)
+        keys = [{**ed, "kid": ed25519_id, "alg": "EdDSA"}, {**p256, "kid": p256_id, "alg": "ES256"}]
+        self.jwks.write_text(json.dumps({"keys": keys}))
+
+    def claims(self, **changed: Any) -> dict[str, Any]:
+        now = int(self.clock())
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": "user-123",
+            "client_id": "mobile-app",
+            "iat": now,
+            "nbf": now,
+            "exp": now + 600,
+            "jti": "1",
+            **changed,
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def token(self, *, kid: str = "ed", typ: str = "at+jwt", **changed: Any) -> str:
+        headers = {"kid": kid, "typ": typ}
+        return jwt.encode(self.claims(**changed), self.ed25519, algorithm="EdDSA", headers=headers)
+
+
+@dataclass(slots=True)
+class Record:
+    """Where grants, accounts and keys are kept; it counts how often it is asked."""
+
+    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    keys: dict[bytes, Caller] = field(default_factory=dict)
+    locked: set[str] = field(default_factory=set)
+    away: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    def grant(self, subject: str, vin: str, role: Role = Role.OWNER) -> None:
+        self.standings[subject, vin] = Standing(ROLE_ACTIONS[role])
+
+    async def load_standing(self, subject: str, actor: str, vin: str) -> Standing:
+        self._ask(f"standing {vin}")
+        known = self.standings.get((subject, vin), Standing(frozenset()))
+        return Standing(known.actions, known.ends_at, frozenset(self.locked & {subject, actor}))
+
+    async def find_key(self, digest: bytes) -> Caller | None:
+        self._ask("key")
+        return self.keys.get(digest)
+
+    def _ask(self, what: str) -> None:
+        if self.away:
+            raise StorageUnavailable("away")
+        self.asked.append(what)
+
+
+@dataclass(slots=True)
+class House:
+    """The room without its doors. `user-123` owns VIN and holds KEY."""
+
+    clock: Clock
+    record: Record
+    issuer: TokenIssuer
+    identity: Identity
+    standings: Standings
+    admission: Admission
+    verifier: CapabilityVerifier
+
+    def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
+        """A GET of VIN's `path` with KEY; `headers` are added, None takes one away."""
+        headers = {"authorization": f"Bearer {KEY}", "x-request-id": "made-1", "x-correlation-id": "made-1"}
+        headers |= changed.pop("headers", {})
+        form = {
+            "method": "GET",
+            "path": path if path.startswith("/") else f"/api/v1/remotecontrol/vehicles/{VIN}/door/{path}",
+            "body": b"",
+            "team_listener": False,
+        }
+        return EdgeRequest(**{**form, **changed}, headers={k: v for k, v in headers.items() if v is not None})
+
+    def unlock(self, body: bytes = b'{"targetDoors":["all"]}', **changed: Any) -> EdgeRequest:
+        headers = {"content-type": "application/json", **changed.pop("headers", {})}
+        path = changed.pop("path", "unlock")
+        return self.request(path, method="POST", body=body, headers=headers, **changed)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
+    issuer = TokenIssuer(tmp_path / "issuer.jwks.json", clock)
+    issuer.publish()
+    return issuer
+
+
+@pytest.fixture
+def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
+    return TokenVerifier(issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, now=clock)
+
+
+@pytest.fixture
+def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> House:
+    record = Record()
+    record.grant("user-123", VIN)
+    record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
+    signing = Ed25519PrivateKey.generate()
+    public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
+    jwks = tmp_path / "capability.jwks.json"
+    jwks.write_text(json.dumps({"keys": [{**public, "kid": "c", "alg": "EdDSA"}]}))
+    identity = Identity(tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock)
+    standings = Standings(record.load_standing, clock)
+    admission = Admission(
+        routes=Routes(),
+        identity=identity,
+        standings=standings,
+        limits=RateLimits({"command": 10, "read": 120}, clock),
+        issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
+    )
+    verifier = CapabilityVerifier(jwks, clock)
+    return House(clock, record, token_issuer, identity, standings, admission, verifier)

@@ -1,0 +1,265 @@
+"""The steps in their order, each with its refusal, and what is remembered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.access.admission import Admitted, Denied, EdgeRequest
+from services.access.domain import Role, Standing
+from services.access.identity import Identity
+from services.access.published_key import PUBLISHED_KEY
+from services.runtime.errors import Refusal
+
+VIN = "KMHSH81C7LU123456"
+FOREIGN = "KMHSH81C7LU654321"
+UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
+
+
+async def admitted(house: Any, request: EdgeRequest) -> Admitted:
+    made = await house.admission.decide(request)
+    assert isinstance(made, Admitted), made
+    return made
+
+
+async def denied(house: Any, request: EdgeRequest, code: str) -> Denied:
+    made = await house.admission.decide(request)
+    assert isinstance(made, Denied), made
+    assert made.refusal.reason.code == code
+    return made
+
+
+async def test_a_sound_request_gets_a_capability(house: Any) -> None:
+    made = await admitted(house, house.unlock(path=house.request("unlock").path.replace(VIN, VIN.lower())))
+    capability = house.verifier.verify(made.capability)
+    assert (capability.subject, capability.actor, capability.vin) == ("user-123", "user-123", VIN)
+    assert "door.unlock" in capability.actions
+    assert capability.source == "MOBILE_APP"
+    assert capability.expires_at == house.clock() + 60
+
+
+@pytest.mark.parametrize(
+    ("headers", "correlation_id"),
+    [
+        ({"x-correlation-id": "mine"}, "mine"),
+        ({"x-correlation-id": None, "idempotency-key": "alias"}, "alias"),
+        ({"x-correlation-id": "same", "idempotency-key": "same"}, "same"),
+        ({"x-correlation-id": None}, "made-1"),
+    ],
+)
+async def test_the_correlation_id_is_the_callers(
+    house: Any, headers: dict[str, str | None], correlation_id: str
+) -> None:
+    assert (await admitted(house, house.request(headers=headers))).correlation_id == correlation_id
+
+
+@pytest.mark.parametrize(
+    ("headers", "named"),
+    [
+        ({"x-correlation-id": "two words"}, "X-Correlation-ID"),
+        ({"x-correlation-id": "x" * 65}, "X-Correlation-ID"),
+        ({"x-correlation-id": ""}, "X-Correlation-ID"),
+        ({"x-correlation-id": "a,b"}, "X-Correlation-ID"),
+        ({"x-correlation-id": None, "idempotency-key": "\u00e9"}, "Idempotency-Key"),
+        ({"x-correlation-id": "a", "idempotency-key": "b"}, "Idempotency-Key"),
+    ],
+)
+async def test_a_bad_correlation_header_is_named(house: Any, headers: dict[str, Any], named: str) -> None:
+    made = await denied(house, house.request(headers=headers), "INVALID_REQUEST")
+    assert [violation.field for violation in made.refusal.violations] == [named]
+    assert made.correlation_id in {"made-1", "a"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"path": "/api/v1/elsewhere"}, "PATH_NOT_FOUND"),
+        ({"path": "status", "method": "DELETE"}, "METHOD_NOT_ALLOWED"),
+        ({"headers": {"authorization": None}}, "AUTHENTICATION_REQUIRED"),
+        ({"headers": {"authorization": "Basic dXNlcjpwYXNz"}}, "AUTHENTICATION_REQUIRED"),
+        ({"headers": {"authorization": "Bearer"}}, "TOKEN_INVALID"),
+        ({"headers": {"authorization": "Bearer a,Bearer b"}}, "TOKEN_INVALID"),
+        ({"headers": {"authorization": "Bearer " + "x" * 9000}}, "TOKEN_INVALID"),
+        ({"headers": {"authorization": "Bearer sk_unknown"}}, "TOKEN_INVALID"),
+        ({"headers": {"authorization": "Bearer not-a-token"}}, "TOKEN_INVALID"),
+        ({"path": f"/api/v1/remotecontrol/vehicles/{FOREIGN}/door/status"}, "VEHICLE_NOT_FOUND"),
+        ({"path": "/api/v1/remotecontrol/vehicles/KMHSH81C7LU12345/door/status"}, "INVALID_REQUEST"),
+        ({"path": "/api/v1/remotecontrol/vehicles/%4BMHSH81C7LU123456/door/status"}, "INVALID_REQUEST"),
+        ({"path": f"/api/v1/remotecontrol/vehicles/{VIN}/door/status?%76in={FOREIGN}"}, "INVALID_REQUEST"),
+        ({"body": b'{"vin":"KMHSH81C7LU654321"}'}, "INVALID_REQUEST"),
+        ({"headers": {"content-type": "application/grpc"}}, "UNSUPPORTED_MEDIA_TYPE"),
+        ({"team_listener": True}, "UNSUPPORTED_MEDIA_TYPE"),
+    ],
+)
+async def test_each_step_has_its_refusal(house: Any, changed: dict[str, Any], code: str) -> None:
+    await denied(house, house.request(**changed), code)
+
+
+async def test_earlier_steps_win(house: Any) -> None:
+    nothing_right = {"x-correlation-id": "two words", "authorization": None}
+    wrong_body = {"body": b"{", "method": "POST", "headers": nothing_right}
+    await denied(house, house.request("/api/nowhere", **wrong_body), "PATH_NOT_FOUND")
+    await denied(house, house.request("unlock", **wrong_body), "INVALID_REQUEST")
+    wrong_body["headers"] = {"authorization": None}
+    await denied(house, house.request("unlock", **wrong_body), "AUTHENTICATION_REQUIRED")
+    house.record.locked.add("user-123")
+    await denied(house, house.unlock(b"{"), "ACCOUNT_LOCKED")
+    house.record.locked.clear()
+    house.standings.forget()
+    await denied(house, house.unlock(b"{"), "MALFORMED_JSON")
+
+
+async def test_an_unknown_vehicle_answers_as_a_foreign_one_with_the_same_work(house: Any) -> None:
+    house.record.grant("user-456", FOREIGN)
+    answers = []
+    for vin in (FOREIGN, "KMHSH81C7LU999999"):
+        before = len(house.record.asked)
+        made = await denied(
+            house, house.request(f"/api/v1/remotecontrol/vehicles/{vin}/door/status"), "VEHICLE_NOT_FOUND"
+        )
+        asked = [word.split()[0] for word in house.record.asked[before:] if word != "key"]
+        answers.append((made.refusal.detail, dict(made.refusal.facts), asked))
+    assert answers[0] == answers[1]
+
+
+async def test_an_action_outside_the_role_is_named(house: Any) -> None:
+    house.record.grant("user-123", VIN, Role.DIGITAL_KEY)
+    made = await denied(house, house.request("history"), "ACTION_NOT_GRANTED")
+    assert "door.history.read" in made.refusal.detail
+
+
+async def test_a_locked_agent_acts_for_nobody(house: Any) -> None:
+    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    by_agent = {"authorization": f"Bearer {token}"}
+    made = await admitted(house, house.request(headers=by_agent))
+    assert house.verifier.verify(made.capability).actor == "agent-7"
+    house.record.locked.add("agent-7")
+    house.clock.at += 5
+    await denied(house, house.request(headers=by_agent), "ACCOUNT_LOCKED")
+    await admitted(house, house.request())
+
+
+async def test_a_token_for_one_vehicle_opens_no_other(house: Any) -> None:
+    house.record.grant("user-123", FOREIGN)
+    for_one = {"authorization": f"Bearer {house.issuer.token(vin=FOREIGN)}"}
+    path = f"/api/v1/remotecontrol/vehicles/{FOREIGN}/door/status"
+    await admitted(house, house.request(path, headers=for_one))
+    await denied(house, house.request(headers=for_one), "VEHICLE_NOT_FOUND")
+
+
+async def test_401_carries_the_challenge(house: Any) -> None:
+    missing = await denied(house, house.request(headers={"authorization": None}), "AUTHENTICATION_REQUIRED")
+    assert missing.refusal.headers["www-authenticate"] == 'Bearer realm="remote-door-control"'
+    expired = {"authorization": f"Bearer {house.issuer.token(exp=1)}"}
+    wrong = await denied(house, house.request(headers=expired), "TOKEN_EXPIRED")
+    assert 'error="invalid_token"' in wrong.refusal.headers["www-authenticate"]
+
+
+async def test_commands_are_limited_and_come_back(house: Any) -> None:
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    made = await denied(house, house.unlock(), "RATE_LIMITED")
+    assert made.refusal.retry_after_seconds == 6
+    assert made.refusal.headers == {
+        "ratelimit-policy": '"command";q=10;w=60',
+        "ratelimit": '"command";r=0;t=6',
+    }
+    assert made.refusal.may_have_succeeded is False
+    await admitted(house, house.request())
+    house.clock.at += 6
+    await admitted(house, house.unlock())
+
+
+async def test_a_warm_request_asks_nobody_and_signs_nothing(house: Any) -> None:
+    first = await admitted(house, house.request())
+    asked = len(house.record.asked)
+    second = await admitted(house, house.request("config"))
+    assert second.capability == first.capability
+    assert len(house.record.asked) == asked
+
+
+async def test_a_capability_is_renewed_in_time(house: Any) -> None:
+    first = await admitted(house, house.request())
+    house.clock.at += 39
+    assert (await admitted(house, house.request())).capability == first.capability
+    house.clock.at += 1
+    renewed = await admitted(house, house.request())
+    assert house.verifier.verify(renewed.capability).expires_at == house.clock() + 60
+
+
+async def test_a_capability_outlives_neither_token_nor_grant(house: Any) -> None:
+    token = house.issuer.token(exp=int(house.clock()) + 10)
+    made = await admitted(house, house.request(headers={"authorization": f"Bearer {token}"}))
+    assert house.verifier.verify(made.capability).expires_at == house.clock() + 40
+    house.record.standings["user-123", VIN] = Standing(frozenset({"door.status.read"}), house.clock() + 7)
+    house.standings.forget()
+    made = await admitted(house, house.request())
+    assert house.verifier.verify(made.capability).expires_at == house.clock() + 7
+    house.record.standings.clear()
+    house.clock.at += 4
+    await admitted(house, house.request())
+    house.clock.at += 3
+    await denied(house, house.request(), "VEHICLE_NOT_FOUND")
+
+
+async def test_what_another_replica_ended_is_seen_within_five_seconds(house: Any) -> None:
+    await admitted(house, house.request())
+    house.record.standings.clear()
+    house.record.keys.clear()
+    await admitted(house, house.request())
+    house.clock.at += 5
+    await denied(house, house.request(), "TOKEN_INVALID")
+
+
+async def test_a_revocation_is_seen_at_once(house: Any) -> None:
+    await admitted(house, house.request())
+    house.record.standings.clear()
+    house.standings.forget()
+    await denied(house, house.request(), "VEHICLE_NOT_FOUND")
+
+
+async def test_a_store_that_is_away_is_told(house: Any) -> None:
+    house.record.away = True
+    made = await denied(house, house.unlock(), "STORAGE_UNAVAILABLE")
+    assert made.refusal.retry_after_seconds == 2
+    assert made.refusal.may_have_succeeded is False
+
+
+def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) -> EdgeRequest:
+    message = b"\x0a" + bytes([len(vin)]) + vin.encode()
+    request: EdgeRequest = house.request(
+        path,
+        method="POST",
+        team_listener=True,
+        body=b"\0" + len(message).to_bytes(4, "big") + message,
+        headers={"content-type": "application/grpc+proto", **headers},
+    )
+    return request
+
+
+async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) -> None:
+    made = await admitted(house, native(house, VIN.lower()))
+    assert house.verifier.verify(made.capability).vin == VIN
+    foreign = await denied(house, native(house, FOREIGN), "VEHICLE_NOT_FOUND")
+    assert foreign.native
+    await denied(house, native(house, VIN, "/ecarus.other.v1.Service/Do"), "PATH_NOT_FOUND")
+    await denied(house, native(house, VIN, authorization=None), "AUTHENTICATION_REQUIRED")
+
+
+async def test_health_and_reflection_need_no_capability(house: Any) -> None:
+    for path in (
+        "/grpc.health.v1.Health/Check",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    ):
+        made = await admitted(house, native(house, "", path, authorization=None))
+        assert made.capability is None
+
+
+async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any, tokens: Any) -> None:
+    async def find_key(_: bytes) -> Any:
+        raise AssertionError("it is not even looked up")
+
+    identity = Identity(tokens=tokens, find_key=find_key, pepper=b"x" * 16, sandbox=False, now=house.clock)
+    with pytest.raises(Refusal, match="TOKEN_INVALID"):
+        await identity.caller_of(f"Bearer {PUBLISHED_KEY}")

@@ -1,0 +1,49 @@
+"""What is remembered is bounded, and what was read while a right ended is not kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from services.access.domain import Standing
+from services.access.limits import RateLimits
+from services.access.recent import Recent
+from services.access.standings import Standings
+from services.runtime.errors import Refusal
+
+
+def test_the_oldest_makes_room() -> None:
+    recent: Recent[int, str] = Recent(most=2)
+    for number in range(3):
+        recent.put(number, str(number), until=10)
+    recent.put(2, "again", until=10)
+    assert len(recent) == 2
+    assert [recent.get(number, 0) for number in range(3)] == [None, "1", "again"]
+    assert recent.get(2, 10) is None
+    assert len(recent) == 1
+
+
+def test_the_bucket_that_is_used_least_makes_room() -> None:
+    now = 0.0
+    limits = RateLimits({"read": 1}, lambda: now, most=2)
+    limits.take("busy", "V", "read")
+    for number in range(5):
+        with pytest.raises(Refusal):
+            limits.take("busy", "V", "read")
+        limits.take(f"other-{number}", "V", "read")
+    assert len(limits._buckets) == 2
+
+
+async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
+    loads = 0
+
+    async def load(_subject: str, _actor: str, _vin: str) -> Standing:
+        nonlocal loads
+        loads += 1
+        if loads == 1:
+            standings.forget()
+        return Standing(frozenset({"door.unlock"}))
+
+    standings = Standings(load, lambda: 0.0)
+    for _ in range(3):
+        await standings.of("u", "u", "V")
+    assert loads == 2

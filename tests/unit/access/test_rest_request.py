@@ -1,0 +1,241 @@
+"""What a forgiving transcoder would let through is refused, with its place."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.access import rest_request
+from services.access.routes import Route, Routes
+from services.runtime.errors import Refusal
+
+VIN = "KMHSH81C7LU123456"
+_ROUTES = Routes()
+
+
+def route(name: str, method: str) -> Route:
+    found = _ROUTES.rest(f"/api/v1/remotecontrol/vehicles/{VIN}/door/{name}")
+    assert found is not None
+    return found[1][method]
+
+
+UNLOCK, CONFIG, CANCEL = route("unlock", "POST"), route("config", "PUT"), route("cancel", "POST")
+HISTORY = route("history", "GET")
+
+
+def check(
+    where: Route, body: bytes | str = b"", *, query: str = "", content_type: str | None = "application/json"
+) -> None:
+    raw = body.encode() if isinstance(body, str) else body
+    rest_request.check(where, query=query, content_type=content_type, body=raw, vin=VIN)
+
+
+def refused(where: Route, body: bytes | str = b"", **others: Any) -> tuple[str, list[str]]:
+    with pytest.raises(Refusal) as caught:
+        check(where, body, **others)
+    return caught.value.reason.code, [violation.field for violation in caught.value.violations]
+
+
+@pytest.mark.parametrize(
+    ("where", "body"),
+    [
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": "NORMAL"}'),
+        (route("lock", "POST"), '{"targetDoors": ["all"], "lockMode": "SECURE"}'),
+        (CANCEL, '{"correlationId": "uuid-12345678", "reason": "User cancellation", "force": false}'),
+        (
+            CONFIG,
+            '{"autoLockEnabled": true, "autoLockDelay": 30, "unlockMode": "DRIVER_ONLY", "childLockEnabled": false}',
+        ),
+        (UNLOCK, '{"targetDoors": ["all"], "vin": "kmhsh81c7lu123456"}'),
+        (UNLOCK, ' {"targetDoors": []}\n'),
+    ],
+)
+def test_sound_bodies_pass(where: Route, body: str) -> None:
+    check(where, body)
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "fields"),
+    [
+        (UNLOCK, '{"targetDoors": ["all"], "extra": 1}', ["extra"]),
+        (UNLOCK, '{"target_doors": ["all"]}', ["target_doors"]),
+        (UNLOCK, '{"targetDoors": "all"}', ["targetDoors"]),
+        (UNLOCK, '{"targetDoors": null}', ["targetDoors"]),
+        (UNLOCK, '{"targetDoors": ["all", 1, null]}', ["targetDoors[1]", "targetDoors[2]"]),
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": 1}', ["unlockMode"]),
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": "normal"}', ["unlockMode"]),
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": "UNSPECIFIED"}', ["unlockMode"]),
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": null}', ["unlockMode"]),
+        (UNLOCK, '{"targetDoors": ["all"], "unlockMode": ["NORMAL"]}', ["unlockMode"]),
+        (UNLOCK, '{"targetDoors": ["\\ud800"]}', ["targetDoors[0]"]),
+        (UNLOCK, '{"targetDoors": ["all"], "vin": "KMHSH81C7LU654321"}', ["vin"]),
+        (UNLOCK, '{"targetDoors": ["all"], "vin": 7}', ["vin"]),
+        (UNLOCK, '{"unlock": {"targetDoors": ["all"]}}', ["unlock"]),
+        (
+            CANCEL,
+            '{"correlationId": 7, "reason": {}, "force": "false"}',
+            ["correlationId", "reason", "force"],
+        ),
+        (CONFIG, '{"autoLockDelay": 30.0}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": "30"}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": true}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": 2147483648}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": ' + "9" * 5000 + "}", ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": 1e400}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockEnabled": 1, "updatedTime": "x"}', ["autoLockEnabled", "updatedTime"]),
+        (UNLOCK, b"", ["(body)"]),
+    ],
+)
+def test_every_fault_in_a_body_is_named(where: Route, body: str, fields: list[str]) -> None:
+    assert refused(where, body) == ("INVALID_REQUEST", fields)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "[]",
+        '"all"',
+        "null",
+        "7",
+        "{} {}",
+        "{'targetDoors': ['all']}",
+        '{"targetDoors": ["all"],}',
+        '{"autoLockDelay": NaN}',
+        '{"autoLockDelay": -Infinity}',
+        '{"targetDoors": ["a\nb"]}',
+        b"\xff\xfe{\x00}\x00",
+        b"\xef\xbb\xbf{}",
+        b'{"targetDoors": ["\xff"]}',
+        "[" * 60_000,
+        '{"a":' * 10_000,
+    ],
+)
+def test_what_is_not_one_json_object_is_malformed(body: bytes | str) -> None:
+    assert refused(UNLOCK, body) == ("MALFORMED_JSON", [])
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ('{"targetDoors": ["driver"], "targetDoors": ["all"]}', "targetDoors"),
+        (f'{{"vin": "{VIN}", "vin": "KMHSH81C7LU654321"}}', "vin"),
+        ('{"targetDoors": ["driver"], "target\\u0044oors": ["all"]}', "targetDoors"),
+    ],
+)
+def test_a_repeated_name_is_malformed_however_it_is_written(body: str, name: str) -> None:
+    assert refused(UNLOCK, body) == ("MALFORMED_JSON", [name])
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'],
+)
+def test_json_in_utf8_is_taken(content_type: str) -> None:
+    check(UNLOCK, '{"targetDoors": ["all"]}', content_type=content_type)
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    [
+        None,
+        "",
+        "text/plain",
+        "application/x-www-form-urlencoded",
+        "application/json; charset=latin1",
+        "application/jsonp",
+    ],
+)
+def test_other_content_types_are_not(content_type: str | None) -> None:
+    code, _ = refused(UNLOCK, '{"targetDoors": ["all"]}', content_type=content_type)
+    assert code == "UNSUPPORTED_MEDIA_TYPE"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "period=24h&limit=50",
+        "limit=-5&offset=0",
+        "action=UNLOCK&status=FAILED&source=WEB",
+        "asOf=2026-01-12T14:30:00Z",
+        "asOf=2026-01-12T14%3A30%3A00.123456789+09:00",
+    ],
+)
+def test_sound_queries_pass(query: str) -> None:
+    check(HISTORY, query=query)
+
+
+@pytest.mark.parametrize(
+    ("query", "fields"),
+    [
+        ("vin=KMHSH81C7LU654321", ["vin"]),
+        ("%76in=KMHSH81C7LU654321", ["%76in"]),
+        ("v.in=1", ["v.in"]),
+        ("unknown=1", ["unknown"]),
+        ("as_of=2026-01-12T14:30:00Z", ["as_of"]),
+        ("limit=1&limit=2", ["limit"]),
+        ("limit", ["limit"]),
+        ("limit=1.5&offset=0x10", ["limit", "offset"]),
+        ("limit=%31", []),
+        ("limit=99999999999", ["limit"]),
+        ("limit=2147483648", ["limit"]),
+        ("limit=\u0661", ["limit"]),
+        ("action=1&status=failed", ["action", "status"]),
+        ("action=UNSPECIFIED", ["action"]),
+        ("asOf=yesterday", ["asOf"]),
+        ("asOf=2026-02-30T14:30:00Z", ["asOf"]),
+        ("asOf=2026-01-12T14:30:00", ["asOf"]),
+        ("period=%ff", ["period"]),
+        ("period=%2", ["period"]),
+        ("&", ["(query)", "(query)"]),
+    ],
+)
+def test_every_fault_in_a_query_is_named(query: str, fields: list[str]) -> None:
+    if not fields:
+        check(HISTORY, query=query)
+        return
+    assert refused(HISTORY, query=query) == ("INVALID_REQUEST", fields)
+
+
+def test_commands_take_no_query_and_reads_no_body() -> None:
+    assert refused(UNLOCK, '{"targetDoors": ["all"]}', query="targetDoors=trunk")[1] == ["targetDoors"]
+    assert refused(UNLOCK, '{"targetDoors": ["all"]}', query="unlock.targetDoors=a")[1] == [
+        "unlock.targetDoors"
+    ]
+    assert refused(HISTORY, f'{{"vin":"{VIN}"}}')[1] == ["(body)"]
+
+
+def test_a_flood_of_faults_is_cut_short() -> None:
+    body = json.dumps({f"{n}-" + "x" * 500: n for n in range(100)})
+    _, fields = refused(UNLOCK, body)
+    assert len(fields) == 32
+    assert all(len(field) <= 65 for field in fields)
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+_name = st.sampled_from(["targetDoors", "unlockMode", "vin", "autoLockDelay", "force", "reason"]) | st.text()
+
+
+@given(where=st.sampled_from([UNLOCK, CONFIG, CANCEL]), members=st.dictionaries(_name, _json))
+def test_any_json_is_taken_or_refused(where: Route, members: dict[str, Any]) -> None:
+    _only_refusals(where, json.dumps(members).encode())
+
+
+@given(where=st.sampled_from([UNLOCK, CONFIG, HISTORY]), body=st.binary(), query=st.text())
+def test_any_bytes_are_taken_or_refused(where: Route, body: bytes, query: str) -> None:
+    _only_refusals(where, body, query)
+
+
+def _only_refusals(where: Route, body: bytes, query: str = "") -> None:
+    with contextlib.suppress(Refusal):  # and nothing else
+        check(where, body, query=query)

@@ -1,0 +1,74 @@
+"""The routes are those of the contract, and each needs an action."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.access import native_request, routes
+from services.access.domain import ACTIONS
+from services.access.routes import Routes
+from services.runtime.errors import Refusal
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+BASE = "/api/v1/remotecontrol/vehicles/KMHSH81C7LU123456/door/"
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "action", "limit_class"),
+    [
+        ("unlock", "POST", "door.unlock", "command"),
+        ("lock", "POST", "door.lock", "command"),
+        ("cancel", "POST", "door.cancel", "command"),
+        ("commands/cmd-1", "GET", "door.status.read", "read"),
+        ("history", "GET", "door.history.read", "read"),
+        ("status", "GET", "door.status.read", "read"),
+        ("updates/stream", "GET", "door.updates.read", "read"),
+        ("config", "GET", "door.config.read", "read"),
+        ("config", "PUT", "door.config.write", "command"),
+        ("diagnostics", "GET", "door.diagnostics.read", "read"),
+    ],
+)
+def test_every_endpoint_has_its_action(path: str, method: str, action: str, limit_class: str) -> None:
+    found = Routes().rest(BASE + path)
+    assert found is not None
+    vin, methods = found
+    assert vin == "KMHSH81C7LU123456"
+    assert (methods[method].action, methods[method].limit_class) == (action, limit_class)
+
+
+@pytest.mark.parametrize(
+    "path", ["/", BASE, BASE + "unlock/", BASE + "commands", BASE + "commands/a/b", BASE + "open", "x" + BASE]
+)
+def test_other_paths_are_unknown(path: str) -> None:
+    assert Routes().rest(path) is None
+
+
+def test_an_rpc_without_an_action_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    fewer = {name: action for name, action in routes.ACTION_OF.items() if "UnlockDoors" not in name}
+    monkeypatch.setattr(routes, "ACTION_OF", fewer)
+    with pytest.raises(ValueError, match="UnlockDoors"):
+        Routes()
+
+
+def test_actions_are_all_used() -> None:
+    assert set(routes.ACTION_OF.values()) == ACTIONS
+
+
+def _framed(message: Message, flag: int = 0) -> bytes:
+    raw = message.SerializeToString()
+    return bytes([flag]) + len(raw).to_bytes(4, "big") + raw
+
+
+def test_the_vin_of_a_native_message_is_read() -> None:
+    route = Routes().native("/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors")
+    assert route is not None
+    message = route.request(vin="KMHSH81C7LU123456")
+    assert native_request.vin_of(_framed(message), route.request) == "KMHSH81C7LU123456"
+    good = _framed(message)
+    for bad in (b"", good[:-1], good + b"x", good + good, _framed(message, flag=1), b"\0\0\0\0\1\xff"):
+        with pytest.raises(Refusal, match="INVALID_REQUEST"):
+            native_request.vin_of(bad, route.request)

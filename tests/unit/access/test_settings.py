@@ -1,0 +1,85 @@
+"""Which environments start the room."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from jwt.algorithms import OKPAlgorithm
+
+from services.access.capability_issuer import SigningKeyRefused, read_signing_key
+from services.access.settings import AccessSettings
+from services.runtime.settings import SettingsRefused, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    file = tmp_path / "file"
+    file.write_text("x")
+    files = "TLS_CERT TLS_KEY TLS_CA NATS_PASSWORD_FILE CAPABILITY_JWKS CAPABILITY_KEY API_KEY_PEPPER_FILE TOKEN_JWKS"
+    return {
+        "DOORS_LISTEN": "127.0.0.1:1",
+        "DOORS_DATABASE_URL": "sqlite:///x",
+        "DOORS_NATS_URL": "nats://x",
+        "DOORS_NATS_USER": "access",
+        "DOORS_TOKEN_ISSUER": "https://issuer.test",
+        "DOORS_TOKEN_AUDIENCE": "remote-door-control",
+        "DOORS_PROFILE": "sandbox",
+        **{f"DOORS_{name}": str(file) for name in files.split()},
+    }
+
+
+def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).requests_per_minute == {"command": 6_000, "read": 60_000}
+    environment["DOORS_PROFILE"] = "production"
+    assert load(AccessSettings, environment).requests_per_minute == {"command": 10, "read": 120}
+    environment["DOORS_COMMANDS_PER_MINUTE"] = "3"
+    assert load(AccessSettings, environment).requests_per_minute == {"command": 3, "read": 120}
+
+
+@pytest.mark.parametrize("profile", [None, "prod", "SANDBOX"])
+def test_there_is_no_default_profile(environment: dict[str, str], profile: str | None) -> None:
+    environment["DOORS_PROFILE"] = profile or ""
+    with pytest.raises(SettingsRefused, match="DOORS_PROFILE"):
+        load(AccessSettings, environment)
+
+
+def test_known_keys_are_for_the_sandbox_only(environment: dict[str, str]) -> None:
+    environment |= {
+        "DOORS_PROFILE": "production",
+        "DOORS_SANDBOX_SEED": environment["DOORS_TLS_CA"],
+    }
+    with pytest.raises(SettingsRefused, match="DOORS_SANDBOX_SEED"):
+        load(AccessSettings, environment)
+
+
+def test_the_signing_key_is_one_the_rooms_know(tmp_path: Path) -> None:
+    pem, jwks = tmp_path / "key.pem", tmp_path / "jwks.json"
+    mine, other = Ed25519PrivateKey.generate(), Ed25519PrivateKey.generate()
+
+    def publish(**keys: Ed25519PrivateKey) -> None:
+        entries = [
+            {**OKPAlgorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid} for kid, key in keys.items()
+        ]
+        jwks.write_text(json.dumps({"keys": entries}))
+
+    def write(key: Ed25519PrivateKey | object) -> None:
+        raw = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())  # type: ignore[attr-defined]  # two kinds of key
+        pem.write_bytes(raw)
+
+    write(mine)
+    publish(other=other, mine=mine)
+    assert read_signing_key(pem, jwks).key_id == "mine"
+    publish(other=other)
+    with pytest.raises(SigningKeyRefused, match="DOORS_CAPABILITY_JWKS"):
+        read_signing_key(pem, jwks)
+    write(generate_private_key(SECP256R1()))
+    with pytest.raises(SigningKeyRefused, match="Ed25519"):
+        read_signing_key(pem, jwks)

@@ -1,0 +1,96 @@
+"""The wire publisher's bytes, and how it counts confirmations."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
+
+from bench.http_client import BenchFailedError
+from bench.nats_wire import MOST_UNCONFIRMED, Publisher, message
+from bench.reports import report_message
+from protocol.envelope import unpack
+
+VIN = "BENCHREP000000001"
+ACK = b'MSG _INBOX.bench.acks 1 33\r\n{"stream":"VEHICLE_STATUS_1","seq":1}\r\n'
+
+
+class Wire(asyncio.Transport):
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+
+def publisher() -> tuple[Publisher, asyncio.StreamReader, Wire]:
+    loop = asyncio.get_running_loop()
+    reader, wire = asyncio.StreamReader(), Wire()
+    writer = asyncio.StreamWriter(wire, asyncio.StreamReaderProtocol(reader), reader, loop)
+    return Publisher(reader, writer), reader, wire
+
+
+def test_the_sizes_count_headers_and_all() -> None:
+    line, rest = message("a.b", "id-1", b"payload").split(b"\r\n", 1)
+    headers = b"NATS/1.0\r\nNats-Msg-Id: id-1\r\n\r\n"
+    assert line == b"HPUB a.b _INBOX.bench.acks %d %d" % (len(headers), len(headers) + 7)
+    assert rest == headers + b"payload\r\n"
+
+
+def test_a_report_is_what_a_vehicle_sends() -> None:
+    data = report_message(VIN, "boot", 7, datetime(2026, 1, 1, tzinfo=UTC), speed_kmh=42.0)
+    assert data.startswith(f"HPUB vehicle.{VIN}.evt.status ".encode())
+    payload = data.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
+    report = unpack(payload, vin=VIN, expect=report_pb2.StatusReport).payload
+    assert isinstance(report, report_pb2.StatusReport)
+    assert (report.sequence, report.speed_kmh, len(report.doors)) == (7, 42.0, 6)
+
+
+async def test_confirmations_count_wherever_the_pieces_break() -> None:
+    sending, reader, _ = publisher()
+    await sending.publish([b"one", b"two"])
+    reader.feed_data(ACK + ACK[:40])
+    waiting = asyncio.create_task(sending.confirmed())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    reader.feed_data(ACK[40:])
+    await waiting
+
+
+async def test_it_stops_at_too_many_unconfirmed() -> None:
+    sending, reader, wire = publisher()
+    waiting = asyncio.create_task(sending.publish([b"x"] * (MOST_UNCONFIRMED + 1)))
+    await asyncio.sleep(0)
+    assert len(wire.written) == MOST_UNCONFIRMED + 1
+    assert not waiting.done()
+    reader.feed_data(ACK)
+    await waiting
+
+
+@pytest.mark.parametrize("answer", [b"-ERR 'Permissions Violation'\r\n", b'{"error":{"code":503}}\r\n', b""])
+async def test_a_refusal_is_a_failure(answer: bytes) -> None:
+    sending, reader, _ = publisher()
+    await sending.publish([b"one"])
+    reader.feed_data(answer)
+    reader.feed_eof()
+    with pytest.raises(BenchFailedError):
+        await sending.confirmed()
+
+
+async def test_a_ping_is_answered() -> None:
+    sending, reader, wire = publisher()
+    await sending.publish([b"one"])
+    reader.feed_data(b"PING\r\n" + ACK)
+    await sending.confirmed()
+    assert wire.written.endswith(b"PONG\r\n")

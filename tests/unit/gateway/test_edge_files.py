@@ -1,0 +1,44 @@
+"""What can be said of envoy.yaml and edge.lua without running them for long."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ecarus.remotecontrol.door.v1.error_reason_pb2 import ErrorReason
+
+from mesh.edge_config import ROOT, render_edge
+from mesh.pki import Pki
+from mesh.ports import Ports
+from mesh.sandbox import IDENTITIES
+
+
+def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
+    pki = Pki(tmp_path, datetime.now(UTC))
+    for identity in IDENTITIES:
+        pki.ensure(identity)
+    config = tmp_path / "envoy.yaml"
+    config.write_text(render_edge(Ports(20_000), tmp_path))
+    envoy = Path(sys.executable).with_name("envoy")
+    done = subprocess.run(
+        [envoy, "--mode", "validate", "-c", config], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+def test_every_code_is_in_the_closed_list() -> None:
+    yaml = (ROOT / "envoy.yaml").read_text()
+    lua = (ROOT / "gateway" / "edge.lua").read_text()
+    codes = set(re.findall(r" code: ([A-Z_]+)", yaml)) | set(re.findall(r'\{ "([A-Z_]+)"', lua))
+    assert "DEPENDENCY_UNAVAILABLE" in codes
+    assert codes <= set(ErrorReason.keys())
+
+
+def test_a_problem_s_type_is_its_code() -> None:
+    yaml = (ROOT / "envoy.yaml").read_text()
+    types = re.findall(r"docs\.ecarus\.example/problems/([a-z-]+)", yaml)
+    codes = re.findall(r" code: ([A-Z_]+)", yaml)
+    assert types == [code.lower().replace("_", "-") for code in codes]

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import jwt
+import pytest
+from cryptography import x509
+
+from mesh.nats_config import render_nats
+from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, Identity, Pki
+from mesh.ports import Ports
+from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox
+from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, issue_token
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_certificate_says_who_it_is_for(tmp_path: Path) -> None:
+    cert = x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(ROOM).cert.read_bytes())
+    names = cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.UniformResourceIdentifier) == ["spiffe://ecarus/room/command"]
+    assert names.get_values_for_type(x509.DNSName) == ["localhost"]
+    assert [str(address) for address in names.get_values_for_type(x509.IPAddress)] == ["127.0.0.1"]
+    cert.verify_directly_issued_by(x509.load_pem_x509_certificate((tmp_path / "ca.crt").read_bytes()))
+
+
+def test_certificates_are_renewed_only_when_they_soon_expire(tmp_path: Path) -> None:
+    def serial(now: datetime) -> int:
+        return x509.load_pem_x509_certificate(Pki(tmp_path, now).ensure(ROOM).cert.read_bytes()).serial_number
+
+    first = serial(NOW)
+    assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS)) == first
+    assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS, seconds=1)) != first
+
+
+def test_another_ca_s_certificate_is_replaced(tmp_path: Path) -> None:
+    Pki(tmp_path, NOW).ensure(ROOM)
+    (tmp_path / "ca.key").unlink()
+    pki = Pki(tmp_path, NOW)
+    cert = x509.load_pem_x509_certificate(pki.ensure(ROOM).cert.read_bytes())
+    cert.verify_directly_issued_by(x509.load_pem_x509_certificate(pki.ca.read_bytes()))
+
+
+def test_a_broken_key_is_named(tmp_path: Path) -> None:
+    Pki(tmp_path, NOW)
+    (tmp_path / "ca.key").write_text("no key")
+    with pytest.raises(ValueError, match=r"ca\.key is not a PEM private key"):
+        Pki(tmp_path, NOW)
+
+
+def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
+    Sandbox(tmp_path).prepare(NOW)
+    before = contents(tmp_path)
+    Sandbox(tmp_path).prepare(NOW + timedelta(days=1))
+    assert contents(tmp_path) == before
+
+
+def test_only_the_owner_may_read_it(tmp_path: Path) -> None:
+    folder = tmp_path / "doors"
+    Sandbox(folder).prepare(NOW)
+    for path in [folder, *folder.rglob("*")]:
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_no_two_sandboxes_share_a_secret(tmp_path: Path) -> None:
+    one, other = Sandbox(tmp_path / "1"), Sandbox(tmp_path / "2")
+    one.prepare(NOW)
+    other.prepare(NOW)
+    secrets = [(s.folder / "secrets").rglob("*") for s in (one, other)]
+    values = [path.read_bytes() for found in secrets for path in found]
+    assert len(values) == len(set(values))
+
+
+def test_the_seed_and_the_vehicles(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    seed = json.loads(sandbox.seed.read_text())
+    assert {grant["vin"]: grant["principal"] for grant in seed["grants"]} == OWNERS
+    assert seed["apiKeys"] == [{"key": SAMPLE_KEY, "principal": "user-123", "source": "MOBILE_APP"}]
+    vehicles = json.loads(sandbox.vehicles.read_text())
+    assert [vehicle["vin"] for vehicle in vehicles if not vehicle["awake"]] == ["KMHSH81C7LU123457"]
+
+
+def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    now = datetime.now(UTC)
+    token = issue_token(sandbox.issuer_key, "user-123", None, "mobile-app", now)
+    header = jwt.get_unverified_header(token)
+    (jwk,) = json.loads(sandbox.issuer_jwks.read_text())["keys"]
+    assert (header["typ"], header["alg"], header["kid"]) == ("at+jwt", "EdDSA", jwk["kid"])
+    assert "d" not in jwk
+    claims = jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER)
+    assert claims["sub"] == "user-123"
+    assert claims["exp"] - claims["iat"] == LIFETIME_SECONDS
+    assert "vin" not in claims
+    restricted = issue_token(sandbox.issuer_key, "user-123", "KMHSH81C7LU123456", "web", now)
+    assert jwt.decode(restricted, options={"verify_signature": False})["vin"] == "KMHSH81C7LU123456"
+
+
+def test_a_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    vin = "KMHSH81C7LU123456"
+    text = render_nats(Ports(), sandbox, Pki(sandbox.pki, NOW).pair("nats"), [vin])
+    (line,) = [line for line in text.splitlines() if f'"user": "{vin}"' in line]
+    permissions = json.loads(line)["permissions"]
+    assert permissions["subscribe"] == {"allow": [f"_INBOX.{vin}.>"]}
+    assert all(vin in subject for subject in permissions["publish"]["allow"])
+    assert not any("CREATE" in subject for subject in permissions["publish"]["allow"])
+    assert "sync_interval: always" in text

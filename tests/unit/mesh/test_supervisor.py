@@ -1,0 +1,183 @@
+"""The supervisor with small real processes instead of the product's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from mesh.component import Component, ComponentFailedError, Running, last_line
+from mesh.edge_config import ROOT
+from mesh.plan import Plan
+from mesh.ports import Ports
+from mesh.probes import ready_line
+from mesh.sandbox import Sandbox
+from mesh.supervisor import MOST_DEATHS, Backoff, Supervisor
+from mesh.welcome import welcome
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READY = 'echo \'{"event": "ready"}\'; exec sleep 60'
+NO_PORT = 1  # nothing listens there, so there is no Envoy to drain
+
+
+def component(folder: Path, name: str, script: str) -> Component:
+    log = folder / f"{name}.log"
+    return Component(
+        name=name,
+        command=("/bin/sh", "-c", script),
+        environment=dict(os.environ),
+        log=log,
+        probe=lambda: ready_line(log),
+    )
+
+
+class Console:
+    """Collects lines and lets a test wait for one."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._changed = asyncio.Event()
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+        self._changed.set()
+
+    async def wait_for(self, is_it: Callable[[str], bool]) -> str:
+        async with asyncio.timeout(10):
+            while not (found := [line for line in self.lines if is_it(line)]):
+                self._changed.clear()
+                await self._changed.wait()
+        return found[0]
+
+
+def supervisor(folder: Path, console: Console, command: str = READY) -> Supervisor:
+    plan = Plan(
+        nats=component(folder, "nats", READY),
+        rooms=(component(folder, "command", command),),
+        envoy=component(folder, "envoy", READY),
+        vehicles=component(folder, "vehicles", READY),
+    )
+    return Supervisor(plan, NO_PORT, say=console.say, welcome=lambda: console.say("welcome"))
+
+
+def pid_in(line: str) -> int:
+    return int(line.rpartition("pid ")[2].rstrip(")"))
+
+
+def is_gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+async def test_start_in_order_and_stop_all(tmp_path: Path) -> None:
+    console, stop = Console(), asyncio.Event()
+    run = asyncio.create_task(supervisor(tmp_path, console).run(stop))
+    await console.wait_for(lambda line: line == "welcome")
+    names = [line.split()[0] for line in console.lines]
+    assert names[0] == "nats"
+    assert names[-2:] == ["envoy", "welcome"]
+    pids = [pid_in(line) for line in console.lines if "pid" in line]
+    stop.set()
+    await run
+    assert all(is_gone(pid) for pid in pids)
+
+
+async def test_a_killed_component_is_started_again(tmp_path: Path) -> None:
+    console, stop = Console(), asyncio.Event()
+    run = asyncio.create_task(supervisor(tmp_path, console).run(stop))
+    await console.wait_for(lambda line: line == "welcome")
+    first = pid_in(next(line for line in console.lines if line.startswith("command ready")))
+    os.kill(first, signal.SIGKILL)
+    assert "SIGKILL" in await console.wait_for(lambda line: "restarting in" in line)
+    again = await console.wait_for(lambda line: line.startswith("command ready") and pid_in(line) != first)
+    assert not is_gone(pid_in(again))
+    stop.set()
+    await run
+
+
+async def test_a_component_that_dies_at_start_ends_it_all_with_the_reason(tmp_path: Path) -> None:
+    console = Console()
+    broken = supervisor(tmp_path, console, command="echo starting; echo DOORS_KEY: missing; exit 2")
+    with pytest.raises(ComponentFailedError, match="command ended with status 2: DOORS_KEY: missing"):
+        await broken.run(asyncio.Event())
+    assert "welcome" not in console.lines
+    assert all(is_gone(pid_in(line)) for line in console.lines if "pid" in line)
+
+
+async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    stubborn = component(tmp_path, "stubborn", "trap '' TERM; " + READY.replace("exec ", ""))
+    is_ready = stubborn.probe()
+    running = await Running.start(stubborn, tmp_path)
+    await running.until_ready(is_ready)
+    object.__setattr__(stubborn, "stop_seconds", 0.1)
+    await running.stop()
+    assert await running.wait() == -signal.SIGKILL
+
+
+async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import asyncio, os, sys; sys.path.insert(0, sys.argv[1])\n"
+        "from pathlib import Path\n"
+        "from mesh.component import Component, Running\n"
+        "async def main():\n"
+        "    log = Path(sys.argv[2])\n"
+        "    c = Component('c', ('/bin/sleep', '60'), dict(os.environ), log, lambda: None)\n"
+        "    print((await Running.start(c, log.parent)).pid, flush=True)\n"
+        "    await asyncio.sleep(60)\n"
+        "asyncio.run(main())\n"
+    )
+    words = (sys.executable, "-c", script, str(ROOT), str(tmp_path / "c.log"))
+    parent = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
+    assert parent.stdout is not None
+    child = int(await parent.stdout.readline())
+    parent.kill()
+    await parent.wait()
+    async with asyncio.timeout(5):
+        while not is_gone(child) and not _is_zombie(child):  # noqa: ASYNC110  # no child of ours, so no event
+            await asyncio.sleep(0.01)
+
+
+def _is_zombie(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return True
+
+
+@pytest.mark.parametrize(
+    ("text", "last"),
+    [
+        ("first\nlast\n\n", "last"),
+        ('{"event": "failed", "exception": "Traceback\\n  line\\nKeyError: 1"}\n', "KeyError: 1"),
+        ('{"event": "failed"}\n', '{"event": "failed"}'),
+        ("", "no output"),
+    ],
+)
+def test_the_last_words_of_a_log(tmp_path: Path, text: str, last: str) -> None:
+    log = tmp_path / "log"
+    log.write_text(text)
+    assert last_line(log) == last
+
+
+def test_backoff_grows_gives_up_and_forgets() -> None:
+    backoff = Backoff()
+    pauses = [backoff.after(1.0) for _ in range(MOST_DEATHS + 1)]
+    assert pauses[:3] == [0.1, 0.2, 0.4]
+    assert pauses[-1] is None
+    assert backoff.after(3600.0) == 0.1
+
+
+def test_the_first_line_of_the_welcome_is_what_tools_wait_for(tmp_path: Path) -> None:
+    lines = welcome(Ports(8000), Sandbox(tmp_path)).splitlines()
+    assert lines[0] == "ready http://127.0.0.1:8080"
+    assert sum("/door/" in line for line in lines) == 9

@@ -1,0 +1,126 @@
+"""The recorder of looks, and the hints of what stands in a command's way."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
+
+from services.runtime.database import StorageUnavailable
+from services.status.checks import CheckLog
+from services.status.conditions import ConditionTeller, Hint
+from services.status.domain import OPEN, PRESENT, Check, Report
+from services.status.translate import checks_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.runtime.outbox import OutgoingMessage
+
+VIN = "KMHSH81C7LU123456"
+
+
+@dataclass(slots=True)
+class FakeStore:
+    """Keeps what it is sent; `away` refuses it."""
+
+    away: bool = False
+    sent: list[OutgoingMessage] = field(default_factory=list)
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    during_commit: Callable[[], None] = lambda: None
+
+    async def send(self, messages: Sequence[OutgoingMessage], /) -> None:
+        if self.away:
+            raise StorageUnavailable("away")
+        self.during_commit()
+        self.sent += messages
+        self.arrived.set()
+
+    @property
+    def check_ids(self) -> list[str]:
+        return [c.check_id for m in self.sent for c in StatusChecks.FromString(m.payload).checks]
+
+
+def check(number: int) -> Check:
+    return Check(str(number), VIN, 1_000_000, "user-123", "user-123", "WEB", "c", 0.001)
+
+
+def log_of(store: FakeStore, batch: int = 3, limit: int = 10) -> CheckLog:
+    return CheckLog(store, checks_message, lambda: 2_000_000, gather_seconds=0.005, batch=batch, limit=limit)
+
+
+async def test_looks_are_committed_many_to_a_message() -> None:
+    store = FakeStore()
+    log = log_of(store)
+    for number in range(7):
+        log.record(check(number))
+    running = asyncio.create_task(log.run())
+    await asyncio.wait_for(store.arrived.wait(), 5)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await log.flush()
+    assert store.check_ids == [str(n) for n in range(7)]
+    assert len(store.sent) == 3
+
+
+async def test_looks_that_come_during_a_commit_are_gathered_for_the_next() -> None:
+    store = FakeStore()
+    log = log_of(store, batch=100, limit=1_000)
+    store.during_commit = lambda: log.record(check(2))
+    log.record(check(1))
+    await log.flush()
+    assert store.check_ids == ["1"]
+    await log.flush()
+    assert store.check_ids == ["1", "2"]
+
+
+async def test_looks_wait_for_a_store_that_is_away_and_are_bounded() -> None:
+    store = FakeStore(away=True)
+    log = log_of(store)
+    for number in range(10):
+        log.record(check(number))
+    with pytest.raises(StorageUnavailable):
+        await log.flush()
+    with pytest.raises(StorageUnavailable):
+        log.record(check(10))
+    store.away = False
+    await log.flush()
+    assert store.check_ids == [str(n) for n in range(10)]
+    log.record(check(10))
+
+
+def report(flags: int = PRESENT, ignition: int = 1, speed_kmh: float = 0.0, vin: str = VIN) -> Report:
+    return Report(vin, 1, "b", 1, bytes([flags, 0, 0, 0, 0, 0]), ignition, speed_kmh, b"")
+
+
+def test_conditions_are_told_on_change_again_after_a_while_and_when_they_end() -> None:
+    told: list[Hint] = []
+    now = [0.0]
+    teller = ConditionTeller(told.extend, lambda: now[0])
+    teller.consider([report()])
+    assert told == []
+    driving = report(ignition=3, speed_kmh=50.0)
+    for seconds in (0.0, 1.0, 4.9, 5.0):
+        now[0] = seconds
+        teller.consider([driving])
+    assert told == [Hint(driving, ended=False)] * 2
+    standing = report(flags=PRESENT | OPEN)
+    teller.consider([standing])
+    teller.consider([report()])
+    teller.consider([report()])
+    assert told[2:] == [Hint(standing, ended=False), Hint(report(), ended=True)]
+
+
+def test_accessory_power_alone_stands_in_nobodys_way() -> None:
+    told: list[Hint] = []
+    ConditionTeller(told.extend, lambda: 0.0).consider([report(ignition=2)])
+    assert told == []
+
+
+def test_remembered_conditions_are_bounded() -> None:
+    teller = ConditionTeller(lambda _: None, lambda: 0.0, limit=2)
+    teller.consider([report(speed_kmh=1.0, vin=f"KMHSH81C7LU00000{n}") for n in range(5)])
+    assert len(teller._told) == 2

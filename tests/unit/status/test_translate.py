@@ -1,0 +1,115 @@
+"""What is believed of a report, and the bytes of the event stream."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+from ecarus.remotecontrol.door.v1 import door_update_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
+
+from services.status.domain import LOCKED, PRESENT, ImpossibleReport, Position, Report, Update, fold
+from services.status.translate import messages_of, report_of, reset_message, update_body, update_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VIN = "KMHSH81C7LU123456"
+NOW_US = 1_768_228_218_000_000  # 2026-01-12T14:30:18Z
+
+
+def report() -> report_pb2.StatusReport:
+    made = report_pb2.StatusReport(
+        boot_id="b",
+        sequence=7,
+        ignition=body_pb2.IGNITION_OFF,
+        gear=body_pb2.GEAR_P,
+        reporting_interval_seconds=30,
+    )
+    made.observed_at.FromMicroseconds(NOW_US)
+    made.doors.add(door=1, locked=True, window_open=False)
+    return made
+
+
+def _ahead(made: report_pb2.StatusReport) -> None:
+    made.observed_at.FromMicroseconds(NOW_US + 300_000_001)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda r: r.ClearField("observed_at"), "observed_at missing or no time"),
+        (lambda r: setattr(r.observed_at, "nanos", -1), "observed_at missing or no time"),
+        (lambda r: setattr(r.observed_at, "seconds", -5), "observed_at missing or no time"),
+        (_ahead, "observed_at in the future"),
+        (lambda r: setattr(r, "boot_id", ""), "boot_id missing or too long"),
+        (lambda r: setattr(r, "boot_id", "b" * 65), "boot_id missing or too long"),
+        (lambda r: setattr(r, "sequence", 2**63), "sequence too large"),
+        (lambda r: setattr(r, "speed_kmh", -0.1), "speed impossible"),
+        (lambda r: setattr(r, "speed_kmh", math.nan), "speed impossible"),
+        (lambda r: setattr(r, "speed_kmh", math.inf), "speed impossible"),
+        (lambda r: setattr(r, "reporting_interval_seconds", -1), "reporting interval impossible"),
+        (lambda r: setattr(r, "ignition", 4), "ignition or gear unknown"),
+        (lambda r: setattr(r, "gear", -1), "ignition or gear unknown"),
+        (lambda r: r.ClearField("doors"), "no doors"),
+        (lambda r: r.doors.add(door=0), "a door that is none"),
+        (lambda r: r.doors.add(door=7), "a door that is none"),
+        (lambda r: r.doors.add(door=1), "a door twice"),
+    ],
+)
+def test_what_can_not_be_true_is_not_believed(
+    spoil: Callable[[report_pb2.StatusReport], object], reason: str
+) -> None:
+    made = report()
+    spoil(made)
+    with pytest.raises(ImpossibleReport, match=reason):
+        report_of(VIN, made, NOW_US)
+
+
+def test_a_sound_report_is_believed() -> None:
+    made = report_of(VIN, report(), NOW_US - 299_000_000)
+    assert (made.observed_at_us, made.sequence, made.doors[0] & LOCKED) == (NOW_US, 7, LOCKED)
+
+
+def test_updates_have_the_same_ids_whenever_they_are_made() -> None:
+    known = {VIN: Report(VIN, 1, "b", 1, bytes([PRESENT, 0, 0, 0, 0, 0]), 1, 0.0, b"")}
+    _, steps = fold(known, [report_of(VIN, report(), NOW_US)])
+    first, second = messages_of(steps, NOW_US), messages_of(steps, NOW_US + 5_000_000)
+    assert [m.message_id for m in first] == [m.message_id for m in second] == [f"door-{VIN}-{NOW_US}-7-0"]
+    assert first[0].subject == f"door.update.{VIN}"
+
+
+def test_the_specifications_event_byte_for_byte() -> None:
+    update = door_update_pb2.DoorUpdate(
+        type=door_update_pb2.DoorUpdateType.Value.DOOR_STATUS_UPDATE,
+        vin=VIN,
+        door_status=door_update_pb2.DoorStatusChange(
+            door_id="driver",
+            locked=True,
+            window_open=False,
+            change_type=door_update_pb2.DoorChangeType.Value.LOCKED,
+            previous_state=door_update_pb2.PreviousDoorState(),
+        ),
+    )
+    update.timestamp.FromMicroseconds(NOW_US)
+    event = Update(Position("k3", 12), update.SerializeToString())
+    body = update_body(event)
+    assert body.content_type == "text/event-stream"
+    assert body.data == (
+        b"id: k3-12\nevent: DOOR_STATUS_UPDATE\n"
+        b'data: {"type":"DOOR_STATUS_UPDATE","vin":"KMHSH81C7LU123456","timestamp":"2026-01-12T14:30:18Z",'
+        b'"data":{"doorId":"driver","locked":true,"open":false,"windowOpen":false,"changeType":"LOCKED",'
+        b'"previousState":{"locked":false,"open":false}}}\n\n'
+    )
+    assert update_body(event) is body  # made once for all readers
+    assert update_message(event).id == "k3-12"
+
+
+def test_text_can_not_break_out_of_its_line() -> None:
+    alert = reset_message(VIN, Position("e", 1), NOW_US)
+    alert.system_alert.message = "a\n\nevent: X\r\ndata: \u2028é"
+    data = update_body(Update(Position("e", 1), alert.SerializeToString())).data
+    assert data.count(b"\n") == 4
+    assert data.endswith(b"\n\n")
+    assert data.isascii()

@@ -1,0 +1,107 @@
+"""The control interface as curl would use it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.unit.vehicle.fakes import VIN, FakeLink
+from vehicle.car import Cause
+from vehicle.clock import SystemClock
+from vehicle.control import control_app
+from vehicle.simulator import SimulatedCar
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest_asyncio.fixture
+async def simulated(tmp_path: Path) -> AsyncIterator[SimulatedCar]:
+    one = SimulatedCar(VIN, tmp_path / VIN, FakeLink, SystemClock(), awake=False)
+    one.start()
+    yield one
+    await one.stop()
+
+
+@pytest_asyncio.fixture
+async def http(simulated: SimulatedCar) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(control_app({VIN: simulated}))
+    async with httpx.AsyncClient(transport=transport, base_url="http://car") as client:
+        yield client
+
+
+async def ask(http: httpx.AsyncClient, path: str, body: Any = None) -> Any:
+    answer = await http.post(f"/vehicles/{VIN}/{path}", json=body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_day_in_the_life(http: httpx.AsyncClient) -> None:
+    assert (await ask(http, "doors/driver/unlock"))["doors"]["driver"]["locked"] is False
+    assert (await ask(http, "doors/driver/open"))["doors"]["driver"]["open"] is True
+    assert (await ask(http, "doors/driver/close"))["doors"]["driver"]["open"] is False
+    assert (await ask(http, "doors/driver/window-open"))["doors"]["driver"]["windowOpen"] is True
+    assert (await ask(http, "drive", {"speedKmh": 30}))["speedKmh"] == 30
+    assert (await ask(http, "park"))["gear"] == "P"
+    assert (await ask(http, "ignition", {"ignition": "ON"}))["ignition"] == "ON"
+    assert (await ask(http, "gear", {"gear": "R"}))["gear"] == "R"
+    assert (await ask(http, "actuators/trunk/fail"))["failedActuators"] == ["trunk"]
+    assert (await ask(http, "actuators/trunk/repair"))["failedActuators"] == []
+    assert (await ask(http, "battery", {"percent": 8}))["batteryPercent"] == 8
+    assert (await ask(http, "door-time", {"seconds": 0.2}))["doorTimeSeconds"] == 0.2
+    assert (await ask(http, "messages/drop-next"))["counters"]["eventsDropped"] == 0
+    assert (await http.get(f"/vehicles/{VIN}/actuations")).json() == []
+
+
+async def test_sleep_wake_and_reboot(http: httpx.AsyncClient, simulated: SimulatedCar) -> None:
+    assert (await ask(http, "wake"))["asleep"] is False
+    await simulated.agent.connected.wait()
+    assert (await http.get("/healthz")).status_code == 200
+    assert (await ask(http, "sleep"))["asleep"] is True
+    first = (await http.get(f"/vehicles/{VIN}")).json()
+    again = await ask(http, "reboot")
+    assert (again["asleep"], again["counters"]["boots"]) == (False, 2)
+    assert again["bootId"] != first["bootId"]
+    assert (await http.get("/vehicles")).json()[0]["vin"] == VIN
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("doors/boot/open", None, 404),
+        ("doors/driver/kick", None, 404),
+        ("fly", None, 404),
+        ("actuators/driver/oil", None, 404),
+        ("messages/burn", None, 404),
+        ("doors/driver/open", None, 409),
+        ("drive", {"speedKmh": "fast"}, 422),
+        ("drive", {"speedKmh": 301}, 422),
+        ("drive", {"speedKmh": True}, 422),
+        ("drive", None, 422),
+        ("ignition", {"ignition": "START"}, 422),
+        ("gear", {"gear": ["P"]}, 422),
+        ("battery", {"percent": 101}, 422),
+        ("door-time", {"seconds": -1}, 422),
+        ("doors/hood/lock", None, 422),
+        ("doors/trunk/window-open", None, 422),
+    ],
+)
+async def test_bad_requests(http: httpx.AsyncClient, path: str, body: Any, status: int) -> None:
+    answer = await http.post(f"/vehicles/{VIN}/{path}", json=body)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+async def test_an_unknown_car(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/vehicles/KMHSH81C7LU999999")).status_code == 404
+
+
+async def test_the_car_is_the_same_after_a_restart(simulated: SimulatedCar, tmp_path: Path) -> None:
+    simulated.car.change(lambda body: body.driven(20).with_battery(42), Cause.HAND)
+    again = SimulatedCar(VIN, tmp_path / VIN, FakeLink, SystemClock(), awake=False)
+    assert again.car.body == simulated.car.body
+    assert again.car.settings == simulated.car.settings

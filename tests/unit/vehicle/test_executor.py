@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from vehicle.body import LOCKABLE, DoorName, Position
+from vehicle.car import Car, Cause
+from vehicle.command import Action, Command, Fault, Mode, Outcome
+from vehicle.executor import Execution, interrupted, withdrawn
+from vehicle.settings import DoorSettings, UnlockMode
+
+if TYPE_CHECKING:
+    from tests.unit.vehicle.conftest import FakeClock
+
+
+def order(
+    clock: FakeClock,
+    action: Action = Action.UNLOCK,
+    mode: Mode = Mode.NORMAL,
+    doors: tuple[DoorName, ...] = (),
+    valid_seconds: float = 30,
+) -> Command:
+    now = clock.now()
+    return Command("c1", action, mode, doors, not doors, now, now + timedelta(seconds=valid_seconds))
+
+
+def moved(car: Car) -> list[str | None]:
+    return [line["door"] for line in car.log.read() if line["outcome"] == "moved"]
+
+
+async def test_all_doors_unlock(car: Car, clock: FakeClock) -> None:
+    result = await Execution(order(clock), car, clock).run()
+    assert (result.outcome, result.fault) == (Outcome.SUCCEEDED, None)
+    assert moved(car) == [door.value for door in LOCKABLE]
+    assert result.guidance == "The doors are unlocked."
+
+
+async def test_doors_already_there_succeed_without_a_line(car: Car, clock: FakeClock) -> None:
+    result = await Execution(order(clock, Action.LOCK), car, clock).run()
+    assert result.outcome is Outcome.SUCCEEDED
+    assert car.log.read() == []
+
+
+async def test_secure_deadlocks_locked_doors(car: Car, clock: FakeClock) -> None:
+    await Execution(order(clock, Action.LOCK, Mode.SECURE), car, clock).run()
+    assert all(car.body.doors[door].deadlocked for door in LOCKABLE)
+
+
+async def test_an_expired_command_never_acts(car: Car, clock: FakeClock) -> None:
+    command = order(clock)
+    clock.advance(30)
+    result = await Execution(command, car, clock).run()
+    assert (result.outcome, result.fault) == (Outcome.REFUSED, Fault.EXPIRED)
+    assert car.log.read() == []
+
+
+async def test_a_validity_written_too_long_is_cut(car: Car, clock: FakeClock) -> None:
+    command = order(clock, valid_seconds=3600)
+    clock.advance(31)
+    assert (await Execution(command, car, clock).run()).fault is Fault.EXPIRED
+
+
+async def test_expiry_between_doors_leaves_the_rest(car: Car, clock: FakeClock) -> None:
+    car.observe(lambda: clock.advance(12))
+    result = await Execution(order(clock), car, clock).run()
+    assert result.outcome is Outcome.PARTIAL
+    assert [one.fault for one in result.doors] == [None, None, None, Fault.EXPIRED, Fault.EXPIRED]
+
+
+async def test_driving_off_between_doors_leaves_the_rest(car: Car, clock: FakeClock) -> None:
+    def drive_off() -> None:
+        if car.body.speed_kmh == 0:
+            car.change(lambda body: body.driven(5), Cause.HAND)
+
+    car.observe(drive_off)
+    result = await Execution(order(clock), car, clock).run()
+    assert result.outcome is Outcome.PARTIAL
+    assert moved(car) == ["driver"]
+    assert result.doors[1].fault is Fault.VEHICLE_MOVING
+
+
+async def test_a_broken_actuator_makes_it_partial(car: Car, clock: FakeClock) -> None:
+    car.change(lambda body: body.with_actuator(DoorName.REAR_LEFT, failed=True), Cause.HAND)
+    result = await Execution(order(clock), car, clock).run()
+    assert (result.outcome, result.fault) == (Outcome.PARTIAL, None)
+    assert [one.door for one in result.doors if not one.succeeded] == [DoorName.REAR_LEFT]
+    assert "rearLeft did not move" in result.guidance
+    assert [line["outcome"] for line in car.log.read() if line["door"] == "rearLeft"] == [None, "actuator"]
+
+
+async def test_a_lone_broken_actuator_makes_it_failed(car: Car, clock: FakeClock) -> None:
+    car.change(lambda body: body.with_actuator(DoorName.TRUNK, failed=True), Cause.HAND)
+    result = await Execution(order(clock, doors=(DoorName.TRUNK,)), car, clock).run()
+    assert (result.outcome, result.fault) == (Outcome.FAILED, Fault.ACTUATOR)
+
+
+async def test_an_open_door_refuses_the_whole_lock(car: Car, clock: FakeClock) -> None:
+    await Execution(order(clock), car, clock).run()
+    car.change(lambda body: body.with_open(DoorName.PASSENGER, is_open=True), Cause.HAND)
+    before = len(car.log.read())
+    result = await Execution(order(clock, Action.LOCK), car, clock).run()
+    assert (result.outcome, result.fault) == (Outcome.REFUSED, Fault.DOOR_OPEN)
+    assert len(car.log.read()) == before
+
+
+async def test_a_stop_after_the_first_door_is_partial(car: Car, clock: FakeClock) -> None:
+    execution = Execution(order(clock), car, clock)
+    car.observe(execution.stop)
+    result = await execution.run()
+    assert (result.outcome, result.stopped) == (Outcome.PARTIAL, True)
+    assert moved(car) == ["driver"]
+
+
+async def test_a_stop_before_the_first_door_is_cancelled(car: Car, clock: FakeClock) -> None:
+    execution = Execution(order(clock), car, clock)
+    execution.stop()
+    result = await execution.run()
+    assert (result.outcome, result.fault) == (Outcome.CANCELLED, Fault.CANCELLED)
+    assert car.log.read() == []
+
+
+@pytest.mark.parametrize(
+    ("unlock_mode", "mode", "doors", "count"),
+    [
+        (UnlockMode.DRIVER_ONLY, Mode.NORMAL, (), 1),
+        (UnlockMode.DRIVER_ONLY, Mode.EMERGENCY, (), 5),
+        (UnlockMode.DRIVER_ONLY, Mode.NORMAL, (DoorName.TRUNK, DoorName.PASSENGER), 2),
+        (UnlockMode.SEQUENCE, Mode.NORMAL, (), 1),
+    ],
+)
+async def test_the_unlock_mode_speaks_for_all_only(
+    car: Car,
+    clock: FakeClock,
+    unlock_mode: UnlockMode,
+    mode: Mode,
+    doors: tuple[DoorName, ...],
+    count: int,
+) -> None:
+    car.configure(1, DoorSettings(unlock_mode=unlock_mode))
+    result = await Execution(order(clock, mode=mode, doors=doors), car, clock).run()
+    assert len(moved(car)) == count
+    assert ("as your settings say" in result.guidance) == (count == 1)
+
+
+async def test_sequence_opens_the_others_when_asked_again(car: Car, clock: FakeClock) -> None:
+    car.configure(1, DoorSettings(unlock_mode=UnlockMode.SEQUENCE))
+    await Execution(order(clock), car, clock).run()
+    assert len(moved(car)) == 1
+    await Execution(order(clock), car, clock).run()
+    assert len(moved(car)) == 5
+
+
+async def test_an_interrupted_command_reports_the_doors_as_observed(car: Car, clock: FakeClock) -> None:
+    car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.COMMAND)
+    result = interrupted(order(clock), car, clock.now(), clock.now())
+    assert (result.outcome, result.fault) == (Outcome.FAILED, Fault.INTERRUPTED)
+    assert [one.succeeded for one in result.doors] == [True, False, False, False, False]
+
+
+def test_a_withdrawn_command_moved_nothing(clock: FakeClock) -> None:
+    result = withdrawn("c1", LOCKABLE, clock.now())
+    assert result.outcome is Outcome.CANCELLED
+    assert not any(one.moved for one in result.doors)
