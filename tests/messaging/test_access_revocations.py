@@ -1,0 +1,49 @@
+"""A right that one replica ends is forgotten by the others as soon as the broker tells them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import services.access
+from protocol.broker import ROOM_EVENTS, STREAMS
+from services.access import store, translate
+from services.access.domain import NewGrant, Role
+from services.access.revocations import follow_revocations
+from services.runtime import jetstream
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+
+VIN = "KMHSH81C7LU123456"
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/access.sqlite3"
+    await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
+    database = await open_database(url)
+    mine, theirs = [await jetstream.connect(nats_server.settings(), name=n) for n in ("mine", "theirs")]
+    await mine.ensure_streams(STREAMS[ROOM_EVENTS])
+    forgotten = asyncio.Event()
+    await follow_revocations(theirs.client, forgotten.set)
+    await theirs.client.flush()
+    relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, mine.publish_all, utc_now)
+    running = asyncio.create_task(relay.run())
+    try:
+        record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+        await record.create(NewGrant("g-1", "user-123", VIN, Role.OWNER), by="operator", at=utc_now())
+        assert not forgotten.is_set()
+        await record.revoke("g-1", by="operator", at=utc_now())
+        await asyncio.wait_for(forgotten.wait(), 5)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for broker in (mine, theirs):
+            await broker.close()
+        await database.close()

@@ -1,0 +1,135 @@
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate, DoorUpdateType
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from sqlalchemy import select
+
+import services.diagnostics
+from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, Event, event_subject
+from protocol.envelope import pack
+from services.diagnostics import store, vehicle_link
+from services.diagnostics.domain import Diagnosis
+from services.runtime import jetstream
+from services.runtime.database import Database, open_database
+from services.runtime.jetstream import Broker, Consumer
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+
+VIN = "KMHSH81C7LU123456"
+MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Room:
+    """The diagnostics room without its server."""
+
+    def __init__(self, database: Database, broker: Broker) -> None:
+        self.database = database
+        self.broker = broker
+        self._relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
+        self.record = store.DiagnosisStore(database, self._relay, vehicle_link.outgoing, now)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def run(self) -> None:
+        reports = vehicle_link.VehicleReports(self.record, now)
+        consumer = Consumer(self.broker, vehicle_link.PLAN, reports.handle, self.record.bury)
+        self._tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(self._relay.run())]
+
+    async def crash(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def report(self, sequence: int, *codes: str, times: int = 1) -> None:
+        condition = report_pb2.COMPONENT_CONDITION_ERROR if codes else report_pb2.COMPONENT_CONDITION_ACTIVE
+        component = report_pb2.Component(
+            component_id="driver_actuator_01",
+            name="Driver Door Actuator",
+            condition=condition,
+            health=0 if codes else 98,
+            error_codes=codes,
+        )
+        message = report_pb2.DiagnosticsReport(boot_id="boot", sequence=sequence, components=[component])
+        message.observed_at.FromDatetime(now() + timedelta(milliseconds=sequence))
+        for _ in range(times):
+            await self.publish(pack(VIN, f"m-{sequence}", message, now()))
+
+    async def publish(self, data: bytes) -> None:
+        await self.broker.jetstream.publish(event_subject(VIN, Event.DIAGNOSTICS), data)
+
+    async def until(self, sequence: int) -> Diagnosis:
+        async with asyncio.timeout(10):
+            while True:
+                diagnosis = await self.record.find(VIN)
+                if diagnosis is not None and diagnosis.check.sequence == sequence:
+                    return diagnosis
+                await asyncio.sleep(0.01)
+
+    async def updates(self, count: int) -> list[tuple[str, bool]]:
+        subscription = await self.broker.jetstream.subscribe(
+            f"door.update.{VIN}", stream=DOOR_UPDATES, ordered_consumer=True
+        )
+        told: list[tuple[str, bool]] = []
+        for _ in range(count):
+            update = DoorUpdate.FromString((await subscription.next_msg(timeout=10)).data)
+            assert (update.type, update.vin, update.id) == (DoorUpdateType.SYSTEM_ALERT, VIN, "")
+            told.append((update.system_alert.code, update.system_alert.cleared))
+        info = await self.broker.jetstream.stream_info(DOOR_UPDATES)
+        assert info.state.messages == count
+        return told
+
+
+@pytest.fixture
+async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
+    url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    broker = await jetstream.connect(nats_server.settings(), "room-diagnostics")
+    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
+    room = Room(database, broker)
+    room.run()
+    yield room
+    await room.crash()
+    await broker.close()
+    await database.close()
+
+
+async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: Room) -> None:
+    await room.report(1, times=2)
+    await room.report(2, "B1A01", times=3)
+    await room.report(3, "B1A01")
+    await room.report(4)
+
+    assert (await room.until(4)).alerts == ()
+    assert await room.updates(2) == [("B1A01", False), ("B1A01", True)]
+
+
+async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
+    await room.publish(b"garbage")
+    await room.publish(pack(VIN, "m-0", report_pb2.Hello(), now()))
+    await room.publish(pack("KMHSH81C7LU654321", "m-0", report_pb2.DiagnosticsReport(), now()))
+    await room.report(1, "B1A01")
+
+    diagnosis = await room.until(1)
+
+    assert [alert.code for alert in diagnosis.alerts] == ["B1A01"]
+    letters = await room.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())
+    assert len(letters) == 3
+
+
+async def test_what_was_reported_while_the_room_was_down_is_taken_in(room: Room) -> None:
+    await room.crash()
+    await room.report(1, "B1A01")
+
+    room.run()
+
+    await room.until(1)
+    assert await room.updates(1) == [("B1A01", False)]

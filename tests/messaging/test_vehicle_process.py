@@ -1,0 +1,125 @@
+"""The simulator as a process: its settings, its one line, its control port, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from protocol.broker import Command, Event
+from tests.messaging.vehicle_cloud import VIN, Broker, Cloud, door_command
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+@pytest_asyncio.fixture
+async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
+    one = Broker(tmp_path)
+    await one.start()
+    yield one
+    one.kill()
+
+
+def environment(broker_url: str, folder: Path) -> dict[str, str]:
+    password_file = folder / "car.password"
+    password_file.write_text("car\n")
+    cars = [
+        {
+            "vin": VIN,
+            "awake": True,
+            "doorTimeSeconds": 0,
+            "natsUser": "car",
+            "natsPasswordFile": str(password_file),
+        },
+        {"vin": "KMHSH81C7LU123457", "awake": False, "doorTimeSeconds": 0.2},
+    ]
+    vehicles_file = folder / "vehicles.json"
+    vehicles_file.write_text(json.dumps(cars))
+    return {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": ".:gen",
+        "DOORS_VEHICLES_FILE": str(vehicles_file),
+        "DOORS_VEHICLE_DATA_DIR": str(folder / "data"),
+        "DOORS_NATS_URL": broker_url,
+        "DOORS_CONTROL_PORT": "0",
+    }
+
+
+async def start(env: dict[str, str]) -> asyncio.subprocess.Process:
+    pipe = asyncio.subprocess.PIPE
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "vehicle", env=env, stdout=pipe, stderr=pipe
+    )
+
+
+async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path) -> None:
+    cloud = Cloud(broker)
+    await cloud.start()
+    process = await start(environment(broker.url, tmp_path))
+    assert process.stdout is not None
+    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
+    assert (ready["event"], ready["cars"], ready["connected"]) == ("ready", 2, 1)
+    async with httpx.AsyncClient(base_url=ready["control"]) as http:
+        assert (await http.get("/healthz")).status_code == 200
+        cars = (await http.get("/vehicles")).json()
+        assert [car["asleep"] for car in cars] == [False, True]
+        await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.2})
+        await cloud.order(Command.DOOR, door_command())
+        await cloud.hears(Event.RECEIVED)
+    process.send_signal(signal.SIGTERM)
+    rest, _log = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, rest) == (0, b"")
+    # The command that had begun was finished, and its result was sent, before the process ended.
+    assert len((await cloud.hears(Event.RESULT)).doors) == 5
+    await cloud.stop()
+
+
+async def test_a_killed_process_interrupts_its_command_for_good(broker: Broker, tmp_path: Path) -> None:
+    cloud = Cloud(broker)
+    await cloud.start()
+    env = environment(broker.url, tmp_path)
+    process = await start(env)
+    assert process.stdout is not None
+    ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
+    async with httpx.AsyncClient(base_url=ready["control"]) as http:
+        await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.5})
+    await cloud.order(Command.DOOR, door_command())
+    await cloud.hears(Event.RECEIVED)
+    process.kill()
+    await process.communicate()
+    again = await start(env)
+    result = await cloud.hears(Event.RESULT)
+    await cloud.queue_is_empty()
+    assert result.guidance.startswith("The car's unit restarted")
+    again.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(again.communicate(), 15)
+    log = (tmp_path / "data" / VIN / "actuations.jsonl").read_text().splitlines()
+    assert len(log) <= 2
+    await cloud.stop()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOORS_NATS_URL", ""),
+        ("DOORS_CONTROL_PORT", "http"),
+        ("DOORS_VEHICLES_FILE", "/nowhere"),
+        ("DOORS_LOG_LEVEL", "LOUD"),
+    ],
+)
+async def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, name: str, value: str) -> None:
+    process = await start({**environment("nats://127.0.0.1:1", tmp_path), name: value})
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode == 1
+    assert out == b""
+    assert err.decode().count("\n") == 1
+    assert name in err.decode()

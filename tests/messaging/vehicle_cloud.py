@@ -1,0 +1,259 @@
+"""The cloud's side, for tests of the car: a real broker, its streams, and a queue opened on hello."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import nats
+import nats.errors
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
+from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.errors import NotFoundError
+
+from protocol.broker import (
+    STATUS_MAPPING,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    Command,
+    Event,
+    command_subject,
+    event_subject,
+)
+from protocol.envelope import Unpacked, pack, unpack
+from vehicle.link_nats import NatsAccount
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+    from nats.aio.client import Client
+    from nats.aio.msg import Msg
+
+VIN = "KMHSH81C7LU123456"
+ACK_WAIT_SECONDS = 1
+WAIT_SECONDS = 15
+
+_CONFIG = """
+listen: "127.0.0.1:{port}"
+jetstream {{ store_dir: "{store}", sync_interval: always }}
+mappings {{ "{mapping_from}": "{mapping_to}" }}
+authorization {{
+  users: [
+    {{ user: cloud, password: cloud }}
+    {{ user: car, password: car, permissions: {{
+      publish: [
+        "vehicle.{vin}.evt.>"
+        "vehicle_status.*.{vin}"
+        "$JS.API.CONSUMER.MSG.NEXT.{commands}.{vin}"
+        "$JS.ACK.{commands}.{vin}.>"
+      ]
+      subscribe: ["_INBOX.{vin}.>"]
+    }} }}
+  ]
+}}
+"""
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits for the condition, at most WAIT_SECONDS."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - files and sockets raise no events
+            await asyncio.sleep(0.005)
+
+
+class Broker:
+    """A nats-server with its data in `folder`, on a port of its own that survives restarts."""
+
+    def __init__(self, folder: Path) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._config = folder / "nats.conf"
+        self._log = folder / "nats.log"
+        self._config.write_text(
+            _CONFIG.format(
+                port=self.port,
+                store=folder / "store",
+                mapping_from=STATUS_MAPPING[0],
+                mapping_to=STATUS_MAPPING[1],
+                vin=VIN,
+                commands=VEHICLE_COMMANDS,
+            )
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self.port}"
+
+    @property
+    def car_account(self) -> NatsAccount:
+        return NatsAccount(self.url, "car", "car")
+
+    async def start(self) -> None:
+        binary = Path(sys.executable).parent / "nats-server"
+        self._process = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond
+            [binary, "-c", self._config, "-l", self._log]
+        )
+
+        def listens() -> bool:
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+        await until(listens)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+
+class Cloud:
+    """Opens the car's queue on its hello, sends orders, and collects what the car says."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._client: Client | None = None
+        self.said: list[tuple[Event, str, Any]] = []
+        self._spoke = asyncio.Event()
+
+    async def start(self) -> None:
+        self._client = await nats.connect(
+            self._broker.url,
+            user="cloud",
+            password="cloud",
+            max_reconnect_attempts=-1,
+            reconnect_time_wait=0.05,
+        )
+        self.jetstream = self._client.jetstream()
+        for stream in STREAMS.values():
+            await self.jetstream.add_stream(
+                StreamConfig(
+                    name=stream.name,
+                    subjects=list(stream.subjects),
+                    retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
+                    duplicate_window=stream.duplicate_window_seconds,
+                    allow_msg_ttl=stream.message_ttl,
+                )
+            )
+        await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._hear)
+        await self._client.subscribe("vehicle_status.>", cb=self._hear_status)
+        await self._client.flush()
+
+    async def stop(self) -> None:
+        assert self._client is not None
+        await self._client.close()
+
+    async def open_queue(self) -> None:
+        await self.jetstream.add_consumer(
+            VEHICLE_COMMANDS,
+            ConsumerConfig(
+                name=VIN,
+                filter_subject=f"vehicle.{VIN}.cmd.*",
+                ack_policy=AckPolicy.EXPLICIT,
+                ack_wait=ACK_WAIT_SECONDS,
+                max_ack_pending=16,
+                mem_storage=True,
+                inactive_threshold=30,
+            ),
+        )
+
+    async def order(self, command: Command, payload: Message, *, vin: str = VIN) -> None:
+        message_id = uuid4().hex
+        data = pack(vin, message_id, payload, datetime.now(UTC))
+        await self.order_bytes(command.value, data)
+
+    async def order_bytes(self, kind: str, data: bytes) -> None:
+        subject = command_subject(VIN, Command.DOOR).removesuffix("door") + kind
+        await self.jetstream.publish(subject, data, headers={"Nats-Msg-Id": uuid4().hex})
+
+    def heard(self, event: Event) -> list[Any]:
+        return [payload for kind, _id, payload in self.said if kind is event]
+
+    async def hears(self, event: Event, count: int = 1) -> Any:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(self.heard(event)) < count:
+                self._spoke.clear()
+                await self._spoke.wait()
+        return self.heard(event)[count - 1]
+
+    async def stored_result(self) -> Any:
+        """The last result in the stream, waiting for it."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while True:
+                try:
+                    found = await self.jetstream.get_last_msg(
+                        VEHICLE_EVENTS, event_subject(VIN, Event.RESULT)
+                    )
+                    return unpack(found.data or b"", vin=VIN).payload
+                except (NotFoundError, nats.errors.Error):
+                    await asyncio.sleep(0.02)
+
+    async def queue_is_empty(self) -> None:
+        """Waits until every order is settled."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await self._orders_waiting():  # noqa: ASYNC110 - the broker tells nobody when a queue empties
+                await asyncio.sleep(0.02)
+
+    async def _orders_waiting(self) -> int:
+        return (await self.jetstream.stream_info(VEHICLE_COMMANDS)).state.messages
+
+    async def _hear(self, message: Msg) -> None:
+        event = Event(message.subject.rpartition(".")[2])
+        unpacked = unpack(message.data, vin=VIN)
+        if event is Event.HELLO:
+            await self.open_queue()
+        self._note(event, unpacked)
+
+    async def _hear_status(self, message: Msg) -> None:
+        unpacked = unpack(message.data, vin=VIN)
+        self._note(Event.STATUS, unpacked)
+
+    def _note(self, event: Event, unpacked: Unpacked) -> None:
+        self.said.append((event, unpacked.message_id, unpacked.payload))
+        self._spoke.set()
+
+
+def door_command(
+    action: int = command_pb2.DOOR_ACTION_UNLOCK,
+    *,
+    command_id: str | None = None,
+    doors: tuple[int, ...] = (),
+    valid_seconds: float = 30,
+) -> command_pb2.DoorCommand:
+    """A NORMAL command for `doors`, or for all of them."""
+    message = command_pb2.DoorCommand(
+        command_id=command_id or uuid4().hex,
+        action=action,  # type: ignore[arg-type]  # the enum's numbers
+        mode=command_pb2.DOOR_ACTION_MODE_NORMAL,
+        doors=doors,  # type: ignore[arg-type]  # the enum's numbers
+        all_doors=not doors,
+    )
+    now = datetime.now(UTC)
+    message.issued_at.FromDatetime(now)
+    message.expires_at.FromDatetime(now + timedelta(seconds=valid_seconds))
+    return message
+
+
+def cancel(command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
+    return command_pb2.CancelCommand(cancel_id=uuid4().hex, command_id=command_id, reason="test", force=force)
+
+
+def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
+    return command_pb2.ApplyConfig(
+        version=version,
+        settings=body_pb2.DoorSettings(
+            auto_lock_enabled=True,
+            auto_lock_delay_seconds=delay_seconds,
+            unlock_mode=body_pb2.UNLOCK_MODE_DRIVER_ONLY,
+            child_lock_enabled=True,
+            speed_lock_threshold_kmh=15,
+        ),
+    )

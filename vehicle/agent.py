@@ -1,0 +1,233 @@
+"""The agent: keeps the car connected, says hello, takes orders, reports.
+
+Asleep it is disconnected and reports nothing; the body controller in `car` goes on. `crash` ends it
+as a power cut would, at whatever point it is; a new agent then starts from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import structlog
+
+from protocol.broker import Event
+from vehicle import diagnosis, translate
+from vehicle.backoff import Backoff
+from vehicle.link import LinkDown, QueueGone, VehicleLink
+from vehicle.orders import Orders
+from vehicle.outbox import Outbox
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from ecarus.remotecontrol.vehicle.v1 import report_pb2
+
+    from vehicle.car import Car
+    from vehicle.clock import Clock
+    from vehicle.journal import Journal
+
+logger = structlog.get_logger(__name__)
+
+AGENT_VERSION = "1.0.0"
+
+PATIENCE_SECONDS = 0.25
+"""How long the cloud may take to open the command queue before the hello is repeated."""
+
+DRAIN_SECONDS = 5.0
+CANCEL_AGAIN_SECONDS = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Reporting:
+    """How often the car reports when nothing changes."""
+
+    status_seconds: int = 30
+    diagnostics_seconds: int = 300
+
+
+class Agent:
+    """One boot of one car's agent. `start` once, then `stop` or `crash` once."""
+
+    def __init__(
+        self, car: Car, link: VehicleLink, journal: Journal, clock: Clock, reporting: Reporting
+    ) -> None:
+        self.outbox = Outbox(car.vin, link, clock)
+        self.connected = asyncio.Event()
+        """The broker is reached. The cloud opens the command queue a moment later."""
+        self._car = car
+        self._link = link
+        self._journal = journal
+        self._clock = clock
+        self._reporting = reporting
+        self._boot_id = uuid4().hex
+        self._sequence = 0
+        self._orders = Orders(car, journal, self.outbox, clock, self._status_now)
+        self._changed = asyncio.Event()
+        self._stop_observing = car.observe(self._changed.set)
+        self._worker: asyncio.Task[None] | None = None
+        self._life: asyncio.Task[None] | None = None
+
+    @property
+    def boot_id(self) -> str:
+        """Made anew at every boot."""
+        return self._boot_id
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether it stays disconnected on purpose."""
+        return self._life is None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is being carried out or waits for it."""
+        return self._orders.is_busy
+
+    def start(self, *, awake: bool) -> None:
+        """Recovers from the journal and begins to live."""
+        self._orders.recover()
+        self._worker = self._watched(self._orders.work())
+        if awake:
+            self.wake()
+
+    def wake(self) -> None:
+        """Connects, if asleep."""
+        if self._life is None:
+            self._life = self._watched(self._live())
+
+    async def sleep(self) -> None:
+        """Disconnects. A command that has begun is finished; its result waits for waking."""
+        life, self._life = self._life, None
+        await _end(life)
+
+    async def stop(self) -> None:
+        """Finishes the command that has begun and sends what it can, within DRAIN_SECONDS; then ends."""
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                async with self._car.actuators:  # nobody is in the middle of a command
+                    await _end(self._worker)
+                if self.connected.is_set():
+                    await self.outbox.flush(DRAIN_SECONDS)
+        except TimeoutError:
+            logger.warning("drain_timeout", vin_tail=self._car.vin[-6:])
+        await self.crash()
+
+    async def crash(self) -> None:
+        """Ends at once, in the middle of whatever it does."""
+        self._stop_observing()
+        await _end(self._worker)
+        await self.sleep()
+        await self.outbox.stop()
+        self._journal.close()
+
+    def _watched(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception():
+            # An agent that cannot keep its journal must not act: it disconnects, stays down, and says so.
+            logger.critical("agent_failed", vin_tail=self._car.vin[-6:], error=repr(task.exception()))
+            if self._life:
+                self._life.cancel()
+
+    async def _live(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                await self._link.open()
+                backoff.reset()
+                await self._session()
+            except LinkDown as error:
+                logger.info("link_down", vin_tail=self._car.vin[-6:], reason=str(error))
+            finally:
+                self.connected.clear()
+                self.outbox.shut()
+                self._orders.forget_waiting()
+                await self._link.close()
+            await asyncio.sleep(backoff.next_seconds())
+
+    async def _session(self) -> None:
+        self.outbox.open()
+        self.connected.set()
+        reporter = self._watched(self._report())
+        try:
+            await self._take_orders()
+        finally:
+            await _end(reporter)
+
+    async def _take_orders(self) -> None:
+        loop = asyncio.get_running_loop()
+        await self._say_hello()
+        said_hello_at = loop.time()
+        backoff = Backoff()
+        while True:
+            try:
+                self._orders.take(await self._link.receive())
+                backoff.reset()
+            except QueueGone as gone:
+                await asyncio.sleep(backoff.next_seconds())
+                if loop.time() - said_hello_at >= PATIENCE_SECONDS:
+                    logger.info("queue_gone", vin_tail=self._car.vin[-6:], reason=str(gone))
+                    await self._say_hello()
+                    said_hello_at = loop.time()
+
+    async def _say_hello(self) -> None:
+        message = translate.hello(self._boot_id, AGENT_VERSION, self._car.config_version)
+        backoff = Backoff()
+        while True:
+            try:
+                await self.outbox.send(Event.HELLO, message)
+            except LinkDown:
+                if not self._link.is_open:
+                    raise
+                # Connected, but not stored: the stream is not there yet, or the broker is busy.
+                await asyncio.sleep(backoff.next_seconds())
+            else:
+                return
+
+    async def _report(self) -> None:
+        loop = asyncio.get_running_loop()
+        diagnosed: tuple[diagnosis.Component, ...] | None = None
+        diagnosed_at = loop.time()
+        backoff = Backoff()
+        while True:
+            self._changed.clear()
+            try:
+                await self.outbox.send(Event.STATUS, self._status_now())
+                found = diagnosis.components(self._car.body)
+                if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
+                    await self.outbox.send(Event.DIAGNOSTICS, self._diagnostics_now())
+                    diagnosed, diagnosed_at = found, loop.time()
+            except LinkDown as error:
+                logger.info("report_unconfirmed", vin_tail=self._car.vin[-6:], reason=str(error))
+                self._changed.set()
+                await asyncio.sleep(backoff.next_seconds())
+                continue
+            backoff.reset()
+            with contextlib.suppress(TimeoutError):  # nothing changed: report all the same
+                async with asyncio.timeout(self._reporting.status_seconds):
+                    await self._changed.wait()
+
+    def _status_now(self) -> report_pb2.StatusReport:
+        self._sequence += 1
+        return translate.status_report(
+            self._car.body, self._clock.now(), self._boot_id, self._sequence, self._reporting.status_seconds
+        )
+
+    def _diagnostics_now(self) -> report_pb2.DiagnosticsReport:
+        self._sequence += 1
+        return translate.diagnostics_report(self._car.body, self._clock.now(), self._boot_id, self._sequence)
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is None:
+        return
+    while not task.done():
+        # Asked again: Python 3.11's wait_for swallows a cancellation that comes together with its result.
+        task.cancel()
+        await asyncio.wait([task], timeout=CANCEL_AGAIN_SECONDS)

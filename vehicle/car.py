@@ -1,0 +1,201 @@
+"""One car as a thing: its body, what persists of it, and its body controller.
+
+The body controller runs the owner's automations, awake or asleep, with or without an agent. It
+survives the agent's reboot, and its state survives the process: doors don't move because a process
+restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import structlog
+
+from vehicle.actuation_log import ActuationLog, Phase
+from vehicle.automation import Automation, Job
+from vehicle.body import Body, DoorName, Position
+from vehicle.car_state import CarState, StateFile
+from vehicle.command import DoorOutcome, Fault
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vehicle.clock import Clock
+    from vehicle.settings import DoorSettings
+
+logger = structlog.get_logger(__name__)
+
+Permit = Callable[[DoorName], Fault | None]
+"""Asked before each door: None lets it move."""
+
+
+class Cause(StrEnum):
+    """Who changed the body."""
+
+    COMMAND = "command"
+    AUTOMATION = "automation"
+    HAND = "hand"
+
+
+class Car:
+    """The body, the actuators (one door at a time) and the automations.
+
+    `start` and `stop` bracket its life; without `start` nothing happens by itself.
+    """
+
+    def __init__(self, vin: str, state: StateFile, log: ActuationLog, clock: Clock) -> None:
+        self.vin = vin
+        self.log = log
+        self.actuators = asyncio.Lock()
+        """Held by whoever moves doors: a command from its check to its result, an automation for its job."""
+        self.door_time_seconds = 0.0
+        self._clock = clock
+        self._file = state
+        loaded = state.load()
+        self._body = loaded.body
+        self._config_version = loaded.config_version
+        self._automation = Automation(loaded.settings, loaded.auto_lock_due_at)
+        self._observers: list[Callable[[], None]] = []
+        self._alarm: asyncio.TimerHandle | None = None
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    @property
+    def body(self) -> Body:
+        """As it stands."""
+        return self._body
+
+    @property
+    def settings(self) -> DoorSettings:
+        """In force."""
+        return self._automation.settings
+
+    @property
+    def config_version(self) -> int:
+        """Of the settings in force; 0 before the first."""
+        return self._config_version
+
+    @property
+    def auto_lock_due_at(self) -> datetime | None:
+        """When the car will lock itself, if nobody opens a door."""
+        return self._automation.auto_lock_due_at
+
+    def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
+        """Calls `observer` after each change of the body. Returns what ends that."""
+        self._observers.append(observer)
+        return lambda: self._observers.remove(observer)
+
+    def start(self) -> None:
+        """Takes up an auto lock that was due when the process ended."""
+        self._set_alarm()
+
+    async def stop(self) -> None:
+        """Ends running automations between doors, and closes the files."""
+        if self._alarm:
+            self._alarm.cancel()
+        for job in self._jobs:
+            job.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)
+        self.log.close()
+        self._file.close()
+
+    def change(self, change: Callable[[Body], Body], cause: Cause) -> None:
+        """Changes the body, keeps it, tells the observers, and starts what the change calls for.
+
+        Raises what `change` raises (MechanicsRefused, NotFitted), and then nothing has changed.
+        """
+        before, self._body = self._body, change(self._body)
+        if before == self._body:
+            return
+        job = self._automation.observe(
+            before, self._body, self._clock.now(), by_itself=cause is Cause.AUTOMATION
+        )
+        self._keep(durable=False)
+        self._set_alarm()
+        for observer in tuple(self._observers):
+            observer()
+        if job:
+            self._start(job)
+
+    def configure(self, version: int, settings: DoorSettings) -> None:
+        """Runs with these settings from now on. On the disk when it returns."""
+        self._automation.configure(settings)
+        self._config_version = version
+        self.change(lambda body: body.with_child_lock(engaged=settings.child_lock_enabled), Cause.AUTOMATION)
+        self._keep(durable=True)
+        self._set_alarm()
+
+    async def actuate(
+        self, cause_id: str, doors: tuple[DoorName, ...], position: Position, cause: Cause, permit: Permit
+    ) -> list[DoorOutcome]:
+        """Brings each door to `position`, one after the other; an outcome for each. Holds no lock itself.
+
+        A door already there succeeds without actuation. A door that `permit` forbids is left alone.
+        """
+        return [await self._actuate_one(cause_id, door, position, cause, permit) for door in doors]
+
+    async def _actuate_one(
+        self, cause_id: str, door: DoorName, position: Position, cause: Cause, permit: Permit
+    ) -> DoorOutcome:
+        if self._body.doors[door].is_at(position):
+            return DoorOutcome(door, succeeded=True, moved=False)
+        fault = permit(door)
+        if fault:
+            return DoorOutcome(door, succeeded=False, moved=False, fault=fault)
+        self.log.write(self._clock.now(), cause_id, door, position, Phase.BEFORE)
+        if self.door_time_seconds:
+            await asyncio.sleep(self.door_time_seconds)
+        # Asked again: a hand may have opened the door, or its actuator may have failed, meanwhile.
+        broken = door in self._body.failed_actuators
+        blocked = position is not Position.UNLOCKED and self._body.doors[door].open
+        if broken or blocked:
+            fault = Fault.ACTUATOR if broken else Fault.DOOR_OPEN
+            self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, fault.value.lower())
+            return DoorOutcome(door, succeeded=False, moved=False, fault=fault)
+        self.change(lambda body: body.with_lock(door, position), cause)
+        self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, "moved")
+        return DoorOutcome(door, succeeded=True, moved=True)
+
+    def _start(self, job: Job) -> None:
+        task = asyncio.get_running_loop().create_task(self._run(job))
+        self._jobs.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and task.exception():
+            logger.error("automation_failed", vin_tail=self.vin[-6:], error=repr(task.exception()))
+
+    async def _run(self, job: Job) -> None:
+        async with self.actuators:
+
+            def still_permitted(_door: DoorName) -> Fault | None:
+                unlocking = job.position is Position.UNLOCKED
+                return Fault.VEHICLE_MOVING if unlocking and self._body.speed_kmh > 0 else None
+
+            cause_id = f"automation:{job.which.value}"
+            await self.actuate(cause_id, job.doors, job.position, Cause.AUTOMATION, still_permitted)
+            self.log.sync()
+
+    def _set_alarm(self) -> None:
+        if self._alarm:
+            self._alarm.cancel()
+            self._alarm = None
+        due_at = self._automation.auto_lock_due_at
+        if due_at:
+            delay_seconds = max(0.0, (due_at - self._clock.now()).total_seconds())
+            self._alarm = asyncio.get_running_loop().call_later(delay_seconds, self._auto_lock)
+
+    def _auto_lock(self) -> None:
+        job = self._automation.due(self._body, self._clock.now())
+        if job:
+            self._keep(durable=False)
+            self._start(job)
+        else:
+            self._set_alarm()  # the timer came a little before the clock said so
+
+    def _keep(self, *, durable: bool) -> None:
+        state = CarState(self._body, self.settings, self._config_version, self._automation.auto_lock_due_at)
+        self._file.save(state, durable=durable)

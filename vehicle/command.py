@@ -1,0 +1,128 @@
+"""What a car is asked and what it answers: the words that rules, executor and agent share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from vehicle.body import DoorName, Position
+
+LONGEST_VALIDITY = timedelta(seconds=30)
+
+
+class Action(StrEnum):
+    """What to do with the locks."""
+
+    UNLOCK = "UNLOCK"
+    LOCK = "LOCK"
+
+
+class Mode(StrEnum):
+    """How: EMERGENCY belongs to UNLOCK, SECURE (deadlock) to LOCK."""
+
+    NORMAL = "NORMAL"
+    EMERGENCY = "EMERGENCY"
+    SECURE = "SECURE"
+
+
+class Fault(StrEnum):
+    """Why not all of it was done."""
+
+    VEHICLE_MOVING = "VEHICLE_MOVING"
+    DOOR_OPEN = "DOOR_OPEN"
+    ENGINE_ON = "ENGINE_ON"
+    ACTUATOR = "ACTUATOR"
+    LOW_BATTERY = "LOW_BATTERY"
+    EXPIRED = "EXPIRED"
+    INTERRUPTED = "INTERRUPTED"
+    NOT_SUPPORTED = "NOT_SUPPORTED"
+    CANCELLED = "CANCELLED"
+
+
+class Outcome(StrEnum):
+    """What became of a command. REFUSED and CANCELLED promise that no door moved for it."""
+
+    SUCCEEDED = "SUCCEEDED"
+    PARTIAL = "PARTIAL"
+    FAILED = "FAILED"
+    REFUSED = "REFUSED"
+    CANCELLED = "CANCELLED"
+
+
+class CancelOutcome(StrEnum):
+    """What became of a cancellation."""
+
+    WILL_NOT_ACT = "WILL_NOT_ACT"
+    STOPPED = "STOPPED"
+    TOO_LATE = "TOO_LATE"
+
+
+class NotUnderstood(ValueError):
+    """A command this car cannot carry out as written; the text says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Move these doors. `doors` is empty with `all_doors`."""
+
+    command_id: str
+    action: Action
+    mode: Mode
+    doors: tuple[DoorName, ...]
+    all_doors: bool
+    issued_at: datetime
+    expires_at: datetime
+
+    @property
+    def position(self) -> Position:
+        """Where the locks are to go."""
+        if self.action is Action.UNLOCK:
+            return Position.UNLOCKED
+        return Position.DEADLOCKED if self.mode is Mode.SECURE else Position.LOCKED
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether it may no longer act. A validity written longer than LONGEST_VALIDITY counts as that."""
+        return now >= min(self.expires_at, self.issued_at + LONGEST_VALIDITY)
+
+
+@dataclass(frozen=True, slots=True)
+class Cancellation:
+    """Do not act on a command; `force`: stop before the next door if it has begun."""
+
+    cancel_id: str
+    command_id: str
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why, and what a person can do about it."""
+
+    fault: Fault
+    guidance: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoorOutcome:
+    """What one door did. `moved` is False where it already stood as asked."""
+
+    door: DoorName
+    succeeded: bool
+    moved: bool
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a command. `fault` is set unless SUCCEEDED or PARTIAL."""
+
+    command_id: str
+    outcome: Outcome
+    fault: Fault | None
+    guidance: str
+    doors: tuple[DoorOutcome, ...]
+    started_at: datetime | None
+    finished_at: datetime
+    stopped: bool = False
+    """Whether a forced cancellation kept doors from moving."""

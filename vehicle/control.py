@@ -1,0 +1,269 @@
+"""The simulator's control interface: plain HTTP and JSON for people and tests, on loopback.
+
+Everything a hand, a driver or a workshop could do to a car, and the network's tricks. 404 for an
+unknown car or door, 409 for what the body cannot do now, 422 for a value that makes no sense.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from vehicle.body import (
+    CHILD_LOCKED,
+    WINDOWED,
+    Body,
+    DoorName,
+    Gear,
+    Ignition,
+    MechanicsRefused,
+    NotFitted,
+    Position,
+)
+from vehicle.car import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from starlette.requests import Request
+
+    from vehicle.simulator import SimulatedCar
+
+LONGEST_DOOR_TIME_SECONDS = 60.0
+
+_Word = TypeVar("_Word", bound=Enum)
+
+
+class Refused(Exception):
+    """An answer other than 200."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+_BY_HAND: dict[str, Callable[[Body, DoorName], Body]] = {
+    "open": lambda body, door: body.with_open(door, is_open=True),
+    "close": lambda body, door: body.with_open(door, is_open=False),
+    "lock": lambda body, door: body.with_lock(door, Position.LOCKED),
+    "unlock": lambda body, door: body.with_lock(door, Position.UNLOCKED),
+    "window-open": lambda body, door: body.with_window(door, is_open=True),
+    "window-close": lambda body, door: body.with_window(door, is_open=False),
+}
+
+
+def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
+    """The application. `cars` by VIN."""
+    control = _Control(cars)
+    post = ["POST"]
+    return Starlette(
+        routes=[
+            Route("/healthz", control.health),
+            Route("/vehicles", control.list),
+            Route("/vehicles/{vin}", control.show),
+            Route("/vehicles/{vin}/actuations", control.actuations),
+            Route("/vehicles/{vin}/doors/{door}/{deed}", control.door, methods=post),
+            Route("/vehicles/{vin}/actuators/{door}/{deed}", control.actuator, methods=post),
+            Route("/vehicles/{vin}/messages/{deed}", control.messages, methods=post),
+            Route("/vehicles/{vin}/{deed}", control.deed, methods=post),
+        ],
+        exception_handlers={Refused: _refused, MechanicsRefused: _conflict, NotFitted: _unfit},
+    )
+
+
+class _Control:
+    """The handlers."""
+
+    def __init__(self, cars: Mapping[str, SimulatedCar]) -> None:
+        self._cars = cars
+        self._deeds: dict[str, Callable[[SimulatedCar, Request], Awaitable[None]]] = {
+            "drive": self._drive,
+            "park": self._park,
+            "ignition": self._ignition,
+            "gear": self._gear,
+            "battery": self._battery,
+            "door-time": self._door_time,
+            "sleep": lambda one, _request: one.agent.sleep(),
+            "wake": self._wake,
+            "reboot": lambda one, _request: one.reboot(),
+        }
+
+    async def health(self, _request: Request) -> JSONResponse:
+        """Whether every car that is awake reaches the broker: 200, else 503."""
+        waiting = [
+            one for one in self._cars.values() if not one.agent.is_asleep and not one.agent.connected.is_set()
+        ]
+        status = 503 if waiting else 200
+        return JSONResponse({"cars": len(self._cars), "notConnected": len(waiting)}, status)
+
+    async def list(self, _request: Request) -> JSONResponse:
+        """All cars in short."""
+        return JSONResponse(
+            [
+                {"vin": vin, "asleep": one.agent.is_asleep, "connected": one.agent.connected.is_set()}
+                for vin, one in self._cars.items()
+            ]
+        )
+
+    async def show(self, request: Request) -> JSONResponse:
+        """One car, whole."""
+        return JSONResponse(_view(self._car(request)))
+
+    async def actuations(self, request: Request) -> JSONResponse:
+        """The ground truth, newest last."""
+        return JSONResponse(self._car(request).car.log.read())
+
+    async def door(self, request: Request) -> JSONResponse:
+        """A hand on a door."""
+        one, door = self._car(request), _door(request)
+        deed = _BY_HAND.get(request.path_params["deed"])
+        if deed is None:
+            raise Refused(404, f"a hand can {', '.join(_BY_HAND)} a door")
+        one.car.change(lambda body: deed(body, door), Cause.HAND)
+        return JSONResponse(_view(one))
+
+    async def actuator(self, request: Request) -> JSONResponse:
+        """A broken or repaired actuator."""
+        one, door, deed = self._car(request), _door(request), request.path_params["deed"]
+        if deed not in {"fail", "repair"}:
+            raise Refused(404, "an actuator can fail, repair")
+        one.car.change(lambda body: body.with_actuator(door, failed=deed == "fail"), Cause.HAND)
+        return JSONResponse(_view(one))
+
+    async def messages(self, request: Request) -> JSONResponse:
+        """A trick on the next outgoing event."""
+        one, deed = self._car(request), request.path_params["deed"]
+        if deed == "drop-next":
+            one.agent.outbox.drop_next()
+        elif deed == "duplicate-next":
+            one.agent.outbox.duplicate_next()
+        else:
+            raise Refused(404, "messages can drop-next, duplicate-next")
+        return JSONResponse(_view(one))
+
+    async def deed(self, request: Request) -> JSONResponse:
+        """Everything else one can do to a car."""
+        one = self._car(request)
+        deed = self._deeds.get(request.path_params["deed"])
+        if deed is None:
+            raise Refused(404, f"a car can {', '.join(self._deeds)}")
+        await deed(one, request)
+        return JSONResponse(_view(one))
+
+    async def _drive(self, one: SimulatedCar, request: Request) -> None:
+        speed_kmh = await _number(request, "speedKmh", 0, 300)
+        one.car.change(lambda body: body.driven(speed_kmh), Cause.HAND)
+
+    async def _park(self, one: SimulatedCar, _request: Request) -> None:
+        one.car.change(lambda body: body.parked(), Cause.HAND)
+
+    async def _ignition(self, one: SimulatedCar, request: Request) -> None:
+        ignition = await _word(request, "ignition", Ignition)
+        one.car.change(lambda body: body.with_ignition(ignition), Cause.HAND)
+
+    async def _gear(self, one: SimulatedCar, request: Request) -> None:
+        gear = await _word(request, "gear", Gear)
+        one.car.change(lambda body: body.with_gear(gear), Cause.HAND)
+
+    async def _battery(self, one: SimulatedCar, request: Request) -> None:
+        percent = await _number(request, "percent", 0, 100)
+        one.car.change(lambda body: body.with_battery(int(percent)), Cause.HAND)
+
+    async def _door_time(self, one: SimulatedCar, request: Request) -> None:
+        one.car.door_time_seconds = await _number(request, "seconds", 0, LONGEST_DOOR_TIME_SECONDS)
+
+    async def _wake(self, one: SimulatedCar, _request: Request) -> None:
+        one.agent.wake()
+
+    def _car(self, request: Request) -> SimulatedCar:
+        one = self._cars.get(request.path_params["vin"])
+        if one is None:
+            raise Refused(404, "no such car in this simulator")
+        return one
+
+
+def _view(one: SimulatedCar) -> dict[str, Any]:
+    car, agent, body = one.car, one.agent, one.car.body
+    due_at = car.auto_lock_due_at
+    return {
+        "vin": car.vin,
+        "asleep": agent.is_asleep,
+        "connected": agent.connected.is_set(),
+        "doors": {name.value: _door_view(name, body) for name in DoorName},
+        "ignition": body.ignition.value,
+        "gear": body.gear.value,
+        "speedKmh": body.speed_kmh,
+        "batteryPercent": body.battery_percent,
+        "failedActuators": sorted(name.value for name in body.failed_actuators),
+        "doorTimeSeconds": car.door_time_seconds,
+        "settings": asdict(car.settings),
+        "configVersion": car.config_version,
+        "autoLockDueAt": due_at.isoformat() if due_at else None,
+        "bootId": agent.boot_id,
+        "counters": {
+            "boots": one.boot_count,
+            "eventsSent": agent.outbox.sent_count,
+            "eventsDropped": agent.outbox.dropped_count,
+        },
+    }
+
+
+def _door_view(name: DoorName, body: Body) -> dict[str, bool]:
+    door = body.doors[name]
+    view = {"locked": door.locked, "deadlocked": door.deadlocked, "open": door.open}
+    if name in WINDOWED:
+        view["windowOpen"] = door.window_open
+    if name in CHILD_LOCKED:
+        view["childLock"] = door.child_lock
+    return view
+
+
+def _door(request: Request) -> DoorName:
+    try:
+        return DoorName(request.path_params["door"])
+    except ValueError as error:
+        raise Refused(404, f"the doors are {', '.join(name.value for name in DoorName)}") from error
+
+
+async def _member(request: Request, name: str) -> Any:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise Refused(422, f"the body must be JSON with {name}") from error
+    if not isinstance(body, dict) or set(body) != {name}:
+        raise Refused(422, f"the body must be a JSON object with {name} and nothing else")
+    return body[name]
+
+
+async def _number(request: Request, name: str, least: float, most: float) -> float:
+    value = await _member(request, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise Refused(422, f"{name} must be a number from {least:g} to {most:g}")
+    return float(value)
+
+
+async def _word(request: Request, name: str, words: type[_Word]) -> _Word:
+    value = await _member(request, name)
+    try:
+        return words(value)
+    except ValueError as error:
+        raise Refused(422, f"{name} must be one of {', '.join(str(word.value) for word in words)}") from error
+
+
+async def _refused(_request: Request, error: Exception) -> JSONResponse:
+    status = error.status if isinstance(error, Refused) else 500
+    return JSONResponse({"error": str(error)}, status)
+
+
+async def _conflict(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 409)
+
+
+async def _unfit(_request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": str(error)}, 422)

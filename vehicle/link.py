@@ -1,0 +1,66 @@
+"""What the agent needs of a connection to the cloud, whatever the transport."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from protocol.broker import Command, Event
+
+
+class LinkDown(ConnectionError):
+    """There is no connection, or the broker did not confirm. What was sent may have arrived."""
+
+
+class QueueGone(Exception):
+    """The broker holds no command queue for this car: say hello again."""
+
+
+class Delivery(Protocol):
+    """One message from the cloud. Not settled, it comes again."""
+
+    @property
+    def kind(self) -> Command | None:
+        """By its subject; None for one that this car does not know."""
+        ...
+
+    @property
+    def data(self) -> bytes:
+        """The envelope."""
+        ...
+
+    async def acknowledge(self) -> None:
+        """Done: not to come again. Raises LinkDown."""
+        ...
+
+    async def terminate(self) -> None:
+        """Never to come again: it cannot be understood. Raises LinkDown."""
+        ...
+
+
+class VehicleLink(Protocol):
+    """One car's connection to the broker. It does not reconnect by itself: the agent opens it again."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection, as far as one can know."""
+        ...
+
+    async def open(self) -> None:
+        """Connects. Raises LinkDown."""
+        ...
+
+    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
+        """Returns once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
+        ...
+
+    async def receive(self) -> list[Delivery]:
+        """Waits for messages and returns all that wait, so that a cancellation can be looked at first.
+
+        Raises QueueGone, or LinkDown when the connection ended.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends the connection; a `receive` under way raises LinkDown. Closing twice is fine."""
+        ...

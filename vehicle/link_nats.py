@@ -1,0 +1,250 @@
+"""The link over NATS JetStream: events are published and confirmed, commands are pulled.
+
+The car may publish its own events, ask for its own messages (`$JS.API.CONSUMER.MSG.NEXT...`) and
+acknowledge them, and subscribe below its own inbox: nothing else. So it pulls with the raw request;
+it can neither create nor look at a consumer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import nats
+import nats.errors
+import nats.js.errors
+from nats.aio.client import Client
+
+from protocol.broker import VEHICLE_COMMANDS, Command, Event, event_subject
+from vehicle.link import Delivery, LinkDown, QueueGone
+
+if TYPE_CHECKING:
+    import ssl
+
+    from nats.aio.msg import Msg
+    from nats.js.client import JetStreamContext
+
+BATCH = 16
+PULL_SECONDS = 25
+HEARTBEAT_SECONDS = 5
+CONNECT_SECONDS = 2
+CONFIRM_SECONDS = 2
+PING_SECONDS = 10
+
+_NANOSECONDS = 1_000_000_000
+_KINDS = {command.value: command for command in Command}
+
+
+@dataclass(frozen=True, slots=True)
+class NatsAccount:
+    """Where the broker is, and as whom the car connects. `tls` is needed with a tls:// URL."""
+
+    url: str
+    user: str | None = None
+    password: str | None = None
+    tls: ssl.SSLContext | None = None
+
+
+class NatsDelivery:
+    """One pulled message."""
+
+    def __init__(self, message: Msg) -> None:
+        self._message = message
+
+    @property
+    def kind(self) -> Command | None:
+        """By the last word of its subject."""
+        return _KINDS.get(self._message.subject.rpartition(".")[2])
+
+    @property
+    def data(self) -> bytes:
+        """The envelope."""
+        return self._message.data
+
+    async def acknowledge(self) -> None:
+        """Sends the acknowledgement without waiting for its confirmation.
+
+        One that is lost costs a redelivery, which finds the stored result; nothing acts twice.
+        """
+        try:
+            await self._message.ack()
+        except nats.errors.Error as error:
+            raise LinkDown(str(error)) from error
+
+    async def terminate(self) -> None:
+        """Tells the broker never to deliver it again."""
+        try:
+            await self._message.term()
+        except nats.errors.Error as error:
+            raise LinkDown(str(error)) from error
+
+
+class NatsLink:
+    """A VehicleLink over NATS."""
+
+    def __init__(self, vin: str, account: NatsAccount) -> None:
+        self._vin = vin
+        self._account = account
+        self._inbox_prefix = f"_INBOX.{vin}"
+        self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{vin}"
+        self._client: Client | None = None
+        self._jetstream: JetStreamContext | None = None
+        self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
+        self._pulls = 0
+        self._pull_inbox = ""
+        self._outstanding = 0
+        self._drained = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client holds a connection."""
+        return self._client is not None and self._client.is_connected
+
+    async def open(self) -> None:
+        """Connects and subscribes below the car's own inbox. Raises LinkDown."""
+        await self.close()
+        self._arrived = asyncio.Queue()
+        self._outstanding, self._drained = 0, False
+        arrived = self._arrived
+
+        async def wake_receiver() -> None:
+            arrived.put_nowait(None)
+
+        async def on_error(_error: Exception) -> None:
+            # Each failed call raises by itself; this only keeps the client from printing it as well.
+            return
+
+        async def on_message(message: Msg) -> None:
+            arrived.put_nowait(message)
+
+        self._client = client = Client()
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await client.connect(
+                    self._account.url,
+                    user=self._account.user,
+                    password=self._account.password,
+                    tls=self._account.tls,
+                    name=f"vehicle {self._vin[-6:]}",
+                    inbox_prefix=self._inbox_prefix,
+                    allow_reconnect=False,
+                    # Without these the client tries a dead broker for seconds, in its own rhythm.
+                    max_reconnect_attempts=1,
+                    reconnect_time_wait=0,
+                    connect_timeout=CONNECT_SECONDS,
+                    ping_interval=PING_SECONDS,
+                    max_outstanding_pings=2,
+                    disconnected_cb=wake_receiver,
+                    closed_cb=wake_receiver,
+                    error_cb=on_error,
+                )
+                await client.subscribe(f"{self._inbox_prefix}.pull.*", cb=on_message)
+                await client.flush()
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            await self.close()
+            raise LinkDown(f"cannot connect: {error!r}") from error
+        self._jetstream = client.jetstream(timeout=CONFIRM_SECONDS)
+
+    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
+        """Returns on the broker's PubAck. Raises LinkDown when it does not come."""
+        if self._jetstream is None:
+            raise LinkDown("not connected")
+        try:
+            await self._jetstream.publish(
+                event_subject(self._vin, event), data, headers={"Nats-Msg-Id": deduplication_id}
+            )
+        except (nats.errors.Error, OSError, TimeoutError) as error:
+            raise LinkDown(f"{event.value} not confirmed: {error!r}") from error
+
+    async def receive(self) -> list[Delivery]:
+        """All that waits; the first time after `open` or QueueGone, everything stored so far."""
+        if not self._drained:
+            waiting = await self._drain()
+            self._drained = True
+            if waiting:
+                return waiting
+        while True:
+            if self._outstanding <= 0:
+                await self._pull({"expires": PULL_SECONDS * _NANOSECONDS})
+            deliveries = self._sort([await self._next(), *self._already_here()])
+            if deliveries:
+                return deliveries
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        client, self._client, self._jetstream = self._client, None, None
+        if client is not None:
+            await client.close()
+
+    async def _drain(self) -> list[Delivery]:
+        await self._pull({"no_wait": True}, heartbeat=False)
+        deliveries: list[Delivery] = []
+        while self._outstanding > 0:
+            deliveries += self._sort([await self._next()])
+        return deliveries
+
+    async def _pull(self, request: dict[str, int | bool], *, heartbeat: bool = True) -> None:
+        if self._client is None:
+            raise LinkDown("not connected")
+        if heartbeat:
+            request = {**request, "idle_heartbeat": HEARTBEAT_SECONDS * _NANOSECONDS}
+        # A reply subject of its own for each pull tells this pull's end from an earlier one's.
+        self._pulls += 1
+        self._pull_inbox = f"{self._inbox_prefix}.pull.{self._pulls}"
+        try:
+            body = json.dumps({"batch": BATCH, **request}).encode()
+            await self._client.publish(self._next_subject, body, reply=self._pull_inbox)
+        except nats.errors.Error as error:
+            raise LinkDown(str(error)) from error
+        self._outstanding = BATCH
+
+    async def _next(self) -> Msg:
+        try:
+            async with asyncio.timeout(2 * HEARTBEAT_SECONDS + 1):
+                message = await self._arrived.get()
+        except TimeoutError as error:
+            raise self._gone("no heartbeat") from error
+        if message is None:
+            raise LinkDown("connection lost")
+        return message
+
+    def _already_here(self) -> list[Msg]:
+        here: list[Msg] = []
+        while not self._arrived.empty():
+            message = self._arrived.get_nowait()
+            if message is None:
+                self._arrived.put_nowait(None)
+                break
+            here.append(message)
+        return here
+
+    def _sort(self, messages: list[Msg]) -> list[Delivery]:
+        """The deliveries among the messages, after acting on the broker's status messages."""
+        deliveries: list[Delivery] = []
+        gone: QueueGone | None = None
+        for message in messages:
+            status = (message.headers or {}).get("Status")
+            if status is None:
+                self._outstanding -= 1
+                deliveries.append(NatsDelivery(message))
+            elif message.subject == self._pull_inbox:
+                gone = self._status(status, (message.headers or {}).get("Description", "")) or gone
+        if gone and not deliveries:
+            raise gone
+        return deliveries
+
+    def _status(self, status: str, description: str) -> QueueGone | None:
+        if status == "100":  # idle heartbeat
+            return None
+        self._outstanding = 0
+        if (
+            status in {"404", "408"} or "Batch Completed" in description
+        ):  # nothing waits; the pull's time is over
+            return None
+        return self._gone(f"{status} {description}")
+
+    def _gone(self, reason: str) -> QueueGone:
+        self._outstanding, self._drained = 0, False
+        return QueueGone(reason)

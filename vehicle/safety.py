@@ -1,0 +1,58 @@
+"""When the car refuses: pure rules that give a fault and what a person can do about it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vehicle.body import Body, DoorName, Ignition
+from vehicle.command import Action, Fault, Mode, Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+LOW_BATTERY_PERCENT = 10
+"""Below this the charge is kept for starting the car."""
+
+_MOVING = Refusal(Fault.VEHICLE_MOVING, "The car is moving. Try again once it stands still.")
+_ENGINE_ON_UNLOCK = Refusal(
+    Fault.ENGINE_ON,
+    "The engine is on. Switch it off and try again; in an emergency, unlock with mode EMERGENCY.",
+)
+_ENGINE_ON_SECURE = Refusal(
+    Fault.ENGINE_ON,
+    "The engine is on, and somebody may be inside: the car cannot be deadlocked. "
+    "Switch it off, or lock with mode NORMAL.",
+)
+_LOW_BATTERY = Refusal(
+    Fault.LOW_BATTERY,
+    "The battery is almost empty, and its charge is kept for starting. "
+    "Use the mechanical key, or charge the car.",
+)
+
+
+def refusal(action: Action, mode: Mode, doors: Collection[DoorName], body: Body) -> Refusal | None:
+    """Why these doors may not be moved now, or None. Nothing moves when it refuses."""
+    if action is Action.UNLOCK:
+        return _unlock_refusal(mode, body)
+    return _lock_refusal(mode, doors, body)
+
+
+def _unlock_refusal(mode: Mode, body: Body) -> Refusal | None:
+    if body.speed_kmh > 0:
+        return _MOVING
+    if mode is Mode.EMERGENCY:  # somebody may be in danger: neither engine nor battery stands in the way
+        return None
+    if body.ignition is Ignition.ON:
+        return _ENGINE_ON_UNLOCK
+    return _LOW_BATTERY if body.battery_percent < LOW_BATTERY_PERCENT else None
+
+
+def _lock_refusal(mode: Mode, doors: Collection[DoorName], body: Body) -> Refusal | None:
+    if mode is Mode.SECURE and body.speed_kmh > 0:
+        return _MOVING
+    if mode is Mode.SECURE and body.ignition is Ignition.ON:
+        return _ENGINE_ON_SECURE
+    open_doors = [door.value for door in doors if body.doors[door].open]
+    if open_doors:
+        return Refusal(Fault.DOOR_OPEN, f"Shut {', '.join(open_doors)} and lock again. No door was locked.")
+    return _LOW_BATTERY if body.battery_percent < LOW_BATTERY_PERCENT else None

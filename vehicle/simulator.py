@@ -1,0 +1,72 @@
+"""Simulated cars, many in one process: each a body that stays, and an agent that comes and goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from vehicle.actuation_log import ActuationLog
+from vehicle.agent import Agent, Reporting
+from vehicle.car import Car
+from vehicle.car_state import StateFile
+from vehicle.journal import Journal
+from vehicle.link import VehicleLink
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from vehicle.clock import Clock
+
+MakeLink = Callable[[], VehicleLink]
+
+
+class SimulatedCar:
+    """One car and its present agent, with its files in one folder.
+
+    The folder holds `car.json` (the car at rest), `journal.jsonl` and `actuations.jsonl`.
+    """
+
+    def __init__(
+        self,
+        vin: str,
+        folder: Path,
+        make_link: MakeLink,
+        clock: Clock,
+        *,
+        awake: bool,
+        door_time_seconds: float = 0.0,
+        reporting: Reporting = Reporting(),  # noqa: B008 - frozen
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.car = Car(
+            vin, StateFile(folder / "car.json"), ActuationLog(folder / "actuations.jsonl", vin), clock
+        )
+        self.car.door_time_seconds = door_time_seconds
+        self._folder = folder
+        self._make_link = make_link
+        self._clock = clock
+        self._awake = awake
+        self._reporting = reporting
+        self.boot_count = 0
+        self.agent = self._boot()
+
+    def start(self) -> None:
+        """Takes up the body controller and starts the agent."""
+        self.car.start()
+        self.agent.start(awake=self._awake)
+
+    async def reboot(self) -> None:
+        """Abandons the agent as a crash would and starts it anew from the journal, awake."""
+        await self.agent.crash()
+        self.agent = self._boot()
+        self.agent.start(awake=True)
+
+    async def stop(self) -> None:
+        """Drains the agent, then the body controller."""
+        await self.agent.stop()
+        await self.car.stop()
+
+    def _boot(self) -> Agent:
+        self.boot_count += 1
+        journal = Journal(self._folder / "journal.jsonl", self._clock.now())
+        return Agent(self.car, self._make_link(), journal, self._clock, self._reporting)

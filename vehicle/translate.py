@@ -1,0 +1,257 @@
+"""Between the messages of `vehicle/v1` and the car's own words. The only place that builds or reads them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
+
+from vehicle import diagnosis
+from vehicle.body import CHILD_LOCKED, WINDOWED, Body, DoorName, Gear, Ignition
+from vehicle.command import (
+    Action,
+    Cancellation,
+    CancelOutcome,
+    Command,
+    DoorOutcome,
+    Fault,
+    Mode,
+    NotUnderstood,
+    Outcome,
+    Result,
+)
+from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
+
+_DOOR_IDS = {
+    DoorName.DRIVER: body_pb2.DOOR_ID_DRIVER,
+    DoorName.PASSENGER: body_pb2.DOOR_ID_PASSENGER,
+    DoorName.REAR_LEFT: body_pb2.DOOR_ID_REAR_LEFT,
+    DoorName.REAR_RIGHT: body_pb2.DOOR_ID_REAR_RIGHT,
+    DoorName.TRUNK: body_pb2.DOOR_ID_TRUNK,
+    DoorName.HOOD: body_pb2.DOOR_ID_HOOD,
+}
+_COMMANDED = {number: name for name, number in _DOOR_IDS.items() if name is not DoorName.HOOD}
+_ACTIONS = {command_pb2.DOOR_ACTION_UNLOCK: Action.UNLOCK, command_pb2.DOOR_ACTION_LOCK: Action.LOCK}
+_MODES = {
+    command_pb2.DOOR_ACTION_MODE_NORMAL: Mode.NORMAL,
+    command_pb2.DOOR_ACTION_MODE_EMERGENCY: Mode.EMERGENCY,
+    command_pb2.DOOR_ACTION_MODE_SECURE: Mode.SECURE,
+}
+_MODES_OF = {
+    Action.UNLOCK: (Mode.NORMAL, Mode.EMERGENCY),
+    Action.LOCK: (Mode.NORMAL, Mode.SECURE),
+}
+_UNLOCK_MODES = {
+    body_pb2.UNLOCK_MODE_ALL: UnlockMode.ALL,
+    body_pb2.UNLOCK_MODE_DRIVER_ONLY: UnlockMode.DRIVER_ONLY,
+    body_pb2.UNLOCK_MODE_SEQUENCE: UnlockMode.SEQUENCE,
+}
+_UNLOCK_MODE_NUMBERS = {mode: number for number, mode in _UNLOCK_MODES.items()}
+_IGNITIONS = {
+    Ignition.OFF: body_pb2.IGNITION_OFF,
+    Ignition.ACC: body_pb2.IGNITION_ACC,
+    Ignition.ON: body_pb2.IGNITION_ON,
+}
+_GEARS = {Gear.P: body_pb2.GEAR_P, Gear.R: body_pb2.GEAR_R, Gear.N: body_pb2.GEAR_N, Gear.D: body_pb2.GEAR_D}
+_FAULTS = {
+    Fault.VEHICLE_MOVING: report_pb2.FAULT_CODE_VEHICLE_MOVING,
+    Fault.DOOR_OPEN: report_pb2.FAULT_CODE_DOOR_OPEN,
+    Fault.ENGINE_ON: report_pb2.FAULT_CODE_ENGINE_ON,
+    Fault.ACTUATOR: report_pb2.FAULT_CODE_ACTUATOR,
+    Fault.LOW_BATTERY: report_pb2.FAULT_CODE_LOW_BATTERY,
+    Fault.EXPIRED: report_pb2.FAULT_CODE_EXPIRED,
+    Fault.INTERRUPTED: report_pb2.FAULT_CODE_INTERRUPTED,
+    Fault.NOT_SUPPORTED: report_pb2.FAULT_CODE_NOT_SUPPORTED,
+    Fault.CANCELLED: report_pb2.FAULT_CODE_CANCELLED,
+}
+_OUTCOMES = {
+    Outcome.SUCCEEDED: report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+    Outcome.PARTIAL: report_pb2.COMMAND_OUTCOME_PARTIAL,
+    Outcome.FAILED: report_pb2.COMMAND_OUTCOME_FAILED,
+    Outcome.REFUSED: report_pb2.COMMAND_OUTCOME_REFUSED,
+    Outcome.CANCELLED: report_pb2.COMMAND_OUTCOME_CANCELLED,
+}
+_CANCEL_OUTCOMES = {
+    CancelOutcome.WILL_NOT_ACT: report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT,
+    CancelOutcome.STOPPED: report_pb2.CANCEL_OUTCOME_STOPPED,
+    CancelOutcome.TOO_LATE: report_pb2.CANCEL_OUTCOME_TOO_LATE,
+}
+_CONDITIONS = {
+    diagnosis.Condition.ACTIVE: report_pb2.COMPONENT_CONDITION_ACTIVE,
+    diagnosis.Condition.ERROR: report_pb2.COMPONENT_CONDITION_ERROR,
+    diagnosis.Condition.MAINTENANCE_REQUIRED: report_pb2.COMPONENT_CONDITION_MAINTENANCE_REQUIRED,
+}
+
+
+def command_from(message: command_pb2.DoorCommand) -> Command:
+    """The command. Raises NotUnderstood for what this car cannot carry out as written."""
+    action, mode = _ACTIONS.get(message.action), _MODES.get(message.mode)
+    if action is None or mode not in _MODES_OF[action]:
+        raise NotUnderstood("action and mode do not belong together")
+    if message.all_doors == bool(message.doors):
+        raise NotUnderstood("name doors, or all of them, and not both")
+    if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
+        raise NotUnderstood("a door is named twice or cannot be commanded")
+    try:
+        issued_at = message.issued_at.ToDatetime(tzinfo=UTC)
+        expires_at = message.expires_at.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise NotUnderstood("a time is out of range") from error
+    return Command(
+        command_id=message.command_id,
+        action=action,
+        mode=mode,
+        doors=tuple(_COMMANDED[number] for number in message.doors),
+        all_doors=message.all_doors,
+        issued_at=issued_at,
+        expires_at=expires_at,
+    )
+
+
+def command_from_bytes(kept: bytes) -> Command:
+    """The command the journal kept."""
+    return command_from(command_pb2.DoorCommand.FromString(kept))
+
+
+def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
+    """The cancellation."""
+    return Cancellation(message.cancel_id, message.command_id, message.force)
+
+
+def settings_from(message: body_pb2.DoorSettings) -> DoorSettings:
+    """The settings. Raises SettingsRefused."""
+    mode = _UNLOCK_MODES.get(message.unlock_mode)
+    if mode is None:
+        raise SettingsRefused("unlock_mode is unknown to this car")
+    return DoorSettings(
+        auto_lock_enabled=message.auto_lock_enabled,
+        auto_lock_delay_seconds=message.auto_lock_delay_seconds,
+        unlock_mode=mode,
+        child_lock_enabled=message.child_lock_enabled,
+        speed_based_lock_enabled=message.speed_based_lock_enabled,
+        speed_lock_threshold_kmh=message.speed_lock_threshold_kmh,
+        parking_auto_unlock=message.parking_auto_unlock,
+    )
+
+
+def hello(boot_id: str, agent_version: str, config_version: int) -> report_pb2.Hello:
+    """I am here."""
+    return report_pb2.Hello(boot_id=boot_id, agent_version=agent_version, config_version=config_version)
+
+
+def received(command_id: str, now: datetime) -> report_pb2.CommandReceived:
+    """The command is stored."""
+    message = report_pb2.CommandReceived(command_id=command_id)
+    message.received_at.FromDatetime(now)
+    return message
+
+
+def result_into(result: Result, body: Body, status: report_pb2.StatusReport) -> report_pb2.CommandResult:
+    """What became of a command, with the car as it stands."""
+    message = report_pb2.CommandResult(
+        command_id=result.command_id,
+        outcome=_OUTCOMES[result.outcome],
+        guidance=result.guidance,
+        doors=[_door_outcome(outcome, body) for outcome in result.doors],
+        status=status,
+    )
+    if result.fault:
+        message.fault = _FAULTS[result.fault]
+    if result.started_at:
+        message.started_at.FromDatetime(result.started_at)
+    message.finished_at.FromDatetime(result.finished_at)
+    return message
+
+
+def was_cancelled(kept: bytes) -> bool:
+    """Whether the result the journal kept says CANCELLED: that no door moved and none will."""
+    outcome = report_pb2.CommandResult.FromString(kept).outcome
+    return outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
+
+
+def cancel_result(cancellation: Cancellation, outcome: CancelOutcome) -> report_pb2.CancelResult:
+    """The car's word on a cancellation."""
+    return report_pb2.CancelResult(
+        cancel_id=cancellation.cancel_id,
+        command_id=cancellation.command_id,
+        outcome=_CANCEL_OUTCOMES[outcome],
+    )
+
+
+def status_report(
+    body: Body, now: datetime, boot_id: str, sequence: int, interval_seconds: int
+) -> report_pb2.StatusReport:
+    """The car as it stands."""
+    message = report_pb2.StatusReport(
+        boot_id=boot_id,
+        sequence=sequence,
+        doors=[_observation(name, body) for name in DoorName],
+        ignition=_IGNITIONS[body.ignition],
+        speed_kmh=body.speed_kmh,
+        gear=_GEARS[body.gear],
+        reporting_interval_seconds=interval_seconds,
+    )
+    message.observed_at.FromDatetime(now)
+    return message
+
+
+def diagnostics_report(
+    body: Body, now: datetime, boot_id: str, sequence: int
+) -> report_pb2.DiagnosticsReport:
+    """The self-check."""
+    message = report_pb2.DiagnosticsReport(boot_id=boot_id, sequence=sequence)
+    message.observed_at.FromDatetime(now)
+    for component in diagnosis.components(body):
+        line = message.components.add(
+            component_id=component.component_id,
+            name=component.name,
+            condition=_CONDITIONS[component.condition],
+            health=component.health,
+            error_codes=component.error_codes,
+        )
+        line.last_maintenance.FromDatetime(component.last_maintenance)
+    return message
+
+
+def config_report(
+    version: int, settings: DoorSettings, now: datetime, refused: str = ""
+) -> report_pb2.ConfigReport:
+    """The settings in force, answering `version`. `refused` says why that one was not applied."""
+    message = report_pb2.ConfigReport(
+        version=version,
+        applied=not refused,
+        reason=refused,
+        settings=body_pb2.DoorSettings(
+            auto_lock_enabled=settings.auto_lock_enabled,
+            auto_lock_delay_seconds=settings.auto_lock_delay_seconds,
+            unlock_mode=_UNLOCK_MODE_NUMBERS[settings.unlock_mode],
+            child_lock_enabled=settings.child_lock_enabled,
+            speed_based_lock_enabled=settings.speed_based_lock_enabled,
+            speed_lock_threshold_kmh=settings.speed_lock_threshold_kmh,
+            parking_auto_unlock=settings.parking_auto_unlock,
+        ),
+    )
+    message.applied_at.FromDatetime(now)
+    return message
+
+
+def _observation(name: DoorName, body: Body) -> body_pb2.DoorObservation:
+    door = body.doors[name]
+    return body_pb2.DoorObservation(
+        door=_DOOR_IDS[name],
+        locked=door.locked,
+        open=door.open,
+        window_open=door.window_open if name in WINDOWED else None,
+        child_lock=door.child_lock if name in CHILD_LOCKED else None,
+    )
+
+
+def _door_outcome(outcome: DoorOutcome, body: Body) -> report_pb2.DoorOutcome:
+    message = report_pb2.DoorOutcome(
+        door=_DOOR_IDS[outcome.door],
+        succeeded=outcome.succeeded,
+        locked=body.doors[outcome.door].locked,
+    )
+    if outcome.fault:
+        message.fault = _FAULTS[outcome.fault]
+    return message
