@@ -1,0 +1,63 @@
+"""`python -m bench`: measure, print one table, stop everything. Reads the environment like the mesh does.
+
+Status 0 also when a target is missed; another one when something broke.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.bare import bare_limit
+from bench.fleet import Fleet
+from bench.http_client import BenchFailedError
+from bench.measure import AWAY, CARS, REPORTING, Measurements, measure_bare
+from bench.report import render
+from bench.stand import MeshStand, free_ports
+from mesh.component import ComponentFailedError
+from mesh.edge_config import ROOT
+from mesh.files import private_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LONGEST_SECONDS = 240.0
+
+
+async def bench(folder: Path, environment: Mapping[str, str]) -> str:
+    """The table of one run. Raises BenchFailedError, ComponentFailedError, TimeoutError."""
+    async with asyncio.timeout(LONGEST_SECONDS):
+        ports = free_ports()
+        async with bare_limit(folder, ports) as bare:
+            figures, bare_per_second = await measure_bare(bare)
+        fleet = Fleet.of(cars=CARS, away=AWAY, reporting=REPORTING)
+        async with MeshStand(folder / "mesh", ports, fleet, environment) as stand:
+            measurements = Measurements(stand, fleet, bare_per_second)
+            await measurements.take_all()
+    cores = f"{os.cpu_count()} cores, shared with the load and the simulated cars"
+    return render(f"Measured in one run on {cores}:", [*figures, *measurements.figures])
+
+
+def main(environment: Mapping[str, str]) -> int:
+    """Run it; the exit status."""
+    os.umask(0o077)
+    # On the disk that the product uses: the temporary folder may be memory, where a sync costs nothing.
+    parent = private_folder(Path(environment.get("DOORS_DATA_DIR") or ROOT / ".doors"))
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=parent) as folder:
+        try:
+            table = asyncio.run(bench(Path(folder), environment))
+        except (BenchFailedError, ComponentFailedError, TimeoutError) as broken:
+            sys.stderr.write(f"bench: {broken or 'it took too long'}\n")
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    sys.stdout.write(table + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(os.environ))

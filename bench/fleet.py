@@ -1,0 +1,75 @@
+"""The vehicles of a run and their owner, beside what the sandbox has.
+
+`cars` are simulated and act at once. `away` have an owner but nobody at the wheel: a command to one is
+accepted and waits. `watched` is reported about by the bench itself. `reporting` are only heard of.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mesh.files import write_private, write_private_json
+from mesh.nats_config import render_nats
+from mesh.pki import Pair
+
+if TYPE_CHECKING:
+    from mesh.ports import Ports
+    from mesh.sandbox import Sandbox
+
+OWNER = "bench"
+EVERY_VEHICLE = "*"
+"""The broker's user for the whole fleet: its rights are a vehicle's, for any VIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """How many of each kind. `key` is the owner's API key, made anew for each run."""
+
+    key: str
+    cars: tuple[str, ...]
+    away: tuple[str, ...]
+    reporting: tuple[str, ...]
+    watched: str = "BENCHWATCHED00001"
+
+    @classmethod
+    def of(cls, *, cars: int, away: int, reporting: int) -> Fleet:
+        """A fleet of these sizes."""
+        return cls(
+            f"sk_{secrets.token_urlsafe(32)}",
+            tuple(f"BENCHCAR{number:09}" for number in range(cars)),
+            tuple(f"BENCHAWAY{number:08}" for number in range(away)),
+            tuple(f"BENCHREP{number:09}" for number in range(reporting)),
+        )
+
+    def join(self, sandbox: Sandbox) -> None:
+        """Add the owner, the grants and the cars to a sandbox that is prepared; its own cars stay parked."""
+        owned = [*self.cars, *self.away, self.watched]
+        seed: dict[str, list[Any]] = json.loads(sandbox.seed.read_text(encoding="utf-8"))
+        seed["vehicles"] += owned
+        seed["grants"] += [
+            {"grantId": f"bench-{vin}", "principal": OWNER, "vin": vin, "role": "OWNER"} for vin in owned
+        ]
+        seed["apiKeys"].append({"key": self.key, "principal": OWNER, "source": "MOBILE_APP"})
+        write_private_json(sandbox.seed, seed)
+        password = sandbox.nats_password(EVERY_VEHICLE)
+        write_private(password, secrets.token_urlsafe(32).encode())
+        cars = [
+            {
+                "vin": vin,
+                "awake": True,
+                "doorTimeSeconds": 0,
+                "natsUser": EVERY_VEHICLE,
+                "natsPasswordFile": str(password.resolve()),
+            }
+            for vin in self.cars
+        ]
+        write_private_json(sandbox.vehicles, cars)
+
+    def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
+        """Write the broker's configuration anew with the fleet's user."""
+        pair = Pair(sandbox.pki / "nats.crt", sandbox.pki / "nats.key")
+        text = render_nats(ports, sandbox, pair, [EVERY_VEHICLE])
+        write_private(sandbox.folder / "nats" / "nats.conf", text.encode())

@@ -1,0 +1,232 @@
+"""Live updates as apps meet them: from a command to its end on the stream, and one event to many readers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bench.http_client import (
+    ACCEPTED,
+    LOOPBACK,
+    OK,
+    BenchFailedError,
+    Chunks,
+    Connection,
+    command_request,
+    get_request,
+)
+from bench.nats_wire import Publisher
+from bench.reports import report_message
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+_OPEN_AT_ONCE = 50
+_EVENT_SECONDS = 20.0
+_COMMAND_ID = re.compile(rb'"commandId": ?"([^"]+)"')
+_ENDED = re.compile(rb'"(SUCCESS|FAILED|TIMEOUT|CANCELLED)"')
+
+
+class EventStream(asyncio.Protocol):
+    """One open SSE stream; `heard` is called with the bytes of each whole event as it arrives."""
+
+    def __init__(self, request: bytes, heard: Callable[[bytes], None]) -> None:
+        self._request = request
+        self._heard = heard
+        self._head = b""
+        self._text = b""
+        self._chunks: Chunks | None = None
+        self._transport: asyncio.Transport | None = None
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    @classmethod
+    async def open(cls, port: int, vin: str, token: str, heard: Callable[[bytes], None]) -> EventStream:
+        """Connect; returns when the stream has begun. Raises BenchFailedError when it is refused."""
+        request = get_request(vin, "updates/stream", token)
+        _, stream = await asyncio.get_running_loop().create_connection(
+            lambda: cls(request, heard), LOOPBACK, port
+        )
+        await stream.opened
+        return stream
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio.Protocol."""
+        self._transport = transport  # type: ignore[assignment]  # a TCP transport is a Transport
+        transport.write(self._request)  # type: ignore[attr-defined]  # the same
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio.Protocol."""
+        if self._chunks is None:
+            self._head += data
+            head, found, data = self._head.partition(b"\r\n\r\n")
+            if not found:
+                return
+            if int(head[9:12]) != OK:
+                self.opened.set_exception(
+                    BenchFailedError(f"a stream was refused with {head[9:12].decode()}")
+                )
+                return
+            self._chunks = Chunks()
+        *events, self._text = (self._text + self._chunks.feed(data)).split(b"\n\n")
+        for event in events:
+            if not self.opened.done():
+                self.opened.set_result(None)
+            self._heard(event)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio.Protocol."""
+        if not self.opened.done():
+            self.opened.set_exception(BenchFailedError(f"a stream was cut off: {exc or 'closed'}"))
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Times from sending a command, in milliseconds: to its 202, and to SUCCESS on the stream."""
+
+    seconds: float
+    accepted_ms: list[float]
+    succeeded_ms: list[float]
+    cpu_seconds: float
+
+
+async def command_rounds(port: int, vins: Sequence[str], token: str, rounds: int) -> Rounds:
+    """For each car one person who locks and unlocks it in turn, `rounds` times, watching its stream.
+
+    Raises BenchFailedError when a command is not accepted or does not end in SUCCESS.
+    """
+    people = [await _Person.arrive(port, vin, token) for vin in vins]
+    cpu, began = time.process_time(), time.perf_counter()
+    await asyncio.gather(*(person.operate(rounds) for person in people))
+    seconds = time.perf_counter() - began
+    for person in people:
+        person.leave()
+    return Rounds(
+        seconds,
+        sorted(ms for person in people for ms in person.accepted_ms),
+        sorted(ms for person in people for ms in person.succeeded_ms),
+        time.process_time() - cpu,
+    )
+
+
+class _Person:
+    """Watches one car's stream and commands it."""
+
+    def __init__(self, vin: str, token: str) -> None:
+        self._orders = [command_request(vin, action, token) for action in ("unlock", "lock")]
+        self._ended: dict[bytes, tuple[float, bytes]] = {}
+        self._news = asyncio.Event()
+        self.accepted_ms: list[float] = []
+        self.succeeded_ms: list[float] = []
+
+    @classmethod
+    async def arrive(cls, port: int, vin: str, token: str) -> _Person:
+        person = cls(vin, token)
+        person._connection = await Connection.open(port)
+        person._stream = await EventStream.open(port, vin, token, person._hear)
+        return person
+
+    _connection: Connection
+    _stream: EventStream
+
+    def _hear(self, event: bytes) -> None:
+        ended, command = _ENDED.search(event), _COMMAND_ID.search(event)
+        if ended and command and b"COMMAND_STATUS_UPDATE" in event:
+            self._ended.setdefault(command[1], (time.perf_counter(), ended[1]))
+            self._news.set()
+
+    async def operate(self, rounds: int) -> None:
+        for number in range(rounds):
+            asked = time.perf_counter()
+            answer = await self._connection.ask(self._orders[number % 2])
+            accepted = time.perf_counter()
+            if answer.status != ACCEPTED:
+                raise BenchFailedError(f"a command was answered {answer.status}: {answer.body[:300]!r}")
+            ended_at = await self._end_of(str(json.loads(answer.body)["commandId"]).encode())
+            self.accepted_ms.append((accepted - asked) * 1_000)
+            self.succeeded_ms.append((ended_at - asked) * 1_000)
+
+    async def _end_of(self, command_id: bytes) -> float:
+        async with asyncio.timeout(_EVENT_SECONDS):
+            while command_id not in self._ended:
+                self._news.clear()
+                await self._news.wait()
+        at, status = self._ended.pop(command_id)
+        if status != b"SUCCESS":
+            raise BenchFailedError(f"a command ended in {status.decode()}")
+        return at
+
+    def leave(self) -> None:
+        self._connection.close()
+        self._stream.close()
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccount:
+    """How a load process reaches the broker."""
+
+    port: int
+    ca: Path
+    user: str
+    password: str
+
+
+@dataclass(slots=True)
+class Deliveries:
+    """Milliseconds from publishing a vehicle's report to its arrival, one for each reader and event."""
+
+    latencies_ms: list[float]
+    open_seconds: float
+    cpu_seconds: float
+
+
+async def fan_out(
+    port: int, vin: str, token: str, account: BrokerAccount, *, readers: int, rounds: int
+) -> Deliveries:
+    """`readers` streams of one vehicle, which opens or closes a door `rounds` times.
+
+    Raises BenchFailedError when a stream is refused, TimeoutError when an event does not reach everyone.
+    """
+    arrivals: list[float] = []
+    everyone = asyncio.Event()
+
+    def heard(event: bytes) -> None:
+        if b"DOOR_STATUS_UPDATE" in event:
+            arrivals.append(time.perf_counter())
+            if len(arrivals) == readers:
+                everyone.set()
+
+    began = time.perf_counter()
+    streams: list[EventStream] = []
+    while len(streams) < readers:
+        several = min(_OPEN_AT_ONCE, readers - len(streams))
+        streams += await asyncio.gather(*(EventStream.open(port, vin, token, heard) for _ in range(several)))
+    open_seconds = time.perf_counter() - began
+    publisher = await Publisher.connect(account.port, account.ca, account.user, account.password)
+    latencies: list[float] = []
+    cpu = time.process_time()
+    for number in range(rounds + 1):  # the first says where the doors are and warms up
+        arrivals.clear()
+        everyone.clear()
+        report = report_message(vin, "fan-out", number + 1, datetime.now(UTC), driver_open=number % 2 == 1)
+        published = time.perf_counter()
+        await publisher.publish([report])
+        async with asyncio.timeout(_EVENT_SECONDS):
+            await publisher.confirmed()
+            if number:
+                await everyone.wait()
+                latencies += [(at - published) * 1_000 for at in arrivals]
+    publisher.close()
+    for stream in streams:
+        stream.close()
+    return Deliveries(sorted(latencies), open_seconds, time.process_time() - cpu)

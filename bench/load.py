@@ -1,0 +1,98 @@
+"""`python -m bench.load`: one load, in a process of its own. A job as JSON in, its result as JSON out."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import uvloop
+
+from bench.http_client import OK, BenchFailedError, command_request, drive, get_request
+from bench.ingest import ingest
+from bench.live import BrokerAccount, command_rounds, fan_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from _typeshed import DataclassInstance
+
+
+async def accept(job: dict[str, Any]) -> DataclassInstance:
+    """Each request commands the next car; with `repeat` the first follows the last."""
+    requests = [command_request(vin, "unlock", job["token"]) for vin in job["vins"]]
+    return await drive(
+        job["port"],
+        itertools.cycle(requests) if job["repeat"] else iter(requests),
+        clients=job["clients"],
+        seconds=job["seconds"],
+        expect=job["expect"],
+    )
+
+
+async def read(job: dict[str, Any]) -> DataclassInstance:
+    """Status after status, of one car after another."""
+    requests = [get_request(vin, "status", job["token"]) for vin in job["vins"]]
+    return await drive(
+        job["port"],
+        itertools.cycle(requests),
+        clients=job["clients"],
+        seconds=job["seconds"],
+        expect=OK,
+    )
+
+
+async def rounds(job: dict[str, Any]) -> DataclassInstance:
+    """Commands to their end on the stream."""
+    return await command_rounds(job["port"], job["vins"], job["token"], job["rounds"])
+
+
+async def readers(job: dict[str, Any]) -> DataclassInstance:
+    """One vehicle's events to many readers."""
+    return await fan_out(
+        job["port"],
+        job["vin"],
+        job["token"],
+        _account(job),
+        readers=job["readers"],
+        rounds=job["rounds"],
+    )
+
+
+async def reports(job: dict[str, Any]) -> DataclassInstance:
+    """Status reports until all are kept."""
+    return await ingest(_account(job), Path(job["database"]), job["vins"], job["rounds"])
+
+
+def _account(job: dict[str, Any]) -> BrokerAccount:
+    broker = job["broker"]
+    return BrokerAccount(broker["port"], Path(broker["ca"]), broker["user"], broker["password"])
+
+
+JOBS: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, DataclassInstance]]] = {
+    "accept": accept,
+    "read": read,
+    "rounds": rounds,
+    "readers": readers,
+    "reports": reports,
+}
+
+
+def main() -> int:
+    """Do the job on standard input. Status 3 and one line on standard error when what it measures broke."""
+    job = json.load(sys.stdin)
+    try:
+        result = uvloop.run(JOBS[job["name"]](job))
+    except (BenchFailedError, TimeoutError, OSError) as broken:
+        sys.stderr.write(f"{job['name']}: {broken or 'it took too long'}\n")
+        return 3
+    json.dump({**dataclasses.asdict(result), "process_cpu_seconds": time.process_time()}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The measurements, one after the other, and the figure that each becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from bench.fleet import EVERY_VEHICLE
+from bench.http_client import ACCEPTED, OK, BenchFailedError
+from bench.report import Figure, cost, percentile, spread
+from bench.usage import CpuMeter, resident_mib
+from mesh.edge_config import ROOT
+
+if TYPE_CHECKING:
+    from bench.bare import BareLimit
+    from bench.fleet import Fleet
+    from bench.stand import MeshStand
+    from bench.usage import Spent
+
+CLIENTS = 64
+CARS = 64
+AWAY = 8_000
+REPORTING = 4_000
+_SERIAL_AWAY = 400
+_SECONDS = 5.0
+_BARE_SERIAL_SECONDS = 2.0
+_SERIAL_ROUNDS = 200
+_PARALLEL_ROUNDS = 8
+_REPORT_ROUNDS = 12
+_READERS = 1_000
+_READER_ROUNDS = 20
+_HALF = 0.5
+_LONGEST_JOB_SECONDS = 70.0
+
+MOST_SERIAL_MS = 4.0
+MOST_ROUND_MS = 25.0
+LEAST_INGEST = 10_000
+LEAST_READS = 1_500
+
+
+async def run_job(job: dict[str, Any]) -> dict[str, Any]:
+    """Run a load process to its end; its result. Raises BenchFailedError with the line it failed with."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.load", cwd=ROOT, stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(_LONGEST_JOB_SECONDS):
+            out, err = await process.communicate(json.dumps(job).encode())
+    except TimeoutError:
+        raise BenchFailedError(f"{job['name']} took longer than {_LONGEST_JOB_SECONDS:.0f} s") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode != 0:
+        lines = err.decode().strip().splitlines()
+        raise BenchFailedError(lines[-1] if lines else f"{job['name']} ended with {process.returncode}")
+    result: dict[str, Any] = json.loads(out)
+    return result
+
+
+async def measure_bare(bare: BareLimit) -> tuple[list[Figure], float]:
+    """The bare limit's figures, and how many requests a second it answers at 64 clients."""
+    job = {
+        "name": "accept",
+        "port": bare.port,
+        "token": "none",
+        "vins": ["BENCHBARE00000001"],
+        "repeat": True,
+        "expect": OK,
+    }
+    serial = await run_job({**job, "clients": 1, "seconds": _BARE_SERIAL_SECONDS})
+    meter = CpuMeter(bare.pids)
+    parallel = await run_job({**job, "clients": CLIENTS, "seconds": _SECONDS})
+    spent = meter.read(parallel["process_cpu_seconds"])
+    how = "Envoy + empty handler + one FULL commit each"
+    return [
+        Figure("bare limit, 1 client", _rate_and_spread(serial), how),
+        Figure(f"bare limit, {CLIENTS} clients", _rate_and_spread(parallel), how),
+        cost("bare request", spent, len(parallel["latencies_ms"]), parallel["cpu_seconds"]),
+    ], _rate(parallel)
+
+
+class Measurements:
+    """What is measured of a running mesh."""
+
+    def __init__(self, stand: MeshStand, fleet: Fleet, bare_per_second: float) -> None:
+        self._stand = stand
+        self._fleet = fleet
+        self._bare = bare_per_second
+        self._edge = {"port": stand.ports.http, "token": fleet.key}
+        self.figures: list[Figure] = []
+
+    async def take_all(self) -> None:
+        """Everything, in an order in which nothing of one disturbs the next."""
+        await self.whole_commands()
+        await self.reads()
+        await self.readers()
+        await self.ingest()
+        await self.acceptance()
+        self._memory()
+
+    async def whole_commands(self) -> None:
+        """From POST to SUCCESS, with cars that answer."""
+        # Once around first, so that every car has its queue and no cache is cold.
+        await self._job("rounds", vins=self._fleet.cars, rounds=2)
+        one, _ = await self._job("rounds", vins=self._fleet.cars[:1], rounds=_SERIAL_ROUNDS)
+        p50 = percentile(one["accepted_ms"], 50)
+        how = "POST to 202, in the rounds below"
+        self._add(
+            "accept, 1 client, car answers", spread(one["accepted_ms"]), how, *_most(p50, MOST_SERIAL_MS)
+        )
+        p50 = percentile(one["succeeded_ms"], 50)
+        how = f"{_SERIAL_ROUNDS} lock/unlock rounds, instant actuator"
+        self._add(
+            "POST to SSE SUCCESS, 1 client", spread(one["succeeded_ms"]), how, *_most(p50, MOST_ROUND_MS)
+        )
+        many, spent = await self._job("rounds", vins=self._fleet.cars, rounds=_PARALLEL_ROUNDS)
+        finished = len(many["succeeded_ms"])
+        self._add(
+            f"finished commands, {CARS} clients",
+            f"{finished / many['seconds']:,.0f}/s, {spread(many['succeeded_ms'])}",
+            f"POST to SSE SUCCESS; {CARS} cars simulated on the same cores",
+        )
+        self.figures.append(cost("finished command", spent, finished, many["cpu_seconds"]))
+
+    async def reads(self) -> None:
+        """Status reads."""
+        read, spent = await self._job("read", vins=self._fleet.cars, clients=CLIENTS, seconds=_SECONDS)
+        _require_only(read, OK)
+        how = f"of {CARS} cars, each look goes to the history as well"
+        self._add(
+            f"status reads, {CLIENTS} clients", _rate_and_spread(read), how, *_least(_rate(read), LEAST_READS)
+        )
+        self.figures.append(cost("status read", spent, len(read["latencies_ms"]), read["cpu_seconds"]))
+
+    async def readers(self) -> None:
+        """One vehicle's event to many streams."""
+        result, _ = await self._job(
+            "readers",
+            vin=self._fleet.watched,
+            readers=_READERS,
+            rounds=_READER_ROUNDS,
+            broker=self._broker(),
+        )
+        self._add(
+            f"{_READERS:,} SSE clients, one event",
+            spread(result["latencies_ms"]),
+            f"vehicle's report published to received by each, {_READER_ROUNDS} events; "
+            f"opened in {result['open_seconds']:.1f} s",
+        )
+
+    async def ingest(self) -> None:
+        """Status reports until the database has them."""
+        database = self._stand.sandbox.folder.resolve() / "data" / "status.db"
+        result, spent = await self._job(
+            "reports",
+            vins=self._fleet.reporting,
+            rounds=_REPORT_ROUNDS,
+            database=str(database),
+            broker=self._broker(),
+        )
+        count = result["reports"]
+        rate = count / result["database_seconds"]
+        how = (
+            f"{count:,} of {REPORTING:,} vehicles, first publish to last row; "
+            f"the broker confirmed {count / result['broker_seconds']:,.0f}/s"
+        )
+        self._add("status reports kept", f"{rate:,.0f}/s", how, *_least(rate, LEAST_INGEST))
+        self.figures.append(cost("status report", spent, count, result["cpu_seconds"]))
+
+    async def acceptance(self) -> None:
+        """Commands accepted, each for another car, which is away: no cache knows it, and nothing answers."""
+        job = {"seconds": _SECONDS, "repeat": False, "expect": ACCEPTED}
+        one, _ = await self._job("accept", vins=self._fleet.away[:_SERIAL_AWAY], clients=1, **job)
+        _require_only(one, ACCEPTED)
+        p50 = percentile(one["latencies_ms"], 50)
+        how = "each for a car never asked of before, which is away"
+        self._add("accept, 1 client, cold", _rate_and_spread(one), how, *_most(p50, MOST_SERIAL_MS))
+        many, spent = await self._job("accept", vins=self._fleet.away[_SERIAL_AWAY:], clients=CLIENTS, **job)
+        _require_only(many, ACCEPTED)
+        rate = _rate(many)
+        self._add(
+            f"accept, {CLIENTS} clients, cold",
+            _rate_and_spread(many),
+            f"{100 * rate / self._bare:.0f}% of the bare limit; the same",
+            *_least(rate, self._bare * _HALF),
+        )
+        self.figures.append(cost("accepted command", spent, len(many["latencies_ms"]), many["cpu_seconds"]))
+
+    async def _job(self, name: str, **details: Any) -> tuple[dict[str, Any], Spent]:
+        """The result, and what it cost."""
+        meter = CpuMeter(self._stand.pids)
+        result = await run_job({"name": name, **self._edge, **details})
+        spent = meter.read(result["process_cpu_seconds"])
+        self._stand.require_unharmed()
+        return result, spent
+
+    def _memory(self) -> None:
+        held = sorted(((resident_mib(pid), name) for name, pid in self._stand.pids.items()), reverse=True)
+        text = ", ".join(f"{name} {mib:.0f}" for mib, name in held)
+        self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"RSS in MiB: {text}")
+
+    def _broker(self) -> dict[str, Any]:
+        sandbox = self._stand.sandbox
+        return {
+            "port": self._stand.ports.nats,
+            "ca": str(sandbox.pki.resolve() / "ca.crt"),
+            "user": EVERY_VEHICLE,
+            "password": sandbox.nats_password(EVERY_VEHICLE).read_text(encoding="utf-8"),
+        }
+
+    def _add(self, name: str, reached: str, how: str, target: str = "", met: bool | None = None) -> None:
+        self.figures.append(Figure(name, reached, how, target, met))
+
+
+def _most(reached_ms: float, target_ms: float) -> tuple[str, bool]:
+    return f"p50 <= {target_ms:.0f} ms", reached_ms <= target_ms
+
+
+def _least(reached: float, target: float) -> tuple[str, bool]:
+    return f">= {target:,.0f}/s", reached >= target
+
+
+def _rate(outcome: dict[str, Any]) -> float:
+    return len(outcome["latencies_ms"]) / float(outcome["seconds"])
+
+
+def _rate_and_spread(outcome: dict[str, Any]) -> str:
+    return f"{_rate(outcome):,.0f}/s, {spread(outcome['latencies_ms'])}"
+
+
+def _require_only(outcome: dict[str, Any], status: int) -> None:
+    if set(outcome["statuses"]) != {str(status)}:
+        raise BenchFailedError(f"answers other than {status}: {outcome['statuses']}")

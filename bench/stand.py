@@ -1,0 +1,101 @@
+"""The whole mesh with the bench's fleet in it, run by the mesh's own supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from bench.http_client import LOOPBACK, BenchFailedError
+from mesh.plan import Planner
+from mesh.ports import PortInUseError, Ports
+from mesh.sandbox import Sandbox
+from mesh.supervisor import Supervisor
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+    from types import TracebackType
+
+    from bench.fleet import Fleet
+
+_READY = re.compile(r"(\S+) ready \(.*pid (\d+)\)")
+_LOWEST_BASE = 20_000
+_HIGHEST_BASE = 60_000
+_TRIES = 50
+# Wide enough that no limit is met; a measured refusal would be cheaper than an acceptance.
+_SETTINGS = {"DOORS_COMMANDS_PER_MINUTE": "1000000", "DOORS_READS_PER_MINUTE": "10000000"}
+
+
+def free_ports() -> Ports:
+    """Ports that are all free now. Raises BenchFailedError when there is no such block."""
+    for _ in range(_TRIES):
+        with socket.socket() as probe:
+            probe.bind((LOOPBACK, 0))
+            base = min(max(_LOWEST_BASE, int(probe.getsockname()[1])), _HIGHEST_BASE)
+        ports = Ports(base)
+        with contextlib.suppress(PortInUseError):
+            ports.require_free()
+            return ports
+    raise BenchFailedError("no block of free ports was found")
+
+
+class MeshStand:
+    """Use as an async context manager; it is ready inside. Raises ComponentFailedError."""
+
+    def __init__(self, folder: Path, ports: Ports, fleet: Fleet, environment: Mapping[str, str]) -> None:
+        self.ports = ports
+        self.sandbox = Sandbox(folder)
+        self.pids: dict[str, int] = {}
+        self._fleet = fleet
+        self._environment = {**environment, **_SETTINGS}
+        self._deaths: list[str] = []
+        self._ready = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._run: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Start everything."""
+        self.sandbox.prepare(datetime.now(UTC))
+        self._fleet.join(self.sandbox)
+        plan = Planner(self.ports, self.sandbox, self._environment).plan()
+        self._fleet.allow_on_broker(self.ports, self.sandbox)
+        supervisor = Supervisor(plan, self.ports.envoy_admin, say=self._hear, welcome=self._ready.set)
+        self._run = asyncio.create_task(supervisor.run(self._stop))
+        ready = asyncio.create_task(self._ready.wait())
+        try:
+            await asyncio.wait([self._run, ready], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._end()
+            raise
+        finally:
+            ready.cancel()
+        if self._run.done():
+            self._run.result()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop everything."""
+        await self._end()
+
+    def require_unharmed(self) -> None:
+        """Raise BenchFailedError when a component has died since the start."""
+        if self._deaths:
+            raise BenchFailedError("; ".join(self._deaths))
+
+    async def _end(self) -> None:
+        self._stop.set()
+        if self._run is not None:
+            await self._run
+
+    def _hear(self, line: str) -> None:
+        started = _READY.fullmatch(line)
+        if started:
+            self.pids[started[1]] = int(started[2])
+        elif " ended with " in line:
+            self._deaths.append(line)

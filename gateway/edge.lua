@@ -1,0 +1,153 @@
+-- Correlation ids, the 202 and the problem documents of REST.
+--
+-- A Lua error lets the message pass as it is, so nothing that protects a vehicle may rest on this file.
+--
+-- Services speak to it in metadata: `x-http-code: 202` on success, and on failure `x-problem`, the whole
+-- problem document (RFC 9457) as one line of ASCII JSON, with `retry-after` and the like beside it.
+
+local METADATA = "ecarus.edge"
+local INTERNAL = {
+  "x-http-code", "x-problem", "grpc-status", "grpc-message", "grpc-status-details-bin",
+  "grpc-encoding", "grpc-accept-encoding",
+}
+local PASSED_ON = { "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy" }
+local TYPE_BASE = "https://docs.ecarus.example/problems/"
+
+-- For an error that brought no document of its own: a service that died, or grpc's own refusals.
+-- code, title, detail, safe to retry, whether a change may have been made (nil: not known)
+local FALLBACK = {
+  ["400"] = { "INVALID_REQUEST", "Invalid request",
+    "The request is not one this service reads; correct it. Nothing was accepted.", false, false },
+  ["404"] = { "PATH_NOT_FOUND", "No such path",
+    "There is nothing at this path; see the API's list of endpoints.", false, false },
+  ["429"] = { "RATE_LIMITED", "Too many requests",
+    "Too many requests; nothing was accepted. Try again shortly.", true, false },
+  ["501"] = { "PATH_NOT_FOUND", "No such path",
+    "There is nothing at this path; see the API's list of endpoints.", false, false },
+  ["503"] = { "DEPENDENCY_UNAVAILABLE", "Temporarily unavailable",
+    "A part of the service is away; try again shortly, a command with the same X-Correlation-ID.", true, true },
+  ["504"] = { "DEADLINE_EXCEEDED", "Deadline exceeded",
+    "The service did not finish in time; repeat a command only with the same X-Correlation-ID.", true, true },
+}
+local DEFECT = { "INTERNAL_ERROR", "Internal error",
+  "A defect of the service stopped this request; report it with the correlation id.", false, nil }
+
+-- The header's value when it is there once and well formed (1-64 of A-Z a-z 0-9 . _ -), else nil.
+local function usable(headers, name)
+  local value = headers:get(name)
+  if value and headers:getNumValues(name) == 1 and #value <= 64 and value:match("^[%w._-]+$") then
+    return value
+  end
+  return nil
+end
+
+local function is_grpc(headers)
+  return (headers:get("content-type") or ""):sub(1, 16) == "application/grpc"
+end
+
+-- One that is sent but malformed is left in place for the access service to refuse; the answer then
+-- carries the made one.
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local made = headers:get("x-request-id")
+  local id
+  if headers:get("x-correlation-id") then
+    id = usable(headers, "x-correlation-id") or made
+  else
+    local alias = headers:get("idempotency-key")
+    id = usable(headers, "idempotency-key") or made
+    if not alias or alias == id then
+      headers:add("x-correlation-id", id)
+    end
+  end
+  local metadata = handle:streamInfo():dynamicMetadata()
+  metadata:set(METADATA, "correlation_id", id)
+  metadata:set(METADATA, "path", headers:get(":path"):match("^[^?]*"))
+  metadata:set(METADATA, "method", headers:get(":method"))
+  metadata:set(METADATA, "native", is_grpc(headers))
+end
+
+local function strip(headers)
+  for _, name in ipairs(INTERNAL) do
+    headers:remove(name)
+  end
+end
+
+local function quoted(text)
+  return '"' .. text:gsub('[%c"\\]', function(c) return string.format("\\u%04x", c:byte()) end) .. '"'
+end
+
+local function fallback(status, metadata)
+  local code, title, detail, retryable, changed = unpack(FALLBACK[status] or DEFECT)
+  local document = '{"type":' .. quoted(TYPE_BASE .. code:lower():gsub("_", "-")) .. ',"title":' .. quoted(title)
+    .. ',"status":' .. status .. ',"detail":' .. quoted(detail) .. ',"instance":' .. quoted(metadata.path)
+    .. ',"code":"' .. code .. '","correlationId":' .. quoted(metadata.correlation_id)
+    .. ',"retryable":' .. tostring(retryable)
+  if changed ~= nil then
+    document = document .. ',"mayHaveSucceeded":' .. tostring(changed and metadata.method ~= "GET")
+  end
+  return document .. "}"
+end
+
+-- Replaces the transcoder's error by the service's document, and the status by the document's own.
+local function tell(handle, headers, metadata)
+  local document = headers:get("x-problem")
+  local body = handle:body(true)
+  headers = handle:headers() -- handles taken before body() are dead after it
+  local trailers = not document and handle:trailers()
+  if trailers then
+    document = trailers:get("x-problem")
+    for _, name in ipairs(PASSED_ON) do
+      local value = trailers:get(name)
+      if value then
+        headers:replace(name, value)
+      end
+    end
+  end
+  local status = headers:get(":status")
+  if status == "501" then
+    status = "404"
+  end
+  if document then
+    local stated = tonumber(document:match('"status":(%d+)'))
+    if stated and stated >= 400 and stated <= 599 then
+      status = tostring(stated)
+    end
+  else
+    document = fallback(status, metadata)
+    if status == "503" then
+      headers:replace("retry-after", "1")
+    end
+  end
+  body:setBytes(document)
+  headers:replace(":status", status)
+  headers:replace("content-type", "application/problem+json")
+  strip(headers)
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local metadata = handle:streamInfo():dynamicMetadata():get(METADATA)
+  if not metadata then
+    return -- refused before the request was seen; the local reply is complete
+  end
+  headers:replace("x-correlation-id", metadata.correlation_id)
+  if metadata.native then
+    headers:remove("x-http-code") -- all else of native gRPC passes untouched
+    return
+  end
+  local status = headers:get(":status")
+  -- The transcoder leaves an error whose details it can not print as it was: gRPC, and without a body.
+  if tonumber(status) >= 400 and (headers:get("content-type") == "application/json" or is_grpc(headers)) then
+    tell(handle, headers, metadata)
+  else
+    if status == "200" and headers:get("x-http-code") == "202" then
+      headers:replace(":status", "202")
+    end
+    strip(headers)
+  end
+  local trailers = handle:trailers()
+  if trailers then
+    strip(trailers)
+  end
+end

@@ -1,0 +1,136 @@
+"""One child process of the mesh: started on a leash, watched until ready, stopped politely, then not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+LEASH = Path(__file__).with_name("leash.py")
+READY_TIMEOUT_SECONDS = 30.0
+_PROBE_INTERVAL_SECONDS = 0.03
+_LONGEST_REASON = 300
+
+
+class ComponentFailedError(Exception):
+    """A component did not become ready, or keeps dying; the message names it and gives its last words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What to run. `probe` makes a fresh readiness check for one start of it."""
+
+    name: str
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    log: Path
+    probe: Callable[[], Callable[[], Awaitable[bool]]]
+    stop_seconds: float = 3.0
+
+
+class Running:
+    """A component's process."""
+
+    def __init__(self, component: Component, process: asyncio.subprocess.Process) -> None:
+        self.component = component
+        self._process = process
+
+    @classmethod
+    async def start(cls, component: Component, folder: Path) -> Running:
+        """Start the process in `folder`, its output appended to its log.
+
+        It gets a process group of its own, so that Ctrl-C reaches only the supervisor, which stops
+        everything in order.
+        """
+        words = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *component.command)
+        with component.log.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *words,
+                cwd=folder,
+                env=dict(component.environment),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return cls(component, process)
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._process.pid
+
+    async def wait(self) -> int:
+        """The exit status, negative for a signal, once it has ended."""
+        return await self._process.wait()
+
+    async def until_ready(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
+        """Return when it is ready. Raises ComponentFailedError when it dies or takes too long."""
+        ended = asyncio.ensure_future(self.wait())
+        try:
+            async with asyncio.timeout(READY_TIMEOUT_SECONDS):
+                while not await is_ready():
+                    await asyncio.wait([ended], timeout=_PROBE_INTERVAL_SECONDS)
+                    if ended.done():
+                        raise ComponentFailedError(self.obituary())
+        except TimeoutError:
+            reason = f"{self.component.name} was not ready after {READY_TIMEOUT_SECONDS:.0f} s"
+            raise ComponentFailedError(f"{reason}: {last_line(self.component.log)}") from None
+        finally:
+            ended.cancel()
+
+    def obituary(self) -> str:
+        """How it ended and, where it ended by itself, its last words."""
+        status = self._process.returncode
+        if status is not None and status < 0:
+            return f"{self.component.name} was ended by {signal.Signals(-status).name}"
+        return f"{self.component.name} ended with status {status}: {last_line(self.component.log)}"
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL when `stop_seconds` were not enough. Already ended is fine."""
+        if self._process.returncode is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+        try:
+            async with asyncio.timeout(self.component.stop_seconds):
+                await self.wait()
+        except TimeoutError:
+            self.kill()
+            await self.wait()
+
+    def kill(self) -> None:
+        """SIGKILL, without waiting."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log that says something, shortened; "no output" when there is none.
+
+    Of a JSON record with an exception, the exception's own last line.
+    """
+    with contextlib.suppress(FileNotFoundError), log.open(encoding="utf-8", errors="replace") as file:
+        for line in reversed(deque(file, maxlen=20)):
+            if line.strip():
+                return _essence(line.strip())[:_LONGEST_REASON]
+    return "no output"
+
+
+def _essence(line: str) -> str:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return line
+    trace = record.get("exception") if isinstance(record, dict) else None
+    return str(trace).strip().splitlines()[-1] if trace else line

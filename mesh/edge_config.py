@@ -1,0 +1,28 @@
+"""Envoy's configuration, made from envoy.yaml by filling in its ${NAMES}.
+
+Envoy does not expand variables itself.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import Template
+
+from mesh.ports import ROOMS, Ports
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def render_edge(ports: Ports, pki_folder: Path) -> str:
+    """The configuration as YAML. A name in envoy.yaml that is not filled in is a KeyError."""
+    names = {
+        "HTTP_PORT": ports.http,
+        "HTTPS_PORT": ports.https,
+        "MTLS_PORT": ports.mtls,
+        "ADMIN_PORT": ports.envoy_admin,
+        "PKI_DIR": pki_folder,
+        "GATEWAY_DIR": ROOT / "gateway",
+        "GEN_DIR": ROOT / "gen",
+        **{f"{room.upper()}_PORT": ports.room(room) for room in ROOMS},
+    }
+    return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)

@@ -1,0 +1,28 @@
+"""Become another program that dies with its parent, even when the parent is killed outright.
+
+usage: python leash.py PARENT_PID PROGRAM ARGUMENT...
+
+A process of its own instead of a `preexec_fn`, because running Python between fork and exec in a parent
+that has threads (gRPC's) can hang. The kernel's request survives the exec.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Ask for the leash, then become the program."""
+    parent, program = int(sys.argv[1]), sys.argv[2]
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the leash held
+        sys.exit(1)
+    os.execv(program, sys.argv[2:])  # noqa: S606  # becoming the given program is the purpose
+
+
+if __name__ == "__main__":
+    main()

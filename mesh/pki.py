@@ -1,0 +1,188 @@
+"""The sandbox's certificates: a development CA and what it signs.
+
+All keys are P-256, because gRPC's TLS refuses Ed25519 certificates. Workloads carry a SPIFFE URI;
+servers also carry the names and the address they are reached by. Nothing here is fit for production:
+the CA's key lies beside its certificates.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from mesh.files import write_private
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CA_DAYS = 3650
+LEAF_DAYS = 90
+RENEW_BEFORE_DAYS = 7
+# A clock that is a little behind must not find a fresh certificate "not yet valid".
+_BACKDATE = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a certificate is for: `name` is its file name, `uri` its SPIFFE URI where it has one."""
+
+    name: str
+    uri: str | None = None
+    dns: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
+    server: bool = True
+    client: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The PEM files of a certificate and its key."""
+
+    cert: Path
+    key: Path
+
+
+class Pki:
+    """The certificates in one folder. `now` is an aware time; it decides what must be renewed."""
+
+    def __init__(self, folder: Path, now: datetime) -> None:
+        self._folder = folder
+        self._now = now
+        self._ca_cert, self._ca_key = self._load_ca() or self._make_ca()
+
+    @property
+    def ca(self) -> Path:
+        """The PEM file that every party trusts."""
+        return self._folder / "ca.crt"
+
+    def pair(self, name: str) -> Pair:
+        """Where the files of this name lie."""
+        return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
+
+    def ensure(self, identity: Identity) -> Pair:
+        """The identity's certificate: made if it is missing, another CA's, or soon to expire."""
+        pair = self.pair(identity.name)
+        if not (pair.key.is_file() and self._is_good(pair.cert)):
+            self._issue(identity, pair)
+        return pair
+
+    def _load_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
+        pair = self.pair("ca")
+        if not (pair.cert.is_file() and pair.key.is_file()):
+            return None
+        cert = _load_cert(pair.cert)
+        if self._expires_soon(cert):
+            return None
+        try:
+            key = serialization.load_pem_private_key(pair.key.read_bytes(), password=None)
+        except ValueError as unreadable:
+            raise ValueError(f"{pair.key} is not a PEM private key") from unreadable
+        if not isinstance(key, ec.EllipticCurvePrivateKey):
+            raise TypeError(f"{pair.key} is not a P-256 key")
+        return cert, key
+
+    def _make_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _common_name("ecarus development CA")
+        cert = (
+            self._builder(name, name, key.public_key(), CA_DAYS)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_usage(signs_certificates=True), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self._write(self.pair("ca"), cert, key)
+        return cert, key
+
+    def _issue(self, identity: Identity, pair: Pair) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.dns]
+        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in identity.addresses]
+        if identity.uri:
+            names.append(x509.UniformResourceIdentifier(identity.uri))
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * identity.server
+        purposes += [ExtendedKeyUsageOID.CLIENT_AUTH] * identity.client
+        cert = (
+            self._builder(_common_name(identity.name), self._ca_cert.subject, key.public_key(), LEAF_DAYS)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .sign(self._ca_key, hashes.SHA256())
+        )
+        self._write(pair, cert, key)
+
+    def _builder(
+        self, subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, days: int
+    ) -> x509.CertificateBuilder:
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(issuer)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(self._now - _BACKDATE)
+            .not_valid_after(self._now + timedelta(days=days))
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
+        )
+
+    def _is_good(self, path: Path) -> bool:
+        if not path.is_file():
+            return False
+        cert = _load_cert(path)
+        ours = cert.issuer == self._ca_cert.subject and _signed_by(cert, self._ca_cert)
+        return ours and not self._expires_soon(cert)
+
+    def _expires_soon(self, cert: x509.Certificate) -> bool:
+        return cert.not_valid_after_utc - self._now < timedelta(days=RENEW_BEFORE_DAYS)
+
+    def _write(self, pair: Pair, cert: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        write_private(
+            pair.key,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+        write_private(pair.cert, cert.public_bytes(serialization.Encoding.PEM))
+
+
+def _common_name(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _load_cert(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except ValueError as unreadable:
+        raise ValueError(f"{path} is not a PEM certificate") from unreadable
+
+
+def _signed_by(cert: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        cert.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True

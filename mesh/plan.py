@@ -1,0 +1,167 @@
+"""The components of the mesh: what each is started with, and when it counts as ready."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.component import Component
+from mesh.edge_config import ROOT, render_edge
+from mesh.files import write_private
+from mesh.nats_config import render_nats
+from mesh.pki import Pair
+from mesh.ports import LOOPBACK, ROOMS
+from mesh.probes import grpc_serving, http_ok, ready_line
+from mesh.sandbox import OWNERS
+from mesh.tokens import AUDIENCE, ISSUER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mesh.ports import Ports
+    from mesh.sandbox import Sandbox
+
+PROFILE = "sandbox"
+# What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
+ENVOY_DRAIN_SECONDS = 1
+_ROOM_DRAIN_SECONDS = "2"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything there is to run."""
+
+    nats: Component
+    rooms: tuple[Component, ...]
+    envoy: Component
+    vehicles: Component
+
+
+class Planner:
+    """Makes the plan. `environment` is what the user set; the mesh's own values win over it."""
+
+    def __init__(self, ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
+        self._ports = ports
+        self._sandbox = sandbox
+        self._programs = Path(sys.executable).parent
+        # Compiled code is kept with the data: without it every start would compile for seconds.
+        compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
+        self._base = {
+            **{name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"},
+            **compiled,
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
+            "PYTHONUNBUFFERED": "1",
+            "DOORS_PROFILE": PROFILE,
+        }
+
+    def plan(self) -> Plan:
+        """Write the configuration files and describe every component."""
+        return Plan(
+            nats=self._nats(),
+            rooms=tuple(self._room(name) for name in ROOMS),
+            envoy=self._envoy(),
+            vehicles=self._vehicles(),
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._sandbox.logs / f"{name}.log"
+
+    def _pair(self, name: str) -> Pair:
+        return Pair(self._sandbox.pki / f"{name}.crt", self._sandbox.pki / f"{name}.key")
+
+    def _broker(self, user: str) -> dict[str, str]:
+        return {
+            "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
+            "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_NATS_USER": user,
+            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(user)),
+        }
+
+    def _nats(self) -> Component:
+        config = self._sandbox.folder / "nats" / "nats.conf"
+        text = render_nats(self._ports, self._sandbox, self._pair("nats"), OWNERS)
+        write_private(config, text.encode())
+        return Component(
+            name="nats",
+            command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
+            environment=self._base,
+            log=self._log("nats"),
+            probe=lambda: http_ok(self._ports.nats_monitor, "/healthz"),
+            stop_seconds=2.0,
+        )
+
+    def _room(self, name: str) -> Component:
+        pair = self._pair(name)
+        port = self._ports.room(name)
+        environment = {
+            "DOORS_DRAIN_SECONDS": _ROOM_DRAIN_SECONDS,
+            **self._base,
+            **self._broker(name),
+            "DOORS_LISTEN": f"{LOOPBACK}:{port}",
+            "DOORS_TLS_CERT": _absolute(pair.cert),
+            "DOORS_TLS_KEY": _absolute(pair.key),
+            "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_DATABASE_URL": self._sandbox.database_url(name),
+            "DOORS_CAPABILITY_JWKS": _absolute(self._sandbox.capability_jwks),
+        }
+        environment.setdefault("DOORS_LOG_LEVEL", "INFO")
+        if name == "access":
+            environment |= self._access_settings()
+        if name == "command":
+            environment["DOORS_ACCESS_TARGET"] = f"{LOOPBACK}:{self._ports.room('access')}"
+        return Component(
+            name=name,
+            command=(sys.executable, "-m", f"services.{name}"),
+            environment=environment,
+            log=self._log(name),
+            probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
+        )
+
+    def _access_settings(self) -> dict[str, str]:
+        return {
+            "DOORS_CAPABILITY_KEY": _absolute(self._sandbox.capability_key),
+            "DOORS_API_KEY_PEPPER_FILE": _absolute(self._sandbox.api_key_pepper),
+            "DOORS_TOKEN_ISSUER": ISSUER,
+            "DOORS_TOKEN_AUDIENCE": AUDIENCE,
+            "DOORS_TOKEN_JWKS": _absolute(self._sandbox.issuer_jwks),
+            "DOORS_SANDBOX_SEED": _absolute(self._sandbox.seed),
+        }
+
+    def _envoy(self) -> Component:
+        config = self._sandbox.folder / "envoy" / "envoy.yaml"
+        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
+        words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
+        return Component(
+            name="envoy",
+            command=(str(self._programs / "envoy"), "-c", _absolute(config), *words),
+            environment=self._base,
+            log=self._log("envoy"),
+            probe=lambda: http_ok(self._ports.envoy_admin, "/ready"),
+            stop_seconds=1.0,
+        )
+
+    def _vehicles(self) -> Component:
+        log = self._log("vehicles")
+        environment = {
+            **self._base,
+            "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
+            "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_VEHICLES_FILE": _absolute(self._sandbox.vehicles),
+            "DOORS_VEHICLE_DATA_DIR": _absolute(self._sandbox.folder / "vehicles"),
+            "DOORS_CONTROL_PORT": str(self._ports.control),
+        }
+        environment.setdefault("DOORS_LOG_LEVEL", "INFO")
+        return Component(
+            name="vehicles",
+            command=(sys.executable, "-m", "vehicle"),
+            environment=environment,
+            log=log,
+            probe=lambda: ready_line(log),
+            stop_seconds=2.0,
+        )
+
+
+def _absolute(path: Path) -> str:
+    return str(path.resolve())

@@ -1,0 +1,92 @@
+"""Where everything listens: fixed distances from one base, all on the loopback address."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+LOOPBACK = "127.0.0.1"
+ROOMS = ("access", "command", "status", "config", "diagnostics")
+
+_LOWEST_BASE = 1024  # below are the system's own
+_HIGHEST_BASE = 65_535 - 901
+
+
+class PortInUseError(Exception):
+    """A port the mesh needs is taken; the message names the port and the component."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports of one mesh. `base` is 1024 to 64634; anything else is a ValueError."""
+
+    base: int = 8000
+
+    def __post_init__(self) -> None:
+        if not _LOWEST_BASE <= self.base <= _HIGHEST_BASE:
+            raise ValueError(f"the port base must be {_LOWEST_BASE} to {_HIGHEST_BASE}, not {self.base}")
+
+    @property
+    def http(self) -> int:
+        """REST and SSE in plain HTTP."""
+        return self.base + 80
+
+    @property
+    def https(self) -> int:
+        """REST and SSE over TLS."""
+        return self.base + 443
+
+    @property
+    def mtls(self) -> int:
+        """Native gRPC for internal teams, over mutual TLS."""
+        return self.base + 444
+
+    @property
+    def nats(self) -> int:
+        """NATS over TLS."""
+        return self.base + 422
+
+    @property
+    def nats_monitor(self) -> int:
+        """NATS's monitoring pages."""
+        return self.base + 423
+
+    @property
+    def envoy_admin(self) -> int:
+        """Envoy's admin interface."""
+        return self.base + 901
+
+    @property
+    def control(self) -> int:
+        """The simulated vehicles' control interface."""
+        return self.base + 600
+
+    def room(self, name: str) -> int:
+        """The gRPC port of a room."""
+        return self.base + 511 + ROOMS.index(name)
+
+    def by_component(self) -> list[tuple[int, str]]:
+        """Every port with the component that listens there."""
+        return [
+            (self.nats, "nats"),
+            (self.nats_monitor, "nats (monitor)"),
+            *((self.room(name), name) for name in ROOMS),
+            (self.http, "envoy (HTTP)"),
+            (self.https, "envoy (HTTPS)"),
+            (self.mtls, "envoy (mTLS gRPC)"),
+            (self.envoy_admin, "envoy (admin)"),
+            (self.control, "vehicles (control)"),
+        ]
+
+    def require_free(self) -> None:
+        """Raise PortInUseError for the first port that somebody already listens on."""
+        for port, component in self.by_component():
+            with socket.socket() as probe:
+                # A port in TIME_WAIT is free; one that is listened on is refused all the same.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                try:
+                    probe.bind((LOOPBACK, port))
+                except OSError as refused:
+                    raise PortInUseError(
+                        f"port {port} for {component} is in use; free it or choose another DOORS_PORT_BASE"
+                    ) from refused

@@ -1,0 +1,83 @@
+"""How it is known that a component is ready to be used. Each probe answers once; the caller repeats it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+import httpx
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from mesh.pki import Pair
+
+
+TIMEOUT_SECONDS = 1.0
+_LOOPBACK = "127.0.0.1"
+
+
+async def http_request(method: str, port: int, path: str) -> httpx.Response:
+    """One request to a component's own HTTP interface. Raises httpx.TransportError."""
+    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+        return await client.request(method, f"http://{_LOOPBACK}:{port}{path}")
+
+
+def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
+    """Ready when GET answers 2xx."""
+
+    async def probe() -> bool:
+        try:
+            return (await http_request("GET", port, path)).is_success
+        except httpx.TransportError:
+            return False
+
+    return probe
+
+
+def grpc_serving(port: int, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool]]:
+    """Ready when the standard health service, asked over mutual TLS, answers SERVING."""
+    credentials = grpc.ssl_channel_credentials(ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes())
+    # A failed attempt must not be followed by gRPC's usual pause of a second.
+    options = (("grpc.initial_reconnect_backoff_ms", 20), ("grpc.max_reconnect_backoff_ms", 50))
+
+    async def probe() -> bool:
+        async with grpc.aio.secure_channel(f"{_LOOPBACK}:{port}", credentials, options=options) as channel:
+            stub = health_pb2_grpc.HealthStub(channel)
+            try:
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_SECONDS)
+            except grpc.aio.AioRpcError:
+                return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+    return probe
+
+
+def ready_line(log: Path) -> Callable[[], Awaitable[bool]]:
+    """Ready when the log, from its present end on, has a JSON line with `"event": "ready"`."""
+    start = log.stat().st_size if log.exists() else 0
+
+    async def probe() -> bool:
+        return _says_ready(log, start)
+
+    return probe
+
+
+def _says_ready(log: Path, start: int) -> bool:
+    if not log.exists():
+        return False
+    with log.open("rb") as file:
+        file.seek(start)
+        return any(_is_ready_event(line) for line in file)
+
+
+def _is_ready_event(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return False
+    return isinstance(record, dict) and record.get("event") == "ready"

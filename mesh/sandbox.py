@@ -1,0 +1,201 @@
+"""Everything the sandbox needs that is not code: keys, certificates, passwords, seeds, in one folder.
+
+Made once and kept; a second run finds it and renews only certificates about to expire. No secret has a
+default: all are random, and only the owner may read the folder.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from mesh.files import private_folder, write_private, write_private_json
+from mesh.pki import Identity, Pki
+from mesh.ports import LOOPBACK, ROOMS
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+TRUST_DOMAIN = "spiffe://ecarus"
+DOOR_TIME_SECONDS = 0.4
+SAMPLE_VIN = "KMHSH81C7LU123456"
+ASLEEP_VIN = "KMHSH81C7LU123457"
+OWNERS = {
+    SAMPLE_VIN: "user-123",
+    ASLEEP_VIN: "user-123",
+    "KMHSH81C7LU123458": "user-123",
+    "KMHSH81C7LU654321": "user-456",
+}
+"""The sandbox's vehicles and who owns each."""
+
+# Published in the specification, so it is no secret; the access service honours it in this profile only.
+SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
+SAMPLE_KEY_OWNER = "user-123"
+
+IDENTITIES = (
+    *(
+        Identity(
+            room,
+            uri=f"{TRUST_DOMAIN}/room/{room}",
+            dns=(f"{room}.rooms.ecarus.internal", "localhost"),
+            addresses=(LOOPBACK,),
+        )
+        for room in ROOMS
+    ),
+    Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
+    Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
+    Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
+    Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """Where things are below the data folder."""
+
+    folder: Path
+
+    @property
+    def pki(self) -> Path:
+        """Certificates and their keys."""
+        return self.folder / "pki"
+
+    @property
+    def logs(self) -> Path:
+        """One log per component."""
+        return self.folder / "logs"
+
+    @property
+    def capability_key(self) -> Path:
+        """The access service's signing key (PEM)."""
+        return self.folder / "secrets" / "capability.key"
+
+    @property
+    def capability_jwks(self) -> Path:
+        """Its public half, for every room."""
+        return self.folder / "public" / "capability.jwks.json"
+
+    @property
+    def issuer_key(self) -> Path:
+        """The development token issuer's signing key (PEM)."""
+        return self.folder / "secrets" / "issuer.key"
+
+    @property
+    def issuer_jwks(self) -> Path:
+        """Its public half, for the access service."""
+        return self.folder / "public" / "issuer.jwks.json"
+
+    @property
+    def api_key_pepper(self) -> Path:
+        """The secret under which API keys are hashed."""
+        return self.folder / "secrets" / "api-key-pepper"
+
+    @property
+    def seed(self) -> Path:
+        """Vehicles, grants and API keys that the access service starts with."""
+        return self.folder / "sandbox-seed.json"
+
+    @property
+    def vehicles(self) -> Path:
+        """What the simulator runs."""
+        return self.folder / "vehicles.json"
+
+    def nats_password(self, user: str) -> Path:
+        """The file with the broker password of a room or a vehicle."""
+        return self.folder / "secrets" / f"nats-{user}.password"
+
+    def database_url(self, room: str) -> str:
+        """The room's own database."""
+        return f"sqlite:///{self.folder.resolve() / 'data' / room}.db"
+
+    def prepare(self, now: datetime) -> None:
+        """Make what is missing. Raises ValueError or OSError naming a file that cannot be used."""
+        private_folder(self.folder)
+        for name in ("logs", "data", "nats", "envoy", "vehicles"):
+            private_folder(self.folder / name)
+        pki = Pki(self.pki, now)
+        for identity in IDENTITIES:
+            pki.ensure(identity)
+        for user in (*ROOMS, *OWNERS):
+            _ensure_secret(self.nats_password(user))
+        _ensure_secret(self.api_key_pepper)
+        _ensure_signing_key(self.capability_key, self.capability_jwks)
+        _ensure_signing_key(self.issuer_key, self.issuer_jwks)
+        write_private_json(self.seed, _seed())
+        write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
+
+    def _vehicle(self, vin: str) -> dict[str, object]:
+        return {
+            "vin": vin,
+            "awake": vin != ASLEEP_VIN,
+            "doorTimeSeconds": DOOR_TIME_SECONDS,
+            "natsUser": vin,
+            "natsPasswordFile": str(self.nats_password(vin).resolve()),
+        }
+
+
+def _seed() -> dict[str, object]:
+    return {
+        "vehicles": list(OWNERS),
+        "grants": [
+            {"grantId": f"sandbox-owner-{vin}", "principal": owner, "vin": vin, "role": "OWNER"}
+            for vin, owner in OWNERS.items()
+        ],
+        "apiKeys": [{"key": SAMPLE_KEY, "principal": SAMPLE_KEY_OWNER, "source": "MOBILE_APP"}],
+    }
+
+
+def _ensure_secret(path: Path) -> None:
+    if not path.is_file():
+        write_private(path, secrets.token_urlsafe(32).encode())
+
+
+def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:
+    if key_path.is_file():
+        key = load_signing_key(key_path)
+    else:
+        key = Ed25519PrivateKey.generate()
+        write_private(
+            key_path,
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            ),
+        )
+    public = key.public_key()
+    jwk = {**_public_jwk(public), "kid": key_id(public), "alg": "EdDSA", "use": "sig"}
+    write_private_json(jwks_path, {"keys": [jwk]})
+
+
+def load_signing_key(path: Path) -> Ed25519PrivateKey:
+    """The Ed25519 key in a PEM file. Raises ValueError naming the file when it holds no such key."""
+    try:
+        key = serialization.load_pem_private_key(path.read_bytes(), password=None)
+    except ValueError as unreadable:
+        raise ValueError(f"{path} is not a PEM private key") from unreadable
+    if not isinstance(key, Ed25519PrivateKey):
+        raise ValueError(f"{path} is not an Ed25519 key")  # noqa: TRY004  # wrong content, not a wrong argument
+    return key
+
+
+def key_id(key: Ed25519PublicKey) -> str:
+    """The key's JWK thumbprint (RFC 7638)."""
+    members = json.dumps(_public_jwk(key), sort_keys=True, separators=(",", ":"))
+    return _base64url(hashlib.sha256(members.encode()).digest())
+
+
+def _public_jwk(key: Ed25519PublicKey) -> dict[str, str]:
+    return {"crv": "Ed25519", "kty": "OKP", "x": _base64url(key.public_bytes_raw())}
+
+
+def _base64url(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).rstrip(b"=").decode()

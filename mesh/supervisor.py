@@ -1,0 +1,166 @@
+"""Starts the mesh in order of need, keeps it running, and stops it in the opposite order.
+
+One line on the console for everything that a person should know: starts, ends, restarts, the reason for
+giving up. All else is in the logs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+
+from mesh.component import Component, ComponentFailedError, Running
+from mesh.edge_config import ROOT
+from mesh.plan import ENVOY_DRAIN_SECONDS
+from mesh.probes import http_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mesh.plan import Plan
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+HEALTHY_AFTER_SECONDS = 20.0
+MOST_DEATHS = 6
+"""Deaths in a row, each before the component was healthy, after which the supervisor gives up."""
+
+# Of both REST listeners and the gRPC one; not of the admin interface, which counts this very request.
+_ACTIVE = "^http\\.(rest|grpc)\\.downstream_rq_active$"
+
+
+class Backoff:
+    """How long to wait before starting a component again, and when to give up on it."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+
+    def after(self, uptime_seconds: float) -> float | None:
+        """Seconds to wait after a run of this length; None when it is hopeless."""
+        self._deaths = 1 if uptime_seconds >= HEALTHY_AFTER_SECONDS else self._deaths + 1
+        if self._deaths > MOST_DEATHS:
+            return None
+        return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._deaths - 1)))
+
+
+class Supervisor:
+    """Runs a plan until told to stop.
+
+    `say` prints one line. `welcome` is called once, when everything is ready.
+    """
+
+    def __init__(
+        self, plan: Plan, envoy_admin_port: int, say: Callable[[str], None], welcome: Callable[[], None]
+    ) -> None:
+        self._plan = plan
+        self._admin = envoy_admin_port
+        self._say = say
+        self._welcome = welcome
+        self._running: dict[str, Running] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Start everything, say so, restart what dies, and stop everything once `stop` is set.
+
+        Nothing is left running, however it ends. Raises ComponentFailedError.
+        """
+        stopped = asyncio.ensure_future(stop.wait())
+        work = asyncio.ensure_future(self._start_and_watch())
+        try:
+            await asyncio.wait([stopped, work], return_when=asyncio.FIRST_COMPLETED)
+            if work.done():
+                work.result()
+            self._say("stopping")
+        finally:
+            stopped.cancel()
+            work.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ComponentFailedError):
+                await work
+            await asyncio.shield(self._stop_all())
+
+    async def _start_and_watch(self) -> None:
+        async with _one_failure(), asyncio.TaskGroup() as watchers:
+            # Vehicles connect to NATS alone and retry their hello, so they load beside the rooms.
+            for stage in ([self._plan.nats], [*self._plan.rooms, self._plan.vehicles], [self._plan.envoy]):
+                started = await asyncio.gather(*(self._start(component) for component in stage))
+                for component, began in zip(stage, started, strict=True):
+                    watchers.create_task(self._keep(component, began))
+            self._welcome()
+
+    async def _start(self, component: Component) -> float:
+        """Start it, wait until it is ready; when it was started, by the monotonic clock."""
+        began = time.monotonic()
+        is_ready = component.probe()
+        running = await Running.start(component, ROOT)
+        self._running[component.name] = running
+        await running.until_ready(is_ready)
+        self._say(f"{component.name} ready ({time.monotonic() - began:.1f} s, pid {running.pid})")
+        return began
+
+    async def _keep(self, component: Component, began: float) -> None:
+        backoff = Backoff()
+        while True:
+            running = self._running[component.name]
+            await running.wait()
+            reason = running.obituary()
+            pause = backoff.after(time.monotonic() - began)
+            if pause is None:
+                raise ComponentFailedError(f"{component.name} keeps dying; {reason}")
+            self._say(f"{reason}; restarting in {pause:.1f} s")
+            await asyncio.sleep(pause)
+            try:
+                began = await self._start(component)
+            except ComponentFailedError:
+                # It counts as one more death; whatever hangs must not hold the port.
+                await self._running[component.name].stop()
+                began = time.monotonic()
+
+    async def _stop_all(self) -> None:
+        started = time.monotonic()
+        try:
+            await self._drain_envoy()
+        finally:
+            for stage in ([self._plan.vehicles], [self._plan.envoy], self._plan.rooms, [self._plan.nats]):
+                names = [component.name for component in stage if component.name in self._running]
+                await asyncio.gather(*(self._running[name].stop() for name in names))
+        if self._running:
+            self._say(f"stopped ({time.monotonic() - started:.1f} s)")
+
+    async def _drain_envoy(self) -> None:
+        """Let requests in flight end; streams are cut, for they would never."""
+        if "envoy" not in self._running:
+            return
+        # An Envoy that is dead needs no draining; one that is busy for longer is stopped all the same.
+        with contextlib.suppress(httpx.TransportError, TimeoutError):
+            await http_request("POST", self._admin, "/healthcheck/fail")
+            await http_request("POST", self._admin, "/drain_listeners?graceful")
+            async with asyncio.timeout(ENVOY_DRAIN_SECONDS):
+                while await self._requests_in_flight():  # noqa: ASYNC110  # another process's count
+                    await asyncio.sleep(0.05)
+
+    async def _requests_in_flight(self) -> int:
+        answer = await http_request("GET", self._admin, f"/stats?format=json&filter={_ACTIVE}")
+        return sum(entry["value"] for entry in answer.json()["stats"])
+
+    def kill_all(self) -> None:
+        """End everything at once, in no order."""
+        for running in self._running.values():
+            running.kill()
+
+
+class _one_failure(contextlib.AbstractAsyncContextManager[None]):  # noqa: N801  # used like a function
+    """Lets the first component's failure out of a task group as itself."""
+
+    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, BaseExceptionGroup):
+            failures, others = error.split(ComponentFailedError)
+            if failures is not None and others is None:
+                raise _first(failures)
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

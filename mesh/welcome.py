@@ -1,0 +1,58 @@
+"""What a person sees when the mesh is ready: where it is and what to try."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from mesh.ports import LOOPBACK
+from mesh.sandbox import ASLEEP_VIN, SAMPLE_KEY, SAMPLE_VIN
+
+if TYPE_CHECKING:
+    from mesh.ports import Ports
+    from mesh.sandbox import Sandbox
+
+
+def welcome(ports: Ports, sandbox: Sandbox) -> str:
+    """The first line is exactly `ready <base URL>`; tools wait for it."""
+    base = f"http://{LOOPBACK}:{ports.http}"
+    door = f"{base}/api/v1/remotecontrol/vehicles/{SAMPLE_VIN}/door"
+    control = f"http://{LOOPBACK}:{ports.control}/vehicles"
+    auth = f'-H "Authorization: Bearer {SAMPLE_KEY}"'
+    json_type = '-H "Content-Type: application/json"'
+
+    def get(path: str) -> str:
+        return f'curl "{door}/{path}" {auth}'
+
+    def send(method: str, path: str, body: str) -> str:
+        return f"curl -X {method} \"{door}/{path}\" {auth} {json_type} -d '{body}'"
+
+    settings = (
+        '{"autoLockEnabled": true, "autoLockDelay": 30,'
+        ' "unlockMode": "DRIVER_ONLY", "childLockEnabled": false}'
+    )
+    cancellation = '{"correlationId": "uuid-12345678", "reason": "User cancellation", "force": false}'
+    lines = [
+        f"ready {base}",
+        "",
+        "Try:",
+        send("POST", "unlock", '{"targetDoors": ["all"], "unlockMode": "NORMAL"}'),
+        send("POST", "lock", '{"targetDoors": ["all"], "lockMode": "SECURE"}'),
+        get("status"),
+        send("POST", "cancel", cancellation),
+        get("history?period=24h&limit=50"),
+        get("config"),
+        send("PUT", "config", settings),
+        get("diagnostics"),
+        f"{get('updates/stream')} -N",
+        "",
+        "The cars:",
+        f"curl {control}                                    all of them",
+        f"curl -X POST {control}/{SAMPLE_VIN}/doors/driver/open",
+        f"curl -X POST {control}/{ASLEEP_VIN}/wake",
+        f"curl {control}/{SAMPLE_VIN}/actuations            what they really did",
+        "",
+        f"TLS on {ports.https}, gRPC over mutual TLS on {ports.mtls} (CA and keys: {sandbox.pki})",
+        f"A user's token: make token USER=user-123 VIN={SAMPLE_VIN}",
+        f"Logs: {sandbox.logs}    Stop: Ctrl-C",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,314 @@
+"""A real Envoy with the product's configuration in front of small rooms that do as they are told.
+
+The rooms are real gRPC servers over mutual TLS. The access room answers by the bearer (see `Access`), the
+others answer with what they received, or fail in the way that `x-fail` in the request's metadata names.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import httpx
+from ecarus.remotecontrol.door.v1 import (
+    door_command_pb2,
+    door_command_service_pb2_grpc,
+    door_config_pb2,
+    door_config_service_pb2_grpc,
+    door_diagnostics_pb2,
+    door_diagnostics_service_pb2_grpc,
+    door_status_pb2,
+    door_status_service_pb2_grpc,
+    door_update_pb2,
+)
+from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
+from google.api import httpbody_pb2
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from mesh.edge_config import render_edge
+from mesh.pki import Pki
+from mesh.ports import ROOMS, PortInUseError, Ports
+from mesh.sandbox import IDENTITIES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+    from pathlib import Path
+
+VIN = "KMHSH81C7LU123456"
+OTHER_VIN = "KMHSH81C7LU654321"
+BASE = f"/api/v1/remotecontrol/vehicles/{VIN}/door"
+CAPABILITY = "x-ecarus-capability"
+
+
+def problem(status: int, code: str) -> str:
+    """A document as a service would write it."""
+    return json.dumps({"type": "t", "title": "T", "status": status, "code": code}, separators=(",", ":"))
+
+
+def free_port_base() -> int:
+    """A base whose every port is free now, below those the system gives to outgoing connections."""
+    for _ in range(50):
+        ports = Ports(random.randrange(11_000, 31_000))  # noqa: S311  # not a secret
+        with contextlib.suppress(PortInUseError):
+            ports.require_free()
+            return ports.base
+    raise RuntimeError("no free block of ports")
+
+
+def _header(key: str, value: str) -> external_auth_pb2.HeaderValueOption:
+    return external_auth_pb2.HeaderValueOption(header=external_auth_pb2.HeaderValue(key=key, value=value))
+
+
+def _detailed_status() -> status_pb2.Status:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(reason="FROM_ROOM", domain="test"))
+    return status_pb2.Status(code=grpc.StatusCode.ABORTED.value[0], message="no", details=[detail])
+
+
+class Access(external_auth_pb2_grpc.AuthorizationServicer):
+    """`Bearer good` passes with a capability naming the path's VIN; `Bearer <status>` is refused with it."""
+
+    def __init__(self) -> None:
+        self.checks: list[external_auth_pb2.CheckRequest] = []
+
+    async def Check(self, request: Any, context: Any) -> external_auth_pb2.CheckResponse:  # noqa: ARG002, N802  # generated signature
+        self.checks.append(request)
+        http = request.attributes.request.http
+        bearer = http.headers.get("authorization", "").removeprefix("Bearer ")
+        native = http.headers.get("content-type", "").startswith("application/grpc")
+        if bearer.isdigit():
+            return external_auth_pb2.CheckResponse(
+                status=status_pb2.Status(code=grpc.StatusCode.NOT_FOUND.value[0]),
+                denied_response=external_auth_pb2.DeniedHttpResponse(
+                    status=external_auth_pb2.HttpStatus(code=int(bearer)),
+                    headers=[
+                        _header("content-type", "application/problem+json"),
+                        _header("www-authenticate", 'Bearer error="invalid_token"'),
+                        _header("retry-after", "7"),
+                        *(
+                            [_header("grpc-status", "5"), _header("grpc-status-details-bin", "CAUSAm5v")]
+                            * native
+                        ),
+                        _header("ratelimit", '"default";r=0;t=7'),
+                    ],
+                    body=problem(int(bearer), "FROM_ACCESS"),
+                ),
+            )
+        words = http.path.split("/")
+        vin = words[5] if len(words) > 5 else "native"
+        return external_auth_pb2.CheckResponse(
+            status=status_pb2.Status(code=0),
+            ok_response=external_auth_pb2.OkHttpResponse(
+                headers=[_header(CAPABILITY, f"for:{vin}")], headers_to_remove=["authorization"]
+            ),
+        )
+
+
+@dataclass
+class Received:
+    """What a room was asked: the RPC's message and its metadata."""
+
+    calls: list[tuple[Any, dict[str, str]]] = field(default_factory=list)
+
+    def note(self, request: Any, context: Any) -> dict[str, str]:
+        metadata = {key: str(value) for key, value in context.invocation_metadata()}
+        self.calls.append((request, metadata))
+        return metadata
+
+    @property
+    def last(self) -> tuple[Any, dict[str, str]]:
+        return self.calls[-1]
+
+
+class Rooms(
+    door_command_service_pb2_grpc.DoorCommandServiceServicer,
+    door_status_service_pb2_grpc.DoorStatusServiceServicer,
+    door_config_service_pb2_grpc.DoorConfigServiceServicer,
+    door_diagnostics_service_pb2_grpc.DoorDiagnosticsServiceServicer,
+):
+    """All four public services."""
+
+    def __init__(self) -> None:
+        self.received = Received()
+
+    async def _serve(self, request: Any, context: Any, answer: Any) -> Any:
+        metadata = self.received.note(request, context)
+        failure = metadata.get("x-fail", "")
+        if failure.startswith("document-"):
+            status = int(failure.rpartition("-")[2])
+            if "late" in failure:  # the document comes in real trailers, behind initial metadata
+                await context.send_initial_metadata((("x-early", "1"),))
+            trailers = (
+                ("x-problem", problem(status, "FROM_ROOM")),
+                ("retry-after", "9"),
+                ("ratelimit", "r=0"),
+            )
+            await context.abort(grpc.StatusCode.ABORTED, "no", tuple(trailers))
+        if failure == "bare":
+            await context.abort(grpc.StatusCode.UNAVAILABLE, 'a "quoted" secret')
+        if failure == "crash":
+            raise RuntimeError("secret")
+        if failure == "hang":
+            await asyncio.Event().wait()
+        return answer
+
+    async def UnlockDoors(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        answer = door_command_pb2.DoorCommand(command_id="c1", vin=request.vin)
+        answer = await self._serve(request, context, answer)
+        location = f"{BASE}/commands/c1"
+        await context.send_initial_metadata((("x-http-code", "202"), ("location", location)))
+        return answer
+
+    async def LockDoors(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_command_pb2.DoorCommand(vin=request.vin))
+
+    async def CancelCommand(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_command_pb2.DoorCommand(vin=request.vin))
+
+    async def GetCommand(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_command_pb2.DoorCommandDetails())
+
+    async def ListCommandHistory(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_command_pb2.DoorHistory(vin=request.vin))
+
+    async def GetDoorStatus(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_status_pb2.DoorStatus(vin=request.vin))
+
+    async def GetDoorConfig(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_config_pb2.DoorConfig(vin=request.vin))
+
+    async def UpdateDoorConfig(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_config_pb2.DoorConfig(vin=request.vin))
+
+    async def GetDoorDiagnostics(self, request: Any, context: Any) -> Any:  # noqa: N802  # generated name
+        return await self._serve(request, context, door_diagnostics_pb2.DoorDiagnostics(vin=request.vin))
+
+    async def StreamDoorUpdates(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  # generated name
+        await self._serve(request, context, None)
+        yield httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"retry: 1000\n\n")
+        await asyncio.Event().wait()
+
+    async def WatchDoorUpdates(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  # generated name
+        await self._serve(request, context, None)
+        yield door_update_pb2.DoorUpdate(vin=request.vin)
+
+
+class EdgeStand:
+    """Envoy and its rooms on free ports. Use as an async context manager."""
+
+    def __init__(self, folder: Path, envoy: Path) -> None:
+        self._folder = folder
+        self._envoy = envoy
+        self.ports = Ports(free_port_base())
+        self.pki = Pki(folder / "pki", datetime.now(UTC))
+        self.access = Access()
+        self.rooms = Rooms()
+        self._servers: dict[str, grpc.aio.Server] = {}
+        self.log = folder / "envoy.log"
+
+    @property
+    def http(self) -> str:
+        """Base address of plain REST."""
+        return f"http://127.0.0.1:{self.ports.http}"
+
+    @property
+    def received(self) -> Received:
+        """What the rooms were asked."""
+        return self.rooms.received
+
+    async def __aenter__(self) -> EdgeStand:
+        for identity in IDENTITIES:
+            self.pki.ensure(identity)
+        for room in ROOMS:
+            await self.start_room(room)
+        config = self._folder / "envoy.yaml"
+        config.write_text(render_edge(self.ports, self._folder / "pki"), encoding="utf-8")
+        words = (
+            "-c",
+            str(config),
+            "--disable-hot-restart",
+            "--concurrency",
+            "1",
+            "--log-level",
+            "warn",
+            "--file-flush-interval-msec",
+            "50",
+        )
+        with self.log.open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(self._envoy, *words, stdout=log, stderr=log)
+        try:
+            async with asyncio.timeout(10):
+                await self._until_ready()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process.returncode is None:
+            self._process.terminate()
+        await self._process.wait()
+        await asyncio.gather(*(self.stop_room(room) for room in tuple(self._servers)))
+
+    async def _until_ready(self) -> None:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            while True:
+                if self._process.returncode is not None:
+                    raise RuntimeError(self.log.read_text(encoding="utf-8"))
+                with contextlib.suppress(httpx.TransportError):
+                    ready = await client.get(f"http://127.0.0.1:{self.ports.envoy_admin}/ready")
+                    if ready.status_code == httpx.codes.OK:
+                        return
+                await asyncio.sleep(0.02)
+
+    async def start_room(self, room: str) -> None:
+        """Serve this room's port."""
+        server = grpc.aio.server()
+        checks = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+        reflection.enable_server_reflection((health.SERVICE_NAME,), server)
+        if room == "access":
+            external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.access, server)
+        door_command_service_pb2_grpc.add_DoorCommandServiceServicer_to_server(self.rooms, server)
+        door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(self.rooms, server)
+        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self.rooms, server)
+        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self.rooms, server)
+        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        pair = self.pki.pair(room)
+        credentials = grpc.ssl_server_credentials(
+            [(pair.key.read_bytes(), pair.cert.read_bytes())],
+            self.pki.ca.read_bytes(),
+            require_client_auth=True,
+        )
+        server.add_secure_port(f"127.0.0.1:{self.ports.room(room)}", credentials)
+        await server.start()
+        self._servers[room] = server
+
+    async def stop_room(self, room: str) -> None:
+        """Take the room away at once."""
+        await self._servers.pop(room).stop(None)
+
+    def team_channel(self, name: str = "team-demo") -> grpc.aio.Channel:
+        """A channel to the mTLS listener under this certificate."""
+        pair = self.pki.pair(name)
+        credentials = grpc.ssl_channel_credentials(
+            self.pki.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
+        )
+        return grpc.aio.secure_channel(f"127.0.0.1:{self.ports.mtls}", credentials)
+
+    def log_lines(self) -> Iterable[dict[str, Any]]:
+        """The access log so far."""
+        return (
+            json.loads(line)
+            for line in self.log.read_text(encoding="utf-8").splitlines()
+            if line.startswith("{")
+        )

@@ -1,0 +1,50 @@
+"""kill -9 in the middle of a command: it ends all the same, once, and agrees with what the car did."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.app import FINAL, App, Car, eventually
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+RECOVERY_SECONDS = 45.0
+
+
+@pytest.mark.parametrize(
+    "component", ["nats", "envoy", "command", "access", "status", "config", "diagnostics", "vehicles"]
+)
+@pytest.mark.timeout(150)
+def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:
+    app, car = App(mesh), Car(mesh)
+    eventually(lambda: app.get("status").status_code == 200, RECOVERY_SECONDS)
+    car.do("door-time", seconds=0.3)
+    action = "unlock" if car.state_locked() else "lock"
+    mode = {"unlockMode": "EMERGENCY"} if action == "unlock" else {}
+    accepted = eventually(lambda: (a := app.order(action, **mode)).status_code == 202 and a)
+    command_id = accepted.json()["commandId"]
+    eventually(lambda: car.actuations(command_id))
+    os.kill(mesh.pid_of(component), signal.SIGKILL)
+
+    ended = app.end_of(command_id, 30 + 10 + RECOVERY_SECONDS)
+    mesh.wait_for_line(f"mesh: {component} ready", RECOVERY_SECONDS)
+    entries = eventually(
+        lambda: [e for e in app.history(limit=200).get("history", ()) if e["commandId"] == command_id],
+        RECOVERY_SECONDS,
+    )
+    assert [entry["status"] for entry in entries] == [ended["status"]]
+    moved = eventually(lambda: car.moved(command_id) or {"none"}, RECOVERY_SECONDS) - {"none"}
+    if ended["status"] == "SUCCESS":
+        assert moved == {result["doorId"] for result in ended["doorResults"]}
+    elif ended["status"] == "TIMEOUT":
+        assert ended["mayHaveSucceeded"] is True
+    befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]
+    assert len(befores) == len(set(befores)), "a door was moved twice"
+    assert app.command(command_id)["status"] == ended["status"]
+    assert ended["status"] in FINAL

@@ -1,0 +1,265 @@
+"""The product as its users meet it: through Envoy, with a car that moves its doors."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.system.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+LOCKABLE = {"driver", "passenger", "rearLeft", "rearRight", "trunk"}
+
+
+@pytest.fixture
+def app(mesh: Mesh) -> App:
+    return App(mesh)
+
+
+@pytest.fixture
+def car(mesh: Mesh) -> Car:
+    car = Car(mesh)
+    car.do("door-time", seconds=0.05)
+    return car
+
+
+def finish(app: App, action: str, doors: list[str] | None = None, **rest: object) -> dict:
+    answer = eventually(
+        lambda: (a := app.order(action, doors, **rest)).status_code != 409 and a
+    )  # what an earlier test left in flight
+    assert answer.status_code == 202, answer.text
+    return app.end_of(answer.json()["commandId"])
+
+
+def test_an_unlock_moves_the_doors_and_everybody_hears_of_it(app: App, car: Car) -> None:
+    finish(app, "lock")
+    with app.stream() as stream:
+        answer = app.order("unlock", unlockMode="EMERGENCY", correlation_id=f"t-{uuid.uuid4()}")
+        body = answer.json()
+        assert answer.status_code == 202
+        assert body["status"] == "PENDING"
+        assert answer.headers["location"].endswith(f"/door/commands/{body['commandId']}")
+        ended = app.end_of(body["commandId"])
+        assert ended["status"] == "SUCCESS"
+        assert ended["correlationId"] == answer.headers["x-correlation-id"]
+        assert [stage["name"] for stage in ended["stages"]] == [
+            "ACCEPTED",
+            "QUEUED",
+            "SENT",
+            "RECEIVED",
+            "FINISHED",
+        ]
+        times = [stage["time"] for stage in ended["stages"]]
+        assert times == sorted(times)
+        assert car.moved(body["commandId"]) == LOCKABLE
+        stream.wait_for(lambda e: e["data"]["data"].get("status") == "SUCCESS")
+        stream.wait_for(lambda e: e["data"]["data"].get("changeType") == "UNLOCKED")
+    ids = [event["id"] for event in stream.events]
+    assert len(ids) == len(set(ids))
+    status = eventually(lambda: (s := app.get("status").json())["doors"]["trunk"]["locked"] is False and s)
+    assert status["stale"] is False
+    entry = eventually(lambda: [e for e in app.history()["history"] if e["commandId"] == body["commandId"]])[
+        0
+    ]
+    assert (entry["action"], entry["status"], entry["failureReason"]) == ("UNLOCK", "SUCCESS", None)
+
+
+def test_the_same_request_twice_is_one_command(app: App, car: Car) -> None:
+    finish(app, "lock")
+    correlation_id = f"t-{uuid.uuid4()}"
+    first = app.order("unlock", ["driver"], correlation_id=correlation_id)
+    again = app.order("unlock", ["driver"], correlation_id=correlation_id)
+    assert again.status_code == 202
+    assert again.json() == first.json()
+    other = app.order("unlock", ["trunk"], correlation_id=correlation_id)
+    assert (other.status_code, other.json()["code"]) == (422, "CORRELATION_ID_REUSED")
+    app.end_of(first.json()["commandId"])
+    assert len([a for a in car.actuations(first.json()["commandId"]) if a["phase"] == "BEFORE"]) == 1
+
+
+def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
+    finish(app, "lock")
+    car.do("door-time", seconds=0.4)
+    first = app.order("unlock", unlockMode="EMERGENCY").json()
+    second = app.order("lock")
+    assert (second.status_code, second.json()["code"]) == (409, "COMMAND_IN_PROGRESS")
+    assert second.json()["commandId"] == first["commandId"]
+    app.end_of(first["commandId"])
+
+
+def test_force_cancel_stops_between_doors(app: App, car: Car) -> None:
+    finish(app, "lock")
+    car.do("door-time", seconds=0.5)
+    correlation_id = f"t-{uuid.uuid4()}"
+    command_id = app.order("unlock", unlockMode="EMERGENCY", correlation_id=correlation_id).json()[
+        "commandId"
+    ]
+    eventually(lambda: car.actuations(command_id))
+    cancelled = app.send(
+        "POST", "cancel", {"correlationId": correlation_id, "reason": "Emergency stop", "force": True}
+    )
+    assert cancelled.status_code == 202, cancelled.text
+    ended = app.end_of(command_id)
+    moved = car.moved(command_id)
+    assert moved < LOCKABLE
+    assert ended["status"] == "FAILED"
+    assert {r["doorId"] for r in ended["doorResults"] if r["success"]} == moved
+    entry = eventually(lambda: app.history(action="CANCEL")["history"])[0]
+    assert entry["status"] == "SUCCESS"
+
+
+def test_cancelling_what_has_ended_or_never_was(app: App, car: Car) -> None:
+    car.do("door-time", seconds=0)
+    correlation_id = f"t-{uuid.uuid4()}"
+    finish(app, "lock", correlation_id=correlation_id)
+    body = {"correlationId": correlation_id, "reason": "User cancellation"}
+    late = app.send("POST", "cancel", body)
+    assert (late.status_code, late.json()["code"]) == (409, "COMMAND_ALREADY_FINISHED")
+    never = app.send("POST", "cancel", {**body, "correlationId": "uuid-12345678"})
+    assert (never.status_code, never.json()["code"]) == (404, "COMMAND_NOT_FOUND")
+
+
+def test_partial_success_names_the_doors(app: App, car: Car) -> None:
+    finish(app, "lock")
+    car.do("actuators/rearLeft/fail")
+    try:
+        ended = finish(app, "unlock", unlockMode="EMERGENCY")
+        assert (ended["status"], ended["failureReason"]) == ("FAILED", "PARTIAL_SUCCESS")
+        assert {r["doorId"] for r in ended["doorResults"] if not r["success"]} == {"rearLeft"}
+        assert ended["guidance"]
+        assert car.moved(ended["commandId"]) == LOCKABLE - {"rearLeft"}
+        diagnosed = eventually(lambda: (d := app.get("diagnostics").json())["systemStatus"] == "FAULT" and d)
+        assert diagnosed["alerts"]
+    finally:
+        car.do("actuators/rearLeft/repair")
+    eventually(lambda: app.get("diagnostics").json()["systemStatus"] == "NORMAL")
+
+
+def test_an_open_door_is_told_at_once(app: App, car: Car) -> None:
+    finish(app, "unlock", unlockMode="EMERGENCY")
+    car.do("doors/passenger/open")
+    try:
+        refused = eventually(lambda: (a := app.order("lock")).status_code == 409 and a)
+        assert refused.json()["code"] == "DOOR_OPEN"
+        assert refused.json()["openDoors"] == ["passenger"]
+        assert refused.json()["mayHaveSucceeded"] is False
+    finally:
+        car.do("doors/passenger/close")
+    eventually(lambda: app.get("status").json()["doors"]["passenger"]["open"] is False)
+    assert finish(app, "lock")["status"] == "SUCCESS"
+
+
+def test_a_moving_car_stays_locked(app: App, car: Car) -> None:
+    finish(app, "lock")
+    car.do("drive", speedKmh=30)
+    try:
+        refused = eventually(
+            lambda: (a := app.order("unlock", unlockMode="EMERGENCY")).status_code == 409 and a
+        )
+        assert refused.json()["code"] == "VEHICLE_MOVING"
+        assert app.get("status").json()["vehicleSpeed"] == 30
+    finally:
+        car.do("park")
+        car.do("ignition", ignition="OFF")
+    eventually(lambda: app.get("status").json()["ignitionStatus"] == "OFF")
+
+
+def test_a_sleeping_car_gets_its_command_when_it_wakes(mesh: Mesh) -> None:
+    app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
+    car.do("door-time", seconds=0)
+    command_id = app.order("unlock", ["driver"]).json()["commandId"]
+    assert app.command(command_id)["status"] == "PENDING"
+    car.do("wake")
+    assert app.end_of(command_id)["status"] == "SUCCESS"
+    assert car.moved(command_id) == {"driver"}
+    car.do("sleep")
+
+
+def test_settings_reach_the_car_and_do_something(mesh: Mesh) -> None:
+    app, car = App(mesh, SECOND), Car(mesh, SECOND)
+    car.do("door-time", seconds=0)
+    changed = app.send("PUT", "config", {"unlockMode": "DRIVER_ONLY", "autoLockDelay": 45})
+    assert changed.status_code == 200
+    assert changed.json()["autoLockDelay"] == 45
+    eventually(lambda: app.get("config").json()["application"]["state"] == "APPLIED")
+    finish(app, "lock")
+    ended = finish(app, "unlock")
+    assert ended["status"] == "SUCCESS"
+    assert car.moved(ended["commandId"]) == {"driver"}
+    empty = app.send("PUT", "config", {})
+    assert (empty.status_code, empty.json()["code"]) == (400, "INVALID_REQUEST")
+    app.send("PUT", "config", {"unlockMode": "ALL", "autoLockDelay": 30})
+
+
+def test_who_may_not_learns_nothing(mesh: Mesh) -> None:
+    unknown, foreign = App(mesh, "KMHSH81C7LU000000"), App(mesh, FOREIGN)
+    answers = [
+        {k: v for k, v in one.get("status").json().items() if k not in {"instance", "correlationId"}}
+        for one in (unknown, foreign)
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0]["code"] == "VEHICLE_NOT_FOUND"
+    owner = App(mesh, FOREIGN, bearer=mesh.token("user-456"))
+    assert owner.get("status").status_code == 200
+    nobody = App(mesh, bearer="sk_0000000000000000000000000000000000000000000000000000000000000000")
+    refused = nobody.get("status")
+    assert (refused.status_code, refused.json()["code"]) == (401, "TOKEN_INVALID")
+    assert "www-authenticate" in refused.headers
+
+
+def test_looks_at_the_status_are_in_the_history(app: App) -> None:
+    httpx.get(f"{app.door}/status", headers={**app.headers, "X-Correlation-ID": "look-1"})
+    eventually(
+        lambda: any(
+            e["correlationId"] == "look-1" for e in app.history(action="STATUS_CHECK", limit=200)["history"]
+        )
+    )
+
+
+@pytest.mark.usefixtures("car")
+def test_a_stream_resumes_where_it_ended(app: App) -> None:
+    finish(app, "lock")
+    with app.stream() as stream:
+        finish(app, "unlock", ["driver"])
+        seen = stream.wait_for(lambda e: e["data"]["data"].get("status") == "SUCCESS")
+    finish(app, "lock", ["driver"])
+    with app.stream(seen["id"]) as resumed:
+        resumed.wait_for(
+            lambda e: e["data"]["data"].get("status") == "SUCCESS" and e["data"]["data"]["action"] == "LOCK"
+        )
+        numbers = [int(e["id"].rpartition("-")[2]) for e in resumed.events]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] > int(seen["id"].rpartition("-")[2])
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"targetDoors": []}, "targetDoors"),
+        ({"targetDoors": ["all", "driver"]}, "targetDoors"),
+        ({"targetDoors": ["driver", "driver"]}, "targetDoors"),
+        ({"targetDoors": ["hood"]}, "targetDoors[0]"),
+        ({"targetDoors": "all"}, "targetDoors"),
+        ({"targetDoors": ["all"], "unlockMode": 1}, "unlockMode"),
+        ({"targetDoors": ["all"], "unlockMode": "SECURE"}, "unlockMode"),
+        ({"targetDoors": ["all"], "colour": "red"}, "colour"),
+        ({"targetDoors": ["all"], "vin": FOREIGN}, "vin"),
+    ],
+)
+def test_bad_bodies_name_the_field(app: App, body: object, field: str) -> None:
+    refused = app.send("POST", "unlock", body)
+    assert refused.status_code == 400, refused.text
+    assert field in [error["field"] for error in refused.json()["errors"]]
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["correlationId"] == refused.headers["x-correlation-id"]
+
+
+def test_lower_case_vins_are_the_same_vehicle(mesh: Mesh) -> None:
+    answer = App(mesh, SAMPLE.lower()).get("status")
+    assert (answer.status_code, answer.json()["vin"]) == (200, SAMPLE)

@@ -1,0 +1,333 @@
+"""What REST gets from the edge: transcoding, 202, documents, streams, Envoy's own errors, correlation ids."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.system.edge_stand import BASE, CAPABILITY, OTHER_VIN, VIN, EdgeStand
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+GOOD = {"authorization": "Bearer good"}
+UNLOCK = {"targetDoors": ["all"]}
+MEMBERS = {"type", "title", "status", "detail", "code", "correlationId", "retryable"}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def client(edge: EdgeStand) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=edge.http, trust_env=False, timeout=10) as session:
+        yield session
+
+
+def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, object]:
+    document: dict[str, object] = answer.json()
+    assert answer.status_code == status, document
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert document["code"] == code
+    assert document["status"] == status
+    assert document.keys() >= MEMBERS
+    assert document["correlationId"] == answer.headers["x-correlation-id"]
+    return document
+
+
+async def test_an_accepted_command_is_202_with_location(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    answer = await client.post(f"{BASE}/unlock", headers=GOOD, json=UNLOCK)
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"{BASE}/commands/c1"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.json()["commandId"] == "c1"
+    assert not {"x-http-code", "grpc-status", "grpc-message", "grpc-encoding"} & answer.headers.keys()
+    request, metadata = edge.received.last
+    assert list(request.unlock.target_doors) == ["all"]
+    assert metadata[CAPABILITY] == f"for:{VIN}"
+    assert "authorization" not in metadata
+
+
+async def test_every_endpoint_reaches_its_rpc(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    for method, path, request_name in (
+        ("POST", "lock", "LockDoorsRequest"),
+        ("POST", "cancel", "CancelCommandRequest"),
+        ("GET", "commands/c-1", "GetCommandRequest"),
+        ("GET", "history?period=24h&limit=50&offset=0&action=UNLOCK", "ListCommandHistoryRequest"),
+        ("GET", "status", "GetDoorStatusRequest"),
+        ("GET", "config", "GetDoorConfigRequest"),
+        ("PUT", "config", "UpdateDoorConfigRequest"),
+        ("GET", "diagnostics", "GetDoorDiagnosticsRequest"),
+    ):
+        body: dict[str, str] | None = {} if method != "GET" else None
+        answer = await client.request(method, f"{BASE}/{path}", headers=GOOD, json=body)
+        assert answer.status_code == 200, (path, answer.text)
+        assert type(edge.received.last[0]).__name__ == request_name
+        assert edge.received.last[0].vin == VIN
+
+
+async def test_a_lower_case_vin_passes_the_routes(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    await client.get(f"{BASE}/status".replace(VIN, VIN.lower()), headers=GOOD)
+    assert edge.access.checks[-1].attributes.request.http.path.split("/")[5] == VIN.lower()
+
+
+async def test_the_access_service_gets_the_body_untouched(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    body = b'{"targetDoors": ["all"], "targetDoors": "all", "nonsense": 1}'
+    await client.post(f"{BASE}/unlock", headers=GOOD, content=body)
+    assert edge.access.checks[-1].attributes.request.http.raw_body == body
+
+
+@pytest.mark.parametrize("query", [f"vin={OTHER_VIN}", f"%76in={OTHER_VIN}"])
+async def test_a_forged_vin_gets_through_the_transcoder_but_the_capability_tells(
+    edge: EdgeStand, client: httpx.AsyncClient, query: str
+) -> None:
+    await client.get(f"{BASE}/status?{query}", headers=GOOD)
+    request, metadata = edge.received.last
+    assert request.vin == OTHER_VIN  # why every service compares
+    assert metadata[CAPABILITY] == f"for:{VIN}"
+    # and the access service sees the query, to refuse it before that
+    assert query in edge.access.checks[-1].attributes.request.http.path
+
+
+async def test_a_forged_vin_in_the_body_of_a_get_too(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    once, twice = f'{{"vin":"{OTHER_VIN}"}}', f'{{"vin":"{VIN}","vin":"{OTHER_VIN}"}}'
+    assert_problem(
+        await client.request("GET", f"{BASE}/status", headers=GOOD, content=once), 400, "INVALID_REQUEST"
+    )
+    await client.request("GET", f"{BASE}/status", headers=GOOD, content=twice)
+    request, metadata = edge.received.last
+    assert request.vin == OTHER_VIN  # past the transcoder's check
+    assert metadata[CAPABILITY] == f"for:{VIN}"
+    assert edge.access.checks[-1].attributes.request.http.raw_body == twice.encode()
+
+
+@pytest.mark.parametrize("body", [f'{{"vin":"{OTHER_VIN}"}}', f'{{"vin":"{VIN}","vin":"{OTHER_VIN}"}}'])
+async def test_a_vin_in_the_body_of_a_command_is_not_the_command_s(
+    edge: EdgeStand, client: httpx.AsyncClient, body: str
+) -> None:
+    await client.post(f"{BASE}/unlock", headers=GOOD, content=body)
+    assert edge.received.last[0].vin == VIN
+
+
+async def test_what_only_we_may_say_is_stripped(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    forged = {
+        CAPABILITY: "forged",
+        "x-ecarus-anything": "forged",
+        "x-http-code": "299",
+        "x-problem": "forged",
+        "x-envoy-original-path": "/forged",
+        "x-envoy-upstream-rq-timeout-ms": "1",
+        "x-request-id": "forged",
+        "x-forwarded-client-cert": "URI=spiffe://ecarus/team/forged",
+        "grpc-timeout": "1n",
+    }
+    answer = await client.post(f"{BASE}/lock", headers=GOOD | forged, json=UNLOCK)
+    assert answer.status_code == 200
+    assert "forged" not in str(edge.received.last[1])
+    assert "forged" not in str(edge.access.checks[-1].attributes.request.http.headers)
+
+
+@pytest.mark.parametrize(
+    "failure", ["document-409", "document-late-409", "document-detailed-409", "document-late-detailed-409"]
+)
+async def test_a_room_s_document_is_the_answer(client: httpx.AsyncClient, failure: str) -> None:
+    answer = await client.post(f"{BASE}/lock", headers=GOOD | {"x-fail": failure}, json=UNLOCK)
+    assert answer.status_code == 409
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json() == {"type": "t", "title": "T", "status": 409, "code": "FROM_ROOM"}
+    assert answer.headers["retry-after"] == "9"
+    assert answer.headers["ratelimit"] == "r=0"
+    assert not {"x-problem", "grpc-status", "grpc-message"} & answer.headers.keys()
+
+
+@pytest.mark.parametrize("stated", [422, 503, 599])
+async def test_the_document_states_the_status(client: httpx.AsyncClient, stated: int) -> None:
+    answer = await client.get(f"{BASE}/status", headers=GOOD | {"x-fail": f"document-{stated}"})
+    assert answer.status_code == stated
+
+
+@pytest.mark.parametrize("stated", [200, 302, 999])
+async def test_a_document_can_not_turn_an_error_into_something_else(
+    client: httpx.AsyncClient, stated: int
+) -> None:
+    answer = await client.get(f"{BASE}/status", headers=GOOD | {"x-fail": f"document-{stated}"})
+    assert answer.status_code == 409  # of the gRPC status
+
+
+async def test_an_error_without_a_document_gets_one_without_secrets(client: httpx.AsyncClient) -> None:
+    write = await client.post(f"{BASE}/lock", headers=GOOD | {"x-fail": "bare"}, json=UNLOCK)
+    assert assert_problem(write, 503, "DEPENDENCY_UNAVAILABLE")["mayHaveSucceeded"] is True
+    read = await client.get(f"{BASE}/status", headers=GOOD | {"x-fail": "bare"})
+    assert assert_problem(read, 503, "DEPENDENCY_UNAVAILABLE")["mayHaveSucceeded"] is False
+    crash = await client.get(f"{BASE}/status", headers=GOOD | {"x-fail": "crash"})
+    assert_problem(crash, 500, "INTERNAL_ERROR")
+    assert "secret" not in write.text + read.text + crash.text
+
+
+async def test_a_command_without_an_answer_in_time_may_have_succeeded(
+    edge: EdgeStand, client: httpx.AsyncClient
+) -> None:
+    del edge
+    write = client.post(f"{BASE}/unlock", headers=GOOD | {"x-fail": "hang"}, json=UNLOCK)
+    read = client.get(f"{BASE}/status", headers=GOOD | {"x-fail": "hang"})
+    wrote, looked = await asyncio.gather(write, read)
+    assert assert_problem(wrote, 504, "DEADLINE_EXCEEDED")["mayHaveSucceeded"] is True
+    assert assert_problem(looked, 504, "DEADLINE_EXCEEDED")["mayHaveSucceeded"] is False
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 429, 503])
+async def test_the_access_service_s_refusal_is_the_answer(client: httpx.AsyncClient, status: int) -> None:
+    answer = await client.get(f"{BASE}/status", headers={"authorization": f"Bearer {status}"})
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["code"] == "FROM_ACCESS"
+    assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+    assert answer.headers["retry-after"] == "7"
+    assert answer.headers["ratelimit"] == '"default";r=0;t=7'
+    assert "x-correlation-id" in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "unlock", "POST"),
+        ("PUT", "lock", "POST"),
+        ("DELETE", "cancel", "POST"),
+        ("POST", "status", "GET"),
+        ("POST", "history", "GET"),
+        ("POST", "diagnostics", "GET"),
+        ("POST", "updates/stream", "GET"),
+        ("PATCH", "commands/c1", "GET"),
+        ("POST", "config", "GET, PUT"),
+    ],
+)
+async def test_a_wrong_method_is_405_with_allow(
+    client: httpx.AsyncClient, method: str, path: str, allow: str
+) -> None:
+    answer = await client.request(method, f"{BASE}/{path}", headers=GOOD)
+    assert_problem(answer, 405, "METHOD_NOT_ALLOWED")
+    assert answer.headers["allow"] == allow
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/nope", f"{BASE}/", f"{BASE}/status/", "/ecarus.remotecontrol.door.v1.DoorStatusService/X"]
+)
+async def test_an_unknown_path_is_a_404_problem(client: httpx.AsyncClient, path: str) -> None:
+    document = assert_problem(await client.get(path, headers=GOOD), 404, "PATH_NOT_FOUND")
+    assert document["instance"] == path
+
+
+async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    calls = len(edge.received.calls)
+    answer = await client.post(
+        f"{BASE}/unlock", headers=GOOD | {"content-type": "application/grpc"}, content=b"{}"
+    )
+    assert answer.headers["grpc-status"] != "0"  # to a gRPC client Envoy speaks gRPC
+    assert len(edge.received.calls) == calls
+
+
+async def test_a_body_over_64_kib_is_413(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    calls = len(edge.received.calls)
+    for size in (65_536, 1_000_000):
+        body = json.dumps({"targetDoors": ["x" * size]})
+        answer = await client.post(f"{BASE}/unlock", headers=GOOD, content=body)
+        assert assert_problem(answer, 413, "PAYLOAD_TOO_LARGE")["mayHaveSucceeded"] is False
+    assert len(edge.received.calls) == calls
+
+
+async def test_what_envoy_itself_refuses_is_a_problem_too(client: httpx.AsyncClient) -> None:
+    too_large = await client.get(f"{BASE}/status", headers=GOOD | {"x-large": "y" * 70_000})
+    assert_problem(too_large, 431, "INVALID_REQUEST")
+    assert_problem(await client.get("/api/v1%2fx"), 400, "INVALID_REQUEST")
+    assert_problem(await client.get(f"{BASE}/status", headers={"x_y": "1"}), 400, "INVALID_REQUEST")
+    assert_problem(await client.get(f"{BASE}/history?nope=1", headers=GOOD), 400, "INVALID_REQUEST")
+
+
+async def test_garbage_instead_of_http_is_a_problem(edge: EdgeStand) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.ports.http)
+    writer.write(b"GARBAGE\r\n\r\n")
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    await writer.wait_closed()
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["correlationId"].encode() in head
+
+
+async def test_healthz_needs_no_token(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert "x-correlation-id" in answer.headers
+
+
+async def test_a_correlation_id_is_kept_or_made(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    kept = await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": "Mine_1.2-3"})
+    assert kept.headers["x-correlation-id"] == "Mine_1.2-3"
+    assert edge.received.last[1]["x-correlation-id"] == "Mine_1.2-3"
+    made = await client.get(f"{BASE}/status", headers=GOOD)
+    assert made.headers["x-correlation-id"] == edge.received.last[1]["x-correlation-id"]
+
+
+async def test_an_idempotency_key_is_the_correlation_id_unless_one_is_sent(
+    edge: EdgeStand, client: httpx.AsyncClient
+) -> None:
+    alone = await client.post(f"{BASE}/unlock", headers=GOOD | {"idempotency-key": "key-1"}, json=UNLOCK)
+    assert alone.headers["x-correlation-id"] == "key-1"
+    assert edge.received.last[1]["x-correlation-id"] == "key-1"
+    both = {"idempotency-key": "key-1", "x-correlation-id": "id-1"}
+    answer = await client.post(f"{BASE}/unlock", headers=GOOD | both, json=UNLOCK)
+    assert answer.headers["x-correlation-id"] == "id-1"
+    seen = edge.access.checks[-1].attributes.request.http.headers
+    assert (seen["idempotency-key"], seen["x-correlation-id"]) == ("key-1", "id-1")
+
+
+@pytest.mark.parametrize("bad", ["with space", "x" * 65, 'quote"', ""])
+async def test_a_malformed_id_is_left_for_access_to_refuse_and_never_echoed(
+    edge: EdgeStand, client: httpx.AsyncClient, bad: str
+) -> None:
+    answer = await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": bad})
+    seen = edge.access.checks[-1].attributes.request.http.headers
+    assert seen["x-correlation-id"] == bad
+    assert answer.headers["x-correlation-id"] == seen["x-request-id"]
+
+
+async def test_two_correlation_ids_are_none(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    headers = [*GOOD.items(), ("x-correlation-id", "a"), ("x-correlation-id", "b")]
+    answer = await client.get(f"{BASE}/status", headers=headers)
+    seen = edge.access.checks[-1].attributes.request.http.headers
+    assert seen["x-correlation-id"] == "a,b"
+    assert answer.headers["x-correlation-id"] == seen["x-request-id"]
+
+
+async def test_a_stream_starts_at_once(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    headers = GOOD | {"last-event-id": "41"}
+    async with asyncio.timeout(5), client.stream("GET", f"{BASE}/updates/stream", headers=headers) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["content-type"] == "text/event-stream"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "x-correlation-id" in answer.headers
+        async for text in answer.aiter_text():
+            assert text == "retry: 1000\n\n"
+            break
+    assert edge.received.last[1]["last-event-id"] == "41"
+
+
+async def test_a_stream_refused_before_it_began_is_a_problem(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"{BASE}/updates/stream", headers=GOOD | {"x-fail": "document-503"})
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "FROM_ROOM"
+
+
+async def test_the_access_log_names_neither_vin_nor_token(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    wanted = "log-me"
+    await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": wanted})
+    async with asyncio.timeout(5):
+        while not any(line["correlation_id"] == wanted for line in edge.log_lines()):  # noqa: ASYNC110  # a file
+            await asyncio.sleep(0.02)
+    text = edge.log.read_text(encoding="utf-8")
+    assert VIN not in text
+    assert "Bearer" not in text
+    assert "good" not in text
