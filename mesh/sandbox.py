@@ -53,6 +53,7 @@ IDENTITIES = (
     Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
+    Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
 

@@ -122,7 +122,7 @@ def _link_maker(vin: str, account: NatsAccount) -> MakeLink:
 
 
 async def run(settings: Settings) -> None:
-    """Runs until SIGTERM or SIGINT. Prints one JSON line when every car that is awake is connected."""
+    """Runs until SIGTERM or SIGINT. Prints one JSON line when every car that is awake has reported."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -148,7 +148,7 @@ async def run(settings: Settings) -> None:
 
 async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
     awake = [one for one in cars.values() if not one.agent.is_asleep]
-    await asyncio.gather(*(one.agent.connected.wait() for one in awake))
+    await asyncio.gather(*(one.agent.reported.wait() for one in awake))
     line = {
         "event": "ready",
         "cars": len(cars),

@@ -58,6 +58,8 @@ class Agent:
         self.outbox = Outbox(car.vin, link, clock)
         self.connected = asyncio.Event()
         """The broker is reached. The cloud opens the command queue a moment later."""
+        self.reported = asyncio.Event()
+        """The broker keeps a status report of this boot: whoever asks the cloud gets an answer."""
         self._car = car
         self._link = link
         self._journal = journal
@@ -199,6 +201,7 @@ class Agent:
             self._changed.clear()
             try:
                 await self.outbox.send(Event.STATUS, self._status_now())
+                self.reported.set()
                 found = diagnosis.components(self._car.body)
                 if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
                     await self.outbox.send(Event.DIAGNOSTICS, self._diagnostics_now())

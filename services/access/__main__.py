@@ -63,10 +63,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest))
 
+    routes = Routes()
     standings = Standings(load_standing, time.time)
     await follow_revocations(broker.client, standings.forget)
     admission = Admission(
-        routes=Routes(),
+        routes=routes,
         identity=Identity(
             tokens=TokenVerifier(
                 issuer=settings.token_issuer,
@@ -97,6 +98,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         policy=POLICY,
         verifier=CapabilityVerifier(settings.capability_jwks),
         translate_error=translate.refusal_of,
+        also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
     )
     await server.start()
     try:

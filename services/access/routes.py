@@ -76,6 +76,11 @@ class Routes:
                     by_path.setdefault(template, {})[http_method] = route
         self._rest = [(_pattern_of(template), methods) for template, methods in by_path.items()]
 
+    @property
+    def services(self) -> list[str]:
+        """The full names of the public services."""
+        return [service.full_name for service in _services()]
+
     def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
         """The VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
         for pattern, methods in self._rest:

@@ -24,6 +24,9 @@ SWITCH_SECONDS = 0.000_2
 which lets go of the lock for shorter moments than a thread takes to wake, can keep it waiting for seconds."""
 
 
+_CANCEL_AGAIN_SECONDS = 0.5
+
+
 def run(room: str, model: type[Settings], main: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
     """Run `main(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
 
@@ -65,6 +68,10 @@ async def run_until(stop: asyncio.Event, *loops: Awaitable[None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in [*tasks, stopped]:
-            task.cancel()
-        await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        everything = [*tasks, stopped]
+        while running := [task for task in everything if not task.done()]:
+            for task in running:
+                # Asked again: Python 3.11's wait_for swallows a cancellation that comes with its result.
+                task.cancel()
+            await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
+        await asyncio.gather(*everything, return_exceptions=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 call = self._admit(rule, call, request)
                 bind(call)
-                async with contextlib.aclosing(serve(request, context)) as answers:
+                answering = serve(request, context)
+                if inspect.isawaitable(
+                    answering
+                ):  # a servicer may also write to the context, as health's does
+                    await answering
+                    return
+                async with contextlib.aclosing(answering) as answers:
                     async for answer in answers:
                         yield answer
                 return

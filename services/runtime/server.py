@@ -34,7 +34,9 @@ class RoomServer:
     """A room's gRPC server.
 
     `services` are the full names of the protobuf services; `register` adds their servicers. Raises
-    ValueError when `policy` does not name exactly the RPCs of `services`.
+    ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
+    vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
+    which another room serves.
     """
 
     def __init__(
@@ -45,9 +47,13 @@ class RoomServer:
         policy: Policy,
         verifier: CapabilityVerifier,
         translate_error: Callable[[Exception], Refusal | None],
+        also_reflected: Sequence[str] = (),
     ) -> None:
         methods = _methods_of(services)
         complete(policy, methods)
+        blind = [path for path in methods if policy[path].action and not _names_a_vehicle(methods[path])]
+        if blind:
+            raise ValueError(f"policy: an action on a vehicle, but no field vin in the request of {blind}")
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
         interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
@@ -57,7 +63,7 @@ class RoomServer:
         register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (*services, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (*services, *also_reflected, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.port: int = self._server.add_secure_port(settings.listen, _credentials(settings))
         """The port it listens on, also when the settings said 0."""
@@ -83,6 +89,10 @@ def _methods_of(services: Sequence[str]) -> dict[str, Any]:
         for name in services
         for method in pool.FindServiceByName(name).methods
     }
+
+
+def _names_a_vehicle(method: Any) -> bool:
+    return "vin" in method.input_type.fields_by_name
 
 
 def _credentials(settings: RoomSettings) -> grpc.ServerCredentials:

@@ -19,58 +19,25 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.command import store, translate, usecases
-from services.command.dispatch import TO_VEHICLES, Announcements
+from services.command.dispatch import Announcements
 from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk, Received, Resulted, Rules
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from tests.store.command_desk import FakeConditions, FakeDispatch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from services.command.domain import Command
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ALL_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "door.history.read")
-
-
-class FakeDispatch:
-    """Holds what was committed until `leave`."""
-
-    def __init__(self) -> None:
-        self.held: set[str] = set()
-
-    def committed(self, messages: Sequence[OutgoingMessage]) -> None:
-        self.held |= {m.message_id for m in messages if m.queue == TO_VEHICLES}
-
-    def leave(self) -> None:
-        self.held.clear()
-
-    def withdraw(self, command_id: str) -> bool:
-        if command_id not in self.held:
-            return False
-        self.held.remove(command_id)
-        return True
-
-    def restore(self, command: Command) -> None:
-        self.held.add(command.command_id)
-
-    def surely_unsent(self, command_id: str) -> bool:
-        return command_id in self.held
-
-    def forget(self, command_id: str) -> None:
-        self.held.discard(command_id)
-
-
-class FakeConditions(dict[str, Condition]):
-    def of(self, vin: str) -> Condition | None:
-        return self.get(vin)
 
 
 @dataclass(slots=True)
@@ -366,7 +333,7 @@ async def test_without_the_action_nothing_happens(room: Room) -> None:
     assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
     problem = await refused(room.unlock(vin="KMHSH81C7LU654321"))
     assert (problem["status"], problem["code"]) == (404, "VEHICLE_NOT_FOUND")
-    assert room.dispatch.held == set()
+    assert room.dispatch.held == {}
 
 
 async def test_a_store_that_is_away_is_503_and_no_command(

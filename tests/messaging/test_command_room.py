@@ -8,6 +8,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import nats
 import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_update_pb2
@@ -15,7 +16,6 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus, Failure
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-import nats
 from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, Event
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
@@ -75,7 +75,7 @@ async def queued(server: Any) -> int:
 
 
 async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await vehicle.wake()
     vehicle.duplicate_next()
@@ -108,7 +108,7 @@ async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
     ]
 
 
-async def test_a_sleeping_vehicle_gets_it_when_it_wakes(stand: Stand, app: App, vehicle: FakeVehicle) -> None:
+async def test_a_sleeping_vehicle_gets_it_when_it_wakes(app: App, vehicle: FakeVehicle) -> None:
     command_id = await app.unlock()
     await app.has_left(command_id)
     await vehicle.wake()
@@ -116,7 +116,7 @@ async def test_a_sleeping_vehicle_gets_it_when_it_wakes(stand: Stand, app: App, 
 
 
 async def test_a_vehicle_that_never_answers_may_have_acted_and_its_late_word_is_kept(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    app: App, vehicle: FakeVehicle
 ) -> None:
     vehicle.hold = True
     await vehicle.wake()
@@ -136,7 +136,7 @@ async def test_a_vehicle_that_never_answers_may_have_acted_and_its_late_word_is_
 
 
 async def test_what_was_lost_on_the_way_times_out_and_the_next_is_carried_out(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    app: App, vehicle: FakeVehicle
 ) -> None:
     vehicle.drop_next()
     await vehicle.wake()
@@ -164,7 +164,7 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     await vehicle.say(Event.RESULT, report_pb2.StatusReport())
     stranger = FakeVehicle(vehicle.server, OTHER)
     await stranger.wake()
-    success.doors.add(door=1, succeeded=True)  # type: ignore[arg-type]  # its number
+    success.doors.add(door=1, succeeded=True)
     await stranger.say(Event.RESULT, success)
     await vehicle.finish(command_id)
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
@@ -189,7 +189,7 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
 
 
 async def test_cancelled_while_the_broker_is_away_it_is_never_published(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     before = await queued(nats_server)
     nats_server.kill()
@@ -205,7 +205,7 @@ async def test_cancelled_while_the_broker_is_away_it_is_never_published(
 
 
 async def test_a_broker_that_was_away_all_the_time_proves_that_nothing_moved(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     nats_server.kill()
     command_id = await app.unlock()
@@ -218,9 +218,7 @@ async def test_a_broker_that_was_away_all_the_time_proves_that_nothing_moved(
     assert vehicle.actuated == [second]
 
 
-async def test_after_dispatch_the_vehicle_decides_on_a_cancellation(
-    stand: Stand, app: App, vehicle: FakeVehicle
-) -> None:
+async def test_after_dispatch_the_vehicle_decides_on_a_cancellation(app: App, vehicle: FakeVehicle) -> None:
     vehicle.hold = True
     await vehicle.wake()
     command_id = await app.unlock()
@@ -259,7 +257,7 @@ async def test_while_nobody_can_tell_the_right_a_command_waits(
 
 
 async def test_a_broker_that_lost_its_disk_loses_no_command(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     command_id = await app.unlock()
     await app.has_left(command_id)
@@ -269,14 +267,12 @@ async def test_a_broker_that_lost_its_disk_loses_no_command(
     assert vehicle.actuated == [command_id]
 
 
-async def test_looks_at_the_status_are_in_the_history_once(
-    stand: Stand, app: App, vehicle: FakeVehicle
-) -> None:
+async def test_looks_at_the_status_are_in_the_history_once(app: App, vehicle: FakeVehicle) -> None:
     await vehicle.wake()
     checks = StatusChecks()
     check = checks.checks.add(
         check_id="check-1", vin=VIN, user_id="user-123", actor_id="user-123", source=1, correlation_id="c-9"
-    )  # type: ignore[call-overload]  # the source by its number
+    )
     check.time.GetCurrentTime()
     assert vehicle._client is not None
     jetstream = vehicle._client.jetstream()
@@ -285,7 +281,7 @@ async def test_looks_at_the_status_are_in_the_history_once(
         await jetstream.publish(STATUS_CHECKS_SUBJECT, checks.SerializeToString())
 
     async def listed() -> bool:
-        return (await app.history()).total == 1
+        return bool((await app.history()).total == 1)
 
     await until(listed)
     command_id = await app.unlock()
@@ -293,7 +289,7 @@ async def test_looks_at_the_status_are_in_the_history_once(
     assert (await app.history()).total == 2
 
 
-async def test_an_unknown_cancellation_is_not_found(stand: Stand, app: App) -> None:
+async def test_an_unknown_cancellation_is_not_found(app: App) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await app.cancel("c-unknown")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, func, insert, literal, select, update
@@ -22,14 +23,73 @@ from services.command.store.tables import (
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Mapping
 
-    from sqlalchemy import ScalarSelect
+    from sqlalchemy import Dialect, ScalarSelect, Table
 
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
-_INSERT_COMMAND, _INSERT_HISTORY, _INSERT_AUDIT = insert(command), insert(history), insert(audit)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+class _Insert:
+    """An insert of one row with always the same columns, compiled once: half the cost of a statement object.
+
+    Values go to the driver as they are, so moments are given as microseconds (`_us`).
+    """
+
+    def __init__(self, target: Table, *columns: str) -> None:
+        self._statement = insert(target).inline()
+        self._columns = columns
+        self._texts: dict[str, tuple[str, list[str]]] = {}
+
+    def __call__(self, connection: Connection, row: Mapping[str, object]) -> None:
+        text, order = self._texts.get(connection.dialect.name) or self._compile(connection.dialect)
+        connection.exec_driver_sql(text, tuple(row[name] for name in order))
+
+    def _compile(self, dialect: Dialect) -> tuple[str, list[str]]:
+        compiled = self._statement.compile(dialect=dialect, column_keys=list(self._columns))
+        if compiled.positiontup is None:
+            raise TypeError(f"{dialect.name} does not number its parameters")
+        return self._texts.setdefault(dialect.name, (str(compiled), compiled.positiontup))
+
+
+_insert_command = _Insert(
+    command,
+    "command_id",
+    "vin",
+    "action",
+    "target_doors",
+    "mode",
+    "principal",
+    "subject",
+    "source",
+    "correlation_id",
+    "idempotency_key",
+    "fingerprint",
+    "accepted_at",
+    "expires_at",
+    "estimated_seconds",
+    "status",
+)
+_insert_history = _Insert(
+    history,
+    "entry_id",
+    "vin",
+    "command_id",
+    "action",
+    "target_doors",
+    "requested_at",
+    "user_id",
+    "actor_id",
+    "source",
+    "correlation_id",
+)
+_insert_audit = _Insert(
+    audit, "at", "event", "vin", "command_id", "subject", "actor", "source", "correlation_id", "detail"
+)
 
 
 class Announce(Protocol):
@@ -51,8 +111,8 @@ class Announce(Protocol):
 def insert_command(connection: Connection, new: Command, announce: Announce) -> list[OutgoingMessage]:
     """Command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
     doors = json.dumps(new.order.target_doors)
-    connection.execute(
-        _INSERT_COMMAND,
+    _insert_command(
+        connection,
         {
             "command_id": new.command_id,
             "vin": new.vin,
@@ -67,21 +127,21 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
                 new.requester.principal, new.vin, new.order.action.value, new.correlation_id
             ),
             "fingerprint": new.order.fingerprint(),
-            "accepted_at": new.accepted_at,
-            "expires_at": new.expires_at,
+            "accepted_at": _us(new.accepted_at),
+            "expires_at": _us(new.expires_at),
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
         },
     )
-    connection.execute(
-        _INSERT_HISTORY,
+    _insert_history(
+        connection,
         {
             "entry_id": new.command_id,
             "vin": new.vin,
             "command_id": new.command_id,
             "action": new.order.action.value,
             "target_doors": doors,
-            "requested_at": new.accepted_at,
+            "requested_at": _us(new.accepted_at),
             "user_id": new.requester.subject,
             "actor_id": new.requester.principal,
             "source": new.requester.source,
@@ -109,25 +169,25 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "requested_at": new.requested_at,
         },
     )
-    connection.execute(
-        _INSERT_HISTORY,
+    _insert_history(
+        connection,
         {
             "entry_id": new.cancel_id,
             "vin": new.vin,
             "command_id": new.command_id,
             "action": Action.CANCEL.value,
             "target_doors": "[]",
-            "requested_at": new.requested_at,
+            "requested_at": _us(new.requested_at),
             "user_id": new.requester.subject,
             "actor_id": new.requester.principal,
             "source": new.requester.source,
             "correlation_id": new.correlation_id,
         },
     )
-    connection.execute(
-        _INSERT_AUDIT,
+    _insert_audit(
+        connection,
         {
-            "at": new.requested_at,
+            "at": _us(new.requested_at),
             "event": "CANCEL_REQUESTED",
             "vin": new.vin,
             "command_id": new.command_id,
@@ -266,10 +326,10 @@ def write_audit(
     connection: Connection, about: Command, event: str, at: datetime, detail: dict[str, object]
 ) -> None:
     """One line of the audit."""
-    connection.execute(
-        _INSERT_AUDIT,
+    _insert_audit(
+        connection,
         {
-            "at": at,
+            "at": _us(at),
             "event": event,
             "vin": about.vin,
             "command_id": about.command_id,
@@ -300,6 +360,11 @@ def mark_received(
     messages = announce.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))
     outbox.add(connection, messages)
     return messages
+
+
+def _us(at: datetime) -> int:
+    """As `Instant` stores it."""
+    return (at - _EPOCH) // _MICROSECOND
 
 
 def _microseconds(duration: timedelta) -> int:

@@ -31,7 +31,10 @@ CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r
 async def server(*answers: bytes) -> AsyncIterator[int]:
     """Answers each request with the next of `answers`, for ever; hangs up where it is empty."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError):
             for answer in itertools.cycle(answers):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -45,6 +48,8 @@ async def server(*answers: bytes) -> AsyncIterator[int]:
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
         yield listening.sockets[0].getsockname()[1]
+    for writer in writers:
+        writer.close()
 
 
 def test_chunks_arrive_in_any_pieces() -> None:

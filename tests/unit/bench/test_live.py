@@ -25,8 +25,8 @@ class Edge:
 
     ending: str = "SUCCESS"
     stream_status: int = 200
-    port: int = 0
     watching: list[asyncio.StreamWriter] = field(default_factory=list)
+    connected: list[asyncio.StreamWriter] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
 
     @contextlib.asynccontextmanager
@@ -34,10 +34,11 @@ class Edge:
         listening = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         async with listening:
             yield listening.sockets[0].getsockname()[1]
-            for writer in self.watching:
-                writer.close()
+        for writer in self.connected:
+            writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connected.append(writer)
         with contextlib.suppress(asyncio.IncompleteReadError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")

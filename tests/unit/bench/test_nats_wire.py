@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import pytest
+import pytest_asyncio
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from bench.http_client import BenchFailedError
 from bench.nats_wire import MOST_UNCONFIRMED, Publisher, message
 from bench.reports import report_message
 from protocol.envelope import unpack
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 VIN = "BENCHREP000000001"
 ACK = b'MSG _INBOX.bench.acks 1 33\r\n{"stream":"VEHICLE_STATUS_1","seq":1}\r\n'
@@ -23,22 +28,28 @@ class Wire(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.written = bytearray()
+        self.closed = False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.written += data
 
     def is_closing(self) -> bool:
-        return False
+        return self.closed
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        self.closed = True
 
 
-def publisher() -> tuple[Publisher, asyncio.StreamReader, Wire]:
-    loop = asyncio.get_running_loop()
+Ends = tuple[Publisher, asyncio.StreamReader, Wire]
+
+
+@pytest_asyncio.fixture
+async def ends() -> AsyncIterator[Ends]:
     reader, wire = asyncio.StreamReader(), Wire()
-    writer = asyncio.StreamWriter(wire, asyncio.StreamReaderProtocol(reader), reader, loop)
-    return Publisher(reader, writer), reader, wire
+    protocol = asyncio.StreamReaderProtocol(reader)
+    publisher = Publisher(reader, asyncio.StreamWriter(wire, protocol, reader, asyncio.get_running_loop()))
+    yield publisher, reader, wire
+    publisher.close()
 
 
 def test_the_sizes_count_headers_and_all() -> None:
@@ -57,8 +68,8 @@ def test_a_report_is_what_a_vehicle_sends() -> None:
     assert (report.sequence, report.speed_kmh, len(report.doors)) == (7, 42.0, 6)
 
 
-async def test_confirmations_count_wherever_the_pieces_break() -> None:
-    sending, reader, _ = publisher()
+async def test_confirmations_count_wherever_the_pieces_break(ends: Ends) -> None:
+    sending, reader, _ = ends
     await sending.publish([b"one", b"two"])
     reader.feed_data(ACK + ACK[:40])
     waiting = asyncio.create_task(sending.confirmed())
@@ -68,8 +79,8 @@ async def test_confirmations_count_wherever_the_pieces_break() -> None:
     await waiting
 
 
-async def test_it_stops_at_too_many_unconfirmed() -> None:
-    sending, reader, wire = publisher()
+async def test_it_stops_at_too_many_unconfirmed(ends: Ends) -> None:
+    sending, reader, wire = ends
     waiting = asyncio.create_task(sending.publish([b"x"] * (MOST_UNCONFIRMED + 1)))
     await asyncio.sleep(0)
     assert len(wire.written) == MOST_UNCONFIRMED + 1
@@ -79,8 +90,8 @@ async def test_it_stops_at_too_many_unconfirmed() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"-ERR 'Permissions Violation'\r\n", b'{"error":{"code":503}}\r\n', b""])
-async def test_a_refusal_is_a_failure(answer: bytes) -> None:
-    sending, reader, _ = publisher()
+async def test_a_refusal_is_a_failure(answer: bytes, ends: Ends) -> None:
+    sending, reader, _ = ends
     await sending.publish([b"one"])
     reader.feed_data(answer)
     reader.feed_eof()
@@ -88,8 +99,8 @@ async def test_a_refusal_is_a_failure(answer: bytes) -> None:
         await sending.confirmed()
 
 
-async def test_a_ping_is_answered() -> None:
-    sending, reader, wire = publisher()
+async def test_a_ping_is_answered(ends: Ends) -> None:
+    sending, reader, wire = ends
     await sending.publish([b"one"])
     reader.feed_data(b"PING\r\n" + ACK)
     await sending.confirmed()

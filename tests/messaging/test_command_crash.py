@@ -1,0 +1,143 @@
+"""The command room as a process that is killed in the middle of its work, again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import pytest_asyncio
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
+
+from tests.messaging.command_stand import App, FakeVehicle, Stand
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+VINS = [f"KMHSH81C7LU12345{n}" for n in range(4)]
+TTL_SECONDS = 3
+KILLS = 4
+_EXPECTED = {grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
+"""Another command is in flight; the room is dead, or died while it was asked."""
+ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
+
+
+class RoomProcess:
+    """`python -m services.command`; `kill` is a crash."""
+
+    def __init__(self, stand: Stand, log: Path) -> None:
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": ".:gen",
+            **stand.environment(ttl_seconds=TTL_SECONDS),
+        }
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services.command", env=self._environment, stdout=log, stderr=log
+            )
+
+    async def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        await self._process.wait()
+
+
+@pytest_asyncio.fixture
+async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
+    stand = Stand(tmp_path, nats_server)
+    await stand.access.come_back()
+    yield stand
+    await stand.access.go_away()
+
+
+async def keep_asking(app: App, vin: str, enough: asyncio.Event) -> list[str]:
+    """The ids of the commands that were answered with 202."""
+    accepted: list[str] = []
+    number = 0
+    while not enough.is_set():
+        number += 1
+        try:
+            accepted.append(await app.unlock(f"c-{number}", vin))
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _EXPECTED:
+                raise
+            await asyncio.sleep(0.02)
+    return accepted
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
+    stand: Stand, nats_server: Any, tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)  # noqa: S311  # not for secrets
+    room = RoomProcess(stand, tmp_path / "room.log")
+    vehicles = [FakeVehicle(nats_server, vin) for vin in VINS]
+    await room.start()
+    for vehicle in vehicles:
+        await vehicle.wake()
+    enough = asyncio.Event()
+    async with stand.edge() as channel:
+        app = App(stand, channel)
+        asking = [asyncio.create_task(keep_asking(app, vin, enough)) for vin in VINS]
+        for turn in range(KILLS):
+            async with asyncio.timeout(20):
+                await channel.channel_ready()
+            await asyncio.sleep(chance.uniform(0.02, 0.6))  # the crash's moment, not a wait
+            await room.kill()
+            if turn == KILLS // 2:
+                await asyncio.to_thread(nats_server.wipe)
+            await room.start()
+            await app.history(VINS[0], wait_for_ready=True)
+        enough.set()
+        accepted = dict(zip(VINS, await asyncio.gather(*asking), strict=True))
+        for vin, command_ids in accepted.items():
+            for command_id in command_ids:
+                await app.reaches(command_id, *ENDS, vin=vin)
+        told = {
+            command_id: CommandStatus.Value.Name((await app.details(command_id, vin)).status)
+            for vin, command_ids in accepted.items()
+            for command_id in command_ids
+        }
+    for vehicle in vehicles:
+        await vehicle.sleep()
+    await room.kill()
+    assert len(told) > KILLS
+    assert len(told) == sum(map(len, accepted.values()))
+    assert_the_record_agrees(stand.database)
+    actuated = [command_id for vehicle in vehicles for command_id in vehicle.actuated]
+    assert len(actuated) == len(set(actuated))
+    assert {command_id for command_id, status in told.items() if status == "SUCCESS"} <= set(actuated)
+    assert not {command_id for command_id, status in told.items() if status == "CANCELLED"} & set(actuated)
+
+
+def assert_the_record_agrees(database: Path) -> None:
+    """Command, history, audit and outbox tell the same."""
+    with closing(sqlite3.connect(database)) as connection:
+
+        def ids(query: str) -> list[str]:
+            return sorted(row[0] for row in connection.execute(query))
+
+        commands = ids("SELECT command_id FROM command")
+        ended = ids("SELECT command_id FROM command WHERE finished_at IS NOT NULL")
+        assert ids("SELECT entry_id FROM history") == commands
+        assert ids("SELECT command_id FROM audit WHERE event = 'COMMAND_ACCEPTED'") == commands
+        assert ids("SELECT message_id FROM outbox WHERE queue = 'vehicle'") == commands
+        assert ids("SELECT entry_id FROM history WHERE finished_at IS NOT NULL") == ended
+        finals = "('COMMAND_SUCCESS', 'COMMAND_FAILED', 'COMMAND_TIMEOUT', 'COMMAND_CANCELLED')"
+        assert ids(f"SELECT command_id FROM audit WHERE event IN {finals}") == ended  # noqa: S608  # a constant
+        announced = "SELECT replace(message_id, ':PENDING', '') FROM outbox WHERE message_id LIKE '%:PENDING'"
+        assert ids(announced) == commands
+        differing = """SELECT command.command_id FROM command JOIN history ON entry_id = command.command_id
+            WHERE command.status <> history.status AND history.status IS NOT NULL"""
+        assert ids(differing) == []

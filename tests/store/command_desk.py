@@ -1,0 +1,154 @@
+"""The use cases of the command room over a real store, with a clock that the test moves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, select
+
+from services.command import store, usecases
+from services.command.dispatch import TO_VEHICLES
+from services.command.domain import (
+    Action,
+    Command,
+    Condition,
+    DoorResult,
+    Ending,
+    FailureReason,
+    HistoryQuery,
+    Mode,
+    Order,
+    Requester,
+    Status,
+    Withdrawal,
+)
+from services.command.usecases import Desk, Resulted, Rules
+from services.runtime.database import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from sqlalchemy import Connection
+
+    from services.runtime.database import Database
+    from services.runtime.outbox import OutgoingMessage
+
+VIN = "KMHSH81C7LU123456"
+OTHER = "KMHSH81C7LU654321"
+MIGRATIONS = Path(store.__file__).parent.with_name("migrations")
+START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+OWNER = Requester("user-123", "user-123", "MOBILE_APP")
+AGENT = Requester("agent-7", "user-123", "CALL_CENTER")
+UNLOCK = Order(Action.UNLOCK, ("all",), Mode.NORMAL)
+LOCK = Order(Action.LOCK, ("driver",), Mode.NORMAL)
+
+
+@dataclass(slots=True)
+class FakeDispatch:
+    """Holds what was committed until `leave`; a command that has left can not be withdrawn."""
+
+    held: dict[str, None] = field(default_factory=dict)
+    restored: list[str] = field(default_factory=list)
+
+    def committed(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.held |= {m.message_id: None for m in messages if m.queue == TO_VEHICLES}
+
+    def leave(self) -> list[str]:
+        left, self.held = list(self.held), {}
+        return left
+
+    def withdraw(self, command_id: str) -> bool:
+        return self.held.pop(command_id, 0) is None
+
+    def restore(self, command: Command) -> None:
+        self.restored.append(command.command_id)
+
+    def surely_unsent(self, command_id: str) -> bool:
+        return command_id in self.held
+
+    def forget(self, command_id: str) -> None:
+        self.held.pop(command_id, None)
+
+
+class FakeConditions(dict[str, Condition]):
+    def of(self, vin: str) -> Condition | None:
+        return self.get(vin)
+
+
+class FailingDatabase:
+    """A database whose next write fails before it is made durable."""
+
+    def __init__(self, real: Database) -> None:
+        self._real = real
+        self.fail_next = False
+
+    async def write(self, work: Callable[[Connection], Any]) -> Any:
+        if self.fail_next:
+            self.fail_next = False
+            raise StorageUnavailable("disk full")
+        return await self._real.write(work)
+
+    async def read(self, work: Callable[[Connection], Any]) -> Any:
+        return await self._real.read(work)
+
+    async def close(self) -> None:
+        await self._real.close()
+
+
+@dataclass(slots=True)
+class Room:
+    """The use cases over a real store, with a clock that the test moves."""
+
+    database: FailingDatabase
+    commands: store.SqlCommands
+    dispatch: FakeDispatch
+    conditions: FakeConditions
+    now: datetime = START
+
+    @property
+    def desk(self) -> Desk:
+        rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
+        return Desk(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+    async def request(
+        self, correlation_id: str = "c-1", order: Order = UNLOCK, who: Requester = OWNER, vin: str = VIN
+    ) -> Command:
+        return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
+
+    async def cancel(
+        self, cancel_id: str = "x-1", correlation_id: str = "c-1", *, force: bool = False
+    ) -> Command:
+        withdrawal = Withdrawal(correlation_id, "User cancellation", force)
+        return await usecases.cancel(self.desk, OWNER, VIN, withdrawal, cancel_id)
+
+    async def report(self, *reports: usecases.Report) -> list[str]:
+        return list((await usecases.take_in_reports(self.desk, reports)).values())
+
+    async def find(self, command: Command) -> Command:
+        return await usecases.find(self.desk, command.vin, command.command_id)
+
+    async def history(self, **changes: Any) -> tuple[list[tuple[Action, Status, FailureReason | None]], int]:
+        query = HistoryQuery(self.now - timedelta(hours=24), self.now, 50, 0)
+        entries, total = await usecases.list_history(self.desk, VIN, replace(query, **changes))
+        return [(e.action, e.status, e.failure_reason) for e in entries], total
+
+    async def count(self, table: Any, *where: Any) -> int:
+        query = select(func.count()).select_from(table).where(*where)
+        return await self.database.read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
+
+    def succeeded(self, command: Command, message_id: str = "m-1") -> Resulted:
+        doors = ("driver",) if command.order.action is Action.LOCK else ("driver", "trunk")
+        locked = command.order.action is Action.LOCK
+        results = tuple(DoorResult(door, success=True, locked=locked) for door in doors)
+        return Resulted(
+            message_id,
+            VIN,
+            command.command_id,
+            Ending(Status.SUCCESS, self.now, "Done.", door_results=results),
+        )

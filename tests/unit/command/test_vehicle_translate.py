@@ -1,0 +1,121 @@
+"""What vehicles say, and what is not believed of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
+
+from protocol.envelope import Unpacked
+from services.command.domain import Ending, FailureReason, Status
+from services.command.usecases import CancelDecided, Received, Resulted
+from services.command.vehicle_translate import NotUnderstood, report
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+OPEN, STUCK = (1, True, False, 0), (5, False, True, report_pb2.FAULT_CODE_ACTUATOR)
+
+
+def result(outcome: str, *doors: tuple[int, bool, bool, int], fault: str = "") -> report_pb2.CommandResult:
+    made = report_pb2.CommandResult(
+        command_id="cmd-1", outcome=report_pb2.CommandOutcome.Value(f"COMMAND_OUTCOME_{outcome}")
+    )
+    if fault:
+        made.fault = report_pb2.FaultCode.Value(f"FAULT_CODE_{fault}")
+    for door, succeeded, locked, why in doors:
+        made.doors.add(door=door, succeeded=succeeded, locked=locked, fault=why)
+    made.finished_at.FromDatetime(NOW)
+    return made
+
+
+def told(message: Message) -> Any:
+    return report(Unpacked("KMHSH81C7LU123456", "m-1", NOW, message), NOW)
+
+
+def ending(message: report_pb2.CommandResult) -> Ending:
+    said = told(message)
+    assert isinstance(said, Resulted)
+    return said.ending
+
+
+def test_a_success_names_its_doors() -> None:
+    end = ending(result("SUCCEEDED", OPEN))
+    assert (end.status, end.failure_reason, [d.door_id for d in end.door_results]) == (
+        Status.SUCCESS,
+        None,
+        ["driver"],
+    )
+
+
+def test_a_refusal_that_never_began_has_its_reason_and_guidance() -> None:
+    end = ending(result("REFUSED", (1, False, True, 3), fault="ENGINE_ON"))
+    assert (end.status, end.failure_reason) == (Status.FAILED, FailureReason.ENGINE_ON)
+    assert end.guidance
+
+
+def test_some_moved_and_some_did_not() -> None:
+    end = ending(result("PARTIAL", OPEN, STUCK))
+    assert (end.status, end.failure_reason) == (Status.FAILED, FailureReason.PARTIAL_SUCCESS)
+    assert end.message == "Moved: driver. Did not move: trunk."
+
+
+def test_what_arrived_too_late_timed_out_and_did_not_act() -> None:
+    end = ending(result("REFUSED", fault="EXPIRED"))
+    assert (end.status, end.failure_reason, end.may_have_succeeded) == (
+        Status.TIMEOUT,
+        FailureReason.TTL_EXPIRED,
+        False,
+    )
+
+
+def test_a_restart_in_the_middle_of_a_long_outage_is_told() -> None:
+    message = result("FAILED", OPEN, (2, False, True, 7), fault="INTERRUPTED")
+    message.started_at.FromJsonString("2026-01-01T00:00:00Z")
+    assert ending(message).failure_reason is FailureReason.INTERRUPTED
+
+
+def test_withdrawn_in_time_is_cancelled() -> None:
+    assert ending(result("CANCELLED", (1, False, True, 9), fault="CANCELLED")).status is Status.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "too_late", "ends"),
+    [("WILL_NOT_ACT", False, True), ("STOPPED", False, False), ("TOO_LATE", True, False)],
+)
+def test_the_word_on_a_cancellation(outcome: str, too_late: bool, ends: bool) -> None:
+    number = report_pb2.CancelOutcome.Value(f"CANCEL_OUTCOME_{outcome}")
+    said = told(report_pb2.CancelResult(cancel_id="x", command_id="cmd-1", outcome=number))
+    assert isinstance(said, CancelDecided)
+    assert (said.too_late, said.ending is not None) == (too_late, ends)
+
+
+def test_a_confirmation_and_a_hello() -> None:
+    assert isinstance(told(report_pb2.CommandReceived(command_id="cmd-1")), Received)
+    assert told(report_pb2.Hello()) is None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        result("SUCCEEDED"),
+        result("SUCCEEDED", OPEN, STUCK),
+        result("UNSPECIFIED", OPEN),
+        result("FAILED", STUCK),
+        result("REFUSED"),
+        result("PARTIAL", OPEN),
+        result("PARTIAL", STUCK),
+        result("SUCCEEDED", (6, True, True, 0)),
+        result("SUCCEEDED", (99, True, True, 0)),
+        result("FAILED", (1, False, True, 0), fault="ACTUATOR"),
+        report_pb2.CancelResult(cancel_id="x", command_id="cmd-1"),
+        report_pb2.StatusReport(),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_together_is_not_understood(message: Message) -> None:
+    with pytest.raises(NotUnderstood):
+        told(message)

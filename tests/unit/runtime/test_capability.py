@@ -1,0 +1,119 @@
+"""Capabilities are checked once, remembered until they expire, and forgotten when a right ends."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from services.runtime import capability as module
+from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier
+from services.runtime.errors import Refusal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VIN = "KMHSH81C7LU123456"
+START = 1_900_000_000.0
+
+
+class Stand:
+    """A signer, its public keys in a file, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key = Ed25519PrivateKey.generate()
+        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        path = folder / "jwks.json"
+        path.write_text(json.dumps({"keys": [{**public, "kid": "k1", "alg": "EdDSA", "use": "sig"}]}))
+        self.now = START
+        self.verifier = CapabilityVerifier(path, now=lambda: self.now)
+
+    def token(self, subject: str = "user-123", seconds: int = 60, **claims: Any) -> str:
+        return jwt.encode(
+            {
+                "iss": ISSUER,
+                "aud": AUDIENCE,
+                "sub": subject,
+                "act": subject,
+                "vin": VIN,
+                "actions": ["door.unlock", "door.lock"],
+                "amr": ["pwd", "otp"],
+                "src": "WEB",
+                "iat": int(self.now),
+                "exp": int(self.now) + seconds,
+                **claims,
+            },
+            self.key,
+            algorithm="EdDSA",
+            headers={"kid": "k1"},
+        )
+
+    def refusal(self, token: str) -> str:
+        with pytest.raises(Refusal) as refusal:
+            self.verifier.verify(token)
+        return refusal.value.reason.code
+
+
+@pytest.fixture
+def stand(tmp_path: Path) -> Stand:
+    return Stand(tmp_path)
+
+
+def test_what_a_token_says_is_what_is_known(stand: Stand) -> None:
+    known = stand.verifier.verify(stand.token())
+    assert (known.subject, known.actor, known.vin, known.source) == ("user-123", "user-123", VIN, "WEB")
+    assert known.actions == {"door.unlock", "door.lock"}
+    assert known.factors == {"pwd", "otp"}
+    assert known.expires_at == START + 60
+
+
+def test_a_signature_is_checked_once(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = stand.token()
+    first = stand.verifier.verify(token)
+    monkeypatch.setattr(stand.verifier, "_decode", lambda _token: pytest.fail("checked again"))
+    assert stand.verifier.verify(token) is first
+
+
+def test_a_remembered_token_expires_on_time(stand: Stand) -> None:
+    token = stand.token(seconds=10)
+    stand.verifier.verify(token)
+    stand.now += 9.9
+    stand.verifier.verify(token)
+    stand.now += 0.1
+    assert stand.refusal(token) == "TOKEN_EXPIRED"
+    assert stand.refusal(token) == "TOKEN_EXPIRED"
+
+
+def test_evicting_checks_again_and_touches_nobody_else(stand: Stand) -> None:
+    mine, theirs = stand.token(), stand.token("user-456")
+    first, other = stand.verifier.verify(mine), stand.verifier.verify(theirs)
+    stand.verifier.evict("user-123", VIN)
+    assert stand.verifier.verify(mine) is not first
+    assert stand.verifier.verify(theirs) is other
+
+
+def test_memory_is_bounded(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MAX_CACHED", 3)
+    for n in range(10):
+        stand.verifier.verify(stand.token(f"user-{n}"))
+    assert len(stand.verifier._known) <= 3
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iat": START + 30, "exp": START + 90},
+        {"exp": START + 61},
+        {"exp": float("inf")},
+        {"exp": float("nan")},
+        {"exp": "later"},
+        {"iat": None},
+        {"actions": 5},
+        {"vin": None, "aud": "else"},
+    ],
+)
+def test_odd_claims_are_refused(stand: Stand, claims: dict[str, Any]) -> None:
+    assert stand.refusal(stand.token(**claims)) == "TOKEN_INVALID"

@@ -1,0 +1,82 @@
+"""Settings: all that is wrong is told at once, by key and without values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import Field
+
+from services.runtime.settings import RoomSettings, SettingsRefused, load
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class TunedSettings(RoomSettings):
+    """A room with a setting of its own."""
+
+    heartbeat_seconds: float = Field(default=15.0, gt=0)
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    for name in ("cert", "key", "ca", "password", "jwks"):
+        (tmp_path / name).touch()
+    return {
+        "DOORS_LISTEN": "127.0.0.1:0",
+        "DOORS_TLS_CERT": str(tmp_path / "cert"),
+        "DOORS_TLS_KEY": str(tmp_path / "key"),
+        "DOORS_TLS_CA": str(tmp_path / "ca"),
+        "DOORS_DATABASE_URL": "sqlite:///room.sqlite3",
+        "DOORS_NATS_URL": "nats://127.0.0.1:4222",
+        "DOORS_NATS_USER": "rooms",
+        "DOORS_NATS_PASSWORD_FILE": str(tmp_path / "password"),
+        "DOORS_CAPABILITY_JWKS": str(tmp_path / "jwks"),
+        "PATH": "/bin",
+    }
+
+
+def test_a_whole_environment_is_read(environ: dict[str, str]) -> None:
+    settings = load(TunedSettings, {**environ, "DOORS_HEARTBEAT_SECONDS": "0.5", "DOORS_UNKNOWN": "x"})
+    assert settings.heartbeat_seconds == 0.5
+    assert settings.log_level == "INFO"
+    assert settings.drain_seconds == 5.0
+
+
+def test_everything_that_is_missing_is_named_at_once() -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load(RoomSettings, {"DOORS_LISTEN": ""})
+    lines = str(refused.value).splitlines()
+    assert {line.partition(":")[0] for line in lines} == {
+        "DOORS_LISTEN",
+        "DOORS_TLS_CERT",
+        "DOORS_TLS_KEY",
+        "DOORS_TLS_CA",
+        "DOORS_DATABASE_URL",
+        "DOORS_NATS_URL",
+        "DOORS_NATS_USER",
+        "DOORS_NATS_PASSWORD_FILE",
+        "DOORS_CAPABILITY_JWKS",
+    }
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("DOORS_LISTEN", "8511"),
+        ("DOORS_TLS_CERT", "/not/there-secret"),
+        ("DOORS_DATABASE_URL", "mysql://user:secret@host/x"),
+        ("DOORS_NATS_URL", "http://user:secret@host"),
+        ("DOORS_LOG_LEVEL", "secret"),
+        ("DOORS_DRAIN_SECONDS", "secret"),
+        ("DOORS_DRAIN_SECONDS", "-1"),
+        ("DOORS_HEARTBEAT_SECONDS", "0"),
+    ],
+)
+def test_what_is_wrong_is_named_and_not_repeated(environ: dict[str, str], key: str, value: str) -> None:
+    with pytest.raises(SettingsRefused) as refused:
+        load(TunedSettings, {**environ, key: value})
+    [line] = str(refused.value).splitlines()
+    assert line.startswith(f"{key}: ")
+    assert "secret" not in line
