@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +31,13 @@ LONGEST_SECONDS = 240.0
 
 
 async def bench(folder: Path, environment: Mapping[str, str]) -> str:
-    """The table of one run. Raises BenchFailedError, ComponentFailedError, TimeoutError."""
+    """The table of one run. Raises BenchFailedError, ComponentFailedError, TimeoutError.
+
+    SIGTERM cancels it, so that nothing is left running.
+    """
+    this = asyncio.current_task()
+    if this is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     async with asyncio.timeout(LONGEST_SECONDS):
         ports = free_ports()
         async with bare_limit(folder, ports) as bare:
@@ -51,12 +59,22 @@ def main(environment: Mapping[str, str]) -> int:
         try:
             table = asyncio.run(bench(Path(folder), environment))
         except (BenchFailedError, ComponentFailedError, TimeoutError) as broken:
-            sys.stderr.write(f"bench: {broken or 'it took too long'}\n")
+            kept = _keep_logs(Path(folder) / "mesh" / "logs", parent / "bench-logs")
+            sys.stderr.write(f"bench: {broken or 'it took too long'}; logs: {kept}\n")
             return 1
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, asyncio.CancelledError):
+            sys.stderr.write("bench: stopped\n")
             return 130
     sys.stdout.write(table + "\n")
     return 0
+
+
+def _keep_logs(logs: Path, place: Path) -> Path:
+    """The last failed run's logs outlive its folder."""
+    shutil.rmtree(place, ignore_errors=True)
+    if logs.is_dir():
+        shutil.copytree(logs, place)
+    return place
 
 
 if __name__ == "__main__":

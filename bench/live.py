@@ -52,7 +52,11 @@ class EventStream(asyncio.Protocol):
         _, stream = await asyncio.get_running_loop().create_connection(
             lambda: cls(request, heard), LOOPBACK, port
         )
-        await stream.opened
+        try:
+            await stream.opened
+        except BenchFailedError:
+            stream.close()
+            raise
         return stream
 
     def close(self) -> None:
@@ -107,10 +111,12 @@ async def command_rounds(port: int, vins: Sequence[str], token: str, rounds: int
     """
     people = [await _Person.arrive(port, vin, token) for vin in vins]
     cpu, began = time.process_time(), time.perf_counter()
-    await asyncio.gather(*(person.operate(rounds) for person in people))
-    seconds = time.perf_counter() - began
-    for person in people:
-        person.leave()
+    try:
+        await asyncio.gather(*(person.operate(rounds) for person in people))
+        seconds = time.perf_counter() - began
+    finally:
+        for person in people:
+            person.leave()
     return Rounds(
         seconds,
         sorted(ms for person in people for ms in person.accepted_ms),
@@ -122,7 +128,9 @@ async def command_rounds(port: int, vins: Sequence[str], token: str, rounds: int
 class _Person:
     """Watches one car's stream and commands it."""
 
-    def __init__(self, vin: str, token: str) -> None:
+    def __init__(self, vin: str, token: str, connection: Connection) -> None:
+        self._connection = connection
+        self._stream: EventStream | None = None
         self._orders = [command_request(vin, action, token) for action in ("unlock", "lock")]
         self._ended: dict[bytes, tuple[float, bytes]] = {}
         self._news = asyncio.Event()
@@ -131,13 +139,9 @@ class _Person:
 
     @classmethod
     async def arrive(cls, port: int, vin: str, token: str) -> _Person:
-        person = cls(vin, token)
-        person._connection = await Connection.open(port)
+        person = cls(vin, token, await Connection.open(port))
         person._stream = await EventStream.open(port, vin, token, person._hear)
         return person
-
-    _connection: Connection
-    _stream: EventStream
 
     def _hear(self, event: bytes) -> None:
         ended, command = _ENDED.search(event), _COMMAND_ID.search(event)
@@ -168,7 +172,8 @@ class _Person:
 
     def leave(self) -> None:
         self._connection.close()
-        self._stream.close()
+        if self._stream is not None:
+            self._stream.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
     from bench.usage import Spent
 
-_GAP = "  "
+_WIDTH = 110
+_NOTE = " " * 6
 _MILLISECOND = 0.001
 
 
@@ -54,16 +56,21 @@ def _duration(seconds: float) -> str:
 
 
 def render(title: str, figures: Sequence[Figure]) -> str:
-    """The table as text."""
-    rows = [("figure", "reached", "target", "", "how")]
-    rows += [(f.name, f.reached, f.target, _verdict(f.met), f.how) for f in figures]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = [
-        _GAP.join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
-        for row in rows
-    ]
-    lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join([title, "", *lines])
+    """The table as text, each figure's note below it."""
+    rows = [(f.name, f.reached, f.target, _verdict(f.met)) for f in figures]
+    head = ("figure", "reached", "target", "")
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    lines = [title, "", _line(head, widths), "-" * _WIDTH]
+    for row, figure in zip(rows, figures, strict=True):
+        lines += [
+            _line(row, widths),
+            textwrap.fill(figure.how, _WIDTH, initial_indent=_NOTE, subsequent_indent=_NOTE),
+        ]
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
 def _verdict(met: bool | None) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 MAX_BYTES = 64 * 1024
+MAX_MESSAGE_ID = 128
 
 PAYLOADS: dict[int, type[Message]] = {
     MessageType.MESSAGE_TYPE_DOOR_COMMAND: command_pb2.DoorCommand,
@@ -78,7 +79,7 @@ def unpack(data: bytes, *, vin: str, expect: type[Message] | None = None) -> Unp
         raise EnvelopeRefused(f"version {envelope.version}, not {VERSION}")
     if envelope.vin != vin:
         raise EnvelopeRefused("for another vehicle than its subject's")
-    if not 1 <= len(envelope.message_id) <= 128:
+    if not 1 <= len(envelope.message_id) <= MAX_MESSAGE_ID:
         raise EnvelopeRefused("message id missing or too long")
     kind = PAYLOADS.get(envelope.type)
     if kind is None:

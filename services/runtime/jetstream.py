@@ -10,19 +10,28 @@ import asyncio
 import contextlib
 import ssl
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import nats
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy, RetentionPolicy, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    DeliverPolicy,
+    RePublish,
+    RetentionPolicy,
+    StreamConfig,
+    SubjectTransform,
+)
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 
+from protocol.broker import MQTT_QOS_HEADER
 from services.runtime.database import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from datetime import datetime
 
     from nats.aio.client import Client
@@ -43,10 +52,14 @@ _log = structlog.get_logger()
 
 
 class Broker:
-    """A connection to NATS that comes back by itself and then makes its streams and consumers again."""
+    """A connection to NATS that comes back by itself and then makes its streams and consumers again.
 
-    def __init__(self, client: Client) -> None:
+    `replicas` is on how many nodes of a cluster each stream is kept.
+    """
+
+    def __init__(self, client: Client, replicas: int = 1) -> None:
         self.client = client
+        self._replicas = replicas
         self.jetstream: JetStreamContext = client.jetstream()
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
@@ -94,16 +107,9 @@ class Broker:
         await self.at_every_connect(make)
 
     async def _ensure_stream(self, stream: Stream) -> None:
-        config = StreamConfig(
-            name=stream.name,
-            subjects=list(stream.subjects),
-            retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
-            max_age=stream.max_age_seconds,
-            duplicate_window=stream.duplicate_window_seconds,
-            allow_msg_ttl=stream.message_ttl,
-            allow_direct=True,
-            max_consumers=-1,
-        )
+        for needed in stream.needs:
+            await self._ensure_stream(needed)
+        config = stream_config(stream)
         try:
             await self.jetstream.add_stream(config)
         except BadRequestError as error:
@@ -138,7 +144,7 @@ class Broker:
                 message.subject,
                 message.payload,
                 wait_stall=PUBLISH_SECONDS,
-                headers={"Nats-Msg-Id": message.message_id},
+                headers={"Nats-Msg-Id": message.message_id, MQTT_QOS_HEADER: "1"},
                 msg_ttl=message.ttl_seconds,
             )
         except (NatsError, TooManyStalledMsgsError, TimeoutError) as error:
@@ -151,6 +157,23 @@ class Broker:
         """Send what is buffered and disconnect."""
         with contextlib.suppress(NatsError, TimeoutError):  # a broker that is away can not be told goodbye
             await self.client.drain()
+
+
+def stream_config(stream: Stream) -> StreamConfig:
+    """The stream as the broker is told of it."""
+    retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
+    return StreamConfig(
+        name=stream.name,
+        subjects=list(stream.subjects),
+        retention=RetentionPolicy.INTEREST if stream.while_wanted else retention,
+        max_age=stream.max_age_seconds,
+        duplicate_window=stream.duplicate_window_seconds,
+        allow_msg_ttl=stream.message_ttl,
+        allow_direct=True,
+        max_consumers=-1,
+        subject_transform=SubjectTransform(*stream.stored_as) if stream.stored_as else None,
+        republish=RePublish(*stream.passed_on) if stream.passed_on else None,
+    )
 
 
 def _confirmed(future: asyncio.Future[object] | None) -> bool:
@@ -205,7 +228,7 @@ async def connect(settings: RoomSettings, name: str) -> Broker:
             reconnected_cb=reconnected,
             error_cb=failed,
         )
-    broker = Broker(client)
+    broker = Broker(client, settings.nats_replicas)
     return broker
 
 
@@ -216,6 +239,7 @@ class Delivery:
     subject: str
     data: bytes
     stream_sequence: int
+    headers: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,4 +387,4 @@ def _identity(message: Msg) -> tuple[int, datetime]:
 
 
 def _delivery(message: Msg) -> Delivery:
-    return Delivery(message.subject, message.data, message.metadata.sequence.stream)
+    return Delivery(message.subject, message.data, message.metadata.sequence.stream, message.headers or {})

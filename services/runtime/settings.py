@@ -30,6 +30,7 @@ class RoomSettings(BaseModel):
     nats_ca: FilePath | None = None
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    nats_replicas: int = Field(default=1, ge=1, le=5)
     capability_jwks: FilePath
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     drain_seconds: float = Field(default=5.0, ge=0, le=60)

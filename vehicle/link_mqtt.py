@@ -1,0 +1,133 @@
+"""The link over MQTT 3.1.1: events are published with QoS 1, commands come out of a persistent session.
+
+The client id is the VIN. The broker keeps what is published for the session while the car is away, and
+delivers it again until the car confirms it; a confirmed event is stored. A last will tells of a car that
+went without a goodbye.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from protocol.broker import Command, Event, command_subject, event_subject, mqtt_topic, presence_subject
+from vehicle.link import Delivery, LinkDown
+from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
+
+ONLINE = b"online"
+ASLEEP = b"asleep"
+LOST = b"lost"
+
+QUIET_SECONDS = 0.03
+"""After waking: once nothing has come for this long, all that waited is here."""
+WAKING_SECONDS = 1.0
+"""How long after connecting messages are taken to have waited."""
+GOODBYE_SECONDS = 0.5
+
+_KINDS = {command.value: command for command in Command}
+
+
+class MqttDelivery:
+    """One message out of the session."""
+
+    def __init__(self, connection: MqttConnection, message: MQTTMessage) -> None:
+        self._connection = connection
+        self._message = message
+
+    @property
+    def kind(self) -> Command | None:
+        """By the last word of its topic."""
+        return _KINDS.get(self._message.topic.rpartition("/")[2])
+
+    @property
+    def data(self) -> bytes:
+        """The envelope."""
+        return bytes(self._message.payload)
+
+    async def acknowledge(self) -> None:
+        """Confirms it. Lost on the way, it comes again and finds the stored result."""
+        self._connection.acknowledge(self._message)
+
+    async def terminate(self) -> None:
+        """Confirms it: MQTT knows no other way to be rid of a message."""
+        self._connection.acknowledge(self._message)
+
+
+class MqttLink:
+    """A VehicleLink over MQTT."""
+
+    def __init__(self, vin: str, account: MqttAccount) -> None:
+        self._vin = vin
+        self._account = account
+        self._presence = mqtt_topic(presence_subject(vin))
+        self._commands = mqtt_topic(command_subject(vin, Command.DOOR)).removesuffix("door") + "+"
+        self._connection: MqttConnection | None = None
+        self._arrived: asyncio.Queue[MqttDelivery | None] = asyncio.Queue()
+        self._awake_at = 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None and self._connection.is_open
+
+    async def open(self) -> None:
+        """Connects, takes up the session and says that the car is there. Raises LinkDown."""
+        await self.close()
+        arrived: asyncio.Queue[MqttDelivery | None] = asyncio.Queue()
+        connection = MqttConnection(
+            self._vin,
+            self._account,
+            LastWill(self._presence, LOST),
+            lambda message: arrived.put_nowait(MqttDelivery(connection, message)),
+            lambda: arrived.put_nowait(None),
+        )
+        self._arrived, self._connection = arrived, connection
+        await connection.open()
+        await connection.subscribe(self._commands)
+        await connection.publish(self._presence, ONLINE)
+        self._awake_at = asyncio.get_running_loop().time() + WAKING_SECONDS
+
+    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; the envelope's own is looked at behind the broker
+        """Returns on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
+        if self._connection is None:
+            raise LinkDown("not connected")
+        await self._connection.publish(mqtt_topic(event_subject(self._vin, event)), data)
+
+    async def receive(self) -> list[Delivery]:
+        """All that is here; just after waking, all that waited. Raises LinkDown."""
+        deliveries: list[Delivery] = [await self._next()]
+        waking = asyncio.get_running_loop().time() < self._awake_at
+        while True:
+            while not self._arrived.empty():
+                deliveries.append(await self._next())
+            if not waking:
+                return deliveries
+            try:
+                async with asyncio.timeout(QUIET_SECONDS):
+                    deliveries.append(await self._next())
+            except TimeoutError:
+                return deliveries
+
+    async def close(self) -> None:
+        """Says that the car sleeps, and disconnects."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        try:
+            if connection.is_open:
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await connection.publish(self._presence, ASLEEP)
+        except (LinkDown, TimeoutError):
+            return  # gone already; the broker's own word for that is the will
+        finally:
+            connection.close()
+
+    async def _next(self) -> MqttDelivery:
+        delivery = await self._arrived.get()
+        if delivery is None:
+            self._arrived.put_nowait(None)
+            raise LinkDown("connection lost")
+        return delivery
