@@ -35,11 +35,11 @@ async def accept(job: dict[str, Any]) -> DataclassInstance:
 
 
 async def read(job: dict[str, Any]) -> DataclassInstance:
-    """Status after status, of one car after another."""
-    requests = [get_request(vin, "status", job["token"]) for vin in job["vins"]]
+    """Reads of `path`, of one car after another; with `repeat` the first follows the last."""
+    requests = [get_request(vin, job["path"], job["token"]) for vin in job["vins"]]
     return await drive(
         job["port"],
-        itertools.cycle(requests),
+        itertools.cycle(requests) if job["repeat"] else iter(requests),
         clients=job["clients"],
         seconds=job["seconds"],
         expect=OK,

@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     Row,
+    bindparam,
     insert,
     select,
     tuple_,
@@ -172,20 +173,35 @@ def grants_on(connection: Connection, vin: str) -> list[Grant]:
     return [_grant_of(row) for row in connection.execute(query)]
 
 
+# Built once: building a statement costs more than running it.
+_ANSWERS = (
+    select(_grants)
+    .join(_principals, _principals.c.principal == _grants.c.principal, isouter=True)
+    .where(
+        tuple_(_grants.c.principal, _grants.c.vin).in_(bindparam("holders", expanding=True)),
+        _grants.c.revoked_at.is_(None),
+        _principals.c.locked_at.is_(None),
+    )
+)
+_LIVE_GRANTS = select(_grants).where(
+    _grants.c.vin == bindparam("vin"),
+    _grants.c.principal == bindparam("subject"),
+    _grants.c.revoked_at.is_(None),
+)
+_LOCKED = select(_principals.c.principal).where(
+    _principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
+    _principals.c.locked_at.is_not(None),
+)
+_KEY = select(_keys.c.principal, _keys.c.source).where(
+    _keys.c.key_hash == bindparam("key_hash"), _keys.c.revoked_at.is_(None)
+)
+
+
 def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[bool]:
     """For each question whether it is allowed at `at`. One query for all."""
     holders = sorted({(question.subject, question.vin) for question in questions})
-    query = (
-        select(_grants)
-        .join(_principals, _principals.c.principal == _grants.c.principal, isouter=True)
-        .where(
-            tuple_(_grants.c.principal, _grants.c.vin).in_(holders),
-            _grants.c.revoked_at.is_(None),
-            _principals.c.locked_at.is_(None),
-        )
-    )
     allowed: dict[tuple[str, str], set[str]] = {}
-    for row in connection.execute(query):
+    for row in connection.execute(_ANSWERS, {"holders": holders}):
         grant = _grant_of(row)
         if grant.is_live(at):
             allowed.setdefault((grant.asked.principal, grant.asked.vin), set()).update(grant.actions)
@@ -194,23 +210,14 @@ def answer(connection: Connection, questions: Sequence[Question], at: datetime) 
 
 def standing(connection: Connection, subject: str, actor: str, vin: str, at: datetime) -> Standing:
     """What `subject`, for whom `actor` acts, is to `vin`."""
-    grants = select(_grants).where(
-        _grants.c.vin == vin, _grants.c.principal == subject, _grants.c.revoked_at.is_(None)
-    )
-    locked = select(_principals.c.principal).where(
-        _principals.c.principal.in_({subject, actor}), _principals.c.locked_at.is_not(None)
-    )
-    return standing_of(
-        [_grant_of(row) for row in connection.execute(grants)], connection.execute(locked).scalars(), at
-    )
+    grants = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
+    locked = connection.execute(_LOCKED, {"subject": subject, "actor": actor}).scalars()
+    return standing_of([_grant_of(row) for row in grants], locked, at)
 
 
 def find_key(connection: Connection, key_hash: bytes) -> Caller | None:
     """Whose live key this is."""
-    query = select(_keys.c.principal, _keys.c.source).where(
-        _keys.c.key_hash == key_hash, _keys.c.revoked_at.is_(None)
-    )
-    row = connection.execute(query).first()
+    row = connection.execute(_KEY, {"key_hash": key_hash}).first()
     return None if row is None else Caller(row.principal, row.principal, Source(row.source))
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
+_LINGER_SECONDS = 0.001
 _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
@@ -92,7 +93,13 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     desk = usecases.Desk(commands, dispatcher, conditions, rules, _now)
     to_vehicles = OutboxRelay(
-        database, store.outbox, TO_VEHICLES, dispatcher.send, _now, ready=lambda: broker.connected
+        database,
+        store.outbox,
+        TO_VEHICLES,
+        dispatcher.send,
+        _now,
+        ready=lambda: broker.connected,
+        linger_seconds=_LINGER_SECONDS,
     )
     to_watchers = OutboxRelay(database, store.outbox, TO_WATCHERS, broker.publish_all, _now)
     dispatcher.relay = to_vehicles

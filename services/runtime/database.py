@@ -130,6 +130,7 @@ class SqliteDatabase:
         self._closing = False
         self._flusher = ThreadPoolExecutor(max_workers=1, thread_name_prefix="flush")
         self._connection: Connection | None = None
+        self._reader: Connection | None = None
         self._writer = asyncio.create_task(self._write_until_closed())
 
     async def write(self, work: Callable[[Connection], T]) -> T:
@@ -144,8 +145,13 @@ class SqliteDatabase:
         """See Database.read."""
         self._refuse_when_closed()
         try:
-            with self._engine.connect() as connection:
+            connection = self._reading_connection()
+            driver = _driver(connection)
+            driver.execute("BEGIN")  # all that `work` reads is of one moment
+            try:
                 return work(connection)
+            finally:
+                driver.execute("ROLLBACK")
         except DBAPIError as error:
             if _sqlite_is_away(error):
                 raise StorageUnavailable(_reason(error)) from error
@@ -156,10 +162,18 @@ class SqliteDatabase:
         self._closing = True
         self._arrived.set()
         await self._writer
-        if self._connection is not None:
-            self._connection.close()
+        for connection in (self._connection, self._reader):
+            if connection is not None:
+                connection.close()
         self._flusher.shutdown()
         self._engine.dispose()
+
+    def _reading_connection(self) -> Connection:
+        """Kept, because taking one from the pool costs more than most of what is read."""
+        if self._reader is None or self._reader.closed or self._reader.invalidated:
+            self._reader = self._engine.connect()
+            self._reader.info["reader"] = True
+        return self._reader
 
     def _refuse_when_closed(self) -> None:
         if self._closing:
@@ -279,6 +293,8 @@ def _sqlite_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        if connection.info.get("reader"):
+            return  # it begins and ends its transactions itself
         # A writer takes the write lock at once: upgrading a read later fails when another replica wrote.
         connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writer") else "BEGIN")
 

@@ -9,6 +9,7 @@ path of a command has no query for it; rows that nobody holds (after a crash) ar
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -25,6 +26,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    bindparam,
     delete,
     insert,
     select,
@@ -135,7 +137,8 @@ class OutboxRelay:
     """Sends one queue's messages in the order of their commits, and marks them sent.
 
     `ready`, when given, says whether the broker can be reached: while it is not, nothing is tried, so that
-    what waits can still be dropped. `sleep` pauses for seconds.
+    what waits can still be dropped. With `linger_seconds` what has just been committed waits that long for
+    company: the callers' answers go first, and what comes together is sent together. `sleep` pauses for seconds.
     """
 
     def __init__(
@@ -147,20 +150,28 @@ class OutboxRelay:
         now: Callable[[], datetime],
         *,
         ready: Callable[[], bool] = lambda: True,
+        linger_seconds: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._table = outbox.table
+        self._mark_statement = (
+            update(outbox.table)
+            .where(outbox.table.c.message_id == bindparam("id"))
+            .values(sent_at=bindparam("at"))
+        )
         self._queue = queue
         self._send = send
         self._now = now
         self._ready = ready
+        self._linger_seconds = linger_seconds
         self._sleep = sleep
         self._held: OrderedDict[str, OutgoingMessage] = OrderedDict()
         self._taken: set[str] = set()
         self._tried: set[str] = set()
         self._dropped: dict[str, datetime] = {}
-        self._unmarked: list[str] = []
+        self._unmarked: dict[str, datetime] = {}
+        """When each left that is not marked yet, by message id."""
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
 
@@ -204,6 +215,8 @@ class OutboxRelay:
             if not self._held:
                 self._wake.clear()
                 await self._wake.wait()
+                if self._linger_seconds:
+                    await self._sleep(self._linger_seconds)
             if self._ready() and await self._send_some():
                 pause = 0.0
                 continue
@@ -220,11 +233,12 @@ class OutboxRelay:
             if wanted is None:
                 return False
             self._tried.update(message.message_id for message in wanted)
+            sent_at = self._now()
             dealt = list(await self._send(wanted)) if wanted else []
             remaining = [m for m, done in zip(wanted, dealt, strict=True) if not done]
             done_with = [m.message_id for m, done in zip(wanted, dealt, strict=True) if done]
             self._tried.difference_update(done_with)
-            self._unmarked += done_with
+            self._unmarked |= dict.fromkeys(done_with, sent_at)
             self._sent.set()
         finally:
             self._taken = set()
@@ -264,15 +278,18 @@ class OutboxRelay:
     async def _mark(self) -> None:
         """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
         while self._unmarked:
-            ids, at = self._unmarked[:_MARK_AT_ONCE], self._now()
-            statement = update(self._table).where(self._table.c.message_id.in_(ids)).values(sent_at=at)
+            left: list[dict[str, Any]] = [
+                {"id": message_id, "at": at}
+                for message_id, at in itertools.islice(self._unmarked.items(), _MARK_AT_ONCE)
+            ]
             try:
-                await self._database.write(partial(_execute, statement))
+                await self._database.write(partial(_mark_sent, self._mark_statement, left))
             except StorageUnavailable as error:
                 _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
                 self._sent.set()
                 return
-            del self._unmarked[: len(ids)]
+            for row in left:
+                del self._unmarked[row["id"]]
 
     async def _scan_regularly(self) -> None:
         await self._scan(older_than=self._now())
@@ -291,7 +308,7 @@ class OutboxRelay:
         after = 0
         while len(self._held) < MAX_HELD:
             rows = await self._unsent(older_than, after)
-            known = self._dropped.keys() | self._unmarked
+            known = self._dropped.keys() | self._unmarked.keys()
             for row in rows:
                 if row.message_id not in known:
                     self._hold(_message(row))
@@ -327,8 +344,12 @@ class OutboxRelay:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
 
 
-def _execute(statement: Update | Delete, connection: Connection) -> None:
+def _execute(statement: Delete, connection: Connection) -> None:
     connection.execute(statement)
+
+
+def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:
+    connection.execute(statement, left)
 
 
 def _message(row: Any) -> OutgoingMessage:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.app import FINAL, App, Car, eventually
+from tests.system.app import ASLEEP, FINAL, App, Car, eventually
 
 if TYPE_CHECKING:
     from tests.system.conftest import Mesh
@@ -48,3 +49,23 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
     assert len(befores) == len(set(befores)), "a door was moved twice"
     assert app.command(command_id)["status"] == ended["status"]
     assert ended["status"] in FINAL
+
+
+@pytest.mark.timeout(120)
+def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
+    app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
+    car.do("sleep")
+    car.do("door-time", seconds=0)
+    accepted = eventually(
+        lambda: (a := app.order("unlock", ["driver"], unlockMode="EMERGENCY")).status_code == 202 and a, 45
+    )
+    command_id = accepted.json()["commandId"]
+    eventually(lambda: "SENT" in [stage["name"] for stage in app.command(command_id)["stages"]])
+    os.kill(mesh.pid_of("nats"), signal.SIGKILL)
+    shutil.rmtree(mesh.data / "nats" / "jetstream")
+    mesh.wait_for_line("mesh: nats ready", RECOVERY_SECONDS)
+    car.do("wake")
+    ended = app.end_of(command_id)
+    assert ended["status"] == "SUCCESS"
+    assert len([line for line in car.actuations(command_id) if line["phase"] == "BEFORE"]) <= 1
+    car.do("sleep")
