@@ -12,8 +12,11 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
+from google.protobuf import json_format
+
 from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
+from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
     from services.access.field_table import FieldTable
@@ -60,7 +63,7 @@ def check(route: Route, *, query: str, content_type: str | None, body: bytes, vi
         if body:
             violations.append(Violation(_WHOLE_BODY, "this method takes no body"))
     else:
-        violations += _body_violations(route.body, content_type, body, vin)
+        violations += _body_violations(route, content_type, body, vin)
     if violations:
         raise Refusal(
             errors.INVALID_REQUEST,
@@ -98,7 +101,8 @@ def _query_fault(name: str, raw: str, table: FieldTable, seen: set[str]) -> str 
     return rule.in_query(value)
 
 
-def _body_violations(table: FieldTable, content_type: str | None, body: bytes, vin: str) -> list[Violation]:
+def _body_violations(route: Route, content_type: str | None, body: bytes, vin: str) -> list[Violation]:
+    table = route.body or {}
     if not body:
         return [Violation(_WHOLE_BODY, "a JSON object is required")]
     if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type or ""):
@@ -122,7 +126,24 @@ def _body_violations(table: FieldTable, content_type: str | None, body: bytes, v
             "The body names a field more than once; which one is meant can not be known.",
             violations=repeated[:_MAX_VIOLATIONS],
         )
-    return violations
+    return violations + _rule_violations(route, document, violations) if violations else []
+
+
+def _rule_violations(route: Route, document: _Object, found: list[Violation]) -> list[Violation]:
+    """What the contract's own rules say of the members that are sound, so that one answer names every fault.
+
+    Only for a body that is refused anyway: those of a body that is sound so far are the room's to judge.
+    """
+    if route.body is None or route.body_message is None:
+        return []
+    faulty = {violation.field.partition("[")[0] for violation in found}
+    sound = {name: value for name, value in document if name in route.body and name not in faulty}
+    message = json_format.ParseDict(sound, route.body_message())
+    return [
+        violation
+        for violation in violations_of(message, None)
+        if violation.field != _WHOLE_BODY and violation.field.partition("[")[0] not in faulty
+    ]
 
 
 def _parse(body: bytes) -> _Object:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import (
     door_command_service_pb2,
@@ -55,6 +55,7 @@ class Route:
     query: FieldTable
     body: FieldTable | None = None
     """None where REST takes no body."""
+    body_message: type[Message] | None = None
 
     @property
     def limit_class(self) -> str:
@@ -123,20 +124,23 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
             action=action,
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},
-            body=_body_table(request, rule.body) if rule.body else None,
+            **_body_of(request, rule.body),
         ),
         (http_method or "").upper(),
         template,
     )
 
 
-def _body_table(request: Descriptor, name: str) -> FieldTable:
+def _body_of(request: Descriptor, name: str) -> dict[str, Any]:
+    """What a Route holds of the part of `request` that REST's body is bound to; nothing without a body."""
+    if not name:
+        return {}
     part = request.fields_by_name[name].message_type
     if part is None:
         raise ValueError(
             f"{request.full_name}: the body must be bound to a message, so that a VIN in it is lost"
         )
-    return table_of(part)
+    return {"body": table_of(part), "body_message": message_factory.GetMessageClass(part)}
 
 
 def _pattern_of(template: str) -> re.Pattern[str]:

@@ -63,7 +63,13 @@ def test_sound_bodies_pass(where: Route, body: str) -> None:
     ("where", "body", "fields"),
     [
         (UNLOCK, '{"targetDoors": ["all"], "extra": 1}', ["extra"]),
-        (UNLOCK, '{"target_doors": ["all"]}', ["target_doors"]),
+        (UNLOCK, '{"target_doors": ["all"]}', ["target_doors", "targetDoors"]),
+        (
+            UNLOCK,
+            '{"targetDoors": ["driver", "bogus"], "x": 1, "unlockMode": 3}',
+            ["x", "unlockMode", "targetDoors[1]"],
+        ),
+        (CONFIG, '{"autoLockDelay": 3, "speedLockThreshold": "15"}', ["speedLockThreshold", "autoLockDelay"]),
         (UNLOCK, '{"targetDoors": "all"}', ["targetDoors"]),
         (UNLOCK, '{"targetDoors": null}', ["targetDoors"]),
         (UNLOCK, '{"targetDoors": ["all", 1, null]}', ["targetDoors[1]", "targetDoors[2]"]),
@@ -75,7 +81,7 @@ def test_sound_bodies_pass(where: Route, body: str) -> None:
         (UNLOCK, '{"targetDoors": ["\\ud800"]}', ["targetDoors[0]"]),
         (UNLOCK, '{"targetDoors": ["all"], "vin": "KMHSH81C7LU654321"}', ["vin"]),
         (UNLOCK, '{"targetDoors": ["all"], "vin": 7}', ["vin"]),
-        (UNLOCK, '{"unlock": {"targetDoors": ["all"]}}', ["unlock"]),
+        (UNLOCK, '{"unlock": {"targetDoors": ["all"]}}', ["unlock", "targetDoors"]),
         (
             CANCEL,
             '{"correlationId": 7, "reason": {}, "force": "false"}',
