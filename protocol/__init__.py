@@ -1,4 +1,19 @@
 """The end-to-end protocol between the cloud and a vehicle: the one package both sides import.
 
-`broker` names the subjects and streams, `envelope` packs and unpacks what travels on them.
+It is described for people in docs/vehicle-protocol.md. It does no I/O: state goes through the ports
+VehicleMemory, CloudStore, Enrolment and ReportSessions, time and keys are passed in. Every message that
+is not to be believed raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
+
+- `cloud_side.CloudCommandSide`: `seal_order` (command, tombstone, settings), `seal_challenge`,
+  `seal_manifest`; `open_hello`, `open_answer`.
+- `vehicle_side.VehicleSide`: `open_order` -> Accepted | Known | Faulted, `open_challenge`,
+  `open_manifest`; `seal_hello`, `seal_answer`, `seal_report`.
+- `reports.ReportOpener`: `open`, `taken` and `forget`, the cloud's side of status and diagnostics reports.
+- `manifest.Trust`, `manifest.endorse`: which keys of the cloud a vehicle believes.
+- `session_record`: a session as text, for a room's database.
+
+Below them: `cose` (signatures), `seal` (HPKE), `session` and `window` (epochs and counters), `order`,
+`keys`, `domains`, `faults`.
+
+`broker` names the subjects and streams, `envelope` packs and unpacks messages without protection.
 """

@@ -1,0 +1,284 @@
+"""The cloud's side: orders out; answers and session information in."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from google.protobuf.message import DecodeError
+
+from protocol import cose
+from protocol import order as orders
+from protocol.domains import (
+    ANSWER_FIELDS,
+    LONGEST_VALIDITY_MILLIS,
+    ORDER_FIELDS,
+    ORDER_TYPES,
+    REFUSED_ON,
+    ContentType,
+    Domain,
+    subject_of,
+)
+from protocol.faults import Fault, MessageRefused
+from protocol.seal import Direction, seal, unseal
+from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from protocol.keys import OpenKeys, Signer, VehicleKeys
+    from protocol.order import Order
+    from protocol.vehicle_side import Answer
+
+MAX_MESSAGE_ID_CHARACTERS = 128
+_REFUSED = "refused"
+
+
+class NotReachable(RuntimeError):
+    """Nothing can be sealed for this vehicle now: it is not enrolled, or said no hello yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedOrder:
+    """An order that was signed. One order may be signed several times, each with another hash."""
+
+    vin: str
+    domain: Domain
+    order_id: str
+    command_id: str
+    request_hash: bytes
+    issued_at_millis: int
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAnswer:
+    """A vehicle's word on an order. `answer` is OrderRefused where the protocol refused it."""
+
+    message_id: str
+    issued: IssuedOrder
+    answer: Answer | session_pb2.OrderRefused
+
+
+class Enrolment(Protocol):
+    """Which keys a vehicle enrolled."""
+
+    def find(self, vin: str) -> VehicleKeys | None:
+        """Its keys; None when it is not enrolled, or not any more."""
+
+
+class CloudStore(Protocol):
+    """Where the cloud keeps sessions and what it issued: one transaction around each call of CloudCommandSide."""
+
+    def load(self, vin: str) -> CloudSession | None:
+        """The vehicle's session, locked against others until the transaction ends."""
+
+    def save(self, vin: str, session: CloudSession) -> None:
+        """Replace it."""
+
+    def remember(self, issued: IssuedOrder) -> None:
+        """Keep it for as long as an answer may come (a day)."""
+
+    def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
+        """What was issued to this vehicle under this hash."""
+
+
+class CloudCommandSide:
+    """Signs for vehicles and believes them. `now_millis` is the cloud's clock, the same for all its processes.
+
+    What it changes, it changes in `store` before it returns; a caller that rolls back must not send.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        open_keys: OpenKeys,
+        enrolment: Enrolment,
+        store: CloudStore,
+        manifest_version: int,
+        now_millis: Callable[[], int],
+    ) -> None:
+        self._signer = signer
+        self._open_keys = open_keys
+        self._enrolment = enrolment
+        self._store = store
+        self._manifest_version = manifest_version
+        self._now_millis = now_millis
+
+    def seal_order(
+        self, vin: str, order: Order, role: session_pb2.Role.ValueType, valid_millis: int
+    ) -> bytes:
+        """The order as it travels, valid for `valid_millis` from now (less, where the protocol says so).
+
+        The same order may be sealed again: after a reboot of the vehicle, or a fault that says it was out of
+        step. Raises NotReachable.
+        """
+        keys, session = self._keys(vin), self._session(vin)
+        domain = orders.domain_of(order)
+        if valid_millis <= 0:
+            raise ValueError("an order that is already over")
+        session, counter = session.issue(domain)
+        now = self._now_millis()
+        valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
+        message = session_pb2.SignedOrder(
+            vin=vin,
+            epoch=session.epoch,
+            counter=counter,
+            expires_at_millis=max(0, now + session.clock_lead_millis + valid_millis),
+            manifest_version=self._manifest_version,
+            role=role,
+        )
+        getattr(message, ORDER_FIELDS[domain]).CopyFrom(order)
+        envelope = self._signed(vin, domain, ORDER_TYPES[domain], message.SerializeToString())
+        self._store.save(vin, session)
+        self._store.remember(
+            IssuedOrder(
+                vin,
+                domain,
+                orders.order_id(order),
+                orders.command_id(order),
+                orders.request_hash(envelope),
+                now,
+            )
+        )
+        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
+
+    def seal_challenge(self, vin: str) -> bytes:
+        """A session request for Domain.CHALLENGE. Only the answer to the last one is believed. Raises NotReachable."""
+        keys = self._keys(vin)
+        challenge = secrets.token_bytes(CHALLENGE_BYTES)
+        session = self._store.load(vin) or CloudSession()
+        self._store.save(vin, session.challenged(challenge, self._now_millis()))
+        request = session_pb2.SessionRequest(vin=vin, challenge=challenge)
+        envelope = self._signed(vin, Domain.CHALLENGE, ContentType.CHALLENGE, request.SerializeToString())
+        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
+
+    def seal_manifest(self, vin: str, endorsed: bytes) -> bytes:
+        """An endorsed manifest for Domain.KEYS. Raises NotReachable."""
+        return seal(endorsed, self._keys(vin).seal_key, Direction.TO_VEHICLE, vin)
+
+    def open_hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
+        """The session information that came on Domain.HELLO, now in the store.
+
+        Raises MessageRefused; STALE_SESSION may be a repetition and is dropped without a word.
+        """
+        signed = self._verified(vin, Domain.HELLO, data)
+        if signed.content_type != ContentType.SESSION:
+            raise MessageRefused(Fault.WRONG_TYPE, "not session information")
+        try:
+            info = session_pb2.SessionInfo.FromString(signed.payload)
+        except DecodeError as error:
+            raise MessageRefused(Fault.MALFORMED, "not session information") from error
+        _check_names(vin, info)
+        if not info.HasField("hello"):
+            raise MessageRefused(Fault.MALFORMED, "session information without a hello")
+        session = self._store.load(vin) or CloudSession()
+        self._store.save(vin, session.learn(info, self._now_millis()))
+        return info
+
+    def open_answer(self, vin: str, domain: Domain, data: bytes) -> OpenedAnswer:
+        """The answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED).
+
+        The checks, in this order: size, decoding, key, signature, type, vehicle, request, epoch and counter.
+        Raises MessageRefused: COUNTER_NOT_NEW is a repetition, and was dealt with.
+        """
+        signed = self._verified(vin, domain, data)
+        message = _parse_answer(signed, domain)
+        _check_names(vin, message)
+        issued = self._store.find(vin, message.request_hash)
+        if issued is None:
+            raise MessageRefused(Fault.WRONG_REQUEST, "answers nothing that was asked")
+        field = message.WhichOneof("answer")
+        answer = getattr(message, field) if field else None
+        if answer is None or not _fits(issued, domain, answer):
+            raise MessageRefused(Fault.WRONG_REQUEST, "answers another request than it names")
+        session = self._store.load(vin) or CloudSession()
+        if field == _REFUSED and answer.HasField("session"):
+            session = self._resynchronised(session, message, issued)
+        self._store.save(vin, session.with_seen(message.epoch, domain, message.counter))
+        return OpenedAnswer(message.message_id, issued, answer)
+
+    def _resynchronised(
+        self, session: CloudSession, message: session_pb2.SignedAnswer, issued: IssuedOrder
+    ) -> CloudSession:
+        """With the session information of a refusal: as good as a challenge's answer, if the order is recent
+        and this refusal of it was not seen before.
+        """
+        info = message.refused.session
+        if info.epoch != message.epoch or info.challenge or info.vin != message.vin:
+            raise MessageRefused(Fault.MALFORMED, "a refusal with somebody else's session information")
+        now = self._now_millis()
+        if session.knows(message.epoch):  # a repetition must not be learned from: this raises
+            session.with_seen(message.epoch, REFUSED_ON[issued.domain], message.counter)
+        is_fresh = now - issued.issued_at_millis <= CHALLENGE_RECENT_MILLIS
+        return session.learn(info, now, is_fresh=is_fresh)
+
+    def _signed(self, vin: str, domain: Domain, content_type: ContentType, payload: bytes) -> bytes:
+        return cose.sign(self._signer, content_type, subject_of(vin, domain), payload)
+
+    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.Signed:
+        signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
+        keys = self._enrolment.find(vin)
+        if keys is None or signed.key_id != keys.verify_key_id:
+            raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
+        cose.verify(signed, keys.verify_key, subject_of(vin, domain))
+        return signed
+
+    def _keys(self, vin: str) -> VehicleKeys:
+        keys = self._enrolment.find(vin)
+        if keys is None:
+            raise NotReachable("the vehicle is not enrolled")
+        return keys
+
+    def _session(self, vin: str) -> CloudSession:
+        session = self._store.load(vin)
+        if session is None or not session.epoch:
+            raise NotReachable("no session information of this vehicle yet")
+        return session
+
+
+def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.SignedAnswer) -> None:
+    if message.vin != vin:
+        raise MessageRefused(Fault.WRONG_VEHICLE, "of another vehicle")
+    if not 1 <= len(message.message_id) <= MAX_MESSAGE_ID_CHARACTERS:
+        raise MessageRefused(Fault.MALFORMED, "message id missing or too long")
+
+
+def _parse_answer(signed: cose.Signed, domain: Domain) -> session_pb2.SignedAnswer:
+    field, content_type = ANSWER_FIELDS[domain]
+    if signed.content_type == ContentType.FAULT:
+        field = _REFUSED
+    elif signed.content_type != content_type:
+        raise MessageRefused(Fault.WRONG_TYPE, f"does not belong to {domain.value}")
+    try:
+        message = session_pb2.SignedAnswer.FromString(signed.payload)
+    except DecodeError as error:
+        raise MessageRefused(Fault.MALFORMED, "not an answer") from error
+    if message.WhichOneof("answer") != field:
+        raise MessageRefused(Fault.WRONG_TYPE, "another answer than its content type says")
+    return message
+
+
+def _fits(issued: IssuedOrder, domain: Domain, answer: Answer | session_pb2.OrderRefused) -> bool:
+    """Whether this can be an answer to that order. A tombstone may answer for the command it withdrew, but only
+    that it was cancelled: whatever moved, moved for the command itself.
+    """
+    match answer:
+        case report_pb2.CommandReceived():
+            return issued.domain is Domain.COMMAND and answer.command_id == issued.command_id
+        case report_pb2.CommandResult():
+            withdrawn = issued.domain is Domain.CANCEL and (
+                answer.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
+            )
+            return (issued.domain is Domain.COMMAND or withdrawn) and answer.command_id == issued.command_id
+        case report_pb2.CancelResult():
+            return (issued.domain, issued.order_id, issued.command_id) == (
+                Domain.CANCEL,
+                answer.cancel_id,
+                answer.command_id,
+            )
+        case report_pb2.ConfigReport():
+            return issued.domain is Domain.CONFIG
+        case session_pb2.OrderRefused():
+            return REFUSED_ON[issued.domain] is domain

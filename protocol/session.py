@@ -1,0 +1,204 @@
+"""A session: one epoch of a vehicle, its clock, and the counters in it.
+
+The vehicle's half (VehicleSession) lives as long as one run of the agent and is never stored: a reboot
+makes a new epoch, and everything signed for the old one is worthless. The cloud's half (CloudSession)
+is a value that is loaded, changed and saved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from protocol.domains import LONGEST_VALIDITY_MILLIS, MAX_COUNTER, Domain
+from protocol.faults import Fault, MessageRefused
+from protocol.keys import KEY_BYTES, KEY_ID_BYTES
+from protocol.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
+EPOCH_BYTES = 16
+CHALLENGE_BYTES = 16
+CHALLENGE_RECENT_MILLIS = 60_000
+"""How long an answer to a challenge, or a refusal of an order, counts as fresh."""
+
+EPOCHS_REMEMBERED = 8
+"""How many ended epochs the cloud does not let a replayed hello bring back."""
+
+
+class VehicleSession:
+    """The vehicle's half. `clock_millis` counts from the epoch's beginning and runs in sleep, too
+    (CLOCK_BOOTTIME on Linux, less its reading at the start).
+    """
+
+    def __init__(self, epoch: bytes, clock_millis: Callable[[], int]) -> None:
+        if len(epoch) != EPOCH_BYTES:
+            raise ValueError(f"an epoch is {EPOCH_BYTES} bytes")
+        self.epoch = epoch
+        self._clock_millis = clock_millis
+        self._accepted: dict[Domain, int] = {}
+        self._sent: dict[Domain, int] = {}
+
+    def check_epoch(self, epoch: bytes) -> None:
+        """Raises MessageRefused (WRONG_EPOCH)."""
+        if epoch != self.epoch:
+            raise MessageRefused(Fault.WRONG_EPOCH, "signed for another run of this vehicle")
+
+    def check_expiry(self, domain: Domain, expires_at_millis: int) -> None:
+        """Raises MessageRefused: EXPIRED, VALID_TOO_LONG."""
+        left = expires_at_millis - self._clock_millis()
+        if left <= 0:
+            raise MessageRefused(Fault.EXPIRED, f"expired {-left} ms ago")
+        if left > LONGEST_VALIDITY_MILLIS[domain]:
+            raise MessageRefused(Fault.VALID_TOO_LONG, f"valid for {left} ms more")
+
+    def spend(self, domain: Domain, counter: int) -> None:
+        """Uses up this counter and all below it. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
+        if counter > MAX_COUNTER:
+            raise MessageRefused(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
+        if counter <= self._accepted.get(domain, 0):
+            raise MessageRefused(Fault.COUNTER_NOT_NEW, "used before, or behind one that was")
+        self._accepted[domain] = counter
+
+    def next_counter(self, domain: Domain) -> int:
+        """The vehicle's own next counter."""
+        counter = self._sent.get(domain, 0) + 1
+        self._sent[domain] = counter
+        return counter
+
+    def describe(self, info: session_pb2.SessionInfo) -> None:
+        """Fills in epoch, clock and counters."""
+        info.epoch = self.epoch
+        info.clock_millis = self._clock_millis()
+        for domain, counter in sorted(self._accepted.items()):
+            info.counters.add(domain=domain.value, counter=counter)
+
+
+@dataclass(frozen=True, slots=True)
+class EpochRecord:
+    """The counters of one epoch: the last the cloud issued, and which of the vehicle's it saw, by domain."""
+
+    epoch: bytes = b""
+    issued: Mapping[Domain, int] = field(default_factory=dict)
+    seen: Mapping[Domain, Window] = field(default_factory=dict)
+
+    def with_issued(self, domain: Domain, counter: int) -> EpochRecord:
+        """Having issued at least this one."""
+        highest = max(counter, self.issued.get(domain, 0))
+        return replace(self, issued={**self.issued, domain: highest})
+
+    def with_seen(self, domain: Domain, counter: int) -> EpochRecord:
+        """Having seen this one. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
+        window = self.seen.get(domain, Window())
+        window.check(counter)
+        return replace(self, seen={**self.seen, domain: window.with_counter(counter)})
+
+
+@dataclass(frozen=True, slots=True)
+class CloudSession:
+    """What the cloud knows of one vehicle's session. An empty epoch: nothing yet.
+
+    `clock_lead_millis` is how far the vehicle's clock is ahead of the cloud's. A session information that took
+    long makes it too small, never too large: an order then expires too early, never too late.
+    """
+
+    current: EpochRecord = EpochRecord()
+    ended: tuple[EpochRecord, ...] = ()
+    clock_lead_millis: int = 0
+    manifest_version: int = 0
+    report_public_key: bytes = b""
+    report_key_id: bytes = b""
+    challenge: bytes = b""
+    challenged_at_millis: int = 0
+
+    @property
+    def epoch(self) -> bytes:
+        """The epoch the vehicle is in, as far as the cloud knows."""
+        return self.current.epoch
+
+    def challenged(self, challenge: bytes, now_millis: int) -> CloudSession:
+        """Expecting the answer to this challenge, and to no earlier one."""
+        return replace(self, challenge=challenge, challenged_at_millis=now_millis)
+
+    def learn(
+        self, info: session_pb2.SessionInfo, now_millis: int, *, is_fresh: bool = False
+    ) -> CloudSession:
+        """With what the vehicle says, signed. `is_fresh`: it answers something the cloud sent moments ago.
+
+        Raises MessageRefused: MALFORMED, STALE_SESSION.
+        """
+        _check(info)
+        challenge = self.challenge
+        if info.challenge:
+            recent = now_millis - self.challenged_at_millis <= CHALLENGE_RECENT_MILLIS
+            if info.challenge != challenge or not recent:
+                raise MessageRefused(Fault.STALE_SESSION, "answers no recent challenge")
+            challenge, is_fresh = b"", True
+        lead = info.clock_millis - now_millis
+        if info.epoch == self.epoch and not is_fresh:
+            lead = max(lead, self.clock_lead_millis)
+        current, ended = self._entered(info.epoch, is_fresh=is_fresh)
+        for one in info.counters:
+            if one.domain in LONGEST_VALIDITY_MILLIS:
+                current = current.with_issued(Domain(one.domain), one.counter)
+        return CloudSession(
+            current=current,
+            ended=ended,
+            clock_lead_millis=lead,
+            manifest_version=info.manifest_version,
+            report_public_key=info.report_public_key,
+            report_key_id=info.report_key_id,
+            challenge=challenge,
+            challenged_at_millis=self.challenged_at_millis,
+        )
+
+    def issue(self, domain: Domain) -> tuple[CloudSession, int]:
+        """The next counter of this domain. Raises OverflowError at the epoch's end, which nobody reaches."""
+        counter = self.current.issued.get(domain, 0) + 1
+        if counter > MAX_COUNTER:
+            raise OverflowError("no counters left in this epoch")
+        return replace(self, current=self.current.with_issued(domain, counter)), counter
+
+    def knows(self, epoch: bytes) -> bool:
+        """Whether this is the epoch, or one that ended."""
+        return any(record.epoch == epoch for record in (self.current, *self.ended))
+
+    def with_seen(self, epoch: bytes, domain: Domain, counter: int) -> CloudSession:
+        """Having seen this counter of the vehicle.
+
+        Raises MessageRefused: WRONG_EPOCH, COUNTER_NOT_NEW, COUNTER_TOO_LARGE.
+        """
+        if len(epoch) != EPOCH_BYTES or not self.knows(epoch):
+            raise MessageRefused(Fault.WRONG_EPOCH, "an epoch that no session information told of")
+        if epoch == self.epoch:
+            return replace(self, current=self.current.with_seen(domain, counter))
+        ended = (r.with_seen(domain, counter) if r.epoch == epoch else r for r in self.ended)
+        return replace(self, ended=tuple(ended))
+
+    def _entered(self, epoch: bytes, *, is_fresh: bool) -> tuple[EpochRecord, tuple[EpochRecord, ...]]:
+        """The record of this epoch, and of those that ended, latest first."""
+        if epoch == self.epoch:
+            return self.current, self.ended
+        entered = EpochRecord(epoch)
+        for record in self.ended:
+            if record.epoch == epoch:
+                if not is_fresh:
+                    raise MessageRefused(Fault.STALE_SESSION, "an epoch that ended")
+                entered = record
+        ended = tuple(r for r in (self.current, *self.ended) if r.epoch not in {b"", epoch})
+        return entered, ended[:EPOCHS_REMEMBERED]
+
+
+def _check(info: session_pb2.SessionInfo) -> None:
+    if (
+        len(info.epoch) != EPOCH_BYTES
+        or len(info.challenge) not in {0, CHALLENGE_BYTES}
+        or len(info.report_public_key) != KEY_BYTES
+        or len(info.report_key_id) != KEY_ID_BYTES
+        or info.clock_millis > MAX_COUNTER
+        or any(one.counter > MAX_COUNTER for one in info.counters)
+    ):
+        raise MessageRefused(Fault.MALFORMED, "session information with parts of a wrong size")

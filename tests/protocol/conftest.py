@@ -1,0 +1,12 @@
+"""What the protocol's tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.protocol.stand import Stand
+
+
+@pytest.fixture
+def stand() -> Stand:
+    return Stand()

@@ -1,0 +1,319 @@
+"""A second reader of the protocol, written from docs/vehicle-protocol.md. It imports nothing of `protocol`.
+
+It decodes CBOR by matching the one template the page gives, opens HPKE by its own `hpke`, and uses
+`cryptography` only for the bare primitives. Every function gives ACCEPTED (or KNOWN) or the fault's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from cryptography.exceptions import InvalidSignature, InvalidTag
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+from google.protobuf.message import DecodeError
+
+from tests.protocol.independent import hpke
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+LAST_COUNTER = 2**48 - 1
+ORDERS = {
+    "cmd.door": ("rdc-command+v1", "door", 30_000, {1, 2, 3}),
+    "cmd.cancel": ("rdc-tombstone+v1", "cancel", 60_000, {1, 2, 3}),
+    "cmd.config": ("rdc-config+v1", "config", 60_000, {1}),
+}
+ANSWERS = {
+    "evt.received": ("rdc-received+v1", "received", "cmd.door"),
+    "evt.result": ("rdc-result+v1", "result", "cmd.door"),
+    "evt.cancel": ("rdc-cancelled+v1", "cancel", "cmd.cancel"),
+    "evt.config": ("rdc-configured+v1", "config", "cmd.config"),
+}
+PROTECTED = re.compile(rb"\xa3\x01\x27\x03(?P<head>[\x60-\x77]|\x78[\x18-\xff])(?P<rest>.*)", re.DOTALL)
+
+
+class Refused(Exception):
+    """The fault's name."""
+
+
+def key_id(public: bytes) -> bytes:
+    return hashlib.sha256(public).digest()[:8]
+
+
+def byte_string(value: bytes) -> bytes:
+    if len(value) < 24:
+        return bytes([0x40 + len(value)]) + value
+    if len(value) < 256:
+        return bytes([0x58, len(value)]) + value
+    return b"\x59" + len(value).to_bytes(2, "big") + value
+
+
+def unseal(data: bytes, key: X25519PrivateKey, direction: int, vin: str) -> bytes:
+    if len(data) > 16384:
+        raise Refused("TOO_LARGE")
+    if len(data) < 58 or data[:2] != b"\x01\x01":
+        raise Refused("MALFORMED")
+    if data[2:10] != key_id(key.public_key().public_bytes_raw()):
+        raise Refused("NOT_FOR_US")
+    info = b"rdc-seal\x01" + bytes([direction]) + vin.encode() + data[2:10]
+    try:
+        return hpke.unseal(data[10:], key, info)
+    except (InvalidTag, ValueError) as error:
+        raise Refused("NOT_FOR_US") from error
+
+
+@dataclass
+class Envelope:
+    raw: bytes
+
+    def __post_init__(self) -> None:
+        """Reads by the template: only what comes out again byte for byte went in."""
+        if self.raw[:2] != b"\xd2\x84" or len(self.raw) < 80:
+            raise Refused("MALFORMED")
+        self.protected, after = self._string(2)
+        if self.raw[after : after + 1] != b"\xa0":
+            raise Refused("MALFORMED")
+        self.payload, after = self._string(after + 1)
+        self.signature, after = self._string(after)
+        match = PROTECTED.fullmatch(self.protected)
+        if after != len(self.raw) or len(self.signature) != 64 or match is None:
+            raise Refused("MALFORMED")
+        head, rest = match["head"], match["rest"]
+        length = head[0] - 0x60 if len(head) == 1 else head[1]
+        if len(rest) != length + 10 or rest[length : length + 2] != b"\x04\x48":
+            raise Refused("MALFORMED")
+        self.content_type, self.kid = rest[:length].decode("latin-1"), rest[length + 2 :]
+
+    def _string(self, at: int) -> tuple[bytes, int]:
+        head = self.raw[at : at + 1]
+        if b"\x40" <= head <= b"\x57":
+            start, length = at + 1, head[0] - 0x40
+        elif head == b"\x58":
+            start, length = at + 2, int.from_bytes(self.raw[at + 1 : at + 2], "big")
+        elif head == b"\x59":
+            start, length = at + 3, int.from_bytes(self.raw[at + 1 : at + 3], "big")
+        else:
+            raise Refused("MALFORMED")
+        value = self.raw[start : start + length]
+        if self.raw[at : start + length] != byte_string(value):
+            raise Refused("MALFORMED")
+        return value, start + length
+
+    def verify(self, public: bytes, external: bytes) -> None:
+        signed = (
+            b"\x84\x6aSignature1"
+            + byte_string(self.protected)
+            + byte_string(external)
+            + byte_string(self.payload)
+        )
+        try:
+            Ed25519PublicKey.from_public_bytes(public).verify(self.signature, signed)
+        except InvalidSignature as error:
+            raise Refused("BAD_SIGNATURE") from error
+
+
+def parsed(kind: Any, payload: bytes) -> Any:
+    try:
+        return kind.FromString(payload)
+    except DecodeError as error:
+        raise Refused("MALFORMED") from error
+
+
+def manifest_after(root: bytes, version: int, current: bytes, endorsed: bytes, wall: int) -> Any:
+    """The KeyManifest in `endorsed`, for a vehicle that has `version` from `current`."""
+    if endorsed == current:
+        return None
+    outer = Envelope(endorsed)
+    if outer.kid != key_id(root):
+        raise Refused("UNKNOWN_KEY")
+    outer.verify(root, b"cloud.keys")
+    if outer.content_type != "rdc-endorsement+v1":
+        raise Refused("WRONG_TYPE")
+    inner = Envelope(outer.payload)
+    manifest = parsed(session_pb2.KeyManifest, inner.payload)
+    if inner.kid != key_id(manifest.root_public_key):
+        raise Refused("UNKNOWN_KEY")
+    inner.verify(manifest.root_public_key, b"cloud.keys")
+    if inner.content_type != "rdc-manifest+v1":
+        raise Refused("WRONG_TYPE")
+    if manifest.version <= version:
+        raise Refused("MANIFEST_ROLLBACK")
+    if manifest.expires_at_seconds <= max(wall, manifest.issued_at_seconds):
+        raise Refused("EXPIRED_KEY")
+    return manifest
+
+
+@dataclass
+class Vehicle:
+    vin: str
+    key: X25519PrivateKey
+    root: bytes
+    context: Mapping[str, Any]
+
+    def take(self, domain: str, data: bytes) -> str:
+        """ACCEPTED, KNOWN or a fault."""
+        try:
+            return self._taken(domain, data)
+        except Refused as refused:
+            return str(refused)
+
+    def _taken(self, domain: str, data: bytes) -> str:
+        context = self.context
+        content_type, member, longest, roles = ORDERS[domain]
+        envelope = Envelope(unseal(data, self.key, 1, self.vin))
+        envelope.verify(self._signing_key(envelope.kid), f"vehicle.{self.vin}.{domain}".encode())
+        if envelope.content_type != content_type:
+            known_types = {types[0] for types in ORDERS.values()}
+            raise Refused("WRONG_DOMAIN" if envelope.content_type in known_types else "WRONG_TYPE")
+        order = parsed(session_pb2.SignedOrder, envelope.payload)
+        if order.WhichOneof("order") != member:
+            raise Refused("WRONG_TYPE")
+        body = getattr(order, member)
+        order_id = {"door": "command_id", "cancel": "cancel_id", "config": "version"}[member]
+        own_id = str(getattr(body, order_id))
+        if not 1 <= len(own_id) <= 128:
+            raise Refused("MALFORMED")
+        if order.vin != self.vin:
+            raise Refused("WRONG_VEHICLE")
+        if [domain, own_id] in context["known"]:
+            return "KNOWN"
+        left = order.expires_at_millis - context["clockMillis"]
+        for wrong, fault in (
+            (order.epoch.hex() != context["epoch"], "WRONG_EPOCH"),
+            (left <= 0, "EXPIRED"),
+            (left > longest, "VALID_TOO_LONG"),
+            (order.counter > LAST_COUNTER, "COUNTER_TOO_LARGE"),
+            (order.counter <= context["acceptedCounters"].get(domain, 0), "COUNTER_NOT_NEW"),
+            (order.role not in roles, "ROLE_NOT_ALLOWED"),
+        ):
+            if wrong:
+                raise Refused(fault)
+        return "ACCEPTED"
+
+    def challenge(self, data: bytes) -> bytes:
+        """The challenge of a session request."""
+        envelope = Envelope(unseal(data, self.key, 1, self.vin))
+        envelope.verify(self._signing_key(envelope.kid), f"vehicle.{self.vin}.cmd.session".encode())
+        assert envelope.content_type == "rdc-challenge+v1"
+        request = parsed(session_pb2.SessionRequest, envelope.payload)
+        assert request.vin == self.vin
+        return bytes(request.challenge)
+
+    def _signing_key(self, kid: bytes) -> bytes:
+        wall = self.context["wallSeconds"]
+        endorsed = bytes.fromhex(self.context["manifest"])
+        manifest = manifest_after(self.root, 0, b"", endorsed, wall)
+        for key in manifest.keys:
+            if key.use == session_pb2.KEY_USE_SIGN and key_id(key.public_key) == kid:
+                if key.revoked:
+                    raise Refused("REVOKED_KEY")
+                if min(key.expires_at_seconds, manifest.expires_at_seconds) <= wall:
+                    raise Refused("EXPIRED_KEY")
+                return bytes(key.public_key)
+        raise Refused("UNKNOWN_KEY")
+
+
+@dataclass
+class Cloud:
+    vin: str
+    key: X25519PrivateKey
+    vehicle_public: bytes
+    context: Mapping[str, Any] = field(default_factory=dict)
+
+    def answer(self, domain: str, data: bytes) -> str:
+        """ACCEPTED or a fault."""
+        try:
+            return self._answered(domain, self._envelope(domain, data))
+        except Refused as refused:
+            return str(refused)
+
+    def hello(self, data: bytes) -> str:
+        """ACCEPTED or a fault."""
+        try:
+            return self._greeted(self._envelope("evt.hello", data))
+        except Refused as refused:
+            return str(refused)
+
+    def _greeted(self, envelope: Envelope) -> str:
+        if envelope.content_type != "rdc-session+v1":
+            raise Refused("WRONG_TYPE")
+        info = parsed(session_pb2.SessionInfo, envelope.payload)
+        if info.vin != self.vin:
+            raise Refused("WRONG_VEHICLE")
+        if (len(info.epoch), len(info.report_public_key), len(info.report_key_id)) != (16, 32, 8):
+            raise Refused("MALFORMED")
+        if info.challenge:
+            fresh = info.challenge.hex() == self.context["challenge"]
+        else:
+            fresh = info.epoch.hex() not in self.context["endedEpochs"]
+        if not fresh:
+            raise Refused("STALE_SESSION")
+        return "ACCEPTED"
+
+    def _envelope(self, domain: str, data: bytes) -> Envelope:
+        envelope = Envelope(unseal(data, self.key, 2, self.vin))
+        if envelope.kid != key_id(self.vehicle_public):
+            raise Refused("UNKNOWN_KEY")
+        envelope.verify(self.vehicle_public, f"vehicle.{self.vin}.{domain}".encode())
+        return envelope
+
+    def _answered(self, domain: str, envelope: Envelope) -> str:
+        content_type, member, asked_in = ANSWERS[domain]
+        if envelope.content_type == "rdc-fault+v1":
+            content_type, member = "rdc-fault+v1", "refused"
+        message = parsed(session_pb2.SignedAnswer, envelope.payload)
+        if envelope.content_type != content_type or message.WhichOneof("answer") != member:
+            raise Refused("WRONG_TYPE")
+        if message.vin != self.vin:
+            raise Refused("WRONG_VEHICLE")
+        issued = {one["requestHash"]: one for one in self.context["issued"]}.get(message.request_hash.hex())
+        if issued is None or not self._fits(issued, asked_in, getattr(message, member)):
+            raise Refused("WRONG_REQUEST")
+        if message.epoch.hex() != self.context["epoch"]:
+            raise Refused("WRONG_EPOCH")
+        if message.counter > LAST_COUNTER:
+            raise Refused("COUNTER_TOO_LARGE")
+        if message.counter in {0, *self.context["seen"].get(domain, [])}:
+            raise Refused("COUNTER_NOT_NEW")
+        return "ACCEPTED"
+
+    @staticmethod
+    def _fits(issued: Mapping[str, str], asked_in: str, answer: Any) -> bool:
+        cancelled = 5
+        withdrawn = issued["domain"] == "cmd.cancel" and getattr(answer, "outcome", None) == cancelled
+        if issued["domain"] != asked_in and not (asked_in == "cmd.door" and withdrawn):
+            return False
+        if getattr(answer, "cancel_id", issued["orderId"]) != issued["orderId"]:
+            return False
+        return bool(getattr(answer, "command_id", issued["commandId"]) == issued["commandId"])
+
+
+def report(
+    vin: str, domain: str, shared: bytes, context: Mapping[str, Any], data: bytes
+) -> tuple[str, bytes]:
+    """ACCEPTED or a fault, and the report."""
+    if len(data) < 42 or data[:2] != b"\x01\x02":
+        return "MALFORMED", b""
+    if data[2:18].hex() != context["epoch"]:
+        return "WRONG_EPOCH", b""
+    counter = int.from_bytes(data[18:26], "big")
+    if counter > LAST_COUNTER:
+        return "COUNTER_TOO_LARGE", b""
+    if counter in context["seen"].get(domain, []):
+        return "COUNTER_NOT_NEW", b""
+    subject = f"vehicle.{vin}.{domain}".encode()
+    info = b"rdc-report\x01" + subject
+    key = HKDF(algorithm=SHA256(), length=32, salt=data[2:18], info=info).derive(shared)
+    try:
+        return "ACCEPTED", AESGCM(key).decrypt(bytes(4) + data[18:26], data[26:], data[:26] + subject)
+    except InvalidTag:
+        return "NOT_FOR_US", b""

@@ -1,0 +1,252 @@
+"""The vectors of orders and answers, and what all sealed vectors are made with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
+
+from protocol import cose, seal
+from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ContentType, Domain, subject_of
+from protocol.keys import KeySigner, key_id
+from protocol.manifest import endorse
+from tests.protocol.independent import hpke
+from tests.protocol.stand import (
+    CLOUD_REPORT,
+    CLOUD_SEAL,
+    CLOUD_SIGNER,
+    OTHER_VIN,
+    ROOT,
+    VIN,
+    WALL_SECONDS,
+    YEAR_SECONDS,
+    Stand,
+    cancellation,
+    exchange_key,
+    manifest,
+    public,
+    seed,
+    signer,
+    succeeded,
+    unlock,
+)
+
+REVOKED, EXPIRED, STRANGER = signer("revoked signer"), signer("expired signer"), signer("stranger")
+VEHICLE_SIGNER = signer(f"{VIN} signer")
+CLOCK_MILLIS = 100_000
+
+Case = dict[str, Any]
+File = dict[str, Any]
+
+
+class Sealer:
+    """Seals with ephemeral keys that follow from the case's name."""
+
+    def __init__(self, direction: seal.Direction, receiver: bytes) -> None:
+        self._direction = direction
+        self._receiver = receiver
+
+    def case(self, name: str, domain: Domain, envelope: bytes, expect: str, vin: str = VIN) -> Case:
+        """A case of something well sealed."""
+        ephemeral = exchange_key(f"ephemeral {name}")
+        of_id = key_id(self._receiver)
+        info = seal.info(self._direction, vin, of_id)
+        return {
+            "name": name,
+            "domain": domain.value,
+            "envelope": envelope.hex(),
+            "ephemeralPrivate": seed(f"ephemeral {name}").hex(),
+            "sealed": (seal.HEAD + of_id + hpke.seal(envelope, self._receiver, info, ephemeral)).hex(),
+            "expect": expect,
+        }
+
+
+def session_info(stand: Stand, *, with_hello: bool = True) -> session_pb2.SessionInfo:
+    """Session information of the first car."""
+    info = session_pb2.SessionInfo(
+        vin=VIN,
+        message_id="hello-1",
+        epoch=stand.car.epoch,
+        clock_millis=CLOCK_MILLIS,
+        manifest_version=1,
+        report_public_key=public(exchange_key(f"{VIN} report 1")),
+        report_key_id=key_id(public(CLOUD_REPORT)),
+    )
+    info.counters.add(domain="cmd.door", counter=7)
+    if with_hello:
+        info.hello.CopyFrom(report_pb2.Hello(boot_id="boot-1", agent_version="1"))
+    return info
+
+
+def _order_manifest() -> session_pb2.KeyManifest:
+    late = WALL_SECONDS + YEAR_SECONDS
+    return manifest(
+        sign_keys={
+            CLOUD_SIGNER.public_bytes: (late, False),
+            REVOKED.public_bytes: (late, True),
+            EXPIRED.public_bytes: (WALL_SECONDS - 1, False),
+        }
+    )
+
+
+def orders() -> File:
+    """orders.json."""
+    car = Stand().car
+    vehicle = Sealer(seal.Direction.TO_VEHICLE, public(car.seal_key))
+    usual: dict[str, Any] = {"epoch": car.epoch, "counter": 8, "expires_at_millis": CLOCK_MILLIS + 30_000}
+    door = unlock("cmd-9")
+    door.doors.extend([body_pb2.DOOR_ID_DRIVER, body_pb2.DOOR_ID_TRUNK])
+    door.all_doors = False
+    door.issued_at.FromSeconds(WALL_SECONDS)
+    door.expires_at.FromSeconds(WALL_SECONDS + 30)
+
+    def order(
+        name: str, expect: str, what: Any = door, domain: Domain = Domain.COMMAND, **changes: Any
+    ) -> Case:
+        signed_for = changes.pop("signed_for", domain)
+        envelope = car.envelope_of(
+            car.forge(what, domain=domain, subject=subject_of(VIN, signed_for), **(usual | changes))
+        )
+        return vehicle.case(name, domain, envelope, expect)
+
+    settings = command_pb2.ApplyConfig(version=4)
+    settings.settings.auto_lock_enabled = True
+    settings.settings.unlock_mode = body_pb2.UNLOCK_MODE_ALL
+    cases = [
+        order("command", "ACCEPTED"),
+        order("tombstone", "ACCEPTED", cancellation("cmd-9"), Domain.CANCEL, counter=1),
+        order("settings", "ACCEPTED", settings, Domain.CONFIG, counter=1),
+        order("command at the last moment", "ACCEPTED", expires_at_millis=CLOCK_MILLIS + 1),
+        order("command with the last counter", "ACCEPTED", counter=MAX_COUNTER),
+        order("known command, all else wrong", "KNOWN", unlock("cmd-7"), epoch=bytes(16), counter=0, role=0),
+        order("signed by a key not in the manifest", "UNKNOWN_KEY", by=STRANGER),
+        order("signed by a revoked key", "REVOKED_KEY", by=REVOKED),
+        order("signed by an expired key", "EXPIRED_KEY", by=EXPIRED),
+        order("signed for another domain", "BAD_SIGNATURE", signed_for=Domain.CANCEL),
+        order("unknown content type", "WRONG_TYPE", content_type="rdc-command+v2"),
+        order("content type of another domain", "WRONG_DOMAIN", content_type=ContentType.TOMBSTONE),
+        order("names another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
+        order("without a command id", "MALFORMED", unlock("")),
+        order("epoch of an earlier boot", "WRONG_EPOCH", epoch=seed("earlier")[:16]),
+        order("expires now", "EXPIRED", expires_at_millis=CLOCK_MILLIS),
+        order("valid 30.001 s", "VALID_TOO_LONG", expires_at_millis=CLOCK_MILLIS + 30_001),
+        order("counter used", "COUNTER_NOT_NEW", counter=7),
+        order("counter beyond the last", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
+        order("no role", "ROLE_NOT_ALLOWED", role=0),
+        order("settings by a shared user", "ROLE_NOT_ALLOWED", settings, Domain.CONFIG, counter=1, role=2),
+        *_damaged(vehicle, bytes.fromhex(order("command", "")["envelope"])),
+    ]
+    foreign = vehicle.case(
+        "sealed for another vehicle", Domain.COMMAND, bytes.fromhex(cases[0]["envelope"]), "", OTHER_VIN
+    )
+    cases.append(foreign | {"expect": "NOT_FOR_US"})
+    cases += [
+        _raw("empty", b"", "MALFORMED"),
+        _raw("too large", bytes(16 * 1024 + 1), "TOO_LARGE"),
+        _raw("one byte more", bytes.fromhex(cases[0]["sealed"]) + b"\x00", "NOT_FOR_US"),
+        _raw("one byte less", bytes.fromhex(cases[0]["sealed"])[:-1], "NOT_FOR_US"),
+        _raw("another version", b"\x02" + bytes.fromhex(cases[0]["sealed"])[1:], "MALFORMED"),
+        _raw("plain command", door.SerializeToString(), "MALFORMED"),
+    ]
+    return {
+        "about": "What a vehicle in this state answers to each; every case by itself.",
+        "context": {
+            "vin": VIN,
+            "epoch": car.epoch.hex(),
+            "clockMillis": CLOCK_MILLIS,
+            "wallSeconds": WALL_SECONDS,
+            "acceptedCounters": {"cmd.door": 7},
+            "known": [["cmd.door", "cmd-7"]],
+            "manifest": endorse(_order_manifest(), ROOT, ROOT).hex(),
+        },
+        "cases": cases,
+    }
+
+
+def _raw(name: str, data: bytes, expect: str) -> Case:
+    return {"name": name, "domain": Domain.COMMAND.value, "sealed": data.hex(), "expect": expect}
+
+
+def _damaged(vehicle: Sealer, envelope: bytes) -> list[Case]:
+    protected = envelope[4 : 4 + envelope[3]]
+    rest = envelope[4 + envelope[3] :]
+    twice = b"\xa4\x01\x27" + protected[1:]
+    damages: list[tuple[str, bytes, str]] = [
+        ("signature damaged", envelope[:-1] + bytes((envelope[-1] ^ 1,)), "BAD_SIGNATURE"),
+        ("trailing byte under the seal", envelope + b"\x00", "MALFORMED"),
+        ("truncated under the seal", envelope[:-1], "MALFORMED"),
+        ("algorithm ES256", envelope[:6] + b"\x26" + envelope[7:], "MALFORMED"),
+        ("algorithm twice", envelope[:2] + bytes((0x58, len(twice))) + twice + rest, "MALFORMED"),
+        ("unprotected header", envelope[: 4 + len(protected)] + b"\xa1\x04\x40" + rest[1:], "MALFORMED"),
+        ("length in two bytes", envelope[:2] + b"\x59\x00" + envelope[3:], "MALFORMED"),
+        ("without the tag", envelope[1:], "MALFORMED"),
+        ("tag 98", b"\xd8\x62" + envelope[1:], "MALFORMED"),
+    ]  # fmt: skip
+    return [vehicle.case(name, Domain.COMMAND, data, expect) for name, data, expect in damages]
+
+
+def answers() -> File:
+    """answers.json."""
+    stand = Stand()
+    cloud = Sealer(seal.Direction.TO_CLOUD, public(CLOUD_SEAL))
+    command, tombstone, settings = (bytes([n]) * 32 for n in (1, 2, 3))
+    refused = session_pb2.OrderRefused(fault=session_pb2.PROTOCOL_FAULT_WRONG_EPOCH)
+    refused.session.CopyFrom(session_info(stand, with_hello=False))
+    cancelled = report_pb2.CommandResult(command_id="cmd-9", outcome=report_pb2.COMMAND_OUTCOME_CANCELLED)
+    withdrawal = report_pb2.CancelResult(
+        cancel_id="can-1", command_id="cmd-9", outcome=report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
+    )
+
+    def answer(
+        name: str,
+        expect: str,
+        domain: Domain = Domain.RESULT,
+        what: Any = None,
+        request_hash: bytes = command,
+        by: KeySigner = VEHICLE_SIGNER,
+        **changes: Any,
+    ) -> Case:
+        what = what or succeeded("cmd-9")
+        field, content_type = ANSWER_FIELDS[domain]
+        if isinstance(what, session_pb2.OrderRefused):
+            field, content_type = "refused", ContentType.FAULT
+        values: dict[str, Any] = {"vin": VIN, "message_id": "msg-1", "epoch": stand.car.epoch, "counter": 3}
+        message = session_pb2.SignedAnswer(request_hash=request_hash, **(values | changes))
+        getattr(message, field).CopyFrom(what)
+        envelope = cose.sign(by, content_type, subject_of(VIN, domain), message.SerializeToString())
+        return cloud.case(name, domain, envelope, expect)
+
+    return {
+        "about": "What a cloud in this state says to each answer of the vehicle; every case by itself.",
+        "context": {
+            "vin": VIN,
+            "nowMillis": WALL_SECONDS * 1000,
+            "epoch": stand.car.epoch.hex(),
+            "issued": [
+                {"requestHash": h.hex(), "domain": d.value, "orderId": o, "commandId": c}
+                for h, d, o, c in (
+                    (command, Domain.COMMAND, "cmd-9", "cmd-9"),
+                    (tombstone, Domain.CANCEL, "can-1", "cmd-9"),
+                    (settings, Domain.CONFIG, "4", ""),
+                )
+            ],
+            "seen": {"evt.result": [1, 2]},
+        },
+        "cases": [
+            answer("received", "ACCEPTED", Domain.RECEIVED, report_pb2.CommandReceived(command_id="cmd-9")),
+            answer("result", "ACCEPTED"),
+            answer("cancelled by the tombstone", "ACCEPTED", what=cancelled, request_hash=tombstone),
+            answer("cancellation", "ACCEPTED", Domain.CANCELLED, withdrawal, tombstone),
+            answer("settings", "ACCEPTED", Domain.CONFIGURED, report_pb2.ConfigReport(version=4), settings),
+            answer("fault", "ACCEPTED", what=refused),
+            answer("result again", "COUNTER_NOT_NEW", counter=2),
+            answer("result without a counter", "COUNTER_NOT_NEW", counter=0),
+            answer("counter beyond the last", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
+            answer("result for another command", "WRONG_REQUEST", what=succeeded("cmd-8")),
+            answer("success by a tombstone", "WRONG_REQUEST", request_hash=tombstone),
+            answer("result for nothing", "WRONG_REQUEST", request_hash=bytes(32)),
+            answer("unknown epoch", "WRONG_EPOCH", epoch=bytes(16)),
+            answer("of another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
+            answer("signed by the cloud", "UNKNOWN_KEY", by=CLOUD_SIGNER),
+        ],
+    }

@@ -1,0 +1,86 @@
+"""A peer whose key is right and whose messages are nonsense: refused or taken, never an accident."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+from protocol import cose
+from protocol.domains import ANSWER_FIELDS, Domain, subject_of
+from protocol.faults import MessageRefused
+from protocol.keys import OpenKeys, SealKey
+from protocol.manifest import SUBJECT
+from protocol.seal import Direction, seal, unseal
+from protocol.vehicle_side import Faulted
+from tests.protocol.stand import CLOUD_SEAL, CLOUD_SIGNER, ROOT, VIN, Stand, manifest, public, unlock
+from tools.fuzz_envelopes import mutate
+
+MUTANTS = 1_000
+
+
+def repeatable(seed: int) -> random.Random:
+    """The same mutants at every run."""
+    return random.Random(seed)  # noqa: S311  # mutants, not secrets
+
+
+def of_vehicle(stand: Stand, domain: Domain, good: bytes, source: random.Random) -> bytes:
+    """A mutated payload under the vehicle's own signature."""
+    signed = cose.decode(unseal(good, OpenKeys(CLOUD_SEAL), Direction.TO_CLOUD, VIN))
+    payload = mutate(signed.payload, source)
+    envelope = cose.sign(stand.car.signer, signed.content_type, subject_of(VIN, domain), payload)
+    return seal(envelope, SealKey.of(public(CLOUD_SEAL)), Direction.TO_CLOUD, VIN)
+
+
+def test_a_vehicle_talks_nonsense(stand: Stand) -> None:
+    source = repeatable(1)
+    stale = stand.command("stale")
+    result = stand.answered()
+    stand.clock.advance(30)
+    fault = stand.car.side.open_order(Domain.COMMAND, stale)
+    assert isinstance(fault, Faulted)
+    assert fault.answer is not None
+    before = stand.store.sessions[VIN]
+    hello = stand.car.hello()
+    said: Counter[str] = Counter()
+
+    for _ in range(MUTANTS):
+        domain, good = source.choice(
+            [(Domain.RESULT, result.data), (Domain.RESULT, fault.answer.data), (Domain.HELLO, hello)]
+        )
+        stand.store.sessions[VIN] = before
+        data = of_vehicle(stand, domain, good, source)
+        try:
+            if domain in ANSWER_FIELDS:
+                stand.cloud.open_answer(VIN, domain, data)
+            else:
+                stand.cloud.open_hello(VIN, data)
+            said["taken"] += 1
+        except MessageRefused as refused:
+            said[refused.fault.name] += 1
+
+    assert said["MALFORMED"] > MUTANTS / 4
+    assert said["WRONG_REQUEST"] > 0
+
+
+def test_a_cloud_talks_nonsense(stand: Stand) -> None:
+    source = repeatable(2)
+    good = cose.decode(stand.car.envelope_of(stand.car.forge(unlock()))).payload
+    subject = subject_of(VIN, Domain.COMMAND)
+
+    for _ in range(MUTANTS):
+        payload = mutate(good, source)
+        data = cose.sign(CLOUD_SIGNER, "rdc-command+v1", subject, payload)
+        stand.car.side.open_order(Domain.COMMAND, stand.car.seal_to(data))
+
+
+def test_a_root_talks_nonsense(stand: Stand) -> None:
+    source = repeatable(3)
+    good = manifest(2).SerializeToString()
+
+    for _ in range(MUTANTS):
+        inner = cose.sign(ROOT, "rdc-manifest+v1", SUBJECT, mutate(good, source))
+        endorsed = cose.sign(ROOT, "rdc-endorsement+v1", SUBJECT, inner)
+        try:
+            stand.car.side.open_manifest(stand.car.seal_to(endorsed))
+        except MessageRefused:
+            continue
