@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DOMAIN = "remotecontrol.ecarus"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
-MAX_DOCUMENT_BYTES = 8192
-MAX_DETAILS_BYTES = 4096
+MAX_DOCUMENT_BYTES = 5_000
+MAX_DETAILS_BYTES = 1_800
 """gRPC clients refuse an answer whose metadata exceeds 8 KiB in sum, and text may triple when it is encoded."""
 
 
