@@ -73,6 +73,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
+    sandbox.write_operator_file(ports.nats)
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
         plan, ports.envoy_admin, say=_say, welcome=lambda: print(welcome(ports, sandbox), flush=True)

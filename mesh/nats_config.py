@@ -1,8 +1,8 @@
-"""NATS's configuration: durable JetStream over TLS, and who may say what.
+"""NATS's configuration: durable JetStream over mutual TLS, and who may say what.
 
-`sync_interval: always`, because the default loses acknowledged messages when the power fails. A vehicle
-may publish its own events, pull its own commands and nothing else: it cannot even ask what consumers
-there are. A room may publish only what is its own to say.
+`sync_interval: always`, because the default loses acknowledged messages when the power fails. A vehicle is
+nobody here: the broker asks the enrolment room for each that connects, which says what it may do. A room
+may publish only what is its own to say.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mesh.ports import LOOPBACK, ROOMS
+from mesh.ports import ALL_ROOMS, LOOPBACK
+from mesh.sandbox import OPERATOR, SYSTEM_USER
 from protocol import broker
 
 if TYPE_CHECKING:
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
 
+ACCOUNT = "DOORS"
 MAX_PAYLOAD_BYTES = 131_072
+MQTT_ACK_WAIT_SECONDS = 10
+"""How long a vehicle on MQTT may take to confirm a command before it gets it again."""
 _LINE = "\n      "
 
 # JetStream's interface for those who own streams. Nothing in the product deletes a stream.
@@ -28,39 +32,76 @@ _JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>"]
 _NEVER = ["$JS.API.STREAM.DELETE.>", "vehicle.*.evt.>", "vehicle_status.>"]
 _SAYS = {
     "access": ["room.access.>"],
-    "command": ["vehicle.*.cmd.>", "door.update.*", "room.command.>"],
+    "command": ["vehicle.*.cmd.>", "$MQTT.msgs.vehicle.*.cmd.*", "door.update.*", "room.command.>"],
     "status": ["door.update.*", "room.status.>", "hint.condition.*"],
     "config": ["vehicle.*.cmd.config", "door.update.*", "room.config.>"],
     "diagnostics": ["door.update.*", "room.diagnostics.>"],
+    "enrolment": [],
 }
 _HEARS = ["_INBOX.>", "deliver.*", "room.access.revoked", "hint.condition.*"]
+_ALSO_HEARS = {"enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"]}
 
 
-def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, vins: Iterable[str]) -> str:
-    """The configuration file's text. It holds passwords: keep it private."""
+def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iterable[str] = ()) -> str:
+    """The configuration file's text. It holds passwords: keep it private.
+
+    Whoever connects shows a certificate, and the broker asks the enrolment room about vehicles. A load
+    generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
+    for a certificate.
+    """
     source, destination = broker.STATUS_MAPPING
-    users = [_room_user(sandbox, room) for room in ROOMS] + [_vehicle_user(sandbox, vin) for vin in vins]
+    fleet = list(passwords_of)
+    users = [
+        *(_room_user(sandbox, room) for room in ALL_ROOMS),
+        _operator(sandbox),
+        *(_vehicle_user(sandbox, vin) for vin in fleet),
+    ]
+    known = [*ALL_ROOMS, OPERATOR, SYSTEM_USER, *fleet]
+    ca = sandbox.pki.resolve() / "ca.crt"
+    asked = "" if fleet else f", ca_file: {_quoted(ca)}, verify: true"
+    tls = (
+        f"tls {{ cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}"
+        f"{asked}, timeout: 5 }}"
+    )
+    admission_key = sandbox.admission_public.read_text(encoding="utf-8")
     return f"""server_name: doors
 listen: "{LOOPBACK}:{ports.nats}"
 http: "{LOOPBACK}:{ports.nats_monitor}"
 max_payload: {MAX_PAYLOAD_BYTES}
-tls {{ cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}, timeout: 5 }}
+{tls}
 jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always }}
+mqtt {{
+  listen: "{LOOPBACK}:{ports.mqtt}"
+  {tls}
+  ack_wait: "{MQTT_ACK_WAIT_SECONDS}s"
+  max_ack_pending: 16
+}}
 accounts {{
-  DOORS {{
+  {ACCOUNT} {{
     jetstream: enabled
     mappings {{ {_quoted(source)}: {_quoted(destination)} }}
     users: [
       {_LINE.join(users)}
     ]
   }}
+  SYS {{ users: [ {_user(sandbox, SYSTEM_USER, {})} ] }}
+}}
+system_account: SYS
+authorization {{
+  auth_callout {{ issuer: {_quoted(admission_key)}, account: {ACCOUNT}, auth_users: {json.dumps(known)} }}
 }}
 """
 
 
 def _room_user(sandbox: Sandbox, room: str) -> str:
     publish = {"allow": [*_SAYS[room], *_JETSTREAM], "deny": _NEVER}
-    return _user(sandbox, room, {"publish": publish, "subscribe": {"allow": _HEARS}, "allow_responses": True})
+    subscribe = {"allow": [*_HEARS, *_ALSO_HEARS.get(room, ())]}
+    return _user(sandbox, room, {"publish": publish, "subscribe": subscribe, "allow_responses": True})
+
+
+def _operator(sandbox: Sandbox) -> str:
+    rights = {"publish": {"allow": ["operator.>"]}, "subscribe": {"allow": ["_INBOX.operator.>"]}}
+    return _user(sandbox, OPERATOR, dict(rights))
 
 
 def _vehicle_user(sandbox: Sandbox, vin: str) -> str:

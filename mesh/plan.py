@@ -12,9 +12,9 @@ from mesh.edge_config import ROOT, render_edge
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
-from mesh.ports import LOOPBACK, ROOMS
+from mesh.ports import ALL_ROOMS, LOOPBACK
 from mesh.probes import grpc_serving, http_ok, ready_line
-from mesh.sandbox import OWNERS
+from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class Planner:
         """Write the configuration files and describe every component."""
         return Plan(
             nats=self._nats(),
-            rooms=tuple(self._room(name) for name in ROOMS),
+            rooms=tuple(self._room(name) for name in ALL_ROOMS),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
         )
@@ -81,7 +81,7 @@ class Planner:
 
     def _nats(self) -> Component:
         config = self._sandbox.folder / "nats" / "nats.conf"
-        text = render_nats(self._ports, self._sandbox, self._pair("nats"), OWNERS)
+        text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
         return Component(
             name="nats",
@@ -109,6 +109,8 @@ class Planner:
         environment.setdefault("DOORS_LOG_LEVEL", "INFO")
         if name == "access":
             environment |= self._access_settings()
+        if name == "enrolment":
+            environment |= self._enrolment_settings()
         if name == "command":
             environment["DOORS_ACCESS_TARGET"] = f"{LOOPBACK}:{self._ports.room('access')}"
         return Component(
@@ -129,6 +131,14 @@ class Planner:
             "DOORS_SANDBOX_SEED": _absolute(self._sandbox.seed),
         }
 
+    def _enrolment_settings(self) -> dict[str, str]:
+        return {
+            "DOORS_NATS_SYSTEM_USER": SYSTEM_USER,
+            "DOORS_NATS_SYSTEM_PASSWORD_FILE": _absolute(self._sandbox.nats_password(SYSTEM_USER)),
+            "DOORS_ADMISSION_SEED_FILE": _absolute(self._sandbox.admission_seed),
+            "DOORS_ENROLMENT_SEED": _absolute(self._sandbox.enrolment_seed),
+        }
+
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
         write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
@@ -147,6 +157,7 @@ class Planner:
         environment = {
             **self._base,
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
+            "DOORS_MQTT_URL": f"mqtts://{LOOPBACK}:{self._ports.mqtt}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
             "DOORS_VEHICLES_FILE": _absolute(self._sandbox.vehicles),
             "DOORS_VEHICLE_DATA_DIR": _absolute(self._sandbox.folder / "vehicles"),

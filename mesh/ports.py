@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 LOOPBACK = "127.0.0.1"
 ROOMS = ("access", "command", "status", "config", "diagnostics")
+"""The rooms behind the edge."""
+ALL_ROOMS = (*ROOMS, "enrolment")
 
 _LOWEST_BASE = 1024  # below are the system's own
 _HIGHEST_BASE = 65_535 - 901
@@ -52,6 +54,11 @@ class Ports:
         return self.base + 423
 
     @property
+    def mqtt(self) -> int:
+        """MQTT over TLS, of the same broker."""
+        return self.base + 883
+
+    @property
     def envoy_admin(self) -> int:
         """Envoy's admin interface."""
         return self.base + 901
@@ -63,14 +70,15 @@ class Ports:
 
     def room(self, name: str) -> int:
         """The gRPC port of a room."""
-        return self.base + 511 + ROOMS.index(name)
+        return self.base + 511 + ALL_ROOMS.index(name)
 
     def by_component(self) -> list[tuple[int, str]]:
         """Every port with the component that listens there."""
         return [
             (self.nats, "nats"),
             (self.nats_monitor, "nats (monitor)"),
-            *((self.room(name), name) for name in ROOMS),
+            (self.mqtt, "nats (MQTT)"),
+            *((self.room(name), name) for name in ALL_ROOMS),
             (self.http, "envoy (HTTP)"),
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),

@@ -13,12 +13,13 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import nkeys  # type: ignore[import-untyped]  # published without types
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mesh.files import private_folder, write_private, write_private_json
-from mesh.pki import Identity, Pki
-from mesh.ports import LOOPBACK, ROOMS
+from mesh.pki import Identity, Pair, Pki
+from mesh.ports import ALL_ROOMS, LOOPBACK
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,13 +29,19 @@ TRUST_DOMAIN = "spiffe://ecarus"
 DOOR_TIME_SECONDS = 0.4
 SAMPLE_VIN = "KMHSH81C7LU123456"
 ASLEEP_VIN = "KMHSH81C7LU123457"
+MQTT_VIN = "KMHSH81C7LU123458"
 OWNERS = {
     SAMPLE_VIN: "user-123",
     ASLEEP_VIN: "user-123",
-    "KMHSH81C7LU123458": "user-123",
+    MQTT_VIN: "user-123",
     "KMHSH81C7LU654321": "user-456",
 }
 """The sandbox's vehicles and who owns each."""
+
+OPERATOR = "operator"
+"""The broker's user of `doorctl`."""
+SYSTEM_USER = "enrolment-system"
+"""The enrolment room's user in the broker's system account."""
 
 # Published in the specification, so it is no secret; the access service honours it in this profile only.
 SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
@@ -48,11 +55,12 @@ IDENTITIES = (
             dns=(f"{room}.rooms.ecarus.internal", "localhost"),
             addresses=(LOOPBACK,),
         )
-        for room in ROOMS
+        for room in ALL_ROOMS
     ),
     Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
+    Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
     Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
@@ -100,6 +108,26 @@ class Sandbox:
         return self.folder / "secrets" / "api-key-pepper"
 
     @property
+    def admission_seed(self) -> Path:
+        """The nkey seed with which the enrolment room signs admissions."""
+        return self.folder / "secrets" / "admission.nk"
+
+    @property
+    def admission_public(self) -> Path:
+        """Its public half, for the broker."""
+        return self.folder / "public" / "admission.pub"
+
+    @property
+    def enrolment_seed(self) -> Path:
+        """The vehicles that the enrolment room knows from the start."""
+        return self.folder / "enrolment-seed.json"
+
+    @property
+    def operator(self) -> Path:
+        """Where `doorctl` finds the broker, and who it is."""
+        return self.folder / "operator.json"
+
+    @property
     def seed(self) -> Path:
         """Vehicles, grants and API keys that the access service starts with."""
         return self.folder / "sandbox-seed.json"
@@ -125,22 +153,54 @@ class Sandbox:
         pki = Pki(self.pki, now)
         for identity in IDENTITIES:
             pki.ensure(identity)
-        for user in (*ROOMS, *OWNERS):
+        for vin in OWNERS:
+            pki.ensure(vehicle_identity(vin))
+        for user in (*ALL_ROOMS, SYSTEM_USER, OPERATOR):
             _ensure_secret(self.nats_password(user))
+        _ensure_admission_seed(self.admission_seed, self.admission_public)
         _ensure_secret(self.api_key_pepper)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         write_private_json(self.seed, _seed())
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
+        write_private_json(
+            self.enrolment_seed,
+            [{"vin": vin, "certificateFile": str(self._pair_of(vin).cert)} for vin in OWNERS],
+        )
+
+    def write_operator_file(self, nats_port: int) -> None:
+        """Let `doorctl` find the broker at this port."""
+        pair = Pair(self.pki / f"{OPERATOR}.crt", self.pki / f"{OPERATOR}.key")
+        files = {"ca": self.pki / "ca.crt", "cert": pair.cert, "key": pair.key}
+        write_private_json(
+            self.operator,
+            {
+                "url": f"tls://{LOOPBACK}:{nats_port}",
+                "user": OPERATOR,
+                "passwordFile": str(self.nats_password(OPERATOR).resolve()),
+                **{name: str(path.resolve()) for name, path in files.items()},
+            },
+        )
+
+    def _pair_of(self, vin: str) -> Pair:
+        name = vehicle_identity(vin).name
+        folder = self.pki.resolve()
+        return Pair(folder / f"{name}.crt", folder / f"{name}.key")
 
     def _vehicle(self, vin: str) -> dict[str, object]:
         return {
             "vin": vin,
             "awake": vin != ASLEEP_VIN,
             "doorTimeSeconds": DOOR_TIME_SECONDS,
-            "natsUser": vin,
-            "natsPasswordFile": str(self.nats_password(vin).resolve()),
+            "link": "mqtt" if vin == MQTT_VIN else "nats",
+            "certFile": str(self._pair_of(vin).cert),
+            "keyFile": str(self._pair_of(vin).key),
         }
+
+
+def vehicle_identity(vin: str) -> Identity:
+    """Whom a vehicle's certificate is for."""
+    return Identity(f"vehicle-{vin}", uri=f"{TRUST_DOMAIN}/vehicle/{vin}", server=False)
 
 
 def _seed() -> dict[str, object]:
@@ -157,6 +217,13 @@ def _seed() -> dict[str, object]:
 def _ensure_secret(path: Path) -> None:
     if not path.is_file():
         write_private(path, secrets.token_urlsafe(32).encode())
+
+
+def _ensure_admission_seed(seed_path: Path, public_path: Path) -> None:
+    if not seed_path.is_file():
+        write_private(seed_path, nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_ACCOUNT))
+    pair = nkeys.from_seed(bytearray(seed_path.read_bytes()))
+    write_private(public_path, bytes(pair.public_key))
 
 
 def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:

@@ -83,8 +83,8 @@ class Supervisor:
 
     async def _start_and_watch(self) -> None:
         async with _one_failure(), asyncio.TaskGroup() as watchers:
-            # Vehicles connect to NATS alone and retry their hello, so they load beside the rooms.
-            for stage in ([self._plan.nats], [*self._plan.rooms, self._plan.vehicles], [self._plan.envoy]):
+            # Vehicles after the rooms: a connection that nobody admits yet is held by the broker for seconds.
+            for stage in ([self._plan.nats], self._plan.rooms, [self._plan.vehicles, self._plan.envoy]):
                 started = await asyncio.gather(*(self._start(component) for component in stage))
                 for component, began in zip(stage, started, strict=True):
                     watchers.create_task(self._keep(component, began))

@@ -52,6 +52,7 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         f"curl {control}/{SAMPLE_VIN}/actuations            what they really did",
         "",
         f"TLS on {ports.https}, gRPC over mutual TLS on {ports.mtls} (CA and keys: {sandbox.pki})",
+        "Which certificate is which car: .venv/bin/python -m doorctl vehicle list",
         f"A user's token: make token USER=user-123 VIN={SAMPLE_VIN}",
         f"Logs: {sandbox.logs}    Stop: Ctrl-C",
     ]

@@ -3,6 +3,11 @@
 Vehicles publish below `vehicle.<VIN>.evt` and are commanded below `vehicle.<VIN>.cmd`. Status
 reports are many, so the broker maps them to eight partitions by VIN (see STATUS_MAPPING): one
 stream syncs every message to disk and carries about 5,000 a second, eight carry about 14,000.
+
+A vehicle on MQTT uses the same words as topics (`vehicle/<VIN>/evt/hello`). The broker files what is
+published there with QoS 1 below `$MQTT.msgs`, confirms it once it is stored, and serves MQTT sessions from
+the stream MQTT_MESSAGES. So VEHICLE_EVENTS takes events from there, and VEHICLE_COMMANDS passes a copy of
+every command on to there (docs/decisions/0012-mqtt-vehicles.md).
 """
 
 from __future__ import annotations
@@ -15,6 +20,8 @@ VEHICLE_COMMANDS = "VEHICLE_COMMANDS"
 VEHICLE_EVENTS = "VEHICLE_EVENTS"
 DOOR_UPDATES = "DOOR_UPDATES"
 ROOM_EVENTS = "ROOM_EVENTS"
+MQTT_MESSAGES = "$MQTT_msgs"
+"""The broker's own stream behind MQTT sessions; it makes one for everything if this one is not there."""
 
 STATUS_PARTITIONS = 8
 STATUS_MAPPING = (
@@ -22,6 +29,9 @@ STATUS_MAPPING = (
     f"vehicle_status.{{{{partition({STATUS_PARTITIONS},1)}}}}.{{{{wildcard(1)}}}}",
 )
 """Source and destination of the broker's subject mapping, as its configuration spells them."""
+
+MQTT_QOS_HEADER = "Nmqtt-Pub"
+"""With the value 1: published with QoS 1. The broker sets it on what comes over MQTT and heeds it on the way there."""
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
@@ -51,24 +61,53 @@ class Command(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A JetStream stream. `max_age_seconds` 0 keeps until acknowledged or expired by its own TTL."""
+    """A JetStream stream. `max_age_seconds` 0 keeps until acknowledged or expired by its own TTL.
+
+    `stored_as` renames on arrival and `passed_on` sends a copy: both (subject, new subject). `needs` are the
+    streams that must be made before it.
+    """
 
     name: str
     subjects: tuple[str, ...]
     work_queue: bool = False
+    while_wanted: bool = False
+    stored_as: tuple[str, str] | None = None
+    passed_on: tuple[str, str] | None = None
+    needs: tuple[Stream, ...] = ()
     max_age_seconds: int = 0
     duplicate_window_seconds: int = 120
     message_ttl: bool = False
 
 
+_FOR_MQTT = Stream(
+    MQTT_MESSAGES,
+    # Not everything below $MQTT.msgs, as the broker would make it: events belong to VEHICLE_EVENTS.
+    ("$MQTT.msgs.vehicle.*.cmd.*", "$MQTT.msgs.vehicle.*.presence", "$MQTT.msgs.vehicle_status.*.*"),
+    while_wanted=True,
+    message_ttl=True,
+)
+
 STREAMS = {
     stream.name: stream
     for stream in (
-        Stream(VEHICLE_COMMANDS, ("vehicle.*.cmd.*",), work_queue=True, message_ttl=True),
+        _FOR_MQTT,
+        Stream(
+            VEHICLE_COMMANDS,
+            ("vehicle.*.cmd.*",),
+            work_queue=True,
+            message_ttl=True,
+            passed_on=("vehicle.*.cmd.*", "$MQTT.msgs.vehicle.{{wildcard(1)}}.cmd.{{wildcard(2)}}"),
+            needs=(_FOR_MQTT,),
+        ),
         Stream(
             VEHICLE_EVENTS,
-            tuple(f"vehicle.*.evt.{event.value}" for event in Event if event is not Event.STATUS),
+            (
+                *(f"vehicle.*.evt.{event.value}" for event in Event if event is not Event.STATUS),
+                "$MQTT.msgs.vehicle.*.evt.*",
+            ),
             max_age_seconds=7 * 86_400,
+            stored_as=("$MQTT.msgs.vehicle.*.evt.*", "vehicle.{{wildcard(1)}}.evt.{{wildcard(2)}}"),
+            needs=(_FOR_MQTT,),
         ),
         Stream(DOOR_UPDATES, ("door.update.*",), max_age_seconds=86_400, duplicate_window_seconds=600),
         Stream(ROOM_EVENTS, ("room.>",), max_age_seconds=86_400, duplicate_window_seconds=600),
@@ -93,6 +132,21 @@ def event_subject(vin: str, event: Event) -> str:
 def command_subject(vin: str, command: Command) -> str:
     """Where the vehicle is told this."""
     return f"vehicle.{vin}.cmd.{command.value}"
+
+
+def mqtt_queue_subject(subject: str) -> str:
+    """Where a message for `subject` is put to wait for MQTT sessions that subscribed to it with QoS 1."""
+    return f"$MQTT.msgs.{subject}"
+
+
+def mqtt_topic(subject: str) -> str:
+    """The subject as MQTT spells it."""
+    return subject.replace(".", "/")
+
+
+def presence_subject(vin: str) -> str:
+    """Where a vehicle on MQTT says that it is there, and the broker that it is lost. Never stored."""
+    return f"vehicle.{vin}.presence"
 
 
 def update_subject(vin: str) -> str:

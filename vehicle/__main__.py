@@ -1,11 +1,12 @@
 """The simulator: runs the cars of a configuration file until SIGTERM. Wiring only.
 
-Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL, DOORS_NATS_CA (optional),
-DOORS_CONTROL_PORT and DOORS_LOG_LEVEL (optional, default INFO).
+Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL or DOORS_MQTT_URL (what the cars use),
+DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL (optional, default INFO).
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import json
@@ -18,6 +19,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import structlog
 import uvicorn
@@ -25,7 +27,9 @@ import uvloop
 
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
+from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
+from vehicle.mqtt_connection import MqttAccount
 from vehicle.simulator import MakeLink, SimulatedCar
 
 if TYPE_CHECKING:
@@ -33,7 +37,11 @@ if TYPE_CHECKING:
 
     from vehicle.link import VehicleLink
 
-_CAR_KEYS = {"vin", "awake", "doorTimeSeconds", "natsUser", "natsPasswordFile"}
+_CAR_KEYS = {
+    "vin", "awake", "doorTimeSeconds", "link", "certFile", "keyFile", "natsUser", "natsPasswordFile",
+}  # fmt: skip
+LINKS = ("nats", "mqtt")
+_MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
 class SettingsMissing(SystemExit):
@@ -46,8 +54,11 @@ class Settings:
 
     vehicles_file: Path
     data_dir: Path
-    nats_url: str
+    nats_url: str | None
+    mqtt_url: str | None
     nats_ca: Path | None
+    link: str | None
+    """Instead of what the file says of each car."""
     control_port: int
     log_level: int
 
@@ -61,7 +72,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def read_settings(environment: dict[str, str]) -> Settings:
+def read_settings(environment: dict[str, str], link: str | None = None) -> Settings:
     """The settings. Raises SettingsMissing naming the first one that is missing or wrong."""
 
     def need(name: str) -> str:
@@ -80,8 +91,10 @@ def read_settings(environment: dict[str, str]) -> Settings:
     return Settings(
         vehicles_file=Path(need("DOORS_VEHICLES_FILE")),
         data_dir=Path(need("DOORS_VEHICLE_DATA_DIR")),
-        nats_url=need("DOORS_NATS_URL"),
+        nats_url=environment.get("DOORS_NATS_URL"),
+        mqtt_url=environment.get("DOORS_MQTT_URL"),
         nats_ca=Path(ca) if ca else None,
+        link=link,
         control_port=int(port),
         log_level=level,
     )
@@ -91,34 +104,66 @@ def read_cars(settings: Settings) -> dict[str, SimulatedCar]:
     """The cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
     try:
         entries: list[dict[str, Any]] = json.loads(settings.vehicles_file.read_text())
-        tls = ssl.create_default_context(cafile=str(settings.nats_ca)) if settings.nats_ca else None
-        return {entry["vin"]: _car(entry, settings, tls) for entry in entries}
+        return {entry["vin"]: _car(entry, settings) for entry in entries}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {error!r}") from error
 
 
-def _car(entry: dict[str, Any], settings: Settings, tls: ssl.SSLContext | None) -> SimulatedCar:
+def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
     unknown = entry.keys() - _CAR_KEYS
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
     password_file = entry.get("natsPasswordFile")
     password = Path(password_file).read_text().strip() if password_file else None
-    account = NatsAccount(settings.nats_url, entry.get("natsUser"), password, tls)
+    tls = ssl.create_default_context(cafile=str(settings.nats_ca)) if settings.nats_ca else None
+    if tls is not None and "certFile" in entry:
+        tls.load_cert_chain(entry["certFile"], entry["keyFile"])
+    login = (entry.get("natsUser"), password, tls)
     return SimulatedCar(
         entry["vin"],
         settings.data_dir / entry["vin"],
-        _link_maker(entry["vin"], account),
+        _link_maker(entry["vin"], settings.link or entry.get("link", LINKS[0]), settings, login),
         SystemClock(),
         awake=entry["awake"],
         door_time_seconds=float(entry["doorTimeSeconds"]),
     )
 
 
-def _link_maker(vin: str, account: NatsAccount) -> MakeLink:
-    def make() -> VehicleLink:
-        return NatsLink(vin, account)
+def _link_maker(
+    vin: str, link: str, settings: Settings, login: tuple[str | None, str | None, ssl.SSLContext | None]
+) -> MakeLink:
+    if link not in LINKS:
+        raise ValueError(f"link {link!r} is none of {', '.join(LINKS)}")
+    name = f"DOORS_{link.upper()}_URL"
+    url = settings.nats_url if link == "nats" else settings.mqtt_url
+    if not url:
+        raise SettingsMissing(f"vehicle: {name} is not set")
 
-    return make
+    if link == "nats":
+        nats_account = NatsAccount(url, *login)
+
+        def over_nats() -> VehicleLink:
+            return NatsLink(vin, nats_account)
+
+        return over_nats
+
+    mqtt_account = _mqtt_account(name, url, login)
+
+    def over_mqtt() -> VehicleLink:
+        return MqttLink(vin, mqtt_account)
+
+    return over_mqtt
+
+
+def _mqtt_account(
+    name: str, url: str, login: tuple[str | None, str | None, ssl.SSLContext | None]
+) -> MqttAccount:
+    parts = urlsplit(url)
+    user, password, tls = login
+    if parts.scheme not in _MQTT_PORTS or not parts.hostname or (parts.scheme == "mqtts" and tls is None):
+        raise SettingsMissing(f"vehicle: {name} must be mqtt://HOST:PORT, or mqtts:// with DOORS_NATS_CA")
+    port = parts.port or _MQTT_PORTS[parts.scheme]
+    return MqttAccount(parts.hostname, port, user, password, tls if parts.scheme == "mqtts" else None)
 
 
 async def run(settings: Settings) -> None:
@@ -161,7 +206,9 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
 
 def main() -> None:
     """The command `python -m vehicle`."""
-    settings = read_settings(dict(os.environ))
+    parser = argparse.ArgumentParser(prog="python -m vehicle", description="Runs simulated cars.")
+    parser.add_argument("--link", choices=LINKS, help="for every car, whatever the file says of it")
+    settings = read_settings(dict(os.environ), parser.parse_args().link)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -13,6 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from protocol import broker as layout
 from protocol.envelope import EnvelopeRefused, unpack
 from services.command import vehicle_translate
+from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks, take_in_reports, vehicle_connected
 from services.runtime.inbox import DeadLetter
 from services.runtime.jetstream import ConsumerPlan, Poison
@@ -57,7 +58,7 @@ class VehicleEvents:
         """Take in a batch; what can not be understood or believed is poison."""
         poison: list[Poison] = []
         reports: list[Report] = []
-        hellos: list[str] = []
+        hellos: dict[str, bool] = {}  # VIN: whether over MQTT
         delivery_of: dict[Report, Delivery] = {}
         for delivery in deliveries:
             try:
@@ -67,18 +68,21 @@ class VehicleEvents:
                 poison.append(Poison(delivery, str(error)))
                 continue
             if report is None:
-                hellos.append(unpacked.vin)
+                hellos[unpacked.vin] = layout.MQTT_QOS_HEADER in delivery.headers
             else:
                 reports.append(report)
                 delivery_of[report] = delivery
         if reports:
             disbelieved = await take_in_reports(self._desk, reports)
             poison += [Poison(delivery_of[report], why) for report, why in disbelieved.items()]
-        await asyncio.gather(*(self._welcome(vin) for vin in dict.fromkeys(hellos)))
+        await asyncio.gather(*(self._welcome(vin, over_mqtt=mqtt) for vin, mqtt in hellos.items()))
         return poison
 
-    async def _welcome(self, vin: str) -> None:
-        """Open the vehicle's queue, which it may only pull from; send again what the broker may have lost."""
+    async def _welcome(self, vin: str, *, over_mqtt: bool) -> None:
+        """Open the vehicle's queue, which it may only pull from; send again what the broker may have lost.
+
+        Nobody can pull over MQTT: there what the queue holds is put into the vehicle's session.
+        """
         await self._broker.jetstream.add_consumer(
             layout.VEHICLE_COMMANDS,
             ConsumerConfig(
@@ -92,6 +96,8 @@ class VehicleEvents:
                 mem_storage=True,
             ),
         )
+        if over_mqtt:
+            await forward_waiting(self._broker, vin, self._desk.now())
         await vehicle_connected(self._desk, vin)
         _log.info("vehicle_connected", vin=masked_vin(vin))
 

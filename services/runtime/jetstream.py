@@ -210,7 +210,10 @@ async def connect(settings: RoomSettings, name: str) -> Broker:
     async def failed(error: Exception) -> None:
         _log.warning("broker_error", reason=f"{type(error).__name__}: {error}")
 
-    tls = ssl.create_default_context(cafile=str(settings.nats_ca)) if settings.nats_ca else None
+    tls = None
+    if settings.nats_ca:
+        tls = ssl.create_default_context(cafile=str(settings.nats_ca))
+        tls.load_cert_chain(settings.tls_cert, settings.tls_key)  # for a broker that asks who it is
     async with asyncio.timeout(CONNECT_SECONDS):
         client = await nats.connect(
             settings.nats_url,

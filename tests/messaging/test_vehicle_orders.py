@@ -1,4 +1,7 @@
-"""The car and a real broker: orders go in on its queue, and what it says comes out on its events."""
+"""The car and a real broker: orders go in on its queue, and what it says comes out on its events.
+
+Everything here holds over NATS and over MQTT, unless the test says which.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
+import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
@@ -15,14 +19,11 @@ from vehicle.body import DoorName
 from vehicle.car import Cause
 from vehicle.clock import SystemClock
 from vehicle.journal import Journal
-from vehicle.link_nats import NatsLink
 from vehicle.simulator import SimulatedCar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
-
-    import pytest
 
 
 @pytest_asyncio.fixture
@@ -33,23 +34,28 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     one.kill()
 
 
+@pytest.fixture(params=["nats", "mqtt"])
+def link(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest_asyncio.fixture
-async def cloud(broker: Broker) -> AsyncIterator[Cloud]:
-    one = Cloud(broker)
+async def cloud(broker: Broker, link: str) -> AsyncIterator[Cloud]:
+    one = Cloud(broker, link)
     await one.start()
     yield one
     await one.stop()
 
 
 @pytest_asyncio.fixture
-async def make_car(broker: Broker, tmp_path: Path) -> AsyncIterator[Callable[..., SimulatedCar]]:
+async def make_car(broker: Broker, tmp_path: Path, link: str) -> AsyncIterator[Callable[..., SimulatedCar]]:
     made: list[SimulatedCar] = []
 
     def make(*, awake: bool = True, door_time_seconds: float = 0.0) -> SimulatedCar:
         one = SimulatedCar(
             VIN,
             tmp_path / VIN,
-            lambda: NatsLink(VIN, broker.car_account),
+            lambda: broker.make_link(link),
             SystemClock(),
             awake=awake,
             door_time_seconds=door_time_seconds,
@@ -247,6 +253,7 @@ async def test_settings_are_applied_once_and_reported(
     await until(lambda: cloud.heard(Event.HELLO)[-1].config_version == 3)
 
 
+@pytest.mark.parametrize("link", ["nats"], indirect=True)  # a session is not asked for: it is there
 async def test_a_lost_queue_is_asked_for_again(cloud: Cloud, make_car: Callable[..., SimulatedCar]) -> None:
     make_car()
     await cloud.order(Command.DOOR, door_command())

@@ -29,7 +29,7 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     one.kill()
 
 
-def environment(broker_url: str, folder: Path) -> dict[str, str]:
+def environment(broker_url: str, folder: Path, user: str = "car") -> dict[str, str]:
     password_file = folder / "car.password"
     password_file.write_text("car\n")
     cars = [
@@ -37,7 +37,7 @@ def environment(broker_url: str, folder: Path) -> dict[str, str]:
             "vin": VIN,
             "awake": True,
             "doorTimeSeconds": 0,
-            "natsUser": "car",
+            "natsUser": user,
             "natsPasswordFile": str(password_file),
         },
         {"vin": "KMHSH81C7LU123457", "awake": False, "doorTimeSeconds": 0.2},
@@ -54,10 +54,10 @@ def environment(broker_url: str, folder: Path) -> dict[str, str]:
     }
 
 
-async def start(env: dict[str, str]) -> asyncio.subprocess.Process:
+async def start(env: dict[str, str], *words: str) -> asyncio.subprocess.Process:
     pipe = asyncio.subprocess.PIPE
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "vehicle", env=env, stdout=pipe, stderr=pipe
+        sys.executable, "-m", "vehicle", *words, env=env, stdout=pipe, stderr=pipe
     )
 
 
@@ -81,6 +81,33 @@ async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path)
     # The command that had begun was finished, and its result was sent, before the process ended.
     assert len((await cloud.hears(Event.RESULT)).doors) == 5
     await cloud.stop()
+
+
+async def test_one_flag_takes_the_same_cars_over_mqtt(broker: Broker, tmp_path: Path) -> None:
+    cloud = Cloud(broker, "mqtt")
+    await cloud.start()
+    env = environment(broker.url, tmp_path, "car-mqtt")
+    env["DOORS_MQTT_URL"] = f"mqtt://127.0.0.1:{broker.mqtt_port}"
+    del env["DOORS_NATS_URL"]
+    process = await start(env, "--link", "mqtt")
+    assert process.stdout is not None
+    assert json.loads(await asyncio.wait_for(process.stdout.readline(), 15))["connected"] == 1
+    await cloud.order(Command.DOOR, door_command())
+    assert len((await cloud.hears(Event.RESULT)).doors) == 5
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.communicate(), 15)
+    assert process.returncode == 0
+    await cloud.stop()
+
+
+@pytest.mark.parametrize("url", ["", "http://127.0.0.1:1", "mqtts://127.0.0.1:1"])
+async def test_a_wrong_mqtt_address_is_one_clear_line(tmp_path: Path, url: str) -> None:
+    env = environment("nats://127.0.0.1:1", tmp_path) | {"DOORS_MQTT_URL": url}
+    process = await start(env, "--link", "mqtt")
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().count("\n") == 1
+    assert "DOORS_MQTT_URL" in err.decode()
 
 
 async def test_a_killed_process_interrupts_its_command_for_good(broker: Broker, tmp_path: Path) -> None:

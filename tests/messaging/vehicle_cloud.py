@@ -14,10 +14,12 @@ from uuid import uuid4
 import nats
 import nats.errors
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
-from nats.js.api import AckPolicy, ConsumerConfig, RetentionPolicy, StreamConfig
+from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
 from protocol.broker import (
+    MQTT_MESSAGES,
+    MQTT_QOS_HEADER,
     STATUS_MAPPING,
     STREAMS,
     VEHICLE_COMMANDS,
@@ -28,7 +30,11 @@ from protocol.broker import (
     event_subject,
 )
 from protocol.envelope import Unpacked, pack, unpack
-from vehicle.link_nats import NatsAccount
+from services.command.mqtt_queue import forward_waiting
+from services.runtime.jetstream import Broker as RoomBroker
+from vehicle.link_mqtt import MqttLink
+from vehicle.link_nats import NatsAccount, NatsLink
+from vehicle.mqtt_connection import MqttAccount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,12 +43,16 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+    from vehicle.link import VehicleLink
+
 VIN = "KMHSH81C7LU123456"
 ACK_WAIT_SECONDS = 1
 WAIT_SECONDS = 15
 
 _CONFIG = """
+server_name: cloud
 listen: "127.0.0.1:{port}"
+mqtt {{ listen: "127.0.0.1:{mqtt_port}", ack_wait: "{ack_wait}s" }}
 jetstream {{ store_dir: "{store}", sync_interval: always }}
 mappings {{ "{mapping_from}": "{mapping_to}" }}
 authorization {{
@@ -56,6 +66,10 @@ authorization {{
         "$JS.ACK.{commands}.{vin}.>"
       ]
       subscribe: ["_INBOX.{vin}.>"]
+    }} }}
+    {{ user: car-mqtt, password: car, allowed_connection_types: [MQTT], permissions: {{
+      publish: ["vehicle.{vin}.evt.>", "vehicle_status.*.{vin}", "vehicle.{vin}.presence"]
+      subscribe: ["vehicle.{vin}.cmd.*", "$MQTT.sub.>"]
     }} }}
   ]
 }}
@@ -73,13 +87,16 @@ class Broker:
     """A nats-server with its data in `folder`, on a port of its own that survives restarts."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
+        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
             self.port: int = free.getsockname()[1]
+            self.mqtt_port: int = other.getsockname()[1]
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
         self._config.write_text(
             _CONFIG.format(
                 port=self.port,
+                mqtt_port=self.mqtt_port,
+                ack_wait=ACK_WAIT_SECONDS,
                 store=folder / "store",
                 mapping_from=STATUS_MAPPING[0],
                 mapping_to=STATUS_MAPPING[1],
@@ -97,6 +114,14 @@ class Broker:
     def car_account(self) -> NatsAccount:
         return NatsAccount(self.url, "car", "car")
 
+    @property
+    def mqtt_account(self) -> MqttAccount:
+        return MqttAccount("127.0.0.1", self.mqtt_port, "car-mqtt", "car")
+
+    def make_link(self, link: str) -> VehicleLink:
+        """The test's car over "nats" or "mqtt"."""
+        return MqttLink(VIN, self.mqtt_account) if link == "mqtt" else NatsLink(VIN, self.car_account)
+
     async def start(self) -> None:
         binary = Path(sys.executable).parent / "nats-server"
         self._process = subprocess.Popen(  # noqa: ASYNC220 - forking takes a millisecond
@@ -104,8 +129,11 @@ class Broker:
         )
 
         def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", self.port)) == 0
+            for port in (self.port, self.mqtt_port):
+                with socket.socket() as probe:
+                    if probe.connect_ex(("127.0.0.1", port)) != 0:
+                        return False
+            return True
 
         await until(listens)
 
@@ -116,10 +144,15 @@ class Broker:
 
 
 class Cloud:
-    """Opens the car's queue on its hello, sends orders, and collects what the car says."""
+    """Opens the car's queue on its hello, sends orders, and collects what the car says.
 
-    def __init__(self, broker: Broker) -> None:
+    For a car on MQTT (`link`) it does as the command service does: what the queue holds goes into its session.
+    What the broker files twice counts once.
+    """
+
+    def __init__(self, broker: Broker, link: str = "nats") -> None:
         self._broker = broker
+        self._link = link
         self._client: Client | None = None
         self.said: list[tuple[Event, str, Any]] = []
         self._spoke = asyncio.Event()
@@ -133,16 +166,7 @@ class Cloud:
             reconnect_time_wait=0.05,
         )
         self.jetstream = self._client.jetstream()
-        for stream in STREAMS.values():
-            await self.jetstream.add_stream(
-                StreamConfig(
-                    name=stream.name,
-                    subjects=list(stream.subjects),
-                    retention=RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS,
-                    duplicate_window=stream.duplicate_window_seconds,
-                    allow_msg_ttl=stream.message_ttl,
-                )
-            )
+        await RoomBroker(self._client).ensure_streams(*STREAMS.values())
         await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._hear)
         await self._client.subscribe("vehicle_status.>", cb=self._hear_status)
         await self._client.flush()
@@ -165,14 +189,21 @@ class Cloud:
             ),
         )
 
-    async def order(self, command: Command, payload: Message, *, vin: str = VIN) -> None:
+        if self._link == "mqtt":
+            assert self._client is not None
+            await forward_waiting(RoomBroker(self._client), VIN, datetime.now(UTC))
+
+    async def order(
+        self, command: Command, payload: Message, *, vin: str = VIN, ttl_seconds: int | None = None
+    ) -> None:
         message_id = uuid4().hex
         data = pack(vin, message_id, payload, datetime.now(UTC))
-        await self.order_bytes(command.value, data)
+        await self.order_bytes(command.value, data, ttl_seconds)
 
-    async def order_bytes(self, kind: str, data: bytes) -> None:
+    async def order_bytes(self, kind: str, data: bytes, ttl_seconds: int | None = None) -> None:
         subject = command_subject(VIN, Command.DOOR).removesuffix("door") + kind
-        await self.jetstream.publish(subject, data, headers={"Nats-Msg-Id": uuid4().hex})
+        headers = {"Nats-Msg-Id": uuid4().hex, MQTT_QOS_HEADER: "1"}
+        await self.jetstream.publish(subject, data, headers=headers, msg_ttl=ttl_seconds)
 
     def heard(self, event: Event) -> list[Any]:
         return [payload for kind, _id, payload in self.said if kind is event]
@@ -203,7 +234,9 @@ class Cloud:
                 await asyncio.sleep(0.02)
 
     async def _orders_waiting(self) -> int:
-        return (await self.jetstream.stream_info(VEHICLE_COMMANDS)).state.messages
+        # Over MQTT the session settles an order; the queue's copy lives until the next hello, or its time is up.
+        queue = MQTT_MESSAGES if self._link == "mqtt" else VEHICLE_COMMANDS
+        return (await self.jetstream.stream_info(queue)).state.messages
 
     async def _hear(self, message: Msg) -> None:
         event = Event(message.subject.rpartition(".")[2])

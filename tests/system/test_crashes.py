@@ -19,7 +19,8 @@ RECOVERY_SECONDS = 45.0
 
 
 @pytest.mark.parametrize(
-    "component", ["nats", "envoy", "command", "access", "status", "config", "diagnostics", "vehicles"]
+    "component",
+    ["nats", "envoy", "command", "access", "status", "config", "diagnostics", "enrolment", "vehicles"],
 )
 @pytest.mark.timeout(150)
 def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:

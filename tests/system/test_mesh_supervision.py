@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mesh.ports import ROOMS
+from mesh.ports import ALL_ROOMS
 from tests.system.edge_stand import BASE, VIN
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-COMPONENTS = ("nats", *ROOMS, "envoy", "vehicles")
+COMPONENTS = ("nats", *ALL_ROOMS, "envoy", "vehicles")
 
 
 def until_status(mesh: Mesh, token: str, wanted: int, seconds: float) -> None:

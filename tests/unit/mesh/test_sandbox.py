@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import jwt
 import pytest
@@ -13,9 +13,6 @@ from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, Identity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox
 from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, issue_token
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
@@ -108,10 +105,27 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     assert jwt.decode(restricted, options={"verify_signature": False})["vin"] == "KMHSH81C7LU123456"
 
 
-def test_a_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
+def test_a_vehicle_is_asked_for_a_certificate_and_has_no_password(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    text = render_nats(Ports(), sandbox, Pki(sandbox.pki, NOW).pair("nats"))
+    assert text.count("verify: true") == 2  # NATS and MQTT
+    assert not any(vin in text for vin in OWNERS)
+    seeded = json.loads(sandbox.enrolment_seed.read_text())
+    for entry in json.loads(sandbox.vehicles.read_text()):
+        names = x509.load_pem_x509_certificate(Path(entry["certFile"]).read_bytes()).extensions
+        uris = names.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(
+            x509.UniformResourceIdentifier
+        )
+        assert uris == [f"spiffe://ecarus/vehicle/{entry['vin']}"]
+        assert {"vin": entry["vin"], "certificateFile": entry["certFile"]} in seeded
+
+
+def test_a_fleets_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     vin = "KMHSH81C7LU123456"
+    (sandbox.nats_password(vin)).write_text("only-in-tests")
     text = render_nats(Ports(), sandbox, Pki(sandbox.pki, NOW).pair("nats"), [vin])
     (line,) = [line for line in text.splitlines() if f'"user": "{vin}"' in line]
     permissions = json.loads(line)["permissions"]

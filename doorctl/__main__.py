@@ -1,0 +1,23 @@
+"""The command `python -m doorctl`."""
+
+from __future__ import annotations
+
+import logging
+
+import typer
+
+from doorctl import vehicle
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operates Remote Door Control.")
+app.add_typer(vehicle.commands, name="vehicle")
+
+
+@app.callback()
+def main() -> None:
+    """Operates Remote Door Control."""
+    # What a library warns of while it hangs up is nothing an operator could act on.
+    logging.basicConfig(level=logging.ERROR)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,93 @@
+"""Wires the enrolment room and runs it: `python -m services.enrolment`."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import Field, FilePath
+
+from protocol.broker import STREAMS
+from services.enrolment import seed, store
+from services.enrolment.connections import BrokerConnections
+from services.enrolment.nats_jwt import Issuer
+from services.enrolment.operator_link import Desk
+from services.enrolment.usecases import Office
+from services.enrolment.vehicle_link import Doorman
+from services.runtime import boot, jetstream
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.server import RoomServer
+from services.runtime.settings import RoomSettings
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+ROOM = "enrolment"
+
+
+class EnrolmentSettings(RoomSettings):
+    """What this room needs besides: a user in the broker's system account, and the seed that signs admissions."""
+
+    nats_system_user: str = Field(min_length=1)
+    nats_system_password_file: FilePath
+    admission_seed_file: FilePath
+    enrolment_seed: FilePath | None = None
+
+
+def now() -> datetime:
+    """The time of day, UTC."""
+    return datetime.now(UTC)
+
+
+async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
+    seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
+    migrations = Path(__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    database = await open_database(settings.database_url)
+    await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
+    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    in_system_account = settings.model_copy(
+        update={
+            "nats_user": settings.nats_system_user,
+            "nats_password_file": settings.nats_system_password_file,
+        }
+    )
+    system = await jetstream.connect(in_system_account, name=f"room-{ROOM}-system")
+    office = Office(store.SqlRegister(database), BrokerConnections(system.client), now)
+    await broker.ensure_streams(*STREAMS.values())
+    await Doorman(office, issuer, broker).stand()
+    await Desk(office, broker).open()
+    # It serves no RPC of its own: this is for health checks.
+    rpc = RoomServer(
+        settings, [], _nothing, {}, CapabilityVerifier(settings.capability_jwks), lambda _error: None
+    )
+    await rpc.start()
+    structlog.get_logger().info("started", listen=settings.listen)
+    try:
+        await boot.run_until(stop)
+    finally:
+        await rpc.stop()
+        await system.close()
+        await broker.close()
+        await database.close()
+
+
+def _nothing(_server: grpc.aio.Server) -> None:
+    return
+
+
+def cli() -> None:
+    """Run the process."""
+    boot.run(ROOM, EnrolmentSettings, main)
+
+
+if __name__ == "__main__":
+    cli()

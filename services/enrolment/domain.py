@@ -1,0 +1,92 @@
+"""Who is let in. Rules only."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+LONGEST_ADMISSION = timedelta(hours=12)
+"""After this long the broker ends the connection, and the vehicle comes again."""
+
+_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+
+
+class Link(StrEnum):
+    """What a vehicle speaks."""
+
+    NATS = "nats"
+    MQTT = "mqtt"
+
+
+class NotAdmitted(Exception):
+    """Not let in; the text says why, for the log. The vehicle is not told."""
+
+
+class NotAVin(ValueError):
+    """Not a vehicle identification number."""
+
+
+class NotEnrolled(Exception):
+    """There is no such vehicle here."""
+
+
+class CertificateTaken(Exception):
+    """The certificate is another vehicle's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks to be let in: what its certificate says, which the broker has verified, and its connection.
+
+    `fingerprint` is the SHA-256 of the certificate, in hex. `client_id` is MQTT's.
+    """
+
+    vin: str
+    fingerprint: str
+    certificate_ends_at: datetime
+    link: Link
+    client_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The certificate of a vehicle, and whether it still counts."""
+
+    vin: str
+    fingerprint: str
+    enrolled_at: datetime
+    revoked_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A vehicle is let in, over this link, for so long."""
+
+    vin: str
+    link: Link
+    until: datetime
+
+
+def checked_vin(vin: str) -> str:
+    """`vin` itself. Raises NotAVin."""
+    if not _VIN.fullmatch(vin):
+        raise NotAVin("a VIN has 17 characters, digits and capital letters without I, O and Q")
+    return vin
+
+
+def admission(caller: Caller, enrolment: Enrolment | None, now: datetime) -> Admission:
+    """Let the caller in. Raises NotAdmitted."""
+    if enrolment is None:
+        raise NotAdmitted("the vehicle is not enrolled")
+    if enrolment.revoked_at is not None:
+        raise NotAdmitted("the vehicle's enrolment is revoked")
+    if caller.fingerprint != enrolment.fingerprint:
+        raise NotAdmitted("not the certificate that is enrolled for the vehicle")
+    # Another client id would be a session of its own, or another vehicle's.
+    if caller.link is Link.MQTT and caller.client_id != caller.vin:
+        raise NotAdmitted("the MQTT client id is not the VIN")
+    if caller.certificate_ends_at <= now:
+        raise NotAdmitted("the certificate has expired")
+    return Admission(caller.vin, caller.link, min(caller.certificate_ends_at, now + LONGEST_ADMISSION))

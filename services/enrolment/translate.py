@@ -1,0 +1,143 @@
+"""The broker's questions and the operator's requests, to and from the domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
+from protocol import broker as layout
+from services.enrolment.domain import (
+    Admission,
+    Caller,
+    Enrolment,
+    Link,
+    NotAdmitted,
+    NotAVin,
+    checked_vin,
+)
+
+VEHICLE_URI = "spiffe://ecarus/vehicle/"
+ACCOUNT = "DOORS"
+"""The broker's account in which vehicles and rooms meet."""
+
+_REQUEST = "nats-authorization-request"
+
+
+class NotACertificate(ValueError):
+    """Not a PEM certificate, or not a vehicle's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What the broker asks about: the key it made for the connection, and the broker itself."""
+
+    user_key: str
+    server_id: str
+
+
+def question_of(claims: dict[str, Any]) -> Question:
+    """Whom the answer is for. Raises NotAdmitted."""
+    try:
+        nats = claims["nats"]
+        if claims["aud"] != _REQUEST or claims["iss"] != nats["server_id"]["id"]:
+            raise NotAdmitted("not the broker's question")
+        return Question(nats["user_nkey"], nats["server_id"]["id"])
+    except (KeyError, TypeError) as error:
+        raise NotAdmitted("not the broker's question") from error
+
+
+def caller_of(claims: dict[str, Any]) -> Caller:
+    """Who asks to be let in. Raises NotAdmitted."""
+    try:
+        nats = claims["nats"]
+        client = nats["client_info"]
+        chains = nats.get("client_tls", {}).get("verified_chains") or ()
+        leaf = chains[0][0].encode() if chains else b""
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise NotAdmitted("not the broker's question") from error
+    if not leaf:
+        raise NotAdmitted("no certificate")
+    try:
+        vin, certificate = vehicle_certificate(leaf)
+    except (NotACertificate, NotAVin) as error:
+        raise NotAdmitted(str(error)) from error
+    link = Link.MQTT if client.get("type") == "mqtt" else Link.NATS
+    return Caller(
+        vin, fingerprint_of(certificate), certificate.not_valid_after_utc, link, client.get("mqtt_id")
+    )
+
+
+def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
+    """The certificate and the VIN it names. Raises NotACertificate, NotAVin."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (ValueError, x509.ExtensionNotFound) as error:
+        raise NotACertificate("not a PEM certificate with a SPIFFE URI") from error
+    uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+    if len(uris) != 1 or not uris[0].startswith(VEHICLE_URI):
+        raise NotACertificate(f"not a vehicle's certificate ({VEHICLE_URI}<VIN>)")
+    return checked_vin(uris[0].removeprefix(VEHICLE_URI)), certificate
+
+
+def fingerprint_of(certificate: x509.Certificate) -> str:
+    """SHA-256, in hex."""
+    return certificate.fingerprint(hashes.SHA256()).hex()
+
+
+def user_claims(admission: Admission, question: Question) -> dict[str, Any]:
+    """What the admitted may do, as the broker's user token claims it."""
+    publish, subscribe = _rights(admission)
+    return {
+        "aud": ACCOUNT,
+        "sub": question.user_key,
+        "name": admission.vin,
+        "exp": int(admission.until.timestamp()),
+        "nats": {
+            "type": "user",
+            "version": 2,
+            "pub": {"allow": publish},
+            "sub": {"allow": subscribe},
+            "subs": -1,
+            "data": -1,
+            "payload": -1,
+            "allowed_connection_types": ["MQTT" if admission.link is Link.MQTT else "STANDARD"],
+        },
+    }
+
+
+def answer_claims(question: Question, *, user_token: str = "", error: str = "") -> dict[str, Any]:
+    """The answer to the broker: a user token, or an error."""
+    told = {"jwt": user_token} if user_token else {"error": error}
+    return {
+        "aud": question.server_id,
+        "sub": question.user_key,
+        "nats": {"type": "authorization_response", "version": 2, **told},
+    }
+
+
+def _rights(admission: Admission) -> tuple[list[str], list[str]]:
+    """The subjects the vehicle may publish and subscribe to: its own, and no consumer's or stream's interface."""
+    vin = admission.vin
+    # A status report is mapped to its partition first and judged by the subject it is mapped to.
+    events = [f"vehicle.{vin}.evt.>", f"vehicle_status.*.{vin}"]
+    if admission.link is Link.MQTT:
+        # The broker delivers a session's messages by $MQTT.sub; an MQTT client cannot ask for that itself.
+        return [*events, layout.presence_subject(vin)], [f"vehicle.{vin}.cmd.*", "$MQTT.sub.>"]
+    queue = layout.VEHICLE_COMMANDS
+    pull = [f"$JS.API.CONSUMER.MSG.NEXT.{queue}.{vin}", f"$JS.ACK.{queue}.{vin}.>"]
+    return [*events, *pull], [f"_INBOX.{vin}.>"]
+
+
+def enrolment_json(enrolment: Enrolment) -> dict[str, Any]:
+    """An enrolment as the operator sees it."""
+    revoked_at = enrolment.revoked_at
+    return {
+        "vin": enrolment.vin,
+        "fingerprint": enrolment.fingerprint,
+        "enrolledAt": enrolment.enrolled_at.isoformat(),
+        "revokedAt": revoked_at.isoformat() if revoked_at else None,
+    }

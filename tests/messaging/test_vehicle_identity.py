@@ -1,0 +1,409 @@
+"""Who is let in at a real broker, and what a car with a valid certificate may do: over NATS and MQTT."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nats
+import nats.errors
+import pytest
+import pytest_asyncio
+
+from mesh.nats_config import render_nats
+from mesh.pki import Identity, Pki
+from mesh.ports import Ports
+from mesh.sandbox import OPERATOR, SYSTEM_USER, Sandbox, vehicle_identity
+from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
+from services.enrolment import translate
+from services.enrolment.connections import BrokerConnections
+from services.enrolment.domain import Enrolment
+from services.enrolment.nats_jwt import Issuer
+from services.enrolment.operator_link import Desk
+from services.enrolment.usecases import Office
+from services.enrolment.vehicle_link import Doorman
+from services.runtime.jetstream import Broker, connect
+from services.runtime.settings import RoomSettings
+from tests.messaging.vehicle_cloud import until
+from vehicle.link import LinkDown
+from vehicle.link_mqtt import MqttLink
+from vehicle.link_nats import NatsAccount, NatsLink
+from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from nats.aio.client import Client
+
+VIN = "KMHSH81C7LU123456"
+OTHER = "KMHSH81C7LU654321"
+WAIT_SECONDS = 15
+LINKS = pytest.mark.parametrize("link", ["nats", "mqtt"])
+
+
+@dataclass
+class InMemory:
+    """usecases.Register that forgets."""
+
+    enrolments: dict[str, Enrolment] = field(default_factory=dict)
+
+    async def find(self, vin: str) -> Enrolment | None:
+        return self.enrolments.get(vin)
+
+    async def put(self, enrolment: Enrolment) -> None:
+        self.enrolments[enrolment.vin] = enrolment
+
+    async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
+        found = self.enrolments.get(vin)
+        if found is None:
+            return None
+        self.enrolments[vin] = Enrolment(vin, found.fingerprint, found.enrolled_at, at)
+        return self.enrolments[vin]
+
+    async def all(self) -> Sequence[Enrolment]:
+        return list(self.enrolments.values())
+
+
+class Gate:
+    """The mesh's broker configuration on free ports, with the room's parts at its doors."""
+
+    def __init__(self, folder: Path, ports: Ports) -> None:
+        self.sandbox = Sandbox(folder)
+        self.sandbox.prepare(datetime.now(UTC))
+        self.pki = Pki(self.sandbox.pki, datetime.now(UTC))
+        self.pki.ensure(vehicle_identity(OTHER))
+        self.ports = ports
+        self.register = InMemory()
+        self._clients: list[Client] = []
+        self._broker: Broker | None = None
+        self._config = folder / "nats.conf"
+        self._config.write_text(render_nats(ports, self.sandbox, self.pki.pair("nats")))
+        self._start()
+
+    def _start(self) -> None:
+        binary = Path(sys.executable).with_name("nats-server")
+        log = self._config.with_name("nats.log")
+        self._process = subprocess.Popen([binary, "-c", self._config, "-l", log])
+
+    async def lose_everything(self) -> None:
+        """The broker dies, and its disk with it; an empty one starts."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self.sandbox.folder / "nats" / "jetstream")
+        self._start()
+        await self._until_listening()
+
+    async def _until_listening(self) -> None:
+        await until(lambda: _listens(self.ports.nats) and _listens(self.ports.mqtt))
+
+    def room_settings(self) -> RoomSettings:
+        pair = self.pki.pair("enrolment")
+        return RoomSettings.model_construct(
+            nats_url=self.url,
+            nats_ca=self.pki.ca,
+            tls_cert=pair.cert,
+            tls_key=pair.key,
+            nats_user="enrolment",
+            nats_password_file=self.sandbox.nats_password("enrolment"),
+        )
+
+    @property
+    def url(self) -> str:
+        return f"tls://127.0.0.1:{self.ports.nats}"
+
+    def tls(self, name: str | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.pki.ca))
+        if name is not None:
+            context.load_cert_chain(self.pki.pair(name).cert, self.pki.pair(name).key)
+        return context
+
+    async def client(self, user: str, certificate: str, inbox: str = "_INBOX") -> Client:
+        password = self.sandbox.nats_password(user).read_text()
+        options: dict[str, Any] = {"user": user, "password": password, "tls": self.tls(certificate)}
+        one = await nats.connect(
+            self.url, **options, inbox_prefix=inbox, allow_reconnect=False, error_cb=_quiet
+        )
+        self._clients.append(one)
+        return one
+
+    async def open(self) -> None:
+        await self._until_listening()
+        self._broker = broker = await connect(self.room_settings(), "room-enrolment")
+        system = await self.client(SYSTEM_USER, "enrolment")
+        office = Office(self.register, BrokerConnections(system), lambda: datetime.now(UTC))
+        await broker.ensure_streams(*STREAMS.values())
+        issuer = Issuer(self.sandbox.admission_seed.read_text())
+        await Doorman(office, issuer, broker).stand()
+        await Desk(office, broker).open()
+        self.jetstream = (await self.client("command", "command")).jetstream()
+        self.operator = await self.client(OPERATOR, OPERATOR, "_INBOX.operator")
+        for vin in (VIN, OTHER):
+            _vin, certificate = translate.vehicle_certificate(
+                self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
+            )
+            await self.register.put(Enrolment(vin, translate.fingerprint_of(certificate), datetime.now(UTC)))
+
+    async def ask(self, deed: str, **request: str) -> dict[str, Any]:
+        answer = await self.operator.request(
+            f"operator.vehicle.{deed}", json.dumps(request).encode(), timeout=WAIT_SECONDS
+        )
+        told: dict[str, Any] = json.loads(answer.data)
+        return told
+
+    def link(self, link: str, certificate: str | None = None, vin: str = VIN) -> NatsLink | MqttLink:
+        tls = self.tls(certificate or vehicle_identity(vin).name)
+        if link == "nats":
+            return NatsLink(vin, NatsAccount(self.url, tls=tls))
+        return MqttLink(vin, MqttAccount("127.0.0.1", self.ports.mqtt, tls=tls))
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.close()
+        if self._broker is not None:
+            await self._broker.client.close()
+        self._process.kill()
+        self._process.wait()
+
+
+async def _quiet(_error: Exception) -> None:
+    return
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _free_base() -> Ports:
+    for base in range(24_000, 60_000, 1000):
+        ports = Ports(base)
+        try:
+            for port in (ports.nats, ports.nats_monitor, ports.mqtt):
+                socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return ports
+    raise AssertionError("no free ports")
+
+
+@pytest_asyncio.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    one = Gate(tmp_path / "doors", _free_base())
+    try:
+        await one.open()
+        yield one
+    finally:
+        await one.close()
+
+
+async def last_event(gate: Gate, vin: str) -> bytes | None:
+    found = await gate.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(vin, Event.HELLO))
+    return found.data
+
+
+@LINKS
+async def test_an_enrolled_car_speaks_for_itself(gate: Gate, link: str) -> None:
+    car = gate.link(link)
+    await car.open()
+    await car.publish(Event.HELLO, "1", b"it is me")
+    assert await last_event(gate, VIN) == b"it is me"
+    await car.publish(Event.STATUS, "2", b"locked")
+    await car.close()
+
+
+@LINKS
+@pytest.mark.parametrize(
+    "certificate", ["command", OPERATOR, "edge", "team-demo", "vehicle-KMHSH81C7LU654321"]
+)
+async def test_nobody_gets_in_as_a_car_with_another_certificate(
+    gate: Gate, link: str, certificate: str
+) -> None:
+    car = gate.link(link, certificate)
+    if certificate.endswith(OTHER) and link == "nats":
+        # NATS has no client id to compare: it gets in, as the car that its certificate names.
+        await car.open()
+        with pytest.raises(LinkDown):
+            await car.publish(Event.HELLO, "1", b"not me")
+    else:
+        with pytest.raises(LinkDown):
+            await car.open()
+    await car.close()
+
+
+@LINKS
+async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
+    gate: Gate, link: str, tmp_path: Path
+) -> None:
+    strange = Pki(tmp_path / "strange", datetime.now(UTC)).ensure(vehicle_identity(VIN))
+    stranger = gate.tls(None)
+    stranger.load_cert_chain(strange.cert, strange.key)
+    ours_but_new = gate.pki.ensure(Identity("again", uri=vehicle_identity(VIN).uri, server=False))
+    unknown = gate.tls(None)
+    unknown.load_cert_chain(ours_but_new.cert, ours_but_new.key)
+    for tls in (gate.tls(None), stranger, unknown):
+        car: NatsLink | MqttLink = (
+            NatsLink(VIN, NatsAccount(gate.url, tls=tls))
+            if link == "nats"
+            else MqttLink(VIN, MqttAccount("127.0.0.1", gate.ports.mqtt, tls=tls))
+        )
+        with pytest.raises(LinkDown):
+            await car.open()
+        await car.close()
+
+
+async def test_a_room_s_name_without_its_password_is_not_enough(gate: Gate) -> None:
+    for certificate in (vehicle_identity(VIN).name, "command"):
+        car = NatsLink(VIN, NatsAccount(gate.url, "command", "guess", gate.tls(certificate)))
+        with pytest.raises(LinkDown):
+            await car.open()
+        await car.close()
+
+
+FORBIDDEN_TO_SAY = [
+    event_subject(OTHER, Event.HELLO),
+    f"vehicle_status.0.{OTHER}",
+    f"vehicle.{VIN}.cmd.door",
+    f"vehicle.{OTHER}.cmd.door",
+    f"vehicle.{OTHER}.presence",
+    f"$MQTT.msgs.vehicle.{OTHER}.cmd.door",
+    f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{OTHER}",
+    f"$JS.API.CONSUMER.CREATE.{VEHICLE_COMMANDS}.mine",
+    "$JS.API.STREAM.INFO.VEHICLE_COMMANDS",
+    f"$JS.ACK.{VEHICLE_COMMANDS}.{OTHER}.1.1.1.1.1",
+    "operator.vehicle.list",
+    "room.access.revoked",
+    f"door.update.{VIN}",
+    f"hint.condition.{VIN}",
+    "$SYS.REQ.USER.AUTH",
+    "$SYS.REQ.SERVER.PING",
+]
+FORBIDDEN_TO_HEAR = [
+    ">",
+    "vehicle.>",
+    f"vehicle.{OTHER}.cmd.door",
+    "vehicle.*.cmd.*",
+    f"vehicle.{OTHER}.evt.>",
+    f"_INBOX.{OTHER}.>",
+    "_INBOX.>",
+    "$MQTT.sub.>",
+    "$MQTT.msgs.>",
+    "door.update.>",
+    "room.>",
+    "operator.>",
+    "$SYS.>",
+]
+
+
+async def test_over_nats_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) -> None:
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(error: Exception) -> None:
+        refused.put_nowait(str(error))  # in small letters
+
+    car = await nats.connect(
+        gate.url, tls=gate.tls(vehicle_identity(VIN).name), allow_reconnect=False, error_cb=on_error
+    )
+    for subject in FORBIDDEN_TO_SAY:
+        await car.publish(subject, b"x")
+        assert subject.lower() in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
+    for subject in FORBIDDEN_TO_HEAR:
+        await car.subscribe(subject)
+        assert subject.lower() in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
+    await car.close()
+
+
+async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) -> None:
+    other = gate.link("mqtt", vin=OTHER)
+    await other.open()
+
+    async def one_attempt(topic: str, *, hear: bool) -> None:
+        account = MqttAccount("127.0.0.1", gate.ports.mqtt, tls=gate.tls(vehicle_identity(VIN).name))
+        will = LastWill(f"vehicle/{VIN}/presence", b"lost")
+        connection = MqttConnection(VIN, account, will, lambda _message: None, lambda: None)
+        await connection.open()
+        try:
+            if hear:
+                with pytest.raises(LinkDown):
+                    await connection.subscribe(topic)
+            else:
+                await connection.publish(topic, b"x")
+        except LinkDown:
+            return  # cut off for it
+        finally:
+            connection.close()
+
+    before = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
+    for subject in FORBIDDEN_TO_SAY:
+        await one_attempt(subject.replace(".", "/"), hear=False)
+    for subject in FORBIDDEN_TO_HEAR:
+        topic = subject.replace(".", "/").replace("*", "+").replace(">", "#")
+        await one_attempt(topic, hear=True)
+    after = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
+    assert after[VEHICLE_EVENTS] == before[VEHICLE_EVENTS]
+    assert after[VEHICLE_COMMANDS] == before[VEHICLE_COMMANDS]
+    assert other.is_open
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(other.receive(), 0.2)
+    await other.close()
+
+
+@LINKS
+async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_again(
+    gate: Gate, link: str
+) -> None:
+    car = gate.link(link)
+    await car.open()
+    told = await gate.ask("revoke", vin=VIN)
+    assert told["connectionsCut"] == 1
+    with pytest.raises(LinkDown):
+        await asyncio.wait_for(car.receive(), WAIT_SECONDS)
+    with pytest.raises(LinkDown):
+        await car.open()
+    pem = gate.pki.pair(vehicle_identity(VIN).name).cert.read_text()
+    assert (await gate.ask("enrol", vin=VIN, certificate=pem))["enrolments"][0]["revokedAt"] is None
+    await car.open()
+    await car.publish(Event.HELLO, "1", b"back")
+    assert await last_event(gate, VIN) == b"back"
+    await car.close()
+
+
+@LINKS
+async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothing_keeps(
+    gate: Gate, link: str
+) -> None:
+    car = gate.link(link)
+    await car.open()
+    await gate.lose_everything()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            try:
+                await car.open()
+                await car.publish(Event.HELLO, "1", b"confirmed")
+                break
+            except LinkDown:  # not let in before the streams are there
+                await asyncio.sleep(0.02)
+    gate.jetstream = (await gate.client("command", "command")).jetstream()
+    assert await last_event(gate, VIN) == b"confirmed"
+    await car.close()
+
+
+async def test_the_operator_is_told_what_is_wrong(gate: Gate) -> None:
+    pem = gate.pki.pair(vehicle_identity(OTHER).name).cert.read_text()
+    room = gate.pki.pair("command").cert.read_text()
+    assert "another vehicle" in (await gate.ask("enrol", vin=VIN, certificate=pem))["problem"]
+    assert "not a vehicle's" in (await gate.ask("enrol", vin=VIN, certificate=room))["problem"]
+    assert "PEM" in (await gate.ask("enrol", vin=VIN, certificate="x"))["problem"]
+    assert "17 characters" in (await gate.ask("revoke", vin="x"))["problem"]
+    assert "not enrolled" in (await gate.ask("revoke", vin="KMHSH81C7LU999999"))["problem"]
+    assert "not understood" in (await gate.ask("revoke"))["problem"]
+    assert "no such" in (await gate.ask("dance"))["problem"]
+    assert [e["vin"] for e in (await gate.ask("list"))["enrolments"]] == [VIN, OTHER]
