@@ -56,6 +56,7 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
 def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
     app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
     car.do("sleep")
+    car.do("doors/driver/lock")
     car.do("door-time", seconds=0)
     accepted = eventually(
         lambda: (a := app.order("unlock", ["driver"], unlockMode="EMERGENCY")).status_code == 202 and a, 45

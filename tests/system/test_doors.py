@@ -172,6 +172,8 @@ def test_a_moving_car_stays_locked(app: App, car: Car) -> None:
 
 def test_a_sleeping_car_gets_its_command_when_it_wakes(mesh: Mesh) -> None:
     app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
+    car.do("sleep")
+    car.do("doors/driver/lock")
     car.do("door-time", seconds=0)
     command_id = app.order("unlock", ["driver"]).json()["commandId"]
     assert app.command(command_id)["status"] == "PENDING"
