@@ -56,7 +56,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
             sandbox.prepare(datetime.now(UTC))
             print(f"keys and certificates are in {sandbox.folder}")
         else:
-            ports = Ports(int(environment.get("DOORS_PORT_BASE") or 8000))
+            ports = _ports(environment.get("DOORS_PORT_BASE"))
             with _only_one(sandbox.folder):
                 return asyncio.run(_run(ports, sandbox, environment))
     except FileNotFoundError as missing:
@@ -68,6 +68,15 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     else:
         return 0
     return 1
+
+
+def _ports(base: str | None) -> Ports:
+    """The ports at this base, or at the usual one. Raises ValueError, naming the key."""
+    if not base:
+        return Ports()
+    if not base.isascii() or not base.isdecimal():
+        raise ValueError(f"DOORS_PORT_BASE must be a number, not {base!r}")
+    return Ports(int(base))
 
 
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:

@@ -26,7 +26,7 @@ class Ports:
 
     def __post_init__(self) -> None:
         if not _LOWEST_BASE <= self.base <= _HIGHEST_BASE:
-            raise ValueError(f"the port base must be {_LOWEST_BASE} to {_HIGHEST_BASE}, not {self.base}")
+            raise ValueError(f"DOORS_PORT_BASE must be {_LOWEST_BASE} to {_HIGHEST_BASE}, not {self.base}")
 
     @property
     def http(self) -> int:

@@ -20,8 +20,8 @@ from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
+from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.jetstream import Consumer
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -30,7 +30,7 @@ from services.runtime.settings import RoomSettings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from services.runtime.jetstream import Poison
+    from services.runtime.consumer import Poison
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5

@@ -15,8 +15,8 @@ from protocol.envelope import EnvelopeRefused, unpack
 from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks, take_in_reports, vehicle_connected
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
-from services.runtime.jetstream import ConsumerPlan, Poison
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from services.command.domain import Condition
     from services.command.usecases import Desk, Report
-    from services.runtime.jetstream import Broker, Delivery
+    from services.runtime.consumer import Delivery
+    from services.runtime.jetstream import Broker
 
 EVENTS = ConsumerPlan(
     layout.VEHICLE_EVENTS,

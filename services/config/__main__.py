@@ -13,8 +13,8 @@ from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.config import server, store, usecases, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.jetstream import Consumer
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
@@ -22,7 +22,7 @@ from services.runtime.settings import RoomSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.runtime.jetstream import Poison
+    from services.runtime.consumer import Poison
 
 ROOM = "config"
 FORGET_SECONDS = 600.0

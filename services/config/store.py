@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Table
 
     from services.config.domain import ChangeRequest, News, Push
+    from services.runtime.consumer import Poison
     from services.runtime.database import Database
-    from services.runtime.jetstream import Poison
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
 HEAD = "0001_config"

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from protocol.broker import VEHICLE_EVENTS, Command, Event, command_subject, event_subject, vin_of
 from protocol.envelope import pack, unpack
 from services.config import translate, usecases
-from services.runtime.jetstream import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from services.config.domain import News, Push
     from services.config.usecases import ConfigRecord
-    from services.runtime.jetstream import Delivery
+    from services.runtime.consumer import Delivery
 
 QUEUE = "vehicle"
 PUSH_TTL_SECONDS = 60

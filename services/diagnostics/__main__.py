@@ -10,8 +10,8 @@ from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
-from services.runtime.jetstream import Consumer
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings

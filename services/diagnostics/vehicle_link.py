@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject, vin_of
 from protocol.envelope import unpack
 from services.diagnostics import translate, usecases
-from services.runtime.jetstream import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from services.diagnostics.domain import AlertChange, SelfCheck
     from services.diagnostics.usecases import DiagnosisRecord
-    from services.runtime.jetstream import Delivery
+    from services.runtime.consumer import Delivery
 
 QUEUE = "updates"
 

@@ -3,5 +3,5 @@
 - `settings`, `boot`, `logs`: reading the environment, starting and stopping a process.
 - `errors`, `call`, `capability`, `policy`, `interceptor`, `server`, `channel`: gRPC in and out.
 - `database`, `migration`: one durable store per room, SQLite or PostgreSQL through the same code.
-- `outbox`, `inbox`, `jetstream`: messages out and in, at least once.
+- `outbox`, `inbox`, `jetstream`, `consumer`: messages out and in, at least once.
 """

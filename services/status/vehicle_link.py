@@ -13,8 +13,8 @@ from nats.errors import Error as NatsError
 
 from protocol.broker import VEHICLE_EVENTS, Event, condition_subject, status_stream, vin_of
 from protocol.envelope import EnvelopeRefused, unpack
+from services.runtime.consumer import Consumer, ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
-from services.runtime.jetstream import Consumer, ConsumerPlan, Poison
 from services.status.domain import ImpossibleReport, Report
 from services.status.translate import condition_payload, moment_of, report_of
 from services.status.usecases import take_reports
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.jetstream import Broker, Delivery
+    from services.runtime.consumer import Delivery
+    from services.runtime.jetstream import Broker
     from services.status.conditions import Hint
     from services.status.domain import Position
     from services.status.hub import Hub

@@ -15,8 +15,9 @@ from protocol.envelope import pack
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import Diagnosis
 from services.runtime import jetstream
+from services.runtime.consumer import Consumer
 from services.runtime.database import Database, open_database
-from services.runtime.jetstream import Broker, Consumer
+from services.runtime.jetstream import Broker
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 

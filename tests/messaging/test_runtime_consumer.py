@@ -11,13 +11,14 @@ import pytest
 
 from protocol.broker import STREAMS, VEHICLE_EVENTS
 from services.runtime import jetstream
+from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Poison
 from services.runtime.database import StorageUnavailable
-from services.runtime.jetstream import Broker, Consumer, ConsumerPlan, Delivery, Poison
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from services.runtime.jetstream import Broker
     from tests.messaging.conftest import NatsServer
 
 STREAM = STREAMS[VEHICLE_EVENTS]
