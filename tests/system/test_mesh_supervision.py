@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mesh.ports import ALL_ROOMS
-from tests.system.edge_stand import BASE, VIN
+from mesh.ports import ALL_ROOMS, Ports
+from tests.system.edge_stand import BASE, VIN, free_port_base
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,16 +81,17 @@ def test_a_second_mesh_on_the_same_data_says_so(mesh: Mesh) -> None:
 
 
 def test_a_port_in_use_is_named_before_anything_starts(mesh: Mesh, tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        done = run_mesh(mesh, DOORS_PORT_BASE=str(port - 443), DOORS_DATA_DIR=str(tmp_path / "doors"))
+    ports = Ports(free_port_base())
+    port = ports.https
+    with socket.create_server(("127.0.0.1", port)):
+        done = run_mesh(mesh, DOORS_PORT_BASE=str(ports.base), DOORS_DATA_DIR=str(tmp_path / "doors"))
     assert done.returncode == 1
     assert (done.stdout, len(done.stderr.splitlines())) == ("", 1)
     assert f"port {port} for envoy (HTTPS) is in use" in done.stderr
 
 
 def test_a_component_that_can_not_start_ends_the_run(mesh: Mesh, tmp_path: Path) -> None:
-    base = str(mesh.ports.base + 1000)
+    base = str(free_port_base())
     folder = tmp_path / "doors"
     done = run_mesh(mesh, DOORS_PORT_BASE=base, DOORS_DATA_DIR=str(folder), DOORS_LOG_LEVEL="NONSENSE")
     assert done.returncode == 1
