@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from services.runtime.audit import Audit
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy, Rule
 
@@ -47,7 +48,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Admits, bounds and reports every call.
 
     `body_fields` gives, per RPC, the field that REST's body is bound to, so that a violation is named
-    as the caller wrote it. `translate_error` turns a room's own exceptions into refusals.
+    as the caller wrote it. `translate_error` turns a room's own exceptions into refusals; `audit` hears of
+    every refusal and every change.
     """
 
     def __init__(
@@ -56,7 +58,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         verifier: CapabilityVerifier,
         body_fields: Mapping[str, str],
         translate_error: Callable[[Exception], Refusal | None],
+        audit: Audit,
     ) -> None:
+        self._audit = audit
         self._policy = policy
         self._verifier = verifier
         self._body_fields = body_fields
@@ -101,7 +105,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 call = self._admit(rule, call, request)
                 bind(call)
                 async with asyncio.timeout(_seconds_left(context)):
-                    return await serve(request, context)
+                    answer = await serve(request, context)
+                if rule is not None and rule.mutates:
+                    self._audit(call, None)
+                return answer
             except Exception as error:  # noqa: BLE001  # every way of failing becomes one refusal
                 refusal = self._refusal(error, rule)
             return await self._refuse(context, call, refusal)
@@ -208,15 +215,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
 
     async def _refuse(self, context: Context, call: Call, refusal: Refusal) -> None:
-        _log.info(
-            "call_refused",
-            method=call.method,
-            code=refusal.reason.code,
-            detail=refusal.detail,
-            correlation_id=call.correlation_id,
-            peer=call.peer,
-            subject=call.capability.subject if call.capability else None,
-        )
+        self._audit(call, refusal)
         status = errors.rpc_status(refusal, correlation_id=call.correlation_id)
         trailers: list[tuple[str, str | bytes]] = [("grpc-status-details-bin", status.SerializeToString())]
         path = call.metadata.get(ORIGINAL_PATH)

@@ -10,6 +10,7 @@ from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from services.runtime.audit import log_call
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.validation import body_field_of
@@ -17,6 +18,7 @@ from services.runtime.validation import body_field_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from services.runtime.audit import Audit
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.errors import Refusal
     from services.runtime.policy import Policy
@@ -48,6 +50,7 @@ class RoomServer:
         verifier: CapabilityVerifier,
         translate_error: Callable[[Exception], Refusal | None],
         also_reflected: Sequence[str] = (),
+        audit: Audit = log_call,
     ) -> None:
         methods = _methods_of(services)
         complete(policy, methods)
@@ -55,7 +58,7 @@ class RoomServer:
         if blind:
             raise ValueError(f"policy: an action on a vehicle, but no field vin in the request of {blind}")
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
-        interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error)
+        interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error, audit)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._services = ("", *services)
         self._health = health.aio.HealthServicer()

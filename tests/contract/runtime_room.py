@@ -21,6 +21,7 @@ from ecarus.remotecontrol.door.v1 import (
 from google.api import httpbody_pb2
 from google.rpc import error_details_pb2, status_pb2
 
+from services.runtime.audit import log_call
 from services.runtime.call import current_call
 from services.runtime.errors import Reason, Refusal
 from services.runtime.policy import between_rooms, through_the_edge
@@ -29,6 +30,7 @@ from services.runtime.server import RoomServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from services.runtime.call import Call
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy
     from services.runtime.settings import RoomSettings
@@ -63,6 +65,7 @@ class Room:
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[Any] = field(default_factory=list)
+    audited: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     async def serve(self, request: Any) -> None:
         self.seen.append((request, current_call()))
@@ -80,8 +83,15 @@ class Room:
             door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(_Config(self), server)
             door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(_Status(self), server)
 
-        self.server = RoomServer(settings, [CONFIG, STATUS], register, POLICY, verifier, refusal_of)
+        self.server = RoomServer(
+            settings, [CONFIG, STATUS], register, POLICY, verifier, refusal_of, audit=self.audit
+        )
         return self.server
+
+    def audit(self, call: Call, refusal: Refusal | None) -> None:
+        log_call(call, refusal)
+        subject = call.capability.subject if call.capability else None
+        self.audited.append((call.method, refusal.reason.code if refusal else "OK", subject))
 
 
 def refusal_of(error: Exception) -> Refusal | None:

@@ -14,6 +14,7 @@ from ecarus.remotecontrol.door.v1 import (
 )
 
 from services.runtime import errors
+from services.runtime.audit import log_call
 from services.runtime.call import Call
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.errors import Refusal
@@ -204,7 +205,7 @@ async def test_a_line_for_nothing_stops_the_start(
 
 
 def test_an_rpc_without_a_line_is_refused_were_the_check_at_the_start_to_miss_it(signer: Signer) -> None:
-    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of)
+    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of, log_call)
     call = Call(f"/{CONFIG}/GetDoorConfig", "test-1", "spiffe://ecarus/edge", None, {})
     with pytest.raises(Refusal) as refusal:
         interceptor._admit(None, call, None)

@@ -146,6 +146,24 @@ async def test_more_violations_than_metadata_can_carry(
     assert reason_of(error) == "INVALID_REQUEST"
 
 
+async def test_changes_and_refusals_are_audited_and_reads_are_not(
+    edge: grpc.aio.Channel, room: Room, signer: Signer
+) -> None:
+    change = door_config_pb2.DoorConfigUpdate(auto_lock_enabled=True)
+    await get(edge, rest(signer.capability(VIN, READ)))
+    await put(edge, rest(signer.capability(VIN, WRITE)), change)
+    room.raises = DoorJammed("inside")
+    await refused(put(edge, rest(signer.capability(VIN, WRITE)), change))
+    await refused(get(edge, rest("no capability")))
+    update, read = f"/{CONFIG}/UpdateDoorConfig", f"/{CONFIG}/GetDoorConfig"
+    subject = room.seen[0][1].capability.subject
+    assert room.audited == [
+        (update, "OK", subject),
+        (update, "DOOR_OPEN", subject),
+        (read, "TOKEN_INVALID", None),
+    ]
+
+
 async def test_a_rooms_own_exception_is_translated(
     edge: grpc.aio.Channel, room: Room, signer: Signer
 ) -> None:

@@ -1,0 +1,47 @@
+"""The audit hook: every server tells who changed what, and every refusal, as they are answered.
+
+It is beside the record, not the record: what a command did is audited in the transaction that did it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.runtime.call import Call
+from services.runtime.errors import Refusal
+from services.runtime.logs import masked_vin
+
+if TYPE_CHECKING:
+    from services.runtime.capability import Capability
+
+Audit = Callable[[Call, Refusal | None], None]
+"""Called with each refused call and its refusal, and with None for each call that made a change."""
+
+_log = structlog.get_logger("audit")
+
+
+def log_call(call: Call, refusal: Refusal | None) -> None:
+    """One line of the log: never a token, a key or a whole VIN."""
+    _log.info(
+        "call_audited",
+        method=call.method,
+        outcome=refusal.reason.code if refusal else "OK",
+        detail=refusal.detail if refusal else None,
+        correlation_id=call.correlation_id,
+        peer=call.peer,
+        **_caller(call.capability),
+    )
+
+
+def _caller(capability: Capability | None) -> dict[str, str]:
+    if capability is None:
+        return {}
+    return {
+        "subject": capability.subject,
+        "actor": capability.actor,
+        "source": capability.source,
+        "vin": masked_vin(capability.vin),
+    }
