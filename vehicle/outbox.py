@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
+CANCEL_AGAIN_SECONDS = 0.1
+
 
 class Outbox:
     """The outgoing side of one agent. Sends while open; what is posted meanwhile waits."""
@@ -84,9 +86,11 @@ class Outbox:
 
     async def stop(self) -> None:
         """Drops whatever is still waiting. The journal has what must not be lost."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._tasks:
+            for task in self._tasks:
+                # Asked again: Python 3.11's wait_for swallows a cancellation that comes together with its result.
+                task.cancel()
+            await asyncio.wait(tuple(self._tasks), timeout=CANCEL_AGAIN_SECONDS)
 
     async def _deliver(
         self, event: Event, message_id: str, data: bytes, then: Callable[[], Awaitable[None]] | None

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from protocol import broker as layout
-from protocol.envelope import EnvelopeRefused, unpack
+from protocol.envelope import unpack
 from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks, take_in_reports, vehicle_connected
@@ -65,7 +65,7 @@ class VehicleEvents:
             try:
                 unpacked = unpack(delivery.data, vin=layout.vin_of(delivery.subject))
                 report = vehicle_translate.report(unpacked, self._desk.now())
-            except (EnvelopeRefused, vehicle_translate.NotUnderstood, ValueError) as error:
+            except ValueError as error:  # no VIN in the subject, EnvelopeRefused, NotUnderstood
                 poison.append(Poison(delivery, str(error)))
                 continue
             if report is None:

@@ -121,6 +121,7 @@ class Broker:
         if waiting:
             await asyncio.wait(waiting, timeout=PUBLISH_SECONDS)
         self._unconfirmed.difference_update(waiting)
+        heed_cancellation()
         return [_confirmed(future) for future in futures]
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
@@ -177,6 +178,16 @@ def _confirmed(future: asyncio.Future[object] | None) -> bool:
     if error is not None:
         _log.warning("publish_refused", reason=str(error))
     return error is None
+
+
+def heed_cancellation() -> None:
+    """Call it after a request of the client: it drops a cancellation that meets its answer.
+
+    Python 3.11's wait_for, which the client uses, does. Who was cancelled would go on, and be waited for.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def kind_of(subject: str) -> str:

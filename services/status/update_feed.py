@@ -13,6 +13,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from protocol.broker import DOOR_UPDATES, update_subject
+from services.runtime.jetstream import heed_cancellation
 from services.status.domain import Bounds, LogUnavailable, Position, Update, base36
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ class JetStreamLog:
             info = await self._broker.jetstream.stream_info(DOOR_UPDATES)
         except (NatsError, APIError, TimeoutError) as error:
             raise LogUnavailable from error
-        _heed_cancellation()
+        heed_cancellation()
         return Bounds(epoch_of(info), info.state.first_seq, info.state.last_seq)
 
     async def next_after(self, vin: str, position: Position) -> Update | None:
@@ -193,22 +194,12 @@ class JetStreamLog:
             return None
         except (NatsError, APIError, TimeoutError) as error:
             raise LogUnavailable from error
-        _heed_cancellation()
+        heed_cancellation()
         return Update(Position(position.epoch, found.seq or 0), found.data or b"")
 
     def _check_connected(self) -> None:
         if not self._broker.connected:
             raise LogUnavailable
-
-
-def _heed_cancellation() -> None:
-    """Python 3.11's wait_for, inside the client, drops a cancellation that meets its answer.
-
-    A reader that has gone would then be waited for until its next update.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
 
 
 def epoch_of(info: StreamInfo) -> str:

@@ -3,201 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import shutil
-import socket
-import ssl
-import subprocess
-import sys
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import nats
 import nats.errors
 import pytest
 import pytest_asyncio
 
-from mesh.nats_config import render_nats
 from mesh.pki import Identity, Pki
-from mesh.ports import Ports
-from mesh.sandbox import OPERATOR, SYSTEM_USER, Sandbox, vehicle_identity
+from mesh.sandbox import OPERATOR, vehicle_identity
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
-from services.enrolment import translate
-from services.enrolment.connections import BrokerConnections
-from services.enrolment.domain import Enrolment
-from services.enrolment.nats_jwt import Issuer
-from services.enrolment.operator_link import Desk
-from services.enrolment.usecases import Office
-from services.enrolment.vehicle_link import Doorman
-from services.runtime.jetstream import Broker, connect
-from services.runtime.settings import RoomSettings
-from tests.messaging.vehicle_cloud import until
+from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
+    from pathlib import Path
 
-    from nats.aio.client import Client
 
-VIN = "KMHSH81C7LU123456"
-OTHER = "KMHSH81C7LU654321"
-WAIT_SECONDS = 15
 LINKS = pytest.mark.parametrize("link", ["nats", "mqtt"])
-
-
-@dataclass
-class InMemory:
-    """usecases.Register that forgets."""
-
-    enrolments: dict[str, Enrolment] = field(default_factory=dict)
-
-    async def find(self, vin: str) -> Enrolment | None:
-        return self.enrolments.get(vin)
-
-    async def put(self, enrolment: Enrolment) -> None:
-        self.enrolments[enrolment.vin] = enrolment
-
-    async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
-        found = self.enrolments.get(vin)
-        if found is None:
-            return None
-        self.enrolments[vin] = Enrolment(vin, found.fingerprint, found.enrolled_at, at)
-        return self.enrolments[vin]
-
-    async def all(self) -> Sequence[Enrolment]:
-        return list(self.enrolments.values())
-
-
-class Gate:
-    """The mesh's broker configuration on free ports, with the room's parts at its doors."""
-
-    def __init__(self, folder: Path, ports: Ports) -> None:
-        self.sandbox = Sandbox(folder)
-        self.sandbox.prepare(datetime.now(UTC))
-        self.pki = Pki(self.sandbox.pki, datetime.now(UTC))
-        self.pki.ensure(vehicle_identity(OTHER))
-        self.ports = ports
-        self.register = InMemory()
-        self._clients: list[Client] = []
-        self._broker: Broker | None = None
-        self._config = folder / "nats.conf"
-        self._config.write_text(render_nats(ports, self.sandbox, self.pki.pair("nats")))
-        self._start()
-
-    def _start(self) -> None:
-        binary = Path(sys.executable).with_name("nats-server")
-        log = self._config.with_name("nats.log")
-        self._process = subprocess.Popen([binary, "-c", self._config, "-l", log])
-
-    async def lose_everything(self) -> None:
-        """The broker dies, and its disk with it; an empty one starts."""
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self.sandbox.folder / "nats" / "jetstream")
-        self._start()
-        await self._until_listening()
-
-    async def _until_listening(self) -> None:
-        await until(lambda: _listens(self.ports.nats) and _listens(self.ports.mqtt))
-
-    def room_settings(self) -> RoomSettings:
-        pair = self.pki.pair("enrolment")
-        return RoomSettings.model_construct(
-            nats_url=self.url,
-            nats_ca=self.pki.ca,
-            tls_cert=pair.cert,
-            tls_key=pair.key,
-            nats_user="enrolment",
-            nats_password_file=self.sandbox.nats_password("enrolment"),
-        )
-
-    @property
-    def url(self) -> str:
-        return f"tls://127.0.0.1:{self.ports.nats}"
-
-    def tls(self, name: str | None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.pki.ca))
-        if name is not None:
-            context.load_cert_chain(self.pki.pair(name).cert, self.pki.pair(name).key)
-        return context
-
-    async def client(self, user: str, certificate: str, inbox: str = "_INBOX") -> Client:
-        password = self.sandbox.nats_password(user).read_text()
-        options: dict[str, Any] = {"user": user, "password": password, "tls": self.tls(certificate)}
-        one = await nats.connect(
-            self.url, **options, inbox_prefix=inbox, allow_reconnect=False, error_cb=_quiet
-        )
-        self._clients.append(one)
-        return one
-
-    async def open(self) -> None:
-        await self._until_listening()
-        self._broker = broker = await connect(self.room_settings(), "room-enrolment")
-        system = await self.client(SYSTEM_USER, "enrolment")
-        office = Office(self.register, BrokerConnections(system), lambda: datetime.now(UTC))
-        await broker.ensure_streams(*STREAMS.values())
-        issuer = Issuer(self.sandbox.admission_seed.read_text())
-        await Doorman(office, issuer, broker).stand()
-        await Desk(office, broker).open()
-        self.jetstream = (await self.client("command", "command")).jetstream()
-        self.operator = await self.client(OPERATOR, OPERATOR, "_INBOX.operator")
-        for vin in (VIN, OTHER):
-            _vin, certificate = translate.vehicle_certificate(
-                self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
-            )
-            await self.register.put(Enrolment(vin, translate.fingerprint_of(certificate), datetime.now(UTC)))
-
-    async def ask(self, deed: str, **request: str) -> dict[str, Any]:
-        answer = await self.operator.request(
-            f"operator.vehicle.{deed}", json.dumps(request).encode(), timeout=WAIT_SECONDS
-        )
-        told: dict[str, Any] = json.loads(answer.data)
-        return told
-
-    def link(self, link: str, certificate: str | None = None, vin: str = VIN) -> NatsLink | MqttLink:
-        tls = self.tls(certificate or vehicle_identity(vin).name)
-        if link == "nats":
-            return NatsLink(vin, NatsAccount(self.url, tls=tls))
-        return MqttLink(vin, MqttAccount("127.0.0.1", self.ports.mqtt, tls=tls))
-
-    async def close(self) -> None:
-        for client in self._clients:
-            await client.close()
-        if self._broker is not None:
-            await self._broker.client.close()
-        self._process.kill()
-        self._process.wait()
-
-
-async def _quiet(_error: Exception) -> None:
-    return
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
-def _free_base() -> Ports:
-    for base in range(24_000, 60_000, 1000):
-        ports = Ports(base)
-        try:
-            for port in (ports.nats, ports.nats_monitor, ports.mqtt):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return ports
-    raise AssertionError("no free ports")
 
 
 @pytest_asyncio.fixture
 async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", _free_base())
+    one = Gate(tmp_path / "doors", free_base())
     try:
         await one.open()
         yield one

@@ -82,10 +82,6 @@ class App:
     def history(self, **query: Any) -> dict[str, Any]:
         return self.get("history", **query).json()
 
-    def settle(self) -> None:
-        """Wait until nothing is in flight and the car rests: locked, closed, ignition off, awake if it was."""
-        eventually(lambda: self.get("status").status_code == 200)
-
     def stream(self, last_event_id: str | None = None) -> Stream:
         headers = {**self.headers, "Accept": "text/event-stream"}
         if last_event_id:

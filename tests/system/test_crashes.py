@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.app import ASLEEP, FINAL, App, Car, eventually
+from tests.system.app import ASLEEP, App, Car, eventually
 
 if TYPE_CHECKING:
     from tests.system.conftest import Mesh
@@ -41,7 +41,7 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
         RECOVERY_SECONDS,
     )
     assert [entry["status"] for entry in entries] == [ended["status"]]
-    moved = eventually(lambda: car.moved(command_id) or {"none"}, RECOVERY_SECONDS) - {"none"}
+    (moved,) = eventually(lambda: [car.moved(command_id)], RECOVERY_SECONDS)  # the cars may have died too
     if ended["status"] == "SUCCESS":
         assert moved == {result["doorId"] for result in ended["doorResults"]}
     elif ended["status"] == "TIMEOUT":
@@ -49,7 +49,6 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
     befores = [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"]
     assert len(befores) == len(set(befores)), "a door was moved twice"
     assert app.command(command_id)["status"] == ended["status"]
-    assert ended["status"] in FINAL
 
 
 @pytest.mark.timeout(120)
@@ -69,5 +68,5 @@ def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
     car.do("wake")
     ended = app.end_of(command_id)
     assert ended["status"] == "SUCCESS"
-    assert len([line for line in car.actuations(command_id) if line["phase"] == "BEFORE"]) <= 1
+    assert [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"] == ["driver"]
     car.do("sleep")
