@@ -4,8 +4,9 @@ It is described for people in docs/vehicle-protocol.md. It does no I/O: state go
 VehicleMemory, CloudStore, Enrolment and ReportSessions, time and keys are passed in. Every message that
 is not to be believed raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
 
-- `cloud_side.CloudCommandSide`: `seal_order` (command, tombstone, settings), `seal_challenge`,
-  `seal_manifest`; `open_hello`, `open_answer`.
+- `cloud_side.Ledger`: `place` and `issue` (command, tombstone, settings), `challenge`, `learn`, `admit`: one
+  transaction each; `cloud_side.AnswerReader`: `hello`, `answer`, without state.
+- `signing`: `sign_order`, `sign_session_request`, where the signing key is; `seal.seal` before it leaves.
 - `vehicle_side.VehicleSide`: `open_order` -> Accepted | Known | Faulted, `open_challenge`,
   `open_manifest`; `seal_hello`, `seal_answer`, `seal_report`.
 - `reports.ReportOpener`: `open`, `taken` and `forget`, the cloud's side of status and diagnostics reports.

@@ -1,4 +1,10 @@
-"""The cloud's side: orders out; answers and session information in."""
+"""The cloud's side: orders out; answers and session information in.
+
+What costs time is apart from what is stored. AnswerReader opens and verifies without any state; Ledger is
+one transaction on the sessions. An order goes out in three steps: `Ledger.place` gives it its place in the
+vehicle's session, the signer signs it (signing.sign_order), and `Ledger.issue` records what was signed,
+before it is sealed to the vehicle and sent.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +20,19 @@ from protocol import order as orders
 from protocol.domains import (
     ANSWER_FIELDS,
     LONGEST_VALIDITY_MILLIS,
-    ORDER_FIELDS,
-    ORDER_TYPES,
     REFUSED_ON,
     ContentType,
     Domain,
     subject_of,
 )
 from protocol.faults import Fault, MessageRefused
-from protocol.seal import Direction, seal, unseal
+from protocol.seal import Direction, unseal
 from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protocol.keys import OpenKeys, Signer, VehicleKeys
+    from protocol.keys import OpenKeys, VehicleKeys
     from protocol.order import Order
     from protocol.vehicle_side import Answer
 
@@ -37,7 +41,20 @@ _REFUSED = "refused"
 
 
 class NotReachable(RuntimeError):
-    """Nothing can be sealed for this vehicle now: it is not enrolled, or said no hello yet."""
+    """Nothing can be signed for this vehicle now: it said no hello yet."""
+
+
+class Overtaken(RuntimeError):
+    """Another process changed the session between `place` and `issue`: begin again with `place`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an order stands in the vehicle's session: what SignedOrder says of epoch, counter and expiry."""
+
+    epoch: bytes
+    counter: int
+    expires_at_millis: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +86,7 @@ class Enrolment(Protocol):
 
 
 class CloudStore(Protocol):
-    """Where the cloud keeps sessions and what it issued: one transaction around each call of CloudCommandSide."""
+    """Where the cloud keeps sessions and what it issued. One transaction."""
 
     def load(self, vin: str) -> CloudSession | None:
         """The vehicle's session, locked against others until the transaction ends."""
@@ -84,85 +101,15 @@ class CloudStore(Protocol):
         """What was issued to this vehicle under this hash."""
 
 
-class CloudCommandSide:
-    """Signs for vehicles and believes them. `now_millis` is the cloud's clock, the same for all its processes.
+class AnswerReader:
+    """Believes vehicles: size, decoding, key, signature, type and vehicle. Knows no session."""
 
-    What it changes, it changes in `store` before it returns; a caller that rolls back must not send.
-    """
-
-    def __init__(
-        self,
-        signer: Signer,
-        open_keys: OpenKeys,
-        enrolment: Enrolment,
-        store: CloudStore,
-        manifest_version: int,
-        now_millis: Callable[[], int],
-    ) -> None:
-        self._signer = signer
+    def __init__(self, open_keys: OpenKeys, enrolment: Enrolment) -> None:
         self._open_keys = open_keys
         self._enrolment = enrolment
-        self._store = store
-        self._manifest_version = manifest_version
-        self._now_millis = now_millis
 
-    def seal_order(
-        self, vin: str, order: Order, role: session_pb2.Role.ValueType, valid_millis: int
-    ) -> bytes:
-        """The order as it travels, valid for `valid_millis` from now (less, where the protocol says so).
-
-        The same order may be sealed again: after a reboot of the vehicle, or a fault that says it was out of
-        step. Raises NotReachable.
-        """
-        keys, session = self._keys(vin), self._session(vin)
-        domain = orders.domain_of(order)
-        if valid_millis <= 0:
-            raise ValueError("an order that is already over")
-        session, counter = session.issue(domain)
-        now = self._now_millis()
-        valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
-        message = session_pb2.SignedOrder(
-            vin=vin,
-            epoch=session.epoch,
-            counter=counter,
-            expires_at_millis=max(0, now + session.clock_lead_millis + valid_millis),
-            manifest_version=self._manifest_version,
-            role=role,
-        )
-        getattr(message, ORDER_FIELDS[domain]).CopyFrom(order)
-        envelope = self._signed(vin, domain, ORDER_TYPES[domain], message.SerializeToString())
-        self._store.save(vin, session)
-        self._store.remember(
-            IssuedOrder(
-                vin,
-                domain,
-                orders.order_id(order),
-                orders.command_id(order),
-                orders.request_hash(envelope),
-                now,
-            )
-        )
-        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
-
-    def seal_challenge(self, vin: str) -> bytes:
-        """A session request for Domain.CHALLENGE. Only the answer to the last one is believed. Raises NotReachable."""
-        keys = self._keys(vin)
-        challenge = secrets.token_bytes(CHALLENGE_BYTES)
-        session = self._store.load(vin) or CloudSession()
-        self._store.save(vin, session.challenged(challenge, self._now_millis()))
-        request = session_pb2.SessionRequest(vin=vin, challenge=challenge)
-        envelope = self._signed(vin, Domain.CHALLENGE, ContentType.CHALLENGE, request.SerializeToString())
-        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
-
-    def seal_manifest(self, vin: str, endorsed: bytes) -> bytes:
-        """An endorsed manifest for Domain.KEYS. Raises NotReachable."""
-        return seal(endorsed, self._keys(vin).seal_key, Direction.TO_VEHICLE, vin)
-
-    def open_hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
-        """The session information that came on Domain.HELLO, now in the store.
-
-        Raises MessageRefused; STALE_SESSION may be a repetition and is dropped without a word.
-        """
+    def hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
+        """The session information that came on Domain.HELLO. Raises MessageRefused."""
         signed = self._verified(vin, Domain.HELLO, data)
         if signed.content_type != ContentType.SESSION:
             raise MessageRefused(Fault.WRONG_TYPE, "not session information")
@@ -173,19 +120,96 @@ class CloudCommandSide:
         _check_names(vin, info)
         if not info.HasField("hello"):
             raise MessageRefused(Fault.MALFORMED, "session information without a hello")
-        session = self._store.load(vin) or CloudSession()
-        self._store.save(vin, session.learn(info, self._now_millis()))
         return info
 
-    def open_answer(self, vin: str, domain: Domain, data: bytes) -> OpenedAnswer:
-        """The answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED).
-
-        The checks, in this order: size, decoding, key, signature, type, vehicle, request, epoch and counter.
-        Raises MessageRefused: COUNTER_NOT_NEW is a repetition, and was dealt with.
+    def answer(self, vin: str, domain: Domain, data: bytes) -> session_pb2.SignedAnswer:
+        """The answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
+        Ledger. Raises MessageRefused.
         """
         signed = self._verified(vin, domain, data)
         message = _parse_answer(signed, domain)
         _check_names(vin, message)
+        return message
+
+    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.Signed:
+        signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
+        keys = self._enrolment.find(vin)
+        if keys is None or signed.key_id != keys.verify_key_id:
+            raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
+        cose.verify(signed, keys.verify_key, subject_of(vin, domain))
+        return signed
+
+
+class Ledger:
+    """Sessions and what was issued, in one transaction of `store`.
+
+    `now_millis` is the cloud's clock, the same for all its processes. A caller that rolls back must not send.
+    """
+
+    def __init__(self, store: CloudStore, now_millis: Callable[[], int]) -> None:
+        self._store = store
+        self._now_millis = now_millis
+
+    def place(self, vin: str, domain: Domain, valid_millis: int) -> Place:
+        """The next place in the session, for an order that is valid for `valid_millis` from now (less, where the
+        protocol says so). Nothing is stored before `issue`. Raises NotReachable.
+
+        The same order may be issued again: after a reboot of the vehicle, or a fault that says it was out of step.
+        """
+        if valid_millis <= 0:
+            raise ValueError("an order that is already over")
+        session = self._store.load(vin)
+        if session is None or not session.epoch:
+            raise NotReachable("no session information of this vehicle yet")
+        _, counter = session.issue(domain)
+        valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
+        expires_at_millis = max(0, self._now_millis() + session.clock_lead_millis + valid_millis)
+        return Place(session.epoch, counter, expires_at_millis)
+
+    def issue(self, vin: str, order: Order, place: Place, envelope: bytes) -> bytes:
+        """Record that `envelope` holds this order at this place; its request hash. Raises Overtaken."""
+        session = self._store.load(vin)
+        domain = orders.domain_of(order)
+        if session is None or session.epoch != place.epoch:
+            raise Overtaken
+        session, next_counter = session.issue(domain)
+        if next_counter != place.counter:
+            raise Overtaken
+        self._store.save(vin, session)
+        request_hash = orders.request_hash(envelope)
+        self._store.remember(
+            IssuedOrder(
+                vin,
+                domain,
+                orders.order_id(order),
+                orders.command_id(order),
+                request_hash,
+                self._now_millis(),
+            )
+        )
+        return request_hash
+
+    def challenge(self, vin: str) -> bytes:
+        """A challenge for a session request. Only the answer to the last one is believed."""
+        challenge = secrets.token_bytes(CHALLENGE_BYTES)
+        session = self._store.load(vin) or CloudSession()
+        self._store.save(vin, session.challenged(challenge, self._now_millis()))
+        return challenge
+
+    def learn(self, info: session_pb2.SessionInfo) -> None:
+        """Take in session information that AnswerReader verified.
+
+        Raises MessageRefused; STALE_SESSION may be a repetition and is dropped without a word.
+        """
+        session = self._store.load(info.vin) or CloudSession()
+        self._store.save(info.vin, session.learn(info, self._now_millis()))
+
+    def admit(self, domain: Domain, message: session_pb2.SignedAnswer) -> OpenedAnswer:
+        """Take in an answer that AnswerReader verified. The checks, in this order: request, epoch, counter.
+
+        Raises MessageRefused: COUNTER_NOT_NEW is a repetition, and was dealt with.
+        """
+        vin = message.vin
         issued = self._store.find(vin, message.request_hash)
         if issued is None:
             raise MessageRefused(Fault.WRONG_REQUEST, "answers nothing that was asked")
@@ -213,29 +237,6 @@ class CloudCommandSide:
             session.with_seen(message.epoch, REFUSED_ON[issued.domain], message.counter)
         is_fresh = now - issued.issued_at_millis <= CHALLENGE_RECENT_MILLIS
         return session.learn(info, now, is_fresh=is_fresh)
-
-    def _signed(self, vin: str, domain: Domain, content_type: ContentType, payload: bytes) -> bytes:
-        return cose.sign(self._signer, content_type, subject_of(vin, domain), payload)
-
-    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.Signed:
-        signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
-        keys = self._enrolment.find(vin)
-        if keys is None or signed.key_id != keys.verify_key_id:
-            raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the enrolled vehicle")
-        cose.verify(signed, keys.verify_key, subject_of(vin, domain))
-        return signed
-
-    def _keys(self, vin: str) -> VehicleKeys:
-        keys = self._enrolment.find(vin)
-        if keys is None:
-            raise NotReachable("the vehicle is not enrolled")
-        return keys
-
-    def _session(self, vin: str) -> CloudSession:
-        session = self._store.load(vin)
-        if session is None or not session.epoch:
-            raise NotReachable("no session information of this vehicle yet")
-        return session
 
 
 def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.SignedAnswer) -> None:

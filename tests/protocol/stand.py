@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.cloud_side import CloudCommandSide, IssuedOrder
+from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, NotReachable, OpenedAnswer
 from protocol.domains import ORDER_FIELDS, ORDER_TYPES, Domain, subject_of
 from protocol.keys import KeySigner, OpenKeys, SealKey, Signer, VehicleKeys
 from protocol.manifest import Trust, endorse
-from protocol.order import Order, order_id
+from protocol.order import Order, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal, unseal
 from protocol.session import CloudSession, VehicleSession
+from protocol.signing import sign_order, sign_session_request
 from protocol.vehicle_side import Accepted, Faulted, Known, Outgoing, VehicleSide
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
@@ -254,6 +258,65 @@ class Reported:
         return ReportSession(session.report_public_key, session.report_key_id)
 
 
+class Cloud:
+    """The signer and the rooms in one: each call is one transaction on `store`."""
+
+    def __init__(
+        self,
+        by: Signer,
+        open_keys: OpenKeys,
+        store: Store,
+        manifest_version: int,
+        now_millis: Callable[[], int],
+    ) -> None:
+        self._by = by
+        self._enrolled = Enrolled(store)
+        self._manifest_version = manifest_version
+        self._reader = AnswerReader(open_keys, self._enrolled)
+        self._ledger = Ledger(store, now_millis)
+
+    def seal_order(
+        self, vin: str, order: Order, role: session_pb2.Role.ValueType, valid_millis: int
+    ) -> bytes:
+        keys = self._keys(vin)
+        domain = domain_of(order)
+        place = self._ledger.place(vin, domain, valid_millis)
+        message = session_pb2.SignedOrder(
+            vin=vin,
+            epoch=place.epoch,
+            counter=place.counter,
+            expires_at_millis=place.expires_at_millis,
+            manifest_version=self._manifest_version,
+            role=role,
+        )
+        getattr(message, ORDER_FIELDS[domain]).CopyFrom(order)
+        envelope = sign_order(self._by, message)
+        self._ledger.issue(vin, order, place, envelope)
+        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
+
+    def seal_challenge(self, vin: str) -> bytes:
+        keys = self._keys(vin)
+        envelope = sign_session_request(self._by, vin, self._ledger.challenge(vin))
+        return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
+
+    def seal_manifest(self, vin: str, endorsed: bytes) -> bytes:
+        return seal(endorsed, self._keys(vin).seal_key, Direction.TO_VEHICLE, vin)
+
+    def open_hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
+        info = self._reader.hello(vin, data)
+        self._ledger.learn(info)
+        return info
+
+    def open_answer(self, vin: str, domain: Domain, data: bytes) -> OpenedAnswer:
+        return self._ledger.admit(domain, self._reader.answer(vin, domain, data))
+
+    def _keys(self, vin: str) -> VehicleKeys:
+        keys = self._enrolled.find(vin)
+        if keys is None:
+            raise NotReachable
+        return keys
+
+
 class Stand:
     """One cloud, two cars of which the first said hello."""
 
@@ -266,15 +329,8 @@ class Stand:
         self.reports = ReportOpener(OpenKeys(CLOUD_REPORT), Reported(self.store), most_kept=10)
         self.greet()
 
-    def cloud_with(self, by: Signer, manifest_version: int = 1) -> CloudCommandSide:
-        return CloudCommandSide(
-            by,
-            OpenKeys(CLOUD_SEAL),
-            Enrolled(self.store),
-            self.store,
-            manifest_version,
-            self.clock.now_millis,
-        )
+    def cloud_with(self, by: Signer, manifest_version: int = 1) -> Cloud:
+        return Cloud(by, OpenKeys(CLOUD_SEAL), self.store, manifest_version, self.clock.now_millis)
 
     def greet(self) -> session_pb2.SessionInfo:
         return self.cloud.open_hello(VIN, self.car.hello())

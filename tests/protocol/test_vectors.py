@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol.cloud_side import CloudCommandSide, IssuedOrder
+from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.keys import KeySigner, OpenKeys, VehicleKeys
@@ -20,7 +20,7 @@ from protocol.session import CloudSession, EpochRecord, VehicleSession
 from protocol.vehicle_side import Accepted, Faulted, Known, VehicleSide
 from protocol.window import Window
 from tests.protocol.make_vectors import FOLDER, make, text
-from tests.protocol.stand import Enrolled, Store
+from tests.protocol.stand import Cloud, Store
 
 
 def load(name: str) -> Any:
@@ -81,15 +81,13 @@ def vehicle() -> VehicleSide:
     )
 
 
-def cloud(session: CloudSession, vin: str, now_millis: int = 0) -> tuple[CloudCommandSide, Store]:
+def cloud(session: CloudSession, vin: str, now_millis: int = 0) -> tuple[Cloud, Store]:
     keys = VehicleKeys.of(
         bytes.fromhex(KEYS["ed25519"]["vehicleSigner"]["public"]),
         bytes.fromhex(KEYS["x25519"]["vehicleSeal"]["public"]),
     )
     store = Store({vin: keys}, {vin: session})
-    side = CloudCommandSide(
-        signer("cloudSigner"), OpenKeys(private("cloudSeal")), Enrolled(store), store, 1, lambda: now_millis
-    )
+    side = Cloud(signer("cloudSigner"), OpenKeys(private("cloudSeal")), store, 1, lambda: now_millis)
     return side, store
 
 

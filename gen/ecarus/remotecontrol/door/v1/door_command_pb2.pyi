@@ -485,6 +485,8 @@ class CommandStage(_message.Message):
             """The vehicle said that it has it."""
             FINISHED: CommandStage.Name._Value.ValueType  # 5
             """A final status was reached."""
+            WAKING: CommandStage.Name._Value.ValueType  # 6
+            """The vehicle slept: a wake-up was sent to it."""
 
         class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
         UNSPECIFIED: CommandStage.Name.Value.ValueType  # 0
@@ -498,6 +500,8 @@ class CommandStage(_message.Message):
         """The vehicle said that it has it."""
         FINISHED: CommandStage.Name.Value.ValueType  # 5
         """A final status was reached."""
+        WAKING: CommandStage.Name.Value.ValueType  # 6
+        """The vehicle slept: a wake-up was sent to it."""
 
         def __init__(
             self,
@@ -562,6 +566,83 @@ class LateResult(_message.Message):
 Global___LateResult: _TypeAlias = LateResult  # noqa: Y015
 
 @_typing.final
+class ObservedDoor(_message.Message):
+    """One door as the vehicle's next report showed it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOOR_ID_FIELD_NUMBER: _builtins.int
+    LOCKED_FIELD_NUMBER: _builtins.int
+    door_id: _builtins.str
+    """driver, passenger, rearLeft, rearRight or trunk."""
+    locked: _builtins.bool
+    def __init__(
+        self,
+        *,
+        door_id: _builtins.str = ...,
+        locked: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["door_id", b"door_id", "locked", b"locked"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObservedDoor: _TypeAlias = ObservedDoor  # noqa: Y015
+
+@_typing.final
+class Confirmation(_message.Message):
+    """Whether the doors stood as a SUCCESS said when the vehicle next reported them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _State:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _StateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Confirmation._State.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        STATE_UNSPECIFIED: Confirmation._State.ValueType  # 0
+        CONFIRMED: Confirmation._State.ValueType  # 1
+        """They did."""
+        CONTRADICTED: Confirmation._State.ValueType  # 2
+        """They did not: look at the vehicle."""
+
+    class State(_State, metaclass=_StateEnumTypeWrapper): ...
+    STATE_UNSPECIFIED: Confirmation.State.ValueType  # 0
+    CONFIRMED: Confirmation.State.ValueType  # 1
+    """They did."""
+    CONTRADICTED: Confirmation.State.ValueType  # 2
+    """They did not: look at the vehicle."""
+
+    STATE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    DOORS_FIELD_NUMBER: _builtins.int
+    state: Global___Confirmation.State.ValueType
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When the vehicle observed it, UTC."""
+
+    @_builtins.property
+    def doors(self) -> _containers.RepeatedCompositeFieldContainer[Global___ObservedDoor]:
+        """The doors of the command, as observed."""
+
+    def __init__(
+        self,
+        *,
+        state: Global___Confirmation.State.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        doors: _abc.Iterable[Global___ObservedDoor] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["doors", b"doors", "state", b"state", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Confirmation: _TypeAlias = Confirmation  # noqa: Y015
+
+@_typing.final
 class DoorCommandDetails(_message.Message):
     """A command with its life so far."""
 
@@ -585,6 +666,7 @@ class DoorCommandDetails(_message.Message):
     MAY_HAVE_SUCCEEDED_FIELD_NUMBER: _builtins.int
     LATE_RESULT_FIELD_NUMBER: _builtins.int
     EXECUTION_TIME_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     vin: _builtins.str
     status: Global___CommandStatus.Value.ValueType
@@ -625,6 +707,10 @@ class DoorCommandDetails(_message.Message):
     def late_result(self) -> Global___LateResult:
         """Present when the vehicle answered after the TIMEOUT."""
 
+    @_builtins.property
+    def confirmation(self) -> Global___Confirmation:
+        """Present once the vehicle has reported its doors after a SUCCESS."""
+
     def __init__(
         self,
         *,
@@ -646,11 +732,14 @@ class DoorCommandDetails(_message.Message):
         may_have_succeeded: _builtins.bool | None = ...,
         late_result: Global___LateResult | None = ...,
         execution_time: _builtins.float | None = ...,
+        confirmation: Global___Confirmation | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_execution_time", b"_execution_time", "_failure_reason", b"_failure_reason", "_guidance", b"_guidance", "_late_result", b"_late_result", "_may_have_succeeded", b"_may_have_succeeded", "execution_time", b"execution_time", "expires_at", b"expires_at", "failure_reason", b"failure_reason", "guidance", b"guidance", "late_result", b"late_result", "may_have_succeeded", b"may_have_succeeded", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_confirmation", b"_confirmation", "_execution_time", b"_execution_time", "_failure_reason", b"_failure_reason", "_guidance", b"_guidance", "_late_result", b"_late_result", "_may_have_succeeded", b"_may_have_succeeded", "confirmation", b"confirmation", "execution_time", b"execution_time", "expires_at", b"expires_at", "failure_reason", b"failure_reason", "guidance", b"guidance", "late_result", b"late_result", "may_have_succeeded", b"may_have_succeeded", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_execution_time", b"_execution_time", "_failure_reason", b"_failure_reason", "_guidance", b"_guidance", "_late_result", b"_late_result", "_may_have_succeeded", b"_may_have_succeeded", "action", b"action", "command_id", b"command_id", "correlation_id", b"correlation_id", "door_results", b"door_results", "estimated_duration", b"estimated_duration", "execution_time", b"execution_time", "expires_at", b"expires_at", "failure_reason", b"failure_reason", "guidance", b"guidance", "late_result", b"late_result", "may_have_succeeded", b"may_have_succeeded", "message", b"message", "source", b"source", "stages", b"stages", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_confirmation", b"_confirmation", "_execution_time", b"_execution_time", "_failure_reason", b"_failure_reason", "_guidance", b"_guidance", "_late_result", b"_late_result", "_may_have_succeeded", b"_may_have_succeeded", "action", b"action", "command_id", b"command_id", "confirmation", b"confirmation", "correlation_id", b"correlation_id", "door_results", b"door_results", "estimated_duration", b"estimated_duration", "execution_time", b"execution_time", "expires_at", b"expires_at", "failure_reason", b"failure_reason", "guidance", b"guidance", "late_result", b"late_result", "may_have_succeeded", b"may_have_succeeded", "message", b"message", "source", b"source", "stages", b"stages", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__confirmation: _TypeAlias = _typing.Literal["confirmation"]  # noqa: Y015
+    _WhichOneofArgType__confirmation: _TypeAlias = _typing.Literal["_confirmation", b"_confirmation"]  # noqa: Y015
     _WhichOneofReturnType__execution_time: _TypeAlias = _typing.Literal["execution_time"]  # noqa: Y015
     _WhichOneofArgType__execution_time: _TypeAlias = _typing.Literal["_execution_time", b"_execution_time"]  # noqa: Y015
     _WhichOneofReturnType__failure_reason: _TypeAlias = _typing.Literal["failure_reason"]  # noqa: Y015
@@ -661,6 +750,8 @@ class DoorCommandDetails(_message.Message):
     _WhichOneofArgType__late_result: _TypeAlias = _typing.Literal["_late_result", b"_late_result"]  # noqa: Y015
     _WhichOneofReturnType__may_have_succeeded: _TypeAlias = _typing.Literal["may_have_succeeded"]  # noqa: Y015
     _WhichOneofArgType__may_have_succeeded: _TypeAlias = _typing.Literal["_may_have_succeeded", b"_may_have_succeeded"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__confirmation) -> _WhichOneofReturnType__confirmation | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__execution_time) -> _WhichOneofReturnType__execution_time | None: ...
     @_typing.overload

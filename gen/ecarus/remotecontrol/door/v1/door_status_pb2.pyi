@@ -166,6 +166,46 @@ class GearPosition(_message.Message):
 Global___GearPosition: _TypeAlias = GearPosition  # noqa: Y015
 
 @_typing.final
+class Connectivity(_message.Message):
+    """Whether the vehicle can be reached, as far as the cloud knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Value:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[Connectivity._Value.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNSPECIFIED: Connectivity._Value.ValueType  # 0
+        ONLINE: Connectivity._Value.ValueType  # 1
+        """It reports."""
+        ASLEEP: Connectivity._Value.ValueType  # 2
+        """It said that it goes to sleep; a command wakes it."""
+        LOST: Connectivity._Value.ValueType  # 3
+        """It went silent without a word: out of reach, or without power."""
+
+    class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
+    UNSPECIFIED: Connectivity.Value.ValueType  # 0
+    ONLINE: Connectivity.Value.ValueType  # 1
+    """It reports."""
+    ASLEEP: Connectivity.Value.ValueType  # 2
+    """It said that it goes to sleep; a command wakes it."""
+    LOST: Connectivity.Value.ValueType  # 3
+    """It went silent without a word: out of reach, or without power."""
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Connectivity: _TypeAlias = Connectivity  # noqa: Y015
+
+@_typing.final
 class DoorStatus(_message.Message):
     """The last state that the vehicle reported. (Specification: Door Status Response.)"""
 
@@ -179,6 +219,7 @@ class DoorStatus(_message.Message):
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    CONNECTIVITY_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     ignition_status: Global___IgnitionStatus.Value.ValueType
     vehicle_speed: _builtins.float
@@ -188,6 +229,7 @@ class DoorStatus(_message.Message):
     """True when this is older than the vehicle's reporting interval allows: it may be asleep or out of
     reach, and the doors may stand differently now.
     """
+    connectivity: Global___Connectivity.Value.ValueType
     @_builtins.property
     def doors(self) -> Global___Doors: ...
     @_builtins.property
@@ -209,15 +251,20 @@ class DoorStatus(_message.Message):
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         stale: _builtins.bool | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
+        connectivity: Global___Connectivity.Value.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_received_at", b"_received_at", "_stale", b"_stale", "doors", b"doors", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_received_at", b"_received_at", "_stale", b"_stale", "connectivity", b"connectivity", "doors", b"doors", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_received_at", b"_received_at", "_stale", b"_stale", "doors", b"doors", "gear_position", b"gear_position", "ignition_status", b"ignition_status", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp", "vehicle_speed", b"vehicle_speed", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_received_at", b"_received_at", "_stale", b"_stale", "connectivity", b"connectivity", "doors", b"doors", "gear_position", b"gear_position", "ignition_status", b"ignition_status", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp", "vehicle_speed", b"vehicle_speed", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__connectivity: _TypeAlias = _typing.Literal["connectivity"]  # noqa: Y015
+    _WhichOneofArgType__connectivity: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity"]  # noqa: Y015
     _WhichOneofReturnType__received_at: _TypeAlias = _typing.Literal["received_at"]  # noqa: Y015
     _WhichOneofArgType__received_at: _TypeAlias = _typing.Literal["_received_at", b"_received_at"]  # noqa: Y015
     _WhichOneofReturnType__stale: _TypeAlias = _typing.Literal["stale"]  # noqa: Y015
     _WhichOneofArgType__stale: _TypeAlias = _typing.Literal["_stale", b"_stale"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__connectivity) -> _WhichOneofReturnType__connectivity | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__received_at) -> _WhichOneofReturnType__received_at | None: ...
     @_typing.overload

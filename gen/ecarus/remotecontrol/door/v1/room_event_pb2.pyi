@@ -105,10 +105,13 @@ class VehicleCondition(_message.Message):
     OPEN_DOORS_FIELD_NUMBER: _builtins.int
     IGNITION_STATUS_FIELD_NUMBER: _builtins.int
     SPEED_KMH_FIELD_NUMBER: _builtins.int
+    ASLEEP_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     ignition_status: _door_status_pb2.IgnitionStatus.Value.ValueType
     speed_kmh: _builtins.float
     """km/h."""
+    asleep: _builtins.bool
+    """It said that it goes to sleep."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """When the vehicle observed it, UTC."""
@@ -125,11 +128,62 @@ class VehicleCondition(_message.Message):
         open_doors: _abc.Iterable[_builtins.str] | None = ...,
         ignition_status: _door_status_pb2.IgnitionStatus.Value.ValueType = ...,
         speed_kmh: _builtins.float = ...,
+        asleep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ignition_status", b"ignition_status", "observed_at", b"observed_at", "open_doors", b"open_doors", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asleep", b"asleep", "ignition_status", b"ignition_status", "observed_at", b"observed_at", "open_doors", b"open_doors", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VehicleCondition: _TypeAlias = VehicleCondition  # noqa: Y015
+
+@_typing.final
+class CommandVerdicts(_message.Message):
+    """What vehicles' reports said of commands that had succeeded. The status service tells the command
+    service, which shows it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___CommandVerdict]: ...
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___CommandVerdict] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandVerdicts: _TypeAlias = CommandVerdicts  # noqa: Y015
+
+@_typing.final
+class CommandVerdict(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    COMMAND_ID_FIELD_NUMBER: _builtins.int
+    CONFIRMATION_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    command_id: _builtins.str
+    @_builtins.property
+    def confirmation(self) -> _door_command_pb2.Confirmation: ...
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        command_id: _builtins.str = ...,
+        confirmation: _door_command_pb2.Confirmation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmation", b"confirmation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "confirmation", b"confirmation", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommandVerdict: _TypeAlias = CommandVerdict  # noqa: Y015

@@ -143,21 +143,27 @@ class Hello(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     CONFIG_VERSION_FIELD_NUMBER: _builtins.int
+    SAID_AT_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     """Made at every boot of the agent."""
     agent_version: _builtins.str
     config_version: _builtins.int
     """The settings it runs with; 0 before the first."""
+    @_builtins.property
+    def said_at(self) -> _timestamp_pb2.Timestamp:
+        """By the vehicle's clock, the one that dates its reports."""
+
     def __init__(
         self,
         *,
         boot_id: _builtins.str = ...,
         agent_version: _builtins.str = ...,
         config_version: _builtins.int = ...,
+        said_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["said_at", b"said_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "boot_id", b"boot_id", "config_version", b"config_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "boot_id", b"boot_id", "config_version", b"config_version", "said_at", b"said_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -313,6 +319,7 @@ class StatusReport(_message.Message):
     SPEED_KMH_FIELD_NUMBER: _builtins.int
     GEAR_FIELD_NUMBER: _builtins.int
     REPORTING_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
+    GOING_TO_SLEEP_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     sequence: _builtins.int
     """Counts up within a boot."""
@@ -321,6 +328,8 @@ class StatusReport(_message.Message):
     gear: _body_pb2.Gear.ValueType
     reporting_interval_seconds: _builtins.int
     """The vehicle reports at least this often while awake, in seconds."""
+    going_to_sleep: _builtins.bool
+    """The last word before it disconnects on purpose: it sleeps until its next hello."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """By the vehicle's clock."""
@@ -338,10 +347,11 @@ class StatusReport(_message.Message):
         speed_kmh: _builtins.float = ...,
         gear: _body_pb2.Gear.ValueType = ...,
         reporting_interval_seconds: _builtins.int = ...,
+        going_to_sleep: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "doors", b"doors", "gear", b"gear", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "doors", b"doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

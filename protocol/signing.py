@@ -1,0 +1,32 @@
+"""What the signer signs. It alone holds the key; who asks for a signature gets an envelope, and seals it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
+from protocol import cose
+from protocol.domains import ORDER_FIELDS, ORDER_TYPES, ContentType, Domain, subject_of
+
+if TYPE_CHECKING:
+    from protocol.keys import Signer
+
+_DOMAIN_OF_FIELD = {field: domain for domain, field in ORDER_FIELDS.items()}
+
+
+def sign_order(signer: Signer, message: session_pb2.SignedOrder) -> bytes:
+    """The envelope of an order, for the domain of the order in it. Raises ValueError when it holds none."""
+    field = message.WhichOneof("order")
+    if field is None:
+        raise ValueError("no order to sign")
+    domain = _DOMAIN_OF_FIELD[field]
+    subject = subject_of(message.vin, domain)
+    return cose.sign(signer, ORDER_TYPES[domain], subject, message.SerializeToString())
+
+
+def sign_session_request(signer: Signer, vin: str, challenge: bytes) -> bytes:
+    """The envelope of a session request, for Domain.CHALLENGE."""
+    request = session_pb2.SessionRequest(vin=vin, challenge=challenge)
+    subject = subject_of(vin, Domain.CHALLENGE)
+    return cose.sign(signer, ContentType.CHALLENGE, subject, request.SerializeToString())
