@@ -35,6 +35,8 @@ MQTT_QOS_HEADER = "Nmqtt-Pub"
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
+VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
+VERDICTS_SUBJECT = "room.status.verdicts"
 
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
@@ -57,6 +59,8 @@ class Command(StrEnum):
     DOOR = "door"
     CANCEL = "cancel"
     CONFIG = "config"
+    SESSION = "session"
+    KEYS = "keys"
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,3 +164,9 @@ def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -
         ends_at=min((g.expires_at.timestamp() for g in live if g.expires_at is not None), default=math.inf),
         locked=frozenset(locked),
     )
+
+
+def highest_role(live: Iterable[Grant], action: str) -> Role | None:
+    """The highest role of those grants that allow the action; None when none does."""
+    roles = {grant.asked.role for grant in live if action in grant.actions}
+    return next((role for role in Role if role in roles), None)

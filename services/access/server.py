@@ -30,7 +30,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 _ACCESS = "/ecarus.remotecontrol.access.v1.AccessService/"
 POLICY: Policy = {
     "/envoy.service.auth.v3.Authorization/Check": Rule(peers=frozenset({EDGE})),
-    _ACCESS + "CheckGrants": between_rooms("command"),
+    _ACCESS + "CheckGrants": between_rooms("signer"),
     _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
     _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
     _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR})),
@@ -67,8 +67,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.CheckGrantsResponse:
         """See the contract."""
         asked = translate.questions(request)
-        allowed = await usecases.check_grants(self._record, asked, at=self._now())
-        return access_service_pb2.CheckGrantsResponse(allowed=allowed)
+        roles = await usecases.check_grants(self._record, asked, at=self._now())
+        return translate.answers(roles)
 
     async def CreateGrant(  # noqa: N802  # the RPC's name
         self,

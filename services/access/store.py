@@ -30,6 +30,7 @@ from services.access.domain import (
     Role,
     Source,
     Standing,
+    highest_role,
     standing_of,
 )
 from services.runtime.database import Instant
@@ -197,15 +198,15 @@ _KEY = select(_keys.c.principal, _keys.c.source).where(
 )
 
 
-def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[bool]:
-    """For each question whether it is allowed at `at`. One query for all."""
+def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Role | None]:
+    """For each question the highest role that allows it at `at`. One query for all."""
     holders = sorted({(question.subject, question.vin) for question in questions})
-    allowed: dict[tuple[str, str], set[str]] = {}
+    live: dict[tuple[str, str], list[Grant]] = {}
     for row in connection.execute(_ANSWERS, {"holders": holders}):
         grant = _grant_of(row)
         if grant.is_live(at):
-            allowed.setdefault((grant.asked.principal, grant.asked.vin), set()).update(grant.actions)
-    return [q.action in allowed.get((q.subject, q.vin), ()) for q in questions]
+            live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
+    return [highest_role(live.get((q.subject, q.vin), ()), q.action) for q in questions]
 
 
 def standing(connection: Connection, subject: str, actor: str, vin: str, at: datetime) -> Standing:
@@ -262,7 +263,7 @@ class SqlGrantRecord:
         """See the port."""
         return await self._database.read(lambda connection: grants_on(connection, vin))
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[bool]:
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
         """See the port."""
         return await self._database.read(lambda connection: answer(connection, questions, at))
 

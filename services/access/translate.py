@@ -21,7 +21,7 @@ from services.runtime.interceptor import CORRELATION_ID, vehicle_not_found
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from services.access.domain import Grant
@@ -105,6 +105,14 @@ def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
 def questions(request: access_service_pb2.CheckGrantsRequest) -> list[Question]:
     """What a room wants to know."""
     return [Question(asked.subject, asked.vin, asked.action) for asked in request.questions]
+
+
+def answers(roles: Sequence[Role | None]) -> access_service_pb2.CheckGrantsResponse:
+    """The role that allows each, as it is told."""
+    return access_service_pb2.CheckGrantsResponse(
+        allowed=[role is not None for role in roles],
+        roles=[_ROLE_NUMBERS[role] if role else grant_pb2.GRANT_ROLE_UNSPECIFIED for role in roles],
+    )
 
 
 def grant_message(grant: Grant) -> grant_pb2.Grant:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.access.domain import Grant, NewGrant
+    from services.access.domain import Grant, NewGrant, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class GrantRecord(Protocol):
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[bool]:
-        """Read from the record itself, in one query: locked accounts have no rights."""
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
+        """The role that allows each, or None. Read from the record itself, in one query; a locked account has none."""
 
 
 class Forget(Protocol):
@@ -66,6 +66,8 @@ async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
     return await record.on_vehicle(vin)
 
 
-async def check_grants(record: GrantRecord, questions: Sequence[Question], *, at: datetime) -> list[bool]:
-    """One answer per question, in order, never from memory."""
+async def check_grants(
+    record: GrantRecord, questions: Sequence[Question], *, at: datetime
+) -> list[Role | None]:
+    """For each question the highest role that allows it, None where none does; never from memory."""
     return await record.answer(questions, at=at)

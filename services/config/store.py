@@ -25,6 +25,7 @@ from services.config.domain import (
 from services.runtime.database import Instant
 from services.runtime.inbox import DeadLetter, DeadLetters, Inbox
 from services.runtime.outbox import Outbox
+from services.runtime.vehicle_sessions import VehicleSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0001_config"
+HEAD = "0002_vehicle_sessions"
 _UPDATE = "UpdateDoorConfig"
 
 
@@ -101,6 +102,7 @@ class ConfigAudit(RoomModel, table=True):
 outbox = Outbox(RoomModel.metadata)
 inbox = Inbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
+sessions = VehicleSessions(RoomModel.metadata, issues_orders=True)
 
 _configs: Table = RoomModel.metadata.tables["vehicle_config"]
 _answers: Table = RoomModel.metadata.tables["first_answer"]

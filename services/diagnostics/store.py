@@ -22,6 +22,7 @@ from services.diagnostics.domain import (
 from services.runtime.database import Instant
 from services.runtime.inbox import DeadLetter, DeadLetters
 from services.runtime.outbox import Outbox
+from services.runtime.vehicle_sessions import VehicleSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0001_diagnostics"
+HEAD = "0002_vehicle_sessions"
 
 
 class RoomModel(SQLModel):
@@ -70,6 +71,7 @@ class StandingAlert(RoomModel, table=True):
 
 outbox = Outbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
+sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
 
 _checks: Table = RoomModel.metadata.tables["last_check"]
 _alerts: Table = RoomModel.metadata.tables["standing_alert"]

@@ -40,6 +40,8 @@ class Capability:
     actions: frozenset[str]
     factors: frozenset[str]
     source: str
+    issued_at: float
+    """Seconds since 1970."""
     expires_at: float
     """Seconds since 1970."""
 
@@ -55,16 +57,24 @@ class CapabilityVerifier:
 
     def verify(self, token: str) -> Capability:
         """The capability in `token`. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
-        digest = hashlib.sha256(token.encode()).digest()
+        capability = self.proven(token)
+        if capability.expires_at <= self._now():
+            self._known.pop(_digest(token), None)
+            raise Refusal(errors.TOKEN_EXPIRED, "The capability has expired; send the request again.")
+        return capability
+
+    def proven(self, token: str) -> Capability:
+        """What `token` proves to have been allowed from `issued_at` to `expires_at`, also when that is past.
+
+        Raises Refusal TOKEN_INVALID.
+        """
+        digest = _digest(token)
         capability = self._known.get(digest)
         if capability is None:
             capability = self._decode(token)
             if len(self._known) >= _MAX_CACHED:
                 self._drop_expired()
             self._known[digest] = capability
-        if capability.expires_at <= self._now():
-            self._known.pop(digest, None)
-            raise Refusal(errors.TOKEN_EXPIRED, "The capability has expired; send the request again.")
         return capability
 
     def evict(self, subject: str, vin: str) -> None:
@@ -101,12 +111,16 @@ class CapabilityVerifier:
                 actions=frozenset(claims["actions"]),
                 factors=frozenset(claims["amr"]),
                 source=claims["src"],
+                issued_at=float(claims["iat"]),
                 expires_at=float(claims["exp"]),
             )
-            issued_at = float(claims["iat"])
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise Refusal(errors.TOKEN_INVALID, "The capability is not one of ours.") from error
-        latest = min(issued_at, self._now() + CLOCK_SKEW_SECONDS) + LONGEST_SECONDS
+        latest = min(capability.issued_at, self._now() + CLOCK_SKEW_SECONDS) + LONGEST_SECONDS
         if not capability.expires_at <= latest:  # written so that it also catches what is not a number
             raise Refusal(errors.TOKEN_INVALID, "The capability is valid for too long.")
         return capability
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()

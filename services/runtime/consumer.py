@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+LATER_AT_MOST = 24
+_FIRST_PAUSE_SECONDS = 0.1
+_LONGEST_PAUSE_SECONDS = 5.0
 _MAX_ATTEMPTS = 5
 _log = structlog.get_logger()
 
@@ -42,6 +45,20 @@ class Poison:
 
     delivery: Delivery
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A delivery that can not be understood yet, and why: it is delivered again after a pause.
+
+    One that is still not understood after LATER_AT_MOST deliveries is poison.
+    """
+
+    delivery: Delivery
+    reason: str
+
+
+Unhandled = Poison | Later
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +85,14 @@ class Consumer:
 
     A batch whose handler raises is tried again until the store is back; a single message that keeps
     failing for any other reason, and what the handler calls poison, is buried and never blocks the rest.
+    What it calls for later is delivered again after a pause.
     """
 
     def __init__(
         self,
         broker: Broker,
         plan: ConsumerPlan,
-        handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Poison]]],
+        handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]],
         bury: Callable[[Sequence[Poison]], Awaitable[None]],
     ) -> None:
         self._broker = broker
@@ -129,23 +147,44 @@ class Consumer:
             self._arrived.set()
 
     async def _take(self, messages: list[Msg]) -> None:
+        deliveries = [_delivery(message) for message in messages]
         try:
-            poison = await self._until_stored(messages)
+            unhandled = await self._until_stored(deliveries)
         except Exception as error:  # noqa: BLE001  # whatever it raises, one message must not stop the rest
             if len(messages) > 1:  # find the one that does it
                 for message in messages:
                     await self._take([message])
                 return
             _log.exception("message_failed", consumer=self._plan.name, subject=kind_of(messages[0].subject))
-            poison = [Poison(_delivery(messages[0]), f"{type(error).__name__}: {error}")]
+            unhandled = [Poison(deliveries[0], f"{type(error).__name__}: {error}")]
+        later, poison = self._sorted(unhandled, deliveries, messages)
         if poison:
             _log.warning("messages_buried", consumer=self._plan.name, reasons=[p.reason for p in poison])
             await self._keep_trying(lambda: self._bury(poison))
-        await self._acknowledge(messages)
+        await self._acknowledge(messages, later)
 
-    async def _until_stored(self, messages: list[Msg]) -> Sequence[Poison]:
-        deliveries = [_delivery(message) for message in messages]
-        attempts = 1 if len(messages) > 1 else _MAX_ATTEMPTS
+    def _sorted(
+        self, unhandled: Sequence[Unhandled], deliveries: Sequence[Delivery], messages: Sequence[Msg]
+    ) -> tuple[dict[int, float], list[Poison]]:
+        """Index and pause of each message for later; and the poison."""
+        if not unhandled:
+            return {}, []
+        places = {id(delivery): index for index, delivery in enumerate(deliveries)}
+        later: dict[int, float] = {}
+        poison: list[Poison] = []
+        for one in unhandled:
+            index = places[id(one.delivery)]
+            times = _times_delivered(messages[index])
+            if isinstance(one, Poison):
+                poison.append(one)
+            elif times >= LATER_AT_MOST:
+                poison.append(Poison(one.delivery, one.reason))
+            else:
+                later[index] = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (times - 1))
+        return later, poison
+
+    async def _until_stored(self, deliveries: list[Delivery]) -> Sequence[Unhandled]:
+        attempts = 1 if len(deliveries) > 1 else _MAX_ATTEMPTS
         while True:
             try:
                 return await self._keep_trying(lambda: self._handle(deliveries))
@@ -166,10 +205,14 @@ class Consumer:
                 await asyncio.sleep(pause)
                 pause = min(5.0, pause * 2)
 
-    async def _acknowledge(self, messages: list[Msg]) -> None:
+    async def _acknowledge(self, messages: list[Msg], later: Mapping[int, float]) -> None:
         try:
-            for message in messages:
-                await message.ack()
+            for index, message in enumerate(messages):
+                pause = later.get(index)
+                if pause is None:
+                    await message.ack()
+                else:
+                    await message.nak(delay=pause)
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
@@ -188,6 +231,12 @@ def _identity(message: Msg) -> tuple[str, str]:
     words = message.reply.split(".")
     sequence = 5 if len(words) == _SHORT_ACK_WORDS else 7
     return words[sequence], words[sequence + 2]
+
+
+def _times_delivered(message: Msg) -> int:
+    """This time included."""
+    words = message.reply.split(".")
+    return int(words[4 if len(words) == _SHORT_ACK_WORDS else 6])
 
 
 def _delivery(message: Msg) -> Delivery:

@@ -23,6 +23,7 @@ from sqlmodel import Field, SQLModel
 
 from services.runtime.inbox import DeadLetter, DeadLetters
 from services.runtime.outbox import Outbox
+from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import Report, Step, fold
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0001_status"
+HEAD = "0002_vehicle_sessions"
 
 
 class RoomModel(SQLModel):
@@ -58,6 +59,7 @@ class VehicleStatus(RoomModel, table=True):
 
 outbox = Outbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
+sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
 
 _status: Table = RoomModel.metadata.tables["vehicle_status"]
 _columns = _status.c

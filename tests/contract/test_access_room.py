@@ -254,7 +254,7 @@ async def test_only_their_own_peers_may_ask(access: Any) -> None:
     questions = access_service_pb2.CheckGrantsRequest(questions=[question])
     listing = access_service_pb2.ListGrantsRequest(vin=VIN)
     denied = grpc.StatusCode.PERMISSION_DENIED
-    for peer in ("edge", "room/status", "team/fleet"):
+    for peer in ("edge", "room/status", "room/command", "team/fleet"):
         async with room.channel(peer) as channel:
             stub = AccessServiceStub(channel)
             assert await code_of(stub.CheckGrants(questions, timeout=5)) is denied
@@ -276,8 +276,8 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
         valid_seconds=600,
     )
     assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
-    async with room.channel("team/operator") as channel, room.channel("room/command") as rooms:
-        operator, command = AccessServiceStub(channel), AccessServiceStub(rooms)
+    async with room.channel("team/operator") as channel, room.channel("room/signer") as rooms:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
         created = await operator.CreateGrant(asked, timeout=5)
         assert "door.unlock" in created.actions
         assert created.expires_at.seconds == created.created_at.seconds + 600
@@ -285,12 +285,14 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
         assert problem_in(await check(door("history", FOREIGN)))["code"] == "ACTION_NOT_GRANTED"
         question = access_service_pb2.GrantQuestion(subject="user-123", vin=FOREIGN, action="door.unlock")
         questions = access_service_pb2.CheckGrantsRequest(questions=[question])
-        assert list((await command.CheckGrants(questions, timeout=5)).allowed) == [True]
+        answer = await signer.CheckGrants(questions, timeout=5)
+        assert (list(answer.allowed), list(answer.roles)) == ([True], [grant_pb2.GRANT_ROLE_DIGITAL_KEY])
 
         revoked = await operator.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-9"), timeout=5)
         assert revoked.HasField("revoked_at")
         assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
-        assert list((await command.CheckGrants(questions, timeout=5)).allowed) == [False]
+        answer = await signer.CheckGrants(questions, timeout=5)
+        assert (list(answer.allowed), list(answer.roles)) == ([False], [grant_pb2.GRANT_ROLE_UNSPECIFIED])
         listed = await operator.ListGrants(access_service_pb2.ListGrantsRequest(vin=FOREIGN), timeout=5)
         assert [grant.grant_id for grant in listed.grants] == ["sandbox-2", "g-9"]
     told = [grant_pb2.GrantRevoked.FromString(message.payload) for message in sent]

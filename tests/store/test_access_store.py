@@ -126,11 +126,11 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
         Question("stranger", VIN, "door.unlock"),
         Question("user-123", VIN, "door.fly"),
     ]
-    assert await record.answer(asked, at=NOW) == [True, True, False, False, False, False, False]
+    assert await record.answer(asked, at=NOW) == [Role.OWNER, Role.SHARED_USER, *[None] * 5]
     later = NOW + timedelta(seconds=60)
-    assert (await record.answer(asked, at=later))[:2] == [True, False]
+    assert (await record.answer(asked, at=later))[:2] == [Role.OWNER, None]
     await record.revoke("g-1", by="operator", at=later)
-    assert (await record.answer(asked, at=later))[0] is False
+    assert (await record.answer(asked, at=later))[0] is None
     assert len(await record.answer(asked[:1] * 512, at=later)) == 512
 
 
@@ -146,7 +146,7 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
         )
 
     await database.write(lock)
-    assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [False]
+    assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [None]
     standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
     assert standing.locked == {"user-123"}
 

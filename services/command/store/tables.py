@@ -24,8 +24,9 @@ from services.command.domain import (
 from services.runtime.database import Instant
 from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
+from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0001_commands"
+HEAD = "0002_vehicle_sessions"
 
 
 class RoomModel(SQLModel):
@@ -138,6 +139,7 @@ class AuditRow(RoomModel, table=True):
 outbox = Outbox(RoomModel.metadata)
 inbox = Inbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
+sessions = VehicleSessions(RoomModel.metadata, issues_orders=True)
 
 
 def table(model: type[RoomModel]) -> Any:

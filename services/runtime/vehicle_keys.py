@@ -1,0 +1,95 @@
+"""Which keys vehicles enrolled, as the enrolment room says: asked for once, and remembered until they change."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
+from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import VehicleKeysServiceStub
+from google.protobuf.message import DecodeError
+
+from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
+from protocol.keys import VehicleKeys
+from services.runtime.database import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nats.aio.msg import Msg
+
+    from services.runtime.jetstream import Broker
+
+MOST_KEPT = 100_000
+KNOWN_SECONDS = 300.0
+"""A change that nobody told of is unknown here for no longer than this."""
+UNKNOWN_SECONDS = 2.0
+_AT_ONCE = 512
+_ANSWER_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+class VehicleKeyDirectory:
+    """protocol's Enrolment, for vehicles that were asked about before with `fetch`.
+
+    `monotonic` counts seconds.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, monotonic: Callable[[], float]) -> None:
+        self._stub = VehicleKeysServiceStub(channel)
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
+
+    async def listen(self, broker: Broker) -> None:
+        """Forget at once what is told to have changed."""
+        await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
+
+    async def fetch(self, vins: Iterable[str]) -> None:
+        """Have the answers for these. Raises StorageUnavailable when the enrolment room cannot be asked."""
+        now = self._monotonic()
+        missing = sorted({vin for vin in vins if not self._is_fresh(vin, now)})
+        for start in range(0, len(missing), _AT_ONCE):
+            await self._ask(missing[start : start + _AT_ONCE])
+
+    def find(self, vin: str) -> VehicleKeys | None:
+        """See protocol.cloud_side.Enrolment."""
+        keys, _ = self._known.get(vin, (None, 0.0))
+        return keys
+
+    def _is_fresh(self, vin: str, now: float) -> bool:
+        _keys, until = self._known.get(vin, (None, 0.0))
+        return now < until
+
+    async def _ask(self, vins: list[str]) -> None:
+        try:
+            answer = await self._stub.GetVehicleKeys(
+                contract.GetVehicleKeysRequest(vins=vins), timeout=_ANSWER_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error
+        now = self._monotonic()
+        for vin in vins:
+            self._remember(vin, None, now + UNKNOWN_SECONDS)
+        for each in answer.keys:
+            try:
+                keys = VehicleKeys.of(each.verify_key, each.seal_key)
+            except ValueError:
+                _log.error("vehicle_keys_unusable")
+            else:
+                self._remember(each.vin, keys, now + KNOWN_SECONDS)
+
+    def _remember(self, vin: str, keys: VehicleKeys | None, until: float) -> None:
+        self._known[vin] = (keys, until)
+        self._known.move_to_end(vin)
+        if len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+
+    async def _changed(self, message: Msg) -> None:
+        try:
+            changed = contract.VehicleKeysChanged.FromString(message.data)
+        except DecodeError:
+            _log.error("vehicle_keys_change_unreadable")
+            return
+        self._known.pop(changed.vin, None)

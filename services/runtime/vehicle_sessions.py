@@ -1,0 +1,139 @@
+"""The sessions with vehicles, and what was issued in them: tables of every room that talks to vehicles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from protocol import session_record
+from protocol.cloud_side import IssuedOrder
+from protocol.domains import Domain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from protocol.session import CloudSession
+
+MAX_ID_CHARACTERS = 128
+KEEP_ISSUED_MILLIS = 86_400_000
+"""How long an answer to an order may take."""
+
+
+class VehicleSessions:
+    """The tables. `store` gives protocol's CloudStore in a transaction of the caller's.
+
+    A room that only listens has no `issues_orders`, and no table for them.
+    """
+
+    def __init__(self, metadata: MetaData, *, issues_orders: bool) -> None:
+        self.sessions = Table(
+            "vehicle_session",
+            metadata,
+            Column("vin", String(17), primary_key=True),
+            Column("record", Text, nullable=False),
+        )
+        self._issued = _issued_table(metadata) if issues_orders else None
+
+    @property
+    def issued(self) -> Table:
+        """The orders that were issued. Raises LookupError in a room that issues none."""
+        if self._issued is None:
+            raise LookupError("this room issues no orders")
+        return self._issued
+
+    def store(self, connection: Connection) -> SessionStore:
+        """Sessions and issued orders in this transaction."""
+        return SessionStore(self, connection)
+
+    def find_all(self, connection: Connection, vins: Iterable[str]) -> dict[str, CloudSession]:
+        """The sessions there are of these vehicles; not locked."""
+        table = self.sessions
+        rows = connection.execute(select(table).where(table.c.vin.in_(list(vins)))).all()
+        return {row.vin: session_record.load(row.record) for row in rows}
+
+    def forget(self, connection: Connection, now_millis: int) -> None:
+        """Drop issued orders that no answer may name any more."""
+        table = self.issued
+        connection.execute(delete(table).where(table.c.issued_at_millis < now_millis - KEEP_ISSUED_MILLIS))
+
+
+def _issued_table(metadata: MetaData) -> Table:
+    return Table(
+        "issued_order",
+        metadata,
+        Column("request_hash", LargeBinary(32), primary_key=True),
+        Column("vin", String(17), nullable=False),
+        Column("domain", String(16), nullable=False),
+        Column("order_id", String(MAX_ID_CHARACTERS), nullable=False),
+        Column("command_id", String(MAX_ID_CHARACTERS), nullable=False),
+        Column("issued_at_millis", BigInteger, nullable=False, index=True),
+    )
+
+
+class SessionStore:
+    """protocol's CloudStore."""
+
+    def __init__(self, tables: VehicleSessions, connection: Connection) -> None:
+        self._tables = tables
+        self._sessions = tables.sessions
+        self._connection = connection
+
+    def load(self, vin: str) -> CloudSession | None:
+        """See CloudStore."""
+        table = self._sessions
+        query = select(table.c.record).where(table.c.vin == vin).with_for_update()
+        record = self._connection.execute(query).scalar()
+        return None if record is None else session_record.load(record)
+
+    def save(self, vin: str, session: CloudSession) -> None:
+        """See CloudStore."""
+        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
+        record = session_record.dump(session)
+        statement = dialect.insert(self._sessions).values(vin=vin, record=record)
+        self._connection.execute(
+            statement.on_conflict_do_update(index_elements=["vin"], set_={"record": record})
+        )
+
+    def remember(self, issued: IssuedOrder) -> None:
+        """See CloudStore."""
+        self._connection.execute(
+            self._tables.issued.insert(),
+            {
+                "request_hash": issued.request_hash,
+                "vin": issued.vin,
+                "domain": issued.domain.value,
+                "order_id": issued.order_id,
+                "command_id": issued.command_id,
+                "issued_at_millis": issued.issued_at_millis,
+            },
+        )
+
+    def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
+        """See CloudStore."""
+        table = self._tables.issued
+        row = self._connection.execute(
+            select(table).where(table.c.request_hash == request_hash, table.c.vin == vin)
+        ).one_or_none()
+        if row is None:
+            return None
+        return IssuedOrder(
+            row.vin,
+            Domain(row.domain),
+            row.order_id,
+            row.command_id,
+            bytes(row.request_hash),
+            row.issued_at_millis,
+        )
