@@ -13,12 +13,12 @@ import structlog
 import uvloop
 
 from services.runtime import logs
-from services.runtime.settings import RoomSettings, SettingsRefused, load
+from services.runtime.settings import ServerSettings, SettingsRefused, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-Settings = TypeVar("Settings", bound=RoomSettings)
+Settings = TypeVar("Settings", bound=ServerSettings)
 
 SWITCH_SECONDS = 0.000_2
 """How soon a thread that waits for the interpreter's lock asks for it. With Python's own 5 ms a busy event loop,

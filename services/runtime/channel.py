@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import grpc
 
 if TYPE_CHECKING:
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServerSettings
 
 
-def open_channel(settings: RoomSettings, target: str, room: str) -> grpc.aio.Channel:
+def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.Channel:
     """A channel to the room named `room` at `target` (host:port), under this room's own certificate."""
     credentials = grpc.ssl_channel_credentials(
         root_certificates=settings.tls_ca.read_bytes(),

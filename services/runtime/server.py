@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.errors import Refusal
     from services.runtime.policy import Policy
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServerSettings
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
@@ -43,7 +43,7 @@ class RoomServer:
 
     def __init__(
         self,
-        settings: RoomSettings,
+        settings: ServerSettings,
         services: Sequence[str],
         register: Callable[[grpc.aio.Server], None],
         policy: Policy,
@@ -98,7 +98,7 @@ def _names_a_vehicle(method: Any) -> bool:
     return "vin" in method.input_type.fields_by_name
 
 
-def _credentials(settings: RoomSettings) -> grpc.ServerCredentials:
+def _credentials(settings: ServerSettings) -> grpc.ServerCredentials:
     return grpc.ssl_server_credentials(
         [(settings.tls_key.read_bytes(), settings.tls_cert.read_bytes())],
         root_certificates=settings.tls_ca.read_bytes(),

@@ -16,8 +16,8 @@ class SettingsRefused(Exception):
     """The environment does not describe a process that can start; one line per key."""
 
 
-class RoomSettings(BaseModel):
-    """What every room needs. Each field is read from DOORS_ and its name in capitals."""
+class ServerSettings(BaseModel):
+    """What every server needs. Each field is read from DOORS_ and its name in capitals."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -25,15 +25,20 @@ class RoomSettings(BaseModel):
     tls_cert: FilePath
     tls_key: FilePath
     tls_ca: FilePath
+    capability_jwks: FilePath
+    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
+    drain_seconds: float = Field(default=5.0, ge=0, le=60)
+
+
+class RoomSettings(ServerSettings):
+    """What a room with a record and a broker needs besides."""
+
     database_url: str = Field(pattern=r"^(sqlite:///|postgresql://)")
     nats_url: str = Field(pattern=r"^(nats|tls)://")
     nats_ca: FilePath | None = None
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
     nats_replicas: int = Field(default=1, ge=1, le=5)
-    capability_jwks: FilePath
-    log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
-    drain_seconds: float = Field(default=5.0, ge=0, le=60)
 
 
 Model = TypeVar("Model", bound=BaseModel)

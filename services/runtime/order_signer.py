@@ -1,0 +1,57 @@
+"""Asking the signer, over gRPC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+import structlog
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
+from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderSigningServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Answer = TypeVar("Answer")
+
+_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+class OrderSigner:
+    """OrderSigningService as rooms use it: None when nobody can sign now."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._stub = OrderSigningServiceStub(channel)
+
+    async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
+        """One answer for each, in order."""
+        try:
+            answer = await self._stub.SignOrders(contract.SignOrdersRequest(orders=orders), timeout=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            _nobody(error)
+            return None
+        return _one_each(answer.answers, len(orders))
+
+    async def sign_session_requests(self, challenges: Sequence[tuple[str, bytes]]) -> list[bytes] | None:
+        """The envelope of a session request for each (VIN, challenge), in order."""
+        request = contract.SignSessionRequestsRequest()
+        for vin, challenge in challenges:
+            request.challenges.add(vin=vin, challenge=challenge)
+        try:
+            answer = await self._stub.SignSessionRequests(request, timeout=_SECONDS)
+        except grpc.aio.AioRpcError as error:
+            _nobody(error)
+            return None
+        return _one_each(answer.envelopes, len(challenges))
+
+
+def _nobody(error: grpc.aio.AioRpcError) -> None:
+    _log.warning("nobody_signs", code=error.code().name, detail=error.details())
+
+
+def _one_each(answers: Sequence[Answer], expected: int) -> list[Answer] | None:
+    if len(answers) != expected:
+        _log.error("nobody_signs", code="WRONG_COUNT", detail=f"{len(answers)} answers for {expected}")
+        return None
+    return list(answers)

@@ -1,0 +1,77 @@
+"""Wires the signer and runs it: `python -m services.signer`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
+    add_OrderSigningServiceServicer_to_server,
+)
+from pydantic import DirectoryPath, Field, FilePath
+
+from services.runtime import boot
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.channel import open_channel
+from services.runtime.key_files import KeyFileRefused, read_manifests, read_signer
+from services.runtime.server import RoomServer
+from services.runtime.settings import ServerSettings
+from services.signer.rights import GrpcRights
+from services.signer.server import POLICY, SERVICE, OrderSigningServicer
+from services.signer.translate import KeyPen, refusal_of
+
+if TYPE_CHECKING:
+    import asyncio
+
+ROOM = "signer"
+
+
+class SignerSettings(ServerSettings):
+    """What this room needs besides."""
+
+    access_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    signing_key: FilePath
+    key_manifests: DirectoryPath
+
+
+def now() -> datetime:
+    """The time of day, UTC."""
+    return datetime.now(UTC)
+
+
+async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
+    """Serve until `stop` is set."""
+    signer = read_signer(settings.signing_key)
+    newest = read_manifests(settings.key_manifests)[-1]
+    if not newest.lists_signer(signer.public_bytes):
+        raise KeyFileRefused(f"manifest {newest.version} does not list the key in {settings.signing_key}")
+    channel = open_channel(settings, settings.access_target, "access")
+    verifier = CapabilityVerifier(settings.capability_jwks)
+    pen = KeyPen(signer, newest.version)
+    servicer = OrderSigningServicer(GrpcRights(channel), pen, signer, verifier, now)
+    server = RoomServer(
+        settings,
+        [SERVICE],
+        partial(add_OrderSigningServiceServicer_to_server, servicer),
+        POLICY,
+        verifier,
+        refusal_of,
+    )
+    await server.start()
+    structlog.get_logger().info("started", listen=settings.listen, manifest=newest.version)
+    try:
+        await boot.run_until(stop)
+    finally:
+        await server.stop()
+        await channel.close()
+
+
+def cli() -> None:
+    """Run the process."""
+    boot.run(ROOM, SignerSettings, main)
+
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,124 @@
+"""Between the contract's messages and this room's words; and the envelope that is signed."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
+from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
+
+from protocol.signing import sign_order
+from services.runtime import errors
+from services.runtime.errors import Refusal, Violation
+from services.signer.domain import Kind, Proof, Verdict, Wish
+from services.signer.usecases import AccessAway, Answer, Request
+
+if TYPE_CHECKING:
+    from protocol.keys import Signer
+    from services.runtime.capability import Capability, CapabilityVerifier
+
+_VERDICTS = {
+    Verdict.SIGNED: contract.SIGNING_VERDICT_SIGNED,
+    Verdict.NOT_ALLOWED: contract.SIGNING_VERDICT_NOT_ALLOWED,
+    Verdict.NOT_PROVEN: contract.SIGNING_VERDICT_NOT_PROVEN,
+    Verdict.TOO_OLD: contract.SIGNING_VERDICT_TOO_OLD,
+}
+_DOOR_ACTIONS = {
+    command_pb2.DOOR_ACTION_UNLOCK: "door.unlock",
+    command_pb2.DOOR_ACTION_LOCK: "door.lock",
+}
+
+
+def request_of(order: contract.OrderToSign, verifier: CapabilityVerifier) -> Request[contract.OrderToSign]:
+    """One order to be judged. Raises Refusal when its times or its action are none."""
+    try:
+        proof = _proof(verifier.proven(order.requested.capability))
+    except Refusal:
+        proof = None
+    return Request(order, _wish(order.requested), proof)
+
+
+def answer_message(answer: Answer) -> contract.SigningAnswer:
+    """The answer as it is told."""
+    return contract.SigningAnswer(verdict=_VERDICTS[answer.verdict], envelope=answer.envelope)
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """How a refusal of this room is told; None for what is not one."""
+    if isinstance(error, AccessAway):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "Whether the right still exists cannot be asked for now; nothing was signed. Try again shortly.",
+            may_have_succeeded=False,
+            retry_after_seconds=1,
+        )
+    return None
+
+
+class KeyPen:
+    """usecases.Pen with the key. Orders say `manifest_version`, where the key is listed."""
+
+    def __init__(self, signer: Signer, manifest_version: int) -> None:
+        self._signer = signer
+        self._manifest_version = manifest_version
+
+    def sign(self, order: contract.OrderToSign, role: int) -> bytes:
+        """See the port."""
+        requested = order.requested
+        message = session_pb2.SignedOrder(
+            vin=requested.vin,
+            epoch=order.epoch,
+            counter=order.counter,
+            expires_at_millis=order.expires_at_millis,
+            manifest_version=self._manifest_version,
+            role=session_pb2.Role.ValueType(role),  # the two enums share their numbers
+        )
+        match requested.WhichOneof("order"):
+            case "door":
+                message.door.CopyFrom(requested.door)
+            case "cancel":
+                message.cancel.CopyFrom(requested.cancel)
+            case "config":
+                message.config.CopyFrom(requested.config)
+        return sign_order(self._signer, message)
+
+
+def _wish(requested: contract.RequestedOrder) -> Wish:
+    asked_at = _time(requested.asked_at.seconds, requested.asked_at.nanos, "askedAt")
+    match requested.WhichOneof("order"):
+        case "door":
+            door = requested.door
+            action = _DOOR_ACTIONS.get(door.action)
+            if action is None:
+                raise _invalid("door.action", "must be an unlock or a lock")
+            expires_at = _time(door.expires_at.seconds, door.expires_at.nanos, "door.expiresAt")
+            return Wish(Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, expires_at)
+        case "cancel":
+            return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
+        case _:
+            return Wish(Kind.SETTINGS, requested.vin, "door.config.write", asked_at)
+
+
+def _proof(capability: Capability) -> Proof:
+    return Proof(
+        capability.subject,
+        capability.actor,
+        capability.vin,
+        capability.actions,
+        datetime.fromtimestamp(capability.issued_at, UTC),
+        datetime.fromtimestamp(capability.expires_at, UTC),
+    )
+
+
+def _time(seconds: int, nanos: int, field: str) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds + nanos / 1e9, UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise _invalid(field, "must be a time") from error
+
+
+def _invalid(field: str, reason: str) -> Refusal:
+    return Refusal(
+        errors.INVALID_REQUEST, "An order that cannot be read.", violations=[Violation(field, reason)]
+    )
