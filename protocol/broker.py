@@ -163,6 +163,11 @@ def condition_subject(vin: str) -> str:
     return f"hint.condition.{vin}"
 
 
+def is_vin(text: str) -> bool:
+    """Whether it has the form of a VIN: 17 characters, digits and capital letters without I, O and Q."""
+    return _VIN.fullmatch(text) is not None
+
+
 def vin_of(subject: str) -> str:
     """The VIN in a `vehicle.<VIN>...`, `vehicle_status.<n>.<VIN>` or `door.update.<VIN>` subject.
 
@@ -170,6 +175,6 @@ def vin_of(subject: str) -> str:
     """
     words = subject.split(".")
     index = 1 if words[0] == "vehicle" else 2
-    if len(words) > index and _VIN.fullmatch(words[index]):
+    if len(words) > index and is_vin(words[index]):
         return words[index]
     raise ValueError(f"no VIN in subject {subject!r}")

@@ -101,6 +101,20 @@ class CloudStore(Protocol):
         """What was issued to this vehicle under this hash."""
 
 
+def next_place(
+    session: CloudSession | None, domain: Domain, valid_millis: int, now_millis: int
+) -> tuple[Place, CloudSession]:
+    """See Ledger.place; and the session in which the place is taken, for the next order of the same batch."""
+    if valid_millis <= 0:
+        raise ValueError("an order that is already over")
+    if session is None or not session.epoch:
+        raise NotReachable("no session information of this vehicle yet")
+    session, counter = session.issue(domain)
+    valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
+    expires_at_millis = max(0, now_millis + session.clock_lead_millis + valid_millis)
+    return Place(session.epoch, counter, expires_at_millis), session
+
+
 class AnswerReader:
     """Believes vehicles: size, decoding, key, signature, type and vehicle. Knows no session."""
 
@@ -156,15 +170,8 @@ class Ledger:
 
         The same order may be issued again: after a reboot of the vehicle, or a fault that says it was out of step.
         """
-        if valid_millis <= 0:
-            raise ValueError("an order that is already over")
-        session = self._store.load(vin)
-        if session is None or not session.epoch:
-            raise NotReachable("no session information of this vehicle yet")
-        _, counter = session.issue(domain)
-        valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
-        expires_at_millis = max(0, self._now_millis() + session.clock_lead_millis + valid_millis)
-        return Place(session.epoch, counter, expires_at_millis)
+        place, _ = next_place(self._store.load(vin), domain, valid_millis, self._now_millis())
+        return place
 
     def issue(self, vin: str, order: Order, place: Place, envelope: bytes) -> bytes:
         """Record that `envelope` holds this order at this place; its request hash. Raises Overtaken."""

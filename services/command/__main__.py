@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -10,22 +11,29 @@ from typing import TYPE_CHECKING
 
 import structlog
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
-from pydantic import Field
+from pydantic import DirectoryPath, Field, FilePath
 
 from protocol import broker as layout
+from protocol.cloud_side import AnswerReader
 from services.command import store, translate, usecases, vehicle_link
-from services.command.dispatch import TO_VEHICLES, TO_WATCHERS, Announcements, Dispatcher
-from services.command.rights import GrpcRights
+from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
+from services.command.dispatch import Dispatcher
+from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.vehicle_usecases import wake_the_silent
+from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.key_files import read_manifests, read_open_keys
 from services.runtime.migration import migrate
+from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
+from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -42,7 +50,11 @@ _log = structlog.get_logger()
 class CommandSettings(RoomSettings):
     """What this room needs besides."""
 
-    access_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    cloud_seal_keys: FilePath
+    key_manifests: DirectoryPath
+    wake_url: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     command_ttl_seconds: int = Field(default=30, ge=1, le=30)
     estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
     history_retention_days: int = Field(default=90, ge=1, le=3650)
@@ -50,6 +62,10 @@ class CommandSettings(RoomSettings):
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+def _now_millis() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -69,7 +85,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             )
         )
     )
-    channel = open_channel(settings, settings.access_target, "access")
+    to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    to_signer = open_channel(settings, settings.signer_target, "signer")
+    keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
+    await keys.listen(broker)
     conditions = vehicle_link.HeardConditions(broker, _now)
     await conditions.listen()
 
@@ -78,12 +97,19 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         to_watchers.hand_over(messages)
 
     commands = store.SqlCommands(database, Announcements(), committed)
+    orders = store.SqlOrders(database, _now_millis)
+    signer = OrderSigner(to_signer)
+    requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
+    tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
+    waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
     dispatcher = Dispatcher(
         broker,
-        GrpcRights(channel),
+        keys,
+        orders,
+        signer,
+        waker,
         lambda command_ids: usecases.end_for_lack_of_right(desk, command_ids),
         lambda command_ids: usecases.take_over(desk, command_ids),
-        settings.command_ttl_seconds,
         _now,
     )
     rules = usecases.Rules(
@@ -107,7 +133,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     async def bury(poison: Sequence[Poison]) -> None:
         await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
 
-    events = vehicle_link.VehicleEvents(desk, broker)
+    events = vehicle_link.VehicleEvents(
+        desk,
+        broker,
+        keys,
+        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys),
+        Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
+        conditions.greeted,
+        _now_millis,
+    )
     server = RoomServer(
         settings,
         [SERVICE],
@@ -127,12 +161,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             Consumer(
                 broker, vehicle_link.CHECKS, partial(vehicle_link.handle_status_checks, desk), bury
             ).run(),
+            Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
         )
     finally:
         await server.stop()
-        await channel.close()
+        await tap.close()
+        await to_signer.close()
+        await to_enrolment.close()
         await broker.close()
         await database.close()
 

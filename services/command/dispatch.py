@@ -1,90 +1,128 @@
-"""The way out: what is put into the outbox, and how it leaves.
+"""The way out: how orders leave for vehicles.
 
-Commands leave late: the right to give one is asked for again just before it is packed, in one question
-for all that wait, so that a right that ended in between moves no door.
+They leave late: an order gets its place in the vehicle's session, is signed by the signer, which asks again
+whether there is a right to it, is recorded as issued, sealed to the vehicle, and only then published.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
-from ecarus.remotecontrol.vehicle.v1 import command_pb2
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from google.protobuf.message import DecodeError
 
-from protocol import broker as layout
-from protocol.envelope import pack
-from services.command import translate, vehicle_translate
+from protocol.broker import Command, command_subject
+from protocol.order import domain_of
+from protocol.seal import Direction, seal
+from services.command.announcements import TO_VEHICLES
 from services.runtime.database import StorageUnavailable
+from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from datetime import datetime
 
-    from google.protobuf.message import Message
+    from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-    from services.command.domain import Cancellation, Command
+    from protocol.cloud_side import Place
+    from protocol.domains import Domain
+    from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
     from services.runtime.outbox import OutboxRelay
 
     Order = command_pb2.DoorCommand | command_pb2.CancelCommand
 
-TO_VEHICLES = "vehicle"
-TO_WATCHERS = "updates"
+_CANCELLATION_MILLIS = 60_000
+_KINDS = {"door": Command.DOOR, "cancel": Command.CANCEL}
 _MOST_REMEMBERED = 100_000
 _log = structlog.get_logger()
 
 
-class Announcements:
-    """Which messages tell the vehicle and the watchers of a change (store.requests.Announce)."""
+class Orders(Protocol):
+    """The record of what is issued to vehicles. Every method may raise StorageUnavailable."""
 
-    def accepted(self, command: Command) -> list[OutgoingMessage]:
-        """The command to the vehicle, PENDING to the watchers."""
-        return [_to_vehicle(command), _to_watchers(command, command.status.value, command.accepted_at)]
+    async def places(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[Place | None]:
+        """For each (VIN, domain, milliseconds of validity) the next place in the vehicle's session; None for a vehicle
+        without one. Nothing is kept before `issue`.
+        """
 
-    def changed(self, command: Command) -> list[OutgoingMessage]:
-        """The new status to the watchers."""
-        at = command.ending.finished_at if command.ending else command.received_at or command.accepted_at
-        return [_to_watchers(command, command.status.value, at)]
-
-    def late(self, command: Command) -> list[OutgoingMessage]:
-        """The late result to the watchers."""
-        at = command.late_result.received_at if command.late_result else command.accepted_at
-        return [_to_watchers(command, "late", at, late=True)]
-
-    def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
-        """The question to the vehicle."""
-        message = vehicle_translate.cancel_command(cancellation)
-        subject = layout.command_subject(cancellation.vin, layout.Command.CANCEL)
-        return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, message, cancellation.requested_at)]
+    async def issue(self, signed: Sequence[tuple[str, Order, Place, bytes]]) -> list[bytes | None]:
+        """Keep that these envelopes are issued at these places, in one commit. For each the request hash, or None
+        when another process took its place.
+        """
 
 
-def _to_vehicle(command: Command) -> OutgoingMessage:
-    """The command as it lies in the outbox: not yet packed, because packing is what makes it count."""
-    subject = layout.command_subject(command.vin, layout.Command.DOOR)
-    message = vehicle_translate.door_command(command)
-    return _outgoing(command.command_id, TO_VEHICLES, subject, message, command.accepted_at)
+class Keys(Protocol):
+    """The vehicles' keys."""
+
+    async def fetch(self, vins: Iterable[str]) -> None:
+        """Have the answers for these. Raises StorageUnavailable."""
+
+    def find(self, vin: str) -> VehicleKeys | None:
+        """What was fetched."""
 
 
-def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:
-    update = translate.update(command, late=late)
-    subject = layout.update_subject(command.vin)
-    return _outgoing(f"{command.command_id}:{what}", TO_WATCHERS, subject, update, at)
+class Pen(Protocol):
+    """The signer."""
+
+    async def sign(self, orders: Sequence[signing.OrderToSign]) -> list[signing.SigningAnswer] | None:
+        """One answer for each, in order; None when nobody can sign now."""
 
 
-def _outgoing(message_id: str, queue: str, subject: str, message: Message, at: datetime) -> OutgoingMessage:
-    return OutgoingMessage(message_id, queue, subject, message.SerializeToString(), at)
+class Away(Protocol):
+    """Knows and hears of vehicles that cannot be reached."""
+
+    def is_asleep(self, vin: str) -> bool:
+        """Whether its last word was that it goes to sleep."""
+
+    def sleeps(self, vin: str, command_id: str) -> None:
+        """A command is on its way to one that is asleep."""
+
+    def unknown(self, vin: str, command_id: str) -> None:
+        """Nothing can be signed for it before it says hello."""
 
 
-class Rights(Protocol):
-    """The access service's answer."""
+@dataclass(slots=True)
+class _Leaving:
+    """One order on its way out."""
 
-    async def allowed(self, questions: Sequence[tuple[str, str, str]]) -> list[bool] | None:
-        """For each (subject, VIN, action) whether it is allowed now; None when nobody can tell."""
+    message: OutgoingMessage
+    requested: signing.RequestedOrder
+    keys: VehicleKeys | None = None
+    place: Place | None = None
+    envelope: bytes = b""
+    request_hash: bytes | None = None
+
+    @property
+    def vin(self) -> str:
+        return self.requested.vin
+
+    @property
+    def is_command(self) -> bool:
+        return self.requested.HasField("door")
+
+    @property
+    def order(self) -> Order:
+        return self.requested.door if self.is_command else self.requested.cancel
+
+    def lives(self, now: datetime) -> bool:
+        """Whether its time is not up; a cancellation's never is, it moves no door."""
+        return not self.is_command or self._expires_at > now
+
+    def valid_millis(self, now: datetime) -> int:
+        if not self.is_command:
+            return _CANCELLATION_MILLIS
+        return max(1, math.floor((self._expires_at - now).total_seconds() * 1_000))
+
+    @property
+    def _expires_at(self) -> datetime:
+        return self.requested.door.expires_at.ToDatetime(tzinfo=UTC)
 
 
 class Dispatcher:
@@ -101,17 +139,21 @@ class Dispatcher:
     def __init__(
         self,
         broker: Broker,
-        rights: Rights,
+        keys: Keys,
+        orders: Orders,
+        pen: Pen,
+        away: Away,
         end_unauthorised: Callable[[Sequence[str]], Awaitable[None]],
         take_over: Callable[[Sequence[str]], Awaitable[set[str]]],
-        ttl_seconds: int,
         now: Callable[[], datetime],
     ) -> None:
         self._broker = broker
-        self._rights = rights
+        self._keys = keys
+        self._orders = orders
+        self._pen = pen
+        self._away = away
         self._end_unauthorised = end_unauthorised
         self._take_over = take_over
-        self._ttl_seconds = ttl_seconds
         self._now = now
         self._unsent: OrderedDict[str, None] = OrderedDict()
 
@@ -131,10 +173,13 @@ class Dispatcher:
         del self._unsent[command_id]
         return True
 
-    def restore(self, command: Command) -> None:
+    def restore(self, command_id: str) -> None:
         """See usecases.Dispatch."""
-        # Dated now: the relay takes the row of an older message for the whole truth, and that says "sent".
-        self.relay.hand_over([replace(_to_vehicle(command), created_at=self._now())])
+        self.relay.restore(command_id)
+
+    def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
+        """See usecases.Dispatch."""
+        self.relay.hand_over(messages)
 
     def surely_unsent(self, command_id: str) -> bool:
         """See usecases.Dispatch."""
@@ -144,77 +189,134 @@ class Dispatcher:
         """See usecases.Dispatch."""
         self._unsent.pop(command_id, None)
 
-    async def send(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
-        """Hand these to the vehicles' queue; True for each that is dealt with for good.
+    async def send(self, messages: Sequence[OutgoingMessage]) -> list[bool | None]:
+        """Hand these to the vehicles' queue (outbox.Send).
 
-        A command whose time is up is dealt with: the sweep ends it. So is one that has ended, and one whose
-        right has ended. While nobody can tell whether there is a right, commands wait and cancellations leave.
+        A command whose time is up is dealt with: the sweep ends it. So is one that has ended, and one that
+        nobody proved to have asked for or has a right to. While nobody can sign, all wait. What cannot be signed
+        before the vehicle says hello is parked.
         """
         if not self._broker.connected:
             return [False] * len(messages)
-        orders = {m.message_id: _parse(m) for m in messages}
         try:
-            leaving, waiting = await self._sorted(messages, orders)
+            fates = await self._sent([each for each in map(_leaving, messages) if each is not None])
         except StorageUnavailable as error:
             _log.warning("dispatch_waits_for_store", reason=str(error))
             return [False] * len(messages)
-        now = self._now()  # asking took time; from here to the publishing nothing else of this process runs
-        leaving = [m for m in leaving if _lives(orders[m.message_id], now)]
-        for message in leaving:
-            self.forget(message.message_id)
-        packed = [self._packed(m, orders[m.message_id], now) for m in leaving]
-        confirmed = await self._broker.publish_all(packed)
-        waiting |= {m.message_id for m, done in zip(leaving, confirmed, strict=True) if not done}
-        return [m.message_id not in waiting for m in messages]
+        return [fates.get(message.message_id, True) for message in messages]
 
-    async def _sorted(
-        self, messages: Sequence[OutgoingMessage], orders: dict[str, Order]
-    ) -> tuple[list[OutgoingMessage], set[str]]:
-        """Which may leave, and the ids of those that must wait for the access service."""
+    async def _sent(self, leaving: Sequence[_Leaving]) -> dict[str, bool | None]:
+        """The fate of each that is not dealt with, by message id."""
+        alive = await self._alive(leaving)
+        placed, fates = await self._placed(alive)
+        if not placed:
+            return fates
+        signed = await self._signed(placed)
+        if signed is None:
+            return fates | dict.fromkeys((each.message.message_id for each in placed), False)
+        if signed:
+            issued = await self._orders.issue(
+                [(s.vin, s.order, s.place, s.envelope) for s in signed if s.place]
+            )
+            for each, request_hash in zip(signed, issued, strict=True):
+                each.request_hash = request_hash
+                if request_hash is None:
+                    fates[each.message.message_id] = False
+        now = self._now()  # signing took time; from here to the publishing nothing else of this process runs
+        going = [each for each in signed if each.request_hash is not None and each.lives(now)]
+        for each in going:
+            self.forget(each.message.message_id)
+        confirmed = await self._broker.publish_all([self._packed(each, now) for each in going])
+        return fates | {
+            e.message.message_id: False for e, done in zip(going, confirmed, strict=True) if not done
+        }
+
+    async def _alive(self, leaving: Sequence[_Leaving]) -> list[_Leaving]:
+        """Without those whose time is up, and those that have ended where another process may have dealt with them."""
         now = self._now()
-        live = [m for m in messages if _lives(orders[m.message_id], now)]
-        commands = {m.message_id: m for m in live if m.subject.endswith(layout.Command.DOOR.value)}
-        others = commands.keys() - self._unsent.keys()
-        gone = others - await self._take_over(list(others)) if others else set()
-        questions = {i: _question(m, orders[i]) for i, m in commands.items() if i not in gone}
-        answers = await self._rights.allowed(list(questions.values())) if questions else []
+        live = [each for each in leaving if each.lives(now)]
+        others = {e.message.message_id for e in live if e.is_command} - self._unsent.keys()
+        gone = others - await self._take_over(sorted(others)) if others else set()
+        return [each for each in live if each.message.message_id not in gone]
+
+    async def _placed(self, alive: Sequence[_Leaving]) -> tuple[list[_Leaving], dict[str, bool | None]]:
+        """Those with a place in their vehicle's session; the others are parked."""
+        if not alive:
+            return [], {}
+        await self._keys.fetch({each.vin for each in alive})
+        now = self._now()
+        for each in alive:
+            each.keys = self._keys.find(each.vin)
+        known = [each for each in alive if each.keys is not None]
+        wanted = [(each.vin, domain_of(each.order), each.valid_millis(now)) for each in known]
+        for each, place in zip(known, await self._orders.places(wanted) if wanted else (), strict=True):
+            each.place = place
+            if not each.is_command:
+                continue
+            if place is None:
+                self._away.unknown(each.vin, each.message.message_id)
+            elif self._away.is_asleep(each.vin):
+                self._away.sleeps(each.vin, each.message.message_id)
+        parked: dict[str, bool | None] = {e.message.message_id: None for e in alive if e.place is None}
+        return [each for each in known if each.place is not None], parked
+
+    async def _signed(self, placed: Sequence[_Leaving]) -> list[_Leaving] | None:
+        """Those that were signed; None when nobody can sign now. What must not be signed is ended."""
+        answers = await self._pen.sign([_to_sign(each) for each in placed])
         if answers is None:
-            return [m for m in live if m.message_id not in commands], set(questions)
-        refused = {i for i, allowed in zip(questions, answers, strict=True) if not allowed}
+            return None
+        refused = []
+        for each, answer in zip(placed, answers, strict=True):
+            each.envelope = answer.envelope
+            if answer.verdict not in {signing.SIGNING_VERDICT_SIGNED, signing.SIGNING_VERDICT_TOO_OLD}:
+                refused.append(each.message.message_id)
+                _log.warning(
+                    "order_not_signed",
+                    vin=masked_vin(each.vin),
+                    verdict=signing.SigningVerdict.Name(answer.verdict),
+                )
         # What may have left before is not called refused: its result or its timeout tells how it ended.
-        never_left = [i for i in refused if i in self._unsent]
+        never_left = [message_id for message_id in refused if message_id in self._unsent]
         if never_left:
             await self._end_unauthorised(never_left)
-        return [m for m in live if m.message_id not in gone | refused], set()
+        return [each for each in placed if each.envelope]
 
-    def _packed(self, message: OutgoingMessage, order: Order, now: datetime) -> OutgoingMessage:
-        vin = layout.vin_of(message.subject)
-        seconds = self._ttl_seconds
-        if isinstance(order, command_pb2.DoorCommand):
-            seconds = math.ceil((_expiry(order) - now).total_seconds())
-        return replace(
-            message, payload=pack(vin, message.message_id, order, now), ttl_seconds=max(1, seconds)
+    def _packed(self, leaving: _Leaving, now: datetime) -> OutgoingMessage:
+        if leaving.keys is None or leaving.request_hash is None:
+            raise LookupError("an order is packed after it was issued")
+        message = leaving.message
+        return OutgoingMessage(
+            # Signed anew it is another message: under the old id the broker would know it, and drop it.
+            f"{message.message_id}.{leaving.request_hash.hex()[:16]}",
+            message.queue,
+            message.subject,
+            seal(leaving.envelope, leaving.keys.seal_key, Direction.TO_VEHICLE, leaving.vin),
+            message.created_at,
+            math.ceil(leaving.valid_millis(now) / 1_000),
         )
 
 
-def _parse(message: OutgoingMessage) -> Order:
-    """The command or cancellation in an outbox row."""
-    if message.subject.endswith(layout.Command.CANCEL.value):
-        return command_pb2.CancelCommand.FromString(message.payload)
-    return command_pb2.DoorCommand.FromString(message.payload)
+def _leaving(message: OutgoingMessage) -> _Leaving | None:
+    """None for a row that this room did not write: it must not stop the others."""
+    try:
+        leaving = _Leaving(message, signing.RequestedOrder.FromString(message.payload))
+        if message.subject == command_subject(
+            leaving.vin, _KINDS[leaving.requested.WhichOneof("order") or ""]
+        ):
+            return leaving
+    except (DecodeError, KeyError) as error:
+        _log.error("outbox_row_unreadable", reason=type(error).__name__)
+        return None
+    _log.error("outbox_row_unreadable", reason="of another subject")
+    return None
 
 
-def _expiry(command: command_pb2.DoorCommand) -> datetime:
-    return command.expires_at.ToDatetime(tzinfo=UTC)
-
-
-def _lives(order: Order, now: datetime) -> bool:
-    """Whether its time is not up; a cancellation's never is, it moves no door."""
-    return isinstance(order, command_pb2.CancelCommand) or _expiry(order) > now
-
-
-def _question(message: OutgoingMessage, order: Order) -> tuple[str, str, str]:
-    """Subject, VIN and action of a command."""
-    assert isinstance(order, command_pb2.DoorCommand)  # noqa: S101  # the subject said so
-    action = "door.unlock" if order.action == command_pb2.DOOR_ACTION_UNLOCK else "door.lock"
-    return order.subject, layout.vin_of(message.subject), action
+def _to_sign(leaving: _Leaving) -> signing.OrderToSign:
+    if leaving.place is None:
+        raise LookupError("an order is signed at its place")
+    return signing.OrderToSign(
+        requested=leaving.requested,
+        epoch=leaving.place.epoch,
+        counter=leaving.place.counter,
+        expires_at_millis=leaving.place.expires_at_millis,
+    )

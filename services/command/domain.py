@@ -6,6 +6,10 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 FIRST_ANSWER = "Command received; it is on its way to the vehicle."
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -68,11 +72,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """Who asks. `principal` is who authenticated; `subject` on whose behalf, mostly the same."""
+    """Who asks. `principal` is who authenticated; `subject` on whose behalf, mostly the same.
+
+    `proof` is the capability the request came with; what is read from the record has none.
+    """
 
     principal: str
     subject: str
     source: str
+    proof: str = field(default="", compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,15 @@ class LateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmation:
+    """How the doors stood when the vehicle next reported them after a SUCCESS: (door, locked) of the command's."""
+
+    confirmed: bool
+    observed_at: datetime
+    doors: tuple[tuple[str, bool], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A command and its life so far."""
 
@@ -173,6 +190,9 @@ class Command:
     received_at: datetime | None = None
     ending: Ending | None = None
     late_result: LateResult | None = None
+    waking_at: datetime | None = None
+    """When the vehicle, which sleeps or does not answer, was sent a wake-up for it."""
+    confirmation: Confirmation | None = None
     taken_over: bool = False
     """Whether another process than the one that accepted it may have handed it to the vehicle."""
 
@@ -240,6 +260,8 @@ class Condition:
     open_doors: frozenset[str] = frozenset()
     engine_on: bool = False
     speed_kmh: float = 0.0
+    asleep: bool = False
+    """It said that it goes to sleep: true until it says something else, however long ago."""
 
     def forbids(self, order: Order, now: datetime) -> FailureReason | None:
         """Why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
@@ -307,6 +329,29 @@ GUIDANCE = {
     FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""
+
+
+WAKE_AFTER = timedelta(seconds=2)
+"""A vehicle that has not confirmed a command for this long is woken, whatever was known of it."""
+_WAKES = ((timedelta(seconds=15), 1), (timedelta(hours=1), 12), (timedelta(days=1), 48))
+"""At most so many wake-ups of one vehicle within so long: each costs its battery."""
+WAKES_REMEMBERED = timedelta(days=1)
+
+
+def may_wake(earlier: Sequence[datetime], now: datetime) -> bool:
+    """Whether the vehicle's budget allows one more wake-up after these."""
+    return all(sum(at > now - span for at in earlier) < most for span, most in _WAKES)
+
+
+def not_accepted(now: datetime, fault: str) -> Ending:
+    """The ending of a command that the vehicle refuses to take as an order."""
+    return Ending(
+        Status.FAILED,
+        now,
+        f"The vehicle does not take this order ({fault}).",
+        failure_reason=FailureReason.NOT_SUPPORTED,
+        guidance=GUIDANCE[FailureReason.NOT_SUPPORTED],
+    )
 
 
 def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:

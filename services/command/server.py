@@ -52,7 +52,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
 
     async def _order(self, vin: str, order: Order, context: Context) -> door_command_pb2.DoorCommand:
         call = current_call()
-        requester = translate.requester_of(call.granted())
+        requester = translate.requester_of(call)
         command = await usecases.request_doors(self._desk, requester, vin, order, call.correlation_id)
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
@@ -64,7 +64,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         call = current_call()
         command = await usecases.cancel(
             self._desk,
-            translate.requester_of(call.granted()),
+            translate.requester_of(call),
             request.vin,
             translate.withdrawal(request.cancellation),
             call.correlation_id,

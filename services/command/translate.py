@@ -17,6 +17,7 @@ from services.command.domain import (
     CommandAlreadyFinished,
     CommandInProgress,
     CommandNotFound,
+    Confirmation,
     CorrelationIdReused,
     DoorResult,
     FailureReason,
@@ -30,6 +31,7 @@ from services.command.domain import (
     Withdrawal,
 )
 from services.runtime import errors
+from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Reason, Refusal
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.runtime.capability import Capability
+    from services.runtime.call import Call
 
 _Code = grpc.StatusCode
 COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
@@ -65,12 +67,20 @@ _PROGRESS = {
     Status.SUCCESS: "Done: every requested door reached its position.",
 }
 
+WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
+
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
 
 
-def requester_of(capability: Capability) -> Requester:
-    """Who asks."""
-    return Requester(principal=capability.actor, subject=capability.subject, source=capability.source)
+def requester_of(call: Call) -> Requester:
+    """Who asks, and what proves it to the signer."""
+    capability = call.granted()
+    return Requester(
+        principal=capability.actor,
+        subject=capability.subject,
+        source=capability.source,
+        proof=call.metadata[METADATA_KEY],
+    )
 
 
 def unlock_order(unlock: door_pb2.DoorUnlock) -> Order:
@@ -125,6 +135,8 @@ def message_of(command: Command) -> str:
     """For people: where it stands."""
     if command.ending is not None:
         return command.ending.message
+    if command.status is Status.PENDING and command.waking_at is not None:
+        return WAKING
     return _PROGRESS[command.status]
 
 
@@ -165,7 +177,17 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
         answer.late_result.door_results.extend(map(door_result, late.door_results))
         if late.failure_reason:
             answer.late_result.failure_reason = failure_reason(late.failure_reason)
+    if command.confirmation is not None:
+        _add_confirmation(answer, command.confirmation)
     return answer
+
+
+def _add_confirmation(answer: door_pb2.DoorCommandDetails, confirmation: Confirmation) -> None:
+    states = door_pb2.Confirmation
+    answer.confirmation.state = states.CONFIRMED if confirmation.confirmed else states.CONTRADICTED
+    set_time(answer.confirmation.time, confirmation.observed_at)
+    for door, locked in confirmation.doors:
+        answer.confirmation.doors.add(door_id=door, locked=locked)
 
 
 def _add_stages(answer: door_pb2.DoorCommandDetails, command: Command) -> None:
@@ -173,13 +195,14 @@ def _add_stages(answer: door_pb2.DoorCommandDetails, command: Command) -> None:
     times: Iterable[tuple[door_pb2.CommandStage.Name.Value.ValueType, datetime | None]] = (
         (names.ACCEPTED, command.accepted_at),
         (names.QUEUED, command.accepted_at),  # the outbox row is of the same commit
+        (names.WAKING, command.waking_at),
         (names.SENT, command.sent_at),
         (names.RECEIVED, command.received_at),
         (names.FINISHED, command.ending.finished_at if command.ending else None),
     )
-    for name, at in times:
-        if at is not None:
-            set_time(answer.stages.add(name=name).time, at)
+    happened = [(at, name) for name, at in times if at is not None]
+    for at, name in sorted(happened, key=lambda stage: stage[0]):
+        set_time(answer.stages.add(name=name).time, at)
 
 
 def door_result(result: DoorResult) -> door_pb2.DoorResult:

@@ -14,13 +14,13 @@ from services.command.domain import (
     CommandInProgress,
     CommandNotFound,
     Condition,
+    Confirmation,
     CorrelationIdReused,
     Ending,
     FailureReason,
     Forbidden,
     HistoryEntry,
     HistoryQuery,
-    LateResult,
     Order,
     Requester,
     Status,
@@ -34,6 +34,9 @@ from services.command.domain import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
+
+    from services.command.vehicle_usecases import Heard, TakenIn
+    from services.runtime.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
 _ATTEMPTS = 3
@@ -90,11 +93,23 @@ class Commands(Protocol):
     async def overdue(self, now: datetime, at_most: int) -> list[Command]:
         """Commands whose time has run out and that have not ended."""
 
-    async def live_unreceived(self, vin: str, now: datetime) -> list[Command]:
-        """Commands still alive that the vehicle has not confirmed."""
+    async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
+        """The messages of commands still alive that the vehicle has not confirmed, dated `now`."""
 
-    async def take_in(self, arrived: Sequence[Report], at: datetime) -> dict[Report, str]:
-        """Apply vehicles' reports, each once. Which of them are not believed, and why."""
+    async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
+        """These messages as they were kept, dated `now`; those of commands that have ended are left out."""
+
+    async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
+        """Take in what vehicles said, each once, in order."""
+
+    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+        """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
+
+    async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
+        """Count a wake-up against the vehicle's budget and note it on the command; False: none is left."""
+
+    async def confirm(self, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
+        """Keep what was observed after these commands had succeeded, each once."""
 
     async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
         """A page of finished requests, newest first, and how many match in all."""
@@ -123,50 +138,17 @@ class Prior:
         return replace(self.command, status=self.answered, ending=ending, late_result=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """The vehicle has a command."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Resulted:
-    """The vehicle says how a command ended."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    ending: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class CancelDecided:
-    """The vehicle's word on a cancellation. `ending` is the command's, when that follows from it."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    cancel_id: str
-    at: datetime
-    too_late: bool
-    ending: Ending | None
-
-
-Report = Received | Resulted | CancelDecided
-
-
 class Dispatch(Protocol):
     """The way to the vehicle."""
 
     def withdraw(self, command_id: str) -> bool:
         """Hold a command back for good. False when it may have left this process, or is not held by it."""
 
-    def restore(self, command: Command) -> None:
-        """Send a command after all, or once more, if it is alive then; the vehicle knows what it has had."""
+    def restore(self, command_id: str) -> None:
+        """Send a command that was held back after all, if it is alive then."""
+
+    def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
+        """Send these once more, if they are alive then; the vehicle knows what it has had."""
 
     def surely_unsent(self, command_id: str) -> bool:
         """Whether this process accepted it and has not begun to publish it."""
@@ -307,7 +289,7 @@ async def _withdrawn(desk: Desk, cancellation: Cancellation, command: Command) -
     try:
         return await desk.commands.withdraw(cancellation, cancelled_before_dispatch(desk.now()))
     except BaseException:
-        desk.dispatch.restore(command)
+        desk.dispatch.restore(command.command_id)
         raise
 
 
@@ -355,21 +337,6 @@ async def take_over(desk: Desk, command_ids: Sequence[str]) -> set[str]:
     return await desk.commands.take_over(command_ids, desk.now())
 
 
-async def vehicle_connected(desk: Desk, vin: str) -> None:
-    """Send again what is alive and unconfirmed: the broker may have lost it."""
-    for command in await desk.commands.live_unreceived(vin, desk.now()):
-        desk.dispatch.restore(command)
-
-
-async def take_in_reports(desk: Desk, arrived: Sequence[Report]) -> dict[Report, str]:
-    """Apply what vehicles report. Which reports are not believed, and why."""
-    disbelieved = await desk.commands.take_in(arrived, desk.now())
-    for report in arrived:
-        if isinstance(report, Resulted) and report not in disbelieved:
-            desk.dispatch.forget(report.command_id)
-    return disbelieved
-
-
 async def record_status_checks(desk: Desk, checks: Sequence[StatusCheck]) -> None:
     """Keep looks at the door status in the history."""
     await desk.commands.add_status_checks(checks)
@@ -379,13 +346,3 @@ async def forget_the_old(desk: Desk) -> None:
     """Apply the retention period."""
     now = desk.now()
     await desk.commands.forget(before=now - desk.rules.retention, keys_before=now - IDEMPOTENCY_KEPT)
-
-
-def late(ending: Ending) -> LateResult:
-    """The same report, when it comes after the command has timed out."""
-    return LateResult(ending.status, ending.finished_at, ending.failure_reason, ending.door_results)
-
-
-def may_become_late(status: Status, late_result: LateResult | None) -> bool:
-    """Only a command that timed out has a late result, and only one."""
-    return status is Status.TIMEOUT and late_result is None

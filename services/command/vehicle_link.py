@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -11,11 +13,14 @@ from google.protobuf.message import DecodeError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from protocol import broker as layout
-from protocol.envelope import unpack
+from protocol.cloud_side import Ledger
+from protocol.domains import Domain
+from protocol.faults import Fault, MessageRefused
 from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
-from services.command.usecases import record_status_checks, take_in_reports, vehicle_connected
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.command.usecases import record_status_checks
+from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
+from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.inbox import DeadLetter
 from services.runtime.logs import masked_vin
 
@@ -23,12 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from ecarus.remotecontrol.vehicle.v1 import session_pb2
     from nats.aio.msg import Msg
 
+    from protocol.cloud_side import AnswerReader, CloudStore
     from services.command.domain import Condition
-    from services.command.usecases import Desk, Report
-    from services.runtime.consumer import Delivery
+    from services.command.introductions import Manifests
+    from services.command.usecases import Desk
+    from services.command.vehicle_usecases import Report
+    from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 EVENTS = ConsumerPlan(
     layout.VEHICLE_EVENTS,
@@ -39,6 +49,7 @@ EVENTS = ConsumerPlan(
     ),
 )
 CHECKS = ConsumerPlan(layout.ROOM_EVENTS, "command-status-checks", (layout.STATUS_CHECKS_SUBJECT,))
+VERDICTS = ConsumerPlan(layout.ROOM_EVENTS, "command-verdicts", (layout.VERDICTS_SUBJECT,))
 
 _ACK_WAIT_SECONDS = 10
 _GONE_AFTER_SECONDS = 30
@@ -48,42 +59,113 @@ _MOST_CONDITIONS = 100_000
 _log = structlog.get_logger()
 
 
-class VehicleEvents:
-    """What vehicles say of commands, and their hellos."""
+_ANSWERS = {
+    layout.Event.RECEIVED.value: Domain.RECEIVED,
+    layout.Event.RESULT.value: Domain.RESULT,
+    layout.Event.CANCEL.value: Domain.CANCELLED,
+}
+_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 
-    def __init__(self, desk: Desk, broker: Broker) -> None:
+
+@dataclass(frozen=True, slots=True)
+class _Greeting:
+    """A hello that was believed."""
+
+    info: session_pb2.SessionInfo
+    over_mqtt: bool
+
+
+class VehicleEvents:
+    """What vehicles say of commands, and their hellos. `now_millis` is the cloud's clock."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        broker: Broker,
+        keys: VehicleKeyDirectory,
+        reader: AnswerReader,
+        manifests: Manifests,
+        greeted: Callable[[str, datetime], None],
+        now_millis: Callable[[], int],
+    ) -> None:
         self._desk = desk
         self._broker = broker
+        self._keys = keys
+        self._reader = reader
+        self._manifests = manifests
+        self._greeted = greeted
+        self._now_millis = now_millis
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Take in a batch; what can not be understood or believed is poison."""
-        poison: list[Poison] = []
-        reports: list[Report] = []
-        hellos: dict[str, bool] = {}  # VIN: whether over MQTT
-        delivery_of: dict[Report, Delivery] = {}
+        unhandled: list[Unhandled] = []
+        heard: dict[Heard, Delivery] = {}
+        greetings: dict[Heard, _Greeting] = {}
+        refusals: list[session_pb2.SignedAnswer] = []
+        vins = await self._vins(deliveries, unhandled)
+        for delivery, vin in vins:
+            kind = delivery.subject.rpartition(".")[2]
+            try:
+                if kind == layout.Event.HELLO.value:
+                    info = self._reader.hello(vin, delivery.data)
+                    one = Heard(vin, partial(self._learn, info))
+                    greetings[one] = _Greeting(info, layout.MQTT_QOS_HEADER in delivery.headers)
+                else:
+                    answer = self._reader.answer(vin, _ANSWERS[kind], delivery.data)
+                    one = Heard(vin, partial(self._admit, _ANSWERS[kind], answer))
+                    if answer.HasField("refused"):
+                        refusals.append(answer)
+            except MessageRefused as refused:
+                unhandled += _judged(delivery, refused)
+            else:
+                heard[one] = delivery
+        if refusals:
+            await asyncio.gather(*map(self._bring_manifests, refusals))
+        if heard:
+            taken = await take_in_heard(self._desk, list(heard))
+            for one, why in taken.disbelieved.items():
+                greetings.pop(one, None)
+                unhandled += _judged(heard[one], why)
+        await asyncio.gather(*map(self._welcome, greetings.values()))
+        return unhandled
+
+    async def _vins(
+        self, deliveries: Sequence[Delivery], unhandled: list[Unhandled]
+    ) -> list[tuple[Delivery, str]]:
+        """Each with its subject's VIN, whose keys are fetched. Raises StorageUnavailable."""
+        found: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
-                unpacked = unpack(delivery.data, vin=layout.vin_of(delivery.subject))
-                report = vehicle_translate.report(unpacked, self._desk.now())
-            except ValueError as error:  # no VIN in the subject, EnvelopeRefused, NotUnderstood
-                poison.append(Poison(delivery, str(error)))
-                continue
-            if report is None:
-                hellos[unpacked.vin] = layout.MQTT_QOS_HEADER in delivery.headers
-            else:
-                reports.append(report)
-                delivery_of[report] = delivery
-        if reports:
-            disbelieved = await take_in_reports(self._desk, reports)
-            poison += [Poison(delivery_of[report], why) for report, why in disbelieved.items()]
-        await asyncio.gather(*(self._welcome(vin, over_mqtt=mqtt) for vin, mqtt in hellos.items()))
-        return poison
+                found.append((delivery, layout.vin_of(delivery.subject)))
+            except ValueError:
+                unhandled.append(Poison(delivery, "no VIN in the subject"))
+        await self._keys.fetch({vin for _, vin in found})
+        return found
 
-    async def _welcome(self, vin: str, *, over_mqtt: bool) -> None:
+    def _learn(self, info: session_pb2.SessionInfo, store: CloudStore) -> None:
+        Ledger(store, self._now_millis).learn(info)
+
+    def _admit(self, domain: Domain, answer: session_pb2.SignedAnswer, store: CloudStore) -> Report:
+        """Raises NotUnderstood as MessageRefused: both are the vehicle's fault."""
+        opened = Ledger(store, self._now_millis).admit(domain, answer)
+        try:
+            return vehicle_translate.report(opened, self._desk.now())
+        except vehicle_translate.NotUnderstood as error:
+            raise MessageRefused(Fault.MALFORMED, str(error)) from error
+
+    async def _bring_manifests(self, answer: session_pb2.SignedAnswer) -> None:
+        """Before the order is signed again: a vehicle that knows the signing key no more needs them first."""
+        if answer.refused.HasField("session"):
+            version = answer.refused.session.manifest_version
+            await self._manifests.bring(answer.vin, version, answer.message_id)
+
+    async def _welcome(self, greeting: _Greeting) -> None:
         """Open the vehicle's queue, which it may only pull from; send again what the broker may have lost.
 
         Nobody can pull over MQTT: there what the queue holds is put into the vehicle's session.
         """
+        info, vin = greeting.info, greeting.info.vin
+        self._greeted(vin, vehicle_translate.said_at(info))
         await self._broker.jetstream.add_consumer(
             layout.VEHICLE_COMMANDS,
             ConsumerConfig(
@@ -97,10 +179,37 @@ class VehicleEvents:
                 mem_storage=True,
             ),
         )
-        if over_mqtt:
+        if greeting.over_mqtt:
             await forward_waiting(self._broker, vin, self._desk.now())
+        await self._manifests.bring(vin, info.manifest_version, info.message_id)
         await vehicle_connected(self._desk, vin)
         _log.info("vehicle_connected", vin=masked_vin(vin))
+
+
+def _judged(delivery: Delivery, why: MessageRefused | str) -> list[Unhandled]:
+    """What becomes of a message that is not believed; nothing of a repetition."""
+    if isinstance(why, str):
+        return [Poison(delivery, why)]
+    if why.fault in _REPETITIONS:
+        return []
+    if why.fault is Fault.WRONG_EPOCH:  # its hello is on its way
+        return [Later(delivery, str(why))]
+    return [Poison(delivery, str(why))]
+
+
+async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:
+    """Take in how doors stood after commands had succeeded."""
+    poison: list[Poison] = []
+    for delivery in deliveries:
+        try:
+            verdicts = vehicle_translate.confirmations(
+                room_event_pb2.CommandVerdicts.FromString(delivery.data)
+            )
+        except (DecodeError, ValueError) as error:
+            poison.append(Poison(delivery, f"not verdicts: {error}"))
+        else:
+            await record_verdicts(desk, verdicts)
+    return poison
 
 
 async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:
@@ -150,3 +259,14 @@ class HeardConditions:
     def of(self, vin: str) -> Condition | None:
         """See usecases.Conditions."""
         return self._latest.get(vin)
+
+    def is_asleep(self, vin: str) -> bool:
+        """Whether its last word was that it goes to sleep."""
+        condition = self._latest.get(vin)
+        return condition is not None and condition.asleep
+
+    def greeted(self, vin: str, said_at: datetime) -> None:
+        """It said hello at this time by its own clock, and is awake."""
+        condition = self._latest.get(vin)
+        if condition is not None and condition.asleep and condition.observed_at <= said_at:
+            del self._latest[vin]

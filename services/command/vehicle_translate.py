@@ -5,16 +5,20 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.door.v1 import door_command_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
 from ecarus.remotecontrol.door.v1.door_status_pb2 import IgnitionStatus
-from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
 
+from protocol.faults import SYNCHRONISATION, Fault
 from services.command.domain import (
     GUIDANCE,
     LOCKABLE_DOORS,
     Action,
     Command,
     Condition,
+    Confirmation,
     DoorResult,
     Ending,
     FailureReason,
@@ -23,12 +27,12 @@ from services.command.domain import (
     Status,
     StatusCheck,
 )
-from services.command.usecases import CancelDecided, Received, Report, Resulted
+from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import room_event_pb2
 
-    from protocol.envelope import Unpacked
+    from protocol.cloud_side import OpenedAnswer
     from services.command.domain import Cancellation
 
 _ACTIONS = {
@@ -99,28 +103,80 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
     )
 
 
-def report(unpacked: Unpacked, now: datetime) -> Report | None:
-    """What a vehicle says of a command; None for a hello. Raises NotUnderstood."""
-    message = unpacked.payload
-    match message:
+def requested_command(command: Command) -> signing.RequestedOrder:
+    """A command as the signer gets it."""
+    requested = signing.RequestedOrder(
+        vin=command.vin, capability=command.requester.proof, door=door_command(command)
+    )
+    requested.asked_at.FromDatetime(command.accepted_at)
+    return requested
+
+
+def requested_cancellation(cancellation: Cancellation) -> signing.RequestedOrder:
+    """A cancellation as the signer gets it."""
+    requested = signing.RequestedOrder(
+        vin=cancellation.vin,
+        capability=cancellation.requester.proof,
+        cancel=cancel_command(cancellation),
+    )
+    requested.asked_at.FromDatetime(cancellation.requested_at)
+    return requested
+
+
+def report(opened: OpenedAnswer, now: datetime) -> Report:
+    """What a vehicle's answer says of a command. Raises NotUnderstood."""
+    issued, answer = opened.issued, opened.answer
+    match answer:
         case report_pb2.CommandReceived():
-            return Received(unpacked.message_id, unpacked.vin, message.command_id, now)
+            return Received(opened.message_id, issued.vin, answer.command_id, now)
         case report_pb2.CommandResult():
-            return Resulted(unpacked.message_id, unpacked.vin, message.command_id, _ending(message, now))
+            return Resulted(opened.message_id, issued.vin, answer.command_id, _ending(answer, now))
         case report_pb2.CancelResult():
-            return _cancel_decided(unpacked, message, now)
-        case report_pb2.Hello():
-            return None
-    raise NotUnderstood(f"{message.DESCRIPTOR.name} does not belong on this subject")
+            return _cancel_decided(opened, answer, now)
+        case session_pb2.OrderRefused():
+            fault = Fault(answer.fault)
+            return OrderRefused(
+                opened.message_id,
+                issued.vin,
+                issued.command_id,
+                issued.order_id,
+                fault.name,
+                again=fault in SYNCHRONISATION,
+            )
+        case _:
+            raise NotUnderstood("settings do not belong on this subject")
 
 
-def _cancel_decided(unpacked: Unpacked, message: report_pb2.CancelResult, now: datetime) -> CancelDecided:
+def said_at(info: session_pb2.SessionInfo) -> datetime:
+    """When the hello was said, by the vehicle's clock."""
+    try:
+        return info.hello.said_at.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):  # no time at all: older than every report
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def confirmations(message: room_event_pb2.CommandVerdicts) -> list[tuple[str, Confirmation]]:
+    """What was observed after commands had succeeded, by command id."""
+    return [
+        (
+            verdict.command_id,
+            Confirmation(
+                verdict.confirmation.state == door_command_pb2.Confirmation.CONFIRMED,
+                verdict.confirmation.time.ToDatetime(tzinfo=UTC),
+                tuple((door.door_id, door.locked) for door in verdict.confirmation.doors),
+            ),
+        )
+        for verdict in message.verdicts
+    ]
+
+
+def _cancel_decided(opened: OpenedAnswer, message: report_pb2.CancelResult, now: datetime) -> CancelDecided:
     if message.outcome == report_pb2.CANCEL_OUTCOME_UNSPECIFIED:
         raise NotUnderstood("a cancellation without an outcome")
     will_not_act = message.outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
     return CancelDecided(
-        unpacked.message_id,
-        unpacked.vin,
+        opened.message_id,
+        opened.issued.vin,
         message.command_id,
         message.cancel_id,
         now,
@@ -202,4 +258,5 @@ def condition(message: room_event_pb2.VehicleCondition) -> Condition:
         open_doors=frozenset(message.open_doors),
         engine_on=message.ignition_status == IgnitionStatus.ON,
         speed_kmh=message.speed_kmh,
+        asleep=message.asleep,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
@@ -48,6 +48,8 @@ UNHELD_AFTER = timedelta(seconds=3)
 """A row this old that no relay has sent belongs to whoever finds it."""
 DROPPED_FOR = timedelta(seconds=15)
 """How long a dropped message's row is not looked at: longer than the transaction that withdraws it takes."""
+PARKED_FOR = timedelta(seconds=60)
+"""How long a parked message's row is not looked at, unless it is handed over again."""
 KEEP_SENT = timedelta(hours=24)
 PRUNE_EVERY = timedelta(minutes=10)
 MAX_HELD = 10_000
@@ -129,8 +131,10 @@ class Outbox:
 class Send(Protocol):
     """How a relay hands messages over."""
 
-    async def __call__(self, messages: Sequence[OutgoingMessage], /) -> Sequence[bool]:
-        """For each message in order: True when it is dealt with for good, False to send it again later."""
+    async def __call__(self, messages: Sequence[OutgoingMessage], /) -> Sequence[bool | None]:
+        """For each message in order: True when it is dealt with for good, False to send it again later, None to
+        park it: no copy of it is on its way, and it waits until it is handed over again.
+        """
 
 
 class OutboxRelay:
@@ -169,7 +173,8 @@ class OutboxRelay:
         self._held: OrderedDict[str, OutgoingMessage] = OrderedDict()
         self._taken: set[str] = set()
         self._tried: set[str] = set()
-        self._dropped: dict[str, datetime] = {}
+        self._dropped: dict[str, tuple[OutgoingMessage, datetime]] = {}
+        self._parked: dict[str, OutgoingMessage] = {}
         self._unmarked: dict[str, datetime] = {}
         """When each left that is not marked yet, by message id."""
         self._wake = asyncio.Event()
@@ -180,6 +185,7 @@ class OutboxRelay:
         for message in messages:
             if message.queue == self._queue:
                 self._dropped.pop(message.message_id, None)
+                self._parked.pop(message.message_id, None)
                 self._hold(message)
 
     def drop(self, message_id: str) -> bool:
@@ -188,10 +194,19 @@ class OutboxRelay:
         Withdraw its row in the transaction that decides this. The row is left alone for DROPPED_FOR, long
         enough for that transaction; if it fails, hand the message over again.
         """
-        if message_id in self._tried or self._held.pop(message_id, None) is None:
+        if message_id in self._tried:
             return False
-        self._dropped[message_id] = self._now()
+        message = self._held.pop(message_id, None) or self._parked.pop(message_id, None)
+        if message is None:
+            return False
+        self._dropped[message_id] = (message, self._now())
         return True
+
+    def restore(self, message_id: str) -> None:
+        """Send what was dropped after all."""
+        message, _at = self._dropped[message_id]
+        # Dated now: the row of an older message counts as the whole truth, and that may say "sent".
+        self.hand_over([replace(message, created_at=self._now())])
 
     async def run(self) -> None:
         """Send until cancelled; then mark what was sent. Raises when `send` does."""
@@ -235,9 +250,11 @@ class OutboxRelay:
             self._tried.update(message.message_id for message in wanted)
             sent_at = self._now()
             dealt = list(await self._send(wanted)) if wanted else []
-            remaining = [m for m, done in zip(wanted, dealt, strict=True) if not done]
+            remaining = [m for m, done in zip(wanted, dealt, strict=True) if done is False]
+            parked = {m.message_id: m for m, done in zip(wanted, dealt, strict=True) if done is None}
             done_with = [m.message_id for m, done in zip(wanted, dealt, strict=True) if done]
-            self._tried.difference_update(done_with)
+            self._tried.difference_update(done_with, parked)
+            self._parked |= parked
             self._unmarked |= dict.fromkeys(done_with, sent_at)
             self._sent.set()
         finally:
@@ -304,14 +321,16 @@ class OutboxRelay:
     async def _scan(self, older_than: datetime) -> None:
         """Hold the rows that nobody holds, as many as there is room for."""
         forgotten = self._now() - DROPPED_FOR
-        self._dropped = {message_id: at for message_id, at in self._dropped.items() if at > forgotten}
+        self._dropped = {i: (message, at) for i, (message, at) in self._dropped.items() if at > forgotten}
+        parked_since = self._now() - PARKED_FOR
+        self._parked = {i: m for i, m in self._parked.items() if m.created_at > parked_since}
         after = 0
         while len(self._held) < MAX_HELD:
             rows = await self._unsent(older_than, after)
-            known = self._dropped.keys() | self._unmarked.keys()
+            known = self._dropped.keys() | self._unmarked.keys() | self._parked.keys()
             for row in rows:
                 if row.message_id not in known:
-                    self._hold(_message(row))
+                    self._hold(message_of(row, row.created_at))
             if len(rows) < BATCH:
                 return
             after = rows[-1].sequence
@@ -352,7 +371,8 @@ def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connec
     connection.execute(statement, left)
 
 
-def _message(row: Any) -> OutgoingMessage:
+def message_of(row: Any, created_at: datetime) -> OutgoingMessage:
+    """A row of the table as the message that it is."""
     return OutgoingMessage(
-        row.message_id, row.queue, row.subject, bytes(row.payload), row.created_at, row.ttl_seconds
+        row.message_id, row.queue, row.subject, bytes(row.payload), created_at, row.ttl_seconds
     )

@@ -63,7 +63,9 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         for asked, answer in zip(requests, answers, strict=True):
             if answer.verdict is Verdict.NOT_PROVEN:
                 # Nobody asked for it: a room's record was forged, or a room is not what it was.
-                _log.error("order_not_proven", vin=masked_vin(asked.wish.vin), peer=current_call().peer)
+                _log.error(
+                    "order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=current_call().peer
+                )
         return contract.SignOrdersResponse(answers=map(translate.answer_message, answers))
 
     async def SignSessionRequests(  # noqa: N802  # the contract's name

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
+from protocol.broker import is_vin
+from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
 from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
+from services.runtime.errors import Refusal
 from services.signer.domain import Kind, Proof, Verdict, Wish
 from services.signer.usecases import AccessAway, Answer, Request
 
 if TYPE_CHECKING:
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from protocol.keys import Signer
     from services.runtime.capability import Capability, CapabilityVerifier
 
@@ -31,12 +35,13 @@ _DOOR_ACTIONS = {
 
 
 def request_of(order: contract.OrderToSign, verifier: CapabilityVerifier) -> Request[contract.OrderToSign]:
-    """One order to be judged. Raises Refusal when its times or its action are none."""
+    """One order to be judged. What is not well-formed has no proof."""
     try:
+        wish = _wish(order)
         proof = _proof(verifier.proven(order.requested.capability))
-    except Refusal:
-        proof = None
-    return Request(order, _wish(order.requested), proof)
+    except (Malformed, Refusal):
+        return Request(order, None, None)
+    return Request(order, wish, proof)
 
 
 def answer_message(answer: Answer) -> contract.SigningAnswer:
@@ -84,20 +89,30 @@ class KeyPen:
         return sign_order(self._signer, message)
 
 
-def _wish(requested: contract.RequestedOrder) -> Wish:
-    asked_at = _time(requested.asked_at.seconds, requested.asked_at.nanos, "askedAt")
+class Malformed(ValueError):
+    """Not an order that could be signed."""
+
+
+def _wish(order: contract.OrderToSign) -> Wish:
+    requested = order.requested
+    if len(order.epoch) != EPOCH_BYTES or order.counter < 1 or not is_vin(requested.vin):
+        raise Malformed
+    asked_at = _time(requested.asked_at)
     match requested.WhichOneof("order"):
         case "door":
             door = requested.door
             action = _DOOR_ACTIONS.get(door.action)
             if action is None:
-                raise _invalid("door.action", "must be an unlock or a lock")
-            expires_at = _time(door.expires_at.seconds, door.expires_at.nanos, "door.expiresAt")
-            return Wish(Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, expires_at)
+                raise Malformed
+            return Wish(
+                Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, _time(door.expires_at)
+            )
         case "cancel":
             return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
-        case _:
+        case "config":
             return Wish(Kind.SETTINGS, requested.vin, "door.config.write", asked_at)
+        case _:
+            raise Malformed
 
 
 def _proof(capability: Capability) -> Proof:
@@ -111,14 +126,8 @@ def _proof(capability: Capability) -> Proof:
     )
 
 
-def _time(seconds: int, nanos: int, field: str) -> datetime:
+def _time(timestamp: Timestamp) -> datetime:
     try:
-        return datetime.fromtimestamp(seconds + nanos / 1e9, UTC)
-    except (ValueError, OverflowError, OSError) as error:
-        raise _invalid(field, "must be a time") from error
-
-
-def _invalid(field: str, reason: str) -> Refusal:
-    return Refusal(
-        errors.INVALID_REQUEST, "An order that cannot be read.", violations=[Violation(field, reason)]
-    )
+        return timestamp.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise Malformed from error

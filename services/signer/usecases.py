@@ -37,10 +37,10 @@ class Pen(Protocol[Order_contra]):
 
 @dataclass(frozen=True, slots=True)
 class Request(Generic[Order]):
-    """One order with its wish and its proof; None: the capability is not one."""
+    """One order with what it asks for and what proves that; both None when it is not well-formed or not proven."""
 
     order: Order
-    wish: Wish
+    wish: Wish | None
     proof: Proof | None
 
 
@@ -61,7 +61,7 @@ async def sign_orders(
     questions = [
         (request.proof.subject, request.wish.vin, request.wish.action)
         for request in unobjected
-        if request.proof is not None
+        if request.proof and request.wish
     ]
     roles = iter(await rights.roles(questions) if questions else [])
     answers = []
@@ -79,6 +79,6 @@ async def sign_orders(
 
 
 def _objection(request: Request[Order], now: datetime) -> Verdict | None:
-    if request.proof is None:
+    if request.proof is None or request.wish is None:
         return Verdict.NOT_PROVEN
     return objection(request.wish, request.proof, now)

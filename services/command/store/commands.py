@@ -9,7 +9,16 @@ from sqlalchemy.exc import IntegrityError
 
 from services.command.domain import Action, Status
 from services.command.store import queries, reports, requests
-from services.command.store.tables import audit, cancellation, command, history, inbox, outbox
+from services.command.store.tables import (
+    audit,
+    cancellation,
+    command,
+    history,
+    inbox,
+    outbox,
+    sessions,
+    wake_up,
+)
 from services.command.usecases import Taken
 
 if TYPE_CHECKING:
@@ -21,15 +30,20 @@ if TYPE_CHECKING:
     from services.command.domain import (
         Cancellation,
         Command,
+        Confirmation,
         Ending,
         HistoryEntry,
         HistoryQuery,
         Requester,
         StatusCheck,
     )
-    from services.command.usecases import Prior, Report
+    from services.command.usecases import Prior
+    from services.command.vehicle_usecases import Heard, TakenIn
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
+
+
+_WAKE_AT_MOST = 100
 
 
 class SqlCommands:
@@ -132,14 +146,27 @@ class SqlCommands:
 
         self._committed(await self._database.write(work))
 
-    async def take_in(self, arrived: Sequence[Report], at: datetime) -> dict[Report, str]:
+    async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
         """See usecases.Commands."""
         announce = self._announce
-        messages, disbelieved = await self._database.write(
+        messages, taken = await self._database.write(
             lambda connection: reports.take_in(connection, arrived, at, announce)
         )
         self._committed(messages)
-        return disbelieved
+        return taken
+
+    async def confirm(self, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
+        """See usecases.Commands."""
+        await self._database.write(lambda connection: reports.confirm(connection, verdicts, at))
+
+    async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+        messages = await self._database.write(
+            lambda connection: requests.wake(connection, vin, command_id, at, announce)
+        )
+        self._committed(messages or ())
+        return messages is not None
 
     async def release_key(self, prior: Prior) -> None:
         """See usecases.Commands."""
@@ -178,9 +205,19 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
 
-    async def live_unreceived(self, vin: str, now: datetime) -> list[Command]:
+    async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
         """See usecases.Commands."""
-        return await self._database.read(lambda connection: queries.live_unreceived(connection, vin, now))
+        return await self._database.read(lambda connection: queries.unreceived(connection, vin, now))
+
+    async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
+
+    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+        """See usecases.Commands."""
+        return await self._database.read(
+            lambda connection: queries.unanswered(connection, accepted_before, now, _WAKE_AT_MOST)
+        )
 
     async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
         """See usecases.Commands."""
@@ -208,7 +245,9 @@ class SqlCommands:
             connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
             connection.execute(delete(audit).where(audit.c.at < before))
             connection.execute(delete(command).where(command.c.finished_at < before))
+            connection.execute(delete(wake_up).where(wake_up.c.at < keys_before))
             inbox.forget(connection, keys_before)
+            sessions.forget(connection, round(keys_before.timestamp() * 1_000))
 
         await self._database.write(work)
 

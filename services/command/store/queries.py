@@ -25,9 +25,13 @@ from services.command.store.tables import (
     outbox,
 )
 from services.command.usecases import Prior
+from services.runtime.outbox import message_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
+
+    from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
 
@@ -99,17 +103,47 @@ def overdue(connection: Connection, now: datetime, at_most: int) -> list[Command
     return [command_from_row(row) for row in rows]
 
 
-def live_unreceived(connection: Connection, vin: str, now: datetime) -> list[Command]:
-    """Commands still alive that the vehicle has not confirmed."""
+def unreceived(connection: Connection, vin: str, now: datetime) -> list[OutgoingMessage]:
+    """The messages of commands still alive that the vehicle has not confirmed."""
+    alive = select(command.c.command_id).where(
+        command.c.vin == vin,
+        command.c.finished_at.is_(None),
+        command.c.received_at.is_(None),
+        command.c.expires_at > now,
+    )
+    rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(alive)))
+    return [message_of(row, now) for row in rows]
+
+
+def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) -> list[OutgoingMessage]:
+    """These messages, without those of commands and cancellations that have ended."""
+    open_commands = select(command.c.command_id).where(
+        command.c.command_id.in_(message_ids), command.c.finished_at.is_(None)
+    )
+    open_cancellations = select(cancellation.c.cancel_id).where(
+        cancellation.c.cancel_id.in_(message_ids), cancellation.c.finished_at.is_(None)
+    )
+    wanted = open_commands.union_all(open_cancellations)
+    rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(wanted)))
+    return [message_of(row, now) for row in rows]
+
+
+def unanswered(
+    connection: Connection, accepted_before: datetime, now: datetime, at_most: int
+) -> list[tuple[str, str]]:
+    """(command id, VIN) of commands alive that were not confirmed and that nobody was woken for."""
     rows = connection.execute(
-        select(command).where(
-            command.c.vin == vin,
+        select(command.c.command_id, command.c.vin)
+        .where(
             command.c.finished_at.is_(None),
             command.c.received_at.is_(None),
+            command.c.waking_at.is_(None),
+            command.c.accepted_at <= accepted_before,
             command.c.expires_at > now,
         )
+        .limit(at_most)
     )
-    return [command_from_row(row) for row in rows]
+    return [(row.command_id, row.vin) for row in rows]
 
 
 def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:

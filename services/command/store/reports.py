@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select, update
 
+from protocol.faults import MessageRefused
 from services.command.domain import Command, FailureReason, Status
 from services.command.store.requests import (
     Announce,
@@ -14,33 +15,92 @@ from services.command.store.requests import (
     mark_received,
     write_audit,
 )
-from services.command.store.tables import cancellation, command, command_from_row, inbox, late_to_text, outbox
-from services.command.usecases import CancelDecided, Received, Report, Resulted, late, may_become_late
+from services.command.store.tables import (
+    cancellation,
+    command,
+    command_from_row,
+    confirmation_to_text,
+    inbox,
+    late_to_text,
+    outbox,
+    sessions,
+)
+from services.command.vehicle_usecases import (
+    CancelDecided,
+    OrderRefused,
+    Received,
+    Report,
+    Resulted,
+    TakenIn,
+    late,
+    may_become_late,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from services.command.domain import Confirmation
+    from services.command.vehicle_usecases import Heard
     from services.runtime.outbox import OutgoingMessage
 
 _NEVER_GIVEN = "about a command that was never given"
 
 
 def take_in(
-    connection: Connection, reports: Sequence[Report], at: datetime, announce: Announce
-) -> tuple[list[OutgoingMessage], dict[Report, str]]:
-    """Apply them in order. What to send, and which reports are not believed and why."""
-    known = _commands(connection, {report.command_id for report in reports})
+    connection: Connection, arrived: Sequence[Heard], at: datetime, announce: Announce
+) -> tuple[list[OutgoingMessage], TakenIn]:
+    """Take them into their sessions and apply them, in order; and what to send."""
+    admitted, disbelieved = _admit(connection, arrived)
+    known = _commands(connection, {report.command_id for report in admitted.values()})
     messages: list[OutgoingMessage] = []
-    disbelieved: dict[Report, str] = {}
-    for report in reports:
+    believed: list[Report] = []
+    for heard, report in admitted.items():
         about = known.get(report.command_id)
         why = _disbelief(connection, about, report)
         if why is not None or about is None:
-            disbelieved[report] = why or _NEVER_GIVEN
-        elif inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
+            disbelieved[heard] = why or _NEVER_GIVEN
+            continue
+        believed.append(report)
+        if inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
             messages += _apply(connection, about, report, announce)
-    return messages, disbelieved
+    return messages, TakenIn(believed, disbelieved)
+
+
+def _admit(
+    connection: Connection, arrived: Sequence[Heard]
+) -> tuple[dict[Heard, Report], dict[Heard, MessageRefused | str]]:
+    """What their sessions take, but for hellos; what they do not take, and why."""
+    store = sessions.store(connection)
+    admitted: dict[Heard, Report] = {}
+    refused: dict[Heard, MessageRefused | str] = {}
+    for heard in arrived:
+        try:
+            report = heard.admit(store)
+        except MessageRefused as refusal:
+            refused[heard] = refusal
+        else:
+            if report is not None:
+                admitted[heard] = report
+    return admitted, refused
+
+
+def confirm(connection: Connection, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
+    """Keep each on its command, if that succeeded and has none yet."""
+    for command_id, confirmation in verdicts:
+        confirmed = connection.execute(
+            update(command)
+            .where(
+                command.c.command_id == command_id,
+                command.c.status == Status.SUCCESS.value,
+                command.c.confirmation.is_(None),
+            )
+            .values(confirmation=confirmation_to_text(confirmation))
+            .returning(*command.c)
+        ).one_or_none()
+        if confirmed is not None and not confirmation.confirmed:
+            about = command_from_row(confirmed)
+            write_audit(connection, about, "COMMAND_CONTRADICTED", at, {"doors": confirmation.doors})
 
 
 def _disbelief(connection: Connection, about: Command | None, report: Report) -> str | None:
@@ -77,6 +137,8 @@ def _apply(
             return ended if ended is not None else _keep_late(connection, report, announce)
         case CancelDecided():
             return _decide(connection, report, announce)
+        case OrderRefused():
+            return []
 
 
 def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> list[OutgoingMessage]:

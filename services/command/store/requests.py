@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, func, insert, literal, select, update
 
-from services.command.domain import Action, Cancellation, Command, Ending, FailureReason, Status
+from services.command.domain import (
+    WAKES_REMEMBERED,
+    Action,
+    Cancellation,
+    Command,
+    Ending,
+    FailureReason,
+    Status,
+    may_wake,
+)
 from services.command.store.tables import (
     audit,
     cancellation,
@@ -19,6 +28,7 @@ from services.command.store.tables import (
     idempotency_key,
     outbox,
     results_to_text,
+    wake_up,
 )
 from services.runtime.database import Instant
 
@@ -106,6 +116,9 @@ class Announce(Protocol):
 
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The vehicle is to decide on a cancellation."""
+
+    def waking(self, command: Command) -> list[OutgoingMessage]:
+        """The vehicle was sent a wake-up for it."""
 
 
 def insert_command(connection: Connection, new: Command, announce: Announce) -> list[OutgoingMessage]:
@@ -340,6 +353,29 @@ def write_audit(
             "detail": json.dumps(detail),
         },
     )
+
+
+def wake(
+    connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
+) -> list[OutgoingMessage] | None:
+    """Count a wake-up and note it on the command, if its budget allows one more; None when it does not."""
+    earlier = connection.execute(
+        select(wake_up.c.at).where(wake_up.c.vin == vin, wake_up.c.at > at - WAKES_REMEMBERED)
+    ).scalars()
+    if not may_wake(list(earlier), at):
+        return None
+    connection.execute(insert(wake_up), {"vin": vin, "at": at})
+    changed = connection.execute(
+        update(command)
+        .where(command.c.command_id == command_id, command.c.finished_at.is_(None))
+        .values(waking_at=func.coalesce(command.c.waking_at, literal(at, Instant)))
+        .returning(*command.c)
+    ).one_or_none()
+    if changed is None:
+        return []
+    messages = announce.waking(command_from_row(changed))
+    outbox.add(connection, messages)
+    return messages
 
 
 def mark_received(

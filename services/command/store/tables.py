@@ -12,6 +12,7 @@ from sqlmodel import Field, SQLModel
 from services.command.domain import (
     Action,
     Command,
+    Confirmation,
     DoorResult,
     Ending,
     FailureReason,
@@ -26,7 +27,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0002_vehicle_sessions"
+HEAD = "0003_wake_ups_and_confirmations"
 
 
 class RoomModel(SQLModel):
@@ -81,6 +82,19 @@ class CommandRow(RoomModel, table=True):
     door_results: str | None = Field(default=None, sa_type=Text)
     late_result: str | None = Field(default=None, sa_type=Text)
     taken_over_at: datetime | None = Field(default=None, sa_type=Instant)
+    waking_at: datetime | None = Field(default=None, sa_type=Instant)
+    confirmation: str | None = Field(default=None, sa_type=Text)
+
+
+class WakeUpRow(RoomModel, table=True):
+    """A wake-up that a vehicle was sent."""
+
+    __tablename__ = "wake_up"
+    __table_args__ = (Index("wake_up_by_vehicle", "vin", "at"),)
+
+    wake_up_id: int | None = Field(default=None, primary_key=True)
+    vin: str = Field(max_length=17)
+    at: datetime = Field(sa_type=Instant)
 
 
 class CancellationRow(RoomModel, table=True):
@@ -149,6 +163,7 @@ def table(model: type[RoomModel]) -> Any:
 
 command, cancellation = table(CommandRow), table(CancellationRow)
 history, audit = table(HistoryRow), table(AuditRow)
+wake_up = table(WakeUpRow)
 
 
 def idempotency_key(principal: str, vin: str, operation: str, correlation_id: str) -> str:
@@ -193,6 +208,25 @@ def _late_from_text(stored: str | None) -> LateResult | None:
     )
 
 
+def confirmation_to_text(confirmation: Confirmation) -> str:
+    """A confirmation as it is stored."""
+    return json.dumps(
+        {
+            "confirmed": confirmation.confirmed,
+            "at": confirmation.observed_at.isoformat(),
+            "doors": confirmation.doors,
+        }
+    )
+
+
+def _confirmation_from_text(stored: str | None) -> Confirmation | None:
+    if stored is None:
+        return None
+    told = json.loads(stored)
+    doors = tuple((door, locked) for door, locked in told["doors"])
+    return Confirmation(told["confirmed"], datetime.fromisoformat(told["at"]), doors)
+
+
 def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
     """A stored command. `left_at` is the time in its outbox row, which a row not sent in time has as well."""
     status = Status(row.status)
@@ -224,5 +258,7 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         received_at=row.received_at,
         ending=ending,
         late_result=_late_from_text(row.late_result),
+        waking_at=row.waking_at,
+        confirmation=_confirmation_from_text(row.confirmation),
         taken_over=row.taken_over_at is not None,
     )

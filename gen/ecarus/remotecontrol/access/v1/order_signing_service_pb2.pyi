@@ -32,7 +32,9 @@ class _SigningVerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Signin
     SIGNING_VERDICT_NOT_ALLOWED: _SigningVerdict.ValueType  # 2
     """The right to it has ended."""
     SIGNING_VERDICT_NOT_PROVEN: _SigningVerdict.ValueType  # 3
-    """Nobody is proved to have asked for it: the capability is not one, or is for something else."""
+    """Nobody is proved to have asked for it: the capability is not one, or is for something else, or the order is
+    not well-formed.
+    """
     SIGNING_VERDICT_TOO_OLD: _SigningVerdict.ValueType  # 4
     """It was asked for too long ago."""
 
@@ -44,7 +46,9 @@ SIGNING_VERDICT_SIGNED: SigningVerdict.ValueType  # 1
 SIGNING_VERDICT_NOT_ALLOWED: SigningVerdict.ValueType  # 2
 """The right to it has ended."""
 SIGNING_VERDICT_NOT_PROVEN: SigningVerdict.ValueType  # 3
-"""Nobody is proved to have asked for it: the capability is not one, or is for something else."""
+"""Nobody is proved to have asked for it: the capability is not one, or is for something else, or the order is
+not well-formed.
+"""
 SIGNING_VERDICT_TOO_OLD: SigningVerdict.ValueType  # 4
 """It was asked for too long ago."""
 Global___SigningVerdict: _TypeAlias = SigningVerdict  # noqa: Y015
@@ -97,7 +101,9 @@ Global___RequestedOrder: _TypeAlias = RequestedOrder  # noqa: Y015
 
 @_typing.final
 class OrderToSign(_message.Message):
-    """An order and its place in the vehicle's session: see vehicle.v1.SignedOrder."""
+    """An order and its place in the vehicle's session: see vehicle.v1.SignedOrder. One that is not well-formed is
+    NOT_PROVEN, so that it does not keep the others of its request from being signed.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -108,6 +114,7 @@ class OrderToSign(_message.Message):
     epoch: _builtins.bytes
     """16 bytes."""
     counter: _builtins.int
+    """1 or more."""
     expires_at_millis: _builtins.int
     @_builtins.property
     def requested(self) -> Global___RequestedOrder: ...

@@ -1,0 +1,62 @@
+"""Which messages tell the vehicle and the watchers of a change (store.requests.Announce)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol import broker as layout
+from services.command import translate, vehicle_translate
+from services.runtime.outbox import OutgoingMessage
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from google.protobuf.message import Message
+
+    from services.command.domain import Cancellation, Command
+
+TO_VEHICLES = "vehicle"
+TO_WATCHERS = "updates"
+
+
+class Announcements:
+    """Messages as they lie in the outbox. Those to vehicles are not signed yet: that is what makes them count."""
+
+    def accepted(self, command: Command) -> list[OutgoingMessage]:
+        """The command to the vehicle, PENDING to the watchers."""
+        subject = layout.command_subject(command.vin, layout.Command.DOOR)
+        order = vehicle_translate.requested_command(command)
+        return [
+            _outgoing(command.command_id, TO_VEHICLES, subject, order, command.accepted_at),
+            _to_watchers(command, command.status.value, command.accepted_at),
+        ]
+
+    def changed(self, command: Command) -> list[OutgoingMessage]:
+        """The new status to the watchers."""
+        at = command.ending.finished_at if command.ending else command.received_at or command.accepted_at
+        return [_to_watchers(command, command.status.value, at)]
+
+    def waking(self, command: Command) -> list[OutgoingMessage]:
+        """PENDING again to the watchers, who are told why it takes long."""
+        return [_to_watchers(command, "waking", command.waking_at or command.accepted_at)]
+
+    def late(self, command: Command) -> list[OutgoingMessage]:
+        """The late result to the watchers."""
+        at = command.late_result.received_at if command.late_result else command.accepted_at
+        return [_to_watchers(command, "late", at, late=True)]
+
+    def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
+        """The question to the vehicle."""
+        order = vehicle_translate.requested_cancellation(cancellation)
+        subject = layout.command_subject(cancellation.vin, layout.Command.CANCEL)
+        return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
+
+
+def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:
+    update = translate.update(command, late=late)
+    subject = layout.update_subject(command.vin)
+    return _outgoing(f"{command.command_id}:{what}", TO_WATCHERS, subject, update, at)
+
+
+def _outgoing(message_id: str, queue: str, subject: str, message: Message, at: datetime) -> OutgoingMessage:
+    return OutgoingMessage(message_id, queue, subject, message.SerializeToString(), at)

@@ -1,0 +1,120 @@
+"""What a vehicle is sent besides orders: requests for session information, and the manifests that it lacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from protocol.broker import Command, command_subject
+from protocol.seal import Direction, seal
+from services.command.announcements import TO_VEHICLES
+from services.runtime.database import StorageUnavailable
+from services.runtime.logs import masked_vin
+from services.runtime.outbox import OutgoingMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from typing import Protocol
+
+    from protocol.keys import VehicleKeys
+    from services.runtime.jetstream import Broker
+    from services.runtime.key_files import ManifestFile
+    from services.runtime.order_signer import OrderSigner
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
+
+    class Challenges(Protocol):
+        """Where challenges are kept."""
+
+        async def challenge(self, vins: Sequence[str]) -> list[bytes]:
+            """A new challenge for each vehicle. Raises StorageUnavailable."""
+
+
+ASK_AGAIN_SECONDS = 10.0
+_KEEP_SECONDS = 30
+_MOST_REMEMBERED = 100_000
+_log = structlog.get_logger()
+
+
+class SessionRequests:
+    """Asks a vehicle that nothing is known of for its session information. `monotonic` counts seconds."""
+
+    def __init__(
+        self,
+        keys: VehicleKeyDirectory,
+        challenges: Challenges,
+        signer: OrderSigner,
+        broker: Broker,
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._keys = keys
+        self._challenges = challenges
+        self._signer = signer
+        self._broker = broker
+        self._monotonic = monotonic
+        self._now = now
+        self._asked: dict[str, float] = {}
+
+    async def ask(self, vin: str) -> None:
+        """Ask, unless it was asked moments ago: each request costs the vehicle an answer."""
+        at = self._monotonic()
+        if at - self._asked.get(vin, -ASK_AGAIN_SECONDS) < ASK_AGAIN_SECONDS:
+            return
+        if len(self._asked) >= _MOST_REMEMBERED:
+            self._asked.clear()
+        self._asked[vin] = at
+        keys = self._keys.find(vin)
+        if keys is None:
+            return
+        try:
+            challenges = await self._challenges.challenge([vin])
+        except StorageUnavailable as error:
+            _log.warning("session_request_waits_for_store", reason=str(error))
+            return
+        envelopes = await self._signer.sign_session_requests([(vin, challenges[0])])
+        if envelopes is not None:
+            message_id = f"session.{challenges[0].hex()}"
+            await self._broker.publish_all(
+                [_sealed(vin, keys, Command.SESSION, message_id, envelopes[0], self._now())]
+            )
+
+
+class Manifests:
+    """Brings vehicles the key manifests that they lack. `files` are all there are, oldest first."""
+
+    def __init__(
+        self,
+        files: Sequence[ManifestFile],
+        keys: VehicleKeyDirectory,
+        broker: Broker,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._files = files
+        self._keys = keys
+        self._broker = broker
+        self._now = now
+
+    async def bring(self, vin: str, version: int, occasion: str) -> None:
+        """Send what follows the vehicle's version. `occasion` is the id of the message that told it."""
+        lacking = [file for file in self._files if file.version > version]
+        keys = self._keys.find(vin)
+        if not lacking or keys is None:
+            return
+        _log.info("manifests_sent", vin=masked_vin(vin), versions=[file.version for file in lacking])
+        await self._broker.publish_all(
+            [
+                _sealed(
+                    vin, keys, Command.KEYS, f"keys.{file.version}.{occasion}", file.endorsed, self._now()
+                )
+                for file in lacking
+            ]
+        )
+
+
+def _sealed(
+    vin: str, keys: VehicleKeys, kind: Command, message_id: str, envelope: bytes, at: datetime
+) -> OutgoingMessage:
+    data = seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
+    return OutgoingMessage(message_id, TO_VEHICLES, command_subject(vin, kind), data, at, _KEEP_SECONDS)

@@ -1,0 +1,137 @@
+"""What this room does when vehicles speak, or keep silent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from services.command.domain import WAKE_AFTER, Confirmation, Ending, LateResult, Status, not_accepted
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from protocol.cloud_side import CloudStore
+    from protocol.faults import MessageRefused
+    from services.command.usecases import Desk
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """The vehicle has a command."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Resulted:
+    """The vehicle says how a command ended."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    ending: Ending
+
+
+@dataclass(frozen=True, slots=True)
+class CancelDecided:
+    """The vehicle's word on a cancellation. `ending` is the command's, when that follows from it."""
+
+    message_id: str
+    vin: str
+    command_id: str
+    cancel_id: str
+    at: datetime
+    too_late: bool
+    ending: Ending | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRefused:
+    """The vehicle refused an order before anything else was asked. `message_id` is its answer's, `order_id` the
+    command's or the cancellation's. With `again` the same order, signed anew, may be taken.
+    """
+
+    message_id: str
+    vin: str
+    command_id: str
+    order_id: str
+    fault: str
+    again: bool
+
+
+Report = Received | Resulted | CancelDecided | OrderRefused
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Heard:
+    """Something a vehicle signed.
+
+    `admit` takes it into the vehicle's session, in the transaction that takes in the report it returns (None for
+    a hello). It raises MessageRefused when it does not belong there.
+    """
+
+    vin: str
+    admit: Callable[[CloudStore], Report | None]
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What was believed; what was not, and why."""
+
+    believed: Sequence[Report]
+    disbelieved: Mapping[Heard, MessageRefused | str]
+
+
+async def vehicle_connected(desk: Desk, vin: str) -> None:
+    """Send again what is alive and unconfirmed: the broker may have lost it."""
+    desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
+
+
+async def take_in_heard(desk: Desk, arrived: Sequence[Heard]) -> TakenIn:
+    """Apply what vehicles said."""
+    taken = await desk.commands.take_in(arrived, desk.now())
+    for report in taken.believed:
+        if isinstance(report, Resulted):
+            desk.dispatch.forget(report.command_id)
+    refusals = [report for report in taken.believed if isinstance(report, OrderRefused)]
+    if refusals:
+        await _answer_refusals(desk, refusals)
+    return taken
+
+
+async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None:
+    """What was out of step with the vehicle is signed again; a command it will never take has failed."""
+    now = desk.now()
+    for refusal in refusals:
+        if not refusal.again and refusal.order_id == refusal.command_id:
+            ending = not_accepted(now, refusal.fault)
+            await desk.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
+    again = [refusal.order_id for refusal in refusals if refusal.again]
+    if again:
+        desk.dispatch.send_again(await desk.commands.outgoing(again, now))
+
+
+async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]]) -> None:
+    """Wake vehicles that have not confirmed a command for a while. `wake` takes VIN and command id."""
+    now = desk.now()
+    for command_id, vin in await desk.commands.unanswered(now - WAKE_AFTER, now):
+        await wake(vin, command_id)
+
+
+async def record_verdicts(desk: Desk, verdicts: Sequence[tuple[str, Confirmation]]) -> None:
+    """Keep how doors stood after commands had succeeded, by command id."""
+    await desk.commands.confirm(verdicts, desk.now())
+
+
+def late(ending: Ending) -> LateResult:
+    """The same report, when it comes after the command has timed out."""
+    return LateResult(ending.status, ending.finished_at, ending.failure_reason, ending.door_results)
+
+
+def may_become_late(status: Status, late_result: LateResult | None) -> bool:
+    """Only a command that timed out has a late result, and only one."""
+    return status is Status.TIMEOUT and late_result is None

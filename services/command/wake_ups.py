@@ -1,0 +1,114 @@
+"""Waking vehicles that sleep while a command waits: a "shoulder tap" over another network than the broker's."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import httpx
+import structlog
+
+from services.runtime.database import StorageUnavailable
+from services.runtime.logs import masked_vin
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from services.command.usecases import Commands
+
+_TAP_SECONDS = 5.0
+_log = structlog.get_logger()
+
+
+class NotTapped(Exception):
+    """The gateway did not take the wake-up; the text says why."""
+
+
+class ShoulderTap(Protocol):
+    """A way to a vehicle that sleeps: an SMS gateway, a modem's operator, the sandbox's simulator."""
+
+    async def tap(self, vin: str) -> None:
+        """Ask it to connect. That it does is not promised. Raises NotTapped."""
+
+
+class HttpTap:
+    """`POST <url>/vehicles/<VIN>/tap`, answered with 2xx once the wake-up is on its way."""
+
+    def __init__(self, url: str) -> None:
+        self._client = httpx.AsyncClient(base_url=url, timeout=_TAP_SECONDS)
+
+    async def tap(self, vin: str) -> None:
+        """See ShoulderTap."""
+        try:
+            answer = await self._client.post(f"/vehicles/{vin}/tap")
+        except httpx.HTTPError as error:
+            raise NotTapped(type(error).__name__) from error
+        if not answer.is_success:
+            raise NotTapped(f"status {answer.status_code}")
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        await self._client.aclose()
+
+
+class NoTap:
+    """Where no gateway is configured."""
+
+    async def tap(self, vin: str) -> None:  # noqa: ARG002  # the port's signature
+        """See ShoulderTap."""
+        raise NotTapped("no wake-up gateway is configured")
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class Waker:
+    """Wakes vehicles within their budgets (dispatch.Away). `ask_for_session` makes one say hello that is awake."""
+
+    def __init__(
+        self,
+        commands: Commands,
+        tap: ShoulderTap,
+        ask_for_session: Callable[[str], Awaitable[None]],
+        is_asleep: Callable[[str], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._commands = commands
+        self._tap = tap
+        self._ask_for_session = ask_for_session
+        self._is_asleep = is_asleep
+        self._now = now
+        self._running: set[asyncio.Task[None]] = set()
+
+    def is_asleep(self, vin: str) -> bool:
+        """See dispatch.Away."""
+        return self._is_asleep(vin)
+
+    def sleeps(self, vin: str, command_id: str) -> None:
+        """See dispatch.Away."""
+        self._begin(self.wake(vin, command_id))
+
+    def unknown(self, vin: str, command_id: str) -> None:
+        """See dispatch.Away."""
+        self._begin(self._ask_for_session(vin))
+        self._begin(self.wake(vin, command_id))
+
+    async def wake(self, vin: str, command_id: str) -> None:
+        """Send a wake-up for this command, if the vehicle's budget allows one."""
+        try:
+            if not await self._commands.wake(vin, command_id, self._now()):
+                _log.info("wake_up_not_in_budget", vin=masked_vin(vin))
+                return
+            await self._tap.tap(vin)
+        except StorageUnavailable as error:
+            _log.warning("wake_up_waits_for_store", reason=str(error))
+        except NotTapped as error:
+            _log.warning("wake_up_not_sent", vin=masked_vin(vin), reason=str(error))
+        else:
+            _log.info("wake_up_sent", vin=masked_vin(vin))
+
+    def _begin(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
