@@ -19,14 +19,15 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.command import store, translate, usecases
-from services.command.dispatch import Announcements
+from services.command.announcements import Announcements
 from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.usecases import Desk, Received, Resulted, Rules
+from services.command.usecases import Desk, Rules
+from services.command.vehicle_usecases import Received, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
-from tests.store.command_desk import FakeConditions, FakeDispatch
+from tests.store.command_desk import FakeConditions, FakeDispatch, admitted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -89,7 +90,7 @@ class Room:
         return as_json(await self.stub.ListCommandHistory(request, metadata=self.metadata("h-1")))
 
     async def vehicle_ends(self, command_id: str, ending: Ending) -> None:
-        await usecases.take_in_reports(self.desk, [Resulted("m-1", VIN, command_id, ending)])
+        await take_in_heard(self.desk, admitted(Resulted("m-1", VIN, command_id, ending)))
 
 
 def as_json(message: Any) -> dict[str, Any]:
@@ -188,7 +189,7 @@ async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
     command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=1)
-    await usecases.take_in_reports(room.desk, [Received("m-0", VIN, command_id, room.now)])
+    await take_in_heard(room.desk, admitted(Received("m-0", VIN, command_id, room.now)))
     assert (await room.details(command_id))["status"] == "IN_PROGRESS"
     room.now += timedelta(seconds=1)
     doors = (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from services.command import store, usecases
-from services.command.dispatch import TO_VEHICLES
+from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
     Action,
     Command,
@@ -25,7 +25,8 @@ from services.command.domain import (
     Status,
     Withdrawal,
 )
-from services.command.usecases import Desk, Resulted, Rules
+from services.command.usecases import Desk, Rules
+from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -63,14 +64,22 @@ class FakeDispatch:
     def withdraw(self, command_id: str) -> bool:
         return self.held.pop(command_id, 0) is None
 
-    def restore(self, command: Command) -> None:
-        self.restored.append(command.command_id)
+    def restore(self, command_id: str) -> None:
+        self.restored.append(command_id)
+
+    def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
+        self.restored += [message.message_id for message in messages]
 
     def surely_unsent(self, command_id: str) -> bool:
         return command_id in self.held
 
     def forget(self, command_id: str) -> None:
         self.held.pop(command_id, None)
+
+
+def admitted(*reports: Report) -> list[Heard]:
+    """As if their sessions had taken them in."""
+    return [Heard(report.vin, lambda _store, report=report: report) for report in reports]
 
 
 class FakeConditions(dict[str, Condition]):
@@ -127,8 +136,9 @@ class Room:
         withdrawal = Withdrawal(correlation_id, "User cancellation", force)
         return await usecases.cancel(self.desk, OWNER, VIN, withdrawal, cancel_id)
 
-    async def report(self, *reports: usecases.Report) -> list[str]:
-        return list((await usecases.take_in_reports(self.desk, reports)).values())
+    async def report(self, *reports: Report) -> list[str]:
+        """Why they are not believed, for those that are not."""
+        return [str(why) for why in (await take_in_heard(self.desk, admitted(*reports))).disbelieved.values()]
 
     async def find(self, command: Command) -> Command:
         return await usecases.find(self.desk, command.vin, command.command_id)

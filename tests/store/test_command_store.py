@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from services.command import store, usecases
-from services.command.dispatch import TO_VEHICLES, Announcements
+from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
     Action,
     Command,
@@ -32,7 +32,7 @@ from services.command.domain import (
     StatusCheck,
 )
 from services.command.store import tables
-from services.command.usecases import CancelDecided, Received, Resulted
+from services.command.vehicle_usecases import CancelDecided, Received, Resulted
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate
 from tests.store.command_desk import (

@@ -7,56 +7,120 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ecarus.remotecontrol.vehicle.v1 import command_pb2
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from protocol.envelope import unpack
-from services.command.dispatch import Announcements, Dispatcher
+from protocol import cose
+from protocol.cloud_side import Place
+from protocol.keys import OpenKeys, VehicleKeys
+from protocol.order import request_hash
+from protocol.seal import Direction, unseal
+from services.command.announcements import Announcements
+from services.command.dispatch import Dispatcher
 from services.command.domain import Action, Cancellation, Command, Mode, Order, Requester, Withdrawal
 from services.runtime.database import StorageUnavailable
+from services.signer.translate import KeyPen
+from tests.protocol.stand import CLOUD_SIGNER, exchange_key, public, signer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from protocol.domains import Domain
     from services.runtime.outbox import OutgoingMessage
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-OWNER = Requester("user-123", "user-123", "MOBILE_APP")
+OWNER = Requester("user-123", "user-123", "MOBILE_APP", proof="capability")
+SEAL_KEY = exchange_key("car seal")
+KEYS = VehicleKeys.of(signer("car").public_bytes, public(SEAL_KEY))
+EPOCH = bytes(range(16))
 
 
 @dataclass(slots=True)
 class World:
-    """A broker, an access service, a record and a relay, each of which can be away."""
+    """A broker, a signer, a record and a relay, each of which can be away; and the vehicles."""
 
     now: datetime = START
     connected: bool = True
     confirms: bool = True
     revoked: set[str] = field(default_factory=set)
-    access_away: bool = False
+    signer_away: bool = False
     store_away: bool = False
+    signing_takes: timedelta = timedelta()
+    has_session: bool = True
+    enrolled: bool = True
+    asleep: bool = False
+    overtaken: bool = False
     ended: set[str] = field(default_factory=set)
+    issued: list[tuple[str, Place]] = field(default_factory=list)
     published: list[OutgoingMessage] = field(default_factory=list)
     unauthorised: list[str] = field(default_factory=list)
     taken_over: list[str] = field(default_factory=list)
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    signed: list[str] = field(default_factory=list)
+    tapped: list[tuple[str, str]] = field(default_factory=list)
     held: dict[str, OutgoingMessage] = field(default_factory=dict)
+    dropped: dict[str, OutgoingMessage] = field(default_factory=dict)
+    counter: int = 0
+
+    def _reach_store(self) -> None:
+        if self.store_away:
+            raise StorageUnavailable("away")
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         self.published += messages
         return [self.confirms] * len(messages)
 
-    async def allowed(self, questions: Sequence[tuple[str, str, str]]) -> list[bool] | None:
-        self.asked += questions
-        return None if self.access_away else [subject not in self.revoked for subject, _, _ in questions]
+    async def fetch(self, vins: Iterable[str]) -> None:
+        assert set(vins) == {VIN}
+
+    def find(self, _vin: str) -> VehicleKeys | None:
+        return KEYS if self.enrolled else None
+
+    async def places(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[Place | None]:
+        self._reach_store()
+        found: list[Place | None] = []
+        for _vin, _domain, valid_millis in wanted:
+            self.counter += 1
+            found.append(Place(EPOCH, self.counter, valid_millis) if self.has_session else None)
+        return found
+
+    async def issue(self, signed: Sequence[tuple[str, Any, Place, bytes]]) -> list[bytes | None]:
+        self._reach_store()
+        self.issued += [(vin, place) for vin, _, place, _ in signed]
+        return [None if self.overtaken else request_hash(envelope) for _, _, _, envelope in signed]
+
+    async def sign(self, orders: Sequence[signing.OrderToSign]) -> list[signing.SigningAnswer] | None:
+        self.now += self.signing_takes
+        if self.signer_away:
+            return None
+        pen = KeyPen(CLOUD_SIGNER, 1)
+        answers = []
+        for order in orders:
+            self.signed.append(order.requested.capability)
+            if order.requested.door.subject in self.revoked:
+                answers.append(signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_NOT_ALLOWED))
+            else:
+                envelope = pen.sign(order, session_pb2.ROLE_OWNER)
+                answers.append(
+                    signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_SIGNED, envelope=envelope)
+                )
+        return answers
+
+    def is_asleep(self, _vin: str) -> bool:
+        return self.asleep
+
+    def sleeps(self, _vin: str, command_id: str) -> None:
+        self.tapped.append(("sleeps", command_id))
+
+    def unknown(self, _vin: str, command_id: str) -> None:
+        self.tapped.append(("unknown", command_id))
 
     async def end_unauthorised(self, command_ids: Sequence[str]) -> None:
-        if self.store_away:
-            raise StorageUnavailable("away")
+        self._reach_store()
         self.unauthorised += command_ids
 
     async def take_over(self, command_ids: Sequence[str]) -> set[str]:
-        if self.store_away:
-            raise StorageUnavailable("away")
+        self._reach_store()
         self.taken_over += command_ids
         return set(command_ids) - self.ended
 
@@ -64,11 +128,21 @@ class World:
         self.held |= {m.message_id: m for m in messages}
 
     def drop(self, message_id: str) -> bool:
-        return self.held.pop(message_id, None) is not None
+        message = self.held.pop(message_id, None)
+        if message is not None:
+            self.dropped[message_id] = message
+        return message is not None
+
+    def restore(self, message_id: str) -> None:
+        self.hand_over([self.dropped.pop(message_id)])
 
     def take_held(self) -> list[OutgoingMessage]:
         taken, self.held = list(self.held.values()), {}
         return taken
+
+    def left(self) -> list[str]:
+        """What the published messages are of."""
+        return [message.message_id.partition(".")[0] for message in self.published]
 
 
 @pytest.fixture
@@ -79,7 +153,9 @@ def world() -> World:
 @pytest.fixture
 def dispatcher(world: World) -> Dispatcher:
     fakes: Any = world
-    made = Dispatcher(fakes, fakes, world.end_unauthorised, world.take_over, 30, lambda: world.now)
+    made = Dispatcher(
+        fakes, world, world, world, world, world.end_unauthorised, world.take_over, lambda: world.now
+    )
     made.relay = fakes
     return made
 
@@ -89,7 +165,7 @@ def command(number: int = 1, subject: str = "user-123") -> Command:
         command_id=f"cmd-{number}",
         vin=VIN,
         order=Order(Action.UNLOCK, ("all",), Mode.NORMAL),
-        requester=Requester(subject, subject, "MOBILE_APP"),
+        requester=Requester(subject, subject, "MOBILE_APP", proof="capability"),
         correlation_id="c-1",
         accepted_at=START,
         expires_at=START + timedelta(seconds=30),
@@ -106,18 +182,34 @@ def cancellation() -> list[OutgoingMessage]:
     return Announcements().cancel(Cancellation("cancel-1", "cmd-1", VIN, withdrawal, OWNER, "x-1", START))
 
 
-async def test_a_command_leaves_packed_and_only_as_long_as_it_lives(
+async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(
     world: World, dispatcher: Dispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
     world.now += timedelta(seconds=10.5)
     assert await dispatcher.send(world.take_held()) == [True]
     [sent] = world.published
-    unpacked = unpack(sent.payload, vin=VIN)
-    assert isinstance(unpacked.payload, command_pb2.DoorCommand)
-    assert (unpacked.message_id, unpacked.payload.all_doors, sent.ttl_seconds) == ("cmd-1", True, 20)
-    assert world.asked == [("user-123", VIN, "door.unlock")]
-    assert world.taken_over == []
+    envelope = unseal(sent.payload, OpenKeys(SEAL_KEY), Direction.TO_VEHICLE, VIN)
+    order = session_pb2.SignedOrder.FromString(cose.decode(envelope).payload)
+    assert (order.vin, order.epoch, order.counter, order.door.all_doors) == (VIN, EPOCH, 1, True)
+    assert (order.expires_at_millis, sent.ttl_seconds) == (19_500, 20)
+    assert sent.message_id == f"cmd-1.{request_hash(envelope).hex()[:16]}"
+    assert (world.signed, world.taken_over) == (["capability"], [])
+
+
+async def test_what_is_signed_is_recorded_before_it_leaves(world: World, dispatcher: Dispatcher) -> None:
+    dispatcher.committed(accepted(command()))
+    world.overtaken = True
+    assert await dispatcher.send(world.take_held()) == [False]
+    assert (len(world.issued), world.published) == (1, [])
+
+
+async def test_signed_again_it_is_another_message(world: World, dispatcher: Dispatcher) -> None:
+    world.confirms = False
+    assert await dispatcher.send(accepted(command())) == [False]
+    assert await dispatcher.send(accepted(command())) == [False]
+    first, second = (message.message_id for message in world.published)
+    assert first != second
 
 
 async def test_what_has_begun_to_leave_can_not_be_withdrawn(world: World, dispatcher: Dispatcher) -> None:
@@ -144,17 +236,14 @@ async def test_what_may_have_left_elsewhere_is_taken_over_and_leaves_only_alive(
     world.ended.add("cmd-1")
     assert await dispatcher.send(accepted(command(1), command(2))) == [True, True]
     assert sorted(world.taken_over) == ["cmd-1", "cmd-2"]
-    assert [m.message_id for m in world.published] == ["cmd-2"]
+    assert world.left() == ["cmd-2"]
 
 
 async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: Dispatcher) -> None:
     dispatcher.committed(accepted(command()))
     assert dispatcher.withdraw("cmd-1")
-    world.now += timedelta(seconds=5)
-    dispatcher.restore(command())
-    restored = world.take_held()
-    assert restored[0].created_at == world.now
-    assert await dispatcher.send(restored) == [True]
+    dispatcher.restore("cmd-1")
+    assert await dispatcher.send(world.take_held()) == [True]
     assert world.taken_over == ["cmd-1"]
 
 
@@ -163,7 +252,27 @@ async def test_nothing_is_tried_while_the_broker_is_away(world: World, dispatche
     world.connected = False
     assert await dispatcher.send(world.take_held()) == [False]
     assert dispatcher.surely_unsent("cmd-1")
-    assert world.asked == []
+    assert world.signed == []
+
+
+@pytest.mark.parametrize("lacking", ["has_session", "enrolled"])
+async def test_what_can_not_be_signed_yet_is_parked_and_surely_unsent(
+    world: World, dispatcher: Dispatcher, lacking: str
+) -> None:
+    setattr(world, lacking, False)
+    dispatcher.committed([*accepted(command()), *cancellation()])
+    assert await dispatcher.send(world.take_held()) == [None, None]
+    assert dispatcher.surely_unsent("cmd-1")
+    assert (world.signed, world.published) == ([], [])
+    assert world.tapped == ([("unknown", "cmd-1")] if lacking == "has_session" else [])
+
+
+async def test_a_vehicle_that_sleeps_is_woken_and_its_command_waits_at_the_broker(
+    world: World, dispatcher: Dispatcher
+) -> None:
+    world.asleep = True
+    assert await dispatcher.send(accepted(command())) == [True]
+    assert (world.tapped, world.left()) == ([("sleeps", "cmd-1")], ["cmd-1"])
 
 
 async def test_an_expired_command_is_dealt_with_and_never_leaves(
@@ -172,18 +281,14 @@ async def test_an_expired_command_is_dealt_with_and_never_leaves(
     dispatcher.committed(accepted(command()))
     world.now += timedelta(seconds=30)
     assert await dispatcher.send(world.take_held()) == [True]
-    assert world.published == []
+    assert (world.signed, world.published) == ([], [])
 
 
-async def test_a_command_that_expires_while_its_right_is_asked_for_does_not_leave(
-    world: World, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+async def test_a_command_that_expires_while_it_is_signed_does_not_leave(
+    world: World, dispatcher: Dispatcher
 ) -> None:
-    async def slowly(questions: Sequence[tuple[str, str, str]]) -> list[bool]:
-        world.now += timedelta(seconds=30)
-        return [True] * len(questions)
-
     dispatcher.committed(accepted(command()))
-    monkeypatch.setattr(World, "allowed", lambda _world, questions: slowly(questions))
+    world.signing_takes = timedelta(seconds=30)
     assert await dispatcher.send(world.take_held()) == [True]
     assert world.published == []
     assert dispatcher.surely_unsent("cmd-1")
@@ -194,7 +299,7 @@ async def test_a_right_that_ended_ends_the_command_and_no_other(world: World, di
     world.revoked.add("user-9")
     assert await dispatcher.send(world.take_held()) == [True, True]
     assert world.unauthorised == ["cmd-1"]
-    assert [m.message_id for m in world.published] == ["cmd-2"]
+    assert world.left() == ["cmd-2"]
 
 
 async def test_a_right_that_ended_after_a_first_try_ends_nothing(
@@ -205,13 +310,11 @@ async def test_a_right_that_ended_after_a_first_try_ends_nothing(
     assert (world.unauthorised, world.published) == ([], [])
 
 
-async def test_while_the_access_service_is_away_commands_wait_and_cancellations_leave(
-    world: World, dispatcher: Dispatcher
-) -> None:
+async def test_while_nobody_signs_all_wait(world: World, dispatcher: Dispatcher) -> None:
     dispatcher.committed([*accepted(command()), *cancellation()])
-    world.access_away = True
-    assert await dispatcher.send(world.take_held()) == [False, True]
-    assert [m.message_id for m in world.published] == ["cancel-1"]
+    world.signer_away = True
+    assert await dispatcher.send(world.take_held()) == [False, False]
+    assert world.published == []
     assert dispatcher.surely_unsent("cmd-1")
 
 
@@ -221,7 +324,17 @@ async def test_while_the_store_is_away_what_needs_it_waits(
 ) -> None:
     if own:
         dispatcher.committed(accepted(command()))
-        world.revoked.add("user-123")
     world.store_away = True
     assert await dispatcher.send(accepted(command())) == [False]
     assert world.published == []
+
+
+async def test_a_row_that_nobody_here_wrote_stops_no_other(world: World, dispatcher: Dispatcher) -> None:
+    good, *_ = accepted(command(2))
+    garbage = [
+        type(good)("cmd-x", good.queue, good.subject, b"\xff\xff", START),
+        type(good)("cmd-y", good.queue, good.subject.replace("3456", "4321"), good.payload, START),
+        type(good)("cmd-z", good.queue, good.subject, b"", START),
+    ]
+    assert await dispatcher.send([*garbage, good]) == [True] * 4
+    assert world.left() == ["cmd-2"]

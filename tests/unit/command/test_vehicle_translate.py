@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-from protocol.envelope import Unpacked
+from protocol.cloud_side import IssuedOrder, OpenedAnswer
+from protocol.domains import Domain
 from services.command.domain import Ending, FailureReason, Status
-from services.command.usecases import CancelDecided, Received, Resulted
 from services.command.vehicle_translate import NotUnderstood, report
+from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -32,8 +33,11 @@ def result(outcome: str, *doors: tuple[int, bool, bool, int], fault: str = "") -
     return made
 
 
-def told(message: Message) -> Any:
-    return report(Unpacked("KMHSH81C7LU123456", "m-1", NOW, message), NOW)
+ISSUED = IssuedOrder("KMHSH81C7LU123456", Domain.COMMAND, "cmd-1", "cmd-1", bytes(32), 0)
+
+
+def told(message: Any, issued: IssuedOrder = ISSUED) -> Any:
+    return report(OpenedAnswer("m-1", issued, message), NOW)
 
 
 def ending(message: report_pb2.CommandResult) -> Ending:
@@ -93,9 +97,19 @@ def test_the_word_on_a_cancellation(outcome: str, too_late: bool, ends: bool) ->
     assert (said.too_late, said.ending is not None) == (too_late, ends)
 
 
-def test_a_confirmation_and_a_hello() -> None:
+def test_a_confirmation() -> None:
     assert isinstance(told(report_pb2.CommandReceived(command_id="cmd-1")), Received)
-    assert told(report_pb2.Hello()) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "again"),
+    [("WRONG_EPOCH", True), ("UNKNOWN_KEY", True), ("COUNTER_NOT_NEW", True), ("ROLE_NOT_ALLOWED", False)],
+)
+def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None:
+    number = session_pb2.ProtocolFault.Value(f"PROTOCOL_FAULT_{fault}")
+    issued = IssuedOrder(ISSUED.vin, Domain.CANCEL, "cancel-1", "cmd-1", bytes(32), 0)
+    said = told(session_pb2.OrderRefused(fault=number), issued)
+    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +126,7 @@ def test_a_confirmation_and_a_hello() -> None:
         result("SUCCEEDED", (99, True, True, 0)),
         result("FAILED", (1, False, True, 0), fault="ACTUATOR"),
         report_pb2.CancelResult(cancel_id="x", command_id="cmd-1"),
-        report_pb2.StatusReport(),
+        report_pb2.ConfigReport(),
     ],
     ids=str,
 )
