@@ -31,7 +31,7 @@ if TYPE_CHECKING:
             """A new challenge for each vehicle. Raises StorageUnavailable."""
 
 
-ASK_AGAIN_SECONDS = 10.0
+ASK_AGAIN_SECONDS = 5.0
 _KEEP_SECONDS = 30
 _MOST_REMEMBERED = 100_000
 _log = structlog.get_logger()

@@ -1,44 +1,32 @@
-"""The command room as it is wired, for tests: a real broker, a fake access service, a fake vehicle, the edge."""
+"""The command room as it is wired, for tests: a real broker, the rooms it asks, a fake vehicle, the edge."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import socket
 import time
 import uuid
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
-import nats
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 from ecarus.remotecontrol.door.v1 import door_command_pb2
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
-from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
-from nats.errors import Error as NatsError
 
 from mesh.pki import Identity, Pki
-from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
-from protocol.envelope import pack, unpack
 from services.runtime.capability import AUDIENCE, ISSUER
+from tests.messaging.fake_vehicle import VIN
+from tests.messaging.neighbours import Neighbours, free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
-    from google.protobuf.message import Message
-    from nats.aio.client import Client
-    from nats.aio.msg import Msg
-
     from mesh.pki import Pair
 
-VIN = "KMHSH81C7LU123456"
 WAIT_SECONDS = 20
 _ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "door.history.read")
 
@@ -51,157 +39,6 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     return answer
 
 
-class FakeAccess(access_service_pb2_grpc.AccessServiceServicer):
-    """Everything is allowed until `revoked`; `go_away` and `come_back` as a crashed service would."""
-
-    def __init__(self, stand: Stand) -> None:
-        self._stand = stand
-        self._server: grpc.aio.Server | None = None
-        self.target = f"127.0.0.1:{free_port()}"
-        self.revoked = False
-
-    async def CheckGrants(  # noqa: N802  # the contract's name
-        self, request: access_service_pb2.CheckGrantsRequest, _context: Any
-    ) -> access_service_pb2.CheckGrantsResponse:
-        return access_service_pb2.CheckGrantsResponse(allowed=[not self.revoked] * len(request.questions))
-
-    async def come_back(self) -> None:
-        pair = self._stand.pair("room/access")
-        self._server = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-        access_service_pb2_grpc.add_AccessServiceServicer_to_server(self, self._server)
-        credentials = grpc.ssl_server_credentials(
-            [(pair.key.read_bytes(), pair.cert.read_bytes())],
-            root_certificates=self._stand.pki.ca.read_bytes(),
-            require_client_auth=True,
-        )
-        self._server.add_secure_port(self.target, credentials)
-        await self._server.start()
-
-    async def go_away(self) -> None:
-        if self._server is not None:
-            await self._server.stop(None)
-            self._server = None
-
-
-@dataclass(slots=True)
-class FakeVehicle:
-    """Carries out each command once, while awake. `actuated` is what it did, in order.
-
-    `hold` keeps it from finishing: it confirms a command and waits, so that it can be cancelled.
-    """
-
-    server: Any
-    vin: str = VIN
-    actuated: list[str] = field(default_factory=list)
-    hold: bool = False
-    _results: dict[str, tuple[str, report_pb2.CommandResult]] = field(default_factory=dict)
-    _running: dict[str, command_pb2.DoorCommand] = field(default_factory=dict)
-    _drop: int = 0
-    _duplicate: int = 0
-    _client: Client | None = None
-    _loop: asyncio.Task[None] | None = None
-
-    def drop_next(self) -> None:
-        self._drop += 1
-
-    def duplicate_next(self) -> None:
-        self._duplicate += 1
-
-    async def wake(self) -> None:
-        settings = self.server.settings()
-        self._client = await nats.connect(
-            self.server.url,
-            user=settings.nats_user,
-            password=settings.nats_password_file.read_text(),
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.1,
-        )
-        self._loop = asyncio.create_task(self._live(self._client))
-
-    async def sleep(self) -> None:
-        if self._loop is not None and self._client is not None:
-            self._loop.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._loop
-            await self._client.close()
-            self._loop = self._client = None
-
-    async def say(self, event: Event, message: Message, message_id: str | None = None, vin: str = "") -> None:
-        assert self._client is not None
-        data = pack(vin or self.vin, message_id or uuid.uuid4().hex, message, datetime.now(UTC))
-        await self.say_bytes(event, data)
-
-    async def say_bytes(self, event: Event, data: bytes) -> None:
-        assert self._client is not None
-        await self._client.jetstream().publish(event_subject(self.vin, event), data, timeout=2)
-
-    async def _live(self, client: Client) -> None:
-        jetstream = client.jetstream()
-        queue = await jetstream.pull_subscribe_bind(consumer=self.vin, stream=VEHICLE_COMMANDS)
-        greet = True
-        while True:
-            try:
-                if greet:
-                    await self.say(Event.HELLO, report_pb2.Hello(boot_id="b"))
-                    greet = False
-                for message in await queue.fetch(16, timeout=0.5):
-                    await self._take(message)
-            except TimeoutError:
-                try:
-                    await queue.consumer_info()
-                except (NatsError, TimeoutError):
-                    greet = True
-            except NatsError:
-                greet = True
-                await asyncio.sleep(0.05)
-
-    async def _take(self, message: Msg) -> None:
-        order = unpack(message.data, vin=self.vin).payload
-        if self._drop:
-            self._drop -= 1
-        elif isinstance(order, command_pb2.DoorCommand):
-            await self._obey(order)
-        elif isinstance(order, command_pb2.CancelCommand):
-            await self._cancel(order)
-        await message.ack()
-
-    async def _obey(self, order: command_pb2.DoorCommand) -> None:
-        if order.command_id in self._results:
-            message_id, result = self._results[order.command_id]
-            await self.say(Event.RESULT, result, message_id)
-            return
-        await self.say(Event.RECEIVED, report_pb2.CommandReceived(command_id=order.command_id))
-        self._running[order.command_id] = order
-        if not self.hold:
-            await self.finish(order.command_id)
-
-    async def finish(self, command_id: str, outcome: int = report_pb2.COMMAND_OUTCOME_SUCCEEDED) -> None:
-        order = self._running.pop(command_id)
-        result = report_pb2.CommandResult(command_id=command_id, outcome=outcome)  # type: ignore[arg-type]  # its number
-        if outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            self.actuated.append(command_id)
-            for door in order.doors or (1, 2, 3, 4, 5):
-                result.doors.add(
-                    door=door, succeeded=True, locked=order.action == command_pb2.DOOR_ACTION_LOCK
-                )
-        self._results[command_id] = uuid.uuid4().hex, result
-        for _ in range(1 + self._duplicate):
-            await self.say(Event.RESULT, result, self._results[command_id][0])
-        self._duplicate = 0
-
-    async def _cancel(self, order: command_pb2.CancelCommand) -> None:
-        if order.command_id in self._results:
-            outcome = report_pb2.CANCEL_OUTCOME_TOO_LATE
-        else:
-            outcome = report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
-            self._running.setdefault(order.command_id, command_pb2.DoorCommand())
-            await self.finish(order.command_id, report_pb2.COMMAND_OUTCOME_CANCELLED)
-        decided = report_pb2.CancelResult(
-            cancel_id=order.cancel_id, command_id=order.command_id, outcome=outcome
-        )
-        await self.say(Event.CANCEL, decided)
-
-
 class Stand:
     """Everything around the room. `environment` is what its process reads."""
 
@@ -209,12 +46,12 @@ class Stand:
         self.pki = Pki(folder / "pki", datetime.now(UTC))
         self.database = folder / "command.sqlite3"
         self.target = f"127.0.0.1:{free_port()}"
-        self.access = FakeAccess(self)  # type: ignore[abstract]  # the room asks nothing else of it
         self._server = server
         self._key = Ed25519PrivateKey.generate()
         public = jwt.algorithms.OKPAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
         self._jwks = folder / "jwks.json"
         self._jwks.write_text(json.dumps({"keys": [{**public, "kid": "test", "alg": "EdDSA", "use": "sig"}]}))
+        self.neighbours = Neighbours(folder, self.pki, self._jwks)
 
     def pair(self, workload: str) -> Pair:
         kind, _, name = workload.partition("/")
@@ -235,7 +72,7 @@ class Stand:
             "DOORS_NATS_USER": self._server.settings().nats_user,
             "DOORS_NATS_PASSWORD_FILE": str(self._server.settings().nats_password_file),
             "DOORS_CAPABILITY_JWKS": str(self._jwks),
-            "DOORS_ACCESS_TARGET": self.access.target,
+            **self.neighbours.environment(),
             "DOORS_COMMAND_TTL_SECONDS": str(ttl_seconds),
             "DOORS_DRAIN_SECONDS": "0.2",
         }
@@ -325,10 +162,3 @@ class App:
         return await self._stub.ListCommandHistory(
             request, metadata=metadata, wait_for_ready=wait_for_ready, timeout=9
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 
-from tests.messaging.command_stand import App, FakeVehicle, Stand
+from tests.messaging.command_stand import App, Stand
+from tests.messaging.fake_vehicle import FakeVehicle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,9 +57,9 @@ class RoomProcess:
 @pytest_asyncio.fixture
 async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
     stand = Stand(tmp_path, nats_server)
-    await stand.access.come_back()
+    await stand.neighbours.come_back()
     yield stand
-    await stand.access.go_away()
+    await stand.neighbours.go_away()
 
 
 async def keep_asking(app: App, vin: str, enough: asyncio.Event) -> list[str]:

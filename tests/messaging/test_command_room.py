@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import nats
 import pytest
 import pytest_asyncio
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.door.v1 import door_update_pb2
-from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus, FailureReason
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandStatus, FailureReason
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, Event
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
-from tests.messaging.command_stand import VIN, App, FakeVehicle, Stand, until
+from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.fake_vehicle import VIN, FakeVehicle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,20 +30,24 @@ if TYPE_CHECKING:
 
 OTHER = "KMHSH81C7LU654321"
 TTL_SECONDS = 4
+FORGED_COMMAND = """INSERT INTO command (command_id, vin, action, target_doors, mode, principal, subject, source,
+    correlation_id, fingerprint, accepted_at, expires_at, estimated_seconds, status)
+    SELECT 'cmd-forged', vin, action, target_doors, mode, principal, subject, source, 'forged', fingerprint,
+    accepted_at, expires_at, estimated_seconds, 'PENDING' FROM command"""
 ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 
 @pytest_asyncio.fixture
 async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
     stand = Stand(tmp_path, nats_server)
-    await stand.access.come_back()
+    await stand.neighbours.come_back()
     stop = asyncio.Event()
     settings = load(CommandSettings, stand.environment(ttl_seconds=TTL_SECONDS))
     room = asyncio.create_task(main(settings, stop))
     yield stand
     stop.set()
     await room
-    await stand.access.go_away()
+    await stand.neighbours.go_away()
 
 
 @pytest_asyncio.fixture
@@ -78,6 +85,7 @@ async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
     app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await vehicle.wake()
+    await vehicle.greeted.wait()
     vehicle.duplicate_next()
     command_id = await app.unlock()
     details = await app.reaches(command_id, *ENDS)
@@ -108,11 +116,106 @@ async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
     ]
 
 
+async def has_lived(app: App, vehicle: FakeVehicle) -> None:
+    """The vehicle was there, carried something out, and sleeps now."""
+    await vehicle.wake()
+    await vehicle.greeted.wait()
+    await app.reaches(await app.unlock("c-0"), "SUCCESS")
+    await vehicle.sleep()
+    vehicle.actuated.clear()
+
+
 async def test_a_sleeping_vehicle_gets_it_when_it_wakes(app: App, vehicle: FakeVehicle) -> None:
+    await has_lived(app, vehicle)
     command_id = await app.unlock()
     await app.has_left(command_id)
     await vehicle.wake()
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
+    assert vehicle.actuated == [command_id]
+
+
+async def test_a_vehicle_that_restarted_meanwhile_gets_it_signed_anew(app: App, vehicle: FakeVehicle) -> None:
+    await has_lived(app, vehicle)
+    command_id = await app.unlock()
+    await app.has_left(command_id)
+    vehicle.reboot()
+    await vehicle.wake()
+    assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
+    assert vehicle.actuated == [command_id]
+    assert set(vehicle.faults) <= {"WRONG_EPOCH"}
+
+
+async def test_nothing_is_signed_for_a_vehicle_before_its_first_hello(app: App, vehicle: FakeVehicle) -> None:
+    command_id = await app.unlock()
+    await woken_for(app, command_id)
+    assert stages_of(await app.details(command_id)) == ["ACCEPTED", "QUEUED", "WAKING"]
+    await vehicle.wake()
+    assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
+    assert vehicle.actuated == [command_id]
+
+
+async def test_what_was_never_signed_is_withdrawn_at_once(app: App, vehicle: FakeVehicle) -> None:
+    command_id = await app.unlock()
+    await woken_for(app, command_id)
+    assert await app.cancel() == "CANCELLED"
+    await vehicle.wake()
+    second = await app.unlock("c-2")
+    assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
+    assert vehicle.actuated == [second]
+
+
+async def test_a_command_for_a_vehicle_that_never_was_there_was_surely_not_sent(app: App) -> None:
+    details = await app.reaches(await app.unlock(), *ENDS)
+    assert (details.status, details.may_have_succeeded) == (CommandStatus.TIMEOUT, False)
+
+
+async def test_a_vehicle_that_is_awake_but_unknown_is_asked_for_its_session(
+    stand: Stand, app: App, vehicle: FakeVehicle
+) -> None:
+    await has_lived(app, vehicle)
+    await vehicle.wake()
+    await vehicle.greeted.wait()
+    with closing(sqlite3.connect(stand.database)) as connection, connection:
+        connection.execute("DELETE FROM vehicle_session")
+    command_id = await app.unlock()
+    assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
+    assert vehicle.challenged == 1
+
+
+async def test_a_forged_outbox_row_moves_no_door(stand: Stand, app: App, vehicle: FakeVehicle) -> None:
+    await vehicle.wake()
+    await app.reaches(await app.unlock(), "SUCCESS")
+    with closing(sqlite3.connect(stand.database)) as connection, connection:
+        connection.execute(FORGED_COMMAND)
+        [[payload]] = connection.execute("SELECT payload FROM outbox WHERE queue = 'vehicle'")
+        order = signing.RequestedOrder.FromString(payload)
+        order.capability = order.capability[:-4] + "AAAA"
+        order.door.command_id = "cmd-forged"
+        order.asked_at.GetCurrentTime()
+        order.door.expires_at.FromDatetime(datetime.now(UTC) + timedelta(seconds=4))
+        values = ("cmd-forged", "vehicle", f"vehicle.{VIN}.cmd.door", order.SerializeToString(), 1)
+        connection.execute(
+            "INSERT INTO outbox (message_id, queue, subject, payload, created_at) VALUES (?, ?, ?, ?, ?)",
+            values,
+        )
+
+    assert (await app.reaches("cmd-forged", *ENDS)).status == CommandStatus.TIMEOUT
+    assert rows(stand, "SELECT sent_at FROM outbox WHERE message_id = 'cmd-forged'")[0][0] is not None
+    second = await app.unlock("c-2")
+    await app.reaches(second, *ENDS)
+    assert "cmd-forged" not in vehicle.actuated
+    assert len(vehicle.actuated) == 2
+
+
+async def woken_for(app: App, command_id: str) -> None:
+    async def woken() -> bool:
+        return "WAKING" in stages_of(await app.details(command_id))
+
+    await until(woken)
+
+
+def stages_of(details: Any) -> list[str]:
+    return [CommandStage.Name.Value.Name(stage.name) for stage in details.stages]
 
 
 async def test_a_vehicle_that_never_answers_may_have_acted_and_its_late_word_is_kept(
@@ -138,8 +241,9 @@ async def test_a_vehicle_that_never_answers_may_have_acted_and_its_late_word_is_
 async def test_what_was_lost_on_the_way_times_out_and_the_next_is_carried_out(
     app: App, vehicle: FakeVehicle
 ) -> None:
-    vehicle.drop_next()
     await vehicle.wake()
+    await vehicle.greeted.wait()
+    vehicle.drop_next()
     first = await app.unlock()
     assert (await app.reaches(first, *ENDS)).status == CommandStatus.TIMEOUT
     second = await app.unlock("c-2")
@@ -154,36 +258,36 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     await vehicle.wake()
     command_id = await app.unlock()
     await app.reaches(command_id, "IN_PROGRESS")
+    asked = vehicle.request_hash(command_id)
     success = report_pb2.CommandResult(command_id=command_id, outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED)
     await vehicle.say_bytes(Event.RESULT, b"\xff garbage")
-    await vehicle.say(Event.RESULT, success)
-    await vehicle.say(Event.RESULT, report_pb2.CommandResult(command_id=command_id))
-    await vehicle.say(Event.RESULT, success, vin=OTHER)
-    await vehicle.say(Event.RECEIVED, report_pb2.CommandReceived(command_id="cmd-nobodys"))
-    await vehicle.say(Event.CANCEL, report_pb2.CancelResult(command_id=command_id, cancel_id="x"))
-    await vehicle.say(Event.RESULT, report_pb2.StatusReport())
+    await vehicle.answer(success, asked)
+    await vehicle.answer(report_pb2.CommandResult(command_id=command_id), asked)
+    await vehicle.answer(report_pb2.CommandReceived(command_id="cmd-nobodys"), asked)
+    await vehicle.answer(report_pb2.CommandReceived(command_id=command_id), bytes(32))
+    success.doors.add(door=1, succeeded=True)
     stranger = FakeVehicle(vehicle.server, OTHER)
     await stranger.wake()
-    success.doors.add(door=1, succeeded=True)
-    await stranger.say(Event.RESULT, success)
+    await stranger.greeted.wait()
+    foreign = await stranger.answer(success, asked)
+    await vehicle.say_bytes(Event.RESULT, foreign)
     await vehicle.finish(command_id)
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 
     async def buried() -> bool:
-        return len(rows(stand, "SELECT reason FROM dead_letter")) >= 8
+        return len(rows(stand, "SELECT reason FROM dead_letter")) >= 7
 
     await until(buried)
     await stranger.sleep()
     assert sorted(reason for (reason,) in rows(stand, "SELECT reason FROM dead_letter")) == sorted(
         [
-            "not an envelope",
-            "a success without every door's success",
-            "a result without an outcome",
-            "for another vehicle than its subject's",
-            "about a command that was never given",
-            "a cancellation without an outcome",
-            "StatusReport does not belong on this subject",
-            "about another vehicle's command",
+            "MALFORMED: not a sealed message of this version",
+            "MALFORMED: a success without every door's success",
+            "MALFORMED: a result without an outcome",
+            "WRONG_REQUEST: answers another request than it names",
+            "WRONG_REQUEST: answers nothing that was asked",
+            "WRONG_REQUEST: answers nothing that was asked",
+            "NOT_FOR_US: it does not open",
         ]
     )
 
@@ -238,7 +342,7 @@ async def test_a_right_that_ended_before_dispatch_moves_no_door(
     stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await vehicle.wake()
-    stand.access.revoked = True
+    stand.neighbours.revoked = True
     before = await queued(nats_server)
     details = await app.reaches(await app.unlock(), *ENDS)
     assert (details.status, details.failure_reason) == (CommandStatus.FAILED, FailureReason.GRANT_REVOKED)
@@ -250,15 +354,16 @@ async def test_while_nobody_can_tell_the_right_a_command_waits(
     stand: Stand, app: App, vehicle: FakeVehicle
 ) -> None:
     await vehicle.wake()
-    await stand.access.go_away()
+    await stand.neighbours.go_away()
     command_id = await app.unlock()
-    await stand.access.come_back()
+    await stand.neighbours.come_back()
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 
 
 async def test_a_broker_that_lost_its_disk_loses_no_command(
     app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
+    await has_lived(app, vehicle)
     command_id = await app.unlock()
     await app.has_left(command_id)
     await asyncio.to_thread(nats_server.wipe)
