@@ -22,6 +22,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -108,6 +109,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
 
     events = vehicle_link.VehicleEvents(desk, broker)
+    handle_checks = partial(vehicle_link.handle_status_checks, desk)
+    await DeadLetterDesk(
+        "command",
+        broker,
+        database,
+        store.dead_letters,
+        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
+        _now,
+    ).open()
     server = RoomServer(
         settings,
         [SERVICE],
@@ -124,9 +134,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_vehicles.run(),
             to_watchers.run(),
             Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
-            Consumer(
-                broker, vehicle_link.CHECKS, partial(vehicle_link.handle_status_checks, desk), bury
-            ).run(),
+            Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
         )

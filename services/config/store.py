@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0001_config"
+HEAD = "0002_dead_letters"
 _UPDATE = "UpdateDoorConfig"
 
 

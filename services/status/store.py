@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0001_status"
+HEAD = "0002_dead_letters"
 
 
 class RoomModel(SQLModel):

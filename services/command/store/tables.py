@@ -25,7 +25,7 @@ from services.runtime.database import Instant
 from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 
-HEAD = "0001_commands"
+HEAD = "0002_dead_letters"
 
 
 class RoomModel(SQLModel):
