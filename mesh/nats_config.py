@@ -39,7 +39,10 @@ _SAYS = {
     "enrolment": [],
 }
 _HEARS = ["_INBOX.>", "deliver.*", "room.access.revoked", "hint.condition.*"]
-_ALSO_HEARS = {"enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"]}
+_ALSO_HEARS = {
+    "enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"],
+    **{room: [f"operator.deadletter.{room}.*"] for room in ("command", "status", "config", "diagnostics")},
+}
 
 
 def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iterable[str] = ()) -> str:

@@ -27,6 +27,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.key_files import read_manifests, read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.order_signer import OrderSigner
@@ -142,6 +143,15 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         _now_millis,
     )
+    handle_checks = partial(vehicle_link.handle_status_checks, desk)
+    await DeadLetterDesk(
+        "command",
+        broker,
+        database,
+        store.dead_letters,
+        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
+        _now,
+    ).open()
     server = RoomServer(
         settings,
         [SERVICE],
@@ -158,9 +168,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_vehicles.run(),
             to_watchers.run(),
             Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
-            Consumer(
-                broker, vehicle_link.CHECKS, partial(vehicle_link.handle_status_checks, desk), bury
-            ).run(),
+            Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
             Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),

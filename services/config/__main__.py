@@ -15,6 +15,7 @@ from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
@@ -46,7 +47,10 @@ async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
     async def bury(poison: Sequence[Poison]) -> None:
         await record.bury(poison, now())
 
-    consumer = Consumer(broker, vehicle_link.PLAN, vehicle_link.VehicleEvents(record, now).handle, bury)
+    handle = vehicle_link.VehicleEvents(record, now).handle
+    consumer = Consumer(broker, vehicle_link.PLAN, handle, bury)
+    handlers = [(vehicle_link.PLAN.subjects, handle)]
+    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
     await rpc.start()
     try:

@@ -12,6 +12,7 @@ from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
+from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
@@ -33,9 +34,10 @@ async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
-    consumer = Consumer(
-        broker, vehicle_link.PLAN, vehicle_link.VehicleReports(record, now).handle, record.bury
-    )
+    handle = vehicle_link.VehicleReports(record, now).handle
+    consumer = Consumer(broker, vehicle_link.PLAN, handle, record.bury)
+    handlers = [(vehicle_link.PLAN.subjects, handle)]
+    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
     await rpc.start()
     try:

@@ -22,6 +22,7 @@ from protocol.broker import (
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
+from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -32,7 +33,14 @@ from services.status.conditions import ConditionTeller
 from services.status.hub import LONGEST_CAPABILITY_SECONDS, Hub
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.update_feed import JetStreamLog, StreamTail
-from services.status.vehicle_link import HintPublisher, ReportIntake, Revocations, plans_of, publish_update
+from services.status.vehicle_link import (
+    RESULT_PLAN,
+    HintPublisher,
+    ReportIntake,
+    Revocations,
+    plans_of,
+    publish_update,
+)
 
 ROOM = "status"
 
@@ -93,6 +101,10 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         HintPublisher(broker).tell, time.monotonic, settings.hint_again_seconds, settings.hint_vehicles
     )
     intake = ReportIntake(records, hints, now_us)
+    # Of every partition, because any replica of the room may be asked to replay.
+    reports = [subject for n in range(STATUS_PARTITIONS) for subject in status_stream(n).subjects]
+    handlers = [(reports, intake.take_statuses), (RESULT_PLAN.subjects, intake.take_results)]
+    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
     verifier = CapabilityVerifier(settings.capability_jwks)
     revocations = Revocations(hub, verifier)

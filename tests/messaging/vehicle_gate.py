@@ -100,15 +100,15 @@ class Gate:
     async def _until_listening(self) -> None:
         await until(lambda: listens(self.ports.nats) and listens(self.ports.mqtt))
 
-    def room_settings(self) -> RoomSettings:
-        pair = self.pki.pair("enrolment")
+    def room_settings(self, room: str = "enrolment") -> RoomSettings:
+        pair = self.pki.pair(room)
         return RoomSettings.model_construct(
             nats_url=self.url,
             nats_ca=self.pki.ca,
             tls_cert=pair.cert,
             tls_key=pair.key,
-            nats_user="enrolment",
-            nats_password_file=self.sandbox.nats_password("enrolment"),
+            nats_user=room,
+            nats_password_file=self.sandbox.nats_password(room),
         )
 
     @property

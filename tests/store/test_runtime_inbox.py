@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import MetaData, func, select
 
 from services.runtime.database import Database, open_database
-from services.runtime.inbox import DeadLetter, DeadLetters, Inbox
+from services.runtime.inbox import DeadLetter, DeadLetters, Inbox, KeptLetter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -58,3 +58,45 @@ async def test_anything_can_be_buried(database: Database) -> None:
         lambda c: c.execute(select(table.c.reason).order_by(table.c.id.desc()).limit(1)).scalar_one()
     )
     assert reason.startswith("NUL \\0, a lone \\ud800")
+
+
+def letters(count: int) -> list[DeadLetter]:
+    return [DeadLetter(f"room.{n}", b"\x00" * n, f"reason {n}", START) for n in range(1, count + 1)]
+
+
+def ids(found: list[KeptLetter]) -> list[int]:
+    return [letter.letter_id for letter in found]
+
+
+async def test_the_newest_letters_come_first_and_the_older_ones_page_by_page(database: Database) -> None:
+    assert await DEAD_LETTERS.newest(database, 10) == []
+    await DEAD_LETTERS.bury(database, letters(5))
+    newest = await DEAD_LETTERS.newest(database, 2)
+    assert newest == [
+        KeptLetter(5, "room.5", "reason 5", START, 5, None),
+        KeptLetter(4, "room.4", "reason 4", START, 4, None),
+    ]
+    assert ids(await DEAD_LETTERS.newest(database, 2, before=4)) == [3, 2]
+    assert ids(await DEAD_LETTERS.newest(database, 2, before=1)) == []
+
+
+async def test_a_letter_is_found_by_its_id_with_what_it_says(database: Database) -> None:
+    await DEAD_LETTERS.bury(database, letters(3))
+    assert await DEAD_LETTERS.find(database, 3) == KeptLetter(3, "room.3", "reason 3", START, 3, None)
+    assert await DEAD_LETTERS.payload(database, 3) == b"\x00\x00\x00"
+    assert await DEAD_LETTERS.find(database, 4) is None
+
+
+async def test_a_replayed_letter_stays_but_waits_no_more_and_keeps_its_first_time(database: Database) -> None:
+    await DEAD_LETTERS.bury(database, letters(4))
+    assert ids(await DEAD_LETTERS.waiting(database, 10, after=0)) == [1, 2, 3, 4]
+    times = await asyncio.gather(
+        *(DEAD_LETTERS.mark_replayed(database, 2, START + timedelta(hours=n)) for n in range(1, 5))
+    )
+    assert len(set(times)) == 1
+    assert await DEAD_LETTERS.mark_replayed(database, 2, START + timedelta(days=1)) == times[0]
+    assert ids(await DEAD_LETTERS.waiting(database, 10, after=0)) == [1, 3, 4]
+    assert ids(await DEAD_LETTERS.waiting(database, 1, after=1)) == [3]
+    kept = await DEAD_LETTERS.find(database, 2)
+    assert kept == KeptLetter(2, "room.2", "reason 2", START, 2, times[0])
+    assert await DEAD_LETTERS.payload(database, 2) == b"\x00\x00"

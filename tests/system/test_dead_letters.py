@@ -1,0 +1,124 @@
+"""`doorctl deadletter` on the running product: what a car's garbage becomes, and a letter that is taken after all."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING
+
+import nats
+import pytest
+from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
+
+from protocol.broker import STATUS_CHECKS_SUBJECT, Event, event_subject
+from tests.system.app import SAMPLE, App, eventually
+from tests.system.conftest import ROOT
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+ROOMS = {
+    Event.RESULT: "command",
+    Event.STATUS: "status",
+    Event.CONFIG: "config",
+    Event.DIAGNOSTICS: "diagnostics",
+}
+
+
+def doorctl(mesh: Mesh, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "doorctl", "deadletter", *words],
+        cwd=ROOT,
+        env=mesh.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+async def say_as_the_car(mesh: Mesh, words: dict[Event, bytes]) -> None:
+    """With the car's own certificate, and so with its rights, but not by its software."""
+    pair = mesh.data / "pki" / f"vehicle-{SAMPLE}"
+    tls = ssl.create_default_context(cafile=str(mesh.ca))
+    tls.load_cert_chain(pair.with_suffix(".crt"), pair.with_suffix(".key"))
+    client = await nats.connect(
+        f"tls://127.0.0.1:{mesh.ports.nats}", tls=tls, inbox_prefix=f"_INBOX.{SAMPLE}"
+    )
+    for event, data in words.items():
+        await client.publish(event_subject(SAMPLE, event), data)
+    await client.drain()
+
+
+def letter_in(mesh: Mesh, room: str, size: int) -> str | None:
+    """The line about the newest letter of this size."""
+    done = doorctl(mesh, "list", "--room", room)
+    assert (done.returncode, done.stderr) == (0, "")
+    return next((line for line in done.stdout.splitlines() if f" {size} bytes: " in line), None)
+
+
+def test_garbage_of_a_car_is_listed_in_its_room_and_stays_when_it_is_replayed(mesh: Mesh) -> None:
+    garbage = {event: b"\xff" * (1_001 + n) for n, event in enumerate(ROOMS)}
+    asyncio.run(say_as_the_car(mesh, garbage))
+    for event, room in ROOMS.items():
+        find = partial(letter_in, mesh, room, len(garbage[event]))
+        line = eventually(find)
+        assert SAMPLE in line
+        letter_id = line.split()[1]
+        done = doorctl(mesh, "replay", letter_id, "--room", room)
+        assert (done.returncode, done.stdout) == (1, "")
+        reason = line.partition(" bytes: ")[2]
+        assert done.stderr == f"doorctl: {room} {letter_id} stays: {reason}\n"
+        assert find() == line
+    done = doorctl(mesh, "list", "--limit", "200")
+    assert {line.split()[0] for line in done.stdout.splitlines()} == set(ROOMS.values())
+
+
+def test_a_letter_that_an_older_version_buried_is_taken_and_has_its_effect(mesh: Mesh) -> None:
+    check_id = f"check-{uuid.uuid4()}"
+    checks = StatusChecks()
+    check = checks.checks.add(
+        check_id=check_id, vin=SAMPLE, user_id="user-123", actor_id="user-123", source=1, correlation_id="old"
+    )
+    check.time.GetCurrentTime()
+    letter = (STATUS_CHECKS_SUBJECT, checks.SerializeToString(), "unknown field", time.time_ns() // 1_000)
+    with closing(sqlite3.connect(mesh.data / "data" / "command.db", timeout=10)) as database, database:
+        letter_id = database.execute(
+            "INSERT INTO dead_letter (subject, payload, reason, received_at) VALUES (?, ?, ?, ?)", letter
+        ).lastrowid
+    app = App(mesh)
+
+    def looks() -> int:
+        return [e["commandId"] for e in app.history(action="STATUS_CHECK", limit=200)["history"]].count(
+            check_id
+        )
+
+    assert looks() == 0
+    done = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"replayed command {letter_id} {STATUS_CHECKS_SUBJECT} at ")
+    assert looks() == 1
+
+    again = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    assert (again.returncode, again.stdout) == (0, done.stdout)
+    every = doorctl(mesh, "replay", "--all", "--room", "command")
+    assert f" {letter_id} " not in every.stdout + every.stderr
+    assert looks() == 1
+    listed = doorctl(mesh, "list", "--room", "command").stdout.splitlines()
+    assert [line for line in listed if "unknown field (replayed " in line]
+
+
+def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
+    for words in (("replay", "2000000000", "--room", "config"), ("replay", "--room", "config")):
+        done = doorctl(mesh, *words)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.startswith("doorctl: ")
+        assert len(done.stderr.splitlines()) == 1
