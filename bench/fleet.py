@@ -11,7 +11,11 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mesh.files import write_private, write_private_json
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from doorctl.key_files import public_pem
+from mesh.files import private_folder, write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 
@@ -63,13 +67,30 @@ class Fleet:
                 "doorTimeSeconds": 0,
                 "natsUser": EVERY_VEHICLE,
                 "natsPasswordFile": str(password.resolve()),
+                **sandbox.ceremony.car_settings(vin),
             }
             for vin in self.cars
         ]
         write_private_json(sandbox.vehicles, cars)
+        self._enrol(sandbox)
+
+    def _enrol(self, sandbox: Sandbox) -> None:
+        """Under their keys only: they show the broker no certificate."""
+        enrolled: list[dict[str, str]] = json.loads(sandbox.enrolment_seed.read_text(encoding="utf-8"))
+        files = {vin: sandbox.ceremony.make_car(vin).public for vin in (*self.cars, self.watched)}
+        folder = private_folder(sandbox.folder / "public" / "vehicles")
+        for vin in self.away:  # nobody ever needs their private halves
+            files[vin] = folder / f"{vin}.pem"
+            files[vin].write_bytes(_nobodys_keys())
+        enrolled += [{"vin": vin, "keysFile": str(path.resolve())} for vin, path in files.items()]
+        write_private_json(sandbox.enrolment_seed, enrolled)
 
     def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
         """Write the broker's configuration anew with the fleet's user."""
         pair = Pair(sandbox.pki / "nats.crt", sandbox.pki / "nats.key")
         text = render_nats(ports, sandbox, pair, [EVERY_VEHICLE])
         write_private(sandbox.folder / "nats" / "nats.conf", text.encode())
+
+
+def _nobodys_keys() -> bytes:
+    return public_pem(Ed25519PrivateKey.generate().public_key(), X25519PrivateKey.generate().public_key())

@@ -6,10 +6,11 @@ import logging
 
 import typer
 
-from doorctl import deadletter, vehicle
+from doorctl import deadletter, keys, vehicle
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operates Remote Door Control.")
 app.add_typer(vehicle.commands, name="vehicle")
+app.add_typer(keys.commands, name="keys")
 app.add_typer(deadletter.commands, name="deadletter")
 
 

@@ -1,4 +1,4 @@
-"""`doorctl vehicle`: which certificate is which car."""
+"""`doorctl vehicle`: which certificate and which keys are which car."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import uvloop
 
 from doorctl.broker import Failed, Operator
 
-commands = typer.Typer(no_args_is_help=True, help="Which certificate is which car.")
+commands = typer.Typer(no_args_is_help=True, help="Which certificate and which keys are which car.")
 
 Vin = Annotated[str, typer.Argument(help="the vehicle's VIN")]
 
@@ -22,28 +22,35 @@ def enrol(
     certificate: Annotated[
         Path, typer.Option(help="its certificate (PEM), with spiffe://ecarus/vehicle/VIN")
     ],
+    keys: Annotated[Path, typer.Option(help="its public keys (PEM): one Ed25519, one X25519")],
 ) -> None:
-    """Let a car in with this certificate, and no other."""
-    try:
-        pem = certificate.read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        _fail(f"{certificate}: {error}")
-    (enrolment,) = _ask("enrol", vin=vin, certificate=pem)["enrolments"]
+    """Let a car in with this certificate, believe it under these keys, and no others."""
+    public = _read(keys)
+    if "PRIVATE KEY" in public:  # it must not even reach the broker
+        _fail(f"{keys} holds a private key: enrol the public ones")
+    (enrolment,) = _ask("enrol", vin=vin, certificate=_read(certificate), keys=public)["enrolments"]
     typer.echo(f"enrolled {_line(enrolment)}")
 
 
 @commands.command()
 def revoke(vin: Vin) -> None:
-    """Let a car in no more, and cut its connections."""
+    """Let a car in no more, forget its keys, and cut its connections."""
     told = _ask("revoke", vin=vin)
     typer.echo(f"revoked {_line(told['enrolments'][0])}, {told['connectionsCut']} connections cut")
 
 
 @commands.command("list")
 def list_all() -> None:
-    """Every car, its certificate's fingerprint, and whether it is let in."""
+    """Every car, its certificate's fingerprint, the ids of its keys, and whether it is let in."""
     for enrolment in _ask("list")["enrolments"]:
         typer.echo(_line(enrolment))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        _fail(f"{path}: {error}")
 
 
 def _ask(deed: str, **request: str) -> dict[str, Any]:
@@ -61,4 +68,7 @@ def _fail(sentence: str) -> NoReturn:
 
 def _line(enrolment: dict[str, Any]) -> str:
     state = f"revoked {enrolment['revokedAt']}" if enrolment["revokedAt"] else "admitted"
-    return f"{enrolment['vin']} {enrolment['fingerprint'][:16]} {state}"
+    certificate = (enrolment["fingerprint"] or "no certificate")[:16]
+    ids = (enrolment["verifyKeyId"], enrolment["sealKeyId"])
+    keys = "keys " + " ".join(ids) if all(ids) else "no keys"
+    return f"{enrolment['vin']} {certificate} {keys} {state}"

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from doorctl.ceremony import CeremonyRefused
+from doorctl.key_files import KeyFileRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
@@ -32,6 +34,17 @@ if TYPE_CHECKING:
 
 class AlreadyRunningError(Exception):
     """Another mesh uses the data folder."""
+
+
+_REFUSALS = (
+    ValueError,
+    OSError,
+    CeremonyRefused,
+    KeyFileRefused,
+    PortInUseError,
+    AlreadyRunningError,
+    ComponentFailedError,
+)
 
 
 def main(words: list[str], environment: Mapping[str, str]) -> int:
@@ -63,7 +76,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         print(
             f"mesh: {missing.filename} is missing; make run (or python -m mesh pki) makes it", file=sys.stderr
         )
-    except (ValueError, OSError, PortInUseError, AlreadyRunningError, ComponentFailedError) as refused:
+    except _REFUSALS as refused:
         print(f"mesh: {refused}", file=sys.stderr)
     else:
         return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mesh.ports import ALL_ROOMS, LOOPBACK
+from mesh.ports import BROKER_ROOMS, LOOPBACK
 from mesh.sandbox import OPERATOR, SYSTEM_USER
 from protocol import broker
 
@@ -36,9 +36,15 @@ _SAYS = {
     "status": ["door.update.*", "room.status.>", "hint.condition.*"],
     "config": ["vehicle.*.cmd.config", "door.update.*", "room.config.>"],
     "diagnostics": ["door.update.*", "room.diagnostics.>"],
-    "enrolment": [],
+    "enrolment": ["room.enrolment.>"],
 }
-_HEARS = ["_INBOX.>", "deliver.*", "room.access.revoked", "hint.condition.*"]
+_HEARS = [
+    "_INBOX.>",
+    "deliver.*",
+    broker.GRANT_REVOKED_SUBJECT,
+    broker.VEHICLE_KEYS_CHANGED_SUBJECT,
+    "hint.condition.*",
+]
 _ALSO_HEARS = {
     "enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"],
     **{room: [f"operator.deadletter.{room}.*"] for room in ("command", "status", "config", "diagnostics")},
@@ -55,11 +61,11 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
     source, destination = broker.STATUS_MAPPING
     fleet = list(passwords_of)
     users = [
-        *(_room_user(sandbox, room) for room in ALL_ROOMS),
+        *(_room_user(sandbox, room) for room in BROKER_ROOMS),
         _operator(sandbox),
         *(_vehicle_user(sandbox, vin) for vin in fleet),
     ]
-    known = [*ALL_ROOMS, OPERATOR, SYSTEM_USER, *fleet]
+    known = [*BROKER_ROOMS, OPERATOR, SYSTEM_USER, *fleet]
     ca = sandbox.pki.resolve() / "ca.crt"
     asked = "" if fleet else f", ca_file: {_quoted(ca)}, verify: true"
     tls = (

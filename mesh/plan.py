@@ -12,7 +12,7 @@ from mesh.edge_config import ROOT, render_edge
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
-from mesh.ports import ALL_ROOMS, LOOPBACK
+from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
 from mesh.probes import grpc_serving, http_ok, ready_line
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
@@ -26,7 +26,13 @@ if TYPE_CHECKING:
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
 ENVOY_DRAIN_SECONDS = 1
-_ROOM_DRAIN_SECONDS = "2"
+_USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
+"""Unless the user says otherwise."""
+
+_READ_ANSWERS = ("command", "config", "status", "diagnostics")
+_READ_REPORTS = ("status", "diagnostics")
+_GIVE_ORDERS = ("command", "config")
+_SEND_COMMANDS = ("command",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +66,7 @@ class Planner:
         """Write the configuration files and describe every component."""
         return Plan(
             nats=self._nats(),
-            rooms=tuple(self._room(name) for name in ALL_ROOMS),
+            rooms=(*(self._room(name) for name in BROKER_ROOMS), self._signer()),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
         )
@@ -93,26 +99,32 @@ class Planner:
         )
 
     def _room(self, name: str) -> Component:
-        pair = self._pair(name)
-        port = self._ports.room(name)
-        environment = {
-            "DOORS_DRAIN_SECONDS": _ROOM_DRAIN_SECONDS,
-            **self._base,
+        settings = {
+            **self._server(name),
             **self._broker(name),
-            "DOORS_LISTEN": f"{LOOPBACK}:{port}",
-            "DOORS_TLS_CERT": _absolute(pair.cert),
-            "DOORS_TLS_KEY": _absolute(pair.key),
-            "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
             "DOORS_DATABASE_URL": self._sandbox.database_url(name),
-            "DOORS_CAPABILITY_JWKS": _absolute(self._sandbox.capability_jwks),
+            **self._vehicle_settings(name),
         }
-        environment.setdefault("DOORS_LOG_LEVEL", "INFO")
         if name == "access":
-            environment |= self._access_settings()
+            settings |= self._access_settings()
         if name == "enrolment":
-            environment |= self._enrolment_settings()
-        if name == "command":
-            environment["DOORS_ACCESS_TARGET"] = f"{LOOPBACK}:{self._ports.room('access')}"
+            settings |= self._enrolment_settings()
+        return self._serving(name, {**_USUAL, **self._base, **settings})
+
+    def _signer(self) -> Component:
+        """It holds the one key that moves doors, so it is told what it needs and nothing more."""
+        given = {name: value for name, value in self._base.items() if not name.startswith("DOORS_")}
+        usual = {name: self._base.get(name, value) for name, value in _USUAL.items()}
+        settings = {
+            **self._server(SIGNER),
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_SIGNING_KEY": _absolute(self._sandbox.ceremony.signing_key),
+            "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
+        }
+        return self._serving(SIGNER, {**given, **usual, **settings})
+
+    def _serving(self, name: str, environment: Mapping[str, str]) -> Component:
+        port = self._ports.room(name)
         return Component(
             name=name,
             command=(sys.executable, "-m", f"services.{name}"),
@@ -120,6 +132,36 @@ class Planner:
             log=self._log(name),
             probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
+
+    def _server(self, name: str) -> dict[str, str]:
+        pair = self._pair(name)
+        return {
+            "DOORS_LISTEN": self._target(name),
+            "DOORS_TLS_CERT": _absolute(pair.cert),
+            "DOORS_TLS_KEY": _absolute(pair.key),
+            "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
+            "DOORS_CAPABILITY_JWKS": _absolute(self._sandbox.capability_jwks),
+        }
+
+    def _target(self, room: str) -> str:
+        return f"{LOOPBACK}:{self._ports.room(room)}"
+
+    def _vehicle_settings(self, name: str) -> dict[str, str]:
+        """What a room needs to talk with vehicles: each only the keys it works with."""
+        keys = self._sandbox.ceremony
+        settings = {}
+        if name in _READ_ANSWERS:
+            settings["DOORS_VEHICLE_KEYS_TARGET"] = self._target("enrolment")
+            settings["DOORS_CLOUD_SEAL_KEYS"] = _absolute(keys.seal_keys)
+        if name in _READ_REPORTS:
+            settings["DOORS_CLOUD_REPORT_KEYS"] = _absolute(keys.report_keys)
+        if name in _GIVE_ORDERS:
+            settings["DOORS_SIGNER_TARGET"] = self._target(SIGNER)
+        if name in _SEND_COMMANDS:
+            settings["DOORS_KEY_MANIFESTS"] = _absolute(keys.manifests)
+            # The simulator stands for the gateway through which sleeping vehicles are woken.
+            settings["DOORS_WAKE_URL"] = f"http://{LOOPBACK}:{self._ports.control}"
+        return settings
 
     def _access_settings(self) -> dict[str, str]:
         return {

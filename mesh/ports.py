@@ -8,7 +8,11 @@ from dataclasses import dataclass
 LOOPBACK = "127.0.0.1"
 ROOMS = ("access", "command", "status", "config", "diagnostics")
 """The rooms behind the edge."""
-ALL_ROOMS = (*ROOMS, "enrolment")
+BROKER_ROOMS = (*ROOMS, "enrolment")
+"""The rooms with a user at the broker, and a database."""
+SIGNER = "signer"
+"""The room that holds the signing key: it is asked over gRPC by rooms only, and has nothing besides."""
+ALL_ROOMS = (*BROKER_ROOMS, SIGNER)
 
 _LOWEST_BASE = 1024  # below are the system's own
 _HIGHEST_BASE = 65_535 - 901

@@ -17,9 +17,10 @@ import nkeys  # type: ignore[import-untyped]  # published without types
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from mesh.ceremony import Ceremony
 from mesh.files import private_folder, write_private, write_private_json
 from mesh.pki import Identity, Pair, Pki
-from mesh.ports import ALL_ROOMS, LOOPBACK
+from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -137,6 +138,11 @@ class Sandbox:
         """What the simulator runs."""
         return self.folder / "vehicles.json"
 
+    @property
+    def ceremony(self) -> Ceremony:
+        """The keys of the protocol between cloud and vehicles."""
+        return Ceremony(self.folder)
+
     def nats_password(self, user: str) -> Path:
         """The file with the broker password of a room or a vehicle."""
         return self.folder / "secrets" / f"nats-{user}.password"
@@ -146,7 +152,9 @@ class Sandbox:
         return f"sqlite:///{self.folder.resolve() / 'data' / room}.db"
 
     def prepare(self, now: datetime) -> None:
-        """Make what is missing. Raises ValueError or OSError naming a file that cannot be used."""
+        """Make what is missing. Raises ValueError, OSError, CeremonyRefused or KeyFileRefused naming a file that
+        cannot be used.
+        """
         private_folder(self.folder)
         for name in ("logs", "data", "nats", "envoy", "vehicles"):
             private_folder(self.folder / name)
@@ -155,18 +163,16 @@ class Sandbox:
             pki.ensure(identity)
         for vin in OWNERS:
             pki.ensure(vehicle_identity(vin))
-        for user in (*ALL_ROOMS, SYSTEM_USER, OPERATOR):
+        for user in (*BROKER_ROOMS, SYSTEM_USER, OPERATOR):
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         _ensure_secret(self.api_key_pepper)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
+        self.ceremony.hold(now)
         write_private_json(self.seed, _seed())
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
-        write_private_json(
-            self.enrolment_seed,
-            [{"vin": vin, "certificateFile": str(self._pair_of(vin).cert)} for vin in OWNERS],
-        )
+        write_private_json(self.enrolment_seed, [self._enrolment(vin) for vin in OWNERS])
 
     def write_operator_file(self, nats_port: int) -> None:
         """Let `doorctl` find the broker at this port."""
@@ -195,6 +201,14 @@ class Sandbox:
             "link": "mqtt" if vin == MQTT_VIN else "nats",
             "certFile": str(self._pair_of(vin).cert),
             "keyFile": str(self._pair_of(vin).key),
+            **self.ceremony.car_settings(vin),
+        }
+
+    def _enrolment(self, vin: str) -> dict[str, str]:
+        return {
+            "vin": vin,
+            "certificateFile": str(self._pair_of(vin).cert),
+            "keysFile": str(self.ceremony.make_car(vin).public.resolve()),
         }
 
 

@@ -1,6 +1,7 @@
-"""Which certificate is which car: the room that the broker asks before it lets a vehicle in.
+"""Who is which car: the room that the broker asks before it lets a vehicle in, and rooms before they believe one.
 
 It promises that a vehicle gets in only with the certificate enrolled for its VIN, may then say and hear
-only what is that vehicle's, over MQTT only under its VIN as client id; and that revoking a vehicle cuts
-its live connections.
+only what is that vehicle's, over MQTT only under its VIN as client id; that only the public keys enrolled
+for a VIN are told as that vehicle's; and that revoking a vehicle cuts its live connections and has every
+room forget its keys.
 """

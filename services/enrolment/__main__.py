@@ -6,16 +6,17 @@ import asyncio
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import Field, FilePath
 
 from protocol.broker import STREAMS
 from services.enrolment import seed, store
+from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.operator_link import Desk
+from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime import boot, jetstream
@@ -24,9 +25,6 @@ from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
-
-if TYPE_CHECKING:
-    import grpc.aio
 
 ROOM = "enrolment"
 
@@ -52,7 +50,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
-    await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
+    planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     in_system_account = settings.model_copy(
         update={
@@ -61,13 +59,15 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         }
     )
     system = await jetstream.connect(in_system_account, name=f"room-{ROOM}-system")
-    office = Office(store.SqlRegister(database), BrokerConnections(system.client), now)
+    record, changes = store.SqlRegister(database), BrokerKeyChanges(broker)
+    office = Office(record, BrokerConnections(system.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
+    await changes.tell(*planted)
     await Doorman(office, issuer, broker).stand()
     await Desk(office, broker).open()
-    # It serves no RPC of its own: this is for health checks.
+    verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
-        settings, [], _nothing, {}, CapabilityVerifier(settings.capability_jwks), lambda _error: None
+        settings, [SERVICE], VehicleKeysServer(record).register, POLICY, verifier, lambda _error: None
     )
     await rpc.start()
     structlog.get_logger().info("started", listen=settings.listen)
@@ -78,10 +78,6 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         await system.close()
         await broker.close()
         await database.close()
-
-
-def _nothing(_server: grpc.aio.Server) -> None:
-    return
 
 
 def cli() -> None:

@@ -32,8 +32,18 @@ class NotEnrolled(Exception):
     """There is no such vehicle here."""
 
 
-class CertificateTaken(Exception):
-    """The certificate is another vehicle's."""
+class AlreadyTaken(Exception):
+    """The certificate, or one of the keys, is another vehicle's."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """What a vehicle says is verified with `verify_key` (Ed25519), what it alone may read is sealed to `seal_key`
+    (X25519). 32 bytes each.
+    """
+
+    verify_key: bytes
+    seal_key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +62,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """The certificate of a vehicle, and whether it still counts."""
+    """The certificate and the keys of a vehicle, and whether they still count.
+
+    Without a certificate (only a load generator's vehicle) it is not let in here, without keys not commanded.
+    """
 
     vin: str
-    fingerprint: str
+    fingerprint: str | None
     enrolled_at: datetime
     revoked_at: datetime | None = None
+    keys: PublicKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The operator's door: `doorctl vehicle` asks over NATS, in JSON. Only the broker's user for it may ask.
 
-A request is {"vin": ..., "certificate": PEM}, each where it applies. The answer has `enrolments`, and
+A request is {"vin": ..., "certificate": PEM, "keys": PEM}, each where it applies. The answer has `enrolments`, and
 `connectionsCut` after a revocation, or `problem`, a sentence.
 """
 
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from services.enrolment import translate, usecases
-from services.enrolment.domain import CertificateTaken, NotAVin, NotEnrolled, checked_vin
+from services.enrolment.domain import AlreadyTaken, NotAVin, NotEnrolled, checked_vin
+from services.enrolment.public_keys import NotPublicKeys, read_public_keys
 from services.enrolment.translate import NotACertificate, enrolment_json
 from services.enrolment.usecases import BrokerSilent
 from services.runtime.database import StorageUnavailable
@@ -52,10 +53,12 @@ class Desk:
         except NotEnrolled:
             answer = _problem("the vehicle is not enrolled")
         except BrokerSilent as silent:
-            answer = _problem(f"recorded, but live connections may remain ({silent}): do it again")
+            answer = _problem(
+                f"recorded, but live connections and remembered keys may remain ({silent}): do it again"
+            )
         except StorageUnavailable:
             answer = _problem("the record is away: try again")
-        except (NotAVin, NotACertificate, CertificateTaken) as refused:
+        except (NotAVin, NotACertificate, NotPublicKeys, AlreadyTaken) as refused:
             answer = _problem(str(refused))
         except (ValueError, KeyError, TypeError, AttributeError):
             answer = _problem("the request is not understood")
@@ -65,7 +68,8 @@ class Desk:
         vin, certificate = translate.vehicle_certificate(request["certificate"].encode())
         if vin != checked_vin(request["vin"]):
             return _problem("the certificate names another vehicle")
-        enrolment = await usecases.enrol(self._office, vin, translate.fingerprint_of(certificate))
+        keys = read_public_keys(request["keys"].encode())
+        enrolment = await usecases.enrol(self._office, vin, translate.fingerprint_of(certificate), keys)
         _log.info("vehicle_enrolled", vin=masked_vin(vin))
         return {"enrolments": [enrolment_json(enrolment)]}
 

@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 from datetime import datetime  # noqa: TC003  # SQLModel reads the annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Connection, MetaData, String, insert, select, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    String,
+    bindparam,
+    insert,
+    or_,
+    select,
+    update,
+)
 from sqlmodel import Field, SQLModel
 
-from services.enrolment.domain import CertificateTaken, Enrolment
+from services.enrolment.domain import AlreadyTaken, Enrolment, PublicKeys
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Row, Table
 
     from services.runtime.database import Database
 
-HEAD = "0001_enrolment"
+HEAD = "0002_vehicle_keys"
 
 
 class RoomModel(SQLModel):
@@ -28,17 +39,25 @@ class RoomModel(SQLModel):
 
 
 class VehicleEnrolment(RoomModel, table=True):
-    """A vehicle's certificate, by its SHA-256 fingerprint in hex."""
+    """A vehicle's certificate, by its SHA-256 fingerprint in hex, and its public keys."""
 
     __tablename__ = "vehicle_enrolment"
 
     vin: str = Field(sa_column=Column(String(17), primary_key=True))
-    fingerprint: str = Field(sa_column=Column(String(64), nullable=False, unique=True))
+    fingerprint: str | None = Field(sa_column=Column(String(64), unique=True))
     enrolled_at: datetime = Field(sa_column=Column(Instant, nullable=False))
     revoked_at: datetime | None = Field(sa_column=Column(Instant))
+    verify_key: bytes | None = Field(sa_column=Column(LargeBinary, unique=True))
+    seal_key: bytes | None = Field(sa_column=Column(LargeBinary, unique=True))
 
 
 _table: Table = RoomModel.metadata.tables["vehicle_enrolment"]
+# Built once: building a statement costs more than running it.
+_VALID_KEYS = select(_table.c.vin, _table.c.verify_key, _table.c.seal_key).where(
+    _table.c.vin.in_(bindparam("vins", expanding=True)),
+    _table.c.revoked_at.is_(None),
+    _table.c.verify_key.is_not(None),
+)
 
 
 class SqlRegister:
@@ -64,6 +83,15 @@ class SqlRegister:
         query = select(_table).order_by(_table.c.vin)
         return await self._database.read(lambda c: [_enrolment(row) for row in c.execute(query)])
 
+    async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
+        """See usecases.Register."""
+        return await self._database.read(
+            lambda connection: {
+                row.vin: PublicKeys(row.verify_key, row.seal_key)
+                for row in connection.execute(_VALID_KEYS, {"vins": list(vins)})
+            }
+        )
+
 
 def find(connection: Connection, vin: str) -> Enrolment | None:
     """The vehicle's enrolment, revoked or not."""
@@ -72,19 +100,35 @@ def find(connection: Connection, vin: str) -> Enrolment | None:
 
 
 def put(connection: Connection, enrolment: Enrolment) -> None:
-    """Enrol, in place of what was there. Raises CertificateTaken."""
-    same = select(_table.c.vin).where(_table.c.fingerprint == enrolment.fingerprint)
-    owner = connection.execute(same).scalar()
-    if owner not in {None, enrolment.vin}:
-        raise CertificateTaken("the certificate is enrolled for another vehicle")
+    """Enrol, in place of what was there. Raises AlreadyTaken."""
+    _check_free(connection, enrolment)
+    keys = enrolment.keys
     values = {
         "fingerprint": enrolment.fingerprint,
         "enrolled_at": enrolment.enrolled_at,
         "revoked_at": enrolment.revoked_at,
+        "verify_key": keys.verify_key if keys else None,
+        "seal_key": keys.seal_key if keys else None,
     }
     changed = connection.execute(update(_table).where(_table.c.vin == enrolment.vin).values(values))
     if not changed.rowcount:
         connection.execute(insert(_table).values(vin=enrolment.vin, **values))
+
+
+def _check_free(connection: Connection, enrolment: Enrolment) -> None:
+    keys = enrolment.keys
+    theirs = []
+    if enrolment.fingerprint is not None:
+        theirs.append(_table.c.fingerprint == enrolment.fingerprint)
+    if keys is not None:
+        theirs += [_table.c.verify_key == keys.verify_key, _table.c.seal_key == keys.seal_key]
+    if not theirs:
+        return
+    query = select(_table.c.fingerprint).where(or_(*theirs), _table.c.vin != enrolment.vin)
+    for owner in connection.execute(query):
+        same_certificate = owner.fingerprint is not None and owner.fingerprint == enrolment.fingerprint
+        what = "the certificate is" if same_certificate else "the keys are"
+        raise AlreadyTaken(f"{what} enrolled for another vehicle")
 
 
 def _revoke(connection: Connection, vin: str, at: datetime) -> Enrolment | None:
@@ -93,5 +137,6 @@ def _revoke(connection: Connection, vin: str, at: datetime) -> Enrolment | None:
     return find(connection, vin)
 
 
-def _enrolment(row: Row[tuple[str, str, datetime, datetime | None]]) -> Enrolment:
-    return Enrolment(row.vin, row.fingerprint, row.enrolled_at, row.revoked_at)
+def _enrolment(row: Row[Any]) -> Enrolment:
+    keys = None if row.verify_key is None else PublicKeys(row.verify_key, row.seal_key)
+    return Enrolment(row.vin, row.fingerprint, row.enrolled_at, row.revoked_at, keys)

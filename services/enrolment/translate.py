@@ -1,14 +1,16 @@
-"""The broker's questions and the operator's requests, to and from the domain."""
+"""The broker's questions, the operator's requests and the contract's messages, to and from the domain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 
 from protocol import broker as layout
+from protocol.keys import key_id
 from services.enrolment.domain import (
     Admission,
     Caller,
@@ -18,6 +20,11 @@ from services.enrolment.domain import (
     NotAVin,
     checked_vin,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from services.enrolment.domain import PublicKeys
 
 VEHICLE_URI = "spiffe://ecarus/vehicle/"
 ACCOUNT = "DOORS"
@@ -133,11 +140,29 @@ def _rights(admission: Admission) -> tuple[list[str], list[str]]:
 
 
 def enrolment_json(enrolment: Enrolment) -> dict[str, Any]:
-    """An enrolment as the operator sees it."""
+    """An enrolment as the operator sees it: of each key its id, and null for what is not enrolled."""
     revoked_at = enrolment.revoked_at
+    keys = enrolment.keys
     return {
         "vin": enrolment.vin,
         "fingerprint": enrolment.fingerprint,
+        "verifyKeyId": key_id(keys.verify_key).hex() if keys else None,
+        "sealKeyId": key_id(keys.seal_key).hex() if keys else None,
         "enrolledAt": enrolment.enrolled_at.isoformat(),
         "revokedAt": revoked_at.isoformat() if revoked_at else None,
     }
+
+
+def keys_response(found: Mapping[str, PublicKeys]) -> contract.GetVehicleKeysResponse:
+    """The answer to GetVehicleKeys."""
+    return contract.GetVehicleKeysResponse(
+        keys=[
+            contract.VehicleKeys(vin=vin, verify_key=keys.verify_key, seal_key=keys.seal_key)
+            for vin, keys in found.items()
+        ]
+    )
+
+
+def keys_changed(vin: str) -> bytes:
+    """What the rooms are told."""
+    return contract.VehicleKeysChanged(vin=vin).SerializeToString()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from services.enrolment.domain import Admission, Caller, Enrolment, NotEnrolled, admission
+from services.enrolment.domain import Admission, Caller, Enrolment, NotEnrolled, PublicKeys, admission
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
 
@@ -19,13 +19,16 @@ class Register(Protocol):
         """The vehicle's enrolment, revoked or not."""
 
     async def put(self, enrolment: Enrolment) -> None:
-        """Enrol, in place of what was there. Raises CertificateTaken."""
+        """Enrol, in place of what was there. Raises AlreadyTaken."""
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
         """The enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
 
     async def all(self) -> Sequence[Enrolment]:
         """Every enrolment, by VIN."""
+
+    async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
+        """The keys of those that have keys and are not revoked, by VIN."""
 
 
 class Connections(Protocol):
@@ -35,8 +38,18 @@ class Connections(Protocol):
         """End all of the vehicle's; how many. Raises BrokerSilent."""
 
 
+class KeyChanges(Protocol):
+    """Every room that remembers vehicles' keys."""
+
+    async def tell(self, *vins: str) -> None:
+        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.
+
+        A hint: who does not hear it remembers for some minutes longer.
+        """
+
+
 class BrokerSilent(Exception):
-    """The broker did not answer: connections may live on."""
+    """The broker did not answer: connections may live on, and keys be remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +58,7 @@ class Office:
 
     register: Register
     connections: Connections
+    changes: KeyChanges
     now: Callable[[], datetime]
 
 
@@ -53,27 +67,37 @@ async def admit(office: Office, caller: Caller) -> Admission:
     return admission(caller, await office.register.find(caller.vin), office.now())
 
 
-async def enrol(office: Office, vin: str, fingerprint: str) -> Enrolment:
-    """From now on this certificate, and no other, is the vehicle's. Raises CertificateTaken, BrokerSilent."""
+async def enrol(office: Office, vin: str, fingerprint: str, keys: PublicKeys) -> Enrolment:
+    """From now on this certificate and these keys, and no others, are the vehicle's.
+
+    Raises AlreadyTaken, BrokerSilent. Doing it again makes good what the broker's silence left undone.
+    """
     before = await office.register.find(vin)
-    enrolment = Enrolment(vin, fingerprint, office.now())
+    enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys)
     await office.register.put(enrolment)
-    if before is not None and before.fingerprint != fingerprint:
+    await office.changes.tell(vin)
+    if before is not None:  # it comes back at once, if it may
         await office.connections.cut(vin)
     return enrolment
 
 
 async def revoke(office: Office, vin: str) -> tuple[Enrolment, int]:
-    """The vehicle is not let in any more; how many live connections were cut. Raises NotEnrolled, BrokerSilent.
+    """The vehicle is neither let in nor believed any more; how many live connections were cut.
 
-    Doing it again cuts again.
+    Raises NotEnrolled, BrokerSilent. Doing it again tells and cuts again.
     """
     enrolment = await office.register.revoke(vin, office.now())
     if enrolment is None:
         raise NotEnrolled(vin)
+    await office.changes.tell(vin)
     return enrolment, await office.connections.cut(vin)
 
 
 async def enrolments(office: Office) -> Sequence[Enrolment]:
     """All of them."""
     return await office.register.all()
+
+
+async def vehicle_keys(register: Register, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
+    """The keys that count, by VIN: none of who is not enrolled, is revoked, or has none."""
+    return await register.valid_keys(vins)

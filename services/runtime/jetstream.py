@@ -22,7 +22,7 @@ from nats.js.api import (
 )
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 
-from protocol.broker import MQTT_QOS_HEADER
+from protocol.broker import MQTT_QOS_HEADER, is_vin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -192,8 +192,7 @@ def heed_cancellation() -> None:
 
 def kind_of(subject: str) -> str:
     """A subject without the VIN in it, for logs."""
-    words = subject.split(".")
-    return ".".join([words[0], "*", *words[2:]])
+    return ".".join("*" if is_vin(word) else word for word in subject.split("."))
 
 
 async def connect(settings: RoomSettings, name: str) -> Broker:

@@ -41,10 +41,12 @@ class VehicleKeyDirectory:
         self._stub = VehicleKeysServiceStub(channel)
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
+        self._changes = 0
 
     async def listen(self, broker: Broker) -> None:
-        """Forget at once what is told to have changed."""
+        """Forget at once what is told to have changed, and everything when something may have been missed."""
         await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
+        await broker.at_every_connect(self._forget_all)
 
     async def fetch(self, vins: Iterable[str]) -> None:
         """Have the answers for these. Raises StorageUnavailable when the enrolment room cannot be asked."""
@@ -63,6 +65,7 @@ class VehicleKeyDirectory:
         return now < until
 
     async def _ask(self, vins: list[str]) -> None:
+        changes = self._changes
         try:
             answer = await self._stub.GetVehicleKeys(
                 contract.GetVehicleKeysRequest(vins=vins), timeout=_ANSWER_SECONDS
@@ -70,6 +73,8 @@ class VehicleKeyDirectory:
         except grpc.aio.AioRpcError as error:
             raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error
         now = self._monotonic()
+        # An answer that was on its way while something changed may be from before: it serves this once.
+        known_until = now + KNOWN_SECONDS if changes == self._changes else now
         for vin in vins:
             self._remember(vin, None, now + UNKNOWN_SECONDS)
         for each in answer.keys:
@@ -78,7 +83,7 @@ class VehicleKeyDirectory:
             except ValueError:
                 _log.error("vehicle_keys_unusable")
             else:
-                self._remember(each.vin, keys, now + KNOWN_SECONDS)
+                self._remember(each.vin, keys, known_until)
 
     def _remember(self, vin: str, keys: VehicleKeys | None, until: float) -> None:
         self._known[vin] = (keys, until)
@@ -92,4 +97,9 @@ class VehicleKeyDirectory:
         except DecodeError:
             _log.error("vehicle_keys_change_unreadable")
             return
+        self._changes += 1
         self._known.pop(changed.vin, None)
+
+    async def _forget_all(self) -> None:
+        self._changes += 1
+        self._known.clear()

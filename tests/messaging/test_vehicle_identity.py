@@ -10,10 +10,22 @@ import nats
 import nats.errors
 import pytest
 import pytest_asyncio
+from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
+from nats.js.api import AckPolicy, ConsumerConfig
 
 from mesh.pki import Identity, Pki
 from mesh.sandbox import OPERATOR, vehicle_identity
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import (
+    MQTT_QOS_HEADER,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    VEHICLE_KEYS_CHANGED_SUBJECT,
+    Command,
+    Event,
+    command_subject,
+    event_subject,
+)
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
@@ -114,6 +126,9 @@ FORBIDDEN_TO_SAY = [
     f"$JS.ACK.{VEHICLE_COMMANDS}.{OTHER}.1.1.1.1.1",
     "operator.vehicle.list",
     "room.access.revoked",
+    VEHICLE_KEYS_CHANGED_SUBJECT,
+    f"vehicle.{VIN}.cmd.session",
+    f"vehicle.{VIN}.cmd.keys",
     f"door.update.{VIN}",
     f"hint.condition.{VIN}",
     "$SYS.REQ.USER.AUTH",
@@ -201,8 +216,8 @@ async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_ag
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     with pytest.raises(LinkDown):
         await car.open()
-    pem = gate.pki.pair(vehicle_identity(VIN).name).cert.read_text()
-    assert (await gate.ask("enrol", vin=VIN, certificate=pem))["enrolments"][0]["revokedAt"] is None
+    told = await gate.ask("enrol", vin=VIN, certificate=gate.certificate_of(VIN), keys=gate.keys_of(VIN))
+    assert told["enrolments"][0]["revokedAt"] is None
     await car.open()
     await car.publish(Event.HELLO, "1", b"back")
     assert await last_event(gate, VIN) == b"back"
@@ -230,13 +245,86 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
 
 
 async def test_the_operator_is_told_what_is_wrong(gate: Gate) -> None:
-    pem = gate.pki.pair(vehicle_identity(OTHER).name).cert.read_text()
+    pem, keys = gate.certificate_of(OTHER), gate.keys_of(OTHER)
     room = gate.pki.pair("command").cert.read_text()
-    assert "another vehicle" in (await gate.ask("enrol", vin=VIN, certificate=pem))["problem"]
-    assert "not a vehicle's" in (await gate.ask("enrol", vin=VIN, certificate=room))["problem"]
-    assert "PEM" in (await gate.ask("enrol", vin=VIN, certificate="x"))["problem"]
+    private = gate.sandbox.ceremony.make_car(OTHER).private.read_text()
+    assert "another vehicle" in (await gate.ask("enrol", vin=VIN, certificate=pem, keys=keys))["problem"]
+    assert "not a vehicle's" in (await gate.ask("enrol", vin=VIN, certificate=room, keys=keys))["problem"]
+    assert "PEM" in (await gate.ask("enrol", vin=VIN, certificate="x", keys=keys))["problem"]
+    assert "not understood" in (await gate.ask("enrol", vin=OTHER, certificate=pem))["problem"]
+    assert "Ed25519" in (await gate.ask("enrol", vin=OTHER, certificate=pem, keys="x"))["problem"]
+    assert "private" in (await gate.ask("enrol", vin=OTHER, certificate=pem, keys=private))["problem"]
     assert "17 characters" in (await gate.ask("revoke", vin="x"))["problem"]
     assert "not enrolled" in (await gate.ask("revoke", vin="KMHSH81C7LU999999"))["problem"]
     assert "not understood" in (await gate.ask("revoke"))["problem"]
     assert "no such" in (await gate.ask("dance"))["problem"]
-    assert [e["vin"] for e in (await gate.ask("list"))["enrolments"]] == [VIN, OTHER]
+    listed = (await gate.ask("list"))["enrolments"]
+    assert [e["vin"] for e in listed] == [VIN, OTHER]
+    assert all(len(e["verifyKeyId"]) == len(e["sealKeyId"]) == 16 for e in listed)
+
+
+async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) -> None:
+    ears = {}
+    for room in ("command", "status", "config", "diagnostics"):
+        client = await gate.client(room, room)
+        ears[room] = await client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT)
+        await client.flush()
+
+    async def heard() -> set[str]:
+        return {
+            VehicleKeysChanged.FromString((await ear.next_msg(WAIT_SECONDS)).data).vin
+            for ear in ears.values()
+        }
+
+    await gate.ask("revoke", vin=VIN)
+    assert await heard() == {VIN}
+    assert VIN not in await gate.register.valid_keys([VIN, OTHER])
+    await gate.ask("enrol", vin=VIN, certificate=gate.certificate_of(VIN), keys=gate.keys_of(VIN))
+    assert await heard() == {VIN}
+    assert VIN in await gate.register.valid_keys([VIN, OTHER])
+
+
+@pytest.mark.parametrize("room", ["access", "command", "status", "config", "diagnostics"])
+async def test_no_other_room_says_so(gate: Gate, room: str) -> None:
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(error: Exception) -> None:
+        refused.put_nowait(str(error))
+
+    password = gate.sandbox.nats_password(room).read_text()
+    client = await nats.connect(
+        gate.url, user=room, password=password, tls=gate.tls(room), allow_reconnect=False, error_cb=on_error
+    )
+    await client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, b"")
+    assert VEHICLE_KEYS_CHANGED_SUBJECT in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
+    await client.close()
+
+
+async def test_the_signer_is_nobody_at_the_broker(gate: Gate) -> None:
+    assert not gate.sandbox.nats_password("signer").exists()
+    with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+        await nats.connect(
+            gate.url, user="signer", password="", tls=gate.tls("signer"), allow_reconnect=False
+        )
+
+
+@LINKS
+async def test_requests_for_a_session_and_manifests_reach_a_car(gate: Gate, link: str) -> None:
+    if link == "nats":  # on MQTT the session keeps them
+        queue = ConsumerConfig(
+            durable_name=VIN, filter_subject=f"vehicle.{VIN}.cmd.*", ack_policy=AckPolicy.EXPLICIT
+        )
+        await gate.jetstream.add_consumer(VEHICLE_COMMANDS, queue)
+    car = gate.link(link)
+    await car.open()
+    for kind in (Command.SESSION, Command.KEYS):
+        subject = command_subject(VIN, kind)
+        await gate.jetstream.publish(subject, kind.encode(), headers={MQTT_QOS_HEADER: "1"})
+    arrived: list[tuple[Command | None, bytes]] = []
+    async with asyncio.timeout(WAIT_SECONDS):
+        while len(arrived) < 2:
+            for delivery in await car.receive():
+                arrived.append((delivery.kind, delivery.data))
+                await delivery.acknowledge()
+    assert arrived == [(Command.SESSION, b"session"), (Command.KEYS, b"keys")]
+    await car.close()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import socket
 import ssl
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,12 @@ from mesh.ports import Ports
 from mesh.sandbox import OPERATOR, SYSTEM_USER, Sandbox, vehicle_identity
 from protocol.broker import STREAMS
 from services.enrolment import translate
+from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
-from services.enrolment.domain import Enrolment
+from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.operator_link import Desk
+from services.enrolment.public_keys import read_public_keys
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime.jetstream import Broker, connect
@@ -36,7 +39,7 @@ from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from nats.aio.client import Client
 
@@ -61,11 +64,15 @@ class InMemory:
         found = self.enrolments.get(vin)
         if found is None:
             return None
-        self.enrolments[vin] = Enrolment(vin, found.fingerprint, found.enrolled_at, at)
+        self.enrolments[vin] = replace(found, revoked_at=at)
         return self.enrolments[vin]
 
     async def all(self) -> Sequence[Enrolment]:
         return list(self.enrolments.values())
+
+    async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
+        found = [e for e in self.enrolments.values() if e.vin in vins and e.revoked_at is None]
+        return {e.vin: e.keys for e in found if e.keys is not None}
 
 
 class Gate:
@@ -134,7 +141,8 @@ class Gate:
         await self._until_listening()
         self._broker = broker = await connect(self.room_settings(), "room-enrolment")
         system = await self.client(SYSTEM_USER, "enrolment")
-        office = Office(self.register, BrokerConnections(system), lambda: datetime.now(UTC))
+        changes = BrokerKeyChanges(broker)
+        office = Office(self.register, BrokerConnections(system), changes, lambda: datetime.now(UTC))
         await broker.ensure_streams(*STREAMS.values())
         issuer = Issuer(self.sandbox.admission_seed.read_text())
         await Doorman(office, issuer, broker).stand()
@@ -145,7 +153,17 @@ class Gate:
             _vin, certificate = translate.vehicle_certificate(
                 self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
             )
-            await self.register.put(Enrolment(vin, translate.fingerprint_of(certificate), datetime.now(UTC)))
+            keys = read_public_keys(self.keys_of(vin).encode())
+            fingerprint = translate.fingerprint_of(certificate)
+            await self.register.put(Enrolment(vin, fingerprint, datetime.now(UTC), keys=keys))
+
+    def certificate_of(self, vin: str) -> str:
+        """PEM."""
+        return self.pki.pair(vehicle_identity(vin).name).cert.read_text()
+
+    def keys_of(self, vin: str) -> str:
+        """The public keys, PEM."""
+        return self.sandbox.ceremony.make_car(vin).public.read_text()
 
     async def ask(self, deed: str, **request: str) -> dict[str, Any]:
         answer = await self.operator.request(
@@ -179,8 +197,11 @@ def listens(port: int) -> bool:
 
 
 def free_base() -> Ports:
-    for base in range(24_000, 60_000, 1000):
-        ports = Ports(base)
+    """Ports that are free now, below those the system gives to outgoing connections; at random, because others
+    who look at the same moment find the same ones free.
+    """
+    for _ in range(50):
+        ports = Ports(random.randrange(11_000, 31_000))  # noqa: S311  # not a secret
         try:
             for port in (ports.nats, ports.nats_monitor, ports.mqtt):
                 socket.create_server(("127.0.0.1", port)).close()

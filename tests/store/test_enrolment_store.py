@@ -1,22 +1,26 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 import services.enrolment
 from services.enrolment import store
-from services.enrolment.domain import CertificateTaken, Enrolment
+from services.enrolment.domain import AlreadyTaken, Enrolment, PublicKeys
 from services.enrolment.seed import Seedling, plant
 from services.runtime.database import Database, open_database
-from services.runtime.migration import migrate
+from services.runtime.migration import config_for, migrate
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
+KEYS, OTHER_KEYS = PublicKeys(b"v" * 32, b"s" * 32), PublicKeys(b"V" * 32, b"S" * 32)
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 MIGRATIONS = Path(services.enrolment.__file__).with_name("migrations")
 
@@ -43,7 +47,7 @@ async def test_the_migrated_tables_are_the_models(database: Database) -> None:
 async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
     register = store.SqlRegister(database)
     await register.put(Enrolment(VIN, "aa", T0))
-    with pytest.raises(CertificateTaken):
+    with pytest.raises(AlreadyTaken):
         await register.put(Enrolment(OTHER, "aa", T0))
     await register.put(Enrolment(VIN, "bb", T0 + timedelta(seconds=1)))
     await register.put(Enrolment(OTHER, "aa", T0))
@@ -63,12 +67,80 @@ async def test_a_revocation_keeps_its_time_until_the_vehicle_is_enrolled_again(d
 async def test_the_seed_renews_certificates_and_lets_no_revoked_one_in(database: Database) -> None:
     register = store.SqlRegister(database)
 
-    async def start(*seedlings: Seedling) -> None:
-        await database.write(lambda connection: plant(connection, list(seedlings), T0))
+    async def start(*seedlings: Seedling) -> list[str]:
+        return await database.write(lambda connection: plant(connection, list(seedlings), T0))
 
-    await start(Seedling(VIN, "aa"), Seedling(OTHER, "cc"))
-    await start(Seedling(VIN, "bb"), Seedling(OTHER, "cc"))
+    await start(Seedling(VIN, "aa", None), Seedling(OTHER, "cc", None))
+    await start(Seedling(VIN, "bb", None), Seedling(OTHER, "cc", None))
     assert await register.find(VIN) == Enrolment(VIN, "bb", T0)
     await register.revoke(VIN, T0)
-    await start(Seedling(VIN, "dd"))
+    assert await start(Seedling(VIN, "dd", KEYS)) == []
     assert await register.find(VIN) == Enrolment(VIN, "bb", T0, T0)
+
+
+async def test_the_seed_says_whose_keys_became_others(database: Database) -> None:
+    async def start(*seedlings: Seedling) -> list[str]:
+        return await database.write(lambda connection: plant(connection, list(seedlings), T0))
+
+    assert await start(Seedling(VIN, None, KEYS), Seedling(OTHER, "cc", None)) == []
+    assert await start(Seedling(VIN, "aa", KEYS), Seedling(OTHER, "cc", None)) == []
+    assert await start(Seedling(VIN, "aa", OTHER_KEYS), Seedling(OTHER, "cc", KEYS)) == [VIN, OTHER]
+    assert await store.SqlRegister(database).valid_keys([VIN, OTHER]) == {VIN: OTHER_KEYS, OTHER: KEYS}
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [KEYS, replace(OTHER_KEYS, verify_key=KEYS.verify_key), replace(OTHER_KEYS, seal_key=KEYS.seal_key)],
+)
+async def test_no_two_vehicles_share_a_key(database: Database, keys: PublicKeys) -> None:
+    register = store.SqlRegister(database)
+    await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
+    with pytest.raises(AlreadyTaken, match="the keys are"):
+        await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
+    await register.revoke(VIN, T0)
+    with pytest.raises(AlreadyTaken, match="the keys are"):
+        await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
+    await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
+    assert await register.find(OTHER) is None
+
+
+async def test_only_keys_that_count_are_told(database: Database) -> None:
+    register = store.SqlRegister(database)
+    await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
+    await register.put(Enrolment(OTHER, None, T0))
+    unknown = "KMHSH81C7LU999999"
+    assert await register.valid_keys([VIN, OTHER, unknown]) == {VIN: KEYS}
+    assert await register.valid_keys([unknown]) == {}
+    assert await register.revoke(VIN, T0) == Enrolment(VIN, "aa", T0, T0, KEYS)
+    assert await register.valid_keys([VIN, OTHER]) == {}
+    await register.put(Enrolment(VIN, "aa", T0, keys=OTHER_KEYS))
+    assert await register.valid_keys([VIN, OTHER]) == {VIN: OTHER_KEYS}
+
+
+async def test_vehicles_without_certificate_and_keys_do_not_stand_in_each_other_s_way(
+    database: Database,
+) -> None:
+    register = store.SqlRegister(database)
+    await register.put(Enrolment(VIN, None, T0))
+    await register.put(Enrolment(OTHER, None, T0))
+    assert [e.vin for e in await register.all()] == [VIN, OTHER]
+
+
+async def test_enrolments_outlive_the_migration_to_keys_and_back(database_url: str) -> None:
+    def step(direction: Callable[[Config, str], None], target: str) -> Callable[[Connection], None]:
+        return lambda connection: direction(config_for(connection, MIGRATIONS), target)
+
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, "0001_enrolment")
+    database = await open_database(database_url)
+    insert = text("INSERT INTO vehicle_enrolment (vin, fingerprint, enrolled_at) VALUES (:vin, 'aa', 0)")
+    await database.write(lambda c: c.execute(insert, {"vin": VIN}) and None)
+    await database.write(step(command.upgrade, store.HEAD))
+    register = store.SqlRegister(database)
+    found = await register.find(VIN)
+    assert found is not None
+    assert (found.fingerprint, found.keys) == ("aa", None)
+    await register.put(Enrolment(OTHER, None, T0, keys=KEYS))
+    await database.write(step(command.downgrade, "0001_enrolment"))
+    await database.write(step(command.upgrade, store.HEAD))
+    assert await register.all() == [found]
+    await database.close()

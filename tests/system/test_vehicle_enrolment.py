@@ -33,6 +33,7 @@ def test_the_list_has_every_car(mesh: Mesh) -> None:
     done = doorctl(mesh, "list")
     assert done.returncode == 0, done.stderr
     assert {SAMPLE, SECOND, FOREIGN} <= {line.split()[0] for line in done.stdout.splitlines()}
+    assert "no keys" not in done.stdout
     assert done.stderr == ""
 
 
@@ -45,17 +46,25 @@ def test_a_revoked_car_is_cut_off_until_it_is_enrolled_again(mesh: Mesh, vin: st
     assert done.returncode == 0, done.stderr
     assert done.stdout.endswith(", 1 connections cut\n")
     eventually(lambda: not car.state()["connected"])
-    done = doorctl(mesh, "enrol", vin, "--certificate", str(mesh.data / "pki" / f"vehicle-{vin}.crt"))
+    certificate, keys = (
+        mesh.data / "pki" / f"vehicle-{vin}.crt",
+        mesh.data / "public" / "vehicles" / f"{vin}.pem",
+    )
+    done = doorctl(mesh, "enrol", vin, "--certificate", str(certificate), "--keys", str(keys))
     assert done.returncode == 0, done.stderr
     eventually(lambda: car.state()["connected"])
 
 
 def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
-    other = str(mesh.data / "pki" / f"vehicle-{SAMPLE}.crt")
+    certificate, other = (str(mesh.data / "pki" / f"vehicle-{vin}.crt") for vin in (FOREIGN, SAMPLE))
+    keys, others = (str(mesh.data / "public" / "vehicles" / f"{vin}.pem") for vin in (FOREIGN, SAMPLE))
+    private = str(mesh.data / "vehicles" / FOREIGN / "keys.pem")
     for words in (
         ("revoke", "KMHSH81C7LU999999"),
-        ("enrol", FOREIGN, "--certificate", other),
-        ("enrol", FOREIGN, "--certificate", "/nowhere"),
+        ("enrol", FOREIGN, "--certificate", other, "--keys", keys),
+        ("enrol", FOREIGN, "--certificate", "/nowhere", "--keys", keys),
+        ("enrol", FOREIGN, "--certificate", certificate, "--keys", others),
+        ("enrol", FOREIGN, "--certificate", certificate, "--keys", private),
     ):
         done = doorctl(mesh, *words)
         assert (done.returncode, done.stdout) == (1, "")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from bench.fleet import Fleet
+from doorctl.key_files import read_private
 from mesh.ports import Ports
-from mesh.sandbox import Sandbox
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from mesh.sandbox import OWNERS, Sandbox
+from services.enrolment import seed as enrolment_seed
 
 VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
@@ -38,6 +37,13 @@ def test_the_owner_may_and_the_cars_drive(tmp_path: Path) -> None:
     cars = json.loads(sandbox.vehicles.read_text())
     assert [car["vin"] for car in cars] == list(fleet.cars)
     assert all(car["doorTimeSeconds"] == 0 and car["awake"] for car in cars)
+    for car in cars:
+        assert car["manifestFile"] == str(sandbox.ceremony.manifest)
+        assert len(read_private(Path(car["keysFile"]))) == 2
+    planted = {one.vin: one for one in enrolment_seed.read(sandbox.enrolment_seed)}
+    assert planted.keys() == {*OWNERS, *fleet.cars, *fleet.away, fleet.watched}
+    assert all(one.keys for one in planted.values())
+    assert [vin for vin, one in planted.items() if one.fingerprint] == list(OWNERS)
     config = (sandbox.folder / "nats" / "nats.conf").read_text()
     assert '"vehicle.*.evt.>"' in config
     assert "$JS.API.CONSUMER.MSG.NEXT.VEHICLE_COMMANDS.*" in config

@@ -41,6 +41,7 @@ def test_not_longer_than_the_certificate_lives() -> None:
         (OVER_NATS, None, "not enrolled"),
         (OVER_NATS, replace(ENROLLED, revoked_at=NOW), "revoked"),
         (replace(OVER_NATS, fingerprint="bb"), ENROLLED, "not the certificate"),
+        (OVER_NATS, replace(ENROLLED, fingerprint=None), "not the certificate"),
         (replace(OVER_MQTT, client_id=OTHER), ENROLLED, "client id"),
         (replace(OVER_MQTT, client_id=None), ENROLLED, "client id"),
         (replace(OVER_NATS, certificate_ends_at=NOW), ENROLLED, "expired"),

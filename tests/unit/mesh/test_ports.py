@@ -16,6 +16,7 @@ def test_the_published_distances() -> None:
     assert [ports.room(name) for name in ("access", "command", "status", "config", "diagnostics")] == [
         8511, 8512, 8513, 8514, 8515,
     ]  # fmt: skip
+    assert (ports.room("enrolment"), ports.room("signer")) == (8516, 8517)
 
 
 def test_no_two_components_share_a_port() -> None:

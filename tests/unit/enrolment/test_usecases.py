@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from services.enrolment import usecases
+from services.enrolment.domain import NotEnrolled, PublicKeys
+from services.enrolment.usecases import BrokerSilent, Office
+from tests.messaging.vehicle_gate import InMemory
+
+NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
+VIN = "KMHSH81C7LU123456"
+KEYS = PublicKeys(b"v" * 32, b"s" * 32)
+
+
+class Broker:
+    """Connections and key changes in one; `fall_silent_at` names what it does not answer, once."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.cuts: list[str] = []
+        self.fall_silent_at = ""
+
+    async def tell(self, *vins: str) -> None:
+        self._answer("tell")
+        self.told += vins
+
+    async def cut(self, vin: str) -> int:
+        self._answer("cut")
+        self.cuts.append(vin)
+        return 1
+
+    def _answer(self, asked: str) -> None:
+        if asked == self.fall_silent_at:
+            self.fall_silent_at = ""
+            raise BrokerSilent(asked)
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def office(broker: Broker) -> Office:
+    return Office(InMemory(), broker, broker, lambda: NOW)
+
+
+async def test_the_first_enrolment_is_told_and_cuts_nobody(office: Office, broker: Broker) -> None:
+    enrolment = await usecases.enrol(office, VIN, "aa", KEYS)
+    assert (enrolment.fingerprint, enrolment.keys) == ("aa", KEYS)
+    assert (broker.told, broker.cuts) == ([VIN], [])
+    assert await usecases.vehicle_keys(office.register, [VIN]) == {VIN: KEYS}
+
+
+@pytest.mark.parametrize("silent_at", ["tell", "cut"])
+async def test_what_a_silent_broker_left_undone_is_done_with_the_next_try(
+    office: Office, broker: Broker, silent_at: str
+) -> None:
+    await usecases.enrol(office, VIN, "aa", KEYS)
+    for deed in (lambda: usecases.enrol(office, VIN, "bb", KEYS), lambda: usecases.revoke(office, VIN)):
+        broker.told.clear()
+        broker.cuts.clear()
+        broker.fall_silent_at = silent_at
+        with pytest.raises(BrokerSilent):
+            await deed()
+        await deed()
+        assert broker.told[-1:] == broker.cuts[-1:] == [VIN]
+
+
+async def test_a_revoked_vehicle_has_no_keys_until_it_is_enrolled_again(
+    office: Office, broker: Broker
+) -> None:
+    await usecases.enrol(office, VIN, "aa", KEYS)
+    await usecases.revoke(office, VIN)
+    assert await usecases.vehicle_keys(office.register, [VIN]) == {}
+    await usecases.enrol(office, VIN, "aa", KEYS)
+    assert await usecases.vehicle_keys(office.register, [VIN]) == {VIN: KEYS}
+    assert broker.told == [VIN, VIN, VIN]
+
+
+async def test_who_is_not_enrolled_cannot_be_revoked(office: Office, broker: Broker) -> None:
+    with pytest.raises(NotEnrolled):
+        await usecases.revoke(office, VIN)
+    assert broker.told == []
