@@ -10,8 +10,10 @@ import typer
 import uvloop
 
 from doorctl.broker import Failed, Operator
+from doorctl.conformance import conformance
 
 commands = typer.Typer(no_args_is_help=True, help="Which certificate and which keys are which car.")
+commands.command()(conformance)
 
 Vin = Annotated[str, typer.Argument(help="the vehicle's VIN")]
 

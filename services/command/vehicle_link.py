@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
-from nats.js.api import AckPolicy, ConsumerConfig
 
 from protocol import broker as layout
 from protocol.cloud_side import Ledger
 from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
+from protocol.streams import command_queue
 from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks
@@ -51,9 +51,6 @@ EVENTS = ConsumerPlan(
 CHECKS = ConsumerPlan(layout.ROOM_EVENTS, "command-status-checks", (layout.STATUS_CHECKS_SUBJECT,))
 VERDICTS = ConsumerPlan(layout.ROOM_EVENTS, "command-verdicts", (layout.VERDICTS_SUBJECT,))
 
-_ACK_WAIT_SECONDS = 10
-_GONE_AFTER_SECONDS = 30
-_MOST_AT_ONCE = 16
 _MOST_CONDITIONS = 100_000
 
 _log = structlog.get_logger()
@@ -166,19 +163,7 @@ class VehicleEvents:
         """
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, vehicle_translate.said_at(info))
-        await self._broker.jetstream.add_consumer(
-            layout.VEHICLE_COMMANDS,
-            ConsumerConfig(
-                name=vin,
-                filter_subject=f"vehicle.{vin}.cmd.*",
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=_ACK_WAIT_SECONDS,
-                max_deliver=-1,
-                max_ack_pending=_MOST_AT_ONCE,
-                inactive_threshold=_GONE_AFTER_SECONDS,
-                mem_storage=True,
-            ),
-        )
+        await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt:
             await forward_waiting(self._broker, vin, self._desk.now())
         await self._manifests.bring(vin, info.manifest_version, info.message_id)

@@ -14,15 +14,10 @@ from typing import TYPE_CHECKING
 import nats
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import (
-    RePublish,
-    RetentionPolicy,
-    StreamConfig,
-    SubjectTransform,
-)
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 
 from protocol.broker import MQTT_QOS_HEADER, is_vin
+from protocol.streams import stream_config
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -147,23 +142,6 @@ class Broker:
         """Send what is buffered and disconnect."""
         with contextlib.suppress(NatsError, TimeoutError):  # a broker that is away can not be told goodbye
             await self.client.drain()
-
-
-def stream_config(stream: Stream) -> StreamConfig:
-    """The stream as the broker is told of it."""
-    retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
-    return StreamConfig(
-        name=stream.name,
-        subjects=list(stream.subjects),
-        retention=RetentionPolicy.INTEREST if stream.while_wanted else retention,
-        max_age=stream.max_age_seconds,
-        duplicate_window=stream.duplicate_window_seconds,
-        allow_msg_ttl=stream.message_ttl,
-        allow_direct=True,
-        max_consumers=-1,
-        subject_transform=SubjectTransform(*stream.stored_as) if stream.stored_as else None,
-        republish=RePublish(*stream.passed_on) if stream.passed_on else None,
-    )
 
 
 def _confirmed(future: asyncio.Future[object] | None) -> bool:

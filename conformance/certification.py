@@ -1,0 +1,131 @@
+"""One run: a broker, the unit provisioned and greeted, and the rules played on it. Wiring only."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from conformance.cloud import Cloud
+from conformance.finding import Finding, Verdict, Violated
+from conformance.hands import Hands, UnitProcess
+from conformance.keys import CloudKeys
+from conformance.link import Account, Link
+from conformance.pem import read_unit_keys
+from conformance.provision import Access, Provision
+from conformance.rules import RULES
+from conformance.rules.session import HELLO
+from conformance.runner import play
+from conformance.throwaway_broker import LOOPBACK, UNIT, ThrowawayBroker
+from conformance.unit import Patience, Unit
+from protocol.domains import Domain
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from pathlib import Path
+
+    from conformance.finding import Rule
+
+LINKS = ("nats", "mqtt")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be certified, and how. `account` is None for a broker of the kit's own, on `host`."""
+
+    vin: str
+    link: str
+    unit_keys: Path
+    work: Path
+    rules: Sequence[Rule]
+    account: Account | None = None
+    host: str = LOOPBACK
+    start: str | None = None
+    reboot: str | None = None
+    control: str | None = None
+    private_keys: Path | None = None
+    wait_seconds: float = 60.0
+    patience: Patience = field(default_factory=Patience)
+
+
+async def certify(order: Order, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    """A finding for each rule. `tell` is for the person at the bench.
+
+    Raises KeysRefused, BrokerFailed, StartFailed, OSError before the first.
+    """
+    unit_keys = read_unit_keys(order.unit_keys)
+    order.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = CloudKeys(order.work / "cloud")
+    cloud = Cloud(order.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000)
+    async with contextlib.AsyncExitStack() as stack:
+        broker = None
+        if order.account is None:
+            broker = ThrowawayBroker(order.work / "broker", order.vin, order.host)
+            stack.callback(broker.kill)
+            await broker.start()
+        account = order.account or broker_account(broker)
+        hands = Hands(order.vin, order.control, order.reboot, tell)
+        stack.push_async_callback(hands.close)
+        over_mqtt = order.link == "mqtt"
+        unit = Unit(cloud, hands, order.patience, broker, over_mqtt=over_mqtt)
+        link = Link(account, order.vin, unit.hear, over_mqtt=over_mqtt)
+        stack.push_async_callback(link.close)
+        await link.open()
+        unit.attach(link)
+        access = _access(order, broker)
+        provision = Provision.write(
+            order.work / "unit", order.vin, keys, access, order.private_keys, order.control
+        )
+        for line in provision.described(access):
+            tell(line)
+        process = None
+        if order.start is not None:
+            process = UnitProcess(order.start, provision.environment, order.work / "unit.log")
+            stack.push_async_callback(process.stop)
+            await process.start()
+        tell(f"waiting for the unit's hello for up to {order.wait_seconds:g} s")
+        try:
+            await _greeted(unit, order.wait_seconds)
+        except Violated as silent:
+            why = process.ended if process and process.ended else str(silent)
+            for finding in _nothing_heard(order.rules, why, cloud.disbelieved):
+                yield finding
+            return
+        async for finding in play(unit, order.rules):
+            yield finding
+
+
+def broker_account(broker: ThrowawayBroker | None) -> Account:
+    """The cloud's, on the kit's own broker."""
+    assert broker is not None  # noqa: S101  # there is one where no account was given
+    return Account(broker.url, "cloud", broker.password_file.read_text(encoding="ascii"))
+
+
+def _access(order: Order, broker: ThrowawayBroker | None) -> Access:
+    if broker is None:
+        assert order.account is not None  # noqa: S101  # see broker_account
+        return Access(order.link, order.account.url, ca=order.account.ca)
+    password = broker.unit_password_file
+    if order.link == "mqtt":
+        return Access(order.link, broker.mqtt_url, f"{UNIT}-mqtt", password)
+    return Access(order.link, broker.url, UNIT, password)
+
+
+async def _greeted(unit: Unit, seconds: float) -> None:
+    """The unit said hello, and has the newest manifest, as far as it takes it."""
+    await unit.until(lambda: bool(unit.hellos()), "a hello that can be believed", seconds)
+    keys = unit.cloud.keys
+    version = unit.hellos()[-1].manifest_version
+    for lacking in range(version + 1, keys.version + 1):
+        await unit.send_bytes(Domain.KEYS, unit.cloud.seal(keys.endorsed(lacking)))
+    if version < keys.version:
+        await unit.asked()
+
+
+def _nothing_heard(rules: Sequence[Rule], why: str, disbelieved: Sequence[str]) -> list[Finding]:
+    """Without a hello nothing can be tried: that is one rule violated, and no word on the others."""
+    detail = f"{why} ({disbelieved[0]})" if disbelieved else why
+    findings = [Finding(rule, Verdict.SKIP, "no hello", 0) for rule in rules if rule.rule_id != HELLO]
+    hello = next(rule for rule in RULES if rule.rule_id == HELLO)
+    return [Finding(hello, Verdict.FAIL, detail, 0), *findings]

@@ -1,0 +1,282 @@
+"""The kit as cloud: signs what the rules order, and believes of the unit what the protocol lets it believe.
+
+Everything stays in memory; the keys are `keys`'. It sends nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from google.protobuf.message import DecodeError
+
+from conformance.forge import RIGHT, Wrong, sealed_order
+from protocol.broker import Event
+from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, next_place
+from protocol.domains import ORDER_FIELDS, REPORTS, Domain
+from protocol.faults import Fault, MessageRefused
+from protocol.order import command_id, domain_of, order_id
+from protocol.reports import ReportOpener, ReportSession
+from protocol.seal import Direction, seal
+from protocol.session import CloudSession
+from protocol.signing import sign_session_request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from conformance.keys import CloudKeys
+    from protocol.keys import Signer, VehicleKeys
+    from protocol.order import Order
+
+VALID_MILLIS = 20_000
+_EPOCHS_OF_REPORTS = 10
+_PLACE_BYTES = 26
+_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
+_REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsReport]] = {
+    Domain.STATUS: report_pb2.StatusReport,
+    Domain.DIAGNOSTICS: report_pb2.DiagnosticsReport,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """An order on its way: publish `data` on the unit's subject of `domain`."""
+
+    domain: Domain
+    order: Order
+    envelope: bytes
+    data: bytes
+    request_hash: bytes
+
+    @property
+    def order_id(self) -> str:
+        """See protocol.order."""
+        return order_id(self.order)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What the unit said, verified. `info` belongs to a hello, `request_hash` to an answer; `at_millis` is when it
+    came, by the kit's clock.
+    """
+
+    event: Event
+    message_id: str
+    epoch: bytes
+    counter: int
+    payload: Any
+    at_millis: int
+    digest: bytes
+    """SHA-256 over the message as it came."""
+    request_hash: bytes = b""
+    info: session_pb2.SessionInfo | None = None
+
+
+@dataclass(slots=True)
+class _Store:
+    """CloudStore, Enrolment and ReportSessions for one unit."""
+
+    keys: VehicleKeys
+    session: CloudSession | None = None
+    issued: dict[bytes, IssuedOrder] = field(default_factory=dict)
+
+    def load(self, _vin: str) -> CloudSession | None:
+        return self.session
+
+    def save(self, _vin: str, session: CloudSession) -> None:
+        self.session = session
+
+    def remember(self, issued: IssuedOrder) -> None:
+        self.issued[issued.request_hash] = issued
+
+    def find(self, _vin: str, request_hash: bytes) -> IssuedOrder | None:
+        return self.issued.get(request_hash)
+
+
+class _Enrolled:
+    def __init__(self, vin: str, keys: VehicleKeys) -> None:
+        self._vin = vin
+        self._keys = keys
+
+    def find(self, vin: str) -> VehicleKeys | None:
+        return self._keys if vin == self._vin else None
+
+
+class _Reported:
+    def __init__(self, store: _Store) -> None:
+        self._store = store
+
+    def load(self, vin: str, epoch: bytes) -> ReportSession | None:
+        session = self._store.load(vin)
+        if session is None or session.epoch != epoch:
+            return None
+        return ReportSession(session.report_public_key, session.report_key_id)
+
+
+class Cloud:
+    """The cloud of one unit. `now_millis` is its clock: it need only run evenly."""
+
+    def __init__(self, vin: str, keys: CloudKeys, unit: VehicleKeys, now_millis: Callable[[], int]) -> None:
+        self.vin = vin
+        self.keys = keys
+        self.unit = unit
+        self.heard: list[Heard] = []
+        self.disbelieved: list[str] = []
+        """What no cloud would have believed, and why."""
+        self.now_millis = now_millis
+        self._store = _Store(unit)
+        self._ledger = Ledger(self._store, now_millis)
+        self._enrolled = _Enrolled(vin, unit)
+        self._came: set[bytes] = set()
+        self._stored: set[bytes] = set()
+        self._early: list[tuple[Event, bytes]] = []
+        self.reused_counters: set[tuple[Domain, bytes]] = set()
+        """Places (epoch and counter) under which the unit sealed more than one report: a nonce used twice."""
+        self._reports: dict[tuple[Domain, bytes], bytes] = {}
+        self._open_with_all_keys()
+
+    def _open_with_all_keys(self) -> None:
+        self._reader = AnswerReader(self.keys.open_keys("seal"), self._enrolled)
+        self._opener = ReportOpener(
+            self.keys.open_keys("report"), _Reported(self._store), most_kept=_EPOCHS_OF_REPORTS
+        )
+
+    @property
+    def session(self) -> CloudSession:
+        """What the unit's last words were of its session; an empty one before its hello."""
+        return self._store.session or CloudSession()
+
+    @property
+    def unannounced(self) -> int:
+        """How many messages wait for the hello of their epoch."""
+        return len(self._early)
+
+    @property
+    def signer(self) -> Signer:
+        """Whom the unit believes."""
+        return self.keys.signer
+
+    def sign(self, order: Order, wrong: Wrong = RIGHT, domain: Domain | None = None) -> Signed:
+        """The order, right in everything but what `wrong` says, for the subject of `domain` (the order's own).
+
+        What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
+        """
+        domain = domain or domain_of(order)
+        place, session = next_place(self._store.session, domain, VALID_MILLIS, self.now_millis())
+        self._store.session = session
+        expires_at_millis = place.expires_at_millis
+        if wrong.left_millis is not None:
+            expires_at_millis = max(0, self.unit_clock_millis() + wrong.left_millis)
+        message = session_pb2.SignedOrder(
+            vin=self.vin,
+            epoch=place.epoch,
+            counter=place.counter,
+            expires_at_millis=expires_at_millis,
+            manifest_version=self.keys.version,
+        )
+        getattr(message, ORDER_FIELDS[domain_of(order)]).CopyFrom(order)
+        made = sealed_order(message, domain, self.signer, self.unit.seal_key, wrong)
+        self._store.remember(
+            IssuedOrder(
+                self.vin, domain, order_id(order), command_id(order), made.request_hash, self.now_millis()
+            )
+        )
+        return Signed(domain, order, made.envelope, made.data, made.request_hash)
+
+    def unit_clock_millis(self) -> int:
+        """What the unit's clock says now, or a little less."""
+        return self.now_millis() + self.session.clock_lead_millis
+
+    def challenge(self, by: Signer | None = None) -> tuple[bytes, bytes]:
+        """A challenge, and the session request with it, sealed."""
+        challenge = self._ledger.challenge(self.vin)
+        envelope = sign_session_request(by or self.signer, self.vin, challenge)
+        return challenge, self.seal(envelope)
+
+    def seal(self, envelope: bytes) -> bytes:
+        """Sealed to the unit, as anybody can."""
+        return seal(envelope, self.unit.seal_key, Direction.TO_VEHICLE, self.vin)
+
+    def hear(self, event: Event, data: bytes, *, stored: bool = True) -> Heard | None:
+        """Believes it and files it; None for what is repeated, waits for its hello, or is not believed.
+
+        `stored`: the broker's stream has it. The same bytes count once, however often they come.
+        """
+        digest = hashlib.sha256(data).digest()
+        if stored:
+            self._stored.add(digest)
+        if digest in self._came:
+            return None
+        self._came.add(digest)
+        return self._hear(event, data)
+
+    def is_stored(self, heard: Heard) -> bool:
+        """Whether the broker's stream has it."""
+        return heard.digest in self._stored
+
+    def _hear(self, event: Event, data: bytes) -> Heard | None:
+        try:
+            heard = self._open(event, data)
+        except MessageRefused as refused:
+            if refused.fault is Fault.WRONG_EPOCH:
+                self._early.append((event, data))
+            elif refused.fault not in _REPETITIONS:
+                self.disbelieved.append(f"evt.{event.value}: {refused}")
+            return None
+        self.heard.append(heard)
+        if event is Event.HELLO:
+            early, self._early = self._early, []
+            for one in early:
+                self._hear(*one)
+        return heard
+
+    def keys_changed(self) -> None:
+        """There are more keys to open with than before."""
+        self._open_with_all_keys()
+
+    def answers(self, *request_hashes: bytes) -> list[Heard]:
+        """What the unit said of these orders."""
+        return [one for one in self.heard if one.request_hash in request_hashes]
+
+    def _open(self, event: Event, data: bytes) -> Heard:
+        domain = Domain(f"evt.{event.value}")
+        if domain in REPORTS:
+            return self._open_report(event, domain, data)
+        if domain is Domain.HELLO:
+            info = self._reader.hello(self.vin, data)
+            self._ledger.learn(info)
+            return Heard(event, info.message_id, info.epoch, 0, info.hello, *self._at(data), info=info)
+        message = self._reader.answer(self.vin, domain, data)
+        opened = self._ledger.admit(domain, message)
+        return Heard(
+            event,
+            opened.message_id,
+            message.epoch,
+            message.counter,
+            opened.answer,
+            *self._at(data),
+            message.request_hash,
+        )
+
+    def _at(self, data: bytes) -> tuple[int, bytes]:
+        return self.now_millis(), hashlib.sha256(data).digest()
+
+    def _open_report(self, event: Event, domain: Domain, data: bytes) -> Heard:
+        place = (domain, data[:_PLACE_BYTES])
+        if self._reports.setdefault(place, hashlib.sha256(data).digest()) != hashlib.sha256(data).digest():
+            self.reused_counters.add(place)
+        opened = self._opener.open(self.vin, domain, data)
+        self._opener.taken(opened)
+        try:
+            report = _REPORTS[domain].FromString(opened.payload)
+        except DecodeError as error:
+            raise MessageRefused(Fault.MALFORMED, "not a report") from error
+        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data))
+
+
+def new_id() -> str:
+    """Unlike any other."""
+    return secrets.token_hex(16)

@@ -1,0 +1,156 @@
+"""What is done to the unit besides messages: start it, reboot it, and look at what it really moved.
+
+A unit that is the reference agent has a control interface for that (vehicle/README.md). Of any other, commands
+and a person do what they can, and what its locks did is known from its own reports only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from conformance.finding import Skipped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_STOP_SECONDS = 10
+_REBOOT_COMMAND_SECONDS = 120
+_CONTROL_SECONDS = 10
+
+
+class StartFailed(Exception):
+    """The unit was not started; the text says why."""
+
+
+class UnitProcess:
+    """The command that starts the unit, for as long as the run lasts."""
+
+    def __init__(self, command: str, environment: Mapping[str, str], log: Path) -> None:
+        self._words = shlex.split(command)
+        self._environment = environment
+        self._log = log
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """In a group of its own, so that what it starts ends with it. Raises StartFailed."""
+        with self._log.open("ab") as log:
+            try:
+                self._process = await asyncio.create_subprocess_exec(
+                    *self._words,
+                    env={**os.environ, **self._environment},
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise StartFailed(f"cannot start {self._words[0]}: {error.strerror}") from error
+
+    @property
+    def ended(self) -> str | None:
+        """How it ended, if it did."""
+        code = self._process.returncode if self._process else None
+        return None if code is None else f"the unit's command ended with status {code}; see {self._log}"
+
+    async def stop(self) -> None:
+        """SIGTERM, and SIGKILL for what does not end."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            async with asyncio.timeout(_STOP_SECONDS):
+                await process.wait()
+        except TimeoutError:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+class Hands:
+    """`control` is the reference agent's control interface, `reboot_command` a command that reboots the unit; without
+    either a person is asked, by `tell`.
+    """
+
+    def __init__(
+        self, vin: str, control: str | None, reboot_command: str | None, tell: Callable[[str], None]
+    ) -> None:
+        self._vin = vin
+        self._http = (
+            httpx.AsyncClient(base_url=control, timeout=_CONTROL_SECONDS, trust_env=False)
+            if control
+            else None
+        )
+        self._reboot_command = reboot_command
+        self._tell = tell
+
+    @property
+    def sees_actuations(self) -> bool:
+        """Whether `actuations` knows the ground truth."""
+        return self._http is not None
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether somebody must reboot the unit by hand."""
+        return self._http is None and self._reboot_command is None
+
+    async def actuations(self, command_id: str) -> int:
+        """How often an actuator was set in motion for this command. Raises Skipped where that cannot be seen."""
+        lines = (await self._control("GET", "/actuations")).json()
+        return sum(line["command_id"] == command_id and line["phase"] == "BEFORE" for line in lines)
+
+    async def reboot(self) -> None:
+        """Reboots the unit as a power cut would. Where it is a person who does, this returns at once."""
+        if self._reboot_command is not None:
+            await self._run(self._reboot_command)
+        elif self._http is not None:
+            await self._control("POST", "/reboot")
+        else:
+            self._tell("Power-cycle the unit now.")
+
+    async def sleep(self) -> None:
+        """The unit disconnects and stays so. Raises Skipped without control interface."""
+        await self._control("POST", "/sleep")
+
+    async def wake(self) -> None:
+        """It comes back, in the same epoch. Raises Skipped without control interface."""
+        await self._control("POST", "/wake")
+
+    async def set_door_time(self, seconds: float) -> None:
+        """How long each door takes. Raises Skipped without control interface."""
+        await self._control("POST", "/door-time", {"seconds": seconds})
+
+    async def close(self) -> None:
+        """Hangs up."""
+        if self._http is not None:
+            await self._http.aclose()
+
+    async def _control(self, method: str, deed: str, body: Any = None) -> httpx.Response:
+        if self._http is None:
+            raise Skipped("needs the reference agent's control interface (--control)")
+        answer = await self._http.request(method, f"/vehicles/{self._vin}{deed}", json=body)
+        return answer.raise_for_status()
+
+    async def _run(self, command: str) -> None:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *shlex.split(command), stdin=asyncio.subprocess.DEVNULL
+            )
+        except OSError as error:
+            raise Skipped(f"--reboot cannot be run: {error.strerror}") from error
+        try:
+            async with asyncio.timeout(_REBOOT_COMMAND_SECONDS):
+                status = await process.wait()
+        except TimeoutError as error:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            raise Skipped(f"--reboot did not end within {_REBOOT_COMMAND_SECONDS} s") from error
+        if status != 0:
+            raise Skipped(f"--reboot ended with status {status}")

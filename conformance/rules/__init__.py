@@ -1,0 +1,29 @@
+"""All rules, in the order in which they are played: what changes the unit for good comes late."""
+
+from __future__ import annotations
+
+from conformance.rules import (
+    cancellations,
+    delivery,
+    forged,
+    keys,
+    orders,
+    reports,
+    session,
+    settings,
+    validity,
+)
+
+GROUPS = (
+    session.GROUP,
+    orders.GROUP,
+    validity.GROUP,
+    forged.GROUP,
+    cancellations.GROUP,
+    settings.GROUP,
+    delivery.GROUP,
+    keys.GROUP,
+    reports.GROUP,
+)
+
+RULES = tuple(rule for group in GROUPS for rule in group.rules)

@@ -1,0 +1,94 @@
+"""What the unit says of itself: hellos, and answers to session requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from conformance.finding import Group, Skipped, require
+from conformance.forge import stranger
+from protocol.domains import Domain
+
+if TYPE_CHECKING:
+    from conformance.unit import Unit
+
+GROUP = Group("session")
+HELLO = "hello-on-connect"
+
+
+@GROUP.rule
+async def hello_on_connect(unit: Unit) -> None:
+    """It publishes SessionInfo on evt.hello on every connect, signed and sealed, with all that is
+    required.
+    """
+    # It was believed, so its signature, its seal, its VIN and the size of every part are right.
+    first = unit.hellos()[0]
+    keys = unit.cloud.keys
+    require(not first.challenge, "a hello that nobody asked for holds a challenge")
+    require(first.hello.boot_id, "the hello names no boot")
+    require(
+        1 <= first.manifest_version <= keys.version,
+        f"it says manifest {first.manifest_version}; the newest is {keys.version}",
+    )
+    known = {key.key_id for key in keys.all("report")}
+    require(first.report_key_id in known, "its report key is agreed with a key that is not the cloud's")
+    require(any(first.report_public_key), "its report key is empty")
+
+
+@GROUP.rule
+async def session_request_is_answered(unit: Unit) -> None:
+    """It publishes SessionInfo when a SessionRequest asks, with its 16-byte challenge in it."""
+    before = unit.hellos()[-1]
+    info = await unit.asked()
+    require(info.epoch == before.epoch, "a session request made it begin another epoch")
+    require(info.clock_millis >= before.clock_millis, "its clock went back")
+    require(info.message_id != before.message_id, "two hellos have one message id")
+
+
+@GROUP.rule
+async def forged_session_request_is_silent(unit: Unit) -> None:
+    """A session request is signed: what is not is not answered."""
+    await unit.afford()
+    forged, data = unit.cloud.challenge(by=stranger())
+    await unit.send_bytes(Domain.CHALLENGE, data)
+    damaged, good = unit.cloud.challenge()
+    await unit.send_bytes(Domain.CHALLENGE, good[:-1] + bytes([good[-1] ^ 1]))
+    await unit.fence()
+    require(
+        all(info.challenge not in {forged, damaged} for info in unit.hellos()),
+        "a forged session request was answered",
+    )
+
+
+@GROUP.rule
+async def hello_tells_counters(unit: Unit) -> None:
+    """Session information has the highest counter accepted in each domain of orders."""
+    await unit.fence()
+    last = unit.cloud.session.current.issued[Domain.COMMAND]
+    counters = {one.domain: one.counter for one in (await unit.asked()).counters}
+    told = counters.get(Domain.COMMAND.value)
+    require(told == last, f"it accepted counter {last} in cmd.door, and says {told}")
+
+
+@GROUP.rule
+async def hello_on_reconnect(unit: Unit) -> None:
+    """When the connection breaks it comes back and says hello, in the same epoch."""
+    if unit.broker is None:
+        raise Skipped("needs the kit's own broker")
+    before = unit.hellos()[-1]
+    count = len(unit.hellos())
+    unit.broker.kill()
+    await unit.broker.start()
+    info = await unit.next_hello(count, "a hello after the broker came back")
+    require(info.epoch == before.epoch, "a new connection began another epoch: only a boot does")
+    require(info.clock_millis >= before.clock_millis, "its clock went back")
+    await unit.fence()
+
+
+@GROUP.rule
+async def events_have_qos_1(unit: Unit) -> None:
+    """Over MQTT events are published with QoS 1."""
+    if not unit.over_mqtt:
+        raise Skipped("over MQTT only")
+    await unit.fence()
+    bare = sorted(unit.qos_missing)
+    require(not bare, f"not published with QoS 1: {', '.join(bare)}")

@@ -1,0 +1,42 @@
+"""Settings: the newest wins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from conformance.finding import Group, require
+from conformance.unit import Unit, settings
+
+if TYPE_CHECKING:
+    from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+
+GROUP = Group("settings")
+
+
+async def _applied(unit: Unit, order: command_pb2.ApplyConfig) -> report_pb2.ConfigReport:
+    report: report_pb2.ConfigReport = await unit.obeys(order)
+    require(report.applied, f"not applied: {report.reason}")
+    require(report.settings == order.settings, "it runs with other settings than it was told")
+    return report
+
+
+@GROUP.rule
+async def settings_apply(unit: Unit) -> None:
+    """Settings come into force, and the hello says which version."""
+    version = (await unit.asked()).hello.config_version + 1
+    await _applied(unit, settings(version, delay_seconds=60))
+    in_force = (await unit.asked()).hello.config_version
+    require(in_force == version, f"version {version} was applied, and the hello says {in_force}")
+
+
+@GROUP.rule
+async def older_settings_change_nothing(unit: Unit) -> None:
+    """Known settings are those of which this or a newer version is in force: they change nothing."""
+    version = (await unit.asked()).hello.config_version + 2
+    wanted = settings(version, delay_seconds=90)
+    await _applied(unit, wanted)
+    for known in (version, version - 1):
+        report = await unit.known_result(settings(known, delay_seconds=120))
+        require(report.settings == wanted.settings, "older settings were put in force")
+    in_force = (await unit.asked()).hello.config_version
+    require(in_force == version, f"version {version} is newest, and the hello says {in_force}")

@@ -1,0 +1,52 @@
+"""Plays the rules on one unit, one after the other; no rule can hang, and none spoils the next."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import nats.errors
+
+from conformance.finding import Finding, Skipped, Verdict, Violated, require
+from conformance.throwaway_broker import BrokerFailed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable
+
+    from conformance.finding import Rule
+    from conformance.unit import Unit
+
+RULE_SECONDS = 300
+
+
+async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
+    """A finding for each, as soon as it is there."""
+    for rule in rules:
+        began = time.monotonic()
+        verdict, detail = await _judge(unit, rule)
+        yield Finding(rule, verdict, detail, time.monotonic() - began)
+
+
+async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
+    disbelieved = len(unit.cloud.disbelieved)
+    try:
+        async with asyncio.timeout(RULE_SECONDS):
+            await unit.at_rest()
+            await rule.script(unit)
+            new = unit.cloud.disbelieved[disbelieved:]
+            require(not new, f"it said what no cloud believes: {''.join(new[:1])}")
+    except Skipped as skipped:
+        return Verdict.SKIP, str(skipped)
+    except Violated as violated:
+        why = str(violated)
+    except TimeoutError:
+        why = f"not over within {RULE_SECONDS} s"
+    except (nats.errors.Error, BrokerFailed) as error:
+        why = f"the broker: {error!r}"
+    except httpx.HTTPError as error:
+        why = f"the control interface: {error!r}"
+    else:
+        return Verdict.PASS, ""
+    return Verdict.FAIL, why

@@ -1,0 +1,380 @@
+"""The unit under test, as verbs: what the rules order it, wait for, and look at."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
+
+from conformance.cloud import Cloud, Heard, Signed, new_id
+from conformance.finding import Skipped, Violated, require
+from conformance.forge import RIGHT, Wrong
+from protocol.broker import Command, Event
+from protocol.domains import REFUSED_ON, Domain
+from protocol.faults import SYNCHRONISATION, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+    from typing import Any
+
+    from conformance.hands import Hands
+    from conformance.link import Link
+    from conformance.throwaway_broker import ThrowawayBroker
+    from protocol.order import Order
+
+DRIVER = body_pb2.DOOR_ID_DRIVER
+PASSENGER = body_pb2.DOOR_ID_PASSENGER
+DEFAULT_PACE_SECONDS = 1.1
+SIGNED_AGAIN_AT_MOST = 3
+ASKED_AT_MOST = 3
+LIFETIME = timedelta(seconds=30)
+"""Of a command, by the wall clock."""
+_OUT_OF_STEP = frozenset(int(fault) for fault in SYNCHRONISATION)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds. `answer`: for any answer; `comeback`: for a unit that reconnects or reboots; `quiet`: how long nothing
+    must come after the last order that was answered; `pace`: between things that cost the unit's budget of
+    faults, where one a second is plenty.
+    """
+
+    answer: float = 10.0
+    comeback: float = 60.0
+    quiet: float = 0.3
+    pace: float = DEFAULT_PACE_SECONDS
+
+
+class Unit:
+    """One unit. `broker` is None where it is somebody else's."""
+
+    def __init__(
+        self,
+        cloud: Cloud,
+        hands: Hands,
+        patience: Patience,
+        broker: ThrowawayBroker | None,
+        *,
+        over_mqtt: bool,
+    ) -> None:
+        self.over_mqtt = over_mqtt
+        self.cloud = cloud
+        self.hands = hands
+        self.patience = patience
+        self.broker = broker
+        self.qos_missing: set[str] = set()
+        self._link: Link | None = None
+        self._spoke = asyncio.Event()
+        self._affordable_at = 0.0
+
+    # -- the wires
+
+    def attach(self, link: Link) -> None:
+        """Whatever is ordered goes out there."""
+        self._link = link
+
+    @property
+    def link(self) -> Link:
+        """The broker, as the cloud sees it."""
+        assert self._link is not None  # noqa: S101  # attached before any rule
+        return self._link
+
+    def hear(self, event: Event, data: bytes, has_qos_1: bool, stored: bool) -> bool:
+        """Link's events come in here; whether it was believed."""
+        heard = self.cloud.hear(event, data, stored=stored)
+        if not has_qos_1:
+            self.qos_missing.add(event.value)
+        self._spoke.set()
+        return heard is not None
+
+    async def until(self, condition: Callable[[], bool], what: str, seconds: float | None = None) -> None:
+        """Waits until what the unit said fulfils it. Raises Violated when `what` does not come in time."""
+        limit = self.patience.answer if seconds is None else seconds
+        try:
+            async with asyncio.timeout(limit):
+                while not condition():
+                    self._spoke.clear()
+                    await self._spoke.wait()
+        except TimeoutError as error:
+            raise Violated(f"{what} did not come within {limit:g} s") from error
+
+    async def afford(self, answers: int = 1) -> None:
+        """Waits until the unit can be expected to have the budget for so many more answers to noise."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        begin = max(now, self._affordable_at)
+        self._affordable_at = begin + answers * self.patience.pace
+        await asyncio.sleep(begin + (answers - 1) * self.patience.pace - now)
+
+    # -- orders out
+
+    def unlock(
+        self, *doors: body_pb2.DoorId.ValueType, command_id: str | None = None
+    ) -> command_pb2.DoorCommand:
+        """Unlock these doors; the driver's where none is named."""
+        return _door_command(command_pb2.DOOR_ACTION_UNLOCK, doors or (DRIVER,), command_id)
+
+    def lock(
+        self, *doors: body_pb2.DoorId.ValueType, command_id: str | None = None
+    ) -> command_pb2.DoorCommand:
+        """Lock these doors; the driver's where none is named."""
+        return _door_command(command_pb2.DOOR_ACTION_LOCK, doors or (DRIVER,), command_id)
+
+    def withdraw(self, command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
+        """A tombstone, or a forced stop."""
+        return command_pb2.CancelCommand(
+            cancel_id=new_id(), command_id=command_id, reason="conformance", force=force
+        )
+
+    async def send(self, signed: Signed, times: int = 1) -> None:
+        """Publishes the same bytes so often."""
+        for _ in range(times):
+            await self.send_bytes(signed.domain, signed.data)
+
+    async def send_bytes(self, domain: Domain, data: bytes) -> None:
+        """Publishes anything."""
+        await self.link.publish(Command(domain.value.removeprefix("cmd.")), data)
+
+    async def order(self, order: Order, wrong: Wrong = RIGHT, domain: Domain | None = None) -> Signed:
+        """Signs it and sends it."""
+        signed = self.cloud.sign(order, wrong, domain)
+        await self.send(signed)
+        return signed
+
+    # -- answers in
+
+    def answers(self, signed: Signed) -> list[Heard]:
+        """The answers to this signing of an order, on the subject where they belong; received apart."""
+        event = _answered_on(signed)
+        return [one for one in self.cloud.answers(signed.request_hash) if one.event is event]
+
+    async def answer(self, signed: Signed) -> Heard:
+        """The first answer."""
+        what = f"an answer on evt.{_answered_on(signed).value}"
+        await self.until(lambda: bool(self.answers(signed)), what)
+        return self.answers(signed)[0]
+
+    async def stored_answer(self, signed: Signed) -> Heard:
+        """The first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
+
+        def stored() -> list[Heard]:
+            return [one for one in self.answers(signed) if self.cloud.is_stored(one)]
+
+        await self.until(lambda: bool(stored()), "an answer that is stored", self.patience.comeback)
+        return stored()[0]
+
+    async def result(self, signed: Signed) -> Any:
+        """The answer, which must not be a refusal by the protocol."""
+        answer = await self.answer(signed)
+        if isinstance(answer.payload, session_pb2.OrderRefused):
+            raise Violated(f"refused as {_fault_name(answer.payload.fault)}")
+        return answer.payload
+
+    async def insist(
+        self, send: Callable[[], Awaitable[None]], answered: Callable[[], bool], what: str
+    ) -> None:
+        """Sends what the unit may leave unanswered when its budget is spent, as it may be by what the broker delivered
+        again; and once more, but not for ever. Raises Violated when `what` never came.
+        """
+        for left in reversed(range(ASKED_AT_MOST)):
+            await self.afford()
+            await send()
+            try:
+                await self.until(answered, what, self.patience.answer / ASKED_AT_MOST)
+            except Violated:
+                if not left:
+                    raise
+            else:
+                return
+
+    async def provoked(self, signed: Signed) -> Heard:
+        """Sends it, whether or not it was sent before; the answer that follows, from the budget."""
+        said = len(self.answers(signed))
+        what = f"an answer on evt.{_answered_on(signed).value}"
+        await self.insist(lambda: self.send(signed), lambda: len(self.answers(signed)) > said, what)
+        return self.answers(signed)[-1]
+
+    async def known_result(self, order: Order, wrong: Wrong = RIGHT) -> Any:
+        """Signs a known order anew and sends it; the stored result that answers it."""
+        answer = await self.provoked(self.cloud.sign(order, wrong))
+        if isinstance(answer.payload, session_pb2.OrderRefused):
+            raise Violated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
+        return answer.payload
+
+    async def refusal(self, signed: Signed, *faults: Fault) -> session_pb2.OrderRefused:
+        """Sends it; it must be refused for one of these faults, with session information where that belongs."""
+        payload = (await self.provoked(signed)).payload
+        named = " or ".join(fault.name for fault in faults)
+        if not isinstance(payload, session_pb2.OrderRefused):
+            raise Violated(f"not refused as {named}")
+        require(
+            payload.fault in {int(fault) for fault in faults},
+            f"refused as {_fault_name(payload.fault)}, not as {named}",
+        )
+        wants_session = payload.fault in _OUT_OF_STEP
+        require(
+            payload.HasField("session") == wants_session,
+            f"{named} must {'carry' if wants_session else 'not carry'} session information",
+        )
+        require(not payload.session.HasField("hello"), "session information in a refusal holds a hello")
+        return payload
+
+    async def obeys(self, order: Order, by: Any = None) -> Any:
+        """Orders it as a good cloud, which signs again what the unit found out of step; the result."""
+        for _ in range(SIGNED_AGAIN_AT_MOST):
+            signed = await self.order(order, Wrong(signer=by) if by else RIGHT)
+            payload = (await self.answer(signed)).payload
+            if not isinstance(payload, session_pb2.OrderRefused):
+                return payload
+            if payload.fault not in _OUT_OF_STEP:
+                break
+            await self.afford()
+        raise Violated(f"a good order was refused as {_fault_name(payload.fault)}")
+
+    async def does(self, order: command_pb2.DoorCommand | Order, by: Any = None) -> report_pb2.CommandResult:
+        """Orders doors, and the unit must do it; the result."""
+        result: report_pb2.CommandResult = await self.obeys(order, by)
+        if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
+            outcome = report_pb2.CommandOutcome.Name(result.outcome)
+            raise Violated(f"a good order ended as {outcome.removeprefix('COMMAND_OUTCOME_')}")
+        return result
+
+    async def fence(self) -> report_pb2.CommandResult:
+        """A good order that moves nothing and is answered: all that was sent before it has been dealt with."""
+        result = await self.does(self.lock(PASSENGER))
+        await asyncio.sleep(self.patience.quiet)
+        return result
+
+    # -- what must be, and must not be
+
+    async def at_rest(self) -> None:
+        """The doors that the rules move are locked, and nothing waits."""
+        await self.does(self.lock(DRIVER, PASSENGER))
+        await self.link.forget_copies()
+
+    async def never_acts(self, *signed: Signed) -> None:
+        """None of these unlocked the driver's door, which was locked before, or said that it did."""
+        result = await self.fence()
+        for one in signed:
+            if self.hands.sees_actuations:
+                count = await self.hands.actuations(one.order_id)
+                require(count == 0, f"{count} actuations for an order that must not act")
+        require(is_locked(result.status, DRIVER), "the door moved for an order that must not act")
+        moved = {report_pb2.COMMAND_OUTCOME_SUCCEEDED, report_pb2.COMMAND_OUTCOME_PARTIAL}
+        for answer in self.cloud.answers(*(one.request_hash for one in signed)):
+            if isinstance(answer.payload, report_pb2.CommandResult):
+                require(answer.payload.outcome not in moved, "it says that it did what it must not do")
+
+    async def acted_once(self, signed: Signed) -> None:
+        """One actuator was set in motion, once; as far as that can be seen."""
+        if self.hands.sees_actuations:
+            count = await self.hands.actuations(signed.order_id)
+            require(count == 1, f"{count} actuations, not one")
+
+    def says_nothing(self, signed: Sequence[Signed]) -> None:
+        """No word was said of these. After `never_acts` or `fence`."""
+        said = self.cloud.answers(*(one.request_hash for one in signed))
+        require(not said, f"{len(said)} answers where none may be given")
+
+    # -- hellos
+
+    def hellos(self) -> list[session_pb2.SessionInfo]:
+        """All session information that came on evt.hello."""
+        return [one.info for one in self.cloud.heard if one.info is not None]
+
+    def came_at_millis(self, hello: session_pb2.SessionInfo) -> int:
+        """When it came, by the kit's clock."""
+        return next(one.at_millis for one in self.cloud.heard if one.info is hello)
+
+    async def next_hello(self, after: int, what: str = "a hello") -> session_pb2.SessionInfo:
+        """The hello after so many, from a unit that comes back."""
+        await self.until(lambda: len(self.hellos()) > after, what, self.patience.comeback)
+        return self.hellos()[after]
+
+    async def asked(self) -> session_pb2.SessionInfo:
+        """The hello that answers a session request made just now."""
+        challenges: set[bytes] = set()
+
+        async def ask() -> None:
+            await self.link.forget_copies()
+            challenge, data = self.cloud.challenge()
+            challenges.add(challenge)
+            await self.send_bytes(Domain.CHALLENGE, data)
+
+        def answers() -> list[session_pb2.SessionInfo]:
+            return [info for info in self.hellos() if info.challenge in challenges]
+
+        await self.insist(ask, lambda: bool(answers()), "the hello that a session request asked for")
+        return answers()[0]
+
+    async def reboot(self) -> session_pb2.SessionInfo:
+        """Reboots it; the first hello of its new epoch. Raises Skipped when nobody does."""
+        known = {info.epoch for info in self.hellos()}
+        await self.link.forget_copies()
+        await self.hands.reboot()
+
+        def fresh() -> list[session_pb2.SessionInfo]:
+            return [info for info in self.hellos() if info.epoch not in known]
+
+        try:
+            await self.until(lambda: bool(fresh()), "a hello of a new epoch", self.patience.comeback)
+        except Violated as late:
+            if self.hands.needs_person:
+                raise Skipped("nobody rebooted the unit (--reboot)") from late
+            raise
+        return fresh()[0]
+
+    # -- reports
+
+    def reports(self) -> list[Heard]:
+        """Every status report."""
+        return [one for one in self.cloud.heard if one.event is Event.STATUS]
+
+
+def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
+    """Settings with which nothing happens by itself."""
+    return command_pb2.ApplyConfig(
+        version=version,
+        settings=body_pb2.DoorSettings(
+            auto_lock_delay_seconds=delay_seconds,
+            unlock_mode=body_pb2.UNLOCK_MODE_ALL,
+            speed_lock_threshold_kmh=15,
+        ),
+    )
+
+
+def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
+    """What the report says of this door. Raises Violated where it says nothing."""
+    for one in status.doors:
+        if one.door == door:
+            return one.locked
+    raise Violated("the result does not say how the doors stand (CommandResult.status)")
+
+
+def _door_command(
+    action: command_pb2.DoorAction.ValueType, doors: Sequence[Any], command_id: str | None
+) -> command_pb2.DoorCommand:
+    command = command_pb2.DoorCommand(
+        command_id=command_id or new_id(),
+        correlation_id=new_id(),
+        action=action,
+        doors=doors,
+        mode=command_pb2.DOOR_ACTION_MODE_NORMAL,
+        subject="conformance",
+        actor="conformance",
+    )
+    now = datetime.now(UTC)
+    command.issued_at.FromDatetime(now)
+    command.expires_at.FromDatetime(now + LIFETIME)
+    return command
+
+
+def _answered_on(signed: Signed) -> Event:
+    return Event(REFUSED_ON[signed.domain].value.removeprefix("evt."))
+
+
+def _fault_name(number: int) -> str:
+    return session_pb2.ProtocolFault.Name(session_pb2.ProtocolFault.ValueType(number))
