@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DRIVER = body_pb2.DOOR_ID_DRIVER
 PASSENGER = body_pb2.DOOR_ID_PASSENGER
 DEFAULT_PACE_SECONDS = 1.1
+LONGEST_COMEBACK_SECONDS = 120.0
+"""So that a rule that waits for a reboot is over before its time (runner.RULE_SECONDS)."""
 SIGNED_AGAIN_AT_MOST = 3
 ASKED_AT_MOST = 3
 LIFETIME = timedelta(seconds=30)
@@ -206,21 +208,23 @@ class Unit:
 
     async def refusal(self, signed: Signed, *faults: Fault) -> session_pb2.OrderRefused:
         """Sends it; it must be refused for one of these faults, with session information where that belongs."""
-        payload = (await self.provoked(signed)).payload
-        named = " or ".join(fault.name for fault in faults)
-        if not isinstance(payload, session_pb2.OrderRefused):
-            raise Violated(f"not refused as {named}")
-        require(
-            payload.fault in {int(fault) for fault in faults},
-            f"refused as {_fault_name(payload.fault)}, not as {named}",
-        )
-        wants_session = payload.fault in _OUT_OF_STEP
-        require(
-            payload.HasField("session") == wants_session,
-            f"{named} must {'carry' if wants_session else 'not carry'} session information",
-        )
-        require(not payload.session.HasField("hello"), "session information in a refusal holds a hello")
-        return payload
+        return _refused((await self.provoked(signed)).payload, faults)
+
+    async def refuses(self, order: Order, wrong: Wrong, *faults: Fault) -> list[Signed]:
+        """The same for an order that is signed anew whenever it is sent, because it spends its counter; all that was
+        sent.
+        """
+        sent: list[Signed] = []
+
+        async def send() -> None:
+            sent.append(await self.order(order, wrong))
+
+        def answers() -> list[Heard]:
+            return [answer for signed in sent for answer in self.answers(signed)]
+
+        await self.insist(send, lambda: bool(answers()), "a refusal")
+        _refused(answers()[0].payload, faults)
+        return sent
 
     async def obeys(self, order: Order, by: Any = None) -> Any:
         """Orders it as a good cloud, which signs again what the unit found out of step; the result."""
@@ -370,6 +374,23 @@ def _door_command(
     command.issued_at.FromDatetime(now)
     command.expires_at.FromDatetime(now + LIFETIME)
     return command
+
+
+def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:
+    named = " or ".join(fault.name for fault in faults)
+    if not isinstance(payload, session_pb2.OrderRefused):
+        raise Violated(f"not refused as {named}")
+    require(
+        payload.fault in {int(fault) for fault in faults},
+        f"refused as {_fault_name(payload.fault)}, not as {named}",
+    )
+    wants_session = payload.fault in _OUT_OF_STEP
+    require(
+        payload.HasField("session") == wants_session,
+        f"{named} must {'carry' if wants_session else 'not carry'} session information",
+    )
+    require(not payload.session.HasField("hello"), "session information in a refusal holds a hello")
+    return payload
 
 
 def _answered_on(signed: Signed) -> Event:

@@ -18,7 +18,7 @@ from conformance.link import Account
 from conformance.pem import KeysRefused, read_unit_keys
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
-from conformance.unit import DEFAULT_PACE_SECONDS, Patience
+from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, Patience
 from protocol.broker import is_vin
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         Path | None, typer.Option(help="where the reference agent has its keys, for its vehicles.json")
     ] = None,
     wait: Annotated[
-        float, typer.Option(min=1, help="seconds to wait for the hello, and after a reboot")
+        float, typer.Option(min=1, help="seconds to wait for the hello; and after a reboot, at most 120")
     ] = 60,
     pace: Annotated[
         float, typer.Option(min=0.1, help="seconds between what costs the unit's budget of faults")
@@ -87,20 +87,20 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         control=control,
         private_keys=private_keys,
         wait_seconds=wait,
-        patience=Patience(comeback=wait, pace=pace),
+        patience=Patience(comeback=min(wait, LONGEST_COMEBACK_SECONDS), pace=pace),
     )
     began_at = datetime.now(UTC)
     try:
         findings = uvloop.run(_certify(order))
         key_id = read_unit_keys(keys).verify_key_id
+        typer.echo(report.summary(findings))
+        if json_file is not None:
+            told = report.as_json(findings, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
+            json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     except (KeysRefused, BrokerFailed, StartFailed) as failed:
         _fail(str(failed))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}")
-    typer.echo(report.summary(findings))
-    if json_file is not None:
-        told = report.as_json(findings, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
-        json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     if not report.is_conformant(findings):
         raise typer.Exit(1)
 

@@ -1,4 +1,7 @@
-"""All rules, in the order in which they are played: what changes the unit for good comes late."""
+"""All rules, in the order in which they are played: what changes the unit for good comes late.
+
+Reboots come early, so that what a reboot left unacknowledged has come again by the time that is looked at.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +20,11 @@ from conformance.rules import (
 GROUPS = (
     session.GROUP,
     orders.GROUP,
+    delivery.GROUP,
     validity.GROUP,
     forged.GROUP,
     cancellations.GROUP,
     settings.GROUP,
-    delivery.GROUP,
     keys.GROUP,
     reports.GROUP,
 )

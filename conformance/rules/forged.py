@@ -186,9 +186,9 @@ async def role_is_looked_at(unit: Unit) -> None:
     """Role may give this order (settings: owner), else ROLE_NOT_ALLOWED: answered, without session."""
     version = unit.hellos()[-1].hello.config_version + 1_000
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        refused = unit.cloud.sign(settings(version), Wrong(role=role))
-        await unit.refusal(refused, Fault.ROLE_NOT_ALLOWED)
-    await _refused(unit, Wrong(role=session_pb2.ROLE_UNSPECIFIED), Fault.ROLE_NOT_ALLOWED)
+        await unit.refuses(settings(version), Wrong(role=role), Fault.ROLE_NOT_ALLOWED)
+    nobody = Wrong(role=session_pb2.ROLE_UNSPECIFIED)
+    await unit.never_acts(*await unit.refuses(unit.unlock(), nobody, Fault.ROLE_NOT_ALLOWED))
     in_force = (await unit.asked()).hello.config_version
     require(in_force < version, "settings came into force that no owner ordered")
 

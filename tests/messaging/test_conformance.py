@@ -1,0 +1,153 @@
+"""The conformance kit: the reference unit passes it over both links, and a unit with a defect does not."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from conformance.certification import Order, broker_account, certify
+from conformance.finding import Verdict
+from conformance.keys import CloudKeys
+from conformance.rules import RULES
+from conformance.throwaway_broker import ThrowawayBroker
+from conformance.unit import Patience
+from tests.messaging.small_unit import VIN, SmallUnit
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from conformance.finding import Finding
+
+# The reference unit, with a budget that fills faster: the kit has more to ask than a test has time.
+REFERENCE = """
+import vehicle.budget
+vehicle.budget.MILLIS_EACH = 150
+from vehicle.__main__ import main
+main()
+"""
+DEFECTS = (
+    ("says no hello", "hello-on-connect", "a hello that can be believed did not come"),
+    ("tells no counters", "hello-tells-counters", "in cmd.door, and says None"),
+    ("moves nothing", "good-order-acts", "the result's status does not agree"),
+    ("acts twice", "signed-anew-acts-once", "answered otherwise than the first"),
+    ("ignores counters", "earlier-never-undoes-later", "not refused as COUNTER_NOT_NEW"),
+    ("ignores epoch", "wrong-epoch-is-refused", "not refused as WRONG_EPOCH"),
+    ("ignores expiry", "expired-never-acts", "not refused as EXPIRED"),
+    ("stops its clock", "clock-runs-evenly", "its clock counted 0 ms"),
+    ("ignores signatures", "bad-signature-is-ignored", "the door moved for an order that must not act"),
+    ("answers noise", "flipped-bits-are-ignored", "it said what no cloud believes"),
+    ("says nothing of roles", "role-is-looked-at", "a refusal did not come"),
+    ("knows no budget", "faults-have-a-budget", "20 of 20 refused orders"),
+    ("forgets tombstones", "tombstone-before-the-command", "the command was not CANCELLED"),
+    ("goes back", "rollback-is-refused", "it went back to manifest"),
+    ("reuses nonces", "reports-have-their-place", "a nonce was used twice"),
+    ("acknowledges nothing", "everything-is-acknowledged", "were never acknowledged"),
+)
+CATCHING = tuple(rule_id for _defect, rule_id, _said in DEFECTS)
+IMPATIENT = Patience(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
+
+
+async def findings_of(order: Order, tell: Callable[[str], None] = lambda _said: None) -> dict[str, Finding]:
+    return {finding.rule.rule_id: finding async for finding in certify(order, tell)}
+
+
+def not_passed(findings: dict[str, Finding]) -> dict[str, str]:
+    return {
+        rule_id: f"{one.verdict}: {one.detail}"
+        for rule_id, one in findings.items()
+        if one.verdict is not Verdict.PASS
+    }
+
+
+@pytest.mark.parametrize("link", ["nats", "mqtt"])
+async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
+    private, public, start = tmp_path / "car.pem", tmp_path / "car.public.pem", tmp_path / "unit.py"
+    make_keys = [sys.executable, "-m", "vehicle", "keys", "--out", private, "--public", public]
+    subprocess.run(make_keys, check=True, env={"PYTHONPATH": ".:gen"})  # noqa: ASYNC221  # before anything runs
+    start.write_text(REFERENCE)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    order = Order(
+        vin=VIN,
+        link=link,
+        unit_keys=public,
+        work=tmp_path / "work",
+        rules=RULES,
+        start=f"env PYTHONPATH=.:gen {sys.executable} {start}",
+        control=f"http://127.0.0.1:{port}",
+        private_keys=private,
+        patience=Patience(quiet=0.1, pace=0.16),
+    )
+    findings = await findings_of(order)
+    assert not_passed(findings) == ({} if link == "mqtt" else {"events-have-qos-1": "SKIP: over MQTT only"})
+    assert len(findings) == len(RULES)
+
+
+class Bench:
+    """A broker that is not the kit's own, and a small unit made for the kit's keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._broker = ThrowawayBroker(folder / "broker", VIN)
+
+    async def open(self) -> None:
+        await self._broker.start()
+
+    def close(self) -> None:
+        self._broker.kill()
+
+    async def play(self, defect: str, *rule_ids: str) -> dict[str, Finding]:
+        account = broker_account(self._broker)
+        unit = SmallUnit(account, CloudKeys(self._folder / "work" / "cloud"), defect)
+        public = self._folder / "unit.public.pem"
+        public.write_bytes(unit.public_pem)
+        order = Order(
+            vin=VIN,
+            link="nats",
+            unit_keys=public,
+            work=self._folder / "work",
+            rules=[rule for rule in RULES if rule.rule_id in rule_ids],
+            account=account,
+            wait_seconds=IMPATIENT.comeback,
+            patience=IMPATIENT,
+        )
+
+        def tell(said: str) -> None:
+            if said.startswith("waiting"):
+                unit.start()
+
+        try:
+            return await findings_of(order, tell)
+        finally:
+            await unit.stop()
+
+
+@pytest_asyncio.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    one = Bench(tmp_path)
+    await one.open()
+    yield one
+    one.close()
+
+
+async def test_a_small_unit_without_defect_passes(bench: Bench) -> None:
+    assert not_passed(await bench.play("", *CATCHING)) == {}
+
+
+@pytest.mark.parametrize(("defect", "rule_id", "said"), DEFECTS)
+async def test_a_defect_is_caught(bench: Bench, defect: str, rule_id: str, said: str) -> None:
+    findings = await bench.play(defect, rule_id)
+    assert findings[rule_id].verdict is Verdict.FAIL, findings
+    assert said in findings[rule_id].detail
+
+
+async def test_without_a_hello_nothing_else_is_said_to_have_failed(bench: Bench) -> None:
+    findings = await bench.play("says no hello", "hello-on-connect", "good-order-acts")
+    assert {one.verdict for one in findings.values()} == {Verdict.FAIL, Verdict.SKIP}
+    assert findings["good-order-acts"].verdict is Verdict.SKIP

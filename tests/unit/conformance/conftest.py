@@ -1,0 +1,34 @@
+"""The kit's cloud and a car of the protocol's tests, without a broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from conformance.cloud import Cloud
+from conformance.keys import CloudKeys
+from protocol.broker import Event
+from protocol.manifest import Trust
+from tests.protocol import stand
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Kit:
+    """The car was made for the kit's keys, and said hello. `clock` is everybody's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.keys = CloudKeys(folder / "cloud")
+        self.clock = stand.Clock()
+        self.car = stand.Car(stand.VIN, self.clock)
+        self.car.trust = Trust.restore(self.keys.all("root")[0].public_bytes, self.keys.endorsed(1))
+        self.car.boot()
+        self.cloud = Cloud(stand.VIN, self.keys, self.car.keys, self.clock.now_millis)
+        assert self.cloud.hear(Event.HELLO, self.car.hello()) is not None
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Kit:
+    return Kit(tmp_path)

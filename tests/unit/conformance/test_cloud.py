@@ -1,0 +1,135 @@
+"""What the kit's cloud signs, forges and believes, against the protocol's own vehicle side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+
+from conformance.forge import Impostor, Wrong, flips, stranger, stranger_to_seal_to
+from protocol.broker import Event
+from protocol.domains import ContentType, Domain, subject_of
+from protocol.faults import Fault
+from protocol.seal import MAX_SEALED_BYTES, Direction
+from protocol.vehicle_side import Accepted, Faulted
+from tests.protocol.stand import OTHER_VIN, succeeded, unlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.conformance.conftest import Kit
+
+WRONGS: list[tuple[Fault, Callable[[Kit], Wrong]]] = [
+    (Fault.UNKNOWN_KEY, lambda _: Wrong(signer=stranger())),
+    (Fault.EXPIRED_KEY, lambda kit: Wrong(signer=kit.keys.all("sign")[1].signer)),
+    (Fault.REVOKED_KEY, lambda kit: Wrong(signer=kit.keys.all("sign")[2].signer)),
+    (Fault.BAD_SIGNATURE, lambda kit: Wrong(signer=Impostor(stranger(), kit.cloud.signer.key_id))),
+    (Fault.BAD_SIGNATURE, lambda _: Wrong(subject=subject_of(OTHER_VIN, Domain.COMMAND))),
+    (Fault.WRONG_TYPE, lambda _: Wrong(content_type=ContentType.RESULT)),
+    (Fault.WRONG_DOMAIN, lambda _: Wrong(content_type=ContentType.CONFIG)),
+    (Fault.WRONG_VEHICLE, lambda _: Wrong(vin=OTHER_VIN)),
+    (Fault.WRONG_EPOCH, lambda _: Wrong(epoch=bytes(16))),
+    (Fault.EXPIRED, lambda _: Wrong(left_millis=0)),
+    (Fault.VALID_TOO_LONG, lambda _: Wrong(left_millis=30_001)),
+    (Fault.COUNTER_NOT_NEW, lambda _: Wrong(counter=0)),
+    (Fault.COUNTER_TOO_LARGE, lambda _: Wrong(counter=2**48)),
+    (Fault.ROLE_NOT_ALLOWED, lambda _: Wrong(role=session_pb2.ROLE_UNSPECIFIED)),
+    (Fault.MALFORMED, lambda _: Wrong(unsigned=True)),
+    (Fault.NOT_FOR_US, lambda _: Wrong(receiver=stranger_to_seal_to())),
+    (Fault.NOT_FOR_US, lambda _: Wrong(direction=Direction.TO_CLOUD)),
+]
+
+
+def test_a_good_order_is_accepted(kit: Kit) -> None:
+    assert isinstance(kit.car.receive(kit.cloud.sign(unlock()).data), Accepted)
+    assert isinstance(
+        kit.car.receive(kit.cloud.sign(unlock("cmd-2"), Wrong(left_millis=30_000)).data), Accepted
+    )
+
+
+@pytest.mark.parametrize(("fault", "wrong"), WRONGS)
+def test_a_forgery_has_exactly_its_fault(kit: Kit, fault: Fault, wrong: Callable[[Kit], Wrong]) -> None:
+    opened = kit.car.receive(kit.cloud.sign(unlock(), wrong(kit)).data)
+    assert isinstance(opened, Faulted)
+    assert opened.fault is fault
+
+
+def test_an_order_for_another_subject_counts_as_issued_there(kit: Kit) -> None:
+    signed = kit.cloud.sign(unlock(), domain=Domain.CANCEL)
+    opened = kit.car.receive(signed.data, Domain.CANCEL)
+    assert isinstance(opened, Faulted)
+    assert opened.fault is Fault.WRONG_DOMAIN
+    assert opened.answer is not None
+    heard = kit.cloud.hear(Event.CANCEL, opened.answer.data)
+    assert heard is not None
+    assert heard.request_hash == signed.request_hash
+
+
+def test_more_than_a_message_may_have_can_be_sealed(kit: Kit) -> None:
+    order = unlock()
+    order.correlation_id = "x" * MAX_SEALED_BYTES
+    opened = kit.car.receive(kit.cloud.sign(order).data)
+    assert isinstance(opened, Faulted)
+    assert opened.fault is Fault.TOO_LARGE
+
+
+def test_flips_differ_in_one_bit_each_and_spare_what_they_are_told(kit: Kit) -> None:
+    data = kit.cloud.sign(unlock()).envelope
+    spare = range(10, 40)
+    copies = list(flips(data, 24, spare))
+    assert len(set(copies)) == 24
+    for copy in copies:
+        wrong = [place for place in range(len(data)) if copy[place] != data[place]]
+        assert len(wrong) == 1
+        assert wrong[0] not in spare
+        assert (copy[wrong[0]] ^ data[wrong[0]]).bit_count() == 1
+    assert copies[0][0] != data[0]
+    assert copies[-1][-1] != data[-1]
+
+
+def answer_to(kit: Kit, command_id: str = "cmd-1") -> tuple[Any, bytes]:
+    signed = kit.cloud.sign(unlock(command_id))
+    kit.car.receive(signed.data)
+    return signed, kit.car.side.seal_answer("msg-1", signed.request_hash, succeeded(command_id)).data
+
+
+def test_an_answer_is_filed_under_its_order(kit: Kit) -> None:
+    signed, data = answer_to(kit)
+    heard = kit.cloud.hear(Event.RESULT, data, stored=False)
+    assert heard is not None
+    assert kit.cloud.answers(signed.request_hash) == [heard]
+    assert not kit.cloud.is_stored(heard)
+    assert kit.cloud.hear(Event.RESULT, data) is None
+    assert kit.cloud.is_stored(heard)
+    assert kit.cloud.answers(signed.request_hash) == [heard]
+
+
+def test_what_no_cloud_believes_is_remembered(kit: Kit) -> None:
+    _signed, data = answer_to(kit)
+    assert kit.cloud.hear(Event.CANCEL, data) is None
+    assert kit.cloud.hear(Event.RESULT, b"noise") is None
+    assert [said.split(":")[1].strip() for said in kit.cloud.disbelieved] == ["BAD_SIGNATURE", "MALFORMED"]
+
+
+def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
+    signed = kit.cloud.sign(unlock())
+    kit.car.boot()
+    data = kit.car.side.seal_answer("msg-1", signed.request_hash, succeeded("cmd-1")).data
+    report = kit.car.side.seal_report(report_pb2.StatusReport()).data
+    assert kit.cloud.hear(Event.RESULT, data) is None
+    assert kit.cloud.hear(Event.STATUS, report) is None
+    assert kit.cloud.unannounced == 2
+    kit.cloud.hear(Event.HELLO, kit.car.hello())
+    assert kit.cloud.unannounced == 0
+    assert [one.event for one in kit.cloud.heard] == [Event.HELLO, Event.HELLO, Event.RESULT, Event.STATUS]
+    assert not kit.cloud.disbelieved
+
+
+def test_a_nonce_that_is_used_twice_is_seen(kit: Kit) -> None:
+    first = kit.car.side.seal_report(report_pb2.StatusReport(sequence=1)).data
+    kit.cloud.hear(Event.STATUS, first)
+    kit.cloud.hear(Event.STATUS, first)
+    assert not kit.cloud.reused_counters
+    kit.cloud.hear(Event.STATUS, first[:-1] + bytes([first[-1] ^ 1]))
+    assert len(kit.cloud.reused_counters) == 1

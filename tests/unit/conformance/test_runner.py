@@ -1,0 +1,151 @@
+"""What becomes of a rule, and how it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import nats.errors
+import pytest
+
+from conformance import report, runner
+from conformance.finding import Finding, Group, Skipped, Verdict, Violated, require
+from conformance.rules import GROUPS, RULES
+from conformance.unit import Patience, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROUP = Group("examples")
+
+
+@GROUP.rule
+async def passes(unit: Unit) -> None:
+    """A sentence that is
+    longer than a line.
+    """
+
+
+@GROUP.rule
+async def hears_noise(unit: Unit) -> None:
+    """Noise."""
+    unit.cloud.disbelieved.append("noise")
+
+
+@GROUP.rule
+async def hangs(_unit: Unit) -> None:
+    """For ever."""
+    await asyncio.Event().wait()
+
+
+def raises(error: Exception) -> Callable[[Any], Any]:
+    async def script(_unit: Unit) -> None:
+        raise error
+
+    return script
+
+
+class FakeUnit:
+    """At rest at once."""
+
+    def __init__(self) -> None:
+        self.cloud = SimpleNamespace(disbelieved=["noise of an earlier rule"])
+
+    async def at_rest(self) -> None:
+        return
+
+
+async def played(*rules: Any) -> list[Finding]:
+    return [finding async for finding in runner.play(FakeUnit(), rules)]  # type: ignore[arg-type]  # as much as it needs
+
+
+async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "RULE_SECONDS", 0.05)
+    findings = await played(*GROUP.rules)
+    assert [(one.verdict, one.detail) for one in findings] == [
+        (Verdict.PASS, ""),
+        (Verdict.FAIL, "it said what no cloud believes: noise"),
+        (Verdict.FAIL, "not over within 0.05 s"),
+    ]
+    assert GROUP.rules[1].rule_id == "hears-noise"
+    assert GROUP.rules[0].sentence == "A sentence that is longer than a line."
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "says"),
+    [
+        (Violated("it moved"), Verdict.FAIL, "it moved"),
+        (Skipped("no hands"), Verdict.SKIP, "no hands"),
+        (nats.errors.ConnectionClosedError(), Verdict.FAIL, "the broker"),
+        (httpx.ConnectError("gone"), Verdict.FAIL, "the control interface"),
+    ],
+)
+async def test_what_a_rule_raises(error: Exception, verdict: Verdict, says: str) -> None:
+    group = Group("examples")
+    group.rule(raises(error))
+    (finding,) = await played(*group.rules)
+    assert finding.verdict is verdict
+    assert says in finding.detail
+
+
+async def test_a_mistake_in_a_rule_is_no_finding() -> None:
+    group = Group("examples")
+    group.rule(raises(KeyError("the kit's own")))
+    with pytest.raises(KeyError):
+        await played(*group.rules)
+
+
+def test_require() -> None:
+    require(1, "never said")
+    with pytest.raises(Violated, match="said"):
+        require((), "said")
+
+
+def test_every_rule_has_its_own_id_and_a_sentence() -> None:
+    assert len({rule.rule_id for rule in RULES}) == len(RULES)
+    assert all(rule.sentence.endswith((".", ")")) for rule in RULES)
+    assert all(group.rules for group in GROUPS)
+
+
+def findings(*verdicts: Verdict) -> list[Finding]:
+    rule = GROUP.rules[0]
+    return [Finding(rule, verdict, "" if verdict is Verdict.PASS else "why", 0.1234) for verdict in verdicts]
+
+
+def test_the_report() -> None:
+    mixed = findings(Verdict.PASS, Verdict.FAIL, Verdict.SKIP)
+    assert report.summary(mixed) == "1 passed, 1 failed, 1 skipped"
+    assert [report.line(one).split() for one in mixed] == [
+        ["PASS", "passes", *GROUP.rules[0].sentence.split()],
+        ["FAIL", "passes", "why"],
+        ["SKIP", "passes", "why"],
+    ]
+    assert not report.is_conformant(mixed)
+    assert report.is_conformant(findings(Verdict.PASS, Verdict.SKIP))
+    told = report.as_json(
+        mixed, vin="KMHSH81C7LU123456", link="mqtt", key_id=b"\1\2", began_at=datetime(2031, 1, 1, tzinfo=UTC)
+    )
+    assert "KMHSH81C7LU123456" not in str(told)
+    assert (told["unitKeyId"], told["passed"], told["failed"], told["skipped"]) == ("0102", 1, 1, 1)
+    assert told["rules"][1] == {
+        "id": "passes",
+        "group": "examples",
+        "sentence": GROUP.rules[0].sentence,
+        "verdict": "FAIL",
+        "detail": "why",
+        "seconds": 0.123,
+    }
+
+
+async def test_what_costs_the_budget_is_paced() -> None:
+    loop = asyncio.get_running_loop()
+    unit = Unit(None, None, Patience(pace=0.05), None, over_mqtt=False)  # type: ignore[arg-type]  # it only waits
+    began = loop.time()
+    for _ in range(3):
+        await unit.afford()
+    assert loop.time() - began >= 0.1
+    await unit.afford(2)
+    assert loop.time() - began >= 0.2
