@@ -250,7 +250,7 @@ def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
     """A vehicle that was out of step is sent the settings again, if they are still wanted; any other fault is
     its rejection.
     """
-    if not is_wanted(config, fault.version):
+    if not is_wanted(config, fault.version) or config.state is ApplicationState.APPLIED:
         return config, None
     if not fault.out_of_step:
         reason = f"The vehicle did not accept the order: {fault.name}."
@@ -261,10 +261,11 @@ def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
 
 
 def is_wanted(config: DoorConfig, version: int) -> bool:
-    """Whether this version is to be sent: it is the desired one, with its proof, and not applied."""
-    return (
-        version == config.desired_version and version != config.applied_version and config.proof is not None
-    )
+    """Whether this version may be sent: it is the desired one, with its proof.
+
+    Also when it was applied: a vehicle whose clock went back may have lost it, and its hello seems to be older.
+    """
+    return version == config.desired_version and config.proof is not None
 
 
 def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:

@@ -206,17 +206,26 @@ def test_what_nobody_signs_is_given_up_and_not_tried_again() -> None:
 
 
 def test_only_what_is_still_wanted_is_given_up() -> None:
+    assert unsent(WANTED, 2, RIGHT_ENDED) is WANTED
+    assert unsent(UNPROVEN, 3, RIGHT_ENDED) is UNPROVEN
+
+
+def test_settings_that_were_applied_stay_so_when_the_right_to_them_ended() -> None:
     applied = answered(WANTED, answer(3))
 
-    assert unsent(WANTED, 2, RIGHT_ENDED) is WANTED
-    assert unsent(applied, 3, RIGHT_ENDED) is applied
+    after = unsent(applied, 3, RIGHT_ENDED)
+    lost, wanted = greeted(after, hello(0, T1 + timedelta(days=1)))
+
+    assert after.state is ApplicationState.APPLIED
+    assert wanted is None
+    assert (lost.state, lost.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
 
 
-def test_wanted_is_the_newest_version_that_is_proven_and_not_applied() -> None:
+def test_wanted_is_the_newest_version_that_is_proven() -> None:
     assert is_wanted(WANTED, 3)
+    assert is_wanted(answered(WANTED, answer(3)), 3)
     assert not is_wanted(WANTED, 2)
     assert not is_wanted(UNPROVEN, 3)
-    assert not is_wanted(answered(WANTED, answer(3)), 3)
 
 
 def fault(version: int, *, out_of_step: bool = True, message_id: str = "m-1") -> Fault:
@@ -229,7 +238,9 @@ def test_a_vehicle_out_of_step_is_sent_what_is_still_wanted_again() -> None:
     assert wanted is not None
     assert (wanted.version, wanted.proof) == (3, PROOF)
     assert after.state is ApplicationState.PENDING
+    applied = answered(WANTED, answer(3))
     assert faulted(WANTED, fault(2)) == (WANTED, None)
+    assert faulted(applied, fault(3)) == (applied, None)
 
 
 def test_a_fault_that_signing_again_does_not_mend_is_a_rejection() -> None:
