@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 import structlog
@@ -31,6 +31,16 @@ _ANSWER_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
+class Follower(Protocol):
+    """Keeps something that follows from vehicles' keys."""
+
+    def forget(self, vin: str) -> None:
+        """This vehicle's keys changed, or were revoked."""
+
+    def forget_all(self) -> None:
+        """Any vehicle's may have."""
+
+
 class VehicleKeyDirectory:
     """protocol's Enrolment, for vehicles that were asked about before with `fetch`.
 
@@ -41,10 +51,15 @@ class VehicleKeyDirectory:
         self._stub = VehicleKeysServiceStub(channel)
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
+        self._followers: list[Follower] = []
 
-    async def listen(self, broker: Broker) -> None:
-        """Forget at once what is told to have changed."""
+    async def listen(self, broker: Broker, *followers: Follower) -> None:
+        """Forget at once what is told to have changed, and with it what `followers` keep. What changed while the
+        broker was away was told to nobody: then all is forgotten.
+        """
+        self._followers += followers
         await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
+        await broker.at_every_connect(self._forget_all)
 
     async def fetch(self, vins: Iterable[str]) -> None:
         """Have the answers for these. Raises StorageUnavailable when the enrolment room cannot be asked."""
@@ -93,3 +108,10 @@ class VehicleKeyDirectory:
             _log.error("vehicle_keys_change_unreadable")
             return
         self._known.pop(changed.vin, None)
+        for follower in self._followers:
+            follower.forget(changed.vin)
+
+    async def _forget_all(self) -> None:
+        self._known.clear()
+        for follower in self._followers:
+            follower.forget_all()
