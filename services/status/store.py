@@ -16,6 +16,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    false,
     or_,
     select,
     update,
@@ -64,7 +65,7 @@ class VehicleStatus(RoomModel, table=True):
     report: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     received_at_us: int = Field(sa_column=Column(BigInteger, nullable=False))
     asleep: bool = Field(sa_column=Column(Boolean, nullable=False))
-    awaited: bool = Field(sa_column=Column(Boolean, nullable=False))
+    awaited: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
 
 
 outbox = Outbox(RoomModel.metadata)
@@ -156,7 +157,6 @@ def _values(report: Report, now_us: int) -> dict[str, object]:
         "report": report.payload,
         "received_at_us": now_us,
         "asleep": report.asleep,
-        "awaited": False,  # for a new row only
     }
 
 
