@@ -1,5 +1,7 @@
 """The simulator: runs the cars of a configuration file until SIGTERM. Wiring only.
 
+`python -m vehicle keys` makes a car's keys instead.
+
 Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL or DOORS_MQTT_URL (what the cars use),
 DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL (optional, default INFO).
 """
@@ -25,10 +27,14 @@ import structlog
 import uvicorn
 import uvloop
 
+from vehicle.channel import NoReportKey
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
+from vehicle.credentials import CredentialsRefused, make_car_keys, read_credentials
+from vehicle.journal import JournalDamaged
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
+from vehicle.manifest_file import ManifestDamaged
 from vehicle.mqtt_connection import MqttAccount
 from vehicle.simulator import MakeLink, SimulatedCar
 
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
 
 _CAR_KEYS = {
     "vin", "awake", "doorTimeSeconds", "link", "certFile", "keyFile", "natsUser", "natsPasswordFile",
+    "keysFile", "rootKeyFile", "manifestFile",
 }  # fmt: skip
 LINKS = ("nats", "mqtt")
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -119,14 +126,21 @@ def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
     if tls is not None and "certFile" in entry:
         tls.load_cert_chain(entry["certFile"], entry["keyFile"])
     login = (entry.get("natsUser"), password, tls)
-    return SimulatedCar(
-        entry["vin"],
-        settings.data_dir / entry["vin"],
-        _link_maker(entry["vin"], settings.link or entry.get("link", LINKS[0]), settings, login),
-        SystemClock(),
-        awake=entry["awake"],
-        door_time_seconds=float(entry["doorTimeSeconds"]),
+    credentials = read_credentials(
+        Path(entry["keysFile"]), Path(entry["rootKeyFile"]), Path(entry["manifestFile"])
     )
+    try:
+        return SimulatedCar(
+            entry["vin"],
+            settings.data_dir / entry["vin"],
+            _link_maker(entry["vin"], settings.link or entry.get("link", LINKS[0]), settings, login),
+            credentials,
+            SystemClock(),
+            awake=entry["awake"],
+            door_time_seconds=float(entry["doorTimeSeconds"]),
+        )
+    except (JournalDamaged, ManifestDamaged, NoReportKey) as error:
+        raise SettingsMissing(f"vehicle: the car ...{entry['vin'][-6:]} cannot start: {error}") from error
 
 
 def _link_maker(
@@ -204,11 +218,26 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
     sys.stdout.flush()
 
 
+def make_keys(out: Path, public: Path) -> None:
+    """Makes a car's keys; one line to standard error, and out, when that cannot be."""
+    try:
+        make_car_keys(out, public)
+    except (CredentialsRefused, OSError) as error:
+        raise SystemExit(f"vehicle: {error}") from error
+
+
 def main() -> None:
     """The command `python -m vehicle`."""
     parser = argparse.ArgumentParser(prog="python -m vehicle", description="Runs simulated cars.")
     parser.add_argument("--link", choices=LINKS, help="for every car, whatever the file says of it")
-    settings = read_settings(dict(os.environ), parser.parse_args().link)
+    keys = parser.add_subparsers(dest="deed").add_parser("keys", help="make a car's keys, and run nothing")
+    keys.add_argument("--out", type=Path, required=True, help="where the private halves go")
+    keys.add_argument("--public", type=Path, required=True, help="where the public halves go, to be enrolled")
+    words = parser.parse_args()
+    if words.deed == "keys":
+        make_keys(words.out, words.public)
+        return
+    settings = read_settings(dict(os.environ), words.link)
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -14,21 +14,29 @@ from uuid import uuid4
 
 import structlog
 
-from protocol.broker import Event
 from vehicle import diagnosis, translate
+from vehicle.answers import Answers
 from vehicle.backoff import Backoff
+from vehicle.budget import Budget
+from vehicle.channel import Channel, new_message_id
+from vehicle.inbox import Inbox
 from vehicle.link import LinkDown, QueueGone, VehicleLink
+from vehicle.memory import Memory
 from vehicle.orders import Orders
 from vehicle.outbox import Outbox
+from vehicle.pending import Pending
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
+    from protocol.vehicle_side import Outgoing
     from vehicle.car import Car
     from vehicle.clock import Clock
+    from vehicle.credentials import Credentials
     from vehicle.journal import Journal
+    from vehicle.manifest_file import ManifestFile
 
 logger = structlog.get_logger(__name__)
 
@@ -38,6 +46,9 @@ PATIENCE_SECONDS = 0.25
 """How long the cloud may take to open the command queue before the hello is repeated."""
 
 DRAIN_SECONDS = 5.0
+LAST_REPORT_SECONDS = 0.5
+"""How long going to sleep may be held up by the report that says so."""
+
 CANCEL_AGAIN_SECONDS = 0.1
 
 
@@ -50,12 +61,21 @@ class Reporting:
 
 
 class Agent:
-    """One boot of one car's agent. `start` once, then `stop` or `crash` once."""
+    """One boot of one car's agent. `start` once, then `stop` or `crash` once.
+
+    Raises ManifestDamaged, NoReportKey.
+    """
 
     def __init__(
-        self, car: Car, link: VehicleLink, journal: Journal, clock: Clock, reporting: Reporting
+        self,
+        car: Car,
+        link: VehicleLink,
+        journal: Journal,
+        credentials: Credentials,
+        manifests: ManifestFile,
+        clock: Clock,
+        reporting: Reporting,
     ) -> None:
-        self.outbox = Outbox(car.vin, link, clock)
         self.connected = asyncio.Event()
         """The broker is reached. The cloud opens the command queue a moment later."""
         self.reported = asyncio.Event()
@@ -67,11 +87,22 @@ class Agent:
         self._reporting = reporting
         self._boot_id = uuid4().hex
         self._sequence = 0
-        self._orders = Orders(car, journal, self.outbox, clock, self._status_now)
         self._changed = asyncio.Event()
+        self._pending = Pending()
+        memory = Memory(car, journal, self._pending, manifests)
+        self._channel = channel = Channel(car.vin, credentials, manifests.load(), memory, clock)
+        self.outbox = Outbox(car.vin, link)
+        answers = Answers(car.vin, channel, journal, self.outbox, Budget(clock))
+        self._orders = Orders(
+            car, channel, journal, self._pending, answers, clock, self._status_now, self._changed.set
+        )
+        self._inbox = Inbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
         self._stop_observing = car.observe(self._changed.set)
         self._worker: asyncio.Task[None] | None = None
         self._life: asyncio.Task[None] | None = None
+        self._gone = asyncio.Event()
+        """The life before is over: its connection is closed."""
+        self._gone.set()
 
     @property
     def boot_id(self) -> str:
@@ -86,7 +117,7 @@ class Agent:
     @property
     def is_busy(self) -> bool:
         """Whether a command is being carried out or waits for it."""
-        return self._orders.is_busy
+        return self._pending.is_busy
 
     def start(self, *, awake: bool) -> None:
         """Recovers from the journal and begins to live."""
@@ -101,9 +132,14 @@ class Agent:
             self._life = self._watched(self._live())
 
     async def sleep(self) -> None:
-        """Disconnects. A command that has begun is finished; its result waits for waking."""
+        """Says so, and disconnects. A command that was accepted is finished; its result waits for waking."""
         life, self._life = self._life, None
-        await _end(life)
+        self._gone.clear()
+        try:
+            await self._report_last()
+            await _end(life)
+        finally:
+            self._gone.set()
 
     async def stop(self) -> None:
         """Finishes the command that has begun and sends what it can, within DRAIN_SECONDS; then ends."""
@@ -115,13 +151,15 @@ class Agent:
                     await self.outbox.flush(DRAIN_SECONDS)
         except TimeoutError:
             logger.warning("drain_timeout", vin_tail=self._car.vin[-6:])
+        await self._report_last()
         await self.crash()
 
     async def crash(self) -> None:
         """Ends at once, in the middle of whatever it does."""
         self._stop_observing()
         await _end(self._worker)
-        await self.sleep()
+        life, self._life = self._life, None
+        await _end(life)
         await self.outbox.stop()
         self._journal.close()
 
@@ -138,6 +176,7 @@ class Agent:
                 self._life.cancel()
 
     async def _live(self) -> None:
+        await self._gone.wait()
         backoff = Backoff()
         while True:
             try:
@@ -149,13 +188,14 @@ class Agent:
             finally:
                 self.connected.clear()
                 self.outbox.shut()
-                self._orders.forget_waiting()
                 await self._link.close()
             await asyncio.sleep(backoff.next_seconds())
 
     async def _session(self) -> None:
-        self.outbox.open()
+        self.outbox.connect()
         self.connected.set()
+        await self._say_hello()  # before all else: whatever comes before it would have to wait for it
+        self.outbox.open()
         reporter = self._watched(self._report())
         try:
             await self._take_orders()
@@ -164,12 +204,11 @@ class Agent:
 
     async def _take_orders(self) -> None:
         loop = asyncio.get_running_loop()
-        await self._say_hello()
         said_hello_at = loop.time()
         backoff = Backoff()
         while True:
             try:
-                self._orders.take(await self._link.receive())
+                self._inbox.take(await self._link.receive())
                 backoff.reset()
             except QueueGone as gone:
                 await asyncio.sleep(backoff.next_seconds())
@@ -179,11 +218,10 @@ class Agent:
                     said_hello_at = loop.time()
 
     async def _say_hello(self) -> None:
-        message = translate.hello(self._boot_id, AGENT_VERSION, self._car.config_version)
         backoff = Backoff()
         while True:
             try:
-                await self.outbox.send(Event.HELLO, message)
+                await self.outbox.send(lambda: self._channel.seal_hello(self._hello_now(), new_message_id()))
             except LinkDown:
                 if not self._link.is_open:
                     raise
@@ -200,11 +238,11 @@ class Agent:
         while True:
             self._changed.clear()
             try:
-                await self.outbox.send(Event.STATUS, self._status_now())
+                await self.outbox.send(lambda: self._channel.seal_report(self._status_now()))
                 self.reported.set()
                 found = diagnosis.components(self._car.body)
                 if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
-                    await self.outbox.send(Event.DIAGNOSTICS, self._diagnostics_now())
+                    await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))
                     diagnosed, diagnosed_at = found, loop.time()
             except LinkDown as error:
                 logger.info("report_unconfirmed", vin_tail=self._car.vin[-6:], reason=str(error))
@@ -216,10 +254,32 @@ class Agent:
                 async with asyncio.timeout(self._reporting.status_seconds):
                     await self._changed.wait()
 
-    def _status_now(self) -> report_pb2.StatusReport:
+    async def _report_last(self) -> None:
+        """Tells the cloud that silence is no loss from here on, as far as the cloud can be reached."""
+        if not self.connected.is_set():
+            return
+
+        def seal() -> Outgoing:
+            return self._channel.seal_report(self._status_now(going_to_sleep=True))
+
+        try:
+            async with asyncio.timeout(LAST_REPORT_SECONDS):
+                await self.outbox.send_last(seal)
+        except (LinkDown, TimeoutError) as error:
+            logger.info("last_report_unconfirmed", vin_tail=self._car.vin[-6:], reason=repr(error))
+
+    def _hello_now(self) -> report_pb2.Hello:
+        return translate.hello(self._boot_id, AGENT_VERSION, self._car.config_version, self._clock.now())
+
+    def _status_now(self, *, going_to_sleep: bool = False) -> report_pb2.StatusReport:
         self._sequence += 1
         return translate.status_report(
-            self._car.body, self._clock.now(), self._boot_id, self._sequence, self._reporting.status_seconds
+            self._car.body,
+            self._clock.now(),
+            self._boot_id,
+            self._sequence,
+            self._reporting.status_seconds,
+            going_to_sleep=going_to_sleep,
         )
 
     def _diagnostics_now(self) -> report_pb2.DiagnosticsReport:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from vehicle.body import DoorName, Position
 
-LONGEST_VALIDITY = timedelta(seconds=30)
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from vehicle.clock import Clock
 
 
 class Action(StrEnum):
@@ -64,15 +67,18 @@ class NotUnderstood(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Move these doors. `doors` is empty with `all_doors`."""
+    """Move these doors. `doors` is empty with `all_doors`.
+
+    `deadline_millis` is by Clock.uptime_millis, `expires_at` by the wall clock and None where nothing is said.
+    """
 
     command_id: str
     action: Action
     mode: Mode
     doors: tuple[DoorName, ...]
     all_doors: bool
-    issued_at: datetime
-    expires_at: datetime
+    deadline_millis: int
+    expires_at: datetime | None
 
     @property
     def position(self) -> Position:
@@ -81,9 +87,11 @@ class Command:
             return Position.UNLOCKED
         return Position.DEADLOCKED if self.mode is Mode.SECURE else Position.LOCKED
 
-    def is_expired(self, now: datetime) -> bool:
-        """Whether it may no longer act. A validity written longer than LONGEST_VALIDITY counts as that."""
-        return now >= min(self.expires_at, self.issued_at + LONGEST_VALIDITY)
+    def is_expired(self, clock: Clock) -> bool:
+        """Whether it may no longer act. The wall clock, which may be wrong, can only shorten its time."""
+        if clock.uptime_millis() >= self.deadline_millis:
+            return True
+        return self.expires_at is not None and clock.now() >= self.expires_at
 
 
 @dataclass(frozen=True, slots=True)

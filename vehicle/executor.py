@@ -51,7 +51,7 @@ class Execution:
         """Moves what may be moved. The caller holds the car's actuators, and has remembered the command."""
         command, started_at = self._command, self._clock.now()
         doors = target_doors(command, self._car)
-        if command.is_expired(started_at):
+        if command.is_expired(self._clock):
             return self._unmoved(Outcome.REFUSED, Fault.EXPIRED, EXPIRED_GUIDANCE, doors)
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
@@ -67,7 +67,7 @@ class Execution:
     def _fault_for(self, door: DoorName) -> Fault | None:
         if self._stop_asked:
             return Fault.CANCELLED
-        if self._command.is_expired(self._clock.now()):
+        if self._command.is_expired(self._clock):
             return Fault.EXPIRED
         refused = refusal(self._command.action, self._command.mode, (door,), self._car.body)
         return refused.fault if refused else None

@@ -36,12 +36,24 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A message that must reach the cloud. `key` is the command id or the cancel id it answers."""
+    """What must reach the cloud, signed anew each time it is sent. `key` is the command id or the cancel id
+    it answers, `request_hash` names the order as it was signed.
+    """
 
     kind: AnswerKind
     key: str
     message_id: str
     payload: bytes
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A command that began: when, its bytes, and the hash of the order it came in."""
+
+    at: datetime
+    command: bytes
+    request_hash: bytes
 
 
 class JournalDamaged(RuntimeError):
@@ -53,21 +65,20 @@ class Journal:
 
     def __init__(self, path: Path, now: datetime) -> None:
         self._path = path
-        self._begun: dict[str, tuple[datetime, bytes]] = {}
+        self._begun: dict[str, Begun] = {}
         self._answers: dict[tuple[AnswerKind, str], tuple[datetime, Answer]] = {}
         self._unsent: dict[str, Answer] = {}
         self._load()
         self._compact(now)
 
-    def begin(self, command_id: str, command: bytes, now: datetime) -> None:
+    def begin(self, command_id: str, begun: Begun) -> None:
         """Remembers that this command begins now. On the disk when it returns."""
-        self._append({"begun": command_id, "at": now.isoformat(), "command": _text(command)}, sync=True)
-        self._begun[command_id] = (now, command)
+        self._append(_begun_record(command_id, begun), sync=True)
+        self._begun[command_id] = begun
 
     def answer(self, now: datetime, *answers: Answer) -> None:
         """Remembers these answers, all or none. On the disk when it returns."""
-        record = [[a.kind.value, a.key, a.message_id, _text(a.payload)] for a in answers]
-        self._append({"answers": record, "at": now.isoformat()}, sync=True)
+        self._append(_answers_record(now, answers), sync=True)
         self._remember(now, answers)
         if os.fstat(self._file).st_size > COMPACT_BYTES:
             os.close(self._file)
@@ -90,8 +101,8 @@ class Journal:
         """Whether the command began, whatever became of it."""
         return command_id in self._begun
 
-    def interrupted(self) -> list[tuple[datetime, bytes]]:
-        """When it began and the command's bytes, for each that has no result."""
+    def interrupted(self) -> list[Begun]:
+        """Each command that began and has no result."""
         return [
             begun
             for command_id, begun in self._begun.items()
@@ -138,12 +149,21 @@ class Journal:
 
     def _replay(self, record: dict[str, Any]) -> None:
         if "begun" in record:
-            began_at = datetime.fromisoformat(record["at"])
-            self._begun[record["begun"]] = (began_at, base64.b64decode(record["command"]))
+            self._begun[record["begun"]] = Begun(
+                datetime.fromisoformat(record["at"]),
+                base64.b64decode(record["command"]),
+                base64.b64decode(record["hash"]),
+            )
         elif "answers" in record:
             answers = tuple(
-                Answer(AnswerKind(kind), key, message_id, base64.b64decode(payload))
-                for kind, key, message_id, payload in record["answers"]
+                Answer(
+                    AnswerKind(kind),
+                    key,
+                    message_id,
+                    base64.b64decode(payload),
+                    base64.b64decode(request_hash),
+                )
+                for kind, key, message_id, payload, request_hash in record["answers"]
             )
             self._remember(datetime.fromisoformat(record["at"]), answers)
         else:
@@ -154,11 +174,10 @@ class Journal:
         self._forget_before(now - KEEP)
         fresh = self._path.with_suffix(".new")
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        for command_id, (at, command) in self._begun.items():
-            self._append({"begun": command_id, "at": at.isoformat(), "command": _text(command)}, sync=False)
+        for command_id, begun in self._begun.items():
+            self._append(_begun_record(command_id, begun), sync=False)
         for at, answer in self._answers.values():
-            record = [[answer.kind.value, answer.key, answer.message_id, _text(answer.payload)]]
-            self._append({"answers": record, "at": at.isoformat()}, sync=False)
+            self._append(_answers_record(at, (answer,)), sync=False)
             if answer.message_id not in self._unsent:
                 self._append({"stored": answer.message_id}, sync=False)
         os.fsync(self._file)
@@ -177,6 +196,24 @@ class Journal:
             del self._answers[kind, key]
             if kind is AnswerKind.RESULT:
                 self._begun.pop(key, None)
+
+
+def _begun_record(command_id: str, begun: Begun) -> dict[str, Any]:
+    return {
+        "begun": command_id,
+        "at": begun.at.isoformat(),
+        "command": _text(begun.command),
+        "hash": _text(begun.request_hash),
+    }
+
+
+def _answers_record(at: datetime, answers: tuple[Answer, ...]) -> dict[str, Any]:
+    return {
+        "answers": [
+            [a.kind.value, a.key, a.message_id, _text(a.payload), _text(a.request_hash)] for a in answers
+        ],
+        "at": at.isoformat(),
+    }
 
 
 def _text(data: bytes) -> str:

@@ -26,7 +26,7 @@ class Delivery(Protocol):
 
     @property
     def data(self) -> bytes:
-        """The envelope."""
+        """As it came: nothing in it is believed yet."""
         ...
 
     async def acknowledge(self) -> None:

@@ -44,7 +44,7 @@ class MqttDelivery:
 
     @property
     def data(self) -> bytes:
-        """The envelope."""
+        """See Delivery."""
         return bytes(self._message.payload)
 
     async def acknowledge(self) -> None:
@@ -90,7 +90,7 @@ class MqttLink:
         await connection.publish(self._presence, ONLINE)
         self._awake_at = asyncio.get_running_loop().time() + WAKING_SECONDS
 
-    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; the envelope's own is looked at behind the broker
+    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; counters and message ids are looked at behind the broker
         """Returns on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
         if self._connection is None:
             raise LinkDown("not connected")

@@ -60,7 +60,7 @@ class NatsDelivery:
 
     @property
     def data(self) -> bytes:
-        """The envelope."""
+        """See Delivery."""
         return self._message.data
 
     async def acknowledge(self) -> None:

@@ -1,24 +1,27 @@
-"""Sends events until the broker has them, and knows the tricks a tester plays on outgoing messages."""
+"""Sends events until the broker has them, and knows the tricks a tester plays on outgoing messages.
+
+What is sent is sealed at the moment of each attempt: its counter and its clock are those of that moment.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import structlog
 
-from protocol.envelope import pack
+from protocol.broker import Event
+from protocol.faults import MessageRefused
 from vehicle.backoff import Backoff
 from vehicle.link import LinkDown, VehicleLink
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from google.protobuf.message import Message
+    from protocol.domains import Domain
+    from protocol.vehicle_side import Outgoing
 
-    from protocol.broker import Event
-    from vehicle.clock import Clock
+    Seal = Callable[[], Outgoing]
 
 logger = structlog.get_logger(__name__)
 
@@ -26,25 +29,34 @@ CANCEL_AGAIN_SECONDS = 0.1
 
 
 class Outbox:
-    """The outgoing side of one agent. Sends while open; what is posted meanwhile waits."""
+    """The outgoing side of one agent. Between `connect` and `shut` it sends; what is posted waits for `open`."""
 
-    def __init__(self, vin: str, link: VehicleLink, clock: Clock) -> None:
+    def __init__(self, vin: str, link: VehicleLink) -> None:
         self._vin = vin
         self._link = link
-        self._clock = clock
+        self._is_connected = False
         self._open = asyncio.Event()
+        self._in_flight = 0
+        self._landed = asyncio.Event()
+        self._landed.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._drop_next = False
         self._duplicate_next = False
         self.sent_count = 0
         self.dropped_count = 0
 
-    def open(self) -> None:
+    def connect(self) -> None:
         """The link is up."""
-        self._open.set()
+        self._is_connected = True
+
+    def open(self) -> None:
+        """And the cloud knows the epoch: what was posted may go. Without effect when the link is not up."""
+        if self._is_connected:
+            self._open.set()
 
     def shut(self) -> None:
         """The link is down: hold everything."""
+        self._is_connected = False
         self._open.clear()
 
     def drop_next(self) -> None:
@@ -52,24 +64,24 @@ class Outbox:
         self._drop_next = True
 
     def duplicate_next(self) -> None:
-        """The next event arrives twice, unnoticed by the broker."""
+        """The next event arrives twice, the same bytes, unnoticed by the broker."""
         self._duplicate_next = True
 
-    def post(
-        self,
-        event: Event,
-        message_id: str,
-        payload: Message,
-        then: Callable[[], Awaitable[None]] | None = None,
-    ) -> None:
+    def post(self, seal: Seal, then: Callable[[], Awaitable[None]] | None = None) -> None:
         """Sends until the broker has it, then calls `then`. First attempts keep the order of posting."""
-        data = pack(self._vin, message_id, payload, self._clock.now())
-        self.run(self._deliver(event, message_id, data, then))
+        self.run(self._deliver(seal, then))
 
-    async def send(self, event: Event, payload: Message) -> None:
+    async def send(self, seal: Seal) -> None:
         """Sends once. Raises LinkDown: a report is made afresh, not repeated."""
-        message_id = uuid4().hex
-        await self._transmit(event, message_id, pack(self._vin, message_id, payload, self._clock.now()))
+        if not self._is_connected:
+            raise LinkDown("held back")
+        await self._transmit(seal)
+
+    async def send_last(self, seal: Seal) -> None:
+        """Holds everything else back, as `shut` does, waits for what is under way, and sends this. Raises LinkDown."""
+        self.shut()
+        await self._landed.wait()
+        await self._transmit(seal)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs something on the side for as long as the outbox lives. Its failure is logged."""
@@ -92,36 +104,50 @@ class Outbox:
                 task.cancel()
             await asyncio.wait(tuple(self._tasks), timeout=CANCEL_AGAIN_SECONDS)
 
-    async def _deliver(
-        self, event: Event, message_id: str, data: bytes, then: Callable[[], Awaitable[None]] | None
-    ) -> None:
+    async def _deliver(self, seal: Seal, then: Callable[[], Awaitable[None]] | None) -> None:
         backoff = Backoff()
         while True:
             await self._open.wait()
             try:
-                await self._transmit(event, message_id, data)
+                await self._transmit(seal)
                 break
             except LinkDown as error:
-                logger.info(
-                    "event_unconfirmed", vin_tail=self._vin[-6:], event_kind=event.value, reason=str(error)
-                )
+                logger.info("event_unconfirmed", vin_tail=self._vin[-6:], reason=str(error))
                 await asyncio.sleep(backoff.next_seconds())
         if then:
             await then()
 
-    async def _transmit(self, event: Event, message_id: str, data: bytes) -> None:
+    async def _transmit(self, seal: Seal) -> None:
+        try:
+            outgoing = seal()
+        except (
+            MessageRefused
+        ) as refused:  # every key of the cloud to seal to is revoked: until the next manifest
+            raise LinkDown(f"nobody to tell: {refused.detail}") from refused
         if self._drop_next:
             self._drop_next = False
             self.dropped_count += 1
             return
-        await self._link.publish(event, message_id, data)
-        self.sent_count += 1
-        if self._duplicate_next:
-            self._duplicate_next = False
-            # Another deduplication id, or the broker would swallow the repetition.
-            await self._link.publish(event, f"{message_id}-again", data)
+        event = _event(outgoing.domain)
+        self._in_flight += 1
+        self._landed.clear()
+        try:
+            await self._link.publish(event, outgoing.message_id, outgoing.data)
+            self.sent_count += 1
+            if self._duplicate_next:
+                self._duplicate_next = False
+                # Another deduplication id, or the broker would swallow the repetition.
+                await self._link.publish(event, f"{outgoing.message_id}-again", outgoing.data)
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._landed.set()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception():
             logger.error("send_failed", vin_tail=self._vin[-6:], error=repr(task.exception()))
+
+
+def _event(domain: Domain) -> Event:
+    return Event(domain.value.removeprefix("evt."))

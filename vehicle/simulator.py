@@ -11,11 +11,13 @@ from vehicle.car import Car
 from vehicle.car_state import StateFile
 from vehicle.journal import Journal
 from vehicle.link import VehicleLink
+from vehicle.manifest_file import ManifestFile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from vehicle.clock import Clock
+    from vehicle.credentials import Credentials
 
 MakeLink = Callable[[], VehicleLink]
 
@@ -23,7 +25,8 @@ MakeLink = Callable[[], VehicleLink]
 class SimulatedCar:
     """One car and its present agent, with its files in one folder.
 
-    The folder holds `car.json` (the car at rest), `journal.jsonl` and `actuations.jsonl`.
+    The folder holds `car.json` (the car at rest), `journal.jsonl`, `actuations.jsonl`, and `adopted.manifest`
+    once the car adopted one. Raises JournalDamaged, ManifestDamaged, NoReportKey.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class SimulatedCar:
         vin: str,
         folder: Path,
         make_link: MakeLink,
+        credentials: Credentials,
         clock: Clock,
         *,
         awake: bool,
@@ -44,6 +48,7 @@ class SimulatedCar:
         self.car.door_time_seconds = door_time_seconds
         self._folder = folder
         self._make_link = make_link
+        self._credentials = credentials
         self._clock = clock
         self._awake = awake
         self._reporting = reporting
@@ -68,5 +73,12 @@ class SimulatedCar:
 
     def _boot(self) -> Agent:
         self.boot_count += 1
-        journal = Journal(self._folder / "journal.jsonl", self._clock.now())
-        return Agent(self.car, self._make_link(), journal, self._clock, self._reporting)
+        return Agent(
+            self.car,
+            self._make_link(),
+            Journal(self._folder / "journal.jsonl", self._clock.now()),
+            self._credentials,
+            ManifestFile(self._folder / "adopted.manifest", self._credentials.factory_trust),
+            self._clock,
+            self._reporting,
+        )

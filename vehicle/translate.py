@@ -83,7 +83,7 @@ _CONDITIONS = {
 }
 
 
-def command_from(message: command_pb2.DoorCommand) -> Command:
+def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Command:
     """The command. Raises NotUnderstood for what this car cannot carry out as written."""
     action, mode = _ACTIONS.get(message.action), _MODES.get(message.mode)
     if action is None or mode not in _MODES_OF[action]:
@@ -93,8 +93,7 @@ def command_from(message: command_pb2.DoorCommand) -> Command:
     if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
         raise NotUnderstood("a door is named twice or cannot be commanded")
     try:
-        issued_at = message.issued_at.ToDatetime(tzinfo=UTC)
-        expires_at = message.expires_at.ToDatetime(tzinfo=UTC)
+        expires_at = message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None
     except (ValueError, OverflowError) as error:
         raise NotUnderstood("a time is out of range") from error
     return Command(
@@ -103,14 +102,14 @@ def command_from(message: command_pb2.DoorCommand) -> Command:
         mode=mode,
         doors=tuple(_COMMANDED[number] for number in message.doors),
         all_doors=message.all_doors,
-        issued_at=issued_at,
+        deadline_millis=deadline_millis,
         expires_at=expires_at,
     )
 
 
-def command_from_bytes(kept: bytes) -> Command:
-    """The command the journal kept."""
-    return command_from(command_pb2.DoorCommand.FromString(kept))
+def begun_command_from(kept: bytes) -> Command:
+    """The command the journal kept: it began, so that it has no deadline any more."""
+    return command_from(command_pb2.DoorCommand.FromString(kept), deadline_millis=0)
 
 
 def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
@@ -134,9 +133,11 @@ def settings_from(message: body_pb2.DoorSettings) -> DoorSettings:
     )
 
 
-def hello(boot_id: str, agent_version: str, config_version: int) -> report_pb2.Hello:
+def hello(boot_id: str, agent_version: str, config_version: int, now: datetime) -> report_pb2.Hello:
     """I am here."""
-    return report_pb2.Hello(boot_id=boot_id, agent_version=agent_version, config_version=config_version)
+    message = report_pb2.Hello(boot_id=boot_id, agent_version=agent_version, config_version=config_version)
+    message.said_at.FromDatetime(now)
+    return message
 
 
 def received(command_id: str, now: datetime) -> report_pb2.CommandReceived:
@@ -179,9 +180,15 @@ def cancel_result(cancellation: Cancellation, outcome: CancelOutcome) -> report_
 
 
 def status_report(
-    body: Body, now: datetime, boot_id: str, sequence: int, interval_seconds: int
+    body: Body,
+    now: datetime,
+    boot_id: str,
+    sequence: int,
+    interval_seconds: int,
+    *,
+    going_to_sleep: bool = False,
 ) -> report_pb2.StatusReport:
-    """The car as it stands."""
+    """The car as it stands. `going_to_sleep`: it says no more until its next hello."""
     message = report_pb2.StatusReport(
         boot_id=boot_id,
         sequence=sequence,
@@ -190,6 +197,7 @@ def status_report(
         speed_kmh=body.speed_kmh,
         gear=_GEARS[body.gear],
         reporting_interval_seconds=interval_seconds,
+        going_to_sleep=going_to_sleep,
     )
     message.observed_at.FromDatetime(now)
     return message

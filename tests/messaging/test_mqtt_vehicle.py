@@ -22,7 +22,8 @@ from protocol.broker import (
     event_subject,
     presence_subject,
 )
-from tests.messaging.vehicle_cloud import VIN, WAIT_SECONDS, Broker, Cloud, door_command, until
+from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
+from tests.signed_cloud import VIN
 from vehicle.clock import SystemClock
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
@@ -50,11 +51,19 @@ async def cloud(broker: Broker) -> AsyncIterator[Cloud]:
     await one.start()
     yield one
     await one.stop()
+    assert one.unbelieved == []
 
 
 @pytest_asyncio.fixture
-async def car(broker: Broker, tmp_path: Path) -> AsyncIterator[SimulatedCar]:
-    one = SimulatedCar(VIN, tmp_path / VIN, lambda: broker.make_link("mqtt"), SystemClock(), awake=True)
+async def car(broker: Broker, cloud: Cloud, tmp_path: Path) -> AsyncIterator[SimulatedCar]:
+    one = SimulatedCar(
+        VIN,
+        tmp_path / VIN,
+        lambda: broker.make_link("mqtt"),
+        cloud.signed.credentials,
+        SystemClock(),
+        awake=True,
+    )
     one.start()
     yield one
     await one.stop()
@@ -98,7 +107,7 @@ async def test_a_command_in_the_session_survives_the_brokers_death(
 async def test_an_unconfirmed_command_comes_again(broker: Broker, cloud: Cloud) -> None:
     link = broker.make_link("mqtt")
     await link.open()
-    await cloud.order(Command.DOOR, door_command())
+    await cloud.order_bytes("door", b"an order")
     (first,) = await link.receive()
     (again,) = await link.receive()
     assert again.data == first.data
@@ -212,7 +221,7 @@ async def test_streams_that_the_broker_made_by_itself_are_set_right(broker: Brok
     await cloud.start()
     info = await cloud.jetstream.stream_info(MQTT_MESSAGES)
     assert tuple(info.config.subjects or ()) == STREAMS[MQTT_MESSAGES].subjects
-    await cloud.order(Command.DOOR, door_command(), ttl_seconds=30)
+    await cloud.order_bytes("door", b"an order", ttl_seconds=30)
     assert [delivery.kind for delivery in await link.receive()] == [Command.DOOR]
     await link.close()
     await cloud.stop()

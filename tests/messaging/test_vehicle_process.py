@@ -12,9 +12,18 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from protocol.broker import Command, Event
-from tests.messaging.vehicle_cloud import VIN, Broker, Cloud, door_command
+from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
+from tests.protocol.stand import ROOT, Car, Clock, seed
+from tests.signed_cloud import VIN, endorsed, manifest
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +38,23 @@ async def broker(tmp_path: Path) -> AsyncIterator[Broker]:
     one.kill()
 
 
+def credentials(vin: str, folder: Path) -> dict[str, str]:
+    """The files that a car is made with, as vehicles.json names them."""
+    car = Car(vin, Clock())
+    private = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    root = Ed25519PublicKey.from_public_bytes(ROOT.public_bytes)
+    files = {
+        "keysFile": Ed25519PrivateKey.from_private_bytes(seed(f"{vin} signer")).private_bytes(*private)
+        + car.seal_key.private_bytes(*private),
+        "rootKeyFile": root.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+        "manifestFile": endorsed(manifest()),
+    }
+    paths = {name: folder / f"{vin}.{name}" for name in files}
+    for name, path in paths.items():
+        path.write_bytes(files[name])
+    return {name: str(path) for name, path in paths.items()}
+
+
 def environment(broker_url: str, folder: Path, user: str = "car") -> dict[str, str]:
     password_file = folder / "car.password"
     password_file.write_text("car\n")
@@ -39,8 +65,14 @@ def environment(broker_url: str, folder: Path, user: str = "car") -> dict[str, s
             "doorTimeSeconds": 0,
             "natsUser": user,
             "natsPasswordFile": str(password_file),
+            **credentials(VIN, folder),
         },
-        {"vin": "KMHSH81C7LU123457", "awake": False, "doorTimeSeconds": 0.2},
+        {
+            "vin": "KMHSH81C7LU123457",
+            "awake": False,
+            "doorTimeSeconds": 0.2,
+            **credentials("KMHSH81C7LU123457", folder),
+        },
     ]
     vehicles_file = folder / "vehicles.json"
     vehicles_file.write_text(json.dumps(cars))
@@ -80,6 +112,7 @@ async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path)
     assert (process.returncode, rest) == (0, b"")
     # The command that had begun was finished, and its result was sent, before the process ended.
     assert len((await cloud.hears(Event.RESULT)).doors) == 5
+    await cloud.until(lambda: cloud.heard(Event.STATUS)[-1].going_to_sleep)
     await cloud.stop()
 
 
@@ -150,3 +183,44 @@ async def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, name: str, valu
     assert out == b""
     assert err.decode().count("\n") == 1
     assert name in err.decode()
+
+
+@pytest.mark.parametrize("missing", ["keysFile", "rootKeyFile", "manifestFile"])
+async def test_a_car_without_its_keys_is_one_clear_line(tmp_path: Path, missing: str) -> None:
+    env = environment("nats://127.0.0.1:1", tmp_path)
+    cars = json.loads((tmp_path / "vehicles.json").read_text())
+    del cars[0][missing]
+    (tmp_path / "vehicles.json").write_text(json.dumps(cars))
+    process = await start(env)
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().count("\n") == 1
+    assert missing in err.decode()
+
+
+async def test_a_damaged_manifest_stops_the_start_with_one_clear_line(tmp_path: Path) -> None:
+    env = environment("nats://127.0.0.1:1", tmp_path)
+    (tmp_path / "data" / VIN).mkdir(parents=True)
+    (tmp_path / "data" / VIN / "adopted.manifest").write_bytes(b"damaged")
+    process = await start(env)
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().count("\n") == 1
+    assert "adopted.manifest is damaged" in err.decode()
+    assert VIN not in err.decode()
+
+
+async def test_a_tcu_makes_its_keys(tmp_path: Path) -> None:
+    words = ("keys", "--out", str(tmp_path / "keys.pem"), "--public", str(tmp_path / "public.pem"))
+    process = await start({"PATH": os.environ["PATH"], "PYTHONPATH": ".:gen"}, *words)
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out, err) == (0, b"", b"")
+    made = (tmp_path / "keys.pem").read_bytes()
+    assert made.count(b"BEGIN PRIVATE KEY") == (tmp_path / "public.pem").read_bytes().count(
+        b"BEGIN PUBLIC KEY"
+    )
+    again = await start({"PATH": os.environ["PATH"], "PYTHONPATH": ".:gen"}, *words)
+    _out, err = await asyncio.wait_for(again.communicate(), 15)
+    assert again.returncode == 1
+    assert err.decode().count("\n") == 1
+    assert (tmp_path / "keys.pem").read_bytes() == made

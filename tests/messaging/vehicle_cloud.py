@@ -1,4 +1,4 @@
-"""The cloud's side, for tests of the car: a real broker, its streams, and a queue opened on hello."""
+"""The cloud's side, for tests of the car: a real broker, its streams, a queue opened on hello, signed orders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import asyncio
 import socket
 import subprocess
 import sys
+import time
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +15,7 @@ from uuid import uuid4
 
 import nats
 import nats.errors
-from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, session_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
@@ -29,9 +31,11 @@ from protocol.broker import (
     command_subject,
     event_subject,
 )
-from protocol.envelope import Unpacked, pack, unpack
+from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
+from protocol.order import order_id
 from services.command.mqtt_queue import forward_waiting
 from services.runtime.jetstream import Broker as RoomBroker
+from tests.signed_cloud import VIN, Heard, SignedCloud
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
@@ -39,15 +43,15 @@ from vehicle.mqtt_connection import MqttAccount
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from google.protobuf.message import Message
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
+    from protocol.order import Order
     from vehicle.link import VehicleLink
 
-VIN = "KMHSH81C7LU123456"
 ACK_WAIT_SECONDS = 1
 WAIT_SECONDS = 15
+SIGNED_AGAIN_AT_MOST = 3
 
 _CONFIG = """
 server_name: cloud
@@ -144,18 +148,24 @@ class Broker:
 
 
 class Cloud:
-    """Opens the car's queue on its hello, sends orders, and collects what the car says.
+    """Opens the car's queue on its hello, signs orders, and collects what the car says.
 
     For a car on MQTT (`link`) it does as the command service does: what the queue holds goes into its session.
-    What the broker files twice counts once.
+    An order that the car refuses because the two are out of step is signed again, unless `signs_again` is off.
     """
 
     def __init__(self, broker: Broker, link: str = "nats") -> None:
         self._broker = broker
         self._link = link
         self._client: Client | None = None
-        self.said: list[tuple[Event, str, Any]] = []
+        self.signed = SignedCloud(lambda: time.time_ns() // 1_000_000)
+        self.signs_again = True
+        self.unbelieved: list[str] = []
+        """What a car must never send."""
+        self._orders: dict[str, tuple[Command, Order, dict[str, Any]]] = {}
+        self._signings: Counter[str] = Counter()
         self._spoke = asyncio.Event()
+        self._greeted = 0
 
     async def start(self) -> None:
         self._client = await nats.connect(
@@ -194,11 +204,17 @@ class Cloud:
             await forward_waiting(RoomBroker(self._client), VIN, datetime.now(UTC))
 
     async def order(
-        self, command: Command, payload: Message, *, vin: str = VIN, ttl_seconds: int | None = None
+        self,
+        command: Command,
+        order: Order,
+        *,
+        ttl_seconds: int | None = None,
+        **how: Any,
     ) -> None:
-        message_id = uuid4().hex
-        data = pack(vin, message_id, payload, datetime.now(UTC))
-        await self.order_bytes(command.value, data, ttl_seconds)
+        """Signs it and sends it, once the car has said hello. `how`: see SignedCloud.sign."""
+        await self.hears(Event.HELLO)
+        self._orders[order_id(order)] = (command, order, how)
+        await self.order_bytes(command.value, self.signed.sign(order, **how), ttl_seconds)
 
     async def order_bytes(self, kind: str, data: bytes, ttl_seconds: int | None = None) -> None:
         subject = command_subject(VIN, Command.DOOR).removesuffix("door") + kind
@@ -206,14 +222,27 @@ class Cloud:
         await self.jetstream.publish(subject, data, headers=headers, msg_ttl=ttl_seconds)
 
     def heard(self, event: Event) -> list[Any]:
-        return [payload for kind, _id, payload in self.said if kind is event]
+        """What the car said there, without faults; a hello once its queue is open."""
+        said = self.signed.said(event)
+        return said[: self._greeted] if event is Event.HELLO else said
+
+    def message_ids(self, event: Event) -> set[str]:
+        return {one.message_id for one in self.signed.heard if one.event is event}
+
+    @property
+    def faults(self) -> list[Fault]:
+        return self.signed.faults
 
     async def hears(self, event: Event, count: int = 1) -> Any:
+        await self.until(lambda: len(self.heard(event)) >= count)
+        return self.heard(event)[count - 1]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Waits until what the car said fulfils it."""
         async with asyncio.timeout(WAIT_SECONDS):
-            while len(self.heard(event)) < count:
+            while not condition():
                 self._spoke.clear()
                 await self._spoke.wait()
-        return self.heard(event)[count - 1]
 
     async def stored_result(self) -> Any:
         """The last result in the stream, waiting for it."""
@@ -223,7 +252,7 @@ class Cloud:
                     found = await self.jetstream.get_last_msg(
                         VEHICLE_EVENTS, event_subject(VIN, Event.RESULT)
                     )
-                    return unpack(found.data or b"", vin=VIN).payload
+                    return self.signed.result_in(found.data or b"")
                 except (NotFoundError, nats.errors.Error):
                     await asyncio.sleep(0.02)
 
@@ -240,18 +269,35 @@ class Cloud:
 
     async def _hear(self, message: Msg) -> None:
         event = Event(message.subject.rpartition(".")[2])
-        unpacked = unpack(message.data, vin=VIN)
-        if event is Event.HELLO:
+        heard = self._note(event, message.data)
+        if event is Event.HELLO and heard:
             await self.open_queue()
-        self._note(event, unpacked)
+            self._greeted += 1
+            self._spoke.set()
+        if heard and isinstance(heard.payload, session_pb2.OrderRefused):
+            await self._sign_again(heard)
 
     async def _hear_status(self, message: Msg) -> None:
-        unpacked = unpack(message.data, vin=VIN)
-        self._note(Event.STATUS, unpacked)
+        self._note(Event.STATUS, message.data)
 
-    def _note(self, event: Event, unpacked: Unpacked) -> None:
-        self.said.append((event, unpacked.message_id, unpacked.payload))
-        self._spoke.set()
+    def _note(self, event: Event, data: bytes) -> Heard | None:
+        try:
+            return self.signed.hear(event, data)
+        except MessageRefused as refused:
+            self.unbelieved.append(str(refused))
+            return None
+        finally:
+            self._spoke.set()
+
+    async def _sign_again(self, heard: Heard) -> None:
+        assert heard.issued is not None
+        known = self._orders.get(heard.issued.order_id)
+        self._signings[heard.issued.order_id] += 1
+        too_often = self._signings[heard.issued.order_id] > SIGNED_AGAIN_AT_MOST
+        if known is None or not self.signs_again or too_often or heard.payload.fault not in SYNCHRONISATION:
+            return
+        command, order, how = known
+        await self.order_bytes(command.value, self.signed.sign(order, **how))
 
 
 def door_command(

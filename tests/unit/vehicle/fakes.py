@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from protocol.envelope import pack, unpack
 from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from google.protobuf.message import Message
-
     from protocol.broker import Command, Event
+    from tests.signed_cloud import SignedCloud
     from vehicle.link import Delivery
-
-VIN = "KMHSH81C7LU123456"
 
 
 class FakeDelivery:
@@ -28,6 +22,10 @@ class FakeDelivery:
         self.acknowledged = False
         self.terminated = False
 
+    @property
+    def is_settled(self) -> bool:
+        return self.acknowledged or self.terminated
+
     async def acknowledge(self) -> None:
         self.acknowledged = True
 
@@ -36,31 +34,53 @@ class FakeDelivery:
 
 
 class FakeLink:
-    """A VehicleLink to a broker that keeps events by deduplication id."""
+    """A VehicleLink to a broker that keeps events by deduplication id, and shows them to the cloud."""
 
-    def __init__(self) -> None:
-        self.is_open = True
-        self.events: dict[str, tuple[Event, Any]] = {}
+    def __init__(self, cloud: SignedCloud) -> None:
+        self.is_reachable = True
+        self.published: list[tuple[Event, bytes]] = []
+        self.closed_after = 0
+        self._cloud = cloud
+        self._ids: set[str] = set()
+        self._arrived: asyncio.Queue[list[Delivery] | None] = asyncio.Queue()
+        self._is_open = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._is_open and self.is_reachable
+
+    def deliver(self, *deliveries: FakeDelivery) -> None:
+        """They arrive together."""
+        self._arrived.put_nowait(list(deliveries))
+
+    def lose(self) -> None:
+        """The connection is gone, and cannot be had until `find`."""
+        self.is_reachable = False
+        self._arrived.put_nowait(None)
+
+    def find(self) -> None:
+        self.is_reachable = True
 
     async def open(self) -> None:
-        if not self.is_open:
+        if not self.is_reachable:
             raise LinkDown("away")
+        self._arrived = asyncio.Queue()
+        self._is_open = True
 
     async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
         if not self.is_open:
             raise LinkDown("away")
-        self.events.setdefault(deduplication_id, (event, unpack(data, vin=VIN).payload))
+        self.published.append((event, data))
+        if deduplication_id not in self._ids:
+            self._ids.add(deduplication_id)
+            self._cloud.hear(event, data)
 
     async def receive(self) -> list[Delivery]:
-        await asyncio.Event().wait()
-        raise AssertionError("nothing ends this wait")
+        arrived = await self._arrived.get()
+        if arrived is None:
+            raise LinkDown("connection lost")
+        return arrived
 
     async def close(self) -> None:
-        return
-
-    def said(self, event: Event) -> list[Any]:
-        return [payload for kind, payload in self.events.values() if kind is event]
-
-
-def delivery(kind: Command, payload: Message, now: datetime) -> FakeDelivery:
-    return FakeDelivery(kind, pack(VIN, "from-cloud", payload, now))
+        self._is_open = False
+        self.closed_after = len(self.published)

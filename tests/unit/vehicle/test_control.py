@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.unit.vehicle.fakes import VIN, FakeLink
+from tests.signed_cloud import VIN, SignedCloud
+from tests.unit.vehicle.fakes import FakeLink
 from vehicle.car import Cause
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
@@ -19,9 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def make(folder: Path) -> SimulatedCar:
+    cloud = SignedCloud(lambda: round(time.time() * 1000))
+    return SimulatedCar(
+        VIN, folder / VIN, lambda: FakeLink(cloud), cloud.credentials, SystemClock(), awake=False
+    )
+
+
 @pytest_asyncio.fixture
 async def simulated(tmp_path: Path) -> AsyncIterator[SimulatedCar]:
-    one = SimulatedCar(VIN, tmp_path / VIN, FakeLink, SystemClock(), awake=False)
+    one = make(tmp_path)
     one.start()
     yield one
     await one.stop()
@@ -102,6 +111,6 @@ async def test_an_unknown_car(http: httpx.AsyncClient) -> None:
 
 async def test_the_car_is_the_same_after_a_restart(simulated: SimulatedCar, tmp_path: Path) -> None:
     simulated.car.change(lambda body: body.driven(20).with_battery(42), Cause.HAND)
-    again = SimulatedCar(VIN, tmp_path / VIN, FakeLink, SystemClock(), awake=False)
+    again = make(tmp_path)
     assert again.car.body == simulated.car.body
     assert again.car.settings == simulated.car.settings

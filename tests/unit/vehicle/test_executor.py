@@ -22,8 +22,9 @@ def order(
     doors: tuple[DoorName, ...] = (),
     valid_seconds: float = 30,
 ) -> Command:
-    now = clock.now()
-    return Command("c1", action, mode, doors, not doors, now, now + timedelta(seconds=valid_seconds))
+    deadline_millis = clock.uptime_millis() + round(valid_seconds * 1000)
+    expires_at = clock.now() + timedelta(seconds=30)
+    return Command("c1", action, mode, doors, not doors, deadline_millis, expires_at)
 
 
 def moved(car: Car) -> list[str | None]:
@@ -49,16 +50,23 @@ async def test_secure_deadlocks_locked_doors(car: Car, clock: FakeClock) -> None
 
 
 async def test_an_expired_command_never_acts(car: Car, clock: FakeClock) -> None:
-    command = order(clock)
-    clock.advance(30)
+    command = order(clock, valid_seconds=10)
+    clock.advance(10)
     result = await Execution(command, car, clock).run()
     assert (result.outcome, result.fault) == (Outcome.REFUSED, Fault.EXPIRED)
     assert car.log.read() == []
 
 
-async def test_a_validity_written_too_long_is_cut(car: Car, clock: FakeClock) -> None:
-    command = order(clock, valid_seconds=3600)
+async def test_a_wall_clock_set_back_gives_no_time(car: Car, clock: FakeClock) -> None:
+    command = order(clock)
     clock.advance(31)
+    clock.set_wall(-3600)
+    assert (await Execution(command, car, clock).run()).fault is Fault.EXPIRED
+
+
+async def test_a_wall_clock_set_forward_takes_time(car: Car, clock: FakeClock) -> None:
+    command = order(clock)
+    clock.set_wall(30)
     assert (await Execution(command, car, clock).run()).fault is Fault.EXPIRED
 
 

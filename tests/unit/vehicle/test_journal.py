@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.journal import KEEP, Answer, AnswerKind, Journal, JournalDamaged
+from vehicle.journal import KEEP, Answer, AnswerKind, Begun, Journal, JournalDamaged
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-RESULT = Answer(AnswerKind.RESULT, "c1", "m1", b"result")
-CANCEL = Answer(AnswerKind.CANCEL, "x1", "m2", b"cancel")
+BEGUN = Begun(NOW, b"command", b"hash of c1")
+RESULT = Answer(AnswerKind.RESULT, "c1", "m1", b"result", b"hash of c1")
+CANCEL = Answer(AnswerKind.CANCEL, "x1", "m2", b"cancel", b"hash of x1")
 
 
 @pytest.fixture
@@ -23,16 +24,16 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_crash_after_begin_shows_an_interrupted_command(path: Path) -> None:
-    Journal(path, NOW).begin("c1", b"command", NOW)
+    Journal(path, NOW).begin("c1", BEGUN)
     again = Journal(path, NOW)
-    assert again.interrupted() == [(NOW, b"command")]
+    assert again.interrupted() == [BEGUN]
     assert again.has_begun("c1")
     assert again.result_of("c1") is None
 
 
 def test_a_crash_after_the_answer_shows_it_unsent(path: Path) -> None:
     journal = Journal(path, NOW)
-    journal.begin("c1", b"command", NOW)
+    journal.begin("c1", BEGUN)
     journal.answer(NOW, RESULT, CANCEL)
     again = Journal(path, NOW)
     assert again.interrupted() == []
@@ -53,7 +54,7 @@ def test_what_the_broker_has_is_not_sent_again_but_known(path: Path) -> None:
 
 def test_a_line_cut_short_anywhere_was_never_promised(path: Path, tmp_path: Path) -> None:
     journal = Journal(path, NOW)
-    journal.begin("c1", b"command", NOW)
+    journal.begin("c1", BEGUN)
     whole = path.read_bytes()
     journal.answer(NOW, RESULT, CANCEL)
     answered = path.read_bytes()
@@ -69,7 +70,7 @@ def test_a_line_cut_short_anywhere_was_never_promised(path: Path, tmp_path: Path
 
 
 def test_damage_in_the_middle_stops_the_agent(path: Path) -> None:
-    Journal(path, NOW).begin("c1", b"command", NOW)
+    Journal(path, NOW).begin("c1", BEGUN)
     path.write_bytes(b"not json\n" + path.read_bytes())
     with pytest.raises(JournalDamaged, match="line 1"):
         Journal(path, NOW)
@@ -77,7 +78,7 @@ def test_damage_in_the_middle_stops_the_agent(path: Path) -> None:
 
 def test_old_commands_are_forgotten_and_unsent_answers_never(path: Path) -> None:
     journal = Journal(path, NOW)
-    journal.begin("c1", b"command", NOW)
+    journal.begin("c1", BEGUN)
     journal.answer(NOW, RESULT, CANCEL)
     journal.stored("m1")
     later = Journal(path, NOW + KEEP + timedelta(seconds=1))
@@ -86,13 +87,19 @@ def test_old_commands_are_forgotten_and_unsent_answers_never(path: Path) -> None
     assert later.unsent() == [CANCEL]
 
 
+def test_compacting_keeps_an_unfinished_command_whole(path: Path) -> None:
+    Journal(path, NOW).begin("c1", BEGUN)
+    Journal(path, NOW).close()  # opening compacts
+    assert Journal(path, NOW + 2 * KEEP).interrupted() == [BEGUN]
+
+
 def test_it_compacts_itself_while_running(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vehicle.journal.COMPACT_BYTES", 2000)
     journal = Journal(path, NOW)
     for number in range(100):
         now = NOW + number * KEEP
-        journal.begin(f"c{number}", b"command", now)
-        journal.answer(now, Answer(AnswerKind.RESULT, f"c{number}", f"m{number}", b"result"))
+        journal.begin(f"c{number}", Begun(now, b"command", b"hash"))
+        journal.answer(now, Answer(AnswerKind.RESULT, f"c{number}", f"m{number}", b"result", b"hash"))
         journal.stored(f"m{number}")
     assert path.stat().st_size < 4000
     assert Journal(path, now).result_of("c99") is not None

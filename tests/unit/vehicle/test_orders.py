@@ -2,128 +2,106 @@
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import pytest_asyncio
-from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
 from protocol.broker import Command, Event
-from protocol.envelope import unpack
-from tests.unit.vehicle.fakes import VIN, FakeDelivery, FakeLink, delivery
-from vehicle import translate
-from vehicle.journal import Journal
-from vehicle.orders import Orders
-from vehicle.outbox import Outbox
+from protocol.domains import Domain
+from protocol.faults import Fault
+from tests.unit.vehicle.fakes import FakeDelivery
+from vehicle.budget import AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
+    from tests.unit.vehicle.bench import Bench
     from tests.unit.vehicle.conftest import FakeClock
-    from vehicle.car import Car
+    from vehicle.journal import Begun
 
 WILL_NOT_ACT = report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
 STOPPED = report_pb2.CANCEL_OUTCOME_STOPPED
 TOO_LATE = report_pb2.CANCEL_OUTCOME_TOO_LATE
 
 
-class Bench:
-    """Orders at work, between a fake link and a real car."""
-
-    def __init__(self, car: Car, clock: FakeClock, folder: Path) -> None:
-        self.car = car
-        self.link = FakeLink()
-        self.clock = clock
-        self.journal = Journal(folder / "journal.jsonl", clock.now())
-        self.outbox = Outbox(VIN, self.link, clock)
-        self.outbox.open()
-        self.orders = Orders(car, self.journal, self.outbox, clock, self._status)
-        self.worker = asyncio.get_running_loop().create_task(self.orders.work())
-
-    def command(self, command_id: str = "c1") -> FakeDelivery:
-        now = self.clock.now()
-        message = command_pb2.DoorCommand(
-            command_id=command_id,
-            action=command_pb2.DOOR_ACTION_UNLOCK,
-            mode=command_pb2.DOOR_ACTION_MODE_NORMAL,
-            all_doors=True,
-        )
-        message.issued_at.FromDatetime(now)
-        message.expires_at.FromDatetime(now + timedelta(seconds=30))
-        return delivery(Command.DOOR, message, now)
-
-    def cancel(self, cancel_id: str = "x1", command_id: str = "c1", *, force: bool = False) -> FakeDelivery:
-        message = command_pb2.CancelCommand(cancel_id=cancel_id, command_id=command_id, force=force)
-        return delivery(Command.CANCEL, message, self.clock.now())
-
-    async def settled(self) -> None:
-        """Waits until nothing is under way."""
-        async with asyncio.timeout(5):
-            while self.orders.is_busy or not await self.outbox.flush(1):  # noqa: ASYNC110 - polls two things
-                await asyncio.sleep(0)
-
-    async def finished(self, command_id: str) -> None:
-        """Waits until the command has its result, sent or not."""
-        async with asyncio.timeout(5):
-            while self.journal.result_of(command_id) is None:  # noqa: ASYNC110 - a file tells nobody
-                await asyncio.sleep(0)
-
-    @property
-    def result(self) -> Any:
-        (one,) = self.link.said(Event.RESULT)
-        return one
-
-    @property
-    def cancels(self) -> list[int]:
-        return [one.outcome for one in self.link.said(Event.CANCEL)]
-
-    def _status(self) -> report_pb2.StatusReport:
-        return translate.status_report(self.car.body, self.clock.now(), "boot", 1, 30)
-
-
-@pytest_asyncio.fixture
-async def bench(car: Car, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Bench]:
-    one = Bench(car, clock, tmp_path)
-    yield one
-    one.worker.cancel()
-    with suppress(asyncio.CancelledError):
-        await one.worker
-    await one.outbox.stop()
-
-
 async def test_the_acknowledgement_comes_after_the_result(bench: Bench) -> None:
     order = bench.command()
-    bench.outbox.shut()
-    bench.orders.take([order])
+    bench.link.lose()
+    bench.take(order)
     await bench.finished("c1")
     assert not order.acknowledged
-    bench.outbox.open()
+    bench.link.find()
     await bench.settled()
     assert order.acknowledged
-    assert {kind for kind, _ in bench.link.events.values()} == {Event.RECEIVED, Event.RESULT}
+    assert bench.cloud.said(Event.RECEIVED)[0].command_id == "c1"
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
-async def test_the_same_command_in_one_batch_acts_once(bench: Bench) -> None:
+async def test_the_same_bytes_again_and_again_act_once(bench: Bench) -> None:
+    order = bench.command()
+    again = [order, *(FakeDelivery(Command.DOOR, order.data) for _ in range(3))]
+    bench.take(*again[:2])
+    await bench.settled()
+    bench.take(*again[2:])
+    await bench.settled()
+    assert all(one.acknowledged for one in again)
+    assert len(bench.car.log.read()) == 10
+    assert len(bench.results) == 1
+    assert bench.cloud.faults == []
+
+
+async def test_the_same_command_signed_again_acts_once_and_is_answered_by_its_new_name(bench: Bench) -> None:
     orders = [bench.command() for _ in range(3)]
-    bench.orders.take(list(orders))
+    bench.take(*orders)
     await bench.settled()
     again = bench.command()
-    bench.orders.take([again])
+    bench.take(again)
     await bench.settled()
     assert all(order.acknowledged for order in [*orders, again])
-    assert len(bench.car.log.read()) == 10
+    assert bench.moved == 5
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    names = [one.issued.request_hash for one in bench.results if one.issued]
+    assert len(set(names)) == len(bench.results) == 2
+
+
+async def test_a_command_that_comes_again_while_it_moves_is_settled_with_the_first(bench: Bench) -> None:
+    taken: list[FakeDelivery] = []
+
+    def after_the_first_door() -> None:
+        if not taken:
+            taken.append(bench.command())
+            bench.take(*taken)
+
+    bench.car.observe(after_the_first_door)
+    order = bench.command()
+    bench.take(order)
+    await bench.settled()
+    assert order.acknowledged
+    assert taken[0].acknowledged
+    assert bench.moved == 5
+    assert len(bench.results) == 1
+
+
+async def test_a_command_comes_again_in_the_moment_of_its_beginning(bench: Bench) -> None:
+    begin = bench.journal.begin
+
+    def begin_and_again(command_id: str, begun: Begun) -> None:
+        begin(command_id, begun)
+        bench.take(again)
+
+    bench.journal.begin = begin_and_again  # type: ignore[method-assign]  # the moment nobody else can meet
+    order, again = bench.command(), bench.command()
+    bench.take(order)
+    await bench.settled()
+    assert order.acknowledged
+    assert again.acknowledged
+    assert bench.moved == 5
 
 
 @pytest.mark.parametrize("force", [False, True])
 @pytest.mark.parametrize("command_first", [False, True])
 async def test_cancelled_in_the_same_batch(bench: Bench, force: bool, command_first: bool) -> None:
     order, cancel = bench.command(), bench.cancel(force=force)
-    bench.orders.take([order, cancel] if command_first else [cancel, order])
+    bench.take(*([order, cancel] if command_first else [cancel, order]))
     await bench.settled()
     assert bench.cancels == [WILL_NOT_ACT]
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
@@ -134,30 +112,56 @@ async def test_cancelled_in_the_same_batch(bench: Bench, force: bool, command_fi
 
 
 async def test_cancelled_before_it_comes(bench: Bench) -> None:
-    bench.orders.take([bench.cancel()])
+    bench.take(bench.cancel())
     await bench.settled()
     order = bench.command()
-    bench.orders.take([order])
+    bench.take(order)
     await bench.settled()
     assert bench.cancels == [WILL_NOT_ACT]
     assert order.acknowledged
     assert bench.car.log.read() == []
+    first, second = (one.issued.domain for one in bench.results if one.issued)
+    assert (first, second) == (Domain.CANCEL, Domain.COMMAND)  # the tombstone's name, then the command's own
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
+
+
+async def test_cancelled_before_it_comes_and_a_reboot_between(bench: Bench) -> None:
+    bench.take(bench.cancel())
+    await bench.settled()
+    await bench.reboot()
+    order = bench.command()
+    bench.take(order)
+    await bench.settled()
+    assert order.acknowledged
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
+    assert bench.car.log.read() == []
+
+
+async def test_a_cancellation_of_nothing_is_dropped(bench: Bench) -> None:
+    cancel = bench.cancel(command_id="")
+    bench.take(cancel)
+    await bench.settled()
+    assert cancel.terminated
+    assert bench.cancels == []
 
 
 async def test_cancelled_after_its_end(bench: Bench) -> None:
-    bench.orders.take([bench.command()])
+    bench.take(bench.command())
     await bench.settled()
-    bench.orders.take([bench.cancel(force=True)])
+    bench.take(bench.cancel(force=True))
     await bench.settled()
     assert bench.cancels == [TOO_LATE]
 
 
 async def test_cancelled_twice(bench: Bench) -> None:
-    bench.orders.take([bench.cancel("x1")])
-    bench.orders.take([bench.cancel("x1")])
-    bench.orders.take([bench.cancel("x2")])
+    bench.take(bench.cancel("x1"))
+    bench.take(bench.cancel("x1"))
+    bench.take(bench.cancel("x2"))
     await bench.settled()
     assert bench.cancels == [WILL_NOT_ACT, WILL_NOT_ACT]
+    bench.take(bench.cancel("x1"))
+    await bench.settled()
+    assert bench.cancels == [WILL_NOT_ACT] * 3
 
 
 async def test_cancelled_while_it_moves(bench: Bench) -> None:
@@ -166,10 +170,10 @@ async def test_cancelled_while_it_moves(bench: Bench) -> None:
     def after_the_first_door() -> None:
         if not taken:
             taken.extend([bench.cancel("soft"), bench.cancel("hard", force=True)])
-            bench.orders.take(list(taken))
+            bench.take(*taken)
 
     bench.car.observe(after_the_first_door)
-    bench.orders.take([bench.command()])
+    bench.take(bench.command())
     await bench.settled()
     assert sorted(bench.cancels) == sorted([TOO_LATE, STOPPED])
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_PARTIAL
@@ -177,45 +181,171 @@ async def test_cancelled_while_it_moves(bench: Bench) -> None:
     assert all(one.acknowledged for one in taken)
 
 
+async def test_a_forced_cancellation_that_comes_again_is_settled_with_the_first(bench: Bench) -> None:
+    taken: list[FakeDelivery] = []
+
+    def after_the_first_door() -> None:
+        if not taken:
+            taken.extend([bench.cancel(force=True), bench.cancel(force=True)])
+            bench.take(*taken)
+
+    bench.car.observe(after_the_first_door)
+    bench.take(bench.command())
+    await bench.settled()
+    assert bench.cancels == [STOPPED]
+    assert all(one.acknowledged for one in taken)
+
+
 async def test_a_stop_that_came_at_the_last_door_is_too_late(bench: Bench) -> None:
     def after_the_last_door() -> None:
         if not any(door.locked for name, door in bench.car.body.doors.items() if name != "hood"):
-            bench.orders.take([bench.cancel(force=True)])
+            bench.take(bench.cancel(force=True))
 
     bench.car.observe(after_the_last_door)
-    bench.orders.take([bench.command()])
+    bench.take(bench.command())
     await bench.settled()
     assert bench.cancels == [TOO_LATE]
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
-async def test_what_has_not_begun_is_left_to_the_broker(bench: Bench) -> None:
+async def test_what_waits_outlives_the_link_and_acts_once(bench: Bench) -> None:
     order = bench.command()
     async with bench.car.actuators:
-        bench.orders.take([order])
-        bench.orders.forget_waiting()
+        bench.take(order)
+        bench.link.lose()
+        await bench.until(lambda: not bench.agent.connected.is_set())
+        bench.link.find()
+        await bench.agent.connected.wait()
+        again = FakeDelivery(Command.DOOR, order.data)
+        bench.take(again)
     await bench.settled()
-    assert not order.acknowledged
+    assert again.acknowledged
+    assert bench.moved == 5
+    assert len(bench.results) == 1
+
+
+async def test_what_waits_too_long_never_acts(bench: Bench, clock: FakeClock) -> None:
+    async with bench.car.actuators:
+        bench.take(bench.command(valid_seconds=10))
+        clock.advance(10)
+        clock.set_wall(-3600)
+    await bench.settled()
+    assert bench.result.fault == report_pb2.FAULT_CODE_EXPIRED
     assert bench.car.log.read() == []
+
+
+async def test_expiry_by_the_epochs_clock_is_looked_at_before_each_door(
+    bench: Bench, clock: FakeClock
+) -> None:
+    bench.car.observe(lambda: clock.advance(12))
+    bench.take(bench.command())
+    await bench.settled()
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_PARTIAL
+    assert [door.succeeded for door in bench.result.doors] == [True, True, True, False, False]
+
+
+async def test_what_had_not_begun_before_a_crash_is_signed_again_and_acts_once(bench: Bench) -> None:
+    order = bench.command()
+    await bench.car.actuators.acquire()
+    bench.take(order)
+    await bench.agent.crash()
+    bench.car.actuators.release()
+    bench.boot()
+    await bench.start()
+    again = FakeDelivery(Command.DOOR, order.data)
+    bench.take(again)
+    await bench.settled()
+    assert again.terminated
+    assert bench.cloud.faults == [Fault.WRONG_EPOCH]
+    assert bench.car.log.read() == []
+    bench.take(bench.command())
+    await bench.settled()
+    assert bench.moved == 5
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
 async def test_poison_is_terminated(bench: Bench) -> None:
     poison = [FakeDelivery(Command.DOOR, b"\xff"), FakeDelivery(None, b"")]
-    bench.orders.take([*poison, bench.command()])
+    bench.take(*poison, bench.command())
     await bench.settled()
     assert all(one.terminated for one in poison)
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
-async def test_a_reboot_recovers_what_was_not_sent(bench: Bench) -> None:
-    bench.journal.begin("c1", _bytes(bench.command()), bench.clock.now())
-    bench.orders.recover()
+async def test_a_command_it_cannot_carry_out_is_a_result(bench: Bench) -> None:
+    order = bench.order(command_pb2.DoorCommand(command_id="no-doors"))
+    bench.take(order)
+    await bench.settled()
+    assert bench.result.fault == report_pb2.FAULT_CODE_NOT_SUPPORTED
+    assert order.acknowledged
+
+
+async def test_a_crash_in_mid_command_interrupts_it_for_good(bench: Bench) -> None:
+    bench.car.door_time_seconds = 30
+    order = bench.command()
+    bench.take(order)
+    await bench.until(lambda: len(bench.car.log.read()) == 1)
+    await bench.reboot()
     await bench.settled()
     assert bench.result.fault == report_pb2.FAULT_CODE_INTERRUPTED
-    bench.orders.take([bench.command()])
+    assert bench.results[0].issued is not None
+    assert bench.results[0].issued.order_id == "c1"
+    again = FakeDelivery(Command.DOOR, order.data)
+    bench.take(again)
     await bench.settled()
-    assert bench.car.log.read() == []
+    assert again.acknowledged
+    assert len(bench.car.log.read()) == 1
+    assert bench.cloud.faults == []
 
 
-def _bytes(one: FakeDelivery) -> bytes:
-    return unpack(one.data, vin=VIN).payload.SerializeToString()
+async def test_a_result_that_was_not_sent_is_signed_anew_after_a_reboot(bench: Bench) -> None:
+    bench.take(bench.command())
+    bench.link.lose()
+    await bench.finished("c1")
+    (kept,) = bench.journal.unsent()
+    bench.link.find()
+    await bench.reboot()
+    await bench.settled()
+    assert bench.results[0].message_id == kept.message_id
+    assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+
+
+def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
+    return command_pb2.ApplyConfig(
+        version=version,
+        settings=body_pb2.DoorSettings(
+            auto_lock_delay_seconds=delay_seconds,
+            unlock_mode=body_pb2.UNLOCK_MODE_ALL,
+            speed_lock_threshold_kmh=15,
+        ),
+    )
+
+
+async def test_settings_are_known_by_their_version(bench: Bench) -> None:
+    for version in (3, 3, 2):
+        order = bench.order(settings(version))
+        bench.take(order)
+        await bench.settled()
+        assert order.acknowledged
+    assert [one.version for one in bench.cloud.said(Event.CONFIG)] == [3, 3, 3]
+    bench.take(bench.order(settings(4, delay_seconds=1)))
+    await bench.settled()
+    refused = bench.cloud.said(Event.CONFIG)[-1]
+    assert (refused.version, refused.applied) == (4, False)
+    assert bench.car.config_version == 3
+
+
+async def test_a_repeated_answer_comes_out_of_the_budget(bench: Bench, clock: FakeClock) -> None:
+    bench.take(bench.command())
+    await bench.settled()
+    for _ in range(AT_ONCE + 1):
+        order = bench.command()
+        bench.take(order)
+        await bench.settled()
+        assert order.acknowledged
+    assert len(bench.results) == 1 + AT_ONCE
+    clock.advance(1)
+    bench.take(bench.command())
+    await bench.settled()
+    assert len(bench.results) == 2 + AT_ONCE
+    assert bench.moved == 5

@@ -1,0 +1,200 @@
+"""The cloud in memory, for tests of the car: signs orders, and believes what the protocol lets it believe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
+
+from protocol import order
+from protocol.broker import Event
+from protocol.cloud_side import AnswerReader, IssuedOrder
+from protocol.domains import REPORTS, Domain
+from protocol.faults import Fault, MessageRefused
+from protocol.keys import OpenKeys
+from protocol.manifest import Trust, endorse
+from protocol.reports import ReportOpener
+from tests.protocol import stand
+from vehicle.credentials import Credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+    from protocol.keys import KeySigner
+    from protocol.order import Order
+
+VIN = stand.VIN
+OTHER_VIN = stand.OTHER_VIN
+FAR_SECONDS = 4_000_000_000
+"""The end of the manifests here, whatever year the tests are run in."""
+
+_REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsReport]] = {
+    Domain.STATUS: report_pb2.StatusReport,
+    Domain.DIAGNOSTICS: report_pb2.DiagnosticsReport,
+}
+_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
+
+
+def manifest(version: int = 1, **changes: Any) -> session_pb2.KeyManifest:
+    """The cloud's keys."""
+    return stand.manifest(version, **{"expires_at": FAR_SECONDS, **changes})
+
+
+def endorsed(one: session_pb2.KeyManifest) -> bytes:
+    """By the root that cars are made with."""
+    return endorse(one, stand.ROOT, stand.ROOT)
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a car said, verified. `payload` is OrderRefused for a fault; `info` belongs to a hello."""
+
+    event: Event
+    message_id: str
+    payload: Any
+    issued: IssuedOrder | None = None
+    info: session_pb2.SessionInfo | None = None
+
+
+class SignedCloud:
+    """Signer and rooms in one. The car of VIN is enrolled, and so is another."""
+
+    def __init__(self, now_millis: Callable[[], int]) -> None:
+        self.car = stand.Car(VIN, stand.Clock())
+        """Nothing but the car's keys, and a hand for forgeries."""
+        other = stand.Car(OTHER_VIN, stand.Clock())
+        self.store = stand.Store({VIN: self.car.keys, OTHER_VIN: other.keys})
+        self.signer = stand.CLOUD_SIGNER
+        self.manifest_version = 1
+        self._now_millis = now_millis
+        self._open_keys = OpenKeys(stand.CLOUD_SEAL)
+        self._reports = ReportOpener(OpenKeys(stand.CLOUD_REPORT), stand.Reported(self.store), most_kept=10)
+        self._early: list[tuple[Event, bytes]] = []
+        self.heard: list[Heard] = []
+        self.repetitions: list[Event] = []
+        """What came again, and was not looked at twice."""
+
+    @property
+    def credentials(self) -> Credentials:
+        """What the car is made with."""
+        trust = Trust.restore(stand.ROOT.public_bytes, endorsed(manifest()))
+        return Credentials(self.car.signer, OpenKeys(self.car.seal_key), trust)
+
+    @property
+    def epoch(self) -> bytes:
+        """That the car said it is in; empty before its first hello."""
+        session = self.store.load(VIN)
+        return session.epoch if session else b""
+
+    def sign(
+        self,
+        message: Order,
+        *,
+        valid_seconds: float = 30,
+        role: session_pb2.Role.ValueType = stand.OWNER,
+        by: KeySigner | None = None,
+    ) -> bytes:
+        """The order, sealed to the car."""
+        cloud = stand.Cloud(
+            by or self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis
+        )
+        return cloud.seal_order(VIN, message, role, round(valid_seconds * 1000))
+
+    def forge(self, message: Order, domain: Domain = Domain.COMMAND, **changes: Any) -> bytes:
+        """An order that is right in everything but what is named; see stand.Car.forge."""
+        session = self.store.load(VIN)
+        assert session is not None
+        now_millis = self._now_millis() + session.clock_lead_millis
+        right = {
+            "epoch": session.epoch,
+            "counter": session.current.issued.get(domain, 0) + 1,
+            "expires_at_millis": now_millis + 20_000,
+        }
+        return self.car.forge(message, domain=domain, **{**right, **changes})
+
+    def remember_as_issued(self, data: bytes, command_id: str) -> None:
+        """This came from the cloud's own signer, as far as the cloud remembers."""
+        request_hash = order.request_hash(self.car.envelope_of(data))
+        self.store.remember(
+            IssuedOrder(VIN, Domain.COMMAND, command_id, command_id, request_hash, self._now_millis())
+        )
+
+    def rotate_report_key(self, key: X25519PrivateKey) -> None:
+        """Open reports with this one from now on."""
+        self._reports = ReportOpener(OpenKeys(key), stand.Reported(self.store), most_kept=10)
+
+    def challenge(self) -> bytes:
+        """A session request."""
+        return self._cloud().seal_challenge(VIN)
+
+    def seal_manifest(self, one: session_pb2.KeyManifest) -> bytes:
+        """The manifest, on its way to the car."""
+        return self._cloud().seal_manifest(VIN, endorsed(one))
+
+    def hear(self, event: Event, data: bytes) -> Heard | None:
+        """Believes it and files it; None for a repetition, and for what came before its hello and waits for it.
+
+        Raises MessageRefused for everything that a car must never send.
+        """
+        try:
+            heard = self._open(event, data)
+        except MessageRefused as refused:
+            if refused.fault in _REPETITIONS:
+                self.repetitions.append(event)
+            elif refused.fault is Fault.WRONG_EPOCH:
+                self._early.append((event, data))
+            else:
+                raise
+            return None
+        self.heard.append(heard)
+        if event is Event.HELLO:
+            early, self._early = self._early, []
+            for one in early:
+                self.hear(*one)
+        return heard
+
+    def result_in(self, data: bytes) -> report_pb2.CommandResult:
+        """The result in these bytes, whether or not it came in its turn."""
+        message = AnswerReader(self._open_keys, stand.Enrolled(self.store)).answer(VIN, Domain.RESULT, data)
+        return message.result
+
+    def said(self, event: Event) -> list[Any]:
+        """What the car said there, without faults."""
+        return [
+            one.payload
+            for one in self.heard
+            if one.event is event and not isinstance(one.payload, session_pb2.OrderRefused)
+        ]
+
+    @property
+    def faults(self) -> list[Fault]:
+        """What the car refused by the protocol."""
+        return [
+            Fault(one.payload.fault)
+            for one in self.heard
+            if isinstance(one.payload, session_pb2.OrderRefused)
+        ]
+
+    def _open(self, event: Event, data: bytes) -> Heard:
+        domain = Domain(f"evt.{event.value}")
+        if domain in REPORTS:
+            opened = self._reports.open(VIN, domain, data)
+            self._reports.taken(opened)
+            place = f"{opened.epoch.hex()}{opened.counter}"
+            return Heard(event, place, _REPORTS[domain].FromString(opened.payload))
+        if domain is Domain.HELLO:
+            info = self._cloud().open_hello(VIN, data)
+            return Heard(event, info.message_id, info.hello, info=info)
+        answer = self._cloud().open_answer(VIN, domain, data)
+        return Heard(event, answer.message_id, answer.answer, issued=answer.issued)
+
+    def _cloud(self) -> stand.Cloud:
+        return stand.Cloud(self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis)
+
+
+def unlock(command_id: str) -> command_pb2.DoorCommand:
+    """All doors."""
+    return stand.unlock(command_id)

@@ -1,0 +1,100 @@
+"""What comes from the cloud: opened, believed or not, and handed on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from protocol.broker import Command as Kind
+from protocol.domains import Domain
+from protocol.faults import MessageRefused
+from protocol.vehicle_side import Accepted, Faulted, Known
+from vehicle.channel import Channel, new_message_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ecarus.remotecontrol.vehicle.v1 import report_pb2
+
+    from protocol.vehicle_side import Outgoing
+    from vehicle.answers import Answers
+    from vehicle.link import Delivery
+    from vehicle.orders import Orders
+    from vehicle.outbox import Outbox
+
+logger = structlog.get_logger(__name__)
+
+_ORDER = {Kind.KEYS: 0, Kind.DOOR: 1, Kind.CANCEL: 2, Kind.CONFIG: 3, Kind.SESSION: 4, None: 5}
+"""Keys first: what else arrived may be signed with a new one. Commands before what withdraws them, so that the
+withdrawal knows their doors."""
+
+
+class Inbox:
+    """The one door through which messages come into one car's agent. `hello_now` makes what a hello says."""
+
+    def __init__(
+        self,
+        vin: str,
+        channel: Channel,
+        orders: Orders,
+        answers: Answers,
+        outbox: Outbox,
+        hello_now: Callable[[], report_pb2.Hello],
+    ) -> None:
+        self._vin_tail = vin[-6:]
+        self._channel = channel
+        self._orders = orders
+        self._answers = answers
+        self._outbox = outbox
+        self._hello_now = hello_now
+
+    def take(self, deliveries: list[Delivery]) -> None:
+        """Takes what arrived together. A command in it begins only afterwards, so none that the same batch
+        withdraws ever does. Raises OSError when the disk does not take what must be kept.
+        """
+        for delivery in sorted(deliveries, key=lambda one: _ORDER[one.kind]):
+            try:
+                self._take_one(delivery)
+            except MessageRefused as refused:
+                self._refuse(delivery, refused.fault.name, refused.detail)
+
+    def _take_one(self, delivery: Delivery) -> None:
+        match delivery.kind:
+            case None:
+                self._refuse(delivery, "UNKNOWN_SUBJECT", "a subject this car does not know")
+            case Kind.KEYS:
+                self._take_manifest(delivery)
+            case Kind.SESSION:
+                challenge = self._channel.open_challenge(delivery.data)
+                self._answers.answer_challenge(self._hello(challenge), delivery)
+            case kind:
+                self._take_order(Domain(f"cmd.{kind.value}"), delivery)
+
+    def _take_order(self, domain: Domain, delivery: Delivery) -> None:
+        match self._channel.open_order(domain, delivery.data):
+            case Accepted() as accepted:
+                self._orders.accept(accepted, delivery)
+            case Known() as known:
+                self._orders.repeat(known, delivery)
+            case Faulted() as faulted:
+                self._answers.refuse(faulted, delivery)
+
+    def _take_manifest(self, delivery: Delivery) -> None:
+        is_new = self._channel.adopt(delivery.data)
+        self._answers.settle(delivery)
+        if not is_new:
+            return
+        if self._channel.is_report_key_gone:
+            self._channel.begin_epoch()
+            # As after a reboot: what was accepted and has not begun was signed for the epoch before.
+            self.take(self._orders.forget_waiting())
+        self._outbox.post(self._hello())  # so that the cloud knows which keys this car believes now
+
+    def _hello(self, challenge: bytes = b"") -> Callable[[], Outgoing]:
+        message_id = new_message_id()
+        return lambda: self._channel.seal_hello(self._hello_now(), message_id, challenge)
+
+    def _refuse(self, delivery: Delivery, fault: str, detail: str) -> None:
+        logger.warning("message_refused", vin_tail=self._vin_tail, fault=fault, detail=detail)
+        self._answers.drop(delivery)

@@ -1,0 +1,68 @@
+"""Commands that were accepted and have no result yet: those that wait, and the one that runs.
+
+They live in memory only. A crash forgets those that wait: their orders were signed for the epoch that ended
+with it, so they never act, and the cloud signs again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vehicle.command import Cancellation, Command
+    from vehicle.executor import Execution
+    from vehicle.link import Delivery
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A command that has not begun. `request_hash` names the order as it came last."""
+
+    command: Command
+    kept: bytes
+    request_hash: bytes
+    deliveries: list[Delivery]
+
+
+@dataclass(slots=True)
+class Stop:
+    """A forced cancellation that waits for the end of the command it stops."""
+
+    cancellation: Cancellation
+    request_hash: bytes
+    deliveries: list[Delivery]
+
+
+@dataclass(slots=True)
+class Running:
+    """The command being carried out, and what stops it, by cancel id."""
+
+    command_id: str
+    execution: Execution
+    request_hash: bytes
+    deliveries: list[Delivery]
+    stops: dict[str, Stop] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Pending:
+    """All of one car's. `waiting` by command id, in the order of arrival."""
+
+    waiting: dict[str, Waiting] = field(default_factory=dict)
+    running: Running | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a command is being carried out or waits for it."""
+        return self.running is not None or bool(self.waiting)
+
+    def find(self, command_id: str) -> Waiting | Running | None:
+        """The command, if it waits or runs."""
+        if self.running and self.running.command_id == command_id:
+            return self.running
+        return self.waiting.get(command_id)
+
+    def find_stop(self, cancel_id: str) -> Stop | None:
+        """The forced cancellation, if it waits for a command's end."""
+        return self.running.stops.get(cancel_id) if self.running else None
