@@ -36,9 +36,6 @@ class Outbox:
         self._link = link
         self._is_connected = False
         self._open = asyncio.Event()
-        self._in_flight = 0
-        self._landed = asyncio.Event()
-        self._landed.set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._drop_next = False
         self._duplicate_next = False
@@ -78,9 +75,8 @@ class Outbox:
         await self._transmit(seal)
 
     async def send_last(self, seal: Seal) -> None:
-        """Holds everything else back, as `shut` does, waits for what is under way, and sends this. Raises LinkDown."""
+        """Holds everything else back from now on, as `shut` does, and sends this. Raises LinkDown."""
         self.shut()
-        await self._landed.wait()
         await self._transmit(seal)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
@@ -129,19 +125,12 @@ class Outbox:
             self.dropped_count += 1
             return
         event = _event(outgoing.domain)
-        self._in_flight += 1
-        self._landed.clear()
-        try:
-            await self._link.publish(event, outgoing.message_id, outgoing.data)
-            self.sent_count += 1
-            if self._duplicate_next:
-                self._duplicate_next = False
-                # Another deduplication id, or the broker would swallow the repetition.
-                await self._link.publish(event, f"{outgoing.message_id}-again", outgoing.data)
-        finally:
-            self._in_flight -= 1
-            if not self._in_flight:
-                self._landed.set()
+        await self._link.publish(event, outgoing.message_id, outgoing.data)
+        self.sent_count += 1
+        if self._duplicate_next:
+            self._duplicate_next = False
+            # Another deduplication id, or the broker would swallow the repetition.
+            await self._link.publish(event, f"{outgoing.message_id}-again", outgoing.data)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -20,7 +20,18 @@ RECOVERY_SECONDS = 45.0
 
 @pytest.mark.parametrize(
     "component",
-    ["nats", "envoy", "command", "access", "status", "config", "diagnostics", "enrolment", "vehicles"],
+    [
+        "nats",
+        "envoy",
+        "command",
+        "access",
+        "status",
+        "config",
+        "diagnostics",
+        "enrolment",
+        "signer",
+        "vehicles",
+    ],
 )
 @pytest.mark.timeout(150)
 def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:

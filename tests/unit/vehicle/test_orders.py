@@ -106,6 +106,7 @@ async def test_cancelled_in_the_same_batch(bench: Bench, force: bool, command_fi
     assert bench.cancels == [WILL_NOT_ACT]
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
     assert len(bench.result.doors) == 5
+    assert [one.issued.domain for one in bench.results if one.issued] == [Domain.COMMAND]
     assert order.acknowledged
     assert cancel.acknowledged
     assert bench.car.log.read() == []
