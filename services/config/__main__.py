@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from pydantic import Field, FilePath
 
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
-from services.config import dispatch, server, store, usecases, vehicle_link
+from services.config import dispatch, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
@@ -22,6 +23,7 @@ from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
@@ -42,6 +44,7 @@ class ConfigSettings(RoomSettings):
     vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
     signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
     cloud_seal_keys: FilePath
+    order_mac_key: FilePath
 
 
 def now() -> datetime:
@@ -53,6 +56,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
     open_keys = read_open_keys(settings.cloud_seal_keys)
+    mac = OrderMac.read(settings.order_mac_key)
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
@@ -65,7 +69,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     relay = OutboxRelay(
         database, store.outbox, dispatch.QUEUE, dispatcher.send, now, ready=lambda: broker.connected
     )
-    record = store.ConfigStore(database, relay, dispatch.outgoing)
+    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
     async def bury(poison: Sequence[Poison]) -> None:
         await record.bury(poison, now())

@@ -77,10 +77,14 @@ class SettingsChange:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """That somebody asked, and when: the capability that the request came with, and when it was taken in."""
+    """That somebody asked, and when: the capability that the request came with, and when it was taken in.
+
+    `mac` is this room's stamp under the order that follows from it.
+    """
 
     capability: str = field(repr=False)
     asked_at: datetime
+    mac: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

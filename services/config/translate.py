@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import IssuedOrder
     from services.config.domain import DoorConfig, Push
     from services.runtime.call import Call
+    from services.runtime.order_mac import OrderMac
 
 _LONGEST_REASON = 300
 
@@ -125,10 +126,15 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
 def requested_order(push: Push) -> signing.RequestedOrder:
     """What the signer is asked to sign, but for its place in the vehicle's session."""
     requested = signing.RequestedOrder(
-        vin=push.vin, capability=push.proof.capability, config=apply_config(push)
+        vin=push.vin, capability=push.proof.capability, config=apply_config(push), mac=push.proof.mac
     )
     requested.asked_at.FromDatetime(push.proof.asked_at)
     return requested
+
+
+def stamp(mac: OrderMac, push: Push) -> bytes:
+    """This room's stamp under the order of `push`."""
+    return mac.of(requested_order(push))
 
 
 def apply_config(push: Push) -> command_pb2.ApplyConfig:

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,16 @@ from google.protobuf import json_format
 from sqlalchemy import select
 
 import services.config
-from services.config import dispatch, server, store
+from services.config import dispatch, server, store, translate
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
 
+MAC = OrderMac(b"only in tests, and long enough for a key")
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
@@ -44,7 +47,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 @pytest.fixture
 async def room(start_room: Any, database: Database) -> AsyncIterator[Any]:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, dispatch.outgoing)
+    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         return server.build(settings, verifier, record, lambda: T0)

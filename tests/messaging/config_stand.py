@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -22,9 +23,10 @@ from protocol.domains import Domain
 from protocol.keys import OpenKeys
 from protocol.signing import sign_order
 from protocol.vehicle_side import Accepted
-from services.config import dispatch, store, vehicle_link
+from services.config import dispatch, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
+from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from services.runtime.validation import violations_of
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
+MAC = OrderMac(b"only in tests, and long enough for a key")
 WAIT_SECONDS = 10
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -171,7 +174,9 @@ class Room:
             self.now,
             ready=lambda: broker.connected,
         )
-        self.record = store.ConfigStore(database, self.relay, dispatch.outgoing)
+        self.record = store.ConfigStore(
+            database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def now(self) -> datetime:

@@ -52,8 +52,11 @@ def environment(nats_server: Any, tmp_path: Path, pki: Pki) -> dict[str, str]:
     seal_keys = tmp_path / "seal.pem"
     seal_keys.write_bytes(CLOUD_SEAL.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     own = pair(pki, "config")
+    mac_key = tmp_path / "order-mac.key"
+    mac_key.write_text("only in tests, and long enough for a key")
     return {
         "DOORS_LISTEN": f"127.0.0.1:{free_port()}",
+        "DOORS_ORDER_MAC_KEY": str(mac_key),
         "DOORS_TLS_CERT": str(own.cert),
         "DOORS_TLS_KEY": str(own.key),
         "DOORS_TLS_CA": str(pki.ca),

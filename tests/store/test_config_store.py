@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import services.config
 from protocol.cloud_side import AnswerReader, Ledger, Place
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, VehicleKeys
-from services.config import dispatch, store
+from services.config import dispatch, store, translate
 from services.config.domain import (
     RIGHT_ENDED,
     Answer,
@@ -31,9 +32,11 @@ from services.config.domain import (
 from services.config.usecases import Heard, Signed, Unsigned
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for, migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from tests.protocol.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
+MAC = OrderMac(b"only in tests, and long enough for a key")
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
 MIGRATIONS = Path(services.config.__file__).with_name("migrations")
 
@@ -53,7 +56,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 def record(database: Database) -> store.ConfigStore:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    return store.ConfigStore(database, relay, dispatch.outgoing)
+    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
 
 def wish(correlation_id: str = "c-1", actor: str = "user-123", **settings: object) -> ChangeRequest:
@@ -154,7 +157,7 @@ async def test_a_failed_change_keeps_nothing(database: Database) -> None:
         raise RuntimeError("defect")
 
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, defect)
+    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC))
 
     with pytest.raises(RuntimeError):
         await record.change(wish(child_lock_enabled=True), T0)

@@ -63,7 +63,15 @@ def test_the_signing_key_is_replaced_and_the_old_one_revoked(mesh: Mesh, tmp_pat
     new_key = tmp_path / "new.key"
     keys(mesh, "signer", "--out", new_key)
     others = ("--seal", public / "cloud-seal.pub", "--report", public / "cloud-report.pub")
-    endorse = ("manifest", "--root", secrets / "root.key", "--manifests", public / "manifests", "--days", "90")
+    endorse = (
+        "manifest",
+        "--root",
+        secrets / "root.key",
+        "--manifests",
+        public / "manifests",
+        "--days",
+        "90",
+    )
     new_public = new_key.with_name("new.key.pub")
 
     keys(mesh, *endorse, *others, "--sign", public / "signing.pub", "--sign", new_public)

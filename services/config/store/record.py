@@ -29,17 +29,21 @@ _UPDATE = "UpdateDoorConfig"
 
 
 class ConfigStore:
-    """This room's record. `outgoing` makes the message of a push; `relay` learns of it after the commit."""
+    """This room's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
+    learns of it after the commit.
+    """
 
     def __init__(
         self,
         database: Database,
         relay: OutboxRelay,
         outgoing: Callable[[Push, datetime], OutgoingMessage],
+        stamp: Callable[[Push], bytes],
     ) -> None:
         self._database = database
         self._relay = relay
         self._outgoing = outgoing
+        self._stamp = stamp
 
     async def find(self, vin: str) -> DoorConfig | None:
         """See usecases.ConfigRecord."""
@@ -54,7 +58,7 @@ class ConfigStore:
         """See usecases.ConfigRecord."""
 
         def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
-            return _change(connection, request, at, self._outgoing)
+            return _change(connection, request, at, self._outgoing, self._stamp)
 
         config, messages = await self._database.write(work)
         self._relay.hand_over(messages)
@@ -96,6 +100,7 @@ def _change(
     request: ChangeRequest,
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
+    stamp: Callable[[Push], bytes],
 ) -> tuple[DoorConfig, list[OutgoingMessage]]:
     # The lock comes first: of two equal requests at once, the second must see the first's answer.
     before = rows.locked(connection, request.vin, at)
@@ -106,8 +111,10 @@ def _change(
     after = domain.changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []
     if after != before:
-        rows.save(connection, after)
         cause = f"change:{request.correlation_id}"
+        proof = replace(proof, mac=stamp(domain.push(after, proof, cause)))
+        after = replace(after, proof=proof)
+        rows.save(connection, after)
         messages.append(outgoing(domain.push(after, proof, cause), at))
         outbox.add(connection, messages)
     after = _unproven(after)

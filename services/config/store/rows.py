@@ -51,6 +51,7 @@ def _row(config: DoorConfig) -> dict[str, Any]:
         **public_values(config),
         "capability": config.proof.capability if config.proof else None,
         "asked_at": config.proof.asked_at if config.proof else None,
+        "mac": config.proof.mac if config.proof else None,
         "resends": config.resends,
     }
 
@@ -73,8 +74,9 @@ def public_values(config: DoorConfig) -> dict[str, Any]:
 def config_of(row: Row[Any]) -> DoorConfig:
     """The config in a row."""
     values = row._asdict()
-    capability, asked_at = values.pop("capability"), values.pop("asked_at")
-    return replace(assembled(values), proof=None if capability is None else Proof(capability, asked_at))
+    capability, asked_at, mac = (values.pop(name) for name in ("capability", "asked_at", "mac"))
+    proof = None if capability is None else Proof(capability, asked_at, bytes(mac))
+    return replace(assembled(values), proof=proof)
 
 
 def assembled(values: dict[str, Any]) -> DoorConfig:

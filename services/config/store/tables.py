@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Column, Integer, MetaData, String, Table, Text
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlmodel import Field, SQLModel
 
 from services.runtime.database import Instant
@@ -40,6 +40,7 @@ class VehicleConfig(RoomModel, table=True):
     rejection: str | None = Field(sa_column=Column(Text))
     capability: str | None = Field(sa_column=Column(Text))
     asked_at: datetime | None = Field(sa_column=Column(Instant))
+    mac: bytes | None = Field(sa_column=Column(LargeBinary(32)))
     resends: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
 
 
