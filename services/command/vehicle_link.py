@@ -117,7 +117,9 @@ class VehicleEvents:
                     answer = self._reader.answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
-                    if domain is Domain.CONFIGURED:  # the config room's; what keys the vehicle lacks is known here
+                    if (
+                        domain is Domain.CONFIGURED
+                    ):  # it is the config room's, but for the keys that are lacking
                         continue
                     one = Heard(vin, partial(self._admit, domain, answer))
             except MessageRefused as refused:
