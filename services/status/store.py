@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
     from services.status.domain import Moved, Verdict
 
-HEAD = "0003_expectations"
+HEAD = "0004_expectations"
 
 
 class RoomModel(SQLModel):
