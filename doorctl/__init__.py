@@ -1,1 +1,1 @@
-"""What operators of the product do from a command line: `python -m doorctl --help`."""
+"""What operators of the product do from a command line: `bin/doorctl --help`."""

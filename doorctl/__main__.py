@@ -1,4 +1,4 @@
-"""The command `python -m doorctl`."""
+"""The command `doorctl` (bin/doorctl)."""
 
 from __future__ import annotations
 
@@ -22,4 +22,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    app()
+    app(prog_name="doorctl")

@@ -47,7 +47,8 @@ _HEARS = [
 ]
 _ALSO_HEARS = {
     "enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"],
-    **{room: [f"operator.deadletter.{room}.*"] for room in ("command", "status", "config", "diagnostics")},
+    **{room: [f"operator.deadletter.{room}.*"] for room in ("command", "config", "diagnostics")},
+    "status": ["operator.deadletter.status.*", broker.presence_subject("*")],
 }
 
 

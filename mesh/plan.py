@@ -119,6 +119,7 @@ class Planner:
             **self._server(SIGNER),
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_SIGNING_KEY": _absolute(self._sandbox.ceremony.signing_key),
+            "DOORS_ORDER_MAC_KEY": _absolute(self._sandbox.order_mac_key),
             "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
         }
         return self._serving(SIGNER, {**given, **usual, **settings})
@@ -157,6 +158,7 @@ class Planner:
             settings["DOORS_CLOUD_REPORT_KEYS"] = _absolute(keys.report_keys)
         if name in _GIVE_ORDERS:
             settings["DOORS_SIGNER_TARGET"] = self._target(SIGNER)
+            settings["DOORS_ORDER_MAC_KEY"] = _absolute(self._sandbox.order_mac_key)
         if name in _SEND_COMMANDS:
             settings["DOORS_KEY_MANIFESTS"] = _absolute(keys.manifests)
             # The simulator stands for the gateway through which sleeping vehicles are woken.

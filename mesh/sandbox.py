@@ -109,6 +109,11 @@ class Sandbox:
         return self.folder / "secrets" / "api-key-pepper"
 
     @property
+    def order_mac_key(self) -> Path:
+        """What command, config and the signer share: the stamp under an order as it was taken in."""
+        return self.folder / "secrets" / "order-mac.key"
+
+    @property
     def admission_seed(self) -> Path:
         """The nkey seed with which the enrolment room signs admissions."""
         return self.folder / "secrets" / "admission.nk"
@@ -167,6 +172,7 @@ class Sandbox:
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         _ensure_secret(self.api_key_pepper)
+        _ensure_secret(self.order_mac_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         self.ceremony.hold(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mesh.ports import LOOPBACK
-from mesh.sandbox import ASLEEP_VIN, SAMPLE_KEY, SAMPLE_VIN
+from mesh.sandbox import SAMPLE_KEY, SAMPLE_VIN
 
 if TYPE_CHECKING:
     from mesh.ports import Ports
@@ -48,11 +48,11 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
         "The cars:",
         f"curl {control}                                    all of them",
         f"curl -X POST {control}/{SAMPLE_VIN}/doors/driver/open",
-        f"curl -X POST {control}/{ASLEEP_VIN}/wake",
+        f"curl -X POST {control}/{SAMPLE_VIN}/leave-coverage      and enter-coverage",
         f"curl {control}/{SAMPLE_VIN}/actuations            what they really did",
         "",
         f"TLS on {ports.https}, gRPC over mutual TLS on {ports.mtls} (CA and keys: {sandbox.pki})",
-        "Which certificate is which car: .venv/bin/python -m doorctl vehicle list",
+        "Which certificate is which car: bin/doorctl vehicle list",
         f"A user's token: make token USER=user-123 VIN={SAMPLE_VIN}",
         f"Logs: {sandbox.logs}    Stop: Ctrl-C",
     ]

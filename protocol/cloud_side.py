@@ -211,6 +211,13 @@ class Ledger:
         session = self._store.load(info.vin) or CloudSession()
         self._store.save(info.vin, session.learn(info, self._now_millis()))
 
+    def overhear(self, info: session_pb2.SessionInfo) -> None:
+        """The same where challenges are somebody else's: an answer to one counts as a hello without."""
+        heard = session_pb2.SessionInfo()
+        heard.CopyFrom(info)
+        heard.challenge = b""
+        self.learn(heard)
+
     def admit(self, domain: Domain, message: session_pb2.SignedAnswer) -> OpenedAnswer:
         """Take in an answer that AnswerReader verified. The checks, in this order: request, epoch, counter.
 

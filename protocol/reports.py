@@ -87,7 +87,8 @@ class ReportSessions(Protocol):
 
     def load(self, vin: str, epoch: bytes) -> ReportSession | None:
         """The session of this epoch; None when no session information of it was seen, when a later epoch
-        followed it, and when the vehicle is not enrolled any more. Asked once per epoch and domain.
+        followed it, and when the vehicle is not enrolled any more. Asked when an epoch is not the one whose keys are
+        kept.
         """
 
 
@@ -104,19 +105,22 @@ class OpenedReport:
 
 @dataclass(slots=True)
 class _Channel:
+    epoch: bytes
     key: AESGCM
     subject: bytes
     window: Window
 
 
 class ReportOpener:
-    """The cloud's side, for many vehicles. Keeps the keys of the `most_kept` heard last, about 1 kB each."""
+    """The cloud's side, for many vehicles. Keeps the keys of the `most_kept` heard last, about 1 kB each, and of
+    each vehicle and domain only those of the epoch that ReportSessions told of last.
+    """
 
     def __init__(self, cloud_keys: OpenKeys, sessions: ReportSessions, most_kept: int) -> None:
         self._cloud_keys = cloud_keys
         self._sessions = sessions
         self._most_kept = most_kept
-        self._channels: OrderedDict[tuple[str, Domain, bytes], _Channel] = OrderedDict()
+        self._channels: OrderedDict[tuple[str, Domain], _Channel] = OrderedDict()
 
     def open(self, vin: str, domain: Domain, data: bytes) -> OpenedReport:
         """The report that came on this subject. It counts as seen only when `taken` is told.
@@ -141,31 +145,36 @@ class ReportOpener:
             raise MessageRefused(Fault.NOT_FOR_US, "it does not open") from error
         return OpenedReport(vin, domain, epoch, counter, payload)
 
-    def taken(self, report: OpenedReport) -> Window:
+    def taken(self, report: OpenedReport) -> Window | None:
         """This report is committed: a repetition is refused from here on. The window, to be stored by whoever
-        wants it to outlive the process.
+        wants it to outlive the process; None when the keys it was opened with were forgotten meanwhile.
 
         Taking and opening are two steps because a commit may fail, and the same report must then open again.
         """
-        channel = self._channel(report.vin, report.domain, report.epoch)
+        channel = self._channels.get((report.vin, report.domain))
+        if channel is None or channel.epoch != report.epoch:
+            return None
         channel.window = channel.window.with_counter(report.counter)
         return channel.window
 
     def forget(self, vin: str) -> None:
         """This vehicle's keys are to be asked for again: it was revoked, or began another epoch."""
-        for place in [place for place in self._channels if place[0] == vin]:
-            del self._channels[place]
+        for domain in REPORTS:
+            self._channels.pop((vin, domain), None)
+
+    def forget_all(self) -> None:
+        """All keys are to be asked for again: nobody knows what was missed."""
+        self._channels.clear()
 
     def _channel(self, vin: str, domain: Domain, epoch: bytes) -> _Channel:
-        place = (vin, domain, epoch)
+        place = (vin, domain)
         channel = self._channels.get(place)
-        if channel is None:
+        if channel is None or channel.epoch != epoch:
             channel = self._agreed(vin, domain, epoch)
             self._channels[place] = channel
             if len(self._channels) > self._most_kept:
                 self._channels.popitem(last=False)
-        else:
-            self._channels.move_to_end(place)
+        self._channels.move_to_end(place)
         return channel
 
     def _agreed(self, vin: str, domain: Domain, epoch: bytes) -> _Channel:
@@ -180,4 +189,4 @@ class ReportOpener:
         except ValueError as error:  # a point of small order
             raise MessageRefused(Fault.MALFORMED, "an impossible report key") from error
         key = AESGCM(report_key(shared, epoch, vin, domain))
-        return _Channel(key, subject_of(vin, domain), dict(session.seen).get(domain, Window()))
+        return _Channel(epoch, key, subject_of(vin, domain), dict(session.seen).get(domain, Window()))

@@ -27,7 +27,7 @@ from vehicle.outbox import Outbox
 from vehicle.pending import Pending
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
@@ -133,10 +133,17 @@ class Agent:
 
     async def sleep(self) -> None:
         """Says so, and disconnects. A command that was accepted is finished; its result waits for waking."""
+        await self._disconnect(self._report_last)
+
+    async def vanish(self) -> None:
+        """Disconnects without a word, as in a garage without signal, until it is woken."""
+        await self._disconnect(_no_word)
+
+    async def _disconnect(self, say: Callable[[], Awaitable[None]]) -> None:
         life, self._life = self._life, None
         self._gone.clear()
         try:
-            await self._report_last()
+            await say()
             await _end(life)
         finally:
             self._gone.set()
@@ -285,6 +292,10 @@ class Agent:
     def _diagnostics_now(self) -> report_pb2.DiagnosticsReport:
         self._sequence += 1
         return translate.diagnostics_report(self._car.body, self._clock.now(), self._boot_id, self._sequence)
+
+
+async def _no_word() -> None:
+    return
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

@@ -91,6 +91,9 @@ class _Control:
             "door-time": self._door_time,
             "sleep": lambda one, _request: one.agent.sleep(),
             "wake": self._wake,
+            "tap": self._tap,
+            "leave-coverage": lambda one, _request: one.leave_coverage(),
+            "enter-coverage": self._enter_coverage,
             "reboot": lambda one, _request: one.reboot(),
         }
 
@@ -181,6 +184,12 @@ class _Control:
     async def _wake(self, one: SimulatedCar, _request: Request) -> None:
         one.agent.wake()
 
+    async def _tap(self, one: SimulatedCar, _request: Request) -> None:
+        one.tap()
+
+    async def _enter_coverage(self, one: SimulatedCar, _request: Request) -> None:
+        one.enter_coverage()
+
     def _car(self, request: Request) -> SimulatedCar:
         one = self._cars.get(request.path_params["vin"])
         if one is None:
@@ -195,6 +204,7 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "vin": car.vin,
         "asleep": agent.is_asleep,
         "connected": agent.connected.is_set(),
+        "hasCoverage": one.has_coverage,
         "doors": {name.value: _door_view(name, body) for name in DoorName},
         "ignition": body.ignition.value,
         "gear": body.gear.value,

@@ -53,12 +53,28 @@ class SimulatedCar:
         self._awake = awake
         self._reporting = reporting
         self.boot_count = 0
+        self.has_coverage = True
         self.agent = self._boot()
 
     def start(self) -> None:
         """Takes up the body controller and starts the agent."""
         self.car.start()
         self.agent.start(awake=self._awake)
+
+    def tap(self) -> None:
+        """The wake-up of the cloud's gateway: it reaches a car that sleeps, and none without coverage."""
+        if self.has_coverage:
+            self.agent.wake()
+
+    async def leave_coverage(self) -> None:
+        """Drives into a garage: gone without a word, and out of reach of wake-ups."""
+        self.has_coverage = False
+        await self.agent.vanish()
+
+    def enter_coverage(self) -> None:
+        """Drives out again, and connects."""
+        self.has_coverage = True
+        self.agent.wake()
 
     async def reboot(self) -> None:
         """Abandons the agent as a crash would and starts it anew from the journal, awake."""

@@ -30,6 +30,7 @@ from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
 from services.runtime.key_files import read_manifests, read_open_keys
 from services.runtime.migration import migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -54,6 +55,7 @@ class CommandSettings(RoomSettings):
     vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
     signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
     cloud_seal_keys: FilePath
+    order_mac_key: FilePath
     key_manifests: DirectoryPath
     wake_url: str | None = Field(default=None, pattern=r"^https?://[^/]+")
     command_ttl_seconds: int = Field(default=30, ge=1, le=30)
@@ -97,7 +99,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
 
-    commands = store.SqlCommands(database, Announcements(), committed)
+    commands = store.SqlCommands(database, Announcements(OrderMac.read(settings.order_mac_key)), committed)
     orders = store.SqlOrders(database, _now_millis)
     signer = OrderSigner(to_signer)
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)

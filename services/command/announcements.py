@@ -14,18 +14,24 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from services.command.domain import Cancellation, Command
+    from services.runtime.order_mac import OrderMac
 
 TO_VEHICLES = "vehicle"
 TO_WATCHERS = "updates"
 
 
 class Announcements:
-    """Messages as they lie in the outbox. Those to vehicles are not signed yet: that is what makes them count."""
+    """Messages as they lie in the outbox. Those to vehicles are not signed yet: that is what makes them count. They
+    are stamped, so that the signer can tell them from what somebody else wrote there.
+    """
+
+    def __init__(self, mac: OrderMac) -> None:
+        self._mac = mac
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
         """The command to the vehicle, PENDING to the watchers."""
         subject = layout.command_subject(command.vin, layout.Command.DOOR)
-        order = vehicle_translate.requested_command(command)
+        order = vehicle_translate.requested_command(command, self._mac)
         return [
             _outgoing(command.command_id, TO_VEHICLES, subject, order, command.accepted_at),
             _to_watchers(command, command.status.value, command.accepted_at),
@@ -47,7 +53,7 @@ class Announcements:
 
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The question to the vehicle."""
-        order = vehicle_translate.requested_cancellation(cancellation)
+        order = vehicle_translate.requested_cancellation(cancellation, self._mac)
         subject = layout.command_subject(cancellation.vin, layout.Command.CANCEL)
         return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
 

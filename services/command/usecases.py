@@ -117,8 +117,8 @@ class Commands(Protocol):
     async def add_status_checks(self, checks: Sequence[StatusCheck]) -> None:
         """Keep these in the history; those that are there already stay as they are."""
 
-    async def forget(self, before: datetime, keys_before: datetime) -> None:
-        """Drop the history that is past its retention, and idempotency keys past theirs."""
+    async def forget(self, before: datetime, keys_before: datetime, now: datetime) -> None:
+        """Drop the history that is past its retention, idempotency keys past theirs, and what served vehicles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,4 +345,4 @@ async def record_status_checks(desk: Desk, checks: Sequence[StatusCheck]) -> Non
 async def forget_the_old(desk: Desk) -> None:
     """Apply the retention period."""
     now = desk.now()
-    await desk.commands.forget(before=now - desk.rules.retention, keys_before=now - IDEMPOTENCY_KEPT)
+    await desk.commands.forget(now - desk.rules.retention, now - IDEMPOTENCY_KEPT, now)

@@ -45,7 +45,8 @@ EVENTS = ConsumerPlan(
     "command-events",
     tuple(
         f"vehicle.*.evt.{event.value}"
-        for event in (layout.Event.HELLO, layout.Event.RECEIVED, layout.Event.RESULT, layout.Event.CANCEL)
+        for event in layout.Event
+        if event not in {layout.Event.STATUS, layout.Event.DIAGNOSTICS}
     ),
 )
 CHECKS = ConsumerPlan(layout.ROOM_EVENTS, "command-status-checks", (layout.STATUS_CHECKS_SUBJECT,))
@@ -60,6 +61,7 @@ _ANSWERS = {
     layout.Event.RECEIVED.value: Domain.RECEIVED,
     layout.Event.RESULT.value: Domain.RESULT,
     layout.Event.CANCEL.value: Domain.CANCELLED,
+    layout.Event.CONFIG.value: Domain.CONFIGURED,
 }
 _REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 
@@ -108,10 +110,15 @@ class VehicleEvents:
                     one = Heard(vin, partial(self._learn, info))
                     greetings[one] = _Greeting(info, layout.MQTT_QOS_HEADER in delivery.headers)
                 else:
-                    answer = self._reader.answer(vin, _ANSWERS[kind], delivery.data)
-                    one = Heard(vin, partial(self._admit, _ANSWERS[kind], answer))
+                    domain = _ANSWERS[kind]
+                    answer = self._reader.answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
+                    if (
+                        domain is Domain.CONFIGURED
+                    ):  # it is the config room's, but for the keys that are lacking
+                        continue
+                    one = Heard(vin, partial(self._admit, domain, answer))
             except MessageRefused as refused:
                 unhandled += _judged(delivery, refused)
             else:

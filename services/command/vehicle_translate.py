@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import OpenedAnswer
     from services.command.domain import Cancellation
+    from services.runtime.order_mac import OrderMac
 
 _ACTIONS = {
     Action.UNLOCK: command_pb2.DOOR_ACTION_UNLOCK,
@@ -103,23 +104,25 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
     )
 
 
-def requested_command(command: Command) -> signing.RequestedOrder:
-    """A command as the signer gets it."""
+def requested_command(command: Command, mac: OrderMac) -> signing.RequestedOrder:
+    """A command as the signer gets it, stamped."""
     requested = signing.RequestedOrder(
         vin=command.vin, capability=command.requester.proof, door=door_command(command)
     )
     requested.asked_at.FromDatetime(command.accepted_at)
+    requested.mac = mac.of(requested)
     return requested
 
 
-def requested_cancellation(cancellation: Cancellation) -> signing.RequestedOrder:
-    """A cancellation as the signer gets it."""
+def requested_cancellation(cancellation: Cancellation, mac: OrderMac) -> signing.RequestedOrder:
+    """A cancellation as the signer gets it, stamped."""
     requested = signing.RequestedOrder(
         vin=cancellation.vin,
         capability=cancellation.requester.proof,
         cancel=cancel_command(cancellation),
     )
     requested.asked_at.FromDatetime(cancellation.requested_at)
+    requested.mac = mac.of(requested)
     return requested
 
 

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+from pydantic import Field, FilePath
 
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.config import server, store, usecases, vehicle_link
+from protocol.cloud_side import AnswerReader
+from services.config import dispatch, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
+from services.runtime.order_mac import OrderMac
+from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
+from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,27 +38,45 @@ ROOM = "config"
 FORGET_SECONDS = 600.0
 
 
+class ConfigSettings(RoomSettings):
+    """What this room needs besides."""
+
+    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    cloud_seal_keys: FilePath
+    order_mac_key: FilePath
+
+
 def now() -> datetime:
     """The time of day, UTC."""
     return datetime.now(UTC)
 
 
-async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
+async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
+    open_keys = read_open_keys(settings.cloud_seal_keys)
+    mac = OrderMac.read(settings.order_mac_key)
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
-    record = store.ConfigStore(database, relay, vehicle_link.outgoing)
+    to_signer = open_channel(settings, settings.signer_target, "signer")
+    to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
+    await keys.listen(broker)
+    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), OrderSigner(to_signer), keys, now)
+    relay = OutboxRelay(
+        database, store.outbox, dispatch.QUEUE, dispatcher.send, now, ready=lambda: broker.connected
+    )
+    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
     async def bury(poison: Sequence[Poison]) -> None:
         await record.bury(poison, now())
 
-    handle = vehicle_link.VehicleEvents(record, now).handle
-    consumer = Consumer(broker, vehicle_link.PLAN, handle, bury)
-    handlers = [(vehicle_link.PLAN.subjects, handle)]
+    events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
+    consumer = Consumer(broker, vehicle_link.PLAN, events.handle, bury)
+    handlers = [(vehicle_link.PLAN.subjects, events.handle)]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
     await rpc.start()
@@ -57,6 +84,8 @@ async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
         await boot.run_until(stop, relay.run(), consumer.run(), _forget_regularly(record))
     finally:
         await rpc.stop()
+        await to_signer.close()
+        await to_enrolment.close()
         await broker.close()
         await database.close()
 
@@ -72,7 +101,7 @@ async def _forget_regularly(record: store.ConfigStore) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, RoomSettings, main)
+    boot.run(ROOM, ConfigSettings, main)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -19,6 +19,18 @@ HIGHEST_VERSION = 1_000_000_000
 
 KEEP_ANSWERS = timedelta(hours=24)
 """How long a repeat of a request gets the first answer."""
+
+MOST_RESENDS = 5
+"""So often settings are sent again because the vehicle was out of step; then they wait for its next hello."""
+
+RIGHT_ENDED = (
+    "Not sent: whoever asked for these settings no longer has the right to change this vehicle's settings. "
+    "Ask for them again to send them."
+)
+NOT_PROVEN = (
+    "Not sent: nobody is proven to have asked for these settings for this vehicle. "
+    "Ask for them again to send them."
+)
 
 
 class UnlockMode(StrEnum):
@@ -64,8 +76,23 @@ class SettingsChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """That somebody asked, and when: the capability that the request came with, and when it was taken in.
+
+    `mac` is this room's stamp under the order that follows from it.
+    """
+
+    capability: str = field(repr=False)
+    asked_at: datetime
+    mac: bytes = field(default=b"", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRequest:
-    """A change, who wants it and on whose behalf. The correlation id makes a repeat recognisable."""
+    """A change, who wants it and on whose behalf. The correlation id makes a repeat recognisable.
+
+    `capability` is the token that proves it.
+    """
 
     vin: str
     change: SettingsChange
@@ -73,6 +100,7 @@ class ChangeRequest:
     actor: str
     source: str
     correlation_id: str
+    capability: str = field(repr=False)
 
 
 class ApplicationState(StrEnum):
@@ -85,7 +113,11 @@ class ApplicationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DoorConfig:
-    """A vehicle's settings. `applied_*` are the vehicle's last word on what it runs with, by its clock."""
+    """A vehicle's settings. `applied_*` are the vehicle's last word on what it runs with, by its clock.
+
+    `proof` is of the desired version; without one it is not sent. `resends` is how often it was sent again,
+    since the vehicle's last hello, because the vehicle was out of step.
+    """
 
     vin: str
     settings: DoorSettings
@@ -95,6 +127,8 @@ class DoorConfig:
     applied_at: datetime | None = None
     rejected_version: int | None = None
     rejection: str | None = None
+    proof: Proof | None = None
+    resends: int = 0
 
     @property
     def state(self) -> ApplicationState:
@@ -128,7 +162,21 @@ class Answer:
     reason: str
 
 
-News = Hello | Answer
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The vehicle's protocol refused the order with this version; its settings were not looked at.
+
+    `out_of_step`: signed again, it may be accepted.
+    """
+
+    vin: str
+    message_id: str
+    version: int
+    name: str
+    out_of_step: bool
+
+
+News = Hello | Answer | Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,25 +187,37 @@ class Push:
     message_id: str
     version: int
     settings: DoorSettings
+    proof: Proof
 
 
 class CorrelationIdReused(Exception):
     """This correlation id came before, with another change."""
 
 
-def changed(config: DoorConfig, change: SettingsChange, at: datetime) -> DoorConfig:
-    """The config after the change: a new version, unless nothing is different."""
+def changed(config: DoorConfig, change: SettingsChange, proof: Proof) -> DoorConfig:
+    """The config after the change: a new version, unless nothing is different and nothing was rejected."""
     settings = change.applied_to(config.settings)
-    if settings == config.settings:
+    if settings == config.settings and config.state is not ApplicationState.REJECTED:
         return config
-    return replace(config, settings=settings, updated_at=at, desired_version=config.desired_version + 1)
+    return replace(
+        config,
+        settings=settings,
+        updated_at=proof.asked_at,
+        desired_version=config.desired_version + 1,
+        proof=proof,
+        resends=0,
+    )
 
 
 def heard(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
     """What the vehicle's word makes of the config, and what to send it in return."""
-    if isinstance(news, Answer):
-        return answered(config, news), None
-    return greeted(config, news)
+    match news:
+        case Hello():
+            return greeted(config, news)
+        case Answer():
+            return answered(config, news), None
+        case Fault():
+            return faulted(config, news)
 
 
 def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
@@ -174,7 +234,7 @@ def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
 
 
 def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
-    """What a vehicle says it runs with when it connects holds; what it lacks is sent again.
+    """What a vehicle says it runs with when it connects holds; what it lacks is sent again, if it may be.
 
     A vehicle that is ahead ignores our versions until they pass its own (it outlived a store that was
     restored or begun anew), so the wanted settings get a version beyond it.
@@ -184,12 +244,51 @@ def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
         config = replace(config, applied_version=hello.running_version, applied_at=hello.sent_at)
     if hello.running_version > config.desired_version:
         config = replace(config, desired_version=hello.running_version + 1)
+    config = replace(config, resends=0)
     if hello.running_version == config.desired_version:
         return config, None
-    return config, push(config, cause=f"hello:{hello.message_id}")
+    return _sent(config, cause=f"hello:{hello.message_id}")
 
 
-def push(config: DoorConfig, cause: str) -> Push:
+def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
+    """A vehicle that was out of step is sent the settings again, if they are still wanted; any other fault is
+    its rejection.
+    """
+    if not is_wanted(config, fault.version) or config.state is ApplicationState.APPLIED:
+        return config, None
+    if not fault.out_of_step:
+        reason = f"The vehicle did not accept the order: {fault.name}."
+        return replace(config, rejected_version=fault.version, rejection=reason), None
+    if config.resends >= MOST_RESENDS:
+        return config, None
+    return _sent(replace(config, resends=config.resends + 1), cause=f"fault:{fault.message_id}")
+
+
+def is_wanted(config: DoorConfig, version: int) -> bool:
+    """Whether this version may be sent: it is the desired one, with its proof.
+
+    Also when it was applied: a vehicle whose clock went back may have lost it, and its hello seems to be older.
+    """
+    return version == config.desired_version and config.proof is not None
+
+
+def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:
+    """The config after nobody would sign this version: it is given up, and not tried again."""
+    if not is_wanted(config, version):
+        return config
+    return replace(config, rejected_version=version, rejection=reason, proof=None)
+
+
+def push(config: DoorConfig, proof: Proof, cause: str) -> Push:
     """The wanted settings on their way, because of `cause`: the same cause gives the same message id."""
     digest = hashlib.sha256(f"{config.vin}/{config.desired_version}/{cause}".encode()).hexdigest()
-    return Push(config.vin, f"config-{digest[:40]}", config.desired_version, config.settings)
+    return Push(config.vin, f"config-{digest[:40]}", config.desired_version, config.settings, proof)
+
+
+def _sent(config: DoorConfig, cause: str) -> tuple[DoorConfig, Push | None]:
+    """With the wanted settings on their way, or with why they are not."""
+    if config.proof is not None:
+        return config, push(config, config.proof, cause)
+    if config.rejected_version != config.desired_version:
+        config = replace(config, rejected_version=config.desired_version, rejection=NOT_PROVEN)
+    return config, None

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.door.v1 import door_config_pb2
 from ecarus.remotecontrol.door.v1.door_config_pb2 import DoorUnlockMode
-from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
 
+from protocol import faults
 from services.config.domain import (
     HIGHEST_VERSION,
     Answer,
@@ -16,21 +18,26 @@ from services.config.domain import (
     ChangeRequest,
     CorrelationIdReused,
     DoorSettings,
+    Fault,
     Hello,
     SettingsChange,
     UnlockMode,
 )
 from services.runtime import errors
+from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
+    from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from protocol.envelope import Unpacked
-    from services.config.domain import DoorConfig, News, Push
+    from protocol.cloud_side import IssuedOrder
+    from services.config.domain import DoorConfig, Push
     from services.runtime.call import Call
+    from services.runtime.order_mac import OrderMac
 
 _LONGEST_REASON = 300
 
@@ -60,6 +67,7 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
         actor=granted.actor,
         source=granted.source,
         correlation_id=call.correlation_id,
+        capability=call.metadata[METADATA_KEY],
     )
 
 
@@ -115,6 +123,20 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
     return message
 
 
+def requested_order(push: Push) -> signing.RequestedOrder:
+    """What the signer is asked to sign, but for its place in the vehicle's session."""
+    requested = signing.RequestedOrder(
+        vin=push.vin, capability=push.proof.capability, config=apply_config(push), mac=push.proof.mac
+    )
+    requested.asked_at.FromDatetime(push.proof.asked_at)
+    return requested
+
+
+def stamp(mac: OrderMac, push: Push) -> bytes:
+    """This room's stamp under the order of `push`."""
+    return mac.of(requested_order(push))
+
+
 def apply_config(push: Push) -> command_pb2.ApplyConfig:
     """What the vehicle is told."""
     return command_pb2.ApplyConfig(version=push.version, settings=_vehicle_settings(push.settings))
@@ -132,29 +154,52 @@ def _vehicle_settings(settings: DoorSettings) -> body_pb2.DoorSettings:
     )
 
 
-def news_of(unpacked: Unpacked) -> News:
-    """What a Hello or a ConfigReport says. Raises NewsRefused."""
-    if not unpacked.message_id.isprintable():
-        raise NewsRefused("message id with control characters")
-    if isinstance(unpacked.payload, report_pb2.Hello):
-        version = _version(unpacked.payload.config_version)
-        return Hello(unpacked.vin, unpacked.message_id, unpacked.sent_at, version)
-    if isinstance(unpacked.payload, report_pb2.ConfigReport):
-        return _answer(unpacked, unpacked.payload)
-    raise NewsRefused(f"a {unpacked.payload.DESCRIPTOR.name} is not for this room")
+def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
+    """What a hello says that arrived at `at`. Raises NewsRefused."""
+    _check_id(info.message_id)
+    hello = info.hello
+    said_at = _time(hello.said_at) if hello.HasField("said_at") else at
+    return Hello(info.vin, info.message_id, said_at, _version(hello.config_version))
 
 
-def _answer(unpacked: Unpacked, report: report_pb2.ConfigReport) -> Answer:
-    answered_at = _time(report.applied_at) if report.HasField("applied_at") else unpacked.sent_at
+def answer_reader(message: session_pb2.SignedAnswer, at: datetime) -> Callable[[IssuedOrder], Answer | Fault]:
+    """What an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
+    here, and nothing afterwards.
+    """
+    _check_id(message.message_id)
+    if message.HasField("refused"):
+        return _fault_reader(message)
+    answer = _answer(message, message.config, at)
+    return lambda _issued: answer
+
+
+def _fault_reader(message: session_pb2.SignedAnswer) -> Callable[[IssuedOrder], Fault]:
+    try:
+        fault = faults.Fault(message.refused.fault)
+    except ValueError as error:
+        raise NewsRefused(f"fault number {message.refused.fault}") from error
+    out_of_step = fault in faults.SYNCHRONISATION
+    return lambda issued: Fault(
+        message.vin, message.message_id, int(issued.order_id), fault.name, out_of_step
+    )
+
+
+def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, at: datetime) -> Answer:
+    answered_at = _time(report.applied_at) if report.HasField("applied_at") else at
     reason = "".join(letter if letter.isprintable() else " " for letter in report.reason[:_LONGEST_REASON])
     return Answer(
-        unpacked.vin,
-        unpacked.message_id,
+        message.vin,
+        message.message_id,
         answered_at,
         _version(report.version),
         report.applied,
         reason.strip() or "The vehicle gave no reason.",
     )
+
+
+def _check_id(message_id: str) -> None:
+    if not message_id.isprintable():
+        raise NewsRefused("message id with control characters")
 
 
 def _version(version: int) -> int:

@@ -1,24 +1,62 @@
-"""What this room does: one function per intention, and the port it needs."""
+"""What this room does: one function per intention, and the ports it needs."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from services.config.domain import KEEP_ANSWERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
+    from ecarus.remotecontrol.vehicle.v1.command_pb2 import ApplyConfig
+
+    from protocol.cloud_side import Ledger, Place
+    from protocol.faults import MessageRefused
     from services.config.domain import ChangeRequest, DoorConfig, News
 
 KEEP_NEWS = timedelta(days=8)
 """Longer than the broker keeps a vehicle's events, and so longer than one can be delivered again."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a vehicle said and signed. `admit` takes it into the vehicle's session and says what it means;
+    it raises MessageRefused, and then has changed nothing.
+    """
+
+    vin: str
+    message_id: str
+    admit: Callable[[Ledger], News]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Settings that the signer signed for their place in the vehicle's session."""
+
+    vin: str
+    order: ApplyConfig
+    place: Place
+    envelope: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """Settings that the signer does not sign, and why, told to whoever asks for the config."""
+
+    vin: str
+    version: int
+    reason: str
+
+
 class ConfigRecord(Protocol):
-    """The durable record. Every function raises StorageUnavailable when it can not be relied on."""
+    """The durable record. Every function raises StorageUnavailable when it can not be relied on.
+
+    What it tells of configs is without their proofs.
+    """
 
     async def find(self, vin: str) -> DoorConfig | None:
         """The vehicle's config; None before the first sight of it."""
@@ -27,16 +65,35 @@ class ConfigRecord(Protocol):
         """The vehicle's config, begun now with the factory's settings if there is none."""
 
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
-        """Keep the change, its audit entry and the message to the vehicle in one commit.
+        """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
         A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else.
         """
 
-    async def take_in(self, news: Sequence[News], at: datetime) -> None:
-        """Keep what vehicles said, in order, each message once, and what is to be sent in return."""
+    async def take_in(self, heard: Sequence[Heard], at: datetime) -> list[MessageRefused | None]:
+        """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
+        commit with their sessions. For each, why it was refused, if it was.
+        """
 
-    async def forget(self, answers_before: datetime, news_before: datetime) -> None:
-        """Drop what repeats are no longer recognised by."""
+    async def forget(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
+        """Drop what repeats are no longer recognised by, and the orders that nothing can answer any more."""
+
+
+class OrderRecord(Protocol):
+    """The same record, for orders on their way out."""
+
+    async def places(self, versions: Mapping[str, int], valid_millis: int, at: datetime) -> dict[str, Place]:
+        """By VIN, the next place in the session of each vehicle that still wants its version of the settings.
+
+        A vehicle that said no hello yet has none.
+        """
+
+    async def conclude(
+        self, signed: Sequence[Signed], unsigned: Sequence[Unsigned], at: datetime
+    ) -> set[str]:
+        """Record in one commit what was signed, and give up what was not. The VINs whose order may leave; the
+        place of any other was taken meanwhile.
+        """
 
 
 async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: str) -> DoorConfig:
@@ -51,12 +108,14 @@ async def change_config(
     return await record.change(request, now())
 
 
-async def hear_vehicles(record: ConfigRecord, now: Callable[[], datetime], news: Sequence[News]) -> None:
-    """Take in what vehicles said; safe to repeat."""
-    if news:
-        await record.take_in(news, now())
+async def hear_vehicles(
+    record: ConfigRecord, now: Callable[[], datetime], heard: Sequence[Heard]
+) -> list[MessageRefused | None]:
+    """Take in what vehicles said; safe to repeat. For each, why it was refused, if it was."""
+    return await record.take_in(heard, now()) if heard else []
 
 
 async def forget_old(record: ConfigRecord, now: Callable[[], datetime]) -> None:
     """Let go of what no repeat can refer to any more."""
-    await record.forget(now() - KEEP_ANSWERS, now() - KEEP_NEWS)
+    at = now()
+    await record.forget(at - KEEP_ANSWERS, at - KEEP_NEWS, at)

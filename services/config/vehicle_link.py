@@ -1,75 +1,108 @@
-"""The vehicle's side: settings out through the outbox, its hellos and answers in."""
+"""The vehicle's words: its hellos and its answers to settings, believed only with its signature."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+import structlog
 
-from protocol.broker import VEHICLE_EVENTS, Command, Event, command_subject, event_subject, vin_of
-from protocol.envelope import pack, unpack
+from protocol.broker import VEHICLE_EVENTS, Event, event_subject, vin_of
+from protocol.domains import Domain
+from protocol.faults import Fault, MessageRefused
 from services.config import translate, usecases
-from services.runtime.consumer import ConsumerPlan, Poison
-from services.runtime.outbox import OutgoingMessage
+from services.config.usecases import Heard
+from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from google.protobuf.message import Message
-
-    from services.config.domain import News, Push
+    from protocol.cloud_side import AnswerReader, Ledger
+    from services.config.domain import News
     from services.config.usecases import ConfigRecord
-    from services.runtime.consumer import Delivery
-
-QUEUE = "vehicle"
-PUSH_TTL_SECONDS = 60
-"""A vehicle that is away longer says hello when it is back, and gets the newest settings then."""
+    from services.runtime.consumer import Delivery, Unhandled
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 PLAN = ConsumerPlan(
     stream=VEHICLE_EVENTS,
     name="config-vehicle-events",
     subjects=(event_subject("*", Event.HELLO), event_subject("*", Event.CONFIG)),
 )
-_EXPECTED: dict[str, type[Message]] = {
-    Event.HELLO.value: report_pb2.Hello,
-    Event.CONFIG.value: report_pb2.ConfigReport,
-}
-
-
-def outgoing(push: Push, at: datetime) -> OutgoingMessage:
-    """The message that carries `push`."""
-    return OutgoingMessage(
-        message_id=push.message_id,
-        queue=QUEUE,
-        subject=command_subject(push.vin, Command.CONFIG),
-        payload=pack(push.vin, push.message_id, translate.apply_config(push), at),
-        created_at=at,
-        ttl_seconds=PUSH_TTL_SECONDS,
-    )
+_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
+_log = structlog.get_logger()
 
 
 class VehicleEvents:
-    """Handles what PLAN delivers."""
+    """Handles what PLAN delivers. `reader` looks keys up in `keys`."""
 
-    def __init__(self, record: ConfigRecord, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        record: ConfigRecord,
+        reader: AnswerReader,
+        keys: VehicleKeyDirectory,
+        now: Callable[[], datetime],
+    ) -> None:
         self._record = record
+        self._reader = reader
+        self._keys = keys
         self._now = now
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
-        """Take in what can be understood, in one commit; the rest is poison."""
-        news: list[News] = []
-        poison: list[Poison] = []
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        """Take in what can be believed, in one commit; the rest is poison, or for later.
+
+        Raises StorageUnavailable, also when nobody can tell the vehicles' keys.
+        """
+        unhandled: list[Unhandled] = []
+        addressed: list[tuple[Delivery, str]] = []
         for delivery in deliveries:
             try:
-                news.append(_news(delivery))
-            except ValueError as refused:  # no VIN, EnvelopeRefused, NewsRefused
-                poison.append(Poison(delivery, str(refused)))
-        await usecases.hear_vehicles(self._record, self._now, news)
-        return poison
+                addressed.append((delivery, vin_of(delivery.subject)))
+            except ValueError:  # its text would name what stands where a VIN belongs
+                unhandled.append(Poison(delivery, "no VIN in the subject"))
+        await self._keys.fetch(vin for _delivery, vin in addressed)
+        verified: list[tuple[Delivery, Heard]] = []
+        for delivery, vin in addressed:
+            try:
+                verified.append((delivery, self._heard(vin, delivery)))
+            except ValueError as refused:  # MessageRefused, NewsRefused
+                unhandled.append(Poison(delivery, str(refused)))
+        refusals = await usecases.hear_vehicles(self._record, self._now, [heard for _, heard in verified])
+        for (delivery, _heard), refusal in zip(verified, refusals, strict=True):
+            if refusal is not None and refusal.fault not in _REPETITIONS:
+                unhandled.append(_unhandled(delivery, refusal))
+        return unhandled
+
+    def _heard(self, vin: str, delivery: Delivery) -> Heard:
+        """Raises MessageRefused, NewsRefused."""
+        if delivery.subject.endswith(Domain.HELLO.value):
+            return self._hello(vin, delivery.data)
+        return self._answer(vin, delivery.data)
+
+    def _hello(self, vin: str, data: bytes) -> Heard:
+        info = self._reader.hello(vin, data)
+        hello = translate.hello_of(info, self._now())
+
+        def admit(ledger: Ledger) -> News:
+            ledger.overhear(info)
+            return hello
+
+        return Heard(vin, info.message_id, admit)
+
+    def _answer(self, vin: str, data: bytes) -> Heard:
+        message = self._reader.answer(vin, Domain.CONFIGURED, data)
+        news_of = translate.answer_reader(message, self._now())
+        if message.HasField("refused"):
+            fault = Fault(message.refused.fault).name
+            _log.warning("vehicle_faults_settings", vin=masked_vin(vin), fault=fault)
+
+        def admit(ledger: Ledger) -> News:
+            return news_of(ledger.admit(Domain.CONFIGURED, message).issued)
+
+        return Heard(vin, message.message_id, admit)
 
 
-def _news(delivery: Delivery) -> News:
-    expected = _EXPECTED[delivery.subject.rpartition(".")[2]]
-    unpacked = unpack(delivery.data, vin=vin_of(delivery.subject), expect=expected)
-    return translate.news_of(unpacked)
+def _unhandled(delivery: Delivery, refusal: MessageRefused) -> Unhandled:
+    if refusal.fault is Fault.WRONG_EPOCH:  # its hello is on the way
+        return Later(delivery, str(refusal))
+    return Poison(delivery, str(refusal))

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
 from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
+from protocol.cloud_side import AnswerReader
+from protocol.domains import Domain
 from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
-from services.runtime.settings import RoomSettings
+from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 
 ROOM = "diagnostics"
 
@@ -25,7 +31,12 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
+def now_millis() -> int:
+    """The time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
+
+
+async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
@@ -34,23 +45,39 @@ async def main(settings: RoomSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
-    handle = vehicle_link.VehicleReports(record, now).handle
-    consumer = Consumer(broker, vehicle_link.PLAN, handle, record.bury)
-    handlers = [(vehicle_link.PLAN.subjects, handle)]
+    channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    directory = VehicleKeyDirectory(channel, time.monotonic)
+    report_keys = read_open_keys(settings.cloud_report_keys)
+    reports = ReportReader(
+        Domain.DIAGNOSTICS, report_keys, database, store.sessions, directory, settings.report_keys_kept
+    )
+    await directory.listen(broker, reports)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
+    checks = vehicle_link.VehicleReports(record, reports, now)
+    consumers = [
+        Consumer(broker, vehicle_link.PLAN, checks.handle, record.bury),
+        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, record.bury),
+    ]
+    handlers = [
+        (vehicle_link.PLAN.subjects, checks.handle),
+        (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
+    ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), consumer.run())
+        await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))
     finally:
         await rpc.stop()
         await broker.close()
+        await channel.close()
         await database.close()
 
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, RoomSettings, main)
+    boot.run(ROOM, ReportSettings, main)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0002_vehicle_sessions"
+HEAD = "0003_vehicle_sessions"
 
 
 class RoomModel(SQLModel):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from google.protobuf.message import DecodeError
 
 from services.diagnostics.domain import LONGEST_LEAD, Component, ComponentStatus, NotYetReported, SelfCheck
 from services.runtime import errors
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from protocol.envelope import Unpacked
     from services.diagnostics.domain import Alert, AlertChange, Diagnosis
 
 MAX_COMPONENTS = 64
@@ -38,11 +38,12 @@ class ReportRefused(ValueError):
     """A vehicle's report that means nothing; the text says why."""
 
 
-def self_check(unpacked: Unpacked, received_at: datetime) -> SelfCheck:
-    """What a DiagnosticsReport says. Raises ReportRefused."""
-    report = unpacked.payload
-    if not isinstance(report, report_pb2.DiagnosticsReport):
-        raise ReportRefused(f"a {report.DESCRIPTOR.name} is not for this room")
+def self_check(vin: str, payload: bytes, received_at: datetime) -> SelfCheck:
+    """What a serialized DiagnosticsReport says. Raises ReportRefused."""
+    try:
+        report = report_pb2.DiagnosticsReport.FromString(payload)
+    except DecodeError as error:
+        raise ReportRefused("not a diagnostics report") from error
     observed_at = _time(report.observed_at)
     if observed_at > received_at + LONGEST_LEAD:
         raise ReportRefused("observed in the future")
@@ -54,7 +55,7 @@ def self_check(unpacked: Unpacked, received_at: datetime) -> SelfCheck:
     if len({each.component_id for each in components}) != len(components):
         raise ReportRefused("two components with one id")
     boot_id = _word(report.boot_id, "boot id")
-    return SelfCheck(unpacked.vin, observed_at, boot_id, report.sequence, components)
+    return SelfCheck(vin, observed_at, boot_id, report.sequence, components)
 
 
 def _component(component: report_pb2.Component) -> Component:

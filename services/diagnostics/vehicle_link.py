@@ -5,10 +5,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
-
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject, vin_of
-from protocol.envelope import unpack
+from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject
 from services.diagnostics import translate, usecases
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.outbox import OutgoingMessage
@@ -19,7 +16,8 @@ if TYPE_CHECKING:
 
     from services.diagnostics.domain import AlertChange, SelfCheck
     from services.diagnostics.usecases import DiagnosisRecord
-    from services.runtime.consumer import Delivery
+    from services.runtime.consumer import Delivery, Unhandled
+    from services.runtime.vehicle_reports import ReportReader
 
 QUEUE = "updates"
 
@@ -28,6 +26,14 @@ PLAN = ConsumerPlan(
     name="diagnostics-reports",
     subjects=(event_subject("*", Event.DIAGNOSTICS),),
 )
+
+
+HELLO_PLAN = ConsumerPlan(
+    stream=VEHICLE_EVENTS,
+    name="diagnostics-hellos",
+    subjects=(event_subject("*", Event.HELLO),),
+)
+"""Each says in which epoch the vehicle is, and so which reports are its own."""
 
 
 def outgoing(change: AlertChange, at: datetime) -> OutgoingMessage:
@@ -47,26 +53,21 @@ def outgoing(change: AlertChange, at: datetime) -> OutgoingMessage:
 class VehicleReports:
     """Handles what PLAN delivers."""
 
-    def __init__(self, record: DiagnosisRecord, now: Callable[[], datetime]) -> None:
+    def __init__(self, record: DiagnosisRecord, reports: ReportReader, now: Callable[[], datetime]) -> None:
         self._record = record
+        self._reports = reports
         self._now = now
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
-        """Take in what can be understood, in one commit; the rest is poison."""
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        """Take in what can be believed, in one commit; the rest is poison, or for later."""
+        opened, unhandled = await self._reports.open(deliveries)
         checks: list[SelfCheck] = []
-        poison: list[Poison] = []
         received_at = self._now()
-        for delivery in deliveries:
+        for delivery, report in opened:
             try:
-                checks.append(_check(delivery, received_at))
-            except ValueError as refused:  # no VIN in the subject, EnvelopeRefused, ReportRefused
-                poison.append(Poison(delivery, str(refused)))
+                checks.append(translate.self_check(report.vin, report.payload, received_at))
+            except translate.ReportRefused as refused:
+                unhandled.append(Poison(delivery, str(refused)))
         await usecases.take_self_checks(self._record, checks)
-        return poison
-
-
-def _check(delivery: Delivery, received_at: datetime) -> SelfCheck:
-    vin = vin_of(delivery.subject)
-    return translate.self_check(
-        unpack(delivery.data, vin=vin, expect=report_pb2.DiagnosticsReport), received_at
-    )
+        self._reports.taken(opened)
+        return unhandled

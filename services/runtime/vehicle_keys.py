@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 import structlog
@@ -31,6 +31,16 @@ _ANSWER_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
+class Follower(Protocol):
+    """Keeps something that follows from vehicles' keys."""
+
+    def forget(self, vin: str) -> None:
+        """This vehicle's keys changed, or were revoked."""
+
+    def forget_all(self) -> None:
+        """Any vehicle's may have."""
+
+
 class VehicleKeyDirectory:
     """protocol's Enrolment, for vehicles that were asked about before with `fetch`.
 
@@ -42,9 +52,13 @@ class VehicleKeyDirectory:
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
         self._changes = 0
+        self._followers: list[Follower] = []
 
-    async def listen(self, broker: Broker) -> None:
-        """Forget at once what is told to have changed, and everything when something may have been missed."""
+    async def listen(self, broker: Broker, *followers: Follower) -> None:
+        """Forget at once what is told to have changed, and with it what `followers` keep. What changed while the
+        broker was away was told to nobody: then all is forgotten.
+        """
+        self._followers += followers
         await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
         await broker.at_every_connect(self._forget_all)
 
@@ -99,7 +113,11 @@ class VehicleKeyDirectory:
             return
         self._changes += 1
         self._known.pop(changed.vin, None)
+        for follower in self._followers:
+            follower.forget(changed.vin)
 
     async def _forget_all(self) -> None:
         self._changes += 1
         self._known.clear()
+        for follower in self._followers:
+            follower.forget_all()

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from protocol.session import CloudSession
 
 MAX_ID_CHARACTERS = 128
+KEEP_ISSUED_MILLIS = 86_400_000
+"""How long an answer to an order may take."""
 
 
 class VehicleSessions:
@@ -62,10 +64,10 @@ class VehicleSessions:
         rows = connection.execute(select(table).where(table.c.vin.in_(list(vins)))).all()
         return {row.vin: session_record.load(row.record) for row in rows}
 
-    def forget(self, connection: Connection, before_millis: int) -> None:
-        """Drop orders issued before then: a day ago, because until then an answer may name them."""
+    def forget(self, connection: Connection, now_millis: int) -> None:
+        """Drop issued orders that no answer may name any more."""
         table = self.issued
-        connection.execute(delete(table).where(table.c.issued_at_millis < before_millis))
+        connection.execute(delete(table).where(table.c.issued_at_millis < now_millis - KEEP_ISSUED_MILLIS))
 
 
 def _issued_table(metadata: MetaData) -> Table:

@@ -16,6 +16,7 @@ from services.runtime import boot
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.key_files import KeyFileRefused, read_manifests, read_signer
+from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings
 from services.signer.rights import GrpcRights
@@ -33,6 +34,7 @@ class SignerSettings(ServerSettings):
 
     access_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
     signing_key: FilePath
+    order_mac_key: FilePath
     key_manifests: DirectoryPath
 
 
@@ -49,8 +51,9 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
         raise KeyFileRefused(f"manifest {newest.version} does not list the key in {settings.signing_key}")
     channel = open_channel(settings, settings.access_target, "access")
     verifier = CapabilityVerifier(settings.capability_jwks)
+    mac = OrderMac.read(settings.order_mac_key)
     pen = KeyPen(signer, newest.version)
-    servicer = OrderSigningServicer(GrpcRights(channel), pen, signer, verifier, now)
+    servicer = OrderSigningServicer(GrpcRights(channel), pen, signer, verifier, mac, now)
     server = RoomServer(
         settings,
         [SERVICE],

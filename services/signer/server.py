@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from protocol.keys import Signer
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.order_mac import OrderMac
     from services.signer.usecases import Pen, Rights
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -44,12 +45,14 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         pen: Pen[contract.OrderToSign],
         signer: Signer,
         verifier: CapabilityVerifier,
+        mac: OrderMac,
         now: Callable[[], datetime],
     ) -> None:
         self._rights = rights
         self._pen = pen
         self._signer = signer
         self._verifier = verifier
+        self._mac = mac
         self._now = now
 
     async def SignOrders(  # noqa: N802  # the contract's name
@@ -58,7 +61,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> contract.SignOrdersResponse:
         """See the contract."""
-        requests = [translate.request_of(order, self._verifier) for order in request.orders]
+        requests = [translate.request_of(order, self._verifier, self._mac) for order in request.orders]
         answers = await usecases.sign_orders(self._rights, self._pen, requests, self._now)
         for asked, answer in zip(requests, answers, strict=True):
             if answer.verdict is Verdict.NOT_PROVEN:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from protocol.keys import Signer
     from services.runtime.capability import Capability, CapabilityVerifier
+    from services.runtime.order_mac import OrderMac
 
 _VERDICTS = {
     Verdict.SIGNED: contract.SIGNING_VERDICT_SIGNED,
@@ -34,8 +35,12 @@ _DOOR_ACTIONS = {
 }
 
 
-def request_of(order: contract.OrderToSign, verifier: CapabilityVerifier) -> Request[contract.OrderToSign]:
-    """One order to be judged. What is not well-formed has no proof."""
+def request_of(
+    order: contract.OrderToSign, verifier: CapabilityVerifier, mac: OrderMac
+) -> Request[contract.OrderToSign]:
+    """One order to be judged. What is not well-formed, or not stamped by the room that took it in, has no proof."""
+    if not mac.fits(order.requested):
+        return Request(order, None, None)
     try:
         wish = _wish(order)
         proof = _proof(verifier.proven(order.requested.capability))

@@ -19,33 +19,41 @@ from protocol.broker import (
     VEHICLE_EVENTS,
     status_stream,
 )
+from protocol.cloud_side import AnswerReader
+from protocol.domains import Domain
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 from services.status import store, translate
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller
 from services.status.hub import LONGEST_CAPABILITY_SECONDS, Hub
+from services.status.presence import LostVehicles
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
+    HELLO_PLAN,
     RESULT_PLAN,
     HintPublisher,
-    ReportIntake,
     Revocations,
-    plans_of,
+    VehicleIntake,
+    listen_for_losses,
     publish_update,
 )
+from services.status.verdicts import DoubtKeeper
 
 ROOM = "status"
 
 
-class StatusSettings(RoomSettings):
+class StatusSettings(ReportSettings):
     """What this room needs besides. `status_partitions` is the inclusive range this process consumes."""
 
     status_partitions: str = Field(default=f"0-{STATUS_PARTITIONS - 1}", pattern=r"^[0-7]-[0-7]$")
@@ -58,6 +66,7 @@ class StatusSettings(RoomSettings):
     checks_batch: int = Field(default=500, ge=1, le=5_000)
     checks_waiting: int = Field(default=20_000, ge=1, le=1_000_000)
     hint_again_seconds: float = Field(default=5.0, gt=0, le=60)
+    doubt_seconds: float = Field(default=10.0, gt=0, le=300)
     hint_vehicles: int = Field(default=100_000, ge=1, le=10_000_000)
 
     @property
@@ -70,6 +79,11 @@ class StatusSettings(RoomSettings):
 def now() -> datetime:
     """The time in UTC."""
     return datetime.now(UTC)
+
+
+def now_millis() -> int:
+    """The time in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000
 
 
 def now_us() -> int:
@@ -88,7 +102,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
     relay = OutboxRelay(database, store.outbox, translate.QUEUE, broker.publish_all, now)
-    records = store.StatusStore(database, relay, translate.messages_of)
+    records = store.StatusStore(database, relay, translate)
     checks = CheckLog(
         records,
         translate.checks_message,
@@ -100,10 +114,25 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     hints = ConditionTeller(
         HintPublisher(broker).tell, time.monotonic, settings.hint_again_seconds, settings.hint_vehicles
     )
-    intake = ReportIntake(records, hints, now_us)
+    lost = LostVehicles(settings.hint_vehicles)
+    await listen_for_losses(broker, lost, now_us)
+    channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
+    directory = VehicleKeyDirectory(channel, time.monotonic)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    report_keys = read_open_keys(settings.cloud_report_keys)
+    reports = ReportReader(
+        Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
+    )
+    await directory.listen(broker, reports)
+    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
+    intake = VehicleIntake(records, hints, reports, answers, directory, hellos, now_us)
     # Of every partition, because any replica of the room may be asked to replay.
-    reports = [subject for n in range(STATUS_PARTITIONS) for subject in status_stream(n).subjects]
-    handlers = [(reports, intake.take_statuses), (RESULT_PLAN.subjects, intake.take_results)]
+    every_partition = [subject for n in range(STATUS_PARTITIONS) for subject in status_stream(n).subjects]
+    handlers = [
+        (every_partition, intake.take_statuses),
+        (RESULT_PLAN.subjects, intake.take_results),
+        (HELLO_PLAN.subjects, hellos.handle),
+    ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
     verifier = CapabilityVerifier(settings.capability_jwks)
@@ -122,10 +151,12 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
-    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), now_us)
+    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, now_us)
     server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
     await server.start()
-    plans = plans_of(settings.partitions, settings.status_batch, settings.status_max_pending)
+    consumers = intake.consumers(
+        broker, settings.partitions, settings.status_batch, settings.status_max_pending
+    )
     try:
         await boot.run_until(
             stop,
@@ -134,13 +165,15 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             updates.watch(),
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
-            *(intake.consumer(broker, plan).run() for plan in plans),
+            DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
+            *(consumer.run() for consumer in consumers),
         )
     finally:
         hub.close()
         await server.stop()
         await checks.flush()
         await broker.close()
+        await channel.close()
         await database.close()
 
 

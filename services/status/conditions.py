@@ -1,4 +1,7 @@
-"""Hints of what stands in a command's way: told on change and again while it lasts, never stored."""
+"""Hints of what stands in a command's way: told on change and again while it lasts, never stored.
+
+That a vehicle goes to sleep, and that it is awake again, is told once: a command for it is preceded by a wake-up.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING
 from services.status.domain import any_open, open_doors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from services.status.domain import Report
 
@@ -21,7 +24,7 @@ _Condition = tuple[tuple[str, ...], bool, bool]
 
 @dataclass(frozen=True, slots=True)
 class Hint:
-    """What to tell of a vehicle; `ended` says that nothing stands in the way any more."""
+    """What to tell of a vehicle; `ended` says that nothing stands in a command's way (any more)."""
 
     report: Report
     ended: bool
@@ -47,26 +50,29 @@ class ConditionTeller:
         self._limit = limit
         self._told: OrderedDict[str, tuple[_Condition, float]] = OrderedDict()
 
-    def consider(self, reports: Iterable[Report]) -> None:
+    def consider(self, reports: Iterable[Report], woken: Container[str]) -> None:
         """See usecases.ConditionHints."""
         now = self._monotonic()
-        hints = [hint for report in reports if (hint := self._hint(report, now)) is not None]
+        hints = [hint for report in reports if (hint := self._hint(report, now, woken)) is not None]
         if hints:
             self._tell(hints)
 
-    def _hint(self, report: Report, now: float) -> Hint | None:
-        told = self._told.get(report.vin)
+    def _hint(self, report: Report, now: float, woken: Container[str]) -> Hint | None:
+        vin = report.vin
+        told = self._told.get(vin)
         running, moving = report.ignition == IGNITION_ON, report.speed_kmh > 0
-        if not (running or moving or any_open(report.doors)):
-            if told is None:
+        standing = running or moving or any_open(report.doors)
+        if report.asleep or not standing:
+            if not report.asleep and told is None and vin not in woken:
                 return None
-            del self._told[report.vin]
-            return Hint(report, ended=True)
+            self._told.pop(vin, None)  # what sleeps says nothing more that could be told again
+            return Hint(report, ended=not standing)
         condition = (open_doors(report.doors), running, moving)
-        if told is not None and told[0] == condition and now - told[1] < self._again_seconds:
+        known = told is not None and told[0] == condition and now - told[1] < self._again_seconds
+        if known and vin not in woken:
             return None
-        self._told[report.vin] = (condition, now)
-        self._told.move_to_end(report.vin)
+        self._told[vin] = (condition, now)
+        self._told.move_to_end(vin)
         if len(self._told) > self._limit:
             self._told.popitem(last=False)
         return Hint(report, ended=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -19,6 +20,9 @@ PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN = 1, 2, 4, 8, 16
 
 FUTURE_TOLERANCE_MICROSECONDS = 5 * 60 * 1_000_000
 """How far a vehicle's clock may run ahead of ours before its report is not believed."""
+
+LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
+"""What a vehicle reports later than this after a command says nothing about the command any more."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _EVENT_ID = re.compile(r"([0-9a-z]{1,13})-([0-9]{1,18})")
@@ -60,8 +64,8 @@ class LogUnavailable(Exception):
     """What was missed can not be looked up now."""
 
 
-class Seen(Protocol):
-    """What is known of the last state of a vehicle."""
+class Dated(Protocol):
+    """When a vehicle observed something, in its own order."""
 
     @property
     def observed_at_us(self) -> int:
@@ -75,6 +79,10 @@ class Seen(Protocol):
     def sequence(self) -> int:
         """Counts up within a boot."""
 
+
+class Seen(Dated, Protocol):
+    """What is known of a state of a vehicle."""
+
     @property
     def doors(self) -> bytes:
         """Flag bytes; see the module."""
@@ -82,7 +90,9 @@ class Seen(Protocol):
 
 @dataclass(slots=True)
 class Report:
-    """One believable report of a vehicle. `payload` is the serialized report as it came."""
+    """One believable report of a vehicle. `payload` is the serialized report as it came; `asleep` says that it
+    was the last word before the vehicle went to sleep.
+    """
 
     vin: str
     observed_at_us: int
@@ -92,6 +102,7 @@ class Report:
     ignition: int
     speed_kmh: float
     payload: bytes
+    asleep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +136,7 @@ class Step:
     changes: list[DoorChange]
 
 
-def is_newer(report: Report, known: Seen) -> bool:
+def is_newer(report: Seen, known: Dated) -> bool:
     """True when `report` was observed later; the sequence decides within one moment of one boot."""
     if report.observed_at_us != known.observed_at_us:
         return report.observed_at_us > known.observed_at_us
@@ -193,6 +204,106 @@ def open_doors(doors: bytes) -> tuple[str, ...]:
 def is_stale(now_us: int, observed_at_us: int, reporting_interval_seconds: int) -> bool:
     """True when two reports in a row are overdue, with five seconds for their way."""
     return now_us - observed_at_us > (2 * reporting_interval_seconds + 5) * 1_000_000
+
+
+class Connectivity(StrEnum):
+    """Whether a vehicle can be reached, as far as is known."""
+
+    ONLINE = "ONLINE"
+    ASLEEP = "ASLEEP"
+    LOST = "LOST"
+
+
+def connectivity_of(*, asleep: bool, stale: bool, lost: bool) -> Connectivity:
+    """From its last report. `lost`: the broker has said since that the connection broke."""
+    if asleep:
+        return Connectivity.ASLEEP
+    return Connectivity.LOST if stale or lost else Connectivity.ONLINE
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A vehicle's signed word that it moved doors for a command, or tried to, and how it stands afterwards.
+
+    `promised` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
+    where there is nothing to hold the vehicle to.
+    """
+
+    command_id: str
+    started_at_us: int
+    status: Report
+    promised: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How the next report of a vehicle must show the doors of a command that succeeded.
+
+    It must come after the state (`observed_at_us`, `boot_id`, `sequence`) that the result told of, and count
+    from before `until_us`: what was observed later may have another cause.
+    """
+
+    vin: str
+    command_id: str
+    observed_at_us: int
+    boot_id: str
+    sequence: int
+    promised: bytes
+    until_us: int
+
+
+class Finding(StrEnum):
+    """What a report says of an expectation."""
+
+    KEPT = "KEPT"
+    BROKEN = "BROKEN"
+    TOO_LATE = "TOO_LATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is told of a command that had succeeded: `doors` are the flags as observed."""
+
+    vin: str
+    command_id: str
+    confirmed: bool
+    observed_at_us: int
+    doors: bytes
+    promised: bytes
+
+
+def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
+    """What the first of `seen` that came after the result says, and which that is; None when none did.
+
+    A report that leaves out a door of the command says nothing about it.
+    """
+    later = [
+        each for each in seen if is_newer(each, expectation) and _has_all(each.doors, expectation.promised)
+    ]
+    if not later:
+        return None
+    first = min(later, key=lambda each: (each.observed_at_us, each.sequence))
+    if first.observed_at_us >= expectation.until_us:
+        return Finding.TOO_LATE, first
+    kept = all(
+        now & LOCKED == promised & LOCKED
+        for now, promised in zip(first.doors, expectation.promised, strict=True)
+        if promised
+    )
+    return (Finding.KEPT if kept else Finding.BROKEN), first
+
+
+def _has_all(doors: bytes, promised: bytes) -> bool:
+    return all(now & PRESENT for now, door in zip(doors, promised, strict=True) if door)
+
+
+def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:
+    """The doors that stand otherwise than was promised, and whether they are locked."""
+    return [
+        (name, bool(now & LOCKED))
+        for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
+        if promised and (now ^ promised) & LOCKED
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from services.status.domain import Position, Update
     from services.status.hub import Hub
-    from services.status.usecases import CheckRecorder, StatusReader, UpdateLog
+    from services.status.usecases import CheckRecorder, Losses, StatusReader, UpdateLog
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -70,12 +70,14 @@ class DoorStatusServer(DoorStatusServiceServicer):
         checks: CheckRecorder,
         hub: Hub,
         log: UpdateLog,
+        lost: Losses,
         now_us: Callable[[], int],
     ) -> None:
         self._reader = reader
         self._checks = checks
         self._hub = hub
         self._log = log
+        self._lost = lost
         self._now_us = now_us
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -101,7 +103,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
                 execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
             )
         )
-        return translate.status_of(request.vin, payload, received_at_us, now_us)
+        lost = self._lost.is_lost(request.vin, received_at_us)
+        return translate.status_of(request.vin, payload, received_at_us, now_us, lost=lost)
 
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Connection,
     LargeBinary,
@@ -15,8 +16,10 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
+    false,
     or_,
     select,
+    update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
@@ -25,6 +28,8 @@ from services.runtime.inbox import DeadLetter, DeadLetters
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import Report, Step, fold
+from services.status.expectations import Expectations
+from services.status.usecases import Taken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -33,8 +38,9 @@ if TYPE_CHECKING:
 
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
+    from services.status.domain import Moved, Verdict
 
-HEAD = "0002_vehicle_sessions"
+HEAD = "0004_expectations"
 
 
 class RoomModel(SQLModel):
@@ -44,7 +50,10 @@ class RoomModel(SQLModel):
 
 
 class VehicleStatus(RoomModel, table=True):
-    """The last report of a vehicle. The times are microseconds since 1970, as the reports are compared."""
+    """The last report of a vehicle. The times are microseconds since 1970, as the reports are compared.
+
+    `asleep` is the report's own word; `awaited` says that the next report has to show something.
+    """
 
     __tablename__ = "vehicle_status"
 
@@ -55,11 +64,14 @@ class VehicleStatus(RoomModel, table=True):
     doors: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     report: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     received_at_us: int = Field(sa_column=Column(BigInteger, nullable=False))
+    asleep: bool = Field(sa_column=Column(Boolean, nullable=False))
+    awaited: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
 
 
 outbox = Outbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
 sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
+expectations = Expectations(RoomModel.metadata)
 
 _status: Table = RoomModel.metadata.tables["vehicle_status"]
 _columns = _status.c
@@ -67,6 +79,7 @@ _columns = _status.c
 # Rows are locked in one order, so that replicas that take the same reports wait and do not deadlock.
 _KNOWN = (
     select(_columns.vin, _columns.observed_at_us, _columns.boot_id, _columns.sequence, _columns.doors)
+    .add_columns(_columns.asleep, _columns.awaited)
     .where(_columns.vin.in_(bindparam("vins", expanding=True)))
     .order_by(_columns.vin)
     .with_for_update()
@@ -87,7 +100,7 @@ def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]
             new.sequence > _columns.sequence,
         ),
     )
-    names = [column.name for column in _status.columns if not column.primary_key]
+    names = [column.name for column in _status.columns if column.name not in {"vin", "awaited"}]
     return statement.on_conflict_do_update(
         index_elements=[_columns.vin], set_={name: new[name] for name in names}, where=newer
     )
@@ -96,37 +109,71 @@ def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]
 _UPSERTS = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
 
 
+class Messages(Protocol):
+    """Makes the messages of what a transaction decides; `now_us` is microseconds since 1970."""
+
+    def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
+        """The updates that tell of these changes."""
+
+    def verdict_messages(self, verdicts: Sequence[Verdict], now_us: int, /) -> list[OutgoingMessage]:
+        """What is told of commands."""
+
+
 def take(
     connection: Connection,
     reports: Sequence[Report],
-    received_at_us: int,
-    messages_of: Callable[[Sequence[Step], int], list[OutgoingMessage]],
-) -> tuple[dict[str, Report], list[OutgoingMessage]]:
-    """Keep what is new in `reports` and the messages that tell of it, in one transaction.
-
-    Returns the newest report by VIN of those that were newer than what was known, and the messages.
-    """
+    moved: Sequence[Moved],
+    now_us: int,
+    made: Messages,
+) -> tuple[Taken, list[OutgoingMessage]]:
+    """Keep what is new in `reports`, what `moved` lets expect, and the messages that tell of it: one transaction."""
     vins = sorted({report.vin for report in reports})
     rows = connection.execute(_KNOWN, {"vins": vins}).all()
     latest, steps = fold({row.vin: row for row in rows}, reports)
-    if not latest:
-        return latest, []
-    values = [
-        {
-            "vin": r.vin,
-            "observed_at_us": r.observed_at_us,
-            "boot_id": r.boot_id,
-            "sequence": r.sequence,
-            "doors": r.doors,
-            "report": r.payload,
-            "received_at_us": received_at_us,
-        }
-        for _, r in sorted(latest.items())
-    ]
-    connection.execute(_UPSERTS[connection.dialect.name], values)  # type: ignore[call-overload]  # a table of statements
-    messages = messages_of(steps, received_at_us) if steps else []
+    if latest:
+        values = [_values(report, now_us) for _, report in sorted(latest.items())]
+        connection.execute(_UPSERTS[connection.dialect.name], values)  # type: ignore[call-overload]  # a table of statements
+    messages = made.messages_of(steps, now_us) if steps else []
+    awaited = {row.vin for row in rows if row.awaited}
+    held = expectations.hold(connection, moved, now_us) if moved else set()
+    if awaited or held:
+        verdicts = _judge(connection, awaited, held, [*rows, *reports], now_us)
+        if verdicts:
+            messages += made.verdict_messages(verdicts, now_us)
     outbox.add(connection, messages)
-    return latest, messages
+    woken = frozenset(
+        row.vin for row in rows if row.asleep and row.vin in latest and not latest[row.vin].asleep
+    )
+    return Taken(latest, woken), messages
+
+
+def _values(report: Report, now_us: int) -> dict[str, object]:
+    return {
+        "vin": report.vin,
+        "observed_at_us": report.observed_at_us,
+        "boot_id": report.boot_id,
+        "sequence": report.sequence,
+        "doors": report.doors,
+        "report": report.payload,
+        "received_at_us": now_us,
+        "asleep": report.asleep,
+    }
+
+
+def _judge(
+    connection: Connection, awaited: set[str], held: set[str], seen: Sequence[Any], now_us: int
+) -> list[Verdict]:
+    """Judge what is expected of the vehicles `awaited` and newly `held`, and remember which still are awaited."""
+    candidates: dict[str, list[Any]] = {vin: [] for vin in awaited | held}
+    for each in seen:
+        if each.vin in candidates:
+            candidates[each.vin].append(each)
+    verdicts, still = expectations.judge(connection, candidates, now_us)
+    for vins, value in ((still - awaited, True), (awaited - still, False)):
+        if vins:
+            statement = update(_status).where(_columns.vin.in_(sorted(vins))).values(awaited=value)
+            connection.execute(statement)
+    return verdicts
 
 
 def last_reports(connection: Connection, vins: Sequence[str]) -> dict[str, tuple[bytes, int]]:
@@ -142,22 +189,43 @@ class StatusStore:
         self,
         database: Database,
         relay: OutboxRelay,
-        messages_of: Callable[[Sequence[Step], int], list[OutgoingMessage]],
+        messages: Messages,
     ) -> None:
         self._database = database
         self._relay = relay
-        self._messages_of = messages_of
+        self._messages = messages
         self._asked: dict[str, asyncio.Future[tuple[bytes, int] | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def take_reports(self, reports: Sequence[Report], received_at_us: int) -> dict[str, Report]:
+    async def take_reports(
+        self, reports: Sequence[Report], moved: Sequence[Moved], received_at_us: int
+    ) -> Taken:
         """See usecases.ReportStore."""
-        latest, messages = await self._database.write(
-            lambda connection: take(connection, reports, received_at_us, self._messages_of)
+        taken, messages = await self._database.write(
+            lambda connection: take(connection, reports, moved, received_at_us, self._messages)
         )
         if messages:
             self._relay.hand_over(messages)
-        return latest
+        return taken
+
+    async def settle(self, doubted_before_us: int, now_us: int) -> int:
+        """See usecases.DoubtStore."""
+        if not await self._database.read(partial(expectations.any_doubted, before_us=doubted_before_us)):
+            return 0
+
+        def work(connection: Connection) -> tuple[int, list[OutgoingMessage]]:
+            verdicts = expectations.settle(connection, doubted_before_us)
+            messages = self._messages.verdict_messages(verdicts, now_us) if verdicts else []
+            outbox.add(connection, messages)
+            return len(verdicts), messages
+
+        settled, messages = await self._database.write(work)
+        self._relay.hand_over(messages)
+        return settled
+
+    async def forget_expectations(self, before_us: int) -> None:
+        """See usecases.DoubtStore."""
+        await self._database.write(partial(expectations.forget, before_us=before_us))
 
     async def last_report(self, vin: str) -> tuple[bytes, int] | None:
         """See usecases.StatusReader.

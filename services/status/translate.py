@@ -5,29 +5,23 @@ from __future__ import annotations
 import json
 import uuid
 from datetime import UTC, datetime
-from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.door.v1 import door_status_pb2, door_update_pb2, room_event_pb2
+from ecarus.remotecontrol.door.v1 import door_command_pb2, door_status_pb2, door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
-from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
-from protocol.broker import STATUS_CHECKS_SUBJECT, update_subject
+from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
 from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
 from services.runtime.outbox import OutgoingMessage
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,
-    FUTURE_TOLERANCE_MICROSECONDS,
-    HAS_WINDOW,
     LOCKED,
     OPEN,
-    PRESENT,
-    WINDOW_OPEN,
-    ImpossibleReport,
     Report,
 )
 
@@ -37,90 +31,37 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.status.domain import Check, Position, Step, Update
+    from services.status.domain import Check, Position, Step, Update, Verdict
 
 QUEUE = "status"
 RETRY_MILLISECONDS = 2_000
 SSE_CONTENT_TYPE = "text/event-stream"
 
-_MAX_SEQUENCE = 2**63 - 1
-_MAX_BOOT_ID = 64
-_MAX_SPEED_KMH = 1_000
-_MAX_INTERVAL_SECONDS = 86_400
-_MAX_NANOS = 999_999_999
 _DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
 _CHANGES = door_update_pb2.DoorChangeType.Value
 _TYPES = door_update_pb2.DoorUpdateType.Value
 _SOURCES = CommandSource.Value
+_CONNECTIVITIES = door_status_pb2.Connectivity.Value
+_STATES = door_command_pb2.Confirmation
 
 
-def report_of(vin: str, report: report_pb2.StatusReport, now_us: int) -> Report:
-    """A vehicle's report, when it can be true. Raises ImpossibleReport."""
-    seconds, nanos = report.observed_at.seconds, report.observed_at.nanos
-    observed_at_us = seconds * 1_000_000 + nanos // 1_000
-    if seconds <= 0 or not 0 <= nanos <= _MAX_NANOS:
-        raise ImpossibleReport("observed_at missing or no time")
-    if observed_at_us > now_us + FUTURE_TOLERANCE_MICROSECONDS:
-        raise ImpossibleReport("observed_at in the future")
-    boot_id, sequence, speed_kmh = report.boot_id, report.sequence, report.speed_kmh
-    if not 1 <= len(boot_id) <= _MAX_BOOT_ID:
-        raise ImpossibleReport("boot_id missing or too long")
-    if sequence > _MAX_SEQUENCE:
-        raise ImpossibleReport("sequence too large")
-    if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
-        raise ImpossibleReport("speed impossible")
-    if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
-        raise ImpossibleReport("reporting interval impossible")
-    if (
-        report.ignition > body_pb2.IGNITION_ON
-        or report.gear > body_pb2.GEAR_D
-        or report.ignition < 0
-        or report.gear < 0
-    ):
-        raise ImpossibleReport("ignition or gear unknown")
-    return Report(
-        vin,
-        observed_at_us,
-        boot_id,
-        sequence,
-        _flags_of(report),
-        report.ignition,
-        speed_kmh,
-        report.SerializeToString(),
-    )
-
-
-def _flags_of(report: report_pb2.StatusReport) -> bytes:
-    flags = bytearray(len(DOOR_NAMES))
-    for observation in report.doors:
-        index = observation.door - 1
-        if not 0 <= index < len(DOOR_NAMES):
-            raise ImpossibleReport("a door that is none")
-        if flags[index]:
-            raise ImpossibleReport("a door twice")
-        bits = PRESENT
-        if observation.locked:
-            bits |= LOCKED
-        if observation.open:
-            bits |= OPEN
-        if observation.HasField("window_open"):
-            bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
-        flags[index] = bits
-    if not any(flags):
-        raise ImpossibleReport("no doors")
-    return bytes(flags)
-
-
-def status_of(vin: str, payload: bytes, received_at_us: int, now_us: int) -> door_status_pb2.DoorStatus:
-    """The answer to a look at the status, from a serialized report that was believed."""
+def status_of(
+    vin: str, payload: bytes, received_at_us: int, now_us: int, *, lost: bool
+) -> door_status_pb2.DoorStatus:
+    """The answer to a look at the status, from a serialized report that was believed; `lost`: the broker has said
+    since that the vehicle's connection broke.
+    """
     report = report_pb2.StatusReport.FromString(payload)
     observed_at_us = report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000
+    stale = domain.is_stale(now_us, observed_at_us, report.reporting_interval_seconds)
+    connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
         ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
         vehicle_speed=report.speed_kmh,
         gear_position=report.gear,  # type: ignore[arg-type]  # the two enums share their numbers
-        stale=domain.is_stale(now_us, observed_at_us, report.reporting_interval_seconds),
+        stale=stale,
+        connectivity=_CONNECTIVITIES.Value(connectivity.value),
     )
     doors = status.doors
     for observation in report.doors:
@@ -132,8 +73,8 @@ def status_of(vin: str, payload: bytes, received_at_us: int, now_us: int) -> doo
             door.window_open = observation.window_open
         if observation.HasField("child_lock"):
             door.child_lock = observation.child_lock
-    _set_time(status.timestamp, observed_at_us)
-    _set_time(status.received_at, received_at_us)
+    set_time(status.timestamp, observed_at_us)
+    set_time(status.received_at, received_at_us)
     return status
 
 
@@ -170,7 +111,7 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
             ),
         ),
     )
-    _set_time(update.timestamp, report.observed_at_us)
+    set_time(update.timestamp, report.observed_at_us)
     return update
 
 
@@ -254,7 +195,7 @@ def reset_message(vin: str, position: Position, now_us: int) -> door_update_pb2.
             message="Updates were missed that are not kept any more; read the door status anew.",
         ),
     )
-    _set_time(message.timestamp, now_us)
+    set_time(message.timestamp, now_us)
     return message
 
 
@@ -271,7 +212,7 @@ def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
             correlation_id=check.correlation_id,
             execution_time=check.execution_time_seconds,
         )
-        _set_time(added.time, check.time_us)
+        set_time(added.time, check.time_us)
     return OutgoingMessage(
         message_id=f"checks-{uuid.uuid4()}",
         queue=QUEUE,
@@ -281,16 +222,58 @@ def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
     )
 
 
-def condition_payload(report: Report, *, ended: bool) -> bytes:
-    """The hint of what stands in a command's way; with `ended`, that nothing does."""
-    condition = room_event_pb2.VehicleCondition(
-        vin=report.vin,
-        open_doors=() if ended else domain.open_doors(report.doors),
-        ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
-        speed_kmh=report.speed_kmh,
+def verdict_messages(verdicts: Sequence[Verdict], now_us: int) -> list[OutgoingMessage]:
+    """What is told of commands: all of it to the command service, and each contradiction to those who watch."""
+    told = room_event_pb2.CommandVerdicts(verdicts=[_verdict(each) for each in verdicts])
+    created_at = moment_of(now_us)
+    message_id = str(uuid.uuid4())
+    alerts = [
+        OutgoingMessage(
+            message_id=f"contradicted-{message_id}-{number}",
+            queue=QUEUE,
+            subject=update_subject(each.vin),
+            payload=_contradiction(each).SerializeToString(),
+            created_at=created_at,
+        )
+        for number, each in enumerate(verdicts)
+        if not each.confirmed
+    ]
+    payload = told.SerializeToString()
+    return [OutgoingMessage(f"verdicts-{message_id}", QUEUE, VERDICTS_SUBJECT, payload, created_at), *alerts]
+
+
+def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
+    confirmation = door_command_pb2.Confirmation(
+        state=_STATES.CONFIRMED if verdict.confirmed else _STATES.CONTRADICTED,
+        doors=[
+            door_command_pb2.ObservedDoor(door_id=name, locked=bool(now & LOCKED))
+            for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
+            if promised
+        ],
     )
-    _set_time(condition.observed_at, report.observed_at_us)
-    return condition.SerializeToString()
+    set_time(confirmation.time, verdict.observed_at_us)
+    return room_event_pb2.CommandVerdict(
+        vin=verdict.vin, command_id=verdict.command_id, confirmation=confirmation
+    )
+
+
+def _contradiction(verdict: Verdict) -> door_update_pb2.DoorUpdate:
+    found = ", ".join(
+        f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in domain.broken_doors(verdict)
+    )
+    update = door_update_pb2.DoorUpdate(
+        type=_TYPES.SYSTEM_ALERT,
+        vin=verdict.vin,
+        system_alert=door_update_pb2.SystemAlert(
+            code="COMMAND_CONTRADICTED",
+            severity=door_update_pb2.AlertSeverity.Value.CRITICAL,
+            message=f"The vehicle said that command {verdict.command_id} was done, but its next report says that "
+            f"{found}. Look at the vehicle, and use the key if the door does not obey; unless somebody moved it "
+            "by hand, have the lock checked in a workshop.",
+        ),
+    )
+    set_time(update.timestamp, verdict.observed_at_us)
+    return update
 
 
 def moment_of(microseconds: int) -> datetime:
@@ -300,7 +283,7 @@ def moment_of(microseconds: int) -> datetime:
     )
 
 
-def _set_time(timestamp: Timestamp, microseconds: int) -> None:
+def set_time(timestamp: Timestamp, microseconds: int) -> None:
     """To milliseconds, as the contract shows times."""
     seconds, rest = divmod(microseconds, 1_000_000)
     timestamp.seconds = seconds

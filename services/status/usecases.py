@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from services.status.domain import (
@@ -17,19 +18,42 @@ from services.status.domain import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterable, Sequence
+    from collections.abc import AsyncGenerator, Container, Iterable, Mapping, Sequence
 
+    from services.status.domain import Moved
     from services.status.hub import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The newest report of each vehicle that had a newer one, and which of them slept before it."""
+
+    latest: Mapping[str, Report]
+    woken: frozenset[str] = frozenset()
 
 
 class ReportStore(Protocol):
     """Keeps the newest report of each vehicle."""
 
-    async def take_reports(self, reports: Sequence[Report], received_at_us: int) -> dict[str, Report]:
+    async def take_reports(
+        self, reports: Sequence[Report], moved: Sequence[Moved], received_at_us: int
+    ) -> Taken:
         """Keep what is newer than what is known, with the updates that tell of it, in one commit.
 
-        Returns the newest report of each vehicle that had a newer one.
+        What vehicles `moved` for commands is held against what they report next, in the same commit.
         """
+
+
+class DoubtStore(Protocol):
+    """Keeps what vehicles are held to. Times are microseconds since 1970."""
+
+    async def settle(self, doubted_before_us: int, now_us: int) -> int:
+        """Tell of doubts that nothing has explained since, some hundreds at a time; how many. Raises
+        StorageUnavailable.
+        """
+
+    async def forget_expectations(self, before_us: int) -> None:
+        """Drop what was expected before. Raises StorageUnavailable."""
 
 
 class StatusReader(Protocol):
@@ -39,11 +63,18 @@ class StatusReader(Protocol):
         """The serialized report and when it came, microseconds since 1970; None before the first."""
 
 
+class Losses(Protocol):
+    """Whose connection broke."""
+
+    def is_lost(self, vin: str, received_at_us: int) -> bool:
+        """Whether it did after the vehicle's last report came, microseconds since 1970."""
+
+
 class ConditionHints(Protocol):
     """Hears of what stands in a command's way."""
 
-    def consider(self, reports: Iterable[Report]) -> None:
-        """Tell of what these vehicles' states forbid. Never fails: it is a hint."""
+    def consider(self, reports: Iterable[Report], woken: Container[str]) -> None:
+        """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is a hint."""
 
 
 class CheckRecorder(Protocol):
@@ -64,12 +95,24 @@ class UpdateLog(Protocol):
 
 
 async def take_reports(
-    store: ReportStore, hints: ConditionHints, reports: Sequence[Report], now_us: int
+    store: ReportStore,
+    hints: ConditionHints,
+    reports: Sequence[Report],
+    now_us: int,
+    moved: Sequence[Moved] = (),
 ) -> None:
-    """Take in a batch of reports, in the order they came. The same batch twice changes nothing."""
+    """Take in a batch of reports, in the order they came; those of `moved` are among them. The same batch twice
+    changes nothing.
+    """
     if reports:
-        latest = await store.take_reports(reports, now_us)
-        hints.consider(latest.values())
+        taken = await store.take_reports(reports, moved, now_us)
+        hints.consider(taken.latest.values(), taken.woken)
+
+
+async def settle_doubts(store: DoubtStore, doubt_us: int, now_us: int) -> None:
+    """Doubts that have lasted for `doubt_us` are contradictions."""
+    while await store.settle(now_us - doubt_us, now_us):
+        pass
 
 
 async def look_at_status(reader: StatusReader, vin: str) -> tuple[bytes, int]:

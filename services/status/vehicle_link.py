@@ -1,4 +1,4 @@
-"""The broker's side of this room: reports in, hints out."""
+"""The broker's side of this room: what vehicles say in, hints out."""
 
 from __future__ import annotations
 
@@ -7,29 +7,49 @@ from typing import TYPE_CHECKING
 
 import structlog
 from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
-from ecarus.remotecontrol.vehicle.v1.report_pb2 import CommandResult, StatusReport
+from ecarus.remotecontrol.vehicle.v1.report_pb2 import StatusReport
 from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
-from protocol.broker import VEHICLE_EVENTS, Event, condition_subject, status_stream, vin_of
-from protocol.envelope import EnvelopeRefused, unpack
+from protocol.broker import (
+    VEHICLE_EVENTS,
+    Event,
+    condition_subject,
+    event_subject,
+    presence_subject,
+    status_stream,
+    vin_of,
+)
+from protocol.domains import Domain
+from protocol.faults import MessageRefused
 from services.runtime.consumer import Consumer, ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
-from services.status.domain import ImpossibleReport, Report
-from services.status.translate import condition_payload, moment_of, report_of
+from services.runtime.vehicle_reports import by_vehicle
+from services.status.domain import ImpossibleReport
+from services.status.translate import moment_of
 from services.status.usecases import take_reports
+from services.status.vehicle_translate import condition_payload, moved_of, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from nats.aio.msg import Msg
+
+    from protocol.cloud_side import AnswerReader
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.consumer import Delivery
+    from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
-    from services.status.domain import Position
+    from services.status.domain import Moved, Position, Report
     from services.status.hub import Hub
+    from services.status.presence import LostVehicles
     from services.status.store import StatusStore
     from services.status.usecases import ConditionHints
+
+LOST = b"lost"
+"""What the broker publishes on a vehicle's presence when its connection breaks (an MQTT will)."""
 
 _log = structlog.get_logger()
 
@@ -47,54 +67,81 @@ def status_plan(partition: int, batch: int, max_pending: int) -> ConsumerPlan:
     )
 
 
-RESULT_PLAN = ConsumerPlan(
-    VEHICLE_EVENTS, name="status-results", subjects=(f"vehicle.*.evt.{Event.RESULT.value}",), shared=True
-)
+RESULT_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-results", (event_subject("*", Event.RESULT),))
 """Results of commands: each says how the vehicle stands afterwards, also one that came too late."""
 
+HELLO_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-hellos", (event_subject("*", Event.HELLO),))
+"""Hellos: each says in which epoch the vehicle is, and so which reports are its own."""
 
-class ReportIntake:
-    """Turns deliveries into reports, and what is no report into dead letters.
+
+class VehicleIntake:
+    """Turns what vehicles say into reports, and what is not to be believed into dead letters.
 
     `now_us` is the cloud's clock, microseconds since 1970.
     """
 
-    def __init__(self, store: StatusStore, hints: ConditionHints, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: StatusStore,
+        hints: ConditionHints,
+        reports: ReportReader,
+        answers: AnswerReader,
+        directory: VehicleKeyDirectory,
+        hellos: HelloIntake,
+        now_us: Callable[[], int],
+    ) -> None:
         self._store = store
         self._hints = hints
+        self._reports = reports
+        self._answers = answers
+        self._directory = directory
+        self._hellos = hellos
         self._now_us = now_us
 
-    def consumer(self, broker: Broker, plan: ConsumerPlan) -> Consumer:
-        """The consumer that runs `plan` with this intake."""
-        handle = self.take_results if plan is RESULT_PLAN else self.take_statuses
-        return Consumer(broker, plan, handle, self._bury)
+    def consumers(
+        self, broker: Broker, partitions: Iterable[int], batch: int, max_pending: int
+    ) -> list[Consumer]:
+        """All that this process consumes: its partitions, results and hellos."""
+        plans = [(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions]
+        plans += [(RESULT_PLAN, self.take_results), (HELLO_PLAN, self._hellos.handle)]
+        return [Consumer(broker, plan, handle, self._bury) for plan, handle in plans]
 
-    async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+    async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Handle status reports. Raises StorageUnavailable."""
-        return await self._take(deliveries, _status_in)
+        opened, unhandled = await self._reports.open(deliveries)
+        now_us = self._now_us()
+        believed: list[Report] = []
+        for delivery, report in opened:
+            try:
+                status = StatusReport.FromString(report.payload)
+                believed.append(report_of(report.vin, status, report.payload, now_us))
+            except DecodeError:
+                unhandled.append(Poison(delivery, "not a status report"))
+            except ImpossibleReport as impossible:
+                unhandled.append(Poison(delivery, str(impossible)))
+        await take_reports(self._store, self._hints, believed, now_us)
+        self._reports.taken(opened)
+        return unhandled
 
-    async def take_results(self, deliveries: Sequence[Delivery]) -> list[Poison]:
-        """Handle the states that come with command results. Raises StorageUnavailable."""
-        return await self._take(deliveries, _result_in)
-
-    async def _take(
-        self, deliveries: Sequence[Delivery], read: Callable[[str, bytes], StatusReport | None]
-    ) -> list[Poison]:
+    async def take_results(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        """Handle what command results say of the vehicle and of its doors. Raises StorageUnavailable."""
+        addressed, unhandled = by_vehicle(deliveries)
+        await self._directory.fetch({vin for vin, _ in addressed})
         now_us = self._now_us()
         reports: list[Report] = []
-        poison: list[Poison] = []
-        for delivery in deliveries:
+        moved: list[Moved] = []
+        for vin, delivery in addressed:
             try:
-                vin = vin_of(delivery.subject)
-                status = read(vin, delivery.data)
-                if status is not None:
-                    reports.append(report_of(vin, status, now_us))
-            except (EnvelopeRefused, ImpossibleReport) as error:
-                poison.append(Poison(delivery, str(error)))
-            except ValueError:  # the subject; its text would name what stands where a VIN belongs
-                poison.append(Poison(delivery, "no VIN in the subject"))
-        await take_reports(self._store, self._hints, reports, now_us)
-        return poison
+                result = self._answers.answer(vin, Domain.RESULT, delivery.data).result
+                if result.HasField("status"):  # a refused order has no result
+                    report = report_of(vin, result.status, result.status.SerializeToString(), now_us)
+                    reports.append(report)
+                    acted = moved_of(result, report, now_us)
+                    moved += [acted] if acted else []
+            except (MessageRefused, ImpossibleReport) as refused:
+                unhandled.append(Poison(delivery, str(refused)))
+        await take_reports(self._store, self._hints, reports, now_us, moved)
+        return unhandled
 
     async def _bury(self, poison: Sequence[Poison]) -> None:
         received_at = moment_of(self._now_us())
@@ -103,13 +150,17 @@ class ReportIntake:
         )
 
 
-def _status_in(vin: str, data: bytes) -> StatusReport | None:
-    return unpack(data, vin=vin, expect=StatusReport).payload  # type: ignore[return-value]  # as expected
+async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable[[], int]) -> None:
+    """Hear from the broker whose connection broke. What is missed costs nothing: silence says it later."""
 
+    async def hear(message: Msg) -> None:
+        if message.data == LOST:
+            try:
+                lost.note(vin_of(message.subject), now_us())
+            except ValueError:
+                _log.warning("loss_of_nobody")
 
-def _result_in(vin: str, data: bytes) -> StatusReport | None:
-    result: CommandResult = unpack(data, vin=vin, expect=CommandResult).payload  # type: ignore[assignment]  # as expected
-    return result.status if result.HasField("status") else None
+    await broker.client.subscribe(presence_subject("*"), cb=hear)
 
 
 class HintPublisher:
@@ -161,8 +212,3 @@ class Revocations:
 def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:
     """One live update, from the tail to the hub."""
     hub.publish(vin_of(subject), position, payload)
-
-
-def plans_of(partitions: Iterable[int], batch: int, max_pending: int) -> list[ConsumerPlan]:
-    """All that this process consumes: its partitions, and the results with their states."""
-    return [*(status_plan(n, batch, max_pending) for n in partitions), RESULT_PLAN]

@@ -27,7 +27,7 @@ from services.command.vehicle_usecases import Received, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
-from tests.store.command_desk import FakeConditions, FakeDispatch, admitted
+from tests.store.command_desk import MAC, FakeConditions, FakeDispatch, admitted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -112,7 +112,9 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any, tmp_path:
     await asyncio.to_thread(migrate, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()
-    room = Room(dispatch, FakeConditions(), store.SqlCommands(database, Announcements(), dispatch.committed))
+    room = Room(
+        dispatch, FakeConditions(), store.SqlCommands(database, Announcements(MAC), dispatch.committed)
+    )
     room.signer = signer
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:

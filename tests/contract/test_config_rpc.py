@@ -1,24 +1,29 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from ecarus.remotecontrol.access.v1.order_signing_service_pb2 import RequestedOrder
 from ecarus.remotecontrol.door.v1 import door_config_pb2, door_config_service_pb2
 from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfigServiceStub
 from google.protobuf import json_format
+from sqlalchemy import select
 
 import services.config
-from services.config import server, store, vehicle_link
+from services.config import dispatch, server, store, translate
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import open_database
+from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
 
+MAC = OrderMac(b"only in tests, and long enough for a key")
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
@@ -31,12 +36,18 @@ async def send_nothing(messages: object) -> list[bool]:
 
 
 @pytest.fixture
-async def room(start_room: Any, tmp_path: Path) -> AsyncIterator[Any]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, vehicle_link.outgoing)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def room(start_room: Any, database: Database) -> AsyncIterator[Any]:
+    relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
+    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         return server.build(settings, verifier, record, lambda: T0)
@@ -44,7 +55,6 @@ async def room(start_room: Any, tmp_path: Path) -> AsyncIterator[Any]:
     running = await start_room("config", build)
     async with running.channel() as channel:
         yield DoorConfigServiceStub(channel)
-    await database.close()
 
 
 @pytest.fixture
@@ -95,6 +105,20 @@ async def test_an_update_is_read_back(room: Any, rest: Any) -> None:
 
     assert (written.unlock_mode, written.auto_lock_enabled, written.auto_lock_delay) == (2, False, 30)
     assert written == await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+
+
+async def test_an_update_waits_to_be_signed_with_the_capability_it_came_with(
+    room: Any, rest: Any, database: Database
+) -> None:
+    metadata = rest("door.config.write")
+    await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=metadata)
+
+    query = select(store.outbox.table.c.payload)
+    payload = await database.read(lambda connection: connection.execute(query).scalar_one())
+    requested = RequestedOrder.FromString(payload)
+    assert (requested.vin, requested.capability) == (VIN, dict(metadata)["x-ecarus-capability"])
+    assert requested.asked_at.ToDatetime(tzinfo=UTC) == T0
+    assert (requested.config.version, requested.config.settings.child_lock_enabled) == (1, True)
 
 
 async def test_a_lower_case_vin_is_the_same_vehicle(room: Any, rest: Any) -> None:

@@ -18,6 +18,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
 from protocol import cose
 from protocol.domains import Domain, subject_of
+from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.server import RoomServer
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 MANIFEST_VERSION = 7
+MAC = OrderMac(b"only in tests, and long enough for a key")
 CLOUD_SIGNER_KEY = Ed25519PublicKey.from_public_bytes(CLOUD_SIGNER.public_bytes)
 
 
@@ -69,6 +71,7 @@ class Room:
         token = changed.pop("capability", None) or self.signer.capability(VIN, "door.unlock", "door.cancel")
         requested = contract.RequestedOrder(vin=changed.pop("vin", VIN), capability=token, door=door)
         requested.asked_at.FromDatetime(now)
+        requested.mac = changed.pop("mac", None) or MAC.of(requested)
         values: dict[str, Any] = {"epoch": bytes(16), "counter": 3, "expires_at_millis": 40_000}
         return contract.OrderToSign(requested=requested, **(values | changed))
 
@@ -90,7 +93,7 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncI
 
     def build(settings: Any, verifier: Any) -> RoomServer:
         pen = KeyPen(CLOUD_SIGNER, MANIFEST_VERSION)
-        servicer = OrderSigningServicer(rights, pen, CLOUD_SIGNER, verifier, lambda: datetime.now(UTC))
+        servicer = OrderSigningServicer(rights, pen, CLOUD_SIGNER, verifier, MAC, lambda: datetime.now(UTC))
         register = partial(stubs.add_OrderSigningServiceServicer_to_server, servicer)
         return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
 
@@ -117,6 +120,7 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
         room.order(epoch=b"short"),
         room.order(counter=0),
         room.order(capability=room.signer.capability(VIN, "door.lock")),
+        room.order(mac=bytes(32)),
         contract.OrderToSign(),
     ]
     answers = await room.sign(*bad, room.order())

@@ -12,6 +12,7 @@ import grpc
 import pytest
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1 import door_update_pb2
+from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import DoorStatusServiceStub
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
@@ -24,6 +25,7 @@ from services.status import translate
 from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
 from services.status.hub import Hub
+from services.status.presence import LostVehicles
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class Room:
     checks: CheckLog
     hub: Hub
     log: FakeLog
+    lost: LostVehicles
     stub: Any
     signer: Any
 
@@ -129,16 +132,16 @@ class Room:
 async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
     reader, store, hub = FakeReader(), FakeStore(), Hub(time.monotonic, queue_limit=8, max_watchers=50)
     hub.start_at(Position("e1", 0))
-    log = FakeLog(hub)
+    log, lost = FakeLog(hub), LostVehicles()
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        servicer = DoorStatusServer(reader, checks, hub, log, lambda: NOW_US)
+        servicer = DoorStatusServer(reader, checks, hub, log, lost, lambda: NOW_US)
         return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
 
     running = await start_room("status", build)
     async with running.channel() as channel:
-        yield Room(reader, store, checks, hub, log, DoorStatusServiceStub(channel), signer)
+        yield Room(reader, store, checks, hub, log, lost, DoorStatusServiceStub(channel), signer)
     hub.close()
 
 
@@ -215,7 +218,16 @@ async def test_the_status_is_the_specifications(room: Room) -> None:
         "timestamp": "2026-01-12T14:30:00Z",
         "stale": False,
         "receivedAt": "2026-01-12T14:30:00.001Z",
+        "connectivity": "ONLINE",
     }
+
+
+async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room) -> None:
+    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    room.lost.note(VIN, NOW_US + 1)
+    assert (await room.status()).connectivity == Connectivity.LOST
+    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 2)
+    assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
 async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:

@@ -15,6 +15,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2_grpc as keys
 from mesh.pki import Identity
 from protocol.manifest import endorse
 from services.runtime.capability import CapabilityVerifier
+from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings
 from services.signer.server import POLICY as SIGNER_POLICY
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from mesh.pki import Pair, Pki
 
+MAC_KEY = b"only in tests, and long enough for a key"
 ENROLMENT = "ecarus.remotecontrol.access.v1.VehicleKeysService"
 
 
@@ -56,6 +58,8 @@ class Neighbours:
 
     def environment(self) -> dict[str, str]:
         """What a room's process reads to find them, and the keys of the cloud."""
+        mac_key = self._folder / "order-mac.key"
+        mac_key.write_bytes(MAC_KEY)
         manifests = self._folder / "manifests"
         manifests.mkdir(exist_ok=True)
         (manifests / "1.manifest").write_bytes(endorse(manifest(), ROOT, ROOT))
@@ -65,6 +69,7 @@ class Neighbours:
             "DOORS_CLOUD_SEAL_KEYS": str(self._pem("seal.keys", CLOUD_SEAL)),
             "DOORS_CLOUD_REPORT_KEYS": str(self._pem("report.keys", CLOUD_REPORT)),
             "DOORS_KEY_MANIFESTS": str(manifests),
+            "DOORS_ORDER_MAC_KEY": str(mac_key),
         }
 
     async def come_back(self) -> None:
@@ -79,7 +84,9 @@ class Neighbours:
             drain_seconds=0,
         )
         pen = KeyPen(CLOUD_SIGNER, 1)
-        signer = OrderSigningServicer(self, pen, CLOUD_SIGNER, verifier, lambda: datetime.now(UTC))
+        signer = OrderSigningServicer(
+            self, pen, CLOUD_SIGNER, verifier, OrderMac(MAC_KEY), lambda: datetime.now(UTC)
+        )
 
         def register(server: grpc.aio.Server) -> None:
             signing_stubs.add_OrderSigningServiceServicer_to_server(signer, server)

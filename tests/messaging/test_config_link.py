@@ -1,184 +1,412 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
-from nats.js.api import ConsumerConfig
-from sqlalchemy import select
 
 import services.config
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
-from protocol.envelope import pack, unpack
-from services.config import store, vehicle_link
-from services.config.domain import ApplicationState, ChangeRequest, DoorConfig, SettingsChange
+from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event
+from protocol.domains import Domain
+from protocol.vehicle_side import Faulted
+from services.config import store
+from services.config.dispatch import outgoing
+from services.config.domain import (
+    MOST_RESENDS,
+    NOT_PROVEN,
+    RIGHT_ENDED,
+    ApplicationState,
+    DoorConfig,
+    DoorSettings,
+    Proof,
+    push,
+)
 from services.runtime import jetstream
-from services.runtime.consumer import Consumer
-from services.runtime.database import Database, open_database
-from services.runtime.jetstream import Broker
+from services.runtime.database import open_database
 from services.runtime.migration import migrate
-from services.runtime.outbox import OutboxRelay
+from tests.messaging.config_stand import FakeEnrolment, FakeSigner, Room, answer, serving
+from tests.protocol.stand import OTHER_VIN, VIN, Car, Clock, signer
 
-VIN = "KMHSH81C7LU123456"
 MIGRATIONS = Path(services.config.__file__).with_name("migrations")
+APPLIED, REJECTED, PENDING = ApplicationState.APPLIED, ApplicationState.REJECTED, ApplicationState.PENDING
 
 
-def now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Room:
-    """The config room without its server: `run` and `crash` its loops on one database and broker."""
-
-    def __init__(self, database: Database, broker: Broker) -> None:
-        self.database = database
-        self.broker = broker
-        self.relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
-        self.record = store.ConfigStore(database, self.relay, vehicle_link.outgoing)
-        self._tasks: list[asyncio.Task[None]] = []
-
-    def run(self) -> None:
-        events = vehicle_link.VehicleEvents(self.record, now)
-
-        async def bury(poison: Any) -> None:
-            await self.record.bury(poison, now())
-
-        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, bury)
-        self._tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(self.relay.run())]
-
-    async def crash(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-    async def say(self, event: Event, message_id: str, payload: Any, times: int = 1) -> None:
-        for _ in range(times):
-            await self.publish(event, pack(VIN, message_id, payload, now()))
-
-    async def publish(self, event: Event, data: bytes) -> None:
-        await self.broker.jetstream.publish(event_subject(VIN, event), data)
-
-    async def change(self, correlation_id: str, **settings: Any) -> DoorConfig:
-        wish = SettingsChange(**settings)
-        request = ChangeRequest(VIN, wish, "user-123", "user-123", "MOBILE_APP", correlation_id)
-        return await self.record.change(request, now())
-
-    async def until(self, holds: Callable[[DoorConfig], bool]) -> DoorConfig:
-        async with asyncio.timeout(10):
-            while True:
-                config = await self.record.find(VIN)
-                if config is not None and holds(config):
-                    return config
-                await asyncio.sleep(0.01)
-
-    async def commands(self, count: int) -> list[command_pb2.ApplyConfig]:
-        """What a vehicle would pull from its queue."""
-        config = ConsumerConfig(
-            durable_name=VIN, filter_subject=f"vehicle.{VIN}.cmd.*", inactive_threshold=30
-        )
-        await self.broker.jetstream.add_consumer(VEHICLE_COMMANDS, config)
-        pull = await self.broker.jetstream.pull_subscribe_bind(VIN, VEHICLE_COMMANDS)
-        told: list[command_pb2.ApplyConfig] = []
-        async with asyncio.timeout(10):
-            while len(told) < count:
-                for message in await pull.fetch(count - len(told), timeout=5):
-                    payload = unpack(message.data, vin=VIN, expect=command_pb2.ApplyConfig).payload
-                    assert isinstance(payload, command_pb2.ApplyConfig)
-                    told.append(payload)
-                    await message.ack()
-        return told
+def is_state(state: ApplicationState) -> Any:
+    return lambda config: config.state is state
 
 
 @pytest.fixture
-async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def car(clock: Clock) -> Car:
+    return Car(VIN, clock)
+
+
+@pytest.fixture
+def other(clock: Clock) -> Car:
+    return Car(OTHER_VIN, clock)
+
+
+@pytest.fixture
+async def idle(
+    nats_server: Any, tmp_path: Path, clock: Clock, car: Car, other: Car
+) -> AsyncIterator[tuple[Room, Room]]:
+    """Two replicas of the room on one database, not running. They have not heard of any car."""
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    broker = await jetstream.connect(nats_server.settings(), "room-config")
-    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
-    room = Room(database, broker)
-    room.run()
-    yield room
-    await room.crash()
-    await broker.close()
+    brokers = [await jetstream.connect(nats_server.settings(), f"room-config-{n}") for n in range(2)]
+    for broker in brokers:
+        await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
+    enrolment, fake_signer = FakeEnrolment(), FakeSigner()
+    enrolment.enrol(car)
+    enrolment.enrol(other)
+    async with serving(fake_signer, enrolment) as channel:
+        rooms = [Room(database, broker, channel, fake_signer, clock) for broker in brokers]
+        yield rooms[0], rooms[1]
+        for room in rooms:
+            await room.crash()
+            await room.broker.close()
     await database.close()
 
 
-def hello(version: int) -> report_pb2.Hello:
-    return report_pb2.Hello(boot_id="boot", agent_version="1", config_version=version)
+@pytest.fixture
+async def running(idle: tuple[Room, Room]) -> Room:
+    """It has not heard of any car."""
+    idle[0].run()
+    return idle[0]
 
 
-def report(version: int, *, applied: bool = True, reason: str = "") -> report_pb2.ConfigReport:
-    return report_pb2.ConfigReport(version=version, applied=applied, reason=reason)
+@pytest.fixture
+async def room(running: Room, car: Car) -> Room:
+    """It has the session of the first car."""
+    await running.until_greeted(car)
+    return running
 
 
-async def test_a_change_reaches_the_vehicle_and_its_answer_comes_back(room: Room) -> None:
+async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(room: Room, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
 
-    (told,) = await room.commands(1)
+    told, request_hash = await room.accepted(car)
     assert (told.version, told.settings.auto_lock_delay_seconds) == (1, 60)
 
-    await room.say(Event.CONFIG, "m-1", report(1))
-    config = await room.until(lambda c: c.state is ApplicationState.APPLIED)
+    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    config = await room.until(is_state(APPLIED))
     assert config.applied_version == 1
 
 
-async def test_a_rejection_says_why(room: Room) -> None:
+async def test_a_rejection_says_why(room: Room, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
+    _, request_hash = await room.accepted(car)
 
-    await room.say(Event.CONFIG, "m-1", report(1, applied=False, reason="no such lock"))
+    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1, "no such lock").data)
 
-    config = await room.until(lambda c: c.state is ApplicationState.REJECTED)
+    config = await room.until(is_state(REJECTED))
     assert (config.rejection, config.settings.auto_lock_delay_seconds) == ("no such lock", 60)
 
 
-async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(room: Room) -> None:
+async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(room: Room, car: Car) -> None:
     await room.change("c-1", child_lock_enabled=True)
-    await room.commands(1)
+    await room.queued(1)  # lost in the car
 
-    await room.say(Event.HELLO, "m-1", hello(0), times=3)
-    await room.say(Event.HELLO, "m-2", hello(1))
-    await room.until(lambda c: c.state is ApplicationState.APPLIED)
+    await room.greet(car, "m-1", 0, times=3)
+    told, request_hash = await room.accepted(car)
+    await room.greet(car, "m-2", 1)
+    await room.until(is_state(APPLIED))
 
-    (told,) = await room.commands(1)
     assert told.version == 1
-    info = await room.broker.jetstream.stream_info(VEHICLE_COMMANDS)
-    assert info.state.last_seq == 2  # the change and the answer to the hello; nothing else was ever sent
+    assert (
+        await room.ever_published() == 2
+    )  # the change and the answer to the hello; nothing else was ever sent
+    await room.publish(Event.CONFIG, answer(car, "m-3", request_hash, 1).data)
+    await room.greet(car, "m-4", 1)
 
 
-async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
+async def test_settings_for_a_vehicle_that_never_said_hello_wait_for_its_hello(
+    running: Room, car: Car
+) -> None:
+    await running.change("c-1", child_lock_enabled=True)
+    await running.until_dealt_with()
+    assert await running.ever_published() == 0
+
+    await running.greet(car, "m-1", 0)
+
+    told, _ = await running.accepted(car)
+    assert (told.version, len(running.signer.signed)) == (1, 1)
+
+
+async def test_the_settings_days_later_carry_the_same_proof(room: Room, car: Car, clock: Clock) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    await room.queued(1)  # lost in the car
+    clock.advance(3 * 86_400)
+    car.boot()
+
+    await room.greet(car, "m-1", 0)
+
+    told, _ = await room.accepted(car)
+    assert told.version == 1
+
+
+async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
+    room: Room, car: Car, other: Car
+) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    _, request_hash = await room.accepted(car)
+    impostor = Car(VIN, car.clock)
+    impostor.signer = signer("somebody else")
+    impostor.boot()
+
     await room.publish(Event.HELLO, b"\xff\xfe")
-    await room.publish(Event.CONFIG, pack(VIN, "m-1", hello(0), now()))
-    await room.publish(Event.CONFIG, pack("KMHSH81C7LU654321", "m-2", report(1), now()))
-    await room.say(Event.HELLO, "m-3", hello(-1))
-    await room.say(Event.HELLO, "m-4", hello(0))
+    await room.publish(Event.HELLO, room.hello(impostor, "m-1", 1))
+    await room.publish(Event.CONFIG, room.hello(car, "m-2", 1))
+    await room.publish(Event.HELLO, room.hello(other, "m-3", 1))
+    await room.publish(Event.HELLO, room.hello(car, "m-4", -1))
+    await room.publish(Event.CONFIG, answer(other, "m-5", request_hash, 1).data)
+    await room.publish(Event.CONFIG, answer(car, "m-6", bytes(32), 1).data)
+    await room.publish(Event.CONFIG, answer(impostor, "m-7", request_hash, 1).data)
 
-    await room.until(lambda c: c.state is ApplicationState.APPLIED)
+    letters = await room.letters(8)
+    reasons = sorted(letter.reason.partition(":")[0] for letter in letters)
+    assert reasons == [
+        "BAD_SIGNATURE",
+        "MALFORMED",
+        "NOT_FOR_US",
+        "NOT_FOR_US",
+        "UNKNOWN_KEY",
+        "UNKNOWN_KEY",
+        "WRONG_REQUEST",
+        "config version -1",
+    ]
+    config = await room.record.find(VIN)
+    assert config is not None
+    assert config.state is PENDING
+    await room.greet(car, "m-8", 1)
+    await room.until(is_state(APPLIED))
 
-    letters: Sequence[Any] = ()
-    async with asyncio.timeout(10):  # poison is buried after the rest of its batch is kept
-        while len(letters) < 4:
-            letters = await room.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())
-            await asyncio.sleep(0.01)
-    assert [letter.subject.rpartition(".")[2] for letter in letters] == ["hello", "config", "config", "hello"]
+
+async def test_another_cars_answer_to_this_order_is_not_believed(room: Room, car: Car, other: Car) -> None:
+    await room.until_greeted(other)
+    await room.change("c-1", child_lock_enabled=True)
+    await room.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
+    _, request_hash = await room.accepted(car)
+
+    # Signed by the other car, about itself, but naming the request of the first.
+    await room.publish(Event.CONFIG, answer(other, "m-1", request_hash, 1).data, OTHER_VIN)
+
+    (letter,) = await room.letters(1)
+    assert letter.reason.startswith("WRONG_REQUEST")
+    assert (await room.until(lambda _: True, OTHER_VIN)).state is PENDING
 
 
-async def test_what_was_said_while_the_room_was_down_is_heard(room: Room) -> None:
+async def test_an_answer_is_taken_in_once(room: Room, car: Car) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    _, first = await room.accepted(car)
+    rejection = answer(car, "m-1", first, 1, "not now").data
+    await room.publish(Event.CONFIG, rejection)
+    await room.until(is_state(REJECTED))
+    await room.change("c-2", child_lock_enabled=False)
+    _, second = await room.accepted(car)
+
+    await room.publish(Event.CONFIG, rejection, times=2)
+    await room.publish(Event.CONFIG, answer(car, "m-1", second, 2, "signed again under the same id").data)
+    await room.publish(Event.CONFIG, b"the end")
+
+    (letter,) = await room.letters(1)  # a repetition is no poison
+    assert letter.payload == b"the end"
+    assert (await room.until(lambda _: True)).state is PENDING
+
+
+async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: Room, car: Car) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    _, request_hash = await room.accepted(car)
+    car.boot()
+
+    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await room.greet(car, "m-2", 0)
+
+    await room.until(is_state(APPLIED))
+
+
+async def test_a_vehicle_that_rebooted_gets_the_settings_again_for_its_new_epoch(
+    room: Room, car: Car
+) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    (for_the_old,) = await room.queued(1)
+    car.boot()
+    refused = car.receive(for_the_old, Domain.CONFIG)
+    assert isinstance(refused, Faulted)
+    assert refused.fault.name == "WRONG_EPOCH"
+    assert refused.answer is not None
+
+    await room.publish(Event.CONFIG, refused.answer.data, times=2)
+
+    told, request_hash = await room.accepted(car)
+    assert told.version == 1
+    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await room.until(is_state(APPLIED))
+    assert await room.ever_published() == 2
+
+
+async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy(
+    room: Room, car: Car
+) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    for _ in range(MOST_RESENDS + 1):
+        (data,) = await room.queued(1)
+        car.boot()
+        refused = car.receive(data, Domain.CONFIG)
+        assert isinstance(refused, Faulted)
+        assert refused.answer is not None
+        await room.publish(Event.CONFIG, refused.answer.data)
+
+    await room.publish(Event.CONFIG, b"the end")
+    await room.letters(1)
+    await room.until_dealt_with()
+    assert await room.ever_published() == MOST_RESENDS + 1
+
+    await room.greet(car, "m-1", 0)
+    told, _ = await room.accepted(car)
+    assert told.version == 1
+
+
+async def test_nothing_is_signed_after_the_right_ended(room: Room, car: Car) -> None:
+    await room.change("c-1", child_lock_enabled=True)
+    await room.queued(1)  # lost in the car
+    room.signer.end_right_of("user-123")
+
+    await room.greet(car, "m-1", 0)
+
+    config = await room.until(is_state(REJECTED))
+    assert config.rejection == RIGHT_ENDED
+    room.signer.asked.clear()
+    await room.greet(car, "m-2", 0)
+    await room.publish(Event.CONFIG, b"the end")
+    await room.letters(1)
+    await room.until_dealt_with()
+    assert not room.signer.asked.is_set()  # given up is given up
+
+    await room.change("c-2", subject="user-456", child_lock_enabled=True)  # the same again, by who may
+
+    told, _ = await room.accepted(car)
+    assert (told.version, told.settings.child_lock_enabled) == (2, True)
+    assert [order.config.version for order in room.signer.signed] == [1, 2]
+
+
+@pytest.mark.parametrize("capability", ["", "made up", "of another vehicle"])
+async def test_settings_that_nobody_asked_for_never_leave_and_hold_up_no_other(
+    running: Room, car: Car, other: Car, capability: str
+) -> None:
+    await running.until_greeted(car)
+    await running.until_greeted(other)
+    running.signer.capabilities["of another vehicle"] = (OTHER_VIN, "user-456")
+    await running.crash()
+    await running.change("c-1", child_lock_enabled=True)
+    forged = DoorConfig(VIN, DoorSettings(auto_lock_enabled=False), running.now(), desired_version=1)
+    await running.put(outgoing(push(forged, Proof(capability, running.now()), "forged"), running.now()))
+    await running.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
+
+    running.run()
+
+    told, _ = await running.accepted(other)
+    config = await running.until(is_state(REJECTED))
+    assert config.rejection == NOT_PROVEN
+    await running.until_dealt_with()
+    assert told.version == 1
+    assert [order.vin for order in running.signer.signed] == [OTHER_VIN]
+
+
+async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other(
+    room: Room, car: Car
+) -> None:
+    capability = room.signer.issue(VIN, "user-123")
+    unlock = signing.RequestedOrder(
+        vin=VIN, capability=capability, door=command_pb2.DoorCommand(command_id="cmd-1")
+    )
+    elsewhere = signing.RequestedOrder(
+        vin="nonsense", capability=capability, config=command_pb2.ApplyConfig(version=1)
+    )
+    like = outgoing(
+        push(DoorConfig(VIN, DoorSettings(), room.now(), 1), Proof(capability, room.now()), "x"), room.now()
+    )
+    for number, payload in enumerate((unlock.SerializeToString(), elsewhere.SerializeToString(), b"\xff")):
+        await room.put(replace(like, message_id=f"forged-{number}", payload=payload))
+    await room.put(replace(like, message_id="forged-3", subject="vehicle.nonsense.cmd.config"))
+
+    await room.change("c-1", child_lock_enabled=True)
+
+    told, _ = await room.accepted(car)
+    await room.until_dealt_with()
+    assert (told.version, await room.ever_published()) == (1, 1)
+
+
+async def test_settings_wait_for_a_signer_that_is_away(room: Room, car: Car) -> None:
+    room.signer.away = True
+    await room.change("c-1", child_lock_enabled=True)
+    await asyncio.wait_for(room.signer.asked.wait(), 10)
+
+    room.signer.away = False
+
+    told, _ = await room.accepted(car)
+    assert told.version == 1
+
+
+async def test_of_several_changes_at_once_the_newest_leaves(room: Room, car: Car) -> None:
     await room.crash()
     await room.change("c-1", child_lock_enabled=True)
-    await room.say(Event.CONFIG, "m-1", report(1))
+    await room.change("c-2", auto_lock_delay_seconds=60)
 
     room.run()
 
-    await room.until(lambda c: c.state is ApplicationState.APPLIED)
-    (told,) = await room.commands(1)
-    assert told.version == 1
+    told, _ = await room.accepted(car)
+    await room.until_dealt_with()
+    assert (told.version, told.settings.child_lock_enabled) == (2, True)
+    assert await room.ever_published() == 1
+
+
+async def test_of_two_replicas_that_issue_at_once_one_begins_again(idle: tuple[Room, Room], car: Car) -> None:
+    one, two = idle
+    one.run()
+    await one.until_greeted(car)
+    await one.crash()
+    await one.change("c-1", child_lock_enabled=True)
+    config = DoorConfig(VIN, DoorSettings(child_lock_enabled=True), one.now(), desired_version=1)
+    proof = Proof(one.signer.issue(VIN, "user-123"), one.now())
+    messages = [outgoing(push(config, proof, cause), one.now()) for cause in ("a", "b")]
+    one.signer.meet(2)
+
+    sent = await asyncio.gather(one.dispatcher.send(messages[:1]), two.dispatcher.send(messages[1:]))
+
+    assert sorted(sent) == [[False], [True]]
+    assert [order.counter for order in one.signer.signed] == [1, 1]
+    late = sent.index([False])
+    assert await idle[late].dispatcher.send([messages[late]]) == [True]
+    assert [order.counter for order in one.signer.signed] == [1, 1, 2]
+    assert await one.ever_published() == 2  # never an order whose place was another's
+
+
+async def test_what_was_said_while_the_room_was_down_is_heard(idle: tuple[Room, Room], car: Car) -> None:
+    before, after = idle
+    before.run()
+    await before.until_greeted(car)
+    await before.change("c-1", child_lock_enabled=True)
+    _, request_hash = await before.accepted(car)
+    await before.crash()
+    await before.broker.close()
+    await after.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+
+    after.run()
+
+    await after.until(is_state(APPLIED))
 
 
 async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
-    room: Room, nats_server: Any
+    room: Room, car: Car, nats_server: Any
 ) -> None:
     back = asyncio.Event()
 
@@ -193,5 +421,15 @@ async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
     nats_server.start()
     await asyncio.wait_for(back.wait(), 10)
 
-    (told,) = await room.commands(1)
+    told, _ = await room.accepted(car)
     assert told.settings.child_lock_enabled
+
+
+async def test_a_hello_that_answers_somebody_elses_challenge_is_no_poison(room: Room, car: Car) -> None:
+    words = report_pb2.Hello(boot_id="boot", config_version=0)
+
+    await room.publish(Event.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))
+    await room.publish(Event.HELLO, b"the end")
+
+    (letter,) = await room.letters(1)
+    assert letter.payload == b"the end"

@@ -1,6 +1,7 @@
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sqlalchemy import select
 
 import services.diagnostics
 from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, Event, event_subject
-from protocol.envelope import pack
+from protocol.domains import Domain
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import Diagnosis
 from services.runtime import jetstream
@@ -20,6 +21,7 @@ from services.runtime.database import Database, open_database
 from services.runtime.jetstream import Broker
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from tests.messaging.report_stand import Fleet
 
 VIN = "KMHSH81C7LU123456"
 MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
@@ -32,22 +34,34 @@ def now() -> datetime:
 class Room:
     """The diagnostics room without its server."""
 
-    def __init__(self, database: Database, broker: Broker) -> None:
+    def __init__(self, database: Database, broker: Broker, connect: Callable[[], Awaitable[Broker]]) -> None:
         self.database = database
         self.broker = broker
+        self._connect = connect
+        self._own: Broker | None = None
+        self.fleet = Fleet()
         self._relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
         self.record = store.DiagnosisStore(database, self._relay, vehicle_link.outgoing, now)
         self._tasks: list[asyncio.Task[None]] = []
 
-    def run(self) -> None:
-        reports = vehicle_link.VehicleReports(self.record, now)
-        consumer = Consumer(self.broker, vehicle_link.PLAN, reports.handle, self.record.bury)
-        self._tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(self._relay.run())]
+    async def run(self) -> None:
+        self._own = await self._connect()
+        reader = self.fleet.reader(Domain.DIAGNOSTICS, self.database, store.sessions)
+        reports = vehicle_link.VehicleReports(self.record, reader, now)
+        hellos = self.fleet.hellos(self.database, store.sessions, reader)
+        consumers = [
+            Consumer(self._own, vehicle_link.PLAN, reports.handle, self.record.bury),
+            Consumer(self._own, vehicle_link.HELLO_PLAN, hellos.handle, self.record.bury),
+        ]
+        loops = [self._relay.run(), *(consumer.run() for consumer in consumers)]
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def crash(self) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._own is not None:
+            await self._own.client.close()
 
     async def report(self, sequence: int, *codes: str, times: int = 1) -> None:
         condition = report_pb2.COMPONENT_CONDITION_ERROR if codes else report_pb2.COMPONENT_CONDITION_ACTIVE
@@ -60,11 +74,19 @@ class Room:
         )
         message = report_pb2.DiagnosticsReport(boot_id="boot", sequence=sequence, components=[component])
         message.observed_at.FromDatetime(now() + timedelta(milliseconds=sequence))
+        data = self.fleet.cars[VIN].side.seal_report(message).data
         for _ in range(times):
-            await self.publish(pack(VIN, f"m-{sequence}", message, now()))
+            await self.publish(data)
 
-    async def publish(self, data: bytes) -> None:
-        await self.broker.jetstream.publish(event_subject(VIN, Event.DIAGNOSTICS), data)
+    async def greet(self) -> None:
+        """The vehicle says hello, and is heard."""
+        await self.publish(self.fleet.cars[VIN].hello(), Event.HELLO)
+        async with asyncio.timeout(10):
+            while VIN not in await self.database.read(lambda c: store.sessions.find_all(c, [VIN])):  # noqa: ASYNC110  # a database has no event
+                await asyncio.sleep(0.01)
+
+    async def publish(self, data: bytes, event: Event = Event.DIAGNOSTICS) -> None:
+        await self.broker.jetstream.publish(event_subject(VIN, event), data)
 
     async def until(self, sequence: int) -> Diagnosis:
         async with asyncio.timeout(10):
@@ -93,10 +115,12 @@ async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
     await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    broker = await jetstream.connect(nats_server.settings(), "room-diagnostics")
+    connect = partial(jetstream.connect, nats_server.settings(), "room-diagnostics")
+    broker = await connect()
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
-    room = Room(database, broker)
-    room.run()
+    room = Room(database, broker, connect)
+    await room.run()
+    await room.greet()
     yield room
     await room.crash()
     await broker.close()
@@ -115,8 +139,9 @@ async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: R
 
 async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
     await room.publish(b"garbage")
-    await room.publish(pack(VIN, "m-0", report_pb2.Hello(), now()))
-    await room.publish(pack("KMHSH81C7LU654321", "m-0", report_pb2.DiagnosticsReport(), now()))
+    await room.publish(room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data)
+    forged = room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data
+    await room.publish(forged[:-1] + bytes([forged[-1] ^ 1]))
     await room.report(1, "B1A01")
 
     diagnosis = await room.until(1)
@@ -134,7 +159,7 @@ async def test_what_was_reported_while_the_room_was_down_is_taken_in(room: Room)
     await room.crash()
     await room.report(1, "B1A01")
 
-    room.run()
+    await room.run()
 
     await room.until(1)
     assert await room.updates(1) == [("B1A01", False)]

@@ -28,6 +28,7 @@ from services.command.domain import (
 from services.command.usecases import Desk, Rules
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable
+from services.runtime.order_mac import OrderMac
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -42,6 +43,7 @@ OTHER = "KMHSH81C7LU654321"
 MIGRATIONS = Path(store.__file__).parent.with_name("migrations")
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 OWNER = Requester("user-123", "user-123", "MOBILE_APP")
+MAC = OrderMac(b"only in tests, and long enough for a key")
 AGENT = Requester("agent-7", "user-123", "CALL_CENTER")
 UNLOCK = Order(Action.UNLOCK, ("all",), Mode.NORMAL)
 LOCK = Order(Action.LOCK, ("driver",), Mode.NORMAL)

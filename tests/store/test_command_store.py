@@ -38,6 +38,7 @@ from services.runtime.migration import migrate
 from tests.store.command_desk import (
     AGENT,
     LOCK,
+    MAC,
     MIGRATIONS,
     OTHER,
     OWNER,
@@ -60,7 +61,7 @@ async def room(database_url: str) -> AsyncIterator[Room]:
     await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
-    commands = store.SqlCommands(database, Announcements(), dispatch.committed)
+    commands = store.SqlCommands(database, Announcements(MAC), dispatch.committed)
     yield Room(database, commands, dispatch, FakeConditions())
     await database.close()
 

@@ -1,31 +1,42 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from ecarus.remotecontrol.access.v1.order_signing_service_pb2 import RequestedOrder
+from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from sqlalchemy import Connection, func, select
 
 import services.config
-from services.config import store, vehicle_link
+from protocol.cloud_side import AnswerReader, Ledger, Place
+from protocol.faults import Fault, MessageRefused
+from protocol.keys import OpenKeys, VehicleKeys
+from services.config import dispatch, store, translate
 from services.config.domain import (
+    RIGHT_ENDED,
     Answer,
     ApplicationState,
     ChangeRequest,
     CorrelationIdReused,
     DoorSettings,
     Hello,
+    News,
     SettingsChange,
     UnlockMode,
 )
+from services.config.usecases import Heard, Signed, Unsigned
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for, migrate
+from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
+from tests.protocol.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
-VIN = "KMHSH81C7LU123456"
+MAC = OrderMac(b"only in tests, and long enough for a key")
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
 MIGRATIONS = Path(services.config.__file__).with_name("migrations")
 
@@ -44,13 +55,48 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def record(database: Database) -> store.ConfigStore:
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
-    return store.ConfigStore(database, relay, vehicle_link.outgoing)
+    relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
+    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
 
 def wish(correlation_id: str = "c-1", actor: str = "user-123", **settings: object) -> ChangeRequest:
     change = SettingsChange(**settings)  # type: ignore[arg-type]  # the tests name real settings
-    return ChangeRequest(VIN, change, "user-123", actor, "MOBILE_APP", correlation_id)
+    return ChangeRequest(VIN, change, "user-123", actor, "MOBILE_APP", correlation_id, "secret token")
+
+
+def heard(news: News) -> Heard:
+    """Believed: the session is another test's matter."""
+    return Heard(news.vin, news.message_id, lambda _ledger: news)
+
+
+class Cars:
+    """Two cars of a fleet, by one clock; and protocol's Enrolment of them."""
+
+    def __init__(self) -> None:
+        clock = Clock()
+        self.first, self.second = Car(VIN, clock), Car(OTHER_VIN, clock)
+
+    def find(self, vin: str) -> VehicleKeys:
+        return {VIN: self.first, OTHER_VIN: self.second}[vin].keys
+
+    def hello(self, car: Car) -> Heard:
+        info = AnswerReader(OpenKeys(CLOUD_SEAL), self).hello(car.vin, car.hello())
+
+        def admit(ledger: Ledger) -> News:
+            ledger.learn(info)
+            return Hello(car.vin, f"hello-{car.boots}", T0, 0)
+
+        return Heard(car.vin, f"hello-{car.boots}", admit)
+
+
+@pytest.fixture
+def cars() -> Cars:
+    return Cars()
+
+
+@pytest.fixture
+def orders(database: Database) -> store.OrderStore:
+    return store.OrderStore(database)
 
 
 async def count(database: Database, table: str) -> int:
@@ -110,8 +156,8 @@ async def test_a_failed_change_keeps_nothing(database: Database) -> None:
     def defect(*_: object) -> OutgoingMessage:
         raise RuntimeError("defect")
 
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, defect)
+    relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
+    record = store.ConfigStore(database, relay, defect, partial(translate.stamp, MAC))
 
     with pytest.raises(RuntimeError):
         await record.change(wish(child_lock_enabled=True), T0)
@@ -190,8 +236,8 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
     hello = Hello(VIN, "m-1", T0, 0)
     answer = Answer(VIN, "m-2", T0 + timedelta(seconds=1), 1, applied=True, reason="")
 
-    await record.take_in([hello, answer], T0)
-    await record.take_in([hello, answer], T0)
+    await record.take_in([heard(hello), heard(answer)], T0)
+    await record.take_in([heard(hello), heard(answer)], T0)
 
     config = await record.find(VIN)
     assert config is not None
@@ -205,12 +251,133 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     record: store.ConfigStore, database: Database
 ) -> None:
     await record.change(wish("old", child_lock_enabled=True), T0)
-    await record.take_in([Hello(VIN, "old", T0, 0)], T0)
+    await record.take_in([heard(Hello(VIN, "old", T0, 0))], T0)
     later = T0 + timedelta(days=10)
     await record.change(wish("new", child_lock_enabled=False), later)
-    await record.take_in([Hello(VIN, "new", later, 0)], later)
+    await record.take_in([heard(Hello(VIN, "new", later, 0))], later)
 
-    await record.forget(later - timedelta(hours=24), later - timedelta(days=8))
+    await record.forget(later - timedelta(hours=24), later - timedelta(days=8), later)
 
     assert await count(database, "first_answer") == await count(database, "inbox") == 1
     assert await count(database, "config_audit") == 2
+
+
+async def test_the_proof_is_kept_for_the_signer_and_told_to_nobody_else(
+    record: store.ConfigStore, database: Database
+) -> None:
+    answer = await record.change(wish(child_lock_enabled=True), T0)
+
+    assert answer.proof is None
+    found = await record.find(VIN)
+    assert found is not None
+    assert found.proof is None
+    kept = store.RoomModel.metadata.tables["first_answer"].c.answer
+    assert "secret token" not in await database.read(lambda c: c.execute(select(kept)).scalar_one())
+    await record.take_in([heard(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
+    proofs = [RequestedOrder.FromString(m.payload) for m in await sent(database)]
+    assert [(p.capability, p.asked_at.ToDatetime(tzinfo=UTC)) for p in proofs] == [("secret token", T0)] * 2
+
+
+async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
+    record: store.ConfigStore, database: Database
+) -> None:
+    def refuse(_ledger: Ledger) -> News:
+        raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
+
+    refusals = await record.take_in(
+        [Heard(VIN, "m-1", refuse), heard(Hello(OTHER_VIN, "m-2", T0, 0)), Heard(VIN, "m-3", refuse)], T0
+    )
+
+    assert [refusal and refusal.fault for refusal in refusals] == [Fault.WRONG_EPOCH, None, Fault.WRONG_EPOCH]
+    assert await count(database, "inbox") == 1
+    other = await record.find(OTHER_VIN)
+    assert other is not None
+    assert other.state is ApplicationState.APPLIED
+    # It was not taken in: when it comes again and is believed, it counts.
+    assert await record.take_in([heard(Hello(VIN, "m-1", T0, 0))], T0) == [None]
+    assert await count(database, "inbox") == 2
+
+
+async def test_only_wanted_settings_of_known_sessions_get_a_place(
+    record: store.ConfigStore, orders: store.OrderStore, cars: Cars
+) -> None:
+    await record.change(wish(child_lock_enabled=True), T0)
+    assert await orders.places({VIN: 1}, 60_000, T0) == {}
+
+    await record.take_in([cars.hello(cars.first), cars.hello(cars.second)], T0)
+
+    places = await orders.places({VIN: 1, OTHER_VIN: 1}, 60_000, T0)
+    assert {vin: (place.epoch, place.counter) for vin, place in places.items()} == {
+        VIN: (cars.first.epoch, 1)
+    }
+    assert await orders.places({VIN: 2}, 60_000, T0) == {}
+    assert await orders.places({}, 60_000, T0) == {}
+
+
+def signed(vin: str, place: Place, envelope: bytes) -> Signed:
+    return Signed(vin, command_pb2.ApplyConfig(version=1), place, envelope)
+
+
+async def test_of_two_orders_for_one_place_one_is_issued(
+    record: store.ConfigStore, orders: store.OrderStore, database: Database, cars: Cars
+) -> None:
+    await record.change(wish(child_lock_enabled=True), T0)
+    await record.take_in([cars.hello(cars.first)], T0)
+    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
+
+    issued = await asyncio.gather(
+        *(orders.conclude([signed(VIN, place, envelope)], [], T0) for envelope in (b"one", b"two"))
+    )
+
+    assert sorted(map(len, issued)) == [0, 1]
+    assert await count(database, "issued_order") == 1
+    assert (await orders.places({VIN: 1}, 60_000, T0))[VIN].counter == 2
+
+
+async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other(
+    record: store.ConfigStore, orders: store.OrderStore, cars: Cars
+) -> None:
+    await record.take_in([cars.hello(cars.first), cars.hello(cars.second)], T0)
+    await record.change(wish(child_lock_enabled=True), T0)
+    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
+    others = Place(cars.second.epoch, 1, place.expires_at_millis)
+    cars.first.boot()
+    await record.take_in([cars.hello(cars.first)], T0)
+
+    assert await orders.conclude([signed(VIN, place, b"one"), signed(OTHER_VIN, others, b"two")], [], T0) == {
+        OTHER_VIN
+    }
+
+
+async def test_what_is_not_signed_is_given_up_with_its_proof(
+    record: store.ConfigStore, orders: store.OrderStore, cars: Cars, database: Database
+) -> None:
+    await record.change(wish(child_lock_enabled=True), T0)
+    await record.take_in([cars.hello(cars.first)], T0)
+    before = len(await sent(database))
+
+    assert await orders.conclude([], [Unsigned(VIN, 1, RIGHT_ENDED)], T0) == set()
+
+    config = await record.find(VIN)
+    assert config is not None
+    assert (config.state, config.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
+    capabilities = store.RoomModel.metadata.tables["vehicle_config"].c.capability
+    assert await database.read(lambda c: c.execute(select(capabilities)).scalar_one()) is None
+    assert await orders.places({VIN: 1}, 60_000, T0) == {}
+    await record.take_in([heard(Hello(VIN, "again", T0, 0))], T0)
+    assert len(await sent(database)) == before
+
+
+async def test_an_issued_order_is_known_for_a_day(
+    record: store.ConfigStore, orders: store.OrderStore, database: Database, cars: Cars
+) -> None:
+    await record.change(wish(child_lock_enabled=True), T0)
+    await record.take_in([cars.hello(cars.first)], T0)
+    for at in (T0, T0 + timedelta(hours=20)):
+        place = (await orders.places({VIN: 1}, 60_000, at))[VIN]
+        assert await orders.conclude([signed(VIN, place, at.isoformat().encode())], [], at) == {VIN}
+
+    later = T0 + timedelta(hours=25)
+    await record.forget(T0, T0, later)
+
+    assert await count(database, "issued_order") == 1

@@ -103,6 +103,12 @@ class Car:
     def state(self) -> dict[str, Any]:
         return httpx.get(f"{self.mesh.control_url}/vehicles/{self.vin}").json()
 
+    def meet(self) -> None:
+        """Have it connected, and the cloud know it."""
+        self.do("enter-coverage")
+        app = App(self.mesh, self.vin)
+        eventually(lambda: app.get("status").json().get("connectivity") == "ONLINE")
+
     def state_locked(self) -> bool:
         """Whether the driver's door is locked."""
         return bool(self.state()["doors"]["driver"]["locked"])

@@ -20,7 +20,18 @@ RECOVERY_SECONDS = 45.0
 
 @pytest.mark.parametrize(
     "component",
-    ["nats", "envoy", "command", "access", "status", "config", "diagnostics", "enrolment", "vehicles"],
+    [
+        "nats",
+        "envoy",
+        "command",
+        "access",
+        "status",
+        "config",
+        "diagnostics",
+        "enrolment",
+        "signer",
+        "vehicles",
+    ],
 )
 @pytest.mark.timeout(150)
 def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:
@@ -54,7 +65,8 @@ def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str
 @pytest.mark.timeout(120)
 def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
     app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
-    car.do("sleep")
+    car.meet()
+    car.do("leave-coverage")
     car.do("doors/driver/lock")
     car.do("door-time", seconds=0)
     accepted = eventually(
@@ -65,7 +77,7 @@ def test_the_broker_may_lose_everything(mesh: Mesh) -> None:
     os.kill(mesh.pid_of("nats"), signal.SIGKILL)
     shutil.rmtree(mesh.data / "nats" / "jetstream")
     mesh.wait_for_line("mesh: nats ready", RECOVERY_SECONDS)
-    car.do("wake")
+    car.do("enter-coverage")
     ended = app.end_of(command_id)
     assert ended["status"] == "SUCCESS"
     assert [line["door"] for line in car.actuations(command_id) if line["phase"] == "BEFORE"] == ["driver"]

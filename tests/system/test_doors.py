@@ -170,17 +170,32 @@ def test_a_moving_car_stays_locked(app: App, car: Car) -> None:
     eventually(lambda: app.get("status").json()["ignitionStatus"] == "OFF")
 
 
-def test_a_sleeping_car_gets_its_command_when_it_wakes(mesh: Mesh) -> None:
+def test_a_command_wakes_a_sleeping_car(mesh: Mesh) -> None:
     app, car = App(mesh, ASLEEP), Car(mesh, ASLEEP)
+    car.meet()
     car.do("sleep")
     car.do("doors/driver/lock")
     car.do("door-time", seconds=0)
+    eventually(lambda: app.get("status").json()["connectivity"] == "ASLEEP")
     command_id = app.order("unlock", ["driver"]).json()["commandId"]
-    assert app.command(command_id)["status"] == "PENDING"
-    car.do("wake")
-    assert app.end_of(command_id)["status"] == "SUCCESS"
+    ended = app.end_of(command_id)
+    assert ended["status"] == "SUCCESS"
+    assert "WAKING" in [stage["name"] for stage in ended["stages"]]
     assert car.moved(command_id) == {"driver"}
+    eventually(lambda: app.get("status").json()["connectivity"] == "ONLINE")
     car.do("sleep")
+
+
+def test_a_success_is_confirmed_by_the_cars_next_report(mesh: Mesh) -> None:
+    app, car = App(mesh, SECOND), Car(mesh, SECOND)
+    car.do("door-time", seconds=0)
+    ended = finish(app, "lock")
+    assert ended["status"] == "SUCCESS"
+    confirmation = eventually(lambda: app.command(ended["commandId"]).get("confirmation"))
+    assert confirmation["state"] == "CONFIRMED"
+    assert {door["doorId"]: door["locked"] for door in confirmation["doors"]} == dict.fromkeys(
+        car.moved(ended["commandId"]) or {door["doorId"] for door in ended["doorResults"]}, True
+    )
 
 
 def test_settings_reach_the_car_and_do_something(mesh: Mesh) -> None:

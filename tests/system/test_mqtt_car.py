@@ -32,7 +32,7 @@ def car(mesh: Mesh, app: App) -> Iterator[Car]:
     car.do("door-time", seconds=0.05)
     finish(app, "lock")
     yield car
-    car.do("wake")
+    car.do("enter-coverage")
     car.do("door-time", seconds=0.05)
 
 
@@ -54,25 +54,14 @@ def test_its_settings_arrive(app: App, car: Car) -> None:
     eventually(lambda: car.state()["settings"]["auto_lock_delay_seconds"] == 77)
 
 
-def test_asleep_it_acts_on_waking(app: App, car: Car) -> None:
-    car.do("sleep")
+def test_out_of_reach_it_acts_on_coming_back(app: App, car: Car) -> None:
+    car.do("leave-coverage")
     command_id = app.order("unlock").json()["commandId"]
     eventually(lambda: "SENT" in {stage["name"] for stage in app.command(command_id)["stages"]})
     assert car.actuations(command_id) == []
-    car.do("wake")
+    car.do("enter-coverage")
     assert app.end_of(command_id)["status"] == "SUCCESS"
     assert car.moved(command_id) == LOCKABLE
-
-
-def test_asleep_too_long_it_never_acts(app: App, car: Car) -> None:
-    car.do("sleep")
-    command_id = app.order("unlock").json()["commandId"]
-    ended = app.end_of(command_id)
-    assert ended["status"] == "TIMEOUT"
-    car.do("wake")
-    later = finish(app, "lock")
-    assert later["status"] == "SUCCESS"
-    assert car.actuations(command_id) == []
 
 
 def test_a_forced_cancellation_reaches_it_between_doors(app: App, car: Car) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.command.domain import Action, Status
+from services.command.domain import WAKES_REMEMBERED, Action, Status
 from services.command.store import queries, reports, requests
 from services.command.store.tables import (
     audit,
@@ -237,7 +237,7 @@ class SqlCommands:
 
         await self._database.write(work)
 
-    async def forget(self, before: datetime, keys_before: datetime) -> None:
+    async def forget(self, before: datetime, keys_before: datetime, now: datetime) -> None:
         """See usecases.Commands."""
 
         def work(connection: Connection) -> None:
@@ -245,9 +245,9 @@ class SqlCommands:
             connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
             connection.execute(delete(audit).where(audit.c.at < before))
             connection.execute(delete(command).where(command.c.finished_at < before))
-            connection.execute(delete(wake_up).where(wake_up.c.at < keys_before))
+            connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
             inbox.forget(connection, keys_before)
-            sessions.forget(connection, round(keys_before.timestamp() * 1_000))
+            sessions.forget(connection, round(now.timestamp() * 1_000))
 
         await self._database.write(work)
 

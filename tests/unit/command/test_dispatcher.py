@@ -21,6 +21,7 @@ from services.command.domain import Action, Cancellation, Command, Mode, Order, 
 from services.runtime.database import StorageUnavailable
 from services.signer.translate import KeyPen
 from tests.protocol.stand import CLOUD_SIGNER, exchange_key, public, signer
+from tests.store.command_desk import MAC
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -174,12 +175,12 @@ def command(number: int = 1, subject: str = "user-123") -> Command:
 
 
 def accepted(*commands: Command) -> list[OutgoingMessage]:
-    return [message for each in commands for message in Announcements().accepted(each)[:1]]
+    return [message for each in commands for message in Announcements(MAC).accepted(each)[:1]]
 
 
 def cancellation() -> list[OutgoingMessage]:
     withdrawal = Withdrawal("c-1", "User cancellation", force=True)
-    return Announcements().cancel(Cancellation("cancel-1", "cmd-1", VIN, withdrawal, OWNER, "x-1", START))
+    return Announcements(MAC).cancel(Cancellation("cancel-1", "cmd-1", VIN, withdrawal, OWNER, "x-1", START))
 
 
 async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(

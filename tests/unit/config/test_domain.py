@@ -2,24 +2,35 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from services.config.domain import (
+    MOST_RESENDS,
+    NOT_PROVEN,
+    RIGHT_ENDED,
     Answer,
     ApplicationState,
     DoorConfig,
     DoorSettings,
+    Fault,
     Hello,
+    Proof,
     SettingsChange,
     UnlockMode,
     answered,
     changed,
+    faulted,
     greeted,
+    is_wanted,
     push,
+    unsent,
 )
 
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
 T1 = T0 + timedelta(minutes=1)
+PROOF = Proof("secret token", T0)
+LATER_PROOF = Proof("another token", T1)
 FRESH = DoorConfig(VIN, DoorSettings(), T0)
-WANTED = replace(FRESH, desired_version=3)
+WANTED = replace(FRESH, desired_version=3, proof=PROOF)
+UNPROVEN = replace(WANTED, proof=None)
 
 
 def answer(version: int, *, applied: bool = True, reason: str = "") -> Answer:
@@ -31,20 +42,20 @@ def hello(version: int, sent_at: datetime = T1) -> Hello:
 
 
 def test_a_change_names_a_new_version_and_time_and_leaves_the_rest() -> None:
-    after = changed(FRESH, SettingsChange(unlock_mode=UnlockMode.DRIVER_ONLY), T1)
+    after = changed(FRESH, SettingsChange(unlock_mode=UnlockMode.DRIVER_ONLY), LATER_PROOF)
 
     assert after.settings == replace(DoorSettings(), unlock_mode=UnlockMode.DRIVER_ONLY)
     assert (after.desired_version, after.updated_at) == (1, T1)
 
 
 def test_false_and_zero_are_settings_too() -> None:
-    after = changed(FRESH, SettingsChange(auto_lock_enabled=False), T1)
+    after = changed(FRESH, SettingsChange(auto_lock_enabled=False), LATER_PROOF)
 
     assert after.settings.auto_lock_enabled is False
 
 
 def test_a_change_to_what_is_already_so_keeps_version_and_time() -> None:
-    assert changed(FRESH, SettingsChange(auto_lock_delay_seconds=30), T1) is FRESH
+    assert changed(FRESH, SettingsChange(auto_lock_delay_seconds=30), LATER_PROOF) is FRESH
 
 
 def test_a_fingerprint_tells_changes_apart() -> None:
@@ -87,7 +98,10 @@ def test_a_rejection_of_an_older_version_says_nothing_about_the_wanted_one() -> 
 def test_a_change_after_a_rejection_is_pending_again() -> None:
     rejected = answered(WANTED, answer(3, applied=False))
 
-    assert changed(rejected, SettingsChange(child_lock_enabled=True), T1).state is ApplicationState.PENDING
+    assert (
+        changed(rejected, SettingsChange(child_lock_enabled=True), LATER_PROOF).state
+        is ApplicationState.PENDING
+    )
 
 
 def test_an_answer_about_a_version_that_never_was_is_ignored() -> None:
@@ -138,5 +152,114 @@ def test_a_vehicle_that_is_ahead_gets_a_version_beyond_its_own() -> None:
 
 
 def test_the_message_id_of_a_push_is_its_causes() -> None:
-    assert push(WANTED, "a") == push(WANTED, "a")
-    assert push(WANTED, "a").message_id != push(WANTED, "b").message_id
+    assert push(WANTED, PROOF, "a") == push(WANTED, PROOF, "a")
+    assert push(WANTED, PROOF, "a").message_id != push(WANTED, PROOF, "b").message_id
+
+
+def test_a_change_brings_its_own_proof() -> None:
+    after = changed(WANTED, SettingsChange(child_lock_enabled=True), LATER_PROOF)
+
+    assert after.proof == LATER_PROOF
+
+
+def test_a_proof_is_not_printed() -> None:
+    assert "secret token" not in f"{WANTED!r} {push(WANTED, PROOF, 'a')!r}"
+
+
+def test_asking_again_for_what_was_rejected_sends_it_again() -> None:
+    rejected = answered(WANTED, answer(3, applied=False))
+
+    after = changed(rejected, SettingsChange(auto_lock_delay_seconds=30), LATER_PROOF)
+
+    assert (after.desired_version, after.state) == (4, ApplicationState.PENDING)
+
+
+def test_what_is_pushed_on_a_hello_carries_the_proof_of_its_change() -> None:
+    _, wanted = greeted(WANTED, hello(2, T1 + timedelta(days=3)))
+
+    assert wanted is not None
+    assert wanted.proof == PROOF
+
+
+def test_settings_without_a_proof_are_not_sent_and_say_so() -> None:
+    after, wanted = greeted(UNPROVEN, hello(2))
+
+    assert wanted is None
+    assert (after.state, after.rejection) == (ApplicationState.REJECTED, NOT_PROVEN)
+
+
+def test_the_factorys_settings_are_never_sent_to_a_vehicle_that_is_ahead() -> None:
+    after, wanted = greeted(FRESH, hello(7))
+
+    assert wanted is None
+    assert (after.desired_version, after.rejection) == (8, NOT_PROVEN)
+    assert changed(after, SettingsChange(child_lock_enabled=True), PROOF).desired_version == 9
+
+
+def test_what_nobody_signs_is_given_up_and_not_tried_again() -> None:
+    given_up = unsent(WANTED, 3, RIGHT_ENDED)
+    after, wanted = greeted(given_up, hello(2))
+
+    assert (given_up.state, given_up.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
+    assert wanted is None
+    assert (after.state, after.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
+
+
+def test_only_what_is_still_wanted_is_given_up() -> None:
+    assert unsent(WANTED, 2, RIGHT_ENDED) is WANTED
+    assert unsent(UNPROVEN, 3, RIGHT_ENDED) is UNPROVEN
+
+
+def test_settings_that_were_applied_stay_so_when_the_right_to_them_ended() -> None:
+    applied = answered(WANTED, answer(3))
+
+    after = unsent(applied, 3, RIGHT_ENDED)
+    lost, wanted = greeted(after, hello(0, T1 + timedelta(days=1)))
+
+    assert after.state is ApplicationState.APPLIED
+    assert wanted is None
+    assert (lost.state, lost.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
+
+
+def test_wanted_is_the_newest_version_that_is_proven() -> None:
+    assert is_wanted(WANTED, 3)
+    assert is_wanted(answered(WANTED, answer(3)), 3)
+    assert not is_wanted(WANTED, 2)
+    assert not is_wanted(UNPROVEN, 3)
+
+
+def fault(version: int, *, out_of_step: bool = True, message_id: str = "m-1") -> Fault:
+    return Fault(VIN, message_id, version, "WRONG_EPOCH", out_of_step)
+
+
+def test_a_vehicle_out_of_step_is_sent_what_is_still_wanted_again() -> None:
+    after, wanted = faulted(WANTED, fault(3))
+
+    assert wanted is not None
+    assert (wanted.version, wanted.proof) == (3, PROOF)
+    assert after.state is ApplicationState.PENDING
+    applied = answered(WANTED, answer(3))
+    assert faulted(WANTED, fault(2)) == (WANTED, None)
+    assert faulted(applied, fault(3)) == (applied, None)
+
+
+def test_a_fault_that_signing_again_does_not_mend_is_a_rejection() -> None:
+    after, wanted = faulted(WANTED, fault(3, out_of_step=False))
+
+    assert wanted is None
+    assert (after.state, after.rejection) == (
+        ApplicationState.REJECTED,
+        "The vehicle did not accept the order: WRONG_EPOCH.",
+    )
+
+
+def test_a_vehicle_that_stays_out_of_step_waits_for_its_hello() -> None:
+    config = WANTED
+    for number in range(MOST_RESENDS):
+        config, wanted = faulted(config, fault(3, message_id=f"m-{number}"))
+        assert wanted is not None
+
+    assert faulted(config, fault(3, message_id="one more")) == (config, None)
+    greeted_again, wanted = greeted(config, hello(2))
+    assert wanted is not None
+    assert faulted(greeted_again, fault(3))[1] is not None

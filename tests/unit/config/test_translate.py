@@ -1,17 +1,30 @@
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ecarus.remotecontrol.door.v1 import door_config_pb2
-from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from google.protobuf import json_format
 
-from protocol.envelope import Unpacked
+from protocol.cloud_side import IssuedOrder
+from protocol.domains import Domain
 from services.config import translate
-from services.config.domain import Answer, DoorConfig, DoorSettings, Hello, SettingsChange, UnlockMode, push
+from services.config.domain import (
+    Answer,
+    DoorConfig,
+    DoorSettings,
+    Fault,
+    Hello,
+    Proof,
+    SettingsChange,
+    UnlockMode,
+    push,
+)
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
+ARRIVED = AT + timedelta(seconds=1)
+ISSUED = IssuedOrder(VIN, Domain.CONFIG, "3", "", bytes(32), 0)
 
 RESPONSE = """{
 "vin": "KMHSH81C7LU123456",
@@ -85,7 +98,7 @@ def test_the_application_says_why_and_since_when() -> None:
 def test_the_vehicle_is_told_all_settings() -> None:
     wanted = DoorConfig(VIN, DoorSettings(unlock_mode=UnlockMode.SEQUENCE), AT, 4)
 
-    told = translate.apply_config(push(wanted, "x"))
+    told = translate.apply_config(push(wanted, Proof("token", AT), "x"))
 
     assert told.version == 4
     assert json_format.MessageToDict(told.settings, always_print_fields_with_no_presence=True) == {
@@ -99,32 +112,84 @@ def test_the_vehicle_is_told_all_settings() -> None:
     }
 
 
-def test_hellos_and_reports_are_news() -> None:
-    greeting = Unpacked(VIN, "m1", AT, report_pb2.Hello(boot_id="b", config_version=3))
-    report = Unpacked(VIN, "m2", AT, report_pb2.ConfigReport(version=3, applied=False, reason="no\x00pe"))
+def test_the_signer_is_asked_with_the_proof() -> None:
+    wanted = DoorConfig(VIN, DoorSettings(), AT, 4)
 
-    assert translate.news_of(greeting) == Hello(VIN, "m1", AT, 3)
-    assert translate.news_of(report) == Answer(VIN, "m2", AT, 3, applied=False, reason="no pe")
+    requested = translate.requested_order(push(wanted, Proof("token", AT), "x"))
+
+    assert (requested.vin, requested.capability, requested.config.version) == (VIN, "token", 4)
+    assert requested.asked_at.ToDatetime(tzinfo=UTC) == AT
+
+
+def info(message_id: str = "m1", **hello: object) -> session_pb2.SessionInfo:
+    words = report_pb2.Hello(**hello)  # type: ignore[arg-type]  # the tests name real fields
+    return session_pb2.SessionInfo(vin=VIN, message_id=message_id, hello=words)
+
+
+def report(message_id: str = "m1", **config: object) -> session_pb2.SignedAnswer:
+    words = report_pb2.ConfigReport(**config)  # type: ignore[arg-type]  # the tests name real fields
+    return session_pb2.SignedAnswer(vin=VIN, message_id=message_id, config=words)
+
+
+def refusal(fault: int) -> session_pb2.SignedAnswer:
+    words = session_pb2.OrderRefused(fault=fault)  # type: ignore[arg-type]  # also what is no fault
+    return session_pb2.SignedAnswer(vin=VIN, message_id="m1", refused=words)
+
+
+def test_hellos_and_reports_are_news() -> None:
+    answer = translate.answer_reader(report(version=3, applied=False, reason="no\x00pe"), ARRIVED)
+
+    assert translate.hello_of(info(config_version=3), ARRIVED) == Hello(VIN, "m1", ARRIVED, 3)
+    assert answer(ISSUED) == Answer(VIN, "m1", ARRIVED, 3, applied=False, reason="no pe")
+
+
+def test_the_vehicles_clock_dates_its_words_where_it_says_so() -> None:
+    greeting, answer = info(), report(version=3, applied=True)
+    greeting.hello.said_at.FromDatetime(AT)
+    answer.config.applied_at.FromDatetime(AT)
+
+    news = translate.answer_reader(answer, ARRIVED)(ISSUED)
+
+    assert translate.hello_of(greeting, ARRIVED).sent_at == AT
+    assert isinstance(news, Answer)
+    assert news.answered_at == AT
 
 
 @pytest.mark.parametrize(
-    "payload",
+    ("number", "name", "out_of_step"),
     [
-        report_pb2.Hello(config_version=-1),
-        report_pb2.Hello(config_version=2**31 - 1),
-        report_pb2.ConfigReport(version=-5),
-        command_pb2.ApplyConfig(version=1),
+        (session_pb2.PROTOCOL_FAULT_WRONG_EPOCH, "WRONG_EPOCH", True),
+        (session_pb2.PROTOCOL_FAULT_ROLE_NOT_ALLOWED, "ROLE_NOT_ALLOWED", False),
     ],
-    ids=["negative", "absurd", "negative report", "not news"],
 )
-def test_what_means_nothing_is_refused(payload: report_pb2.Hello) -> None:
+def test_a_fault_is_of_the_version_that_was_issued(number: int, name: str, out_of_step: bool) -> None:
+    news = translate.answer_reader(refusal(number), ARRIVED)(ISSUED)
+
+    assert news == Fault(VIN, "m1", 3, name, out_of_step)
+
+
+@pytest.mark.parametrize("version", [-1, 2**31 - 1])
+def test_a_version_that_is_none_is_refused(version: int) -> None:
     with pytest.raises(translate.NewsRefused):
-        translate.news_of(Unpacked(VIN, "m1", AT, payload))
+        translate.hello_of(info(config_version=version), ARRIVED)
+    with pytest.raises(translate.NewsRefused):
+        translate.answer_reader(report(version=version), ARRIVED)
+
+
+@pytest.mark.parametrize("number", [0, 99])
+def test_a_fault_that_is_none_is_refused(number: int) -> None:
+    with pytest.raises(translate.NewsRefused):
+        translate.answer_reader(refusal(number), ARRIVED)
 
 
 def test_a_time_that_is_none_and_an_id_with_control_characters_are_refused() -> None:
-    report = report_pb2.ConfigReport(version=1)
-    report.applied_at.seconds = 2**62
-    for unpacked in (Unpacked(VIN, "m1", AT, report), Unpacked(VIN, "m\x00", AT, report_pb2.Hello())):
+    answer, greeting = report(version=1), info()
+    answer.config.applied_at.seconds = 2**62
+    greeting.hello.said_at.seconds = 2**62
+    with pytest.raises(translate.NewsRefused):
+        translate.answer_reader(answer, ARRIVED)
+    with pytest.raises(translate.NewsRefused):
+        translate.answer_reader(report("m\x00", version=1), ARRIVED)
+    for said in (greeting, info("m\x00")):
         with pytest.raises(translate.NewsRefused):
-            translate.news_of(unpacked)
+            translate.hello_of(said, ARRIVED)

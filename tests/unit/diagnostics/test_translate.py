@@ -6,7 +6,6 @@ from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from google.protobuf import json_format
 
-from protocol.envelope import Unpacked
 from services.diagnostics import translate
 from services.diagnostics.domain import AlertChange, diagnose
 
@@ -56,12 +55,12 @@ def component(
     return made
 
 
-def unpacked(
+def payload(
     *components: report_pb2.Component, at: datetime = AT, boot_id: str = "boot", sequence: int = 1
-) -> Unpacked:
+) -> bytes:
     report = report_pb2.DiagnosticsReport(boot_id=boot_id, sequence=sequence, components=components)
     report.observed_at.FromDatetime(at)
-    return Unpacked(VIN, "m1", at, report)
+    return report.SerializeToString()
 
 
 def as_rest(message: door_diagnostics_pb2.DoorDiagnostics) -> str:
@@ -81,14 +80,14 @@ def test_the_specifications_response_reads_and_prints_exactly() -> None:
 def test_what_this_room_answers_is_the_specifications_response() -> None:
     module = component("lock_module_01", "Door Lock Module", health=95)
 
-    diagnosis = diagnose(translate.self_check(unpacked(component(), module), AT))
+    diagnosis = diagnose(translate.self_check(VIN, payload(component(), module), AT))
 
     assert json.loads(as_rest(translate.door_diagnostics(diagnosis))) == json.loads(RESPONSE)
 
 
 def test_an_alert_in_the_response_and_as_an_update() -> None:
     failed = component(condition=ERROR, health=0, error_codes=("B1A01",))
-    diagnosis = diagnose(translate.self_check(unpacked(failed), AT))
+    diagnosis = diagnose(translate.self_check(VIN, payload(failed), AT))
     (alert,) = diagnosis.alerts
 
     document = json.loads(as_rest(translate.door_diagnostics(diagnosis)))
@@ -122,30 +121,30 @@ def test_an_alert_in_the_response_and_as_an_update() -> None:
 @pytest.mark.parametrize(
     "garbage",
     [
-        Unpacked(VIN, "m1", AT, report_pb2.Hello()),
-        unpacked(component(), at=AT + timedelta(hours=1)),
-        unpacked(component(), boot_id=""),
-        unpacked(component(), boot_id="b\x00"),
-        unpacked(component(), boot_id="b" * 65),
-        unpacked(component(), sequence=2**63),
-        unpacked(component(), component()),
-        unpacked(component(health=101)),
-        unpacked(component(health=-1)),
-        unpacked(component(component_id="")),
-        unpacked(component(name="x" * 65)),
-        unpacked(component(error_codes=("",))),
-        unpacked(component(error_codes=tuple(f"E{n}" for n in range(33)))),
-        unpacked(component(condition=report_pb2.COMPONENT_CONDITION_UNSPECIFIED)),
-        unpacked(*(component(component_id=f"c{n}") for n in range(65))),
+        b"\xff",
+        payload(component(), at=AT + timedelta(hours=1)),
+        payload(component(), boot_id=""),
+        payload(component(), boot_id="b\x00"),
+        payload(component(), boot_id="b" * 65),
+        payload(component(), sequence=2**63),
+        payload(component(), component()),
+        payload(component(health=101)),
+        payload(component(health=-1)),
+        payload(component(component_id="")),
+        payload(component(name="x" * 65)),
+        payload(component(error_codes=("",))),
+        payload(component(error_codes=tuple(f"E{n}" for n in range(33)))),
+        payload(component(condition=report_pb2.COMPONENT_CONDITION_UNSPECIFIED)),
+        payload(*(component(component_id=f"c{n}") for n in range(65))),
     ],
 )
-def test_what_means_nothing_is_refused(garbage: Unpacked) -> None:
+def test_what_means_nothing_is_refused(garbage: bytes) -> None:
     with pytest.raises(translate.ReportRefused):
-        translate.self_check(garbage, AT)
+        translate.self_check(VIN, garbage, AT)
 
 
 def test_a_time_that_is_none_is_refused() -> None:
     report = report_pb2.DiagnosticsReport(boot_id="b", sequence=1)
     report.observed_at.seconds = 2**62
     with pytest.raises(translate.ReportRefused):
-        translate.self_check(Unpacked(VIN, "m1", AT, report), AT)
+        translate.self_check(VIN, report.SerializeToString(), AT)

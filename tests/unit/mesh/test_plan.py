@@ -51,6 +51,7 @@ def test_the_signer_is_told_what_it_needs_and_nothing_more(
         "DOORS_TLS_CA",
         "DOORS_CAPABILITY_JWKS",
         "DOORS_ACCESS_TARGET",
+        "DOORS_ORDER_MAC_KEY",
         "DOORS_SIGNING_KEY",
         "DOORS_KEY_MANIFESTS",
         "DOORS_LOG_LEVEL",

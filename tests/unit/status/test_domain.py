@@ -11,10 +11,13 @@ from services.status.domain import (
     PRESENT,
     WINDOW_OPEN,
     EventIdMalformed,
+    Expectation,
+    Finding,
     Position,
     Report,
     base36,
     changes_between,
+    finding_of,
     fold,
     is_newer,
     is_stale,
@@ -117,3 +120,37 @@ def test_event_ids_round_trip_and_anything_else_is_refused() -> None:
     for text in ("", "-", "a-", "-1", "a-1-1", "A-1", "a-x", "a-" + "1" * 19, "a-1\n", "é-1"):
         with pytest.raises(EventIdMalformed):
             position_of(text)
+
+
+def expectation(promised: bytes = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])) -> Expectation:
+    return Expectation(VIN, "c", 10, "b", 5, promised, 100)
+
+
+@pytest.mark.parametrize(
+    ("seen", "finding", "at"),
+    [
+        ([], None, 0),
+        ([report(9, 9), report(10, 5)], None, 0),
+        ([report(10, 6)], Finding.KEPT, 10),
+        ([report(20, 1, "other")], Finding.KEPT, 20),
+        ([report(20, 6, flags=doors(PRESENT))], Finding.BROKEN, 20),
+        ([report(20, 6, flags=doors(PRESENT | LOCKED | OPEN))], Finding.KEPT, 20),
+        ([report(30, 7), report(20, 6, flags=doors(PRESENT))], Finding.BROKEN, 20),
+        ([report(20, 6, flags=doors(0)), report(30, 7)], Finding.KEPT, 30),
+        ([report(100, 6, flags=doors(PRESENT))], Finding.TOO_LATE, 100),
+    ],
+    ids=[
+        "nothing",
+        "before the result",
+        "the next of its moment",
+        "after a reboot",
+        "broken",
+        "only locks count",
+        "the first decides",
+        "a door left out says nothing",
+        "too late",
+    ],
+)
+def test_the_next_report_decides(seen: list[Report], finding: Finding | None, at: int) -> None:
+    found = finding_of(expectation(), seen)
+    assert (found and (found[0], found[1].observed_at_us)) == (finding and (finding, at))

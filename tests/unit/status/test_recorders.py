@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
-from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
+from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
 from services.runtime.database import StorageUnavailable
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller, Hint
 from services.status.domain import OPEN, PRESENT, Check, Report
+from services.status.presence import LostVehicles
 from services.status.translate import checks_message
+from services.status.vehicle_translate import condition_payload
+from services.status.verdicts import DoubtKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -100,27 +103,97 @@ def test_conditions_are_told_on_change_again_after_a_while_and_when_they_end() -
     told: list[Hint] = []
     now = [0.0]
     teller = ConditionTeller(told.extend, lambda: now[0])
-    teller.consider([report()])
+    teller.consider([report()], ())
     assert told == []
     driving = report(ignition=3, speed_kmh=50.0)
     for seconds in (0.0, 1.0, 4.9, 5.0):
         now[0] = seconds
-        teller.consider([driving])
+        teller.consider([driving], ())
     assert told == [Hint(driving, ended=False)] * 2
     standing = report(flags=PRESENT | OPEN)
-    teller.consider([standing])
-    teller.consider([report()])
-    teller.consider([report()])
+    teller.consider([standing], ())
+    teller.consider([report()], ())
+    teller.consider([report()], ())
     assert told[2:] == [Hint(standing, ended=False), Hint(report(), ended=True)]
 
 
 def test_accessory_power_alone_stands_in_nobodys_way() -> None:
     told: list[Hint] = []
-    ConditionTeller(told.extend, lambda: 0.0).consider([report(ignition=2)])
+    ConditionTeller(told.extend, lambda: 0.0).consider([report(ignition=2)], ())
     assert told == []
 
 
 def test_remembered_conditions_are_bounded() -> None:
     teller = ConditionTeller(lambda _: None, lambda: 0.0, limit=2)
-    teller.consider([report(speed_kmh=1.0, vin=f"KMHSH81C7LU00000{n}") for n in range(5)])
+    teller.consider([report(speed_kmh=1.0, vin=f"KMHSH81C7LU00000{n}") for n in range(5)], ())
     assert len(teller._told) == 2
+
+
+def test_sleep_is_told_once_and_so_is_waking_by_whoever_hears_of_it() -> None:
+    told: list[Hint] = []
+    teller = ConditionTeller(told.extend, lambda: 0.0)
+    goodbye = replace(report(), asleep=True)
+    teller.consider([goodbye], ())
+    teller.consider([report()], {VIN})
+    teller.consider([report()], ())
+    assert told == [Hint(goodbye, ended=True), Hint(report(), ended=True)]
+    driving = report(speed_kmh=1.0)
+    teller.consider([driving], ())
+    teller.consider([driving], {VIN})  # another replica heard that it slept in between
+    assert told[2:] == [Hint(driving, ended=False)] * 2
+
+
+def test_a_vehicle_that_sleeps_with_its_door_open_says_both() -> None:
+    told: list[Hint] = []
+    goodbye = replace(report(flags=PRESENT | OPEN), asleep=True)
+    ConditionTeller(told.extend, lambda: 0.0).consider([goodbye], ())
+    heard = VehicleCondition.FromString(condition_payload(told[0].report, ended=told[0].ended))
+    assert (heard.asleep, list(heard.open_doors)) == (True, ["driver"])
+
+
+def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
+    lost = LostVehicles(limit=2)
+    for number in range(3):
+        lost.note(f"KMHSH81C7LU00000{number}", 10)
+    assert [lost.is_lost(f"KMHSH81C7LU00000{n}", 10) for n in range(3)] == [False, True, True]
+    assert not lost.is_lost("KMHSH81C7LU000002", 11)
+
+
+@dataclass(slots=True)
+class FakeDoubts:
+    """Has `left` doubts to settle, one at a time; `away` refuses once."""
+
+    left: int = 2
+    away: bool = False
+    asked: list[tuple[int, int]] = field(default_factory=list)
+    forgotten: list[int] = field(default_factory=list)
+
+    async def settle(self, doubted_before_us: int, now_us: int) -> int:
+        if self.away:
+            self.away = False
+            raise StorageUnavailable("away")
+        self.asked.append((doubted_before_us, now_us))
+        self.left -= 1
+        return int(self.left >= 0)
+
+    async def forget_expectations(self, before_us: int) -> None:
+        self.forgotten.append(before_us)
+
+
+async def test_doubts_are_ended_in_time_and_yesterdays_forgotten_by_the_hour() -> None:
+    store = FakeDoubts(away=True)
+    day_us = 24 * 3_600 * 1_000_000
+    now_us = [day_us]
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now_us[0] += 1_800 * 1_000_000
+        if len(slept) == 4:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await DoubtKeeper(store, lambda: now_us[0], 10.0, sleep).run()
+    assert store.left < 0
+    assert {now - before for before, now in store.asked} == {10_000_000}
+    assert store.forgotten == [1_800 * 1_000_000, 5_400 * 1_000_000]

@@ -6,11 +6,20 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
-from ecarus.remotecontrol.door.v1 import door_update_pb2
+from ecarus.remotecontrol.door.v1 import door_update_pb2, room_event_pb2
+from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from services.status.domain import LOCKED, PRESENT, ImpossibleReport, Position, Report, Update, fold
-from services.status.translate import messages_of, report_of, reset_message, update_body, update_message
+from services.status.domain import LOCKED, PRESENT, ImpossibleReport, Position, Report, Update, Verdict, fold
+from services.status.translate import (
+    messages_of,
+    reset_message,
+    status_of,
+    update_body,
+    update_message,
+    verdict_messages,
+)
+from services.status.vehicle_translate import moved_of, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,17 +73,17 @@ def test_what_can_not_be_true_is_not_believed(
     made = report()
     spoil(made)
     with pytest.raises(ImpossibleReport, match=reason):
-        report_of(VIN, made, NOW_US)
+        report_of(VIN, made, b"", NOW_US)
 
 
 def test_a_sound_report_is_believed() -> None:
-    made = report_of(VIN, report(), NOW_US - 299_000_000)
+    made = report_of(VIN, report(), b"", NOW_US - 299_000_000)
     assert (made.observed_at_us, made.sequence, made.doors[0] & LOCKED) == (NOW_US, 7, LOCKED)
 
 
 def test_updates_have_the_same_ids_whenever_they_are_made() -> None:
     known = {VIN: Report(VIN, 1, "b", 1, bytes([PRESENT, 0, 0, 0, 0, 0]), 1, 0.0, b"")}
-    _, steps = fold(known, [report_of(VIN, report(), NOW_US)])
+    _, steps = fold(known, [report_of(VIN, report(), b"", NOW_US)])
     first, second = messages_of(steps, NOW_US), messages_of(steps, NOW_US + 5_000_000)
     assert [m.message_id for m in first] == [m.message_id for m in second] == [f"door-{VIN}-{NOW_US}-7-0"]
     assert first[0].subject == f"door.update.{VIN}"
@@ -113,3 +122,74 @@ def test_text_can_not_break_out_of_its_line() -> None:
     assert data.count(b"\n") == 4
     assert data.endswith(b"\n\n")
     assert data.isascii()
+
+
+@pytest.mark.parametrize(
+    ("asleep", "seconds", "lost", "expected"),
+    [
+        (False, 65, False, "ONLINE"),
+        (False, 65, True, "LOST"),
+        (False, 66, False, "LOST"),
+        (True, 1, False, "ASLEEP"),
+        (True, 9_999, True, "ASLEEP"),
+    ],
+)
+def test_connectivity(*, asleep: bool, seconds: int, lost: bool, expected: str) -> None:
+    made = report()
+    made.going_to_sleep = asleep
+    now_us = NOW_US + seconds * 1_000_000
+    status = status_of(VIN, made.SerializeToString(), NOW_US, now_us, lost=lost)
+    assert Connectivity.Value.Name(status.connectivity) == expected
+    assert status.stale is (seconds > 65)
+
+
+def result(
+    outcome: int = report_pb2.COMMAND_OUTCOME_SUCCEEDED, at_us: int = NOW_US
+) -> report_pb2.CommandResult:
+    made = report_pb2.CommandResult(command_id="cmd-1", outcome=outcome)  # type: ignore[arg-type]  # a number is one
+    made.finished_at.FromMicroseconds(at_us)
+    made.started_at.FromMicroseconds(at_us - 500_000)
+    made.doors.add(door=1, succeeded=True, locked=True)
+    made.doors.add(door=5, succeeded=True)
+    return made
+
+
+def test_what_a_result_promises() -> None:
+    status = report_of(VIN, report(), b"", NOW_US)
+    moved = moved_of(result(), status, NOW_US + 600_000_000)
+    assert moved is not None
+    assert moved.promised == bytes([PRESENT | LOCKED, 0, 0, 0, PRESENT, 0])
+    assert moved.started_at_us == NOW_US - 500_000
+    partial = moved_of(result(report_pb2.COMMAND_OUTCOME_PARTIAL), status, NOW_US)
+    assert partial is not None
+    assert partial.promised is None
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        result(report_pb2.COMMAND_OUTCOME_REFUSED),
+        result(report_pb2.COMMAND_OUTCOME_CANCELLED),
+        result(at_us=NOW_US - 600_000_001),
+        result(at_us=NOW_US + 300_000_001),
+    ],
+    ids=["refused", "cancelled", "long ago", "in the future"],
+)
+def test_what_promises_nothing(made: report_pb2.CommandResult) -> None:
+    assert moved_of(made, report_of(VIN, report(), b"", NOW_US), NOW_US) is None
+
+
+def test_a_contradiction_says_what_to_do() -> None:
+    promised = bytes([PRESENT | LOCKED, PRESENT | LOCKED, 0, 0, 0, 0])
+    found = bytes([PRESENT, PRESENT | LOCKED, PRESENT, 0, 0, 0])
+    verdicts, alert = verdict_messages([Verdict(VIN, "cmd-1", False, NOW_US, found, promised)], NOW_US)
+    [told] = room_event_pb2.CommandVerdicts.FromString(verdicts.payload).verdicts
+    assert [(d.door_id, d.locked) for d in told.confirmation.doors] == [
+        ("driver", False),
+        ("passenger", True),
+    ]
+    update = door_update_pb2.DoorUpdate.FromString(alert.payload)
+    assert alert.subject == f"door.update.{VIN}"
+    assert (update.vin, update.system_alert.code) == (VIN, "COMMAND_CONTRADICTED")
+    assert update.system_alert.severity == door_update_pb2.AlertSeverity.Value.CRITICAL
+    assert "driver is unlocked. Look at the vehicle" in update.system_alert.message

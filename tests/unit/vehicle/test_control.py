@@ -114,3 +114,11 @@ async def test_the_car_is_the_same_after_a_restart(simulated: SimulatedCar, tmp_
     again = make(tmp_path)
     assert again.car.body == simulated.car.body
     assert again.car.settings == simulated.car.settings
+
+
+async def test_a_wake_up_reaches_a_car_that_sleeps_and_none_without_coverage(http: httpx.AsyncClient) -> None:
+    assert (await ask(http, "tap"))["asleep"] is False
+    left = await ask(http, "leave-coverage")
+    assert (left["asleep"], left["hasCoverage"]) == (True, False)
+    assert (await ask(http, "tap"))["asleep"] is True
+    assert (await ask(http, "enter-coverage"))["asleep"] is False

@@ -65,10 +65,15 @@ class RequestedOrder(_message.Message):
     DOOR_FIELD_NUMBER: _builtins.int
     CANCEL_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
+    MAC_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     capability: _builtins.str
     """The capability that the request came with: it proves who asked, for which vehicle, for what."""
+    mac: _builtins.bytes
+    """HMAC-SHA256 over this message without it, by the room that took the order in, before it was kept: whoever can
+    write into that room's database cannot make one.
+    """
     @_builtins.property
     def asked_at(self) -> _timestamp_pb2.Timestamp:
         """When it was taken in, within the capability's time."""
@@ -88,10 +93,11 @@ class RequestedOrder(_message.Message):
         door: _command_pb2.DoorCommand | None = ...,
         cancel: _command_pb2.CancelCommand | None = ...,
         config: _command_pb2.ApplyConfig | None = ...,
+        mac: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "config", b"config", "door", b"door", "order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "order", b"order", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "mac", b"mac", "order", b"order", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_order: _TypeAlias = _typing.Literal["door", "cancel", "config"]  # noqa: Y015
     _WhichOneofArgType_order: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015

@@ -321,8 +321,9 @@ class SystemAlert(_message.Message):
     COMPONENT_ID_FIELD_NUMBER: _builtins.int
     CLEARED_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Machine-readable: the vehicle's fault code, or UPDATES_RESET when the stream can not be resumed
-    from the given id and the door status is to be read anew.
+    """Machine-readable: the vehicle's fault code; COMMAND_CONTRADICTED when the vehicle's report disagrees with a
+    command's success; or UPDATES_RESET when the stream can not be resumed from the given id and the door status
+    is to be read anew.
     """
     severity: Global___AlertSeverity.Value.ValueType
     message: _builtins.str

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_vehicle_sessions"
+revision = "0003_vehicle_sessions"
 down_revision = "0002_dead_letters"
 branch_labels = None
 depends_on = None

@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0003_wake_ups_and_confirmations"
-down_revision = "0002_vehicle_sessions"
+revision = "0004_wake_ups_and_confirmations"
+down_revision = "0003_vehicle_sessions"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,189 @@
+"""The way out: settings lie in the outbox as somebody asked for them, and are signed as they leave.
+
+So an order is never older than its signature: it is signed for the vehicle's present session, after the
+signer has asked once more whether whoever asked for it still may.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
+from google.protobuf.message import DecodeError
+
+from protocol.broker import Command, command_subject, vin_of
+from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
+from protocol.order import request_hash
+from protocol.seal import Direction, seal
+from services.config import translate
+from services.config.domain import NOT_PROVEN, RIGHT_ENDED
+from services.config.usecases import Signed, Unsigned
+from services.runtime.database import StorageUnavailable
+from services.runtime.logs import masked_vin
+from services.runtime.outbox import OutgoingMessage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from protocol.cloud_side import Place
+    from services.config.domain import Push
+    from services.config.usecases import OrderRecord
+    from services.runtime.jetstream import Broker
+    from services.runtime.order_signer import OrderSigner
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
+
+QUEUE = "vehicle"
+VALID_MILLIS = LONGEST_VALIDITY_MILLIS[Domain.CONFIG]
+PUSH_TTL_SECONDS = VALID_MILLIS // 1000
+"""A vehicle that is away longer says hello when it is back, and gets the newest settings then."""
+
+_REASONS = {
+    contract.SIGNING_VERDICT_NOT_ALLOWED: RIGHT_ENDED,
+    contract.SIGNING_VERDICT_NOT_PROVEN: NOT_PROVEN,
+    contract.SIGNING_VERDICT_TOO_OLD: NOT_PROVEN,
+}
+"""Why settings are given up. TOO_OLD: they were not asked for within the capability's time."""
+_log = structlog.get_logger()
+
+
+def outgoing(push: Push, at: datetime) -> OutgoingMessage:
+    """The message that carries `push`, as it lies in the outbox: not yet signed."""
+    return OutgoingMessage(
+        message_id=push.message_id,
+        queue=QUEUE,
+        subject=command_subject(push.vin, Command.CONFIG),
+        payload=translate.requested_order(push).SerializeToString(),
+        created_at=at,
+        ttl_seconds=PUSH_TTL_SECONDS,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    message_id: str
+    requested: contract.RequestedOrder
+
+
+class Dispatcher:
+    """The `send` of the outbox relay to vehicles."""
+
+    def __init__(
+        self,
+        broker: Broker,
+        orders: OrderRecord,
+        signer: OrderSigner,
+        keys: VehicleKeyDirectory,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._broker = broker
+        self._orders = orders
+        self._signer = signer
+        self._keys = keys
+        self._now = now
+
+    async def send(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
+        """Sign, record, seal and publish; True for each that is dealt with for good.
+
+        Settings that are not wanted any more are dealt with. So are those for a vehicle that nothing can be signed
+        or sealed for: its hello makes a fresh push. So are those that the signer refuses: the config says why.
+        """
+        try:
+            waiting = await self._deliver(_newest(messages))
+        except StorageUnavailable as error:
+            _log.warning("dispatch_waits", reason=str(error))
+            return [False] * len(messages)
+        return [message.message_id not in waiting for message in messages]
+
+    async def _deliver(self, newest: Mapping[str, _Waiting]) -> set[str]:
+        """The ids of those that must be tried again. Raises StorageUnavailable when all must."""
+        await self._keys.fetch(newest)
+        versions = {vin: each.requested.config.version for vin, each in newest.items()}
+        places = await self._orders.places(versions, VALID_MILLIS, self._now())
+        ready = {vin: place for vin, place in places.items() if self._keys.find(vin) is not None}
+        answers = await self._signer.sign([_to_sign(newest[vin], place) for vin, place in ready.items()])
+        if answers is None:
+            return {newest[vin].message_id for vin in ready}
+        signed: list[Signed] = []
+        unsigned: list[Unsigned] = []
+        for (vin, place), answer in zip(ready.items(), answers, strict=True):
+            order = newest[vin].requested.config
+            if answer.verdict == contract.SIGNING_VERDICT_SIGNED:
+                signed.append(Signed(vin, order, place, answer.envelope))
+            elif answer.verdict in _REASONS:
+                unsigned.append(Unsigned(vin, order.version, _REASONS[answer.verdict]))
+            else:
+                _log.error("signing_verdict_unknown", verdict=answer.verdict)
+        _log_unsigned(unsigned)
+        issued = await self._orders.conclude(signed, unsigned, self._now())
+        settled = {each.vin for each in unsigned} | await self._publish(newest, signed, issued)
+        return {newest[vin].message_id for vin in ready if vin not in settled}
+
+    async def _publish(
+        self, newest: Mapping[str, _Waiting], signed: Iterable[Signed], issued: set[str]
+    ) -> set[str]:
+        """The vehicles whose order is dealt with: the broker has it, or the vehicle's keys have just gone."""
+        leaving: dict[str, OutgoingMessage] = {}
+        keyless: set[str] = set()
+        now = self._now()
+        for each in signed:
+            keys = self._keys.find(each.vin)
+            if keys is None:
+                keyless.add(each.vin)
+            elif each.vin in issued:
+                # Signed again, it is another order of the same settings: the broker must not take it for a repeat.
+                message_id = f"{newest[each.vin].message_id}.{request_hash(each.envelope).hex()[:16]}"
+                sealed = seal(each.envelope, keys.seal_key, Direction.TO_VEHICLE, each.vin)
+                subject = command_subject(each.vin, Command.CONFIG)
+                leaving[each.vin] = OutgoingMessage(message_id, QUEUE, subject, sealed, now, PUSH_TTL_SECONDS)
+        confirmed = await self._broker.publish_all(list(leaving.values()))
+        return keyless | {vin for vin, done in zip(leaving, confirmed, strict=True) if done}
+
+
+def _newest(messages: Sequence[OutgoingMessage]) -> dict[str, _Waiting]:
+    """For each vehicle the last of its newest settings: they hold all that older ones do."""
+    newest: dict[str, _Waiting] = {}
+    for message in messages:
+        requested = _parse(message)
+        if requested is None:
+            continue
+        known = newest.get(requested.vin)
+        if known is None or known.requested.config.version <= requested.config.version:
+            newest[requested.vin] = _Waiting(message.message_id, requested)
+    return newest
+
+
+def _parse(message: OutgoingMessage) -> contract.RequestedOrder | None:
+    """The settings in an outbox row; None for what this room never put there."""
+    try:
+        requested = contract.RequestedOrder.FromString(message.payload)
+    except DecodeError:
+        requested = contract.RequestedOrder()
+    # The subject's VIN is checked too: with one that is none, the keys of the others could not be asked for.
+    if requested.WhichOneof("order") != "config" or requested.vin != _vin(message.subject):
+        _log.error("outbox_row_unreadable", message_id=message.message_id)
+        return None
+    return requested
+
+
+def _vin(subject: str) -> str | None:
+    try:
+        return vin_of(subject)
+    except ValueError:
+        return None
+
+
+def _to_sign(waiting: _Waiting, place: Place) -> contract.OrderToSign:
+    return contract.OrderToSign(
+        requested=waiting.requested,
+        epoch=place.epoch,
+        counter=place.counter,
+        expires_at_millis=place.expires_at_millis,
+    )
+
+
+def _log_unsigned(unsigned: Iterable[Unsigned]) -> None:
+    for each in unsigned:
+        _log.warning("settings_given_up", vin=masked_vin(each.vin), version=each.version, reason=each.reason)

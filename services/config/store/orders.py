@@ -1,0 +1,66 @@
+"""Orders on their way out: their places in the vehicles' sessions, and what was issued there."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from protocol.cloud_side import NotReachable, Overtaken
+from protocol.domains import Domain
+from services.config import domain
+from services.config.store import rows
+from services.config.store.tables import configs
+from services.config.usecases import Signed, Unsigned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from protocol.cloud_side import Place
+    from services.runtime.database import Database
+
+
+class OrderStore:
+    """The same record, for orders on their way out (usecases.OrderRecord)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def places(self, versions: Mapping[str, int], valid_millis: int, at: datetime) -> dict[str, Place]:
+        """See usecases.OrderRecord."""
+        query = select(configs).where(configs.c.vin.in_(list(versions))).order_by(configs.c.vin)
+
+        def work(connection: Connection) -> dict[str, Place]:
+            ledger = rows.ledger_of(connection, at)
+            places: dict[str, Place] = {}
+            for config in map(rows.config_of, connection.execute(query).all()):
+                if domain.is_wanted(config, versions[config.vin]):
+                    with suppress(NotReachable):
+                        places[config.vin] = ledger.place(config.vin, Domain.CONFIG, valid_millis)
+            return places
+
+        return await self._database.read(work)
+
+    async def conclude(
+        self, signed: Sequence[Signed], unsigned: Sequence[Unsigned], at: datetime
+    ) -> set[str]:
+        """See usecases.OrderRecord."""
+        results: list[Signed | Unsigned] = [*signed, *unsigned]
+
+        def work(connection: Connection) -> set[str]:
+            ledger = rows.ledger_of(connection, at)
+            issued: set[str] = set()
+            # By VIN: see record.ConfigStore.take_in.
+            for each in sorted(results, key=lambda result: result.vin):
+                if isinstance(each, Unsigned):
+                    before = rows.locked(connection, each.vin, at)
+                    rows.save(connection, domain.unsent(before, each.version, each.reason))
+                    continue
+                with suppress(Overtaken):  # it raises before it writes
+                    ledger.issue(each.vin, each.order, each.place, each.envelope)
+                    issued.add(each.vin)
+            return issued
+
+        return await self._database.write(work) if results else set()

@@ -1,0 +1,205 @@
+"""What is done to configs: changes, and what vehicles say of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, delete, insert, select
+
+from protocol.faults import MessageRefused
+from services.config import domain
+from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof
+from services.config.store import rows
+from services.config.store.tables import answers, audit, dead_letters, inbox, outbox, sessions
+from services.runtime.inbox import DeadLetter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from services.config.domain import ChangeRequest, Push
+    from services.config.usecases import Heard
+    from services.runtime.consumer import Poison
+    from services.runtime.database import Database
+    from services.runtime.outbox import OutboxRelay, OutgoingMessage
+
+_UPDATE = "UpdateDoorConfig"
+
+
+class ConfigStore:
+    """This room's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
+    learns of it after the commit.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        relay: OutboxRelay,
+        outgoing: Callable[[Push, datetime], OutgoingMessage],
+        stamp: Callable[[Push], bytes],
+    ) -> None:
+        self._database = database
+        self._relay = relay
+        self._outgoing = outgoing
+        self._stamp = stamp
+
+    async def find(self, vin: str) -> DoorConfig | None:
+        """See usecases.ConfigRecord."""
+        found = await self._database.read(lambda connection: rows.find(connection, vin))
+        return None if found is None else _unproven(found)
+
+    async def first_sight(self, vin: str, at: datetime) -> DoorConfig:
+        """See usecases.ConfigRecord."""
+        return _unproven(await self._database.write(lambda connection: rows.locked(connection, vin, at)))
+
+    async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
+        """See usecases.ConfigRecord."""
+
+        def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
+            return _change(connection, request, at, self._outgoing, self._stamp)
+
+        config, messages = await self._database.write(work)
+        self._relay.hand_over(messages)
+        return config
+
+    async def take_in(self, heard: Sequence[Heard], at: datetime) -> list[MessageRefused | None]:
+        """See usecases.ConfigRecord."""
+
+        def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+            return _take_in(connection, heard, at, self._outgoing)
+
+        refusals, messages = await self._database.write(work)
+        self._relay.hand_over(messages)
+        return refusals
+
+    async def forget(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
+        """See usecases.ConfigRecord."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(answers).where(answers.c.answered_at < answers_before))
+            inbox.forget(connection, news_before)
+            sessions.forget(connection, rows.millis_of(at))
+
+        await self._database.write(work)
+
+    async def bury(self, poison: Sequence[Poison], at: datetime) -> None:
+        """Keep what could not be understood. Raises StorageUnavailable."""
+        letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
+        await dead_letters.bury(self._database, letters)
+
+
+def _unproven(config: DoorConfig) -> DoorConfig:
+    """Without its proof, which is for the signer only."""
+    return replace(config, proof=None)
+
+
+def _change(
+    connection: Connection,
+    request: ChangeRequest,
+    at: datetime,
+    outgoing: Callable[[Push, datetime], OutgoingMessage],
+    stamp: Callable[[Push], bytes],
+) -> tuple[DoorConfig, list[OutgoingMessage]]:
+    # The lock comes first: of two equal requests at once, the second must see the first's answer.
+    before = rows.locked(connection, request.vin, at)
+    answered = _first_answer(connection, request, at)
+    if answered is not None:
+        return answered, []
+    proof = Proof(request.capability, asked_at=at)
+    after = domain.changed(before, request.change, proof)
+    messages: list[OutgoingMessage] = []
+    if after != before:
+        cause = f"change:{request.correlation_id}"
+        proof = replace(proof, mac=stamp(domain.push(after, proof, cause)))
+        after = replace(after, proof=proof)
+        rows.save(connection, after)
+        messages.append(outgoing(domain.push(after, proof, cause), at))
+        outbox.add(connection, messages)
+    after = _unproven(after)
+    _remember(connection, request, after, at)
+    connection.execute(
+        insert(audit).values(
+            vin=request.vin,
+            changed_at=at,
+            subject=request.subject,
+            actor=request.actor,
+            source=request.source,
+            correlation_id=request.correlation_id,
+            desired_version=after.desired_version,
+            before=json.dumps(asdict(before.settings)),
+            after=json.dumps(asdict(after.settings)),
+        )
+    )
+    return after, messages
+
+
+def _key(request: ChangeRequest) -> dict[str, str]:
+    return {
+        "actor": request.actor,
+        "vin": request.vin,
+        "operation": _UPDATE,
+        "correlation_id": request.correlation_id,
+    }
+
+
+def _first_answer(connection: Connection, request: ChangeRequest, at: datetime) -> DoorConfig | None:
+    row = connection.execute(select(answers).filter_by(**_key(request))).first()
+    if row is None or row.answered_at <= at - KEEP_ANSWERS:
+        return None
+    if row.fingerprint != request.change.fingerprint():
+        raise CorrelationIdReused
+    return _from_json(row.answer)
+
+
+def _remember(connection: Connection, request: ChangeRequest, answer: DoorConfig, at: datetime) -> None:
+    connection.execute(delete(answers).filter_by(**_key(request)))  # one that was kept for long enough
+    connection.execute(
+        insert(answers).values(
+            **_key(request),
+            fingerprint=request.change.fingerprint(),
+            answer=_to_json(answer),
+            answered_at=at,
+        )
+    )
+
+
+def _take_in(
+    connection: Connection,
+    heard: Sequence[Heard],
+    at: datetime,
+    outgoing: Callable[[Push, datetime], OutgoingMessage],
+) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
+    ledger = rows.ledger_of(connection, at)
+    refusals: list[MessageRefused | None] = [None] * len(heard)
+    messages: list[OutgoingMessage] = []
+    # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+    for index, each in sorted(enumerate(heard), key=lambda item: item[1].vin):
+        before = rows.locked(connection, each.vin, at)
+        try:
+            news = each.admit(ledger)
+        except MessageRefused as refusal:
+            refusals[index] = refusal
+            continue
+        if not inbox.first_time(connection, f"{each.vin}:{each.message_id}", at):
+            continue
+        after, wanted = domain.heard(before, news)
+        if after != before:
+            rows.save(connection, after)
+        if wanted is not None:
+            messages.append(outgoing(wanted, at))
+    outbox.add(connection, messages)
+    return refusals, messages
+
+
+def _to_json(config: DoorConfig) -> str:
+    return json.dumps(rows.public_values(config), default=datetime.isoformat)
+
+
+def _from_json(text: str) -> DoorConfig:
+    values = json.loads(text)
+    for name in ("updated_at", "applied_at"):
+        if values[name] is not None:
+            values[name] = datetime.fromisoformat(values[name])
+    return rows.assembled(values)

@@ -1,0 +1,216 @@
+"""What rooms share that hear vehicles' reports: whose epoch is which, and opening reports in batches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from pydantic import Field, FilePath
+
+from protocol.broker import vin_of
+from protocol.cloud_side import Ledger
+from protocol.faults import Fault, MessageRefused
+from protocol.reports import ReportOpener, ReportSession
+from services.runtime.consumer import Later, Poison, Unhandled
+from services.runtime.database import StorageUnavailable
+from services.runtime.settings import RoomSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from ecarus.remotecontrol.vehicle.v1.session_pb2 import SessionInfo
+    from sqlalchemy import Connection
+
+    from protocol.cloud_side import AnswerReader
+    from protocol.domains import Domain
+    from protocol.keys import OpenKeys
+    from protocol.reports import OpenedReport
+    from protocol.session import CloudSession
+    from services.runtime.consumer import Delivery
+    from services.runtime.database import Database
+    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.runtime.vehicle_sessions import VehicleSessions
+
+NO_VIN = "no VIN in the subject"
+_REPETITIONS = frozenset({Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION})
+_log = structlog.get_logger()
+
+
+class ReportSettings(RoomSettings):
+    """What a room needs that hears reports. `report_keys_kept` is how many vehicles' keys, about 1 kB each."""
+
+    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    cloud_seal_keys: FilePath
+    cloud_report_keys: FilePath
+    report_keys_kept: int = Field(default=100_000, ge=1, le=10_000_000)
+
+
+class ReportReader:
+    """Opens the reports of one domain.
+
+    Keys that are kept cost neither a query nor a call. For the others of a batch the sessions are read in one
+    query and the vehicles' enrolment is asked for in one call, and then they are kept.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        cloud_keys: OpenKeys,
+        database: Database,
+        sessions: VehicleSessions,
+        directory: VehicleKeyDirectory,
+        most_kept: int,
+    ) -> None:
+        self._domain = domain
+        self._database = database
+        self._sessions = sessions
+        self._directory = directory
+        self._loaded: dict[str, CloudSession] = {}
+        self._opener = ReportOpener(cloud_keys, self, most_kept)
+
+    async def open(
+        self, deliveries: Sequence[Delivery]
+    ) -> tuple[list[tuple[Delivery, OpenedReport]], list[Unhandled]]:
+        """The reports in `deliveries` that are to be believed, in order, and what can not be handled. A report
+        that was taken before is in neither. Raises StorageUnavailable.
+        """
+        opened: list[tuple[Delivery, OpenedReport]] = []
+        unhandled: list[Unhandled] = []
+        unknown = self._open(deliveries, opened, unhandled)
+        if unknown:
+            await self._open_unknown(unknown, opened, unhandled)
+        return opened, unhandled
+
+    def taken(self, opened: Iterable[tuple[Delivery, OpenedReport]]) -> None:
+        """These are committed: repetitions of them are not opened any more."""
+        taken = self._opener.taken
+        for _, report in opened:
+            taken(report)
+
+    def forget(self, vin: str) -> None:
+        """See vehicle_keys.Follower; also when the vehicle began another epoch."""
+        self._opener.forget(vin)
+
+    def forget_all(self) -> None:
+        """See vehicle_keys.Follower."""
+        self._opener.forget_all()
+
+    def load(self, vin: str, epoch: bytes) -> ReportSession | None:
+        """See protocol.reports.ReportSessions: what was read for the batch in hand."""
+        session = self._loaded.get(vin)
+        if session is None or session.epoch != epoch or self._directory.find(vin) is None:
+            return None
+        return ReportSession(session.report_public_key, session.report_key_id)
+
+    def _open(
+        self,
+        deliveries: Iterable[Delivery],
+        opened: list[tuple[Delivery, OpenedReport]],
+        unhandled: list[Unhandled],
+    ) -> list[Delivery]:
+        """Sort them; those of epochs that are not known here are left over."""
+        unknown: list[Delivery] = []
+        open_one, domain = self._opener.open, self._domain
+        for delivery in deliveries:
+            try:
+                report = open_one(vin_of(delivery.subject), domain, delivery.data)
+            except MessageRefused as refused:
+                if refused.fault is Fault.WRONG_EPOCH:
+                    unknown.append(delivery)
+                elif refused.fault not in _REPETITIONS:
+                    unhandled.append(Poison(delivery, str(refused)))
+            except ValueError:  # its text would name what stands where a VIN belongs
+                unhandled.append(Poison(delivery, NO_VIN))
+            else:
+                opened.append((delivery, report))
+        return unknown
+
+    async def _open_unknown(
+        self,
+        deliveries: Sequence[Delivery],
+        opened: list[tuple[Delivery, OpenedReport]],
+        unhandled: list[Unhandled],
+    ) -> None:
+        vins = sorted({vin_of(delivery.subject) for delivery in deliveries})
+        found = await self._database.read(lambda connection: self._sessions.find_all(connection, vins))
+        reason = "WRONG_EPOCH: an epoch that no session information told of"
+        try:
+            await self._directory.fetch(found)
+        except StorageUnavailable as error:
+            # Only whoever began an epoch waits for the enrolment room, and not all others with it.
+            _log.warning("reports_wait_for_vehicle_keys", vehicles=len(found), reason=str(error))
+            reason = "the vehicle's keys can not be asked for"
+        self._loaded = found
+        try:
+            left = self._open(deliveries, opened, unhandled)
+        finally:
+            self._loaded = {}
+        unhandled += [Later(delivery, reason) for delivery in left]
+
+
+class HelloIntake:
+    """Learns from hellos in which epoch vehicles are. `began` hears of each that began another one."""
+
+    def __init__(
+        self,
+        reader: AnswerReader,
+        directory: VehicleKeyDirectory,
+        database: Database,
+        sessions: VehicleSessions,
+        now_millis: Callable[[], int],
+        began: Callable[[str], None],
+    ) -> None:
+        self._reader = reader
+        self._directory = directory
+        self._database = database
+        self._sessions = sessions
+        self._now_millis = now_millis
+        self._began = began
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        """Take in what is signed by the enrolled vehicle, in one commit. Raises StorageUnavailable."""
+        addressed, unhandled = by_vehicle(deliveries)
+        await self._directory.fetch({vin for vin, _ in addressed})
+        signed: list[tuple[Delivery, SessionInfo]] = []
+        for vin, delivery in addressed:
+            try:
+                signed.append((delivery, self._reader.hello(vin, delivery.data)))
+            except MessageRefused as refused:
+                unhandled.append(Poison(delivery, str(refused)))
+        if signed:
+            began, refused_ones = await self._database.write(
+                lambda connection: self._learn(connection, signed)
+            )
+            unhandled += refused_ones
+            for vin in began:
+                self._began(vin)
+        return unhandled
+
+    def _learn(
+        self, connection: Connection, signed: Sequence[tuple[Delivery, SessionInfo]]
+    ) -> tuple[set[str], list[Unhandled]]:
+        store = self._sessions.store(connection)
+        ledger = Ledger(store, self._now_millis)
+        refused: list[Unhandled] = []
+        before = self._sessions.find_all(connection, {info.vin for _, info in signed})
+        # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+        for delivery, info in sorted(signed, key=lambda item: item[1].vin):
+            try:
+                ledger.overhear(info)
+            except MessageRefused as error:
+                if error.fault not in _REPETITIONS:
+                    refused.append(Poison(delivery, str(error)))
+        after = self._sessions.find_all(connection, before)
+        return {vin for vin, session in before.items() if after[vin].epoch != session.epoch}, refused
+
+
+def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery]], list[Unhandled]]:
+    """Each delivery with the VIN in its subject, and those that have none."""
+    addressed: list[tuple[str, Delivery]] = []
+    unhandled: list[Unhandled] = []
+    for delivery in deliveries:
+        try:
+            addressed.append((vin_of(delivery.subject), delivery))
+        except ValueError:  # its text would name what stands where a VIN belongs
+            unhandled.append(Poison(delivery, NO_VIN))
+    return addressed, unhandled

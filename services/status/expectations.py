@@ -1,0 +1,223 @@
+"""The table of what vehicles' next reports must show, and what is done to it. Rows never leave this file.
+
+A row's life: OPEN, until a report says whether the vehicle stands as it had said. Then CONFIRMED, or DOUBTED: a
+result that is still on its way may tell of another command, which explains the difference. It makes the row
+MOOT; without one the row ends as CONTRADICTED. Whoever holds or judges has locked the vehicle's row.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    select,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.status.domain import (
+    LONGEST_WAIT_MICROSECONDS,
+    Expectation,
+    Finding,
+    Verdict,
+    finding_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Row
+
+    from services.status.domain import Moved, Seen
+
+_AT_ONCE = 256
+_STATES = {Finding.KEPT: "CONFIRMED", Finding.BROKEN: "DOUBTED", Finding.TOO_LATE: "MOOT"}
+
+
+class Expectations:
+    """The table. Each function is part of a transaction of the caller's; times are microseconds since 1970."""
+
+    def __init__(self, metadata: MetaData) -> None:
+        self.table = Table(
+            "expectation",
+            metadata,
+            Column("vin", String(17), primary_key=True),
+            Column("command_id", String(128), primary_key=True),
+            Column("state", String(16), nullable=False),
+            Column("promised", LargeBinary, nullable=False),
+            Column("started_at_us", BigInteger, nullable=False),
+            Column("observed_at_us", BigInteger, nullable=False),
+            Column("boot_id", String(64), nullable=False),
+            Column("sequence", BigInteger, nullable=False),
+            Column("until_us", BigInteger, nullable=False),
+            Column("seen_at_us", BigInteger, nullable=True),
+            Column("seen_doors", LargeBinary, nullable=True),
+            Column("judged_at_us", BigInteger, nullable=True),
+            Column("created_at_us", BigInteger, nullable=False, index=True),
+        )
+        columns = self.table.c
+        doubted = columns.state == "DOUBTED"
+        Index("expectation_doubted", columns.judged_at_us, sqlite_where=doubted, postgresql_where=doubted)
+        this_one = (columns.vin == bindparam("of_vin"), columns.command_id == bindparam("of_command"))
+        self._judged = (
+            update(self.table)
+            .where(*this_one)
+            .values({name: bindparam(name) for name in ("state", "seen_at_us", "seen_doors", "judged_at_us")})
+        )
+        self._ended = update(self.table).where(*this_one, doubted).values(state=bindparam("state"))
+
+    def hold(self, connection: Connection, moved: Iterable[Moved], now_us: int) -> set[str]:
+        """Hold vehicles to what they say they did, each command once; the VINs of those that are held to something.
+
+        A command that moved doors is the cause of what is observed after it began: what was expected before it
+        must have been seen before it.
+        """
+        held: set[str] = set()
+        # In one order, so that replicas that take the same results wait and do not deadlock.
+        for each in sorted(moved, key=lambda one: (one.status.vin, one.started_at_us)):
+            columns = self.table.c
+            others = select(columns.state, columns.started_at_us, columns.until_us).where(
+                columns.vin == each.status.vin, columns.command_id != each.command_id
+            )
+            rows = connection.execute(others).all()
+            if each.promised is not None and self._insert(connection, each, rows, now_us):
+                held.add(each.status.vin)
+            if any(row.state in {"OPEN", "DOUBTED"} and row.until_us > each.started_at_us for row in rows):
+                self._limit(connection, each)
+        return held
+
+    def judge(
+        self, connection: Connection, seen: Mapping[str, Sequence[Seen]], now_us: int
+    ) -> tuple[list[Verdict], set[str]]:
+        """Hold what was `seen` of vehicles against what is expected of them. What it confirms, and the VINs of
+        which something is still expected.
+        """
+        columns = self.table.c
+        query = select(self.table).where(columns.vin.in_(list(seen)), columns.state == "OPEN")
+        confirmed: list[Verdict] = []
+        still: set[str] = set()
+        changes: list[dict[str, Any]] = []
+        for row in connection.execute(query.order_by(columns.vin, columns.command_id)):
+            found = finding_of(_expectation(row), seen[row.vin])
+            if found is None:
+                still.add(row.vin)
+                continue
+            finding, report = found
+            changes.append(
+                {
+                    "of_vin": row.vin,
+                    "of_command": row.command_id,
+                    "state": _STATES[finding],
+                    "seen_at_us": report.observed_at_us,
+                    "seen_doors": report.doors,
+                    "judged_at_us": now_us,
+                }
+            )
+            if finding is Finding.KEPT:
+                confirmed.append(
+                    Verdict(
+                        row.vin,
+                        row.command_id,
+                        True,
+                        report.observed_at_us,
+                        report.doors,
+                        bytes(row.promised),
+                    )
+                )
+        if changes:
+            connection.execute(self._judged, changes)
+        return confirmed, still
+
+    def settle(self, connection: Connection, doubted_before_us: int) -> list[Verdict]:
+        """The doubts that nothing has explained since are contradictions."""
+        columns = self.table.c
+        query = (
+            select(self.table)
+            .where(columns.state == "DOUBTED", columns.judged_at_us < doubted_before_us)
+            .order_by(columns.vin, columns.command_id)
+            .limit(_AT_ONCE)
+            .with_for_update()
+        )
+        rows = connection.execute(query).all()
+        if rows:
+            ended = [
+                {"of_vin": row.vin, "of_command": row.command_id, "state": "CONTRADICTED"} for row in rows
+            ]
+            connection.execute(self._ended, ended)
+        return [
+            Verdict(
+                row.vin, row.command_id, False, row.seen_at_us, bytes(row.seen_doors), bytes(row.promised)
+            )
+            for row in rows
+        ]
+
+    def any_doubted(self, connection: Connection, before_us: int) -> bool:
+        """Whether `settle` has something to do."""
+        columns = self.table.c
+        query = (
+            select(columns.vin).where(columns.state == "DOUBTED", columns.judged_at_us < before_us).limit(1)
+        )
+        return connection.execute(query).first() is not None
+
+    def forget(self, connection: Connection, before_us: int) -> None:
+        """Drop what is older than any result that could be sent again and believed."""
+        connection.execute(delete(self.table).where(self.table.c.created_at_us < before_us))
+
+    def _insert(self, connection: Connection, moved: Moved, others: Sequence[Any], now_us: int) -> bool:
+        """False when this command is known already."""
+        status = moved.status
+        began_later = [row.started_at_us for row in others if row.started_at_us >= status.observed_at_us]
+        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+        statement = dialect.insert(self.table).values(
+            vin=status.vin,
+            command_id=moved.command_id,
+            state="OPEN",
+            promised=moved.promised,
+            started_at_us=moved.started_at_us,
+            observed_at_us=status.observed_at_us,
+            boot_id=status.boot_id,
+            sequence=status.sequence,
+            until_us=min([status.observed_at_us + LONGEST_WAIT_MICROSECONDS, *began_later]),
+            created_at_us=now_us,
+        )
+        return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+
+    def _limit(self, connection: Connection, moved: Moved) -> None:
+        columns = self.table.c
+        earlier = (
+            columns.vin == moved.status.vin,
+            columns.command_id != moved.command_id,
+            columns.started_at_us <= moved.started_at_us,
+        )
+        connection.execute(
+            update(self.table)
+            .where(*earlier, columns.state == "OPEN", columns.until_us > moved.started_at_us)
+            .values(until_us=moved.started_at_us)
+        )
+        connection.execute(
+            update(self.table)
+            .where(*earlier, columns.state == "DOUBTED", columns.seen_at_us >= moved.started_at_us)
+            .values(state="MOOT")
+        )
+
+
+def _expectation(row: Row[Any]) -> Expectation:
+    return Expectation(
+        row.vin,
+        row.command_id,
+        row.observed_at_us,
+        row.boot_id,
+        row.sequence,
+        bytes(row.promised),
+        row.until_us,
+    )

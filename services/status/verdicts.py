@@ -1,0 +1,55 @@
+"""The loop that ends doubts about commands, and forgets what nobody can ask about any more."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+
+from services.runtime.database import StorageUnavailable
+from services.status.usecases import settle_doubts
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from services.status.usecases import DoubtStore
+
+LOOK_SECONDS = 1.0
+FORGET_MICROSECONDS = 3_600 * 1_000_000
+KEEP_MICROSECONDS = 24 * 3_600 * 1_000_000
+"""Long enough that a result that is sent again finds its command judged."""
+_log = structlog.get_logger()
+
+
+class DoubtKeeper:
+    """Ends doubts after `doubt_seconds`. `now_us` is microseconds since 1970; `sleep` pauses for seconds."""
+
+    def __init__(
+        self,
+        store: DoubtStore,
+        now_us: Callable[[], int],
+        doubt_seconds: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._now_us = now_us
+        self._doubt_us = round(doubt_seconds * 1_000_000)
+        self._sleep = sleep
+        self._forgot_at_us = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            try:
+                await self._look()
+            except StorageUnavailable as error:
+                _log.warning("doubts_wait_for_store", reason=str(error))
+            await self._sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        now_us = self._now_us()
+        await settle_doubts(self._store, self._doubt_us, now_us)
+        if now_us - self._forgot_at_us >= FORGET_MICROSECONDS:
+            await self._store.forget_expectations(now_us - KEEP_MICROSECONDS)
+            self._forgot_at_us = now_us

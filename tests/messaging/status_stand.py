@@ -1,0 +1,270 @@
+"""The status room without its gRPC side, its vehicles and its readers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ecarus.remotecontrol.door.v1 import door_update_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
+
+from protocol.broker import (
+    DOOR_UPDATES,
+    ROOM_EVENTS,
+    STREAMS,
+    VEHICLE_EVENTS,
+    Event,
+    event_subject,
+    status_stream,
+)
+from protocol.domains import Domain
+from services.runtime import jetstream
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.outbox import OutboxRelay
+from services.status import store, translate
+from services.status.conditions import ConditionTeller
+from services.status.domain import Position, Reset, RightEnded, Update
+from services.status.hub import Hub, Watcher
+from services.status.presence import LostVehicles
+from services.status.update_feed import JetStreamLog, StreamTail
+from services.status.usecases import watch_updates
+from services.status.vehicle_link import (
+    HintPublisher,
+    Revocations,
+    VehicleIntake,
+    listen_for_losses,
+    publish_update,
+)
+from services.status.verdicts import DoubtKeeper
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from services.runtime.database import Database
+    from services.runtime.settings import RoomSettings
+    from tests.messaging.report_stand import Fleet
+
+VIN = "KMHSH81C7LU123456"
+OTHER = "KMHSH81C7LU654321"
+WAIT_SECONDS = 20
+MIGRATIONS = Path(store.__file__).with_name("migrations")
+
+
+def now_us() -> int:
+    return time.time_ns() // 1_000
+
+
+def report(
+    sequence: int, *, observed_at_us: int | None = None, unlocked: bool = False, speed: float = 0.0
+) -> report_pb2.StatusReport:
+    made = report_pb2.StatusReport(
+        boot_id="boot",
+        sequence=sequence,
+        ignition=body_pb2.IGNITION_OFF,
+        gear=body_pb2.GEAR_P,
+        speed_kmh=speed,
+        reporting_interval_seconds=30,
+    )
+    made.observed_at.FromMicroseconds(observed_at_us or now_us())
+    for door in range(1, 7):
+        made.doors.add(door=door, locked=not (unlocked and door == 1))
+    return made
+
+
+class Server(Protocol):
+    """The nats-server of these tests' conftest."""
+
+    def settings(self) -> RoomSettings: ...
+
+    def restart(self) -> None: ...
+
+    def wipe(self) -> None: ...
+
+
+class _NoEviction:
+    def evict(self, subject: str, vin: str) -> None:
+        """Nothing is cached here."""
+
+
+@dataclass(slots=True)
+class Room:
+    """The room without its gRPC side, on its own connection to the broker."""
+
+    database: Database
+    broker: jetstream.Broker
+    records: store.StatusStore
+    hub: Hub
+    log: JetStreamLog
+    fleet: Fleet
+    lost: LostVehicles
+    loops: list[asyncio.Task[None]]
+
+    async def stop(self) -> None:
+        # Python 3.11's wait_for, inside the NATS client, forgets a cancellation that meets its answer.
+        while running := [task for task in self.loops if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=0.5)
+        await self.broker.close()
+        await self.database.close()
+
+    async def greet(self, vin: str = VIN) -> None:
+        """The vehicle says hello, and is heard."""
+        await self.publish(vin, Event.HELLO, self.fleet.cars[vin].hello())
+        epoch = self.fleet.cars[vin].epoch
+
+        async def learned() -> bool:
+            found = await self.database.read(lambda c: store.sessions.find_all(c, [vin]))
+            return vin in found and found[vin].epoch == epoch
+
+        await until(learned)
+
+    async def say(self, message: report_pb2.StatusReport, vin: str = VIN) -> bytes:
+        data = self.fleet.cars[vin].side.seal_report(message).data
+        await self.publish(vin, Event.STATUS, data)
+        return data
+
+    async def answer(self, result: report_pb2.CommandResult, vin: str = VIN) -> bytes:
+        data = self.fleet.cars[vin].side.seal_answer("answer", bytes(32), result).data
+        await self.publish(vin, Event.RESULT, data)
+        return data
+
+    async def publish(self, vin: str, event: Event, data: bytes) -> None:
+        await self.broker.jetstream.publish(event_subject(vin, event), data)
+
+    async def told(self, subject: str) -> list[bytes]:
+        """What the relay sent there, and the broker keeps."""
+        table = store.outbox.table
+        rows = await self.database.read(
+            lambda c: c.execute(
+                table.select().where(table.c.subject == subject).order_by(table.c.sequence)
+            ).all()
+        )
+        return [bytes(row.payload) for row in rows if row.sent_at is not None]
+
+    async def observed_at_us(self, vin: str = VIN) -> int:
+        found = await self.records.last_report(vin)
+        if found is None:
+            return 0
+        at = report_pb2.StatusReport.FromString(found[0]).observed_at
+        return at.seconds * 1_000_000 + at.nanos // 1_000
+
+    async def dead_letters(self) -> list[str]:
+        table = store.dead_letters.table
+        rows = await self.database.read(lambda c: c.execute(table.select().order_by(table.c.id)).all())
+        return [row.reason for row in rows]
+
+
+@contextlib.asynccontextmanager
+async def running_room(
+    nats_server: Server, folder: Path, fleet: Fleet, doubt_seconds: float = 0.05
+) -> AsyncIterator[Room]:
+    url = f"sqlite:///{folder}/status.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    broker = await jetstream.connect(nats_server.settings(), name="room-status")
+    partitions = range(8)
+    await broker.ensure_streams(
+        STREAMS[VEHICLE_EVENTS],
+        STREAMS[DOOR_UPDATES],
+        STREAMS[ROOM_EVENTS],
+        *(status_stream(n) for n in partitions),
+    )
+    relay = OutboxRelay(
+        database, store.outbox, translate.QUEUE, broker.publish_all, lambda: datetime.now(UTC)
+    )
+    records = store.StatusStore(database, relay, translate)
+    lost = LostVehicles()
+    await listen_for_losses(broker, lost, now_us)
+    reader = fleet.reader(Domain.STATUS, database, store.sessions)
+    intake = VehicleIntake(
+        records,
+        ConditionTeller(HintPublisher(broker).tell, time.monotonic),
+        reader,
+        fleet.answers,
+        fleet.directory,  # type: ignore[arg-type]  # the fake
+        fleet.hellos(database, store.sessions, reader),
+        now_us,
+    )
+    hub = Hub(time.monotonic)
+    updates = StreamTail(
+        broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
+    )
+    await updates.begin()
+    revocations = Revocations(hub, _NoEviction())  # type: ignore[arg-type]  # a verifier without keys
+    revoked = StreamTail(
+        broker,
+        ROOM_EVENTS,
+        "room.access.revoked",
+        revocations.deliver,
+        revocations.place_changed,
+        revocations.place_changed,
+        since=lambda: datetime.now(UTC),
+    )
+    await revoked.begin()
+    loops = [relay.run(), updates.watch(), revoked.watch()]
+    loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
+    loops += [consumer.run() for consumer in intake.consumers(broker, partitions, 512, 4_000)]
+    tasks = [asyncio.create_task(c) for c in loops]
+    room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
+    try:
+        yield room
+    finally:
+        await room.stop()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            answer = condition()
+            if asyncio.iscoroutine(answer):
+                answer = await answer
+            if answer:
+                return
+            await asyncio.sleep(0.01)
+
+
+class Reader:
+    """Reads updates in the background, as a client would."""
+
+    def __init__(self, room: Room, after: Position | None = None, vin: str = VIN) -> None:
+        self.items: list[Update | Reset] = []
+        self.ended: Exception | None = None
+        self._room, self._after, self._vin = room, after, vin
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        watcher = Watcher(self._vin, frozenset({"user-123"}), heartbeats=False)
+        try:
+            with self._room.hub.watching(watcher, 0.0):
+                async for item in watch_updates(self._room.log, watcher, self._after):
+                    self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
+        except RightEnded as ended:
+            self.ended = ended
+
+    @property
+    def ids(self) -> list[str]:
+        return [str(item.position) for item in self.items]
+
+    @property
+    def kinds(self) -> list[str]:
+        return [
+            door_update_pb2.DoorChangeType.Value.Name(
+                door_update_pb2.DoorUpdate.FromString(item.payload).door_status.change_type
+            )
+            if isinstance(item, Update)
+            else "RESET"
+            for item in self.items
+        ]
+
+    async def leave(self) -> None:
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task

@@ -1,0 +1,255 @@
+"""What the status room believes of vehicles, and what it holds them to, on a real broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2, room_event_pb2
+from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+
+from protocol import cose
+from protocol.broker import VERDICTS_SUBJECT, Event, presence_subject, update_subject
+from protocol.domains import ContentType, Domain, subject_of
+from protocol.keys import SealKey
+from protocol.seal import Direction, seal
+from services.runtime.database import StorageUnavailable
+from services.status import store
+from tests.messaging.report_stand import Fleet
+from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until
+from tests.protocol.stand import CLOUD_SEAL, public, signer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from nats.aio.msg import Msg
+
+    from services.status.usecases import Taken
+
+CONFIRMED = door_command_pb2.Confirmation.CONFIRMED
+CONTRADICTED = door_command_pb2.Confirmation.CONTRADICTED
+
+
+@pytest.fixture
+async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[Room]:
+    async with running_room(nats_server, tmp_path, Fleet()) as room:
+        for vin in (VIN, OTHER):
+            await room.greet(vin)
+        yield room
+
+
+def unlocked_driver(command_id: str, sequence: int, at_us: int | None = None) -> report_pb2.CommandResult:
+    """The driver's door was unlocked."""
+    at_us = at_us or now_us()
+    result = report_pb2.CommandResult(
+        command_id=command_id,
+        outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+        status=report(sequence, observed_at_us=at_us, unlocked=True),
+    )
+    result.doors.add(door=1, succeeded=True, locked=False)
+    result.started_at.FromMicroseconds(at_us - 10_000)
+    result.finished_at.FromMicroseconds(at_us)
+    return result
+
+
+async def verdicts(room: Room) -> list[room_event_pb2.CommandVerdict]:
+    told = await room.told(VERDICTS_SUBJECT)
+    return [each for data in told for each in room_event_pb2.CommandVerdicts.FromString(data).verdicts]
+
+
+async def alerts(room: Room) -> list[str]:
+    updates = [door_update_pb2.DoorUpdate.FromString(data) for data in await room.told(update_subject(VIN))]
+    return [each.system_alert.code for each in updates if each.HasField("system_alert")]
+
+
+async def one_verdict(room: Room) -> room_event_pb2.CommandVerdict:
+    async def there() -> bool:
+        return bool(await verdicts(room))
+
+    await until(there)
+    [verdict] = await verdicts(room)
+    return verdict
+
+
+async def reported(room: Room, message: report_pb2.StatusReport, vin: str = VIN) -> None:
+    """The vehicle says this, and it is taken in."""
+    await room.say(message, vin)
+    at_us = message.observed_at.seconds * 1_000_000 + message.observed_at.nanos // 1_000
+
+    async def taken() -> bool:
+        return await room.observed_at_us(vin) >= at_us
+
+    await until(taken)
+
+
+async def test_the_next_report_confirms(room: Room) -> None:
+    await reported(room, report(1))
+    await room.answer(unlocked_driver("cmd-1", 2))
+    await reported(room, report(3, unlocked=True))
+
+    verdict = await one_verdict(room)
+
+    assert (verdict.vin, verdict.command_id, verdict.confirmation.state) == (VIN, "cmd-1", CONFIRMED)
+    assert [(d.door_id, d.locked) for d in verdict.confirmation.doors] == [("driver", False)]
+    assert await alerts(room) == []
+
+
+async def test_the_next_report_contradicts_and_everybody_hears_of_it(room: Room) -> None:
+    await room.answer(unlocked_driver("cmd-1", 2))
+    await until(room.observed_at_us)
+    lying = report(3)
+    await reported(room, lying)
+    await reported(room, report(4, unlocked=True))  # too late to make up for it
+
+    verdict = await one_verdict(room)
+
+    assert verdict.confirmation.state == CONTRADICTED
+    assert [(d.door_id, d.locked) for d in verdict.confirmation.doors] == [("driver", True)]
+    assert verdict.confirmation.time.ToMilliseconds() == lying.observed_at.ToMilliseconds()
+    await until(lambda: alerts(room))
+    assert await alerts(room) == ["COMMAND_CONTRADICTED"]
+
+
+async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room: Room) -> None:
+    at_us = now_us() - 1_000_000
+    await reported(room, report(3))
+    await room.answer(unlocked_driver("cmd-1", 2, at_us))
+
+    assert (await one_verdict(room)).confirmation.state == CONTRADICTED
+
+
+async def test_a_result_that_is_sent_again_raises_no_second_alert(room: Room) -> None:
+    result = await room.answer(unlocked_driver("cmd-1", 2))
+    await until(room.observed_at_us)
+    await reported(room, report(3, unlocked=True))
+    await one_verdict(room)
+
+    await room.publish(VIN, Event.RESULT, result)
+    await reported(room, report(4))
+    await room.answer(unlocked_driver("cmd-2", 5))
+    await reported(room, report(6, unlocked=True))
+
+    async def second() -> bool:
+        return len(await verdicts(room)) == 2
+
+    await until(second)
+    assert [v.command_id for v in await verdicts(room)] == ["cmd-1", "cmd-2"]
+    assert await alerts(room) == []
+
+
+async def test_a_report_from_before_its_hello_waits_for_it(room: Room) -> None:
+    car = room.fleet.cars[VIN]
+    car.boot()
+    await room.say(report(1))
+    await reported(room, report(1), OTHER)  # nobody else waits
+
+    await room.greet()
+
+    await until(room.observed_at_us)
+    assert await room.dead_letters() == []
+
+
+async def test_a_report_counts_as_seen_only_after_its_commit(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take, refused = room.records.take_reports, []
+
+    async def fail_once(*batch: Any) -> Taken:
+        if not refused:
+            refused.append(batch)
+            raise StorageUnavailable("away")
+        return await take(*batch)
+
+    monkeypatch.setattr(room.records, "take_reports", fail_once)
+    await reported(room, report(1))
+    assert refused
+
+
+async def test_an_ended_epoch_is_not_believed_any_more(room: Room) -> None:
+    car = room.fleet.cars[VIN]
+    await reported(room, report(1))
+    old = car.side.seal_report(report(2)).data
+    car.boot()
+    await room.greet()
+    at_us = await room.observed_at_us()
+
+    await room.publish(VIN, Event.STATUS, old)
+    await reported(room, report(1), OTHER)
+
+    assert await room.observed_at_us() == at_us
+    await reported(room, report(3))
+
+
+async def test_a_result_that_another_key_signed_is_poison(room: Room) -> None:
+    message = session_pb2.SignedAnswer(
+        vin=VIN, message_id="m", epoch=bytes(16), counter=1, request_hash=bytes(32)
+    )
+    message.result.CopyFrom(unlocked_driver("cmd-1", 2))
+    envelope = cose.sign(
+        signer("a thief"), ContentType.RESULT, subject_of(VIN, Domain.RESULT), message.SerializeToString()
+    )
+    data = seal(envelope, SealKey.of(public(CLOUD_SEAL)), Direction.TO_CLOUD, VIN)
+
+    await room.publish(VIN, Event.RESULT, data)
+
+    await until(room.dead_letters)
+    assert await room.dead_letters() == ["UNKNOWN_KEY: not signed by the enrolled vehicle"]
+    assert await room.observed_at_us() == 0
+
+
+async def test_an_order_that_was_refused_carries_no_status(room: Room) -> None:
+    car = room.fleet.cars[VIN]
+    refusal = car.side._refusal(Domain.COMMAND, bytes(32), 12)  # type: ignore[arg-type]  # EXPIRED
+    assert refusal is not None
+    await room.publish(VIN, Event.RESULT, refusal.data)
+    await room.answer(unlocked_driver("cmd-1", 2))
+
+    await until(room.observed_at_us)
+    assert await room.dead_letters() == []
+
+
+async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
+    nats_server: Server, tmp_path: Path
+) -> None:
+    heard: list[room_event_pb2.VehicleCondition] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(room_event_pb2.VehicleCondition.FromString(message.data))
+
+    fleet = Fleet()
+    async with running_room(nats_server, tmp_path, fleet) as room:
+        await room.greet()
+        await room.broker.client.subscribe("hint.condition.*", cb=hear)
+        goodbye = report(1)
+        goodbye.going_to_sleep = True
+        await reported(room, goodbye)
+        await until(lambda: [hint.asleep for hint in heard] == [True])
+    async with running_room(nats_server, tmp_path, fleet) as again:
+        await again.broker.client.subscribe("hint.condition.*", cb=hear)
+        await reported(again, report(2))
+        await until(lambda: [hint.asleep for hint in heard] == [True, False])
+        await reported(again, report(3))
+        await reported(again, report(4, speed=1.0))
+        await until(lambda: len(heard) == 3)
+    assert heard[-1].speed_kmh == 1.0
+
+
+async def test_a_loss_is_heard_from_the_broker(room: Room) -> None:
+    client = room.broker.client
+    await reported(room, report(1))
+    await client.publish(presence_subject(VIN), b"here")
+    await client.publish(presence_subject("nobody"), b"lost")
+    await client.publish(presence_subject(OTHER), b"lost")
+
+    await until(lambda: room.lost.is_lost(OTHER, 0))
+    assert not room.lost.is_lost(VIN, 0)
+
+
+async def test_expectations_of_yesterday_are_forgotten(room: Room) -> None:
+    await room.answer(unlocked_driver("cmd-1", 2))
+    await until(room.observed_at_us)
+    await room.records.forget_expectations(now_us() + 1)
+
+    table = store.expectations.table
+    assert await room.database.read(lambda c: c.execute(table.select()).all()) == []

@@ -1,0 +1,176 @@
+"""Learning epochs from hellos and opening reports in batches, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from sqlalchemy import MetaData, create_engine
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from protocol.broker import Event, event_subject
+from protocol.domains import Domain
+from services.runtime.consumer import Delivery, Later, Poison, Unhandled
+from services.runtime.database import Database, open_database
+from services.runtime.vehicle_sessions import VehicleSessions
+from tests.messaging.report_stand import Fleet
+from tests.protocol.stand import OTHER_VIN, VIN
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.runtime.vehicle_reports import HelloIntake, ReportReader
+
+
+@dataclass(slots=True)
+class Room:
+    """What a room that hears reports is made of; `reads` counts its queries."""
+
+    fleet: Fleet
+    reader: ReportReader
+    hellos: HelloIntake
+    reads: list[str]
+
+    def report(self, vin: str = VIN) -> Delivery:
+        message = report_pb2.StatusReport(boot_id="b", sequence=1)
+        return Delivery(event_subject(vin, Event.STATUS), self.fleet.cars[vin].side.seal_report(message).data)
+
+    def hello(self, vin: str = VIN) -> Delivery:
+        return Delivery(event_subject(vin, Event.HELLO), self.fleet.cars[vin].hello())
+
+    async def open(self, *deliveries: Delivery) -> tuple[list[Delivery], list[Unhandled]]:
+        opened, unhandled = await self.reader.open(deliveries)
+        self.reader.taken(opened)
+        return [delivery for delivery, _ in opened], unhandled
+
+
+class Counting:
+    """A database that counts its reads."""
+
+    def __init__(self, database: Database, reads: list[str]) -> None:
+        self._database = database
+        self._reads = reads
+        self.write = database.write
+        self.close = database.close
+
+    async def read(self, work):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  # as Database.read
+        self._reads.append("read")
+        return await self._database.read(work)
+
+
+@pytest.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    metadata = MetaData()
+    sessions = VehicleSessions(metadata, issues_orders=False)
+    if database_url.startswith("sqlite"):
+        engine = create_engine(database_url, poolclass=NullPool)
+        metadata.create_all(engine)
+    else:
+        url = database_url.replace("postgresql://", "postgresql+asyncpg://", 1)
+        async with create_async_engine(url, poolclass=NullPool).begin() as connection:
+            await connection.run_sync(metadata.create_all)
+    fleet = Fleet()
+    reads: list[str] = []
+    database = await open_database(database_url)
+    counting = Counting(database, reads)
+    reader = fleet.reader(Domain.STATUS, counting, sessions)
+    yield Room(fleet, reader, fleet.hellos(counting, sessions, reader), reads)
+    await database.close()
+
+
+async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(room: Room) -> None:
+    assert await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)]) == []
+    batch = [room.report(), room.report(OTHER_VIN), room.report()]
+    asked = len(room.fleet.directory.asked)
+
+    assert await room.open(*batch) == (batch, [])
+    assert await room.open(later := room.report()) == ([later], [])
+
+    assert room.reads == ["read"]
+    assert room.fleet.directory.asked[asked:] == [{VIN, OTHER_VIN}]
+
+
+async def test_repetitions_are_dropped_without_a_word(room: Room) -> None:
+    hello, report = room.hello(), room.report()
+    assert await room.hellos.handle([hello, hello]) == []
+    assert await room.open(report, report) == ([report, report], [])  # one commit takes both
+    assert await room.open(report) == ([], [])
+    room.fleet.cars[VIN].boot()
+    assert await room.hellos.handle([room.hello()]) == []
+    assert await room.hellos.handle([hello]) == []  # of an epoch that ended
+
+
+async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: Room) -> None:
+    await room.hellos.handle([room.hello(OTHER_VIN)])
+    early, other = room.report(), room.report(OTHER_VIN)
+
+    opened, unhandled = await room.open(early, other)
+
+    assert opened == [other]
+    assert [type(one) for one in unhandled] == [Later]
+    await room.hellos.handle([room.hello()])
+    assert await room.open(early) == ([early], [])
+
+
+async def test_an_epoch_that_ended_is_forgotten_at_once(room: Room) -> None:
+    await room.hellos.handle([room.hello()])
+    await room.open(room.report())
+    old = room.report()
+    room.fleet.cars[VIN].boot()
+    await room.hellos.handle([room.hello()])
+
+    _, unhandled = await room.open(old)
+
+    assert [type(one) for one in unhandled] == [Later]
+    assert await room.open(new := room.report()) == ([new], [])
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+async def test_a_revoked_vehicle_is_not_believed_any_more(room: Room, *, everybody: bool) -> None:
+    await room.hellos.handle([room.hello()])
+    await room.open(room.report())
+    del room.fleet.directory.known[VIN]
+    if everybody:
+        room.reader.forget_all()
+    else:
+        room.reader.forget(VIN)
+
+    opened, unhandled = await room.open(room.report())
+    [refused] = await room.hellos.handle([room.hello()])
+
+    assert (opened, [type(one) for one in unhandled]) == ([], [Later])
+    assert isinstance(refused, Poison)
+    assert refused.reason == "UNKNOWN_KEY: not signed by the enrolled vehicle"
+
+
+async def test_while_enrolment_is_away_only_new_epochs_wait(room: Room) -> None:
+    await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)])
+    await room.open(room.report())
+    room.fleet.directory.away = True
+    known, new = room.report(), room.report(OTHER_VIN)
+
+    opened, unhandled = await room.open(known, new)
+
+    assert opened == [known]
+    assert unhandled == [Later(new, "the vehicle's keys can not be asked for")]
+    room.fleet.directory.away = False
+    assert await room.open(new) == ([new], [])
+
+
+async def test_no_vehicle_in_the_subject_is_poison(room: Room) -> None:
+    stray = Delivery("vehicle_status.0.nobody", b"")
+    assert await room.open(stray) == ([], [Poison(stray, "no VIN in the subject")])
+    assert await room.hellos.handle([stray]) == [Poison(stray, "no VIN in the subject")]
+
+
+async def test_hellos_at_once_all_count(room: Room) -> None:
+    cars = [VIN, OTHER_VIN]
+    await asyncio.gather(
+        *(room.hellos.handle([room.hello(vin) for vin in vins]) for vins in (cars, cars[::-1]))
+    )
+    batch = [room.report(vin) for vin in cars]
+    assert await room.open(*batch) == (batch, [])

@@ -1,0 +1,52 @@
+"""Cars in a garage without signal, over NATS and MQTT: in time they act, too late they never do."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.app import ASLEEP, SECOND, App, Car, eventually
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Mesh
+
+
+@pytest.mark.timeout(150)
+def test_in_time_it_acts_and_too_late_it_never_does(mesh: Mesh) -> None:
+    cars = [(App(mesh, vin), Car(mesh, vin)) for vin in (ASLEEP, SECOND)]
+    for app, car in cars:
+        car.meet()
+        car.do("door-time", seconds=0)
+        locked = eventually(lambda app=app: (a := app.order("lock")).status_code == 202 and a, 45)
+        assert app.end_of(locked.json()["commandId"])["status"] == "SUCCESS"
+
+    in_time = _away_for(20, cars)
+    for (app, car), command_id in zip(cars, in_time, strict=True):
+        assert app.end_of(command_id)["status"] == "SUCCESS"
+        assert car.moved(command_id)
+        finished = app.order("lock").json()["commandId"]
+        assert app.end_of(finished)["status"] == "SUCCESS"
+
+    too_late = _away_for(40, cars)
+    for (app, car), command_id in zip(cars, too_late, strict=True):
+        ended = app.command(command_id)
+        assert (ended["status"], ended["mayHaveSucceeded"]) == ("TIMEOUT", True)
+        # Whatever waited for the car has reached it before this has.
+        later = app.order("lock").json()["commandId"]
+        assert app.end_of(later)["status"] == "SUCCESS"
+        assert car.actuations(command_id) == []
+    cars[0][1].do("sleep")
+
+
+def _away_for(seconds: float, cars: list[tuple[App, Car]]) -> list[str]:
+    """Unlocks that each car is away for."""
+    for _, car in cars:
+        car.do("leave-coverage")
+    commands = [app.order("unlock").json()["commandId"] for app, _ in cars]
+    time.sleep(seconds)  # how long a car is away is what this is about
+    for _, car in cars:
+        assert car.state()["connected"] is False
+        car.do("enter-coverage")
+    return commands
