@@ -31,7 +31,7 @@ LINKS = ("nats", "mqtt")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class Assignment:
     """What is to be certified, and how. `account` is None for a broker of the kit's own, on `host`."""
 
     vin: str
@@ -49,50 +49,55 @@ class Order:
     patience: Patience = field(default_factory=Patience)
 
 
-async def certify(order: Order, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
     """A finding for each rule. `tell` is for the person at the bench.
 
     Raises KeysRefused, BrokerFailed, StartFailed, OSError before the first.
     """
-    unit_keys = read_unit_keys(order.unit_keys)
-    order.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = CloudKeys(order.work / "cloud")
-    cloud = Cloud(order.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000)
+    unit_keys = read_unit_keys(assignment.unit_keys)
+    assignment.work.mkdir(parents=True, exist_ok=True, mode=0o700)
+    keys = CloudKeys(assignment.work / "cloud")
+    cloud = Cloud(assignment.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000)
     async with contextlib.AsyncExitStack() as stack:
         broker = None
-        if order.account is None:
-            broker = ThrowawayBroker(order.work / "broker", order.vin, order.host)
+        if assignment.account is None:
+            broker = ThrowawayBroker(assignment.work / "broker", assignment.vin, assignment.host)
             stack.callback(broker.kill)
             await broker.start()
-        account = order.account or broker_account(broker)
-        hands = Hands(order.vin, order.control, order.reboot, tell)
+        account = assignment.account or broker_account(broker)
+        hands = Hands(assignment.vin, assignment.control, assignment.reboot, tell)
         stack.push_async_callback(hands.close)
-        over_mqtt = order.link == "mqtt"
-        unit = Unit(cloud, hands, order.patience, broker, over_mqtt=over_mqtt)
-        link = Link(account, order.vin, unit.hear, over_mqtt=over_mqtt)
+        over_mqtt = assignment.link == "mqtt"
+        unit = Unit(cloud, hands, assignment.patience, broker, over_mqtt=over_mqtt)
+        link = Link(account, assignment.vin, unit.hear, over_mqtt=over_mqtt)
         stack.push_async_callback(link.close)
         await link.open()
         unit.attach(link)
-        access = _access(order, broker)
+        access = _access(assignment, broker)
         provision = Provision.write(
-            order.work / "unit", order.vin, keys, access, order.private_keys, order.control
+            assignment.work / "unit",
+            assignment.vin,
+            keys,
+            access,
+            assignment.private_keys,
+            assignment.control,
         )
         for line in provision.described(access):
             tell(line)
         process = None
-        if order.start is not None:
-            process = UnitProcess(order.start, provision.environment, order.work / "unit.log")
+        if assignment.start is not None:
+            process = UnitProcess(assignment.start, provision.environment, assignment.work / "unit.log")
             stack.push_async_callback(process.stop)
             await process.start()
-        tell(f"waiting for the unit's hello for up to {order.wait_seconds:g} s")
+        tell(f"waiting for the unit's hello for up to {assignment.wait_seconds:g} s")
         try:
-            await _greeted(unit, order.wait_seconds)
+            await _greeted(unit, assignment.wait_seconds)
         except Violated as silent:
             why = process.ended if process and process.ended else str(silent)
-            for finding in _nothing_heard(order.rules, why, cloud.disbelieved):
+            for finding in _nothing_heard(assignment.rules, why, cloud.disbelieved):
                 yield finding
             return
-        async for finding in play(unit, order.rules):
+        async for finding in play(unit, assignment.rules):
             yield finding
 
 
@@ -102,14 +107,14 @@ def broker_account(broker: ThrowawayBroker | None) -> Account:
     return Account(broker.url, "cloud", broker.password_file.read_text(encoding="ascii"))
 
 
-def _access(order: Order, broker: ThrowawayBroker | None) -> Access:
+def _access(assignment: Assignment, broker: ThrowawayBroker | None) -> Access:
     if broker is None:
-        assert order.account is not None  # noqa: S101  # see broker_account
-        return Access(order.link, order.account.url, ca=order.account.ca)
+        assert assignment.account is not None  # noqa: S101  # see broker_account
+        return Access(assignment.link, assignment.account.url, ca=assignment.account.ca)
     password = broker.unit_password_file
-    if order.link == "mqtt":
-        return Access(order.link, broker.mqtt_url, f"{UNIT}-mqtt", password)
-    return Access(order.link, broker.url, UNIT, password)
+    if assignment.link == "mqtt":
+        return Access(assignment.link, broker.mqtt_url, f"{UNIT}-mqtt", password)
+    return Access(assignment.link, broker.url, UNIT, password)
 
 
 async def _greeted(unit: Unit, seconds: float) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
+from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
-from conformance.cloud import Cloud, Heard, Signed, new_id
 from conformance.finding import Skipped, Violated, require
 from conformance.forge import RIGHT, Wrong
+from conformance.orders import DRIVER, PASSENGER, is_locked, lock
 from protocol.broker import Command, Event
 from protocol.domains import REFUSED_ON, Domain
 from protocol.faults import SYNCHRONISATION, Fault
@@ -20,20 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from typing import Any
 
+    from conformance.cloud import Cloud, Heard, Signed
     from conformance.hands import Hands
     from conformance.link import Link
     from conformance.throwaway_broker import ThrowawayBroker
     from protocol.order import Order
 
-DRIVER = body_pb2.DOOR_ID_DRIVER
-PASSENGER = body_pb2.DOOR_ID_PASSENGER
 DEFAULT_PACE_SECONDS = 1.1
 LONGEST_COMEBACK_SECONDS = 120.0
 """So that a rule that waits for a reboot is over before its time (runner.RULE_SECONDS)."""
 SIGNED_AGAIN_AT_MOST = 3
 ASKED_AT_MOST = 3
-LIFETIME = timedelta(seconds=30)
-"""Of a command, by the wall clock."""
 _OUT_OF_STEP = frozenset(int(fault) for fault in SYNCHRONISATION)
 
 
@@ -112,24 +108,6 @@ class Unit:
         await asyncio.sleep(begin + (answers - 1) * self.patience.pace - now)
 
     # -- orders out
-
-    def unlock(
-        self, *doors: body_pb2.DoorId.ValueType, command_id: str | None = None
-    ) -> command_pb2.DoorCommand:
-        """Unlock these doors; the driver's where none is named."""
-        return _door_command(command_pb2.DOOR_ACTION_UNLOCK, doors or (DRIVER,), command_id)
-
-    def lock(
-        self, *doors: body_pb2.DoorId.ValueType, command_id: str | None = None
-    ) -> command_pb2.DoorCommand:
-        """Lock these doors; the driver's where none is named."""
-        return _door_command(command_pb2.DOOR_ACTION_LOCK, doors or (DRIVER,), command_id)
-
-    def withdraw(self, command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
-        """A tombstone, or a forced stop."""
-        return command_pb2.CancelCommand(
-            cancel_id=new_id(), command_id=command_id, reason="conformance", force=force
-        )
 
     async def send(self, signed: Signed, times: int = 1) -> None:
         """Publishes the same bytes so often."""
@@ -248,7 +226,7 @@ class Unit:
 
     async def fence(self) -> report_pb2.CommandResult:
         """A good order that moves nothing and is answered: all that was sent before it has been dealt with."""
-        result = await self.does(self.lock(PASSENGER))
+        result = await self.does(lock(PASSENGER))
         await asyncio.sleep(self.patience.quiet)
         return result
 
@@ -256,7 +234,7 @@ class Unit:
 
     async def at_rest(self) -> None:
         """The doors that the rules move are locked, and nothing waits."""
-        await self.does(self.lock(DRIVER, PASSENGER))
+        await self.does(lock(DRIVER, PASSENGER))
         await self.link.forget_copies()
 
     async def never_acts(self, *signed: Signed) -> None:
@@ -336,44 +314,6 @@ class Unit:
     def reports(self) -> list[Heard]:
         """Every status report."""
         return [one for one in self.cloud.heard if one.event is Event.STATUS]
-
-
-def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
-    """Settings with which nothing happens by itself."""
-    return command_pb2.ApplyConfig(
-        version=version,
-        settings=body_pb2.DoorSettings(
-            auto_lock_delay_seconds=delay_seconds,
-            unlock_mode=body_pb2.UNLOCK_MODE_ALL,
-            speed_lock_threshold_kmh=15,
-        ),
-    )
-
-
-def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
-    """What the report says of this door. Raises Violated where it says nothing."""
-    for one in status.doors:
-        if one.door == door:
-            return one.locked
-    raise Violated("the result does not say how the doors stand (CommandResult.status)")
-
-
-def _door_command(
-    action: command_pb2.DoorAction.ValueType, doors: Sequence[Any], command_id: str | None
-) -> command_pb2.DoorCommand:
-    command = command_pb2.DoorCommand(
-        command_id=command_id or new_id(),
-        correlation_id=new_id(),
-        action=action,
-        doors=doors,
-        mode=command_pb2.DOOR_ACTION_MODE_NORMAL,
-        subject="conformance",
-        actor="conformance",
-    )
-    now = datetime.now(UTC)
-    command.issued_at.FromDatetime(now)
-    command.expires_at.FromDatetime(now + LIFETIME)
-    return command
 
 
 def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:

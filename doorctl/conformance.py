@@ -12,7 +12,7 @@ import typer
 import uvloop
 
 from conformance import report
-from conformance.certification import Order, certify
+from conformance.certification import Assignment, certify
 from conformance.hands import StartFailed
 from conformance.link import Account
 from conformance.pem import KeysRefused, read_unit_keys
@@ -74,7 +74,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         _fail("--link, --vin, --keys and --work are needed (or --list)")
     if not is_vin(vin):
         _fail("--vin is not a VIN")
-    order = Order(
+    assignment = Assignment(
         vin=vin,
         link=link.value,
         unit_keys=keys,
@@ -91,7 +91,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
     )
     began_at = datetime.now(UTC)
     try:
-        findings = uvloop.run(_certify(order))
+        findings = uvloop.run(_certify(assignment))
         key_id = read_unit_keys(keys).verify_key_id
         typer.echo(report.summary(findings))
         if json_file is not None:
@@ -105,9 +105,9 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         raise typer.Exit(1)
 
 
-async def _certify(order: Order) -> list[Finding]:
+async def _certify(assignment: Assignment) -> list[Finding]:
     findings = []
-    async for finding in certify(order, lambda said: typer.echo(said, err=True)):
+    async for finding in certify(assignment, lambda said: typer.echo(said, err=True)):
         typer.echo(report.line(finding))
         findings.append(finding)
     return findings

@@ -8,7 +8,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.cloud import new_id
 from conformance.finding import Group, Skipped, require
-from conformance.unit import DRIVER, PASSENGER, is_locked
+from conformance.orders import DRIVER, PASSENGER, is_locked, unlock, withdraw
 from protocol.broker import Event
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ _DOOR_SECONDS = 0.3
 async def tombstone_before_the_command(unit: Unit) -> None:
     """A tombstone that comes before its command: WILL_NOT_ACT, and the command never acts."""
     command_id = new_id()
-    withdrawal = await unit.order(unit.withdraw(command_id))
+    withdrawal = await unit.order(withdraw(command_id))
     outcome = (await unit.result(withdrawal)).outcome
     require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
-    signed = unit.cloud.sign(unit.unlock(command_id=command_id))
+    signed = unit.cloud.sign(unlock(command_id=command_id))
     result = (await unit.provoked(signed)).payload
     require(result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED, "the command was not CANCELLED")
     await unit.never_acts(signed)
@@ -35,10 +35,10 @@ async def tombstone_before_the_command(unit: Unit) -> None:
 @GROUP.rule
 async def tombstone_after_the_command(unit: Unit) -> None:
     """A tombstone after the command: TOO_LATE, and nothing changes."""
-    signed = await unit.order(unit.unlock())
+    signed = await unit.order(unlock())
     await unit.result(signed)
     for force in (False, True):
-        withdrawal = await unit.order(unit.withdraw(signed.order_id, force=force))
+        withdrawal = await unit.order(withdraw(signed.order_id, force=force))
         outcome = (await unit.result(withdrawal)).outcome
         require(outcome == report_pb2.CANCEL_OUTCOME_TOO_LATE, "not answered as TOO_LATE")
     require(not is_locked((await unit.fence()).status, DRIVER), "a late cancellation moved the door")
@@ -48,7 +48,7 @@ async def tombstone_after_the_command(unit: Unit) -> None:
 @GROUP.rule
 async def tombstone_again(unit: Unit) -> None:
     """A known cancel id: its stored answer again."""
-    order = unit.withdraw(new_id())
+    order = withdraw(new_id())
     first = await unit.result(await unit.order(order))
     require(
         await unit.known_result(order) == first,
@@ -60,8 +60,8 @@ async def tombstone_again(unit: Unit) -> None:
 async def withdrawn_while_asleep(unit: Unit) -> None:
     """What withdraws a command that waits with it keeps it from beginning."""
     await unit.hands.sleep()
-    signed = await unit.order(unit.unlock())
-    withdrawal = await unit.order(unit.withdraw(signed.order_id))
+    signed = await unit.order(unlock())
+    withdrawal = await unit.order(withdraw(signed.order_id))
     await unit.hands.wake()
     outcome = (await unit.result(withdrawal)).outcome
     require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
@@ -78,9 +78,9 @@ async def forced_stop_between_doors(unit: Unit) -> None:
     if unit.hands.sees_actuations:
         await unit.hands.set_door_time(_DOOR_SECONDS)
     try:
-        signed = await unit.order(unit.unlock(*_DOORS))
+        signed = await unit.order(unlock(*_DOORS))
         await unit.until(lambda: _is_received(unit, signed.request_hash), "evt.received")
-        withdrawal = await unit.order(unit.withdraw(signed.order_id, force=True))
+        withdrawal = await unit.order(withdraw(signed.order_id, force=True))
         outcome = (await unit.result(withdrawal)).outcome
         result = await unit.result(signed)
     finally:

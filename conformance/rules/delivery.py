@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.finding import Group, Skipped, Violated, require
-from conformance.unit import DRIVER, PASSENGER, is_locked
+from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock
 from protocol.faults import Fault
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ async def lost_reply_is_sent_again(unit: Unit) -> None:
         raise Skipped("needs the kit's own broker")
     await unit.link.lose_events()
     try:
-        signed = await unit.order(unit.unlock())
+        signed = await unit.order(unlock())
         await _has_acted(unit, signed.order_id)
     finally:
         await unit.link.store_events()
     stored = await unit.stored_answer(signed)
     result = stored.payload
     require(result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED, "the result came otherwise than it was")
-    await unit.does(unit.lock())
+    await unit.does(lock())
     require(await unit.known_result(signed.order) == result, "sent again, the order was answered otherwise")
     await unit.acted_once(signed)
     require(is_locked((await unit.fence()).status, DRIVER), "the order acted again")
@@ -50,7 +50,7 @@ async def reboot_begins_an_epoch(unit: Unit) -> None:
     acts once.
     """
     before = unit.hellos()[-1]
-    order = unit.unlock()
+    order = unlock()
     stale = unit.cloud.sign(order)
     rebooted_at_millis = unit.cloud.now_millis()
     if unit.hands.sees_actuations:
@@ -69,7 +69,7 @@ async def reboot_begins_an_epoch(unit: Unit) -> None:
     require(info.hello.boot_id != before.hello.boot_id, "the boot id is the one of the boot before")
     await unit.refusal(stale, Fault.WRONG_EPOCH)
     await unit.never_acts(stale)
-    await unit.does(unit.unlock(command_id=order.command_id))
+    await unit.does(unlock(command_id=order.command_id))
     await unit.acted_once(stale)
 
 
@@ -78,9 +78,9 @@ async def memory_outlives_reboot(unit: Unit) -> None:
     """What it knows outlives the boot: a known order gets its stored answer, signed again, under the same
     message id.
     """
-    signed = await unit.order(unit.unlock())
+    signed = await unit.order(unlock())
     first = await unit.answer(signed)
-    await unit.does(unit.lock())
+    await unit.does(lock())
     manifest_version = (await unit.asked()).manifest_version
     info = await unit.reboot()
     require(info.manifest_version == manifest_version, "the boot brought an older manifest back")
@@ -97,7 +97,7 @@ async def crash_interrupts_for_good(unit: Unit) -> None:
     """A crash in between ends in INTERRUPTED, never in a second attempt."""
     await unit.hands.set_door_time(_DOOR_SECONDS)
     try:
-        signed = await unit.order(unit.unlock(*_DOORS))
+        signed = await unit.order(unlock(*_DOORS))
         await _has_acted(unit, signed.order_id)
         await unit.reboot()
     finally:

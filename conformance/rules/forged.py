@@ -10,13 +10,14 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.finding import Group, require
 from conformance.forge import Impostor, Wrong, flips, seal_anything, stranger, stranger_to_seal_to
-from conformance.unit import Unit, settings
+from conformance.orders import settings, unlock, withdraw
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
 
 if TYPE_CHECKING:
     from conformance.cloud import Signed
+    from conformance.unit import Unit
 
 GROUP = Group("forged")
 _OTHER_VIN = "11111111111111111"
@@ -35,7 +36,7 @@ async def _ignored(unit: Unit, *signed: Signed) -> None:
 
 
 async def _refused(unit: Unit, wrong: Wrong, fault: Fault, domain: Domain | None = None) -> None:
-    signed = unit.cloud.sign(unit.unlock(), wrong, domain)
+    signed = unit.cloud.sign(unlock(), wrong, domain)
     await unit.refusal(signed, fault)
     await unit.never_acts(signed)
 
@@ -43,13 +44,13 @@ async def _refused(unit: Unit, wrong: Wrong, fault: Fault, domain: Domain | None
 @GROUP.rule
 async def unsigned_is_ignored(unit: Unit) -> None:
     """Form of the envelope: what is not signed is MALFORMED, and not answered."""
-    await _ignored(unit, unit.cloud.sign(unit.unlock(), Wrong(unsigned=True)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(unsigned=True)))
 
 
 @GROUP.rule
 async def unsealed_is_ignored(unit: Unit) -> None:
     """The seal: what is not sealed is MALFORMED, and not answered."""
-    signed = unit.cloud.sign(unit.unlock())
+    signed = unit.cloud.sign(unlock())
     bare = [replace(signed, data=data) for data in (signed.envelope, b"", b"\x01\x01", bytes(100))]
     await _ignored(unit, *bare)
 
@@ -57,7 +58,7 @@ async def unsealed_is_ignored(unit: Unit) -> None:
 @GROUP.rule
 async def unknown_key_is_refused(unit: Unit) -> None:
     """UNKNOWN_KEY: answered, with the session (and so the manifest's version)."""
-    signed = unit.cloud.sign(unit.unlock(), Wrong(signer=stranger()))
+    signed = unit.cloud.sign(unlock(), Wrong(signer=stranger()))
     refusal = await unit.refusal(signed, Fault.UNKNOWN_KEY)
     version = unit.hellos()[-1].manifest_version
     require(refusal.session.manifest_version == version, "the refusal names another manifest than the hello")
@@ -75,30 +76,30 @@ async def expired_key_is_refused(unit: Unit) -> None:
 async def revoked_key_is_ignored(unit: Unit) -> None:
     """REVOKED_KEY: not answered."""
     key = next(key for key in unit.cloud.keys.all("sign") if key.is_revoked)
-    await _ignored(unit, unit.cloud.sign(unit.unlock(), Wrong(signer=key.signer)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(signer=key.signer)))
 
 
 @GROUP.rule
 async def bad_signature_is_ignored(unit: Unit) -> None:
     """Signature: what somebody else signed under a good key's id is BAD_SIGNATURE, and not answered."""
     impostor = Impostor(stranger(), unit.cloud.signer.key_id)
-    await _ignored(unit, unit.cloud.sign(unit.unlock(), Wrong(signer=impostor)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(signer=impostor)))
 
 
 @GROUP.rule
 async def other_vehicles_subject_is_ignored(unit: Unit) -> None:
     """Signature, with the own VIN: what was signed for another vehicle's subject is not answered."""
     subject = subject_of(_OTHER_VIN, Domain.COMMAND)
-    await _ignored(unit, unit.cloud.sign(unit.unlock(), Wrong(subject=subject, vin=_OTHER_VIN)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(subject=subject, vin=_OTHER_VIN)))
 
 
 @GROUP.rule
 async def other_domains_subject_is_ignored(unit: Unit) -> None:
     """Signature, with this domain: a message is worth nothing on another subject."""
-    door = unit.cloud.sign(unit.unlock())
+    door = unit.cloud.sign(unlock())
     strays = [replace(door, domain=domain) for domain in (Domain.CANCEL, Domain.CONFIG)]
-    tombstone = unit.cloud.sign(unit.withdraw("nothing"))
-    strays.append(replace(tombstone, domain=Domain.COMMAND, order=unit.unlock()))
+    tombstone = unit.cloud.sign(withdraw("nothing"))
+    strays.append(replace(tombstone, domain=Domain.COMMAND, order=unlock()))
     await _ignored(unit, *strays)
 
 
@@ -123,7 +124,7 @@ async def wrong_vehicle_is_refused(unit: Unit) -> None:
 @GROUP.rule
 async def ids_are_looked_at(unit: Unit) -> None:
     """The id has 1-128 characters, else MALFORMED: not answered."""
-    orders = [unit.unlock(command_id="x" * 129), unit.unlock()]
+    orders = [unlock(command_id="x" * 129), unlock()]
     orders[1].command_id = ""
     await _ignored(unit, *(unit.cloud.sign(order) for order in orders))
 
@@ -131,7 +132,7 @@ async def ids_are_looked_at(unit: Unit) -> None:
 @GROUP.rule
 async def wrong_length_is_ignored(unit: Unit) -> None:
     """Truncation and trailing bytes are refused, inside the seal and outside."""
-    signed = unit.cloud.sign(unit.unlock())
+    signed = unit.cloud.sign(unlock())
     outside = [signed.data[:-1], signed.data[:58], signed.data + b"\0"]
     inside = [signed.envelope[:-1], signed.envelope + b"\0"]
     sealed = [unit.cloud.seal(envelope) for envelope in inside]
@@ -148,8 +149,8 @@ async def sealed_to_another_is_ignored(unit: Unit) -> None:
         Wrong(receiver=disguised),
         Wrong(direction=Direction.TO_CLOUD),
     ]
-    signed = [unit.cloud.sign(unit.unlock(), wrong) for wrong in wrongs]
-    elsewhere = unit.cloud.sign(unit.unlock())
+    signed = [unit.cloud.sign(unlock(), wrong) for wrong in wrongs]
+    elsewhere = unit.cloud.sign(unlock())
     for_another = seal_anything(
         elsewhere.envelope, unit.cloud.unit.seal_key, Direction.TO_VEHICLE, _OTHER_VIN
     )
@@ -159,7 +160,7 @@ async def sealed_to_another_is_ignored(unit: Unit) -> None:
 @GROUP.rule
 async def oversize_is_ignored(unit: Unit) -> None:
     """At most 16,384 bytes, else TOO_LARGE: not answered."""
-    order = unit.unlock()
+    order = unlock()
     order.correlation_id = "x" * MAX_SEALED_BYTES
     await _ignored(unit, unit.cloud.sign(order))
 
@@ -167,14 +168,14 @@ async def oversize_is_ignored(unit: Unit) -> None:
 @GROUP.rule
 async def flipped_bits_are_ignored(unit: Unit) -> None:
     """One wrong bit anywhere in the sealed bytes, and it does not open."""
-    signed = unit.cloud.sign(unit.unlock())
+    signed = unit.cloud.sign(unlock())
     await _ignored(unit, *(replace(signed, data=data) for data in flips(signed.data, _SEALED_FLIPS)))
 
 
 @GROUP.rule
 async def flipped_envelope_bits_are_ignored(unit: Unit) -> None:
     """One wrong bit anywhere in the envelope, and its form or its signature is wrong."""
-    signed = unit.cloud.sign(unit.unlock())
+    signed = unit.cloud.sign(unlock())
     at = signed.envelope.index(unit.cloud.signer.key_id)
     spare = range(at, at + len(unit.cloud.signer.key_id))  # another key id is UNKNOWN_KEY, and answered
     copies = [unit.cloud.seal(envelope) for envelope in flips(signed.envelope, _ENVELOPE_FLIPS, spare)]
@@ -188,7 +189,7 @@ async def role_is_looked_at(unit: Unit) -> None:
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
         await unit.refuses(settings(version), Wrong(role=role), Fault.ROLE_NOT_ALLOWED)
     nobody = Wrong(role=session_pb2.ROLE_UNSPECIFIED)
-    await unit.never_acts(*await unit.refuses(unit.unlock(), nobody, Fault.ROLE_NOT_ALLOWED))
+    await unit.never_acts(*await unit.refuses(unlock(), nobody, Fault.ROLE_NOT_ALLOWED))
     in_force = (await unit.asked()).hello.config_version
     require(in_force < version, "settings came into force that no owner ordered")
 
@@ -198,7 +199,7 @@ async def faults_have_a_budget(unit: Unit) -> None:
     """Have a budget for faults: one a second is plenty."""
     await unit.afford()
     began = asyncio.get_running_loop().time()
-    burst = [unit.cloud.sign(unit.unlock(), Wrong(epoch=bytes(16))) for _ in range(_BURST)]
+    burst = [unit.cloud.sign(unlock(), Wrong(epoch=bytes(16))) for _ in range(_BURST)]
     for one in burst:
         await unit.send(one)
     await unit.never_acts(*burst)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
 from conformance.forge import Wrong, stranger
+from conformance.orders import lock, unlock
 from protocol.domains import Domain
 from protocol.manifest import endorse
 
@@ -41,11 +42,11 @@ async def signer_is_rotated(unit: Unit) -> None:
     new = keys.add("sign")
     await _adopts(unit, keys.endorse_next())
     for key in (old, new):
-        await unit.does(unit.unlock(), by=key.signer)
-        await unit.does(unit.lock(), by=key.signer)
+        await unit.does(unlock(), by=key.signer)
+        await unit.does(lock(), by=key.signer)
     keys.revoke(old)
     await _adopts(unit, keys.endorse_next())
-    withdrawn = await unit.order(unit.unlock(), Wrong(signer=old.signer))
+    withdrawn = await unit.order(unlock(), Wrong(signer=old.signer))
     await unit.never_acts(withdrawn)
     unit.says_nothing([withdrawn])
 
@@ -64,7 +65,7 @@ async def rollback_is_refused(unit: Unit) -> None:
     root = keys.root.signer
     await _told(unit, endorse(other, root, root))
     gone = next(key for key in reversed(keys.all("sign")) if key.is_revoked)
-    revoked = await unit.order(unit.unlock(), Wrong(signer=gone.signer))
+    revoked = await unit.order(unlock(), Wrong(signer=gone.signer))
     await unit.never_acts(revoked)
     unit.says_nothing([revoked])
 
@@ -118,5 +119,5 @@ async def revoked_report_key_ends_the_epoch(unit: Unit) -> None:
     require(info.epoch != before.epoch, "it went on in its epoch")
     require(info.report_key_id == new.key_id, "it reports under another key than the manifest's")
     require(info.report_public_key != before.report_public_key, "its own report key is the one before")
-    await unit.does(unit.unlock())
-    await unit.does(unit.lock())
+    await unit.does(unlock())
+    await unit.does(lock())

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.finding import Group, require
 from conformance.forge import Wrong
-from conformance.unit import DRIVER, is_locked
+from conformance.orders import DRIVER, is_locked, lock, unlock
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import Fault
 
@@ -23,21 +23,21 @@ _LONGEST_INTERVAL_SECONDS = 60
 @GROUP.rule
 async def good_order_acts(unit: Unit) -> None:
     """An order that passes every check acts, and its result says what became of each door."""
-    signed = await unit.order(unit.unlock())
+    signed = await unit.order(unlock())
     result = await unit.result(signed)
     require(result.command_id == signed.order_id, "the result names another command")
     require([one.door for one in result.doors] == [DRIVER], "the result does not name the door, and no other")
     require(result.doors[0].succeeded and not result.doors[0].locked, "the door was not unlocked")
     require(not is_locked(result.status, DRIVER), "the result's status does not agree with its door")
     await unit.acted_once(signed)
-    again = await unit.does(unit.lock())
+    again = await unit.does(lock())
     require(is_locked(again.status, DRIVER), "the door was not locked again")
 
 
 @GROUP.rule
 async def report_agrees(unit: Unit) -> None:
     """The next status report agrees with what was done."""
-    for order, locked in ((unit.unlock(), False), (unit.lock(), True)):
+    for order, locked in ((unlock(), False), (lock(), True)):
         await unit.does(order)
         last = max(0, len(unit.reports()) - 1)
         interval = max([0, *(one.payload.reporting_interval_seconds for one in unit.reports())])
@@ -56,17 +56,17 @@ def _some_report_says(unit: Unit, after: int, locked: bool) -> bool:
 async def every_role_may_order_doors(unit: Unit) -> None:
     """Role may give this order: doors may be ordered by any of the three."""
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        await unit.result(await unit.order(unit.lock(), Wrong(role=role)))
+        await unit.result(await unit.order(lock(), Wrong(role=role)))
 
 
 @GROUP.rule
 async def duplicate_acts_once(unit: Unit) -> None:
     """Known order id: do not act, send the stored answer again. (The same bytes.)"""
     await unit.afford(3)
-    signed = unit.cloud.sign(unit.unlock())
+    signed = unit.cloud.sign(unlock())
     await unit.send(signed, times=3)
     first = await unit.result(signed)
-    await unit.does(unit.lock())
+    await unit.does(lock())
     await unit.fence()
     again = (await unit.provoked(signed)).payload
     require(again == first, "a duplicate was answered otherwise than the first")
@@ -77,10 +77,10 @@ async def duplicate_acts_once(unit: Unit) -> None:
 @GROUP.rule
 async def signed_anew_acts_once(unit: Unit) -> None:
     """Known order id: do not act, send the stored answer again. (Signed anew.)"""
-    order = unit.unlock()
+    order = unlock()
     first = await unit.order(order)
     result = await unit.result(first)
-    await unit.does(unit.lock())
+    await unit.does(lock())
     require(
         await unit.known_result(order) == result, "the second signing was answered otherwise than the first"
     )
@@ -91,9 +91,9 @@ async def signed_anew_acts_once(unit: Unit) -> None:
 @GROUP.rule
 async def known_comes_first(unit: Unit) -> None:
     """A known order id is looked at before epoch, expiry and counter."""
-    order = unit.unlock()
+    order = unlock()
     result = await unit.result(await unit.order(order))
-    await unit.does(unit.lock())
+    await unit.does(lock())
     for wrong in (Wrong(epoch=bytes(16)), Wrong(left_millis=-1_000), Wrong(counter=1)):
         require(
             await unit.known_result(order, wrong) == result, "a known order got another answer than its own"
@@ -104,8 +104,8 @@ async def known_comes_first(unit: Unit) -> None:
 @GROUP.rule
 async def earlier_never_undoes_later(unit: Unit) -> None:
     """So an unlock that was signed before a lock cannot act after it."""
-    earlier = unit.cloud.sign(unit.unlock())
-    later = await unit.order(unit.lock())
+    earlier = unit.cloud.sign(unlock())
+    later = await unit.order(lock())
     await unit.result(later)
     await unit.refusal(earlier, Fault.COUNTER_NOT_NEW)
     await unit.never_acts(earlier)
@@ -116,7 +116,7 @@ async def wrong_epoch_is_refused(unit: Unit) -> None:
     """Nothing signed for another epoch is worth anything; the refusal says which it is, and it is signed
     again.
     """
-    order = unit.unlock()
+    order = unlock()
     stale = unit.cloud.sign(order, Wrong(epoch=bytes(16)))
     refusal = await unit.refusal(stale, Fault.WRONG_EPOCH)
     require(
@@ -130,7 +130,7 @@ async def wrong_epoch_is_refused(unit: Unit) -> None:
 @GROUP.rule
 async def counter_too_large(unit: Unit) -> None:
     """Counters end at 2^48 - 1."""
-    signed = unit.cloud.sign(unit.unlock(), Wrong(counter=MAX_COUNTER + 1))
+    signed = unit.cloud.sign(unlock(), Wrong(counter=MAX_COUNTER + 1))
     await unit.refusal(signed, Fault.COUNTER_TOO_LARGE)
     await unit.never_acts(signed)
 
@@ -139,6 +139,6 @@ async def counter_too_large(unit: Unit) -> None:
 async def refused_spends_nothing(unit: Unit) -> None:
     """Only step 9 spends the counter: what an earlier step refuses leaves it as it was."""
     ahead = unit.cloud.session.current.issued.get(Domain.COMMAND, 0) + 1_000
-    signed = unit.cloud.sign(unit.unlock(), Wrong(counter=ahead, left_millis=-1_000))
+    signed = unit.cloud.sign(unlock(), Wrong(counter=ahead, left_millis=-1_000))
     await unit.refusal(signed, Fault.EXPIRED)
     await unit.never_acts(signed)

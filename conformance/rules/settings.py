@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
-from conformance.unit import Unit, settings
+from conformance.orders import settings
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+
+    from conformance.unit import Unit
 
 GROUP = Group("settings")
 

@@ -10,6 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.finding import Group, require
 from conformance.forge import Wrong
+from conformance.orders import lock, unlock, withdraw
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.faults import Fault
 
@@ -29,7 +30,7 @@ _A_DAY = timedelta(days=1)
 @GROUP.rule
 async def expired_never_acts(unit: Unit) -> None:
     """Not expired: an order whose time is up never acts."""
-    signed = unit.cloud.sign(unit.unlock(), Wrong(left_millis=_LATE_MILLIS))
+    signed = unit.cloud.sign(unlock(), Wrong(left_millis=_LATE_MILLIS))
     await unit.refusal(signed, Fault.EXPIRED)
     await unit.never_acts(signed)
 
@@ -38,10 +39,10 @@ async def expired_never_acts(unit: Unit) -> None:
 async def valid_too_long_never_acts(unit: Unit) -> None:
     """Not valid for longer than allowed: 30 s for cmd.door, 60 s for the others."""
     long_door = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.COMMAND] + _TOO_LONG_MILLIS)
-    door = unit.cloud.sign(unit.unlock(), long_door)
+    door = unit.cloud.sign(unlock(), long_door)
     await unit.refusal(door, Fault.VALID_TOO_LONG)
     long_other = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.CANCEL] + _TOO_LONG_MILLIS)
-    withdrawal = unit.cloud.sign(unit.withdraw("nothing"), long_other)
+    withdrawal = unit.cloud.sign(withdraw("nothing"), long_other)
     await unit.refusal(withdrawal, Fault.VALID_TOO_LONG)
     await unit.never_acts(door)
 
@@ -50,9 +51,9 @@ async def valid_too_long_never_acts(unit: Unit) -> None:
 async def longest_validity_acts(unit: Unit) -> None:
     """An order that is valid for as long as allowed acts."""
     longest = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.COMMAND])
-    await unit.result(await unit.order(unit.lock(), longest))
+    await unit.result(await unit.order(lock(), longest))
     # What is too long for a door is not too long for its withdrawal.
-    await unit.result(await unit.order(unit.withdraw("nothing"), longest))
+    await unit.result(await unit.order(withdraw("nothing"), longest))
 
 
 @GROUP.rule
@@ -63,7 +64,7 @@ async def skewed_clock_is_put_right(unit: Unit) -> None:
     for skew, fault in ((-_SKEW_MILLIS, Fault.EXPIRED), (_SKEW_MILLIS, Fault.VALID_TOO_LONG)):
         await unit.fence()
         accepted = unit.cloud.session.current.issued[Domain.COMMAND]
-        order = unit.unlock()
+        order = unlock()
         skewed = unit.cloud.sign(order, Wrong(left_millis=skew))
         session = (await unit.refusal(skewed, fault)).session
         require(session.epoch == unit.cloud.session.epoch, "the refusal names another epoch than the hello")
@@ -75,13 +76,13 @@ async def skewed_clock_is_put_right(unit: Unit) -> None:
         )
         await unit.does(order)
         await unit.acted_once(skewed)
-        await unit.does(unit.lock())
+        await unit.does(lock())
 
 
 @GROUP.rule
 async def wall_clock_never_lengthens(unit: Unit) -> None:
     """A vehicle's wall clock decides only to shorten: it gives no expired order time."""
-    order = unit.unlock()
+    order = unlock()
     order.expires_at.FromDatetime(datetime.now(UTC) + _A_DAY)
     signed = unit.cloud.sign(order, Wrong(left_millis=_LATE_MILLIS))
     await unit.refusal(signed, Fault.EXPIRED)
@@ -91,7 +92,7 @@ async def wall_clock_never_lengthens(unit: Unit) -> None:
 @GROUP.rule
 async def wall_clock_shortens(unit: Unit) -> None:
     """A vehicle never acts on a command after its expires_at, by its wall clock."""
-    order = unit.unlock()
+    order = unlock()
     order.issued_at.FromDatetime(datetime.now(UTC) - _A_DAY)
     order.expires_at.FromDatetime(datetime.now(UTC) - _A_DAY + timedelta(seconds=30))
     signed = await unit.order(order)

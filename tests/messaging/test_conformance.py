@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from conformance.certification import Order, broker_account, certify
+from conformance.certification import Assignment, broker_account, certify
 from conformance.finding import Verdict
 from conformance.keys import CloudKeys
 from conformance.rules import RULES
@@ -53,7 +53,9 @@ CATCHING = tuple(rule_id for _defect, rule_id, _said in DEFECTS)
 IMPATIENT = Patience(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
 
 
-async def findings_of(order: Order, tell: Callable[[str], None] = lambda _said: None) -> dict[str, Finding]:
+async def findings_of(
+    order: Assignment, tell: Callable[[str], None] = lambda _said: None
+) -> dict[str, Finding]:
     return {finding.rule.rule_id: finding async for finding in certify(order, tell)}
 
 
@@ -73,7 +75,7 @@ async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
     start.write_text(REFERENCE)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    order = Order(
+    order = Assignment(
         vin=VIN,
         link=link,
         unit_keys=public,
@@ -107,7 +109,7 @@ class Bench:
         unit = SmallUnit(account, CloudKeys(self._folder / "work" / "cloud"), defect)
         public = self._folder / "unit.public.pem"
         public.write_bytes(unit.public_pem)
-        order = Order(
+        order = Assignment(
             vin=VIN,
             link="nats",
             unit_keys=public,

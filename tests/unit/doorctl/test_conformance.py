@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from conformance.certification import Order
+    from conformance.certification import Assignment
 
 VIN = "KMHSH81C7LU123456"
 
@@ -45,11 +45,11 @@ def unit(tmp_path: Path) -> list[str]:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> list[Order]:
+def played(monkeypatch: pytest.MonkeyPatch) -> list[Assignment]:
     """A unit that violates only the second rule it is tried on."""
-    orders: list[Order] = []
+    orders: list[Assignment] = []
 
-    async def certify(order: Order, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    async def certify(order: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
         orders.append(order)
         tell("waiting")
         for nth, rule in enumerate(order.rules):
@@ -65,7 +65,7 @@ def test_the_list_needs_no_unit() -> None:
     assert [line.split()[1] for line in lines] == [rule.rule_id for rule in RULES]
 
 
-def test_findings_a_summary_and_a_status(unit: list[str], played: list[Order], tmp_path: Path) -> None:
+def test_findings_a_summary_and_a_status(unit: list[str], played: list[Assignment], tmp_path: Path) -> None:
     code, lines, said = doorctl_conformance(*unit, "--json", tmp_path / "report.json", "--wait", "7")
     assert (code, said) == (1, ["waiting"])
     assert len(lines) == len(RULES) + 1
@@ -75,13 +75,13 @@ def test_findings_a_summary_and_a_status(unit: list[str], played: list[Order], t
     assert (played[0].wait_seconds, played[0].patience.comeback, played[0].account) == (7, 7, None)
 
 
-def test_only_some_rules(unit: list[str], played: list[Order]) -> None:
+def test_only_some_rules(unit: list[str], played: list[Assignment]) -> None:
     code, lines, _ = doorctl_conformance(*unit, "--only", "expired-never-acts")
     assert (code, lines[-1]) == (0, "1 passed, 0 failed, 0 skipped")
     assert [rule.rule_id for rule in played[0].rules] == ["expired-never-acts"]
 
 
-def test_another_broker(unit: list[str], played: list[Order], tmp_path: Path) -> None:
+def test_another_broker(unit: list[str], played: list[Assignment], tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
     there = ["--broker", "tls://there:4222", "--user", "kit", "--password-file", f"{tmp_path}/password"]
     doorctl_conformance(*unit, *there)
@@ -108,7 +108,7 @@ def test_what_can_not_be_played_is_one_clear_line(unit: list[str], words: list[s
 
 
 def test_no_broker_is_one_clear_line(unit: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def certify(_order: Order, _tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    async def certify(_order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[Finding]:
         raise BrokerFailed("no broker")
         yield
 
