@@ -17,7 +17,7 @@ from conformance.provision import Access, Provision
 from conformance.rules import RULES
 from conformance.rules.session import HELLO
 from conformance.runner import play
-from conformance.throwaway_broker import LOOPBACK, UNIT, ThrowawayBroker
+from conformance.throwaway_broker import CLOUD, LOOPBACK, UNIT, ThrowawayBroker
 from conformance.unit import Patience, Unit
 from protocol.domains import Domain
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from conformance.finding import Rule
-
-LINKS = ("nats", "mqtt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,12 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
     cloud = Cloud(assignment.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000)
     async with contextlib.AsyncExitStack() as stack:
         broker = None
-        if assignment.account is None:
+        account = assignment.account
+        if account is None:
             broker = ThrowawayBroker(assignment.work / "broker", assignment.vin, assignment.host)
             stack.callback(broker.kill)
             await broker.start()
-        account = assignment.account or broker_account(broker)
+            account = broker_account(broker)
         hands = Hands(assignment.vin, assignment.control, assignment.reboot, tell)
         stack.push_async_callback(hands.close)
         over_mqtt = assignment.link == "mqtt"
@@ -73,7 +72,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         stack.push_async_callback(link.close)
         await link.open()
         unit.attach(link)
-        access = _access(assignment, broker)
+        access = _access(assignment.link, account, broker)
         provision = Provision.write(
             assignment.work / "unit",
             assignment.vin,
@@ -101,20 +100,17 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
             yield finding
 
 
-def broker_account(broker: ThrowawayBroker | None) -> Account:
+def broker_account(broker: ThrowawayBroker) -> Account:
     """The cloud's, on the kit's own broker."""
-    assert broker is not None  # noqa: S101  # there is one where no account was given
-    return Account(broker.url, "cloud", broker.password_file.read_text(encoding="ascii"))
+    return Account(broker.url, CLOUD, broker.password_file.read_text(encoding="ascii"))
 
 
-def _access(assignment: Assignment, broker: ThrowawayBroker | None) -> Access:
+def _access(link: str, account: Account, broker: ThrowawayBroker | None) -> Access:
     if broker is None:
-        assert assignment.account is not None  # noqa: S101  # see broker_account
-        return Access(assignment.link, assignment.account.url, ca=assignment.account.ca)
-    password = broker.unit_password_file
-    if assignment.link == "mqtt":
-        return Access(assignment.link, broker.mqtt_url, f"{UNIT}-mqtt", password)
-    return Access(assignment.link, broker.url, UNIT, password)
+        return Access(link, account.url, ca=account.ca)
+    if link == "mqtt":
+        return Access(link, broker.mqtt_url, f"{UNIT}-mqtt", broker.unit_password_file)
+    return Access(link, broker.url, UNIT, broker.unit_password_file)
 
 
 async def _greeted(unit: Unit, seconds: float) -> None:
