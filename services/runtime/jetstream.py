@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 PUBLISH_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
+MOST_VEHICLES = 100_000_000
+"""Consumers of a stream that vehicles consume. Without a number of its own the broker gives a stream 1,000."""
 _NAME_IN_USE = 10058
 _log = structlog.get_logger()
 
@@ -160,7 +162,7 @@ def stream_config(stream: Stream) -> StreamConfig:
         duplicate_window=stream.duplicate_window_seconds,
         allow_msg_ttl=stream.message_ttl,
         allow_direct=True,
-        max_consumers=-1,
+        max_consumers=MOST_VEHICLES if stream.vehicles_consume else -1,
         subject_transform=SubjectTransform(*stream.stored_as) if stream.stored_as else None,
         republish=RePublish(*stream.passed_on) if stream.passed_on else None,
     )
