@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from bench.bare import bare_limit
 from bench.fleet import Fleet
 from bench.http_client import BenchFailedError
-from bench.measure import AWAY, CARS, REPORTING, Measurements, measure_bare
+from bench.measure import CARS, SLEEPERS, STRANGERS, Measurements, measure_bare
 from bench.report import render
 from bench.stand import MeshStand, free_ports
 from mesh.component import ComponentFailedError
@@ -42,7 +42,7 @@ async def bench(folder: Path, environment: Mapping[str, str]) -> str:
         ports = free_ports()
         async with bare_limit(folder, ports) as bare:
             figures, bare_per_second = await measure_bare(bare)
-        fleet = Fleet.of(cars=CARS, away=AWAY, reporting=REPORTING)
+        fleet = Fleet.of(cars=CARS, sleepers=SLEEPERS, strangers=STRANGERS)
         async with MeshStand(folder / "mesh", ports, fleet, environment) as stand:
             measurements = Measurements(stand, fleet, bare_per_second)
             await measurements.take_all()

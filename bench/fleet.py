@@ -1,7 +1,8 @@
 """The vehicles of a run and their owner, beside what the sandbox has.
 
-`cars` are simulated and act at once. `away` have an owner but nobody at the wheel: a command to one is
-accepted and waits. `watched` is reported about by the bench itself. `reporting` are only heard of.
+`cars` are simulated and act at once. `sleepers` speak before they go to sleep (see bench.speakers): a command
+to one is signed, published and waits at the broker. `strangers` are enrolled but never said a word: nothing can be
+signed for them, so a command to one is accepted and parked. `watched` speaks, too.
 """
 
 from __future__ import annotations
@@ -11,15 +12,15 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
+from bench.speakers import SpeakerKeys, write_keys
 from doorctl.key_files import public_pem
 from mesh.files import private_folder, write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
 
@@ -34,23 +35,23 @@ class Fleet:
 
     key: str
     cars: tuple[str, ...]
-    away: tuple[str, ...]
-    reporting: tuple[str, ...]
+    sleepers: tuple[str, ...]
+    strangers: tuple[str, ...]
     watched: str = "BENCHWATCHED00001"
 
     @classmethod
-    def of(cls, *, cars: int, away: int, reporting: int) -> Fleet:
+    def of(cls, *, cars: int, sleepers: int, strangers: int) -> Fleet:
         """A fleet of these sizes."""
         return cls(
             f"sk_{secrets.token_urlsafe(32)}",
             tuple(f"BENCHCAR{number:09}" for number in range(cars)),
-            tuple(f"BENCHAWAY{number:08}" for number in range(away)),
-            tuple(f"BENCHREP{number:09}" for number in range(reporting)),
+            tuple(f"BENCHSLEEP{number:07}" for number in range(sleepers)),
+            tuple(f"BENCHNEW{number:09}" for number in range(strangers)),
         )
 
     def join(self, sandbox: Sandbox) -> None:
         """Add the owner, the grants and the cars to a sandbox that is prepared; its own cars stay parked."""
-        owned = [*self.cars, *self.away, self.watched]
+        owned = [*self.cars, *self.sleepers, *self.strangers, self.watched]
         seed: dict[str, list[Any]] = json.loads(sandbox.seed.read_text(encoding="utf-8"))
         seed["vehicles"] += owned
         seed["grants"] += [
@@ -77,11 +78,16 @@ class Fleet:
     def _enrol(self, sandbox: Sandbox) -> None:
         """Under their keys only: they show the broker no certificate."""
         enrolled: list[dict[str, str]] = json.loads(sandbox.enrolment_seed.read_text(encoding="utf-8"))
-        files = {vin: sandbox.ceremony.make_car(vin).public for vin in (*self.cars, self.watched)}
+        files = {vin: sandbox.ceremony.make_car(vin).public for vin in self.cars}
+        speakers = {vin: SpeakerKeys.generate() for vin in (*self.sleepers, self.watched)}
+        write_keys(speaker_keys(sandbox), speakers)
+        strangers = {
+            vin: SpeakerKeys.generate() for vin in self.strangers
+        }  # nobody needs their private halves
         folder = private_folder(sandbox.folder / "public" / "vehicles")
-        for vin in self.away:  # nobody ever needs their private halves
+        for vin, keys in {**speakers, **strangers}.items():
             files[vin] = folder / f"{vin}.pem"
-            files[vin].write_bytes(_nobodys_keys())
+            files[vin].write_bytes(public_pem(*keys.public))
         enrolled += [{"vin": vin, "keysFile": str(path.resolve())} for vin, path in files.items()]
         write_private_json(sandbox.enrolment_seed, enrolled)
 
@@ -92,5 +98,6 @@ class Fleet:
         write_private(sandbox.folder / "nats" / "nats.conf", text.encode())
 
 
-def _nobodys_keys() -> bytes:
-    return public_pem(Ed25519PrivateKey.generate().public_key(), X25519PrivateKey.generate().public_key())
+def speaker_keys(sandbox: Sandbox) -> Path:
+    """The private keys of those that only speak."""
+    return sandbox.folder / "secrets" / "speakers.json"

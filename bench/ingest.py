@@ -1,4 +1,4 @@
-"""Status reports of thousands of vehicles, published as fast as the broker confirms them, until all are kept."""
+"""Status reports of many vehicles, published as fast as the broker confirms them, until all are kept."""
 
 from __future__ import annotations
 
@@ -11,67 +11,102 @@ from typing import TYPE_CHECKING
 
 from bench.http_client import BenchFailedError
 from bench.nats_wire import Publisher
-from bench.reports import report_message
+from bench.usage import CpuMeter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
 
-    from bench.live import BrokerAccount
+    from bench.greeting import Reception
+    from bench.nats_wire import BrokerAccount
+    from bench.speakers import Speaker
+    from bench.usage import Spent
 
 _AT_ONCE = 250
 _LOOK_AGAIN_SECONDS = 0.02
 _LONGEST_SECONDS = 45.0
-_BOOT_ID = "ingest"
 
 
 @dataclass(slots=True)
 class Ingestion:
-    """Seconds from the first publish: until the broker had confirmed all, and until the database had."""
+    """Seconds from the first publish: until the broker had confirmed all, and until the database had.
+
+    `greeting_seconds` passed before, from the first hello until all rooms had taken in all. `spent` is what the
+    reports alone cost.
+    """
 
     reports: int
+    greeting_seconds: float
     broker_seconds: float
     database_seconds: float
     cpu_seconds: float
+    spent: Spent
 
 
-async def ingest(account: BrokerAccount, database: Path, vins: Sequence[str], rounds: int) -> Ingestion:
-    """Each vehicle reports `rounds` times, each time with another speed.
+async def ingest(
+    account: BrokerAccount,
+    reception: Reception,
+    speakers: Sequence[Speaker],
+    rounds: int,
+    pids: Mapping[str, int],
+) -> Ingestion:
+    """Each vehicle says hello, then reports `rounds` times, each time with another speed, and goes to sleep.
 
     Raises BenchFailedError when the broker refuses a report or the database does not get them all in time.
     """
-    messages = _messages(vins, rounds)
-    publisher = await Publisher.connect(account.port, account.ca, account.user, account.password)
+    publisher = await Publisher.connect(account)
+    greeting_seconds = await _greet(publisher, reception, speakers)
+    messages = _messages(speakers, rounds)
+    meter = CpuMeter(pids)
     cpu, began = time.process_time(), time.perf_counter()
     for start in range(0, len(messages), _AT_ONCE):
         await publisher.publish(messages[start : start + _AT_ONCE])
     await publisher.confirmed()
     broker_seconds = time.perf_counter() - began
-    await _until_kept(database, len(vins), rounds, began + _LONGEST_SECONDS)
+    await _until_kept(reception, speakers, rounds)
     seconds = time.perf_counter() - began
+    cpu_seconds = time.process_time() - cpu
+    spent = meter.read(cpu_seconds)
+    now = datetime.now(UTC)
+    await publisher.publish([speaker.report(now, going_to_sleep=True) for speaker in speakers])
+    await publisher.confirmed()
+    await _until_kept(reception, speakers, rounds + 1)
     publisher.close()
-    return Ingestion(len(messages), broker_seconds, seconds, time.process_time() - cpu)
+    return Ingestion(len(messages), greeting_seconds, broker_seconds, seconds, cpu_seconds, spent)
 
 
-def _messages(vins: Sequence[str], rounds: int) -> list[bytes]:
+async def _greet(publisher: Publisher, reception: Reception, speakers: Sequence[Speaker]) -> float:
+    now = datetime.now(UTC)
+    hellos = [speaker.hello(now) for speaker in speakers]
+    began = time.perf_counter()
+    await publisher.publish(hellos)
+    await publisher.confirmed()
+    await reception.until_greeted([speaker.vin for speaker in speakers], _LONGEST_SECONDS)
+    return time.perf_counter() - began
+
+
+def _messages(speakers: Sequence[Speaker], rounds: int) -> list[bytes]:
     now = datetime.now(UTC) - timedelta(seconds=rounds)
     return [
-        report_message(
-            vin, _BOOT_ID, number, now + timedelta(seconds=number), speed_kmh=50.0 + (number + index) % 50
-        )
+        speaker.report(now + timedelta(seconds=number), speed_kmh=50.0 + (number + index) % 50)
         for number in range(1, rounds + 1)
-        for index, vin in enumerate(vins)
+        for index, speaker in enumerate(speakers)
     ]
 
 
-async def _until_kept(database: Path, vehicles: int, last: int, deadline: float) -> None:
+async def _until_kept(reception: Reception, speakers: Sequence[Speaker], last: int) -> None:
     """Wait until the room's own file holds every vehicle's last report."""
-    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
-    query = "SELECT count(*) FROM vehicle_status WHERE boot_id = ? AND sequence = ?"
+    deadline = time.perf_counter() + _LONGEST_SECONDS
+    boots = {speaker.vin: speaker.boot_id for speaker in speakers}
+    connection = sqlite3.connect(f"file:{reception.databases / 'status.db'}?mode=ro", uri=True)
+    query = "SELECT vin, boot_id FROM vehicle_status WHERE sequence = ?"
     try:
-        while (kept := connection.execute(query, (_BOOT_ID, last)).fetchone()[0]) < vehicles:
+        while (kept := sum(boots.get(vin) == boot for vin, boot in connection.execute(query, (last,)))) < len(
+            boots
+        ):
             if time.perf_counter() > deadline:
-                raise BenchFailedError(f"only {kept} of {vehicles} vehicles' last reports were kept in time")
+                raise BenchFailedError(
+                    f"only {kept} of {len(boots)} vehicles' last reports were kept in time"
+                )
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
     finally:
         connection.close()

@@ -21,11 +21,13 @@ from bench.http_client import (
     get_request,
 )
 from bench.nats_wire import Publisher
-from bench.reports import report_message
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
+
+    from bench.greeting import Reception
+    from bench.nats_wire import BrokerAccount
+    from bench.speakers import Speaker
 
 _OPEN_AT_ONCE = 50
 _EVENT_SECONDS = 20.0
@@ -176,16 +178,6 @@ class _Person:
             self._stream.close()
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerAccount:
-    """How a load process reaches the broker."""
-
-    port: int
-    ca: Path
-    user: str
-    password: str
-
-
 @dataclass(slots=True)
 class Deliveries:
     """Milliseconds from publishing a vehicle's report to its arrival, one for each reader and event."""
@@ -196,9 +188,16 @@ class Deliveries:
 
 
 async def fan_out(
-    port: int, vin: str, token: str, account: BrokerAccount, *, readers: int, rounds: int
+    port: int,
+    token: str,
+    account: BrokerAccount,
+    reception: Reception,
+    speaker: Speaker,
+    *,
+    readers: int,
+    rounds: int,
 ) -> Deliveries:
-    """`readers` streams of one vehicle, which opens or closes a door `rounds` times.
+    """`readers` streams of one vehicle, which says hello and then opens or closes a door `rounds` times.
 
     Raises BenchFailedError when a stream is refused, TimeoutError when an event does not reach everyone.
     """
@@ -215,15 +214,20 @@ async def fan_out(
     streams: list[EventStream] = []
     while len(streams) < readers:
         several = min(_OPEN_AT_ONCE, readers - len(streams))
-        streams += await asyncio.gather(*(EventStream.open(port, vin, token, heard) for _ in range(several)))
+        streams += await asyncio.gather(
+            *(EventStream.open(port, speaker.vin, token, heard) for _ in range(several))
+        )
     open_seconds = time.perf_counter() - began
-    publisher = await Publisher.connect(account.port, account.ca, account.user, account.password)
+    publisher = await Publisher.connect(account)
+    await publisher.publish([speaker.hello(datetime.now(UTC))])
+    await publisher.confirmed()
+    await reception.until_greeted([speaker.vin], _EVENT_SECONDS)
     latencies: list[float] = []
     cpu = time.process_time()
     for number in range(rounds + 1):  # the first says where the doors are and warms up
         arrivals.clear()
         everyone.clear()
-        report = report_message(vin, "fan-out", number + 1, datetime.now(UTC), driver_open=number % 2 == 1)
+        report = speaker.report(datetime.now(UTC), driver_open=number % 2 == 1)
         published = time.perf_counter()
         await publisher.publish([report])
         async with asyncio.timeout(_EVENT_SECONDS):

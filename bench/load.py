@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from bench.greeting import Reception
 from bench.http_client import OK, BenchFailedError, command_request, drive, get_request
 from bench.ingest import ingest
-from bench.live import BrokerAccount, command_rounds, fan_out
+from bench.live import command_rounds, fan_out
+from bench.nats_wire import BrokerAccount
+from bench.speakers import Speaker, read_speakers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -53,11 +56,13 @@ async def rounds(job: dict[str, Any]) -> DataclassInstance:
 
 async def readers(job: dict[str, Any]) -> DataclassInstance:
     """One vehicle's events to many readers."""
+    (watched,) = _speakers(job)
     return await fan_out(
         job["port"],
-        job["vin"],
         job["token"],
         _account(job),
+        _reception(job),
+        watched,
         readers=job["readers"],
         rounds=job["rounds"],
     )
@@ -65,12 +70,22 @@ async def readers(job: dict[str, Any]) -> DataclassInstance:
 
 async def reports(job: dict[str, Any]) -> DataclassInstance:
     """Status reports until all are kept."""
-    return await ingest(_account(job), Path(job["database"]), job["vins"], job["rounds"])
+    return await ingest(_account(job), _reception(job), _speakers(job), job["rounds"], job["pids"])
 
 
 def _account(job: dict[str, Any]) -> BrokerAccount:
     broker = job["broker"]
     return BrokerAccount(broker["port"], Path(broker["ca"]), broker["user"], broker["password"])
+
+
+def _reception(job: dict[str, Any]) -> Reception:
+    return Reception(Path(job["databases"]), job["monitor"])
+
+
+def _speakers(job: dict[str, Any]) -> list[Speaker]:
+    keys = job["keys"]
+    root = bytes.fromhex(keys["root"])
+    return read_speakers(Path(keys["file"]), root, Path(keys["manifest"]), job["vins"])
 
 
 JOBS: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, DataclassInstance]]] = {

@@ -7,10 +7,13 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.fleet import EVERY_VEHICLE
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from bench.fleet import EVERY_VEHICLE, speaker_keys
 from bench.http_client import ACCEPTED, OK, BenchFailedError
 from bench.report import Figure, cost, percentile, spread
-from bench.usage import CpuMeter, resident_mib
+from bench.usage import CpuMeter, Spent, resident_mib
+from doorctl.key_files import read_public
 from mesh.edge_config import ROOT
 
 if TYPE_CHECKING:
@@ -19,19 +22,17 @@ if TYPE_CHECKING:
     from bench.bare import BareLimit
     from bench.fleet import Fleet
     from bench.stand import MeshStand
-    from bench.usage import Spent
 
 CLIENTS = 64
 CARS = 64
-AWAY = 8_000
-REPORTING = 4_000
-_SERIAL_AWAY = 400
-_LOOKED_AT = 3_600
+SLEEPERS = 2_000
+STRANGERS = 1_800
+_SERIAL_SLEEPERS = 200
 _SECONDS = 5.0
 _BARE_SERIAL_SECONDS = 2.0
 _SERIAL_ROUNDS = 200
 _PARALLEL_ROUNDS = 8
-_REPORT_ROUNDS = 12
+_REPORT_ROUNDS = 24
 _READERS = 1_000
 _READER_ROUNDS = 20
 _HALF = 0.5
@@ -146,10 +147,10 @@ class Measurements:
         """One vehicle's event to many streams."""
         result, _ = await self._job(
             "readers",
-            vin=self._fleet.watched,
+            vins=[self._fleet.watched],
             readers=_READERS,
             rounds=_READER_ROUNDS,
-            broker=self._broker(),
+            **self._speaking(),
         )
         self._add(
             f"{_READERS:,} SSE clients, one event",
@@ -160,34 +161,37 @@ class Measurements:
 
     async def ingest(self) -> None:
         """Status reports until the database has them."""
-        database = self._stand.sandbox.folder.resolve() / "data" / "status.db"
-        result, spent = await self._job(
+        result, _ = await self._job(
             "reports",
-            vins=self._fleet.reporting,
+            vins=self._fleet.sleepers,
             rounds=_REPORT_ROUNDS,
-            database=str(database),
-            broker=self._broker(),
+            pids=self._stand.pids,
+            **self._speaking(),
         )
-        count = result["reports"]
+        count, seconds = result["reports"], result["greeting_seconds"]
+        self._add(
+            "hellos taken in by all rooms",
+            f"{SLEEPERS / seconds:,.0f}/s",
+            f"{SLEEPERS:,} vehicles at once, new epochs, four rooms, a queue opened for each",
+        )
         rate = count / result["database_seconds"]
         how = (
-            f"{count:,} of {REPORTING:,} vehicles, first publish to last row; "
+            f"{count:,} sealed by {SLEEPERS:,} vehicles beforehand, first publish to last row; "
             f"the broker confirmed {count / result['broker_seconds']:,.0f}/s"
         )
         self._add("status reports kept", f"{rate:,.0f}/s", how, *_least(rate, LEAST_INGEST))
+        spent = Spent(**result["spent"])
         self.figures.append(cost("status report", spent, count, result["cpu_seconds"]))
 
     async def acceptance(self) -> None:
-        """Commands accepted, each for another car, which is away, so that nothing answers."""
-        fleet, start = self._fleet.away, 0
+        """Commands accepted, each for another car, which sleeps, so that nothing answers."""
+        fleet = self._fleet.sleepers
         # As an app does it: it has looked at the car before it commands it.
-        how = "each for another car that was looked at before, and is away"
-        await self._accept(1, fleet[start : start + _SERIAL_AWAY], "", how, looked_at=True)
-        start += _SERIAL_AWAY
-        await self._accept(CLIENTS, fleet[start : start + _LOOKED_AT], "", how, looked_at=True)
-        start += _LOOKED_AT
-        how = "each for another car never asked of before, and is away"
-        await self._accept(CLIENTS, fleet[start:], ", cold", how, looked_at=False)
+        how = "each for another car that was looked at before, and sleeps: signed, published, and waits"
+        await self._accept(1, fleet[:_SERIAL_SLEEPERS], "", how, looked_at=True)
+        await self._accept(CLIENTS, fleet[_SERIAL_SLEEPERS:], "", how, looked_at=True)
+        how = "each for another car never asked of before, that never said hello: nothing can be signed yet"
+        await self._accept(CLIENTS, self._fleet.strangers, ", cold", how, looked_at=False)
 
     async def _accept(
         self, clients: int, vins: Sequence[str], name: str, how: str, *, looked_at: bool
@@ -224,13 +228,23 @@ class Measurements:
         text = ", ".join(f"{name} {mib:.0f}" for mib, name in held)
         self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"RSS in MiB: {text}")
 
-    def _broker(self) -> dict[str, Any]:
+    def _speaking(self) -> dict[str, Any]:
+        """What a load needs to speak as vehicles do."""
         sandbox = self._stand.sandbox
         return {
-            "port": self._stand.ports.nats,
-            "ca": str(sandbox.pki.resolve() / "ca.crt"),
-            "user": EVERY_VEHICLE,
-            "password": sandbox.nats_password(EVERY_VEHICLE).read_text(encoding="utf-8"),
+            "broker": {
+                "port": self._stand.ports.nats,
+                "ca": str(sandbox.pki.resolve() / "ca.crt"),
+                "user": EVERY_VEHICLE,
+                "password": sandbox.nats_password(EVERY_VEHICLE).read_text(encoding="utf-8"),
+            },
+            "keys": {
+                "file": str(speaker_keys(sandbox).resolve()),
+                "root": read_public(sandbox.ceremony.root_public, Ed25519PublicKey).hex(),
+                "manifest": str(sandbox.ceremony.manifest.resolve()),
+            },
+            "databases": str((sandbox.folder / "data").resolve()),
+            "monitor": self._stand.ports.nats_monitor,
         }
 
     def _add(self, name: str, reached: str, how: str, target: str = "", met: bool | None = None) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bench.http_client import LOOPBACK, BenchFailedError
@@ -21,6 +22,16 @@ _INBOX = b"_INBOX.bench.acks"
 _READ_BYTES = 256 * 1024
 MOST_UNCONFIRMED = 4_000
 """Over all streams together; the broker refuses what goes beyond 10,000 waiting in one stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAccount:
+    """How a load process reaches the broker."""
+
+    port: int
+    ca: Path
+    user: str
+    password: str
 
 
 def message(subject: str, message_id: str, payload: bytes) -> bytes:
@@ -40,12 +51,19 @@ class Publisher:
         self._unconfirmed = 0
 
     @classmethod
-    async def connect(cls, port: int, ca: Path, user: str, password: str) -> Publisher:
+    async def connect(cls, account: BrokerAccount) -> Publisher:
         """Log in over TLS. Raises OSError, or BenchFailedError when the broker refuses."""
-        reader, writer = await asyncio.open_connection(LOOPBACK, port)
+        reader, writer = await asyncio.open_connection(LOOPBACK, account.port)
         await reader.readline()  # INFO; what it offers is what the mesh configured
-        await writer.start_tls(ssl.create_default_context(cafile=str(ca)), server_hostname="localhost")
-        login = {"verbose": False, "tls_required": True, "headers": True, "user": user, "pass": password}
+        trusted = ssl.create_default_context(cafile=str(account.ca))
+        await writer.start_tls(trusted, server_hostname="localhost")
+        login = {
+            "verbose": False,
+            "tls_required": True,
+            "headers": True,
+            "user": account.user,
+            "pass": account.password,
+        }
         writer.write(b"CONNECT %b\r\nPING\r\n" % json.dumps(login).encode())
         reply = await reader.readline()
         if reply.strip() != b"PONG":

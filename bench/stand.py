@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import socket
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bench.fleet import Fleet
+    from mesh.component import Component
+    from mesh.plan import Plan
 
 _READY = re.compile(r"(\S+) ready \(.*pid (\d+)\)")
 _LOWEST_BASE = 20_000
@@ -61,7 +64,7 @@ class MeshStand:
         """Start everything."""
         self.sandbox.prepare(datetime.now(UTC))
         self._fleet.join(self.sandbox)
-        plan = Planner(self.ports, self.sandbox, self._environment).plan()
+        plan = _without_wake_ups(Planner(self.ports, self.sandbox, self._environment).plan())
         self._fleet.allow_on_broker(self.ports, self.sandbox)
         supervisor = Supervisor(plan, self.ports.envoy_admin, say=self._hear, welcome=self._ready.set)
         self._run = asyncio.create_task(supervisor.run(self._stop))
@@ -99,3 +102,13 @@ class MeshStand:
             self.pids[started[1]] = int(started[2])
         elif " ended with " in line:
             self._deaths.append(line)
+
+
+def _without_wake_ups(plan: Plan) -> Plan:
+    """No gateway for wake-ups: here it is the simulator, which knows only its own cars and shares the cores."""
+
+    def without(room: Component) -> Component:
+        environment = {name: value for name, value in room.environment.items() if name != "DOORS_WAKE_URL"}
+        return replace(room, environment=environment)
+
+    return replace(plan, rooms=tuple(without(room) for room in plan.rooms))

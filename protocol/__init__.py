@@ -16,6 +16,5 @@ is not to be believed raises the one exception MessageRefused, with a Fault (on 
 Below them: `cose` (signatures), `seal` (HPKE), `session` and `window` (epochs and counters), `order`,
 `keys`, `domains`, `faults`.
 
-`broker` names the subjects and streams, `streams` tells JetStream of them, `envelope` packs and unpacks
-messages without protection.
+`broker` names the subjects and streams, `streams` tells JetStream of them.
 """

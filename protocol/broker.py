@@ -68,7 +68,7 @@ class Stream:
     """A JetStream stream. `max_age_seconds` 0 keeps until acknowledged or expired by its own TTL.
 
     `stored_as` renames on arrival and `passed_on` sends a copy: both (subject, new subject). `needs` are the
-    streams that must be made before it.
+    streams that must be made before it. `vehicles_consume`: each vehicle has a consumer of its own here.
     """
 
     name: str
@@ -78,6 +78,7 @@ class Stream:
     stored_as: tuple[str, str] | None = None
     passed_on: tuple[str, str] | None = None
     needs: tuple[Stream, ...] = ()
+    vehicles_consume: bool = False
     max_age_seconds: int = 0
     duplicate_window_seconds: int = 120
     message_ttl: bool = False
@@ -88,6 +89,7 @@ _FOR_MQTT = Stream(
     # Not everything below $MQTT.msgs, as the broker would make it: events belong to VEHICLE_EVENTS.
     ("$MQTT.msgs.vehicle.*.cmd.*", "$MQTT.msgs.vehicle.*.presence", "$MQTT.msgs.vehicle_status.*.*"),
     while_wanted=True,
+    vehicles_consume=True,
     message_ttl=True,
 )
 
@@ -99,6 +101,7 @@ STREAMS = {
             VEHICLE_COMMANDS,
             ("vehicle.*.cmd.*",),
             work_queue=True,
+            vehicles_consume=True,
             message_ttl=True,
             passed_on=("vehicle.*.cmd.*", "$MQTT.msgs.vehicle.{{wildcard(1)}}.cmd.{{wildcard(2)}}"),
             needs=(_FOR_MQTT,),

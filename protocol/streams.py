@@ -16,6 +16,8 @@ from nats.js.api import (
 if TYPE_CHECKING:
     from protocol.broker import Stream
 
+MOST_VEHICLES = 100_000_000
+"""Consumers of a stream that vehicles consume. Without a number of its own the broker gives a stream 1,000."""
 _ACK_WAIT_SECONDS = 10
 _GONE_AFTER_SECONDS = 30
 _MOST_AT_ONCE = 16
@@ -32,7 +34,7 @@ def stream_config(stream: Stream) -> StreamConfig:
         duplicate_window=stream.duplicate_window_seconds,
         allow_msg_ttl=stream.message_ttl,
         allow_direct=True,
-        max_consumers=-1,
+        max_consumers=MOST_VEHICLES if stream.vehicles_consume else -1,
         subject_transform=SubjectTransform(*stream.stored_as) if stream.stored_as else None,
         republish=RePublish(*stream.passed_on) if stream.passed_on else None,
     )

@@ -47,12 +47,16 @@ class Inbox:
             Column("message_id", String(160), primary_key=True),
             Column("received_at", Instant, nullable=False, index=True),
         )
+        # Made once: making a statement takes longer than running it.
+        self._insert = {
+            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
+        }
 
     def first_time(self, connection: Connection, message_id: str, at: datetime) -> bool:
         """Record it in this transaction; False when it was there already."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(self.table).values(message_id=message_id, received_at=at)
-        return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+        statement = self._insert[connection.dialect.name]
+        return connection.execute(statement, {"message_id": message_id, "received_at": at}).rowcount == 1
 
     def forget(self, connection: Connection, before: datetime) -> None:
         """Drop ids older than any message that the broker may still deliver again."""

@@ -13,6 +13,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    bindparam,
     delete,
     select,
 )
@@ -35,7 +36,8 @@ KEEP_ISSUED_MILLIS = 86_400_000
 class VehicleSessions:
     """The tables. `store` gives protocol's CloudStore in a transaction of the caller's.
 
-    A room that only listens has no `issues_orders`, and no table for them.
+    A room that only listens has no `issues_orders`, and no table for them. Statements on the way of a command are
+    made once: making one takes three times as long as running it.
     """
 
     def __init__(self, metadata: MetaData, *, issues_orders: bool) -> None:
@@ -45,7 +47,17 @@ class VehicleSessions:
             Column("vin", String(17), primary_key=True),
             Column("record", Text, nullable=False),
         )
+        columns = self.sessions.c
+        self.load_session = select(columns.record).where(columns.vin == bindparam("of_vin")).with_for_update()
+        self.save_session = {name: _upsert(self.sessions, name) for name in ("sqlite", "postgresql")}
+        self._find_all = select(self.sessions).where(columns.vin.in_(bindparam("vins", expanding=True)))
         self._issued = _issued_table(metadata) if issues_orders else None
+        if self._issued is not None:
+            issued = self._issued
+            self.find_issued = select(issued).where(
+                issued.c.request_hash == bindparam("of_hash"), issued.c.vin == bindparam("of_vin")
+            )
+            self.insert_issued = issued.insert()
 
     @property
     def issued(self) -> Table:
@@ -60,8 +72,7 @@ class VehicleSessions:
 
     def find_all(self, connection: Connection, vins: Iterable[str]) -> dict[str, CloudSession]:
         """The sessions there are of these vehicles; not locked."""
-        table = self.sessions
-        rows = connection.execute(select(table).where(table.c.vin.in_(list(vins)))).all()
+        rows = connection.execute(self._find_all, {"vins": list(vins)}).all()
         return {row.vin: session_record.load(row.record) for row in rows}
 
     def forget(self, connection: Connection, now_millis: int) -> None:
@@ -83,34 +94,32 @@ def _issued_table(metadata: MetaData) -> Table:
     )
 
 
+def _upsert(sessions: Table, dialect: str) -> sqlite.Insert | postgresql.Insert:
+    insert = postgresql.insert(sessions) if dialect == "postgresql" else sqlite.insert(sessions)
+    return insert.on_conflict_do_update(index_elements=["vin"], set_={"record": insert.excluded.record})
+
+
 class SessionStore:
     """protocol's CloudStore."""
 
     def __init__(self, tables: VehicleSessions, connection: Connection) -> None:
         self._tables = tables
-        self._sessions = tables.sessions
         self._connection = connection
 
     def load(self, vin: str) -> CloudSession | None:
         """See CloudStore."""
-        table = self._sessions
-        query = select(table.c.record).where(table.c.vin == vin).with_for_update()
-        record = self._connection.execute(query).scalar()
+        record = self._connection.execute(self._tables.load_session, {"of_vin": vin}).scalar()
         return None if record is None else session_record.load(record)
 
     def save(self, vin: str, session: CloudSession) -> None:
         """See CloudStore."""
-        dialect = postgresql if self._connection.dialect.name == "postgresql" else sqlite
-        record = session_record.dump(session)
-        statement = dialect.insert(self._sessions).values(vin=vin, record=record)
-        self._connection.execute(
-            statement.on_conflict_do_update(index_elements=["vin"], set_={"record": record})
-        )
+        statement = self._tables.save_session[self._connection.dialect.name]
+        self._connection.execute(statement, {"vin": vin, "record": session_record.dump(session)})
 
     def remember(self, issued: IssuedOrder) -> None:
         """See CloudStore."""
         self._connection.execute(
-            self._tables.issued.insert(),
+            self._tables.insert_issued,
             {
                 "request_hash": issued.request_hash,
                 "vin": issued.vin,
@@ -123,9 +132,8 @@ class SessionStore:
 
     def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
         """See CloudStore."""
-        table = self._tables.issued
         row = self._connection.execute(
-            select(table).where(table.c.request_hash == request_hash, table.c.vin == vin)
+            self._tables.find_issued, {"of_hash": request_hash, "of_vin": vin}
         ).one_or_none()
         if row is None:
             return None

@@ -68,6 +68,19 @@ class Expectations:
         columns = self.table.c
         doubted = columns.state == "DOUBTED"
         Index("expectation_doubted", columns.judged_at_us, sqlite_where=doubted, postgresql_where=doubted)
+        # Statements on the way of a result are made once: making one takes longer than running it.
+        self._others = select(columns.state, columns.started_at_us, columns.until_us).where(
+            columns.vin == bindparam("of_vin"), columns.command_id != bindparam("of_command")
+        )
+        self._open = (
+            select(self.table)
+            .where(columns.vin.in_(bindparam("vins", expanding=True)), columns.state == "OPEN")
+            .order_by(columns.vin, columns.command_id)
+        )
+        self._inserts = {
+            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
+        }
         this_one = (columns.vin == bindparam("of_vin"), columns.command_id == bindparam("of_command"))
         self._judged = (
             update(self.table)
@@ -85,11 +98,8 @@ class Expectations:
         held: set[str] = set()
         # In one order, so that replicas that take the same results wait and do not deadlock.
         for each in sorted(moved, key=lambda one: (one.status.vin, one.started_at_us)):
-            columns = self.table.c
-            others = select(columns.state, columns.started_at_us, columns.until_us).where(
-                columns.vin == each.status.vin, columns.command_id != each.command_id
-            )
-            rows = connection.execute(others).all()
+            of_others = {"of_vin": each.status.vin, "of_command": each.command_id}
+            rows = connection.execute(self._others, of_others).all()
             if each.promised is not None and self._insert(connection, each, rows, now_us):
                 held.add(each.status.vin)
             if any(row.state in {"OPEN", "DOUBTED"} and row.until_us > each.started_at_us for row in rows):
@@ -102,12 +112,10 @@ class Expectations:
         """Hold what was `seen` of vehicles against what is expected of them. What it confirms, and the VINs of
         which something is still expected.
         """
-        columns = self.table.c
-        query = select(self.table).where(columns.vin.in_(list(seen)), columns.state == "OPEN")
         confirmed: list[Verdict] = []
         still: set[str] = set()
         changes: list[dict[str, Any]] = []
-        for row in connection.execute(query.order_by(columns.vin, columns.command_id)):
+        for row in connection.execute(self._open, {"vins": list(seen)}):
             found = finding_of(_expectation(row), seen[row.vin])
             if found is None:
                 still.add(row.vin)
@@ -177,20 +185,19 @@ class Expectations:
         """False when this command is known already."""
         status = moved.status
         began_later = [row.started_at_us for row in others if row.started_at_us >= status.observed_at_us]
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement = dialect.insert(self.table).values(
-            vin=status.vin,
-            command_id=moved.command_id,
-            state="OPEN",
-            promised=moved.promised,
-            started_at_us=moved.started_at_us,
-            observed_at_us=status.observed_at_us,
-            boot_id=status.boot_id,
-            sequence=status.sequence,
-            until_us=min([status.observed_at_us + LONGEST_WAIT_MICROSECONDS, *began_later]),
-            created_at_us=now_us,
-        )
-        return connection.execute(statement.on_conflict_do_nothing()).rowcount == 1
+        row = {
+            "vin": status.vin,
+            "command_id": moved.command_id,
+            "state": "OPEN",
+            "promised": moved.promised,
+            "started_at_us": moved.started_at_us,
+            "observed_at_us": status.observed_at_us,
+            "boot_id": status.boot_id,
+            "sequence": status.sequence,
+            "until_us": min([status.observed_at_us + LONGEST_WAIT_MICROSECONDS, *began_later]),
+            "created_at_us": now_us,
+        }
+        return connection.execute(self._inserts[connection.dialect.name], row).rowcount == 1
 
     def _limit(self, connection: Connection, moved: Moved) -> None:
         columns = self.table.c

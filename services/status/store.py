@@ -87,6 +87,11 @@ _KNOWN = (
 _LAST = select(_columns.vin, _columns.report, _columns.received_at_us).where(
     _columns.vin.in_(bindparam("vins", expanding=True))
 )
+_AWAIT = (
+    update(_status)
+    .where(_columns.vin.in_(bindparam("vins", expanding=True)))
+    .values(awaited=bindparam("new_awaited"))
+)
 
 
 def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> object:
@@ -171,8 +176,7 @@ def _judge(
     verdicts, still = expectations.judge(connection, candidates, now_us)
     for vins, value in ((still - awaited, True), (awaited - still, False)):
         if vins:
-            statement = update(_status).where(_columns.vin.in_(sorted(vins))).values(awaited=value)
-            connection.execute(statement)
+            connection.execute(_AWAIT, {"vins": sorted(vins), "new_awaited": value})
     return verdicts
 
 

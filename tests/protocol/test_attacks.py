@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
 
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from protocol import cose, envelope
+from protocol import cose
 from protocol.domains import MAX_COUNTER, ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.manifest import Trust, endorse
@@ -256,7 +255,9 @@ def test_a_role_nobody_knows(stand: Stand, role: int) -> None:
 
 
 def test_a_plain_message_of_somebody_who_may_publish(stand: Stand) -> None:
-    plain = envelope.pack(VIN, "msg-1", unlock(), datetime.fromtimestamp(WALL_SECONDS, UTC))
+    plain = session_pb2.SignedOrder(
+        vin=VIN, epoch=stand.car.epoch, counter=1, door=unlock()
+    ).SerializeToString()
 
     assert refused(stand, plain) is Fault.MALFORMED
     assert refused(stand, stand.car.seal_to(plain)) is Fault.MALFORMED

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
 from services.command.domain import (
     Action,
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
+# Made once, because making a statement takes longer than running it.
+_IN_FLIGHT = select(command.c.command_id).where(
+    command.c.vin == bindparam("of_vin"), command.c.finished_at.is_(None)
+)
+_PRIOR = select(command, command.c.fingerprint.label("print"), command.c.accepted_at.label("at")).where(
+    command.c.idempotency_key == bindparam("of_key")
+)
 
 
 def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
@@ -74,11 +81,7 @@ def prior(
             .where(cancellation.c.idempotency_key == key)
         ).one_or_none()
     else:
-        row = connection.execute(
-            select(command, command.c.fingerprint.label("print"), command.c.accepted_at.label("at")).where(
-                command.c.idempotency_key == key
-            )
-        ).one_or_none()
+        row = connection.execute(_PRIOR, {"of_key": key}).one_or_none()
     if row is None:
         return None
     answered = Status(row.answered) if operation == Action.CANCEL.value else Status.PENDING
@@ -87,9 +90,7 @@ def prior(
 
 def in_flight(connection: Connection, vin: str) -> str | None:
     """The id of the command in flight on this vehicle."""
-    return connection.execute(
-        select(command.c.command_id).where(command.c.vin == vin, command.c.finished_at.is_(None))
-    ).scalar()
+    return connection.execute(_IN_FLIGHT, {"of_vin": vin}).scalar()
 
 
 def overdue(connection: Connection, now: datetime, at_most: int) -> list[Command]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from protocol.faults import MessageRefused
 from services.command.domain import Command, FailureReason, Status
@@ -44,6 +44,18 @@ if TYPE_CHECKING:
     from services.command.vehicle_usecases import Heard
     from services.runtime.outbox import OutgoingMessage
 
+# Made once, because making a statement takes longer than running it.
+_FIND_ALL = select(command).where(command.c.command_id.in_(bindparam("ids", expanding=True)))
+_CONFIRM = (
+    update(command)
+    .where(
+        command.c.command_id == bindparam("of_command"),
+        command.c.status == Status.SUCCESS.value,
+        command.c.confirmation.is_(None),
+    )
+    .values(confirmation=bindparam("new_confirmation"))
+    .returning(*command.c)
+)
 _NEVER_GIVEN = "about a command that was never given"
 
 
@@ -89,14 +101,7 @@ def confirm(connection: Connection, verdicts: Sequence[tuple[str, Confirmation]]
     """Keep each on its command, if that succeeded and has none yet."""
     for command_id, confirmation in verdicts:
         confirmed = connection.execute(
-            update(command)
-            .where(
-                command.c.command_id == command_id,
-                command.c.status == Status.SUCCESS.value,
-                command.c.confirmation.is_(None),
-            )
-            .values(confirmation=confirmation_to_text(confirmation))
-            .returning(*command.c)
+            _CONFIRM, {"of_command": command_id, "new_confirmation": confirmation_to_text(confirmation)}
         ).one_or_none()
         if confirmed is not None and not confirmation.confirmed:
             about = command_from_row(confirmed)
@@ -122,7 +127,7 @@ def _disbelief(connection: Connection, about: Command | None, report: Report) ->
 
 
 def _commands(connection: Connection, ids: set[str]) -> dict[str, Command]:
-    rows = connection.execute(select(command).where(command.c.command_id.in_(ids))).all()
+    rows = connection.execute(_FIND_ALL, {"ids": list(ids)}).all()
     return {row.command_id: command_from_row(row) for row in rows}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection, func, insert, literal, select, update
+from sqlalchemy import Connection, insert, update
 
 from services.command.domain import (
     WAKES_REMEMBERED,
@@ -19,87 +19,33 @@ from services.command.domain import (
     Status,
     may_wake,
 )
+from services.command.store.statements import (
+    EARLIER_WAKE_UPS,
+    END_HISTORY,
+    FIND,
+    INSERT_AUDIT,
+    INSERT_COMMAND,
+    INSERT_HISTORY,
+    INSERT_WAKE_UP,
+    MARK_RECEIVED,
+    OPEN_CANCELLATIONS,
+    WAKING,
+    end_statement,
+)
 from services.command.store.tables import (
-    audit,
     cancellation,
-    command,
     command_from_row,
-    history,
     idempotency_key,
     outbox,
     results_to_text,
-    wake_up,
 )
-from services.runtime.database import Instant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from sqlalchemy import Dialect, ScalarSelect, Table
-
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-class _Insert:
-    """An insert of one row with always the same columns, compiled once: half the cost of a statement object.
-
-    Values go to the driver as they are, so moments are given as microseconds (`_us`).
-    """
-
-    def __init__(self, target: Table, *columns: str) -> None:
-        self._statement = insert(target).inline()
-        self._columns = columns
-        self._texts: dict[str, tuple[str, list[str]]] = {}
-
-    def __call__(self, connection: Connection, row: Mapping[str, object]) -> None:
-        text, order = self._texts.get(connection.dialect.name) or self._compile(connection.dialect)
-        connection.exec_driver_sql(text, tuple(row[name] for name in order))
-
-    def _compile(self, dialect: Dialect) -> tuple[str, list[str]]:
-        compiled = self._statement.compile(dialect=dialect, column_keys=list(self._columns))
-        if compiled.positiontup is None:
-            raise TypeError(f"{dialect.name} does not number its parameters")
-        return self._texts.setdefault(dialect.name, (str(compiled), compiled.positiontup))
-
-
-_insert_command = _Insert(
-    command,
-    "command_id",
-    "vin",
-    "action",
-    "target_doors",
-    "mode",
-    "principal",
-    "subject",
-    "source",
-    "correlation_id",
-    "idempotency_key",
-    "fingerprint",
-    "accepted_at",
-    "expires_at",
-    "estimated_seconds",
-    "status",
-)
-_insert_history = _Insert(
-    history,
-    "entry_id",
-    "vin",
-    "command_id",
-    "action",
-    "target_doors",
-    "requested_at",
-    "user_id",
-    "actor_id",
-    "source",
-    "correlation_id",
-)
-_insert_audit = _Insert(
-    audit, "at", "event", "vin", "command_id", "subject", "actor", "source", "correlation_id", "detail"
-)
 
 
 class Announce(Protocol):
@@ -124,7 +70,7 @@ class Announce(Protocol):
 def insert_command(connection: Connection, new: Command, announce: Announce) -> list[OutgoingMessage]:
     """Command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
     doors = json.dumps(new.order.target_doors)
-    _insert_command(
+    INSERT_COMMAND(
         connection,
         {
             "command_id": new.command_id,
@@ -146,7 +92,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "status": new.status.value,
         },
     )
-    _insert_history(
+    INSERT_HISTORY(
         connection,
         {
             "entry_id": new.command_id,
@@ -182,7 +128,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "requested_at": new.requested_at,
         },
     )
-    _insert_history(
+    INSERT_HISTORY(
         connection,
         {
             "entry_id": new.cancel_id,
@@ -197,7 +143,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "correlation_id": new.correlation_id,
         },
     )
-    _insert_audit(
+    INSERT_AUDIT(
         connection,
         {
             "at": _us(new.requested_at),
@@ -226,29 +172,22 @@ def end_command(
 
     What the vehicle tells the end of, the vehicle has received.
     """
-    statement = update(command).where(command.c.command_id == command_id, command.c.finished_at.is_(None))
-    if unless_taken_over:
-        statement = statement.where(command.c.taken_over_at.is_(None))
-    if by_vehicle:
-        statement = statement.values(
-            received_at=func.coalesce(command.c.received_at, literal(ending.finished_at, Instant))
-        )
     changed = connection.execute(
-        statement.values(
-            status=ending.status.value,
-            finished_at=ending.finished_at,
-            message=ending.message,
-            failure_reason=ending.failure_reason.value if ending.failure_reason else None,
-            guidance=ending.guidance,
-            may_have_succeeded=ending.may_have_succeeded,
-            door_results=results_to_text(ending.door_results) if ending.door_results else None,
-            sent_at=_left_before(ending.finished_at),
-        )
+        end_statement(unless_taken_over=unless_taken_over, by_vehicle=by_vehicle),
+        {
+            "of_command": command_id,
+            "at": ending.finished_at,
+            "new_status": ending.status.value,
+            "new_message": ending.message,
+            "new_reason": ending.failure_reason.value if ending.failure_reason else None,
+            "new_guidance": ending.guidance,
+            "new_may_have": ending.may_have_succeeded,
+            "new_results": results_to_text(ending.door_results) if ending.door_results else None,
+        },
     )
     if changed.rowcount == 0:
         return None
-    row = connection.execute(select(command).where(command.c.command_id == command_id)).one()
-    ended = command_from_row(row)
+    ended = command_from_row(connection.execute(FIND, {"of_command": command_id}).one())
     end_history(
         connection, command_id, ending.status, ending.finished_at, ended.accepted_at, ending.failure_reason
     )
@@ -265,19 +204,6 @@ def end_command(
     return messages
 
 
-def _left_before(at: datetime) -> ScalarSelect[datetime]:
-    """When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before its end."""
-    return (
-        select(outbox.table.c.sent_at)
-        .where(
-            outbox.table.c.message_id == command.c.command_id,
-            outbox.table.c.sent_at < at,
-            outbox.table.c.sent_at < command.c.expires_at,
-        )
-        .scalar_subquery()
-    )
-
-
 def end_history(
     connection: Connection,
     entry_id: str,
@@ -288,24 +214,20 @@ def end_history(
 ) -> None:
     """Make an entry part of the history that is listed."""
     connection.execute(
-        update(history)
-        .where(history.c.entry_id == entry_id)
-        .values(
-            status=status.value,
-            finished_at=at,
-            execution_us=_microseconds(at - requested_at),
-            failure_reason=reason.value if reason else None,
-        )
+        END_HISTORY,
+        {
+            "of_entry": entry_id,
+            "new_status": status.value,
+            "at": at,
+            "new_duration": _microseconds(at - requested_at),
+            "new_reason": reason.value if reason else None,
+        },
     )
 
 
 def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -> None:
     """A cancellation succeeded when its command was cancelled; one that came to nothing was too late."""
-    open_ones = connection.execute(
-        select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
-            cancellation.c.command_id == ended.command_id, cancellation.c.finished_at.is_(None)
-        )
-    ).all()
+    open_ones = connection.execute(OPEN_CANCELLATIONS, {"of_command": ended.command_id}).all()
     stopped = FailureReason.CANCELLED in {
         ending.failure_reason,
         *(r.failure_reason for r in ending.door_results),
@@ -339,7 +261,7 @@ def write_audit(
     connection: Connection, about: Command, event: str, at: datetime, detail: dict[str, object]
 ) -> None:
     """One line of the audit."""
-    _insert_audit(
+    INSERT_AUDIT(
         connection,
         {
             "at": _us(at),
@@ -359,18 +281,11 @@ def wake(
     connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
     """Count a wake-up and note it on the command, if its budget allows one more; None when it does not."""
-    earlier = connection.execute(
-        select(wake_up.c.at).where(wake_up.c.vin == vin, wake_up.c.at > at - WAKES_REMEMBERED)
-    ).scalars()
+    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED}).scalars()
     if not may_wake(list(earlier), at):
         return None
-    connection.execute(insert(wake_up), {"vin": vin, "at": at})
-    changed = connection.execute(
-        update(command)
-        .where(command.c.command_id == command_id, command.c.finished_at.is_(None))
-        .values(waking_at=func.coalesce(command.c.waking_at, literal(at, Instant)))
-        .returning(*command.c)
-    ).one_or_none()
+    connection.execute(INSERT_WAKE_UP, {"vin": vin, "at": at})
+    changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []
     messages = announce.waking(command_from_row(changed))
@@ -382,15 +297,7 @@ def mark_received(
     connection: Connection, about: Command, at: datetime, announce: Announce
 ) -> list[OutgoingMessage]:
     """The vehicle has it."""
-    changed = connection.execute(
-        update(command)
-        .where(
-            command.c.command_id == about.command_id,
-            command.c.received_at.is_(None),
-            command.c.finished_at.is_(None),
-        )
-        .values(status=Status.IN_PROGRESS.value, received_at=at)
-    )
+    changed = connection.execute(MARK_RECEIVED, {"of_command": about.command_id, "at": at})
     if changed.rowcount == 0:
         return []
     messages = announce.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))

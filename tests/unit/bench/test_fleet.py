@@ -17,8 +17,8 @@ VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
 def test_every_vin_is_one() -> None:
-    fleet = Fleet.of(cars=2, away=3, reporting=4)
-    vins = [*fleet.cars, *fleet.away, *fleet.reporting, fleet.watched]
+    fleet = Fleet.of(cars=2, sleepers=3, strangers=4)
+    vins = [*fleet.cars, *fleet.sleepers, *fleet.strangers, fleet.watched]
     assert len(set(vins)) == 10
     assert all(VIN.fullmatch(vin) for vin in vins)
 
@@ -26,13 +26,13 @@ def test_every_vin_is_one() -> None:
 def test_the_owner_may_and_the_cars_drive(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path / "mesh")
     sandbox.prepare(datetime.now(UTC))
-    fleet = Fleet.of(cars=2, away=1, reporting=1)
+    fleet = Fleet.of(cars=2, sleepers=1, strangers=1)
     fleet.join(sandbox)
     fleet.allow_on_broker(Ports(30_000), sandbox)
 
     seed = json.loads(sandbox.seed.read_text())
     granted = {grant["vin"] for grant in seed["grants"] if grant["principal"] == "bench"}
-    assert granted == {*fleet.cars, *fleet.away, fleet.watched}
+    assert granted == {*fleet.cars, *fleet.sleepers, *fleet.strangers, fleet.watched}
     assert fleet.key in [key["key"] for key in seed["apiKeys"]]
     cars = json.loads(sandbox.vehicles.read_text())
     assert [car["vin"] for car in cars] == list(fleet.cars)
@@ -41,7 +41,7 @@ def test_the_owner_may_and_the_cars_drive(tmp_path: Path) -> None:
         assert car["manifestFile"] == str(sandbox.ceremony.manifest)
         assert len(read_private(Path(car["keysFile"]))) == 2
     planted = {one.vin: one for one in enrolment_seed.read(sandbox.enrolment_seed)}
-    assert planted.keys() == {*OWNERS, *fleet.cars, *fleet.away, fleet.watched}
+    assert planted.keys() == {*OWNERS, *fleet.cars, *fleet.sleepers, *fleet.strangers, fleet.watched}
     assert all(one.keys for one in planted.values())
     assert [vin for vin, one in planted.items() if one.fingerprint] == list(OWNERS)
     config = (sandbox.folder / "nats" / "nats.conf").read_text()

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 import pytest_asyncio
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from bench.http_client import BenchFailedError
 from bench.nats_wire import MOST_UNCONFIRMED, Publisher, message
-from bench.reports import report_message
-from protocol.envelope import unpack
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-VIN = "BENCHREP000000001"
 ACK = b'MSG _INBOX.bench.acks 1 33\r\n{"stream":"VEHICLE_STATUS_1","seq":1}\r\n'
 
 
@@ -57,15 +52,6 @@ def test_the_sizes_count_headers_and_all() -> None:
     headers = b"NATS/1.0\r\nNats-Msg-Id: id-1\r\n\r\n"
     assert line == b"HPUB a.b _INBOX.bench.acks %d %d" % (len(headers), len(headers) + 7)
     assert rest == headers + b"payload\r\n"
-
-
-def test_a_report_is_what_a_vehicle_sends() -> None:
-    data = report_message(VIN, "boot", 7, datetime(2026, 1, 1, tzinfo=UTC), speed_kmh=42.0)
-    assert data.startswith(f"HPUB vehicle.{VIN}.evt.status ".encode())
-    payload = data.partition(b"\r\n\r\n")[2].removesuffix(b"\r\n")
-    report = unpack(payload, vin=VIN, expect=report_pb2.StatusReport).payload
-    assert isinstance(report, report_pb2.StatusReport)
-    assert (report.sequence, report.speed_kmh, len(report.doors)) == (7, 42.0, 6)
 
 
 async def test_confirmations_count_wherever_the_pieces_break(ends: Ends) -> None:

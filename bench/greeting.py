@@ -1,0 +1,72 @@
+"""Until all rooms have taken in the hellos of vehicles, so that their reports are believed at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bench.http_client import BenchFailedError, Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+ROOMS = ("command", "config", "status", "diagnostics")
+"""Each keeps its own sessions."""
+_LOOK_AGAIN_SECONDS = 0.1
+_CONSUMERS = b"GET /jsz?acc=DOORS&consumers=1 HTTP/1.1\r\nHost: bench\r\n\r\n"
+_EVENTS = "VEHICLE_EVENTS"
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """Where to see that hellos were taken in: the rooms' databases and the broker's monitor."""
+
+    databases: Path
+    monitor_port: int
+
+    def count(self, room: str, vins: Iterable[str]) -> int:
+        """How many of these vehicles the room has a session with."""
+        connection = sqlite3.connect(f"file:{self.databases / room}.db?mode=ro", uri=True)
+        try:
+            known = {vin for (vin,) in connection.execute("SELECT vin FROM vehicle_session")}
+        finally:
+            connection.close()
+        return len(known.intersection(vins))
+
+    async def until_greeted(self, vins: Sequence[str], most_seconds: float) -> None:
+        """Every room has a session with each, and nothing that vehicles said waits any more.
+
+        Raises BenchFailedError.
+        """
+        deadline = time.perf_counter() + most_seconds
+        waiting = list(ROOMS)
+        while waiting:
+            waiting = [room for room in waiting if self.count(room, vins) < len(vins)]
+            await self._look_again(deadline, f"hellos were not taken in by {', '.join(waiting)}")
+        while await self.waiting_events():
+            await self._look_again(deadline, "hellos were not all acknowledged")
+
+    async def waiting_events(self) -> int:
+        """How many deliveries of what vehicles said are not acknowledged, over all rooms."""
+        connection = await Connection.open(self.monitor_port)
+        try:
+            answer = await connection.ask(_CONSUMERS)
+        finally:
+            connection.close()
+        (account,) = json.loads(answer.body)["account_details"]
+        return sum(
+            consumer["num_pending"] + consumer["num_ack_pending"]
+            for stream in account["stream_detail"]
+            if stream["name"] == _EVENTS
+            for consumer in stream["consumer_detail"]
+        )
+
+    async def _look_again(self, deadline: float, complaint: str) -> None:
+        if time.perf_counter() > deadline:
+            raise BenchFailedError(complaint)
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
