@@ -171,7 +171,7 @@ class VehicleEvents:
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, vehicle_translate.said_at(info))
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
-        if greeting.over_mqtt:
+        if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._desk.now())
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
         await vehicle_connected(self._desk, vin)
