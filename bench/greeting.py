@@ -55,11 +55,11 @@ class Reception:
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
-def reported_since(databases: Path, prefix: str, since: float) -> int:
-    """How many vehicles whose VIN begins so have a report that came after `since`, seconds since 1970."""
+def reported_since(databases: Path, since: float) -> set[str]:
+    """The vehicles with a report that came after `since`, seconds since 1970."""
     connection = sqlite3.connect(f"file:{databases / 'status.db'}?mode=ro", uri=True)
-    query = "SELECT count(*) FROM vehicle_status WHERE vin LIKE ? AND received_at_us > ?"
+    query = "SELECT vin FROM vehicle_status WHERE received_at_us > ?"
     try:
-        return int(connection.execute(query, (f"{prefix}%", int(since * 1_000_000))).fetchone()[0])
+        return {vin for (vin,) in connection.execute(query, (int(since * 1_000_000),))}
     finally:
         connection.close()

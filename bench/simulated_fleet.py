@@ -49,9 +49,9 @@ class SimulatedFleet:
         return cls(f"sk_{secrets.token_urlsafe(32)}", tuple(f"FLEETCAR{number:09}" for number in range(cars)))
 
     @property
-    def mqtt_count(self) -> int:
-        """How many of them are on MQTT."""
-        return len(self.vins[::_MQTT_EVERY])
+    def over_mqtt(self) -> tuple[str, ...]:
+        """Those on MQTT."""
+        return self.vins[::_MQTT_EVERY]
 
     def join(self, sandbox: Sandbox) -> None:
         """See stand.Vehicles: keys, certificates, enrolments and grants. The sandbox's own cars stay parked."""

@@ -39,5 +39,5 @@ def test_each_car_is_enrolled_with_its_certificate_and_keys(
     assert [len(cars) for cars in files] == [8, 3]
     cars = [car for file in files for car in file]
     assert [car["vin"] for car in cars] == list(fleet.vins)
-    assert [car["link"] for car in cars].count("mqtt") == fleet.mqtt_count == 2
+    assert [car["link"] for car in cars].count("mqtt") == len(fleet.over_mqtt) == 2
     assert json.loads(sandbox.vehicles.read_text()) == []
