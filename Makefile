@@ -13,7 +13,7 @@ TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run token test test-unit test-contract test-store test-messaging test-protocol test-system \
-	check generate generate-check baseline bench pin
+	check generate generate-check baseline bench load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -85,6 +85,9 @@ baseline: $(TEST_READY) ## accept today's contract as the one not to break (at a
 
 bench: $(TEST_READY) ## measure the running mesh beside the bare limit of this machine
 	$(BIN)/python -m bench
+
+load: $(TEST_READY) ## run the mesh with thousands of simulated cars, and measure: make load [CARS=2000]
+	$(BIN)/python -m bench.load_fleet $(if $(CARS),--cars "$(CARS)")
 
 pin: $(BOOTSTRAPPED) ## resolve requirements/*.in anew into hashed requirements/*.txt
 	for name in bootstrap run test; do UV_CUSTOM_COMPILE_COMMAND="make pin" $(BIN)/uv pip compile --quiet --upgrade \

@@ -18,6 +18,7 @@ from bench.bare import bare_limit
 from bench.fleet import Fleet
 from bench.http_client import BenchFailedError
 from bench.measure import CARS, SLEEPERS, STRANGERS, Measurements, measure_bare
+from bench.protocol_cost import figures_of, measure_protocol
 from bench.report import render
 from bench.stand import MeshStand, free_ports
 from mesh.component import ComponentFailedError
@@ -42,6 +43,7 @@ async def bench(folder: Path, environment: Mapping[str, str]) -> str:
         ports = free_ports()
         async with bare_limit(folder, ports) as bare:
             figures, bare_per_second = await measure_bare(bare)
+        figures += figures_of(measure_protocol())
         fleet = Fleet.of(cars=CARS, sleepers=SLEEPERS, strangers=STRANGERS)
         async with MeshStand(folder / "mesh", ports, fleet, environment) as stand:
             measurements = Measurements(stand, fleet, bare_per_second)
@@ -59,7 +61,7 @@ def main(environment: Mapping[str, str]) -> int:
         try:
             table = asyncio.run(bench(Path(folder), environment))
         except (BenchFailedError, ComponentFailedError, TimeoutError) as broken:
-            kept = _keep_logs(Path(folder) / "mesh" / "logs", parent / "bench-logs")
+            kept = keep_logs(Path(folder) / "mesh" / "logs", parent / "bench-logs")
             sys.stderr.write(f"bench: {broken or 'it took too long'}; logs: {kept}\n")
             return 1
         except (KeyboardInterrupt, asyncio.CancelledError):
@@ -69,8 +71,8 @@ def main(environment: Mapping[str, str]) -> int:
     return 0
 
 
-def _keep_logs(logs: Path, place: Path) -> Path:
-    """The last failed run's logs outlive its folder."""
+def keep_logs(logs: Path, place: Path) -> Path:
+    """The last failed run's logs outlive its folder. Where they are."""
     shutil.rmtree(place, ignore_errors=True)
     if logs.is_dir():
         shutil.copytree(logs, place)

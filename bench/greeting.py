@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sqlite3
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from bench.http_client import BenchFailedError, Connection
+from bench.broker_monitor import waiting_events
+from bench.http_client import BenchFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 ROOMS = ("command", "config", "status", "diagnostics")
 """Each keeps its own sessions."""
 _LOOK_AGAIN_SECONDS = 0.1
-_CONSUMERS = b"GET /jsz?acc=DOORS&consumers=1 HTTP/1.1\r\nHost: bench\r\n\r\n"
-_EVENTS = "VEHICLE_EVENTS"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,25 +46,20 @@ class Reception:
         while waiting:
             waiting = [room for room in waiting if self.count(room, vins) < len(vins)]
             await self._look_again(deadline, f"hellos were not taken in by {', '.join(waiting)}")
-        while await self.waiting_events():
+        while await waiting_events(self.monitor_port):
             await self._look_again(deadline, "hellos were not all acknowledged")
-
-    async def waiting_events(self) -> int:
-        """How many deliveries of what vehicles said are not acknowledged, over all rooms."""
-        connection = await Connection.open(self.monitor_port)
-        try:
-            answer = await connection.ask(_CONSUMERS)
-        finally:
-            connection.close()
-        (account,) = json.loads(answer.body)["account_details"]
-        return sum(
-            consumer["num_pending"] + consumer["num_ack_pending"]
-            for stream in account["stream_detail"]
-            if stream["name"] == _EVENTS
-            for consumer in stream["consumer_detail"]
-        )
 
     async def _look_again(self, deadline: float, complaint: str) -> None:
         if time.perf_counter() > deadline:
             raise BenchFailedError(complaint)
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def reported_since(databases: Path, since: float) -> set[str]:
+    """The vehicles with a report that came after `since`, seconds since 1970."""
+    connection = sqlite3.connect(f"file:{databases / 'status.db'}?mode=ro", uri=True)
+    query = "SELECT vin FROM vehicle_status WHERE received_at_us > ?"
+    try:
+        return {vin for (vin,) in connection.execute(query, (int(since * 1_000_000),))}
+    finally:
+        connection.close()

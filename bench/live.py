@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import re
 import time
@@ -23,7 +24,7 @@ from bench.http_client import (
 from bench.nats_wire import Publisher
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from bench.greeting import Reception
     from bench.nats_wire import BrokerAccount
@@ -111,10 +112,45 @@ async def command_rounds(port: int, vins: Sequence[str], token: str, rounds: int
 
     Raises BenchFailedError when a command is not accepted or does not end in SUCCESS.
     """
+
+    async def operate(people: Sequence[_Person]) -> None:
+        await asyncio.gather(*(person.operate(rounds) for person in people))
+
+    return await _measured(port, vins, token, operate)
+
+
+async def paced_commands(
+    port: int, vins: Sequence[str], token: str, *, per_second: float, seconds: float
+) -> Rounds:
+    """So many commands a second whatever becomes of them, each for the next of these cars, to their end on its stream.
+
+    Raises BenchFailedError as command_rounds does, and when a car's turn comes again before it has answered.
+    """
+
+    async def operate(people: Sequence[_Person]) -> None:
+        began = time.perf_counter()
+        commands: list[asyncio.Task[None]] = []
+        try:
+            for number in range(round(per_second * seconds)):
+                await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+                if number >= len(people) and not commands[number - len(people)].done():
+                    raise BenchFailedError("a car did not answer before its next turn")
+                commands.append(asyncio.create_task(people[number % len(people)].command()))
+            await asyncio.gather(*commands)
+        finally:
+            for command in commands:
+                command.cancel()
+
+    return await _measured(port, vins, token, operate)
+
+
+async def _measured(
+    port: int, vins: Sequence[str], token: str, operate: Callable[[Sequence[_Person]], Awaitable[None]]
+) -> Rounds:
     people = [await _Person.arrive(port, vin, token) for vin in vins]
     cpu, began = time.process_time(), time.perf_counter()
     try:
-        await asyncio.gather(*(person.operate(rounds) for person in people))
+        await operate(people)
         seconds = time.perf_counter() - began
     finally:
         for person in people:
@@ -133,7 +169,7 @@ class _Person:
     def __init__(self, vin: str, token: str, connection: Connection) -> None:
         self._connection = connection
         self._stream: EventStream | None = None
-        self._orders = [command_request(vin, action, token) for action in ("unlock", "lock")]
+        self._orders = itertools.cycle([command_request(vin, action, token) for action in ("unlock", "lock")])
         self._ended: dict[bytes, tuple[float, bytes]] = {}
         self._news = asyncio.Event()
         self.accepted_ms: list[float] = []
@@ -152,15 +188,18 @@ class _Person:
             self._news.set()
 
     async def operate(self, rounds: int) -> None:
-        for number in range(rounds):
-            asked = time.perf_counter()
-            answer = await self._connection.ask(self._orders[number % 2])
-            accepted = time.perf_counter()
-            if answer.status != ACCEPTED:
-                raise BenchFailedError(f"a command was answered {answer.status}: {answer.body[:300]!r}")
-            ended_at = await self._end_of(str(json.loads(answer.body)["commandId"]).encode())
-            self.accepted_ms.append((accepted - asked) * 1_000)
-            self.succeeded_ms.append((ended_at - asked) * 1_000)
+        for _ in range(rounds):
+            await self.command()
+
+    async def command(self) -> None:
+        asked = time.perf_counter()
+        answer = await self._connection.ask(next(self._orders))
+        accepted = time.perf_counter()
+        if answer.status != ACCEPTED:
+            raise BenchFailedError(f"a command was answered {answer.status}: {answer.body[:300]!r}")
+        ended_at = await self._end_of(str(json.loads(answer.body)["commandId"]).encode())
+        self.accepted_ms.append((accepted - asked) * 1_000)
+        self.succeeded_ms.append((ended_at - asked) * 1_000)
 
     async def _end_of(self, command_id: bytes) -> float:
         async with asyncio.timeout(_EVENT_SECONDS):

@@ -15,7 +15,7 @@ import uvloop
 from bench.greeting import Reception
 from bench.http_client import OK, BenchFailedError, command_request, drive, get_request
 from bench.ingest import ingest
-from bench.live import command_rounds, fan_out
+from bench.live import command_rounds, fan_out, paced_commands
 from bench.nats_wire import BrokerAccount
 from bench.speakers import Speaker, read_speakers
 
@@ -52,6 +52,13 @@ async def read(job: dict[str, Any]) -> DataclassInstance:
 async def rounds(job: dict[str, Any]) -> DataclassInstance:
     """Commands to their end on the stream."""
     return await command_rounds(job["port"], job["vins"], job["token"], job["rounds"])
+
+
+async def paced(job: dict[str, Any]) -> DataclassInstance:
+    """Commands at a rate, to their end on the stream."""
+    return await paced_commands(
+        job["port"], job["vins"], job["token"], per_second=job["per_second"], seconds=job["seconds"]
+    )
 
 
 async def readers(job: dict[str, Any]) -> DataclassInstance:
@@ -92,6 +99,7 @@ JOBS: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, DataclassInstance
     "accept": accept,
     "read": read,
     "rounds": rounds,
+    "paced": paced,
     "readers": readers,
     "reports": reports,
 }

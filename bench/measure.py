@@ -130,6 +130,11 @@ class Measurements:
             f"POST to SSE SUCCESS; {CARS} cars simulated on the same cores",
         )
         self.figures.append(cost("finished command", spent, finished, many["cpu_seconds"]))
+        self._add(
+            "  of which the signer room",
+            f"{1e6 * spent.by_component['signer'] / finished:.0f} us",
+            "signing, and the calls on both its sides",
+        )
 
     async def reads(self) -> None:
         """Status reads."""

@@ -99,6 +99,50 @@ class _NoOrders:
         raise NotImplementedError(f"a manifest of {len(endorsed)} bytes, endorsed by {endorsed_by.hex()}")
 
 
+def speaking_side(vin: str, keys: SpeakerKeys, trust: Trust) -> VehicleSide:
+    """The vehicle's end of the protocol, in a new epoch. It can be told nothing."""
+    began = time.monotonic_ns()
+    return VehicleSide(
+        vin,
+        KeySigner(keys.signing),
+        OpenKeys(keys.opening),
+        trust,
+        VehicleSession(secrets.token_bytes(EPOCH_BYTES), lambda: (time.monotonic_ns() - began) // 1_000_000),
+        X25519PrivateKey.generate(),
+        _NoOrders(),
+        lambda: int(time.time()),
+    )
+
+
+def status_report(
+    boot_id: str,
+    sequence: int,
+    observed_at: datetime,
+    *,
+    speed_kmh: float = 0.0,
+    driver_open: bool = False,
+    going_to_sleep: bool = False,
+) -> report_pb2.StatusReport:
+    """A report of six doors."""
+    report = report_pb2.StatusReport(
+        boot_id=boot_id,
+        sequence=sequence,
+        doors=[
+            body_pb2.DoorObservation(
+                door=door, locked=not driver_open, open=driver_open and door == body_pb2.DOOR_ID_DRIVER
+            )
+            for door in _DOORS
+        ],
+        ignition=body_pb2.IGNITION_ON if speed_kmh else body_pb2.IGNITION_OFF,
+        speed_kmh=speed_kmh,
+        gear=body_pb2.GEAR_D if speed_kmh else body_pb2.GEAR_P,
+        reporting_interval_seconds=30,
+        going_to_sleep=going_to_sleep,
+    )
+    report.observed_at.FromDatetime(observed_at)
+    return report
+
+
 class Speaker:
     """One boot of one vehicle. Whatever it says goes to `nats_wire.Publisher`."""
 
@@ -106,19 +150,7 @@ class Speaker:
         self.vin = vin
         self._boot_id = secrets.token_hex(8)
         self._sequence = 0
-        began = time.monotonic_ns()
-        self._side = VehicleSide(
-            vin,
-            KeySigner(keys.signing),
-            OpenKeys(keys.opening),
-            trust,
-            VehicleSession(
-                secrets.token_bytes(EPOCH_BYTES), lambda: (time.monotonic_ns() - began) // 1_000_000
-            ),
-            X25519PrivateKey.generate(),
-            _NoOrders(),
-            lambda: int(time.time()),
-        )
+        self._side = speaking_side(vin, keys, trust)
 
     @property
     def boot_id(self) -> str:
@@ -141,23 +173,15 @@ class Speaker:
         driver_open: bool = False,
         going_to_sleep: bool = False,
     ) -> bytes:
-        """The next report, of six doors. Without a change of its doors it makes no live update: it is only kept."""
+        """The next report. Without a change of its doors it makes no live update: it is only kept."""
         self._sequence += 1
-        report = report_pb2.StatusReport(
-            boot_id=self._boot_id,
-            sequence=self._sequence,
-            doors=[
-                body_pb2.DoorObservation(
-                    door=door, locked=not driver_open, open=driver_open and door == body_pb2.DOOR_ID_DRIVER
-                )
-                for door in _DOORS
-            ],
-            ignition=body_pb2.IGNITION_ON if speed_kmh else body_pb2.IGNITION_OFF,
+        report = status_report(
+            self._boot_id,
+            self._sequence,
+            observed_at,
             speed_kmh=speed_kmh,
-            gear=body_pb2.GEAR_D if speed_kmh else body_pb2.GEAR_P,
-            reporting_interval_seconds=30,
+            driver_open=driver_open,
             going_to_sleep=going_to_sleep,
         )
-        report.observed_at.FromDatetime(observed_at)
         sealed = self._side.seal_report(report)
         return message(event_subject(self.vin, Event.STATUS), sealed.message_id, sealed.data)

@@ -8,7 +8,7 @@ import re
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 from bench.http_client import LOOPBACK, BenchFailedError
 from mesh.plan import Planner
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from bench.fleet import Fleet
     from mesh.component import Component
     from mesh.plan import Plan
 
@@ -46,13 +45,24 @@ def free_ports() -> Ports:
     raise BenchFailedError("no block of free ports was found")
 
 
+class Vehicles(Protocol):
+    """The vehicles of a run."""
+
+    def join(self, sandbox: Sandbox) -> None:
+        """Add them and their owner to a sandbox that is prepared."""
+
+    def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
+        """Let the broker admit them; its configuration is written by now."""
+
+
 class MeshStand:
     """Use as an async context manager; it is ready inside. Raises ComponentFailedError."""
 
-    def __init__(self, folder: Path, ports: Ports, fleet: Fleet, environment: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, ports: Ports, fleet: Vehicles, environment: Mapping[str, str]) -> None:
         self.ports = ports
         self.sandbox = Sandbox(folder)
         self.pids: dict[str, int] = {}
+        self._plan: Plan | None = None
         self._fleet = fleet
         self._environment = {**environment, **_SETTINGS}
         self._deaths: list[str] = []
@@ -64,7 +74,7 @@ class MeshStand:
         """Start everything."""
         self.sandbox.prepare(datetime.now(UTC))
         self._fleet.join(self.sandbox)
-        plan = _without_wake_ups(Planner(self.ports, self.sandbox, self._environment).plan())
+        plan = self._plan = _without_wake_ups(Planner(self.ports, self.sandbox, self._environment).plan())
         self._fleet.allow_on_broker(self.ports, self.sandbox)
         supervisor = Supervisor(plan, self.ports.envoy_admin, say=self._hear, welcome=self._ready.set)
         self._run = asyncio.create_task(supervisor.run(self._stop))
@@ -85,6 +95,13 @@ class MeshStand:
     ) -> None:
         """Stop everything."""
         await self._end()
+
+    @property
+    def simulator(self) -> Component:
+        """What runs cars here, as a pattern for more of it."""
+        if self._plan is None:
+            raise LookupError("not started yet")
+        return self._plan.vehicles
 
     def require_unharmed(self) -> None:
         """Raise BenchFailedError when a component has died since the start."""

@@ -43,7 +43,13 @@ logger = structlog.get_logger(__name__)
 AGENT_VERSION = "1.0.0"
 
 PATIENCE_SECONDS = 0.25
-"""How long the cloud may take to open the command queue before the hello is repeated."""
+"""How long the cloud may take to open the command queue before the hello is repeated. Twice as long after each
+repetition: a cloud that is behind with hellos must not get more of them.
+"""
+MOST_PATIENCE_SECONDS = 60.0
+
+LONGEST_RETRY_SECONDS = 30.0
+"""Between attempts to say what the broker does not confirm: most likely it has more than it can keep up with."""
 
 DRAIN_SECONDS = 5.0
 LAST_REPORT_SECONDS = 0.5
@@ -184,7 +190,7 @@ class Agent:
 
     async def _live(self) -> None:
         await self._gone.wait()
-        backoff = Backoff()
+        backoff = Backoff.to_connect()
         while True:
             try:
                 await self._link.open()
@@ -212,20 +218,23 @@ class Agent:
     async def _take_orders(self) -> None:
         loop = asyncio.get_running_loop()
         said_hello_at = loop.time()
+        patience_seconds = PATIENCE_SECONDS
         backoff = Backoff()
         while True:
             try:
                 self._inbox.take(await self._link.receive())
                 backoff.reset()
+                patience_seconds = PATIENCE_SECONDS
             except QueueGone as gone:
                 await asyncio.sleep(backoff.next_seconds())
-                if loop.time() - said_hello_at >= PATIENCE_SECONDS:
+                if loop.time() - said_hello_at >= patience_seconds:
+                    patience_seconds = min(MOST_PATIENCE_SECONDS, 2 * patience_seconds)
                     logger.info("queue_gone", vin_tail=self._car.vin[-6:], reason=str(gone))
                     await self._say_hello()
                     said_hello_at = loop.time()
 
     async def _say_hello(self) -> None:
-        backoff = Backoff()
+        backoff = Backoff(longest_seconds=LONGEST_RETRY_SECONDS)
         while True:
             try:
                 await self.outbox.send(lambda: self._channel.seal_hello(self._hello_now(), new_message_id()))
@@ -241,7 +250,7 @@ class Agent:
         loop = asyncio.get_running_loop()
         diagnosed: tuple[diagnosis.Component, ...] | None = None
         diagnosed_at = loop.time()
-        backoff = Backoff()
+        backoff = Backoff(longest_seconds=LONGEST_RETRY_SECONDS)
         while True:
             self._changed.clear()
             try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.http_client import BenchFailedError
-from bench.live import EventStream, command_rounds
+from bench.live import EventStream, command_rounds, paced_commands
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,6 +81,20 @@ async def test_every_round_is_timed_to_its_own_end() -> None:
         rounds = await command_rounds(port, [VIN], "key", 4)
     assert edge.accepted == ["unlock", "lock", "unlock", "lock"]
     assert len(rounds.accepted_ms) == len(rounds.succeeded_ms) == 4
+
+
+async def test_paced_commands_take_turns() -> None:
+    edge = Edge()
+    async with edge.running() as port:
+        rounds = await paced_commands(port, [VIN, "BENCHCAR000000002"], "key", per_second=500, seconds=0.01)
+    assert edge.accepted == ["unlock", "unlock", "lock", "lock", "unlock"]
+    assert len(rounds.succeeded_ms) == 5
+
+
+async def test_a_car_that_is_still_busy_ends_the_pace() -> None:
+    async with Edge(ending="PENDING").running() as port:
+        with pytest.raises(BenchFailedError, match="next turn"):
+            await paced_commands(port, [VIN], "key", per_second=500, seconds=0.01)
 
 
 async def test_a_command_that_fails_makes_the_figure_meaningless() -> None:

@@ -1,0 +1,43 @@
+"""The fleet of the load tool is made of cars as they are in production."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from bench import simulated_fleet
+from bench.simulated_fleet import SimulatedFleet
+from mesh.sandbox import OWNERS, Sandbox
+from protocol.broker import is_vin
+from services.enrolment import seed as enrolment_seed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_each_car_is_enrolled_with_its_certificate_and_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(simulated_fleet, "CARS_PER_PROCESS", 8)
+    sandbox = Sandbox(tmp_path / "mesh")
+    sandbox.prepare(datetime.now(UTC))
+    fleet = SimulatedFleet.of(11)
+    fleet.join(sandbox)
+
+    assert all(is_vin(vin) for vin in fleet.vins)
+    planted = {one.vin: one for one in enrolment_seed.read(sandbox.enrolment_seed)}
+    assert planted.keys() == {*OWNERS, *fleet.vins}
+    assert all(one.fingerprint and one.keys for one in planted.values())
+    assert len({one.fingerprint for one in planted.values()}) == len(planted)
+    seed = json.loads(sandbox.seed.read_text())
+    assert {grant["vin"] for grant in seed["grants"] if grant["principal"] == "bench"} == set(fleet.vins)
+
+    files = [json.loads((sandbox.folder / f"cars-{number}.json").read_text()) for number in (0, 1)]
+    assert [len(cars) for cars in files] == [8, 3]
+    cars = [car for file in files for car in file]
+    assert [car["vin"] for car in cars] == list(fleet.vins)
+    assert [car["link"] for car in cars].count("mqtt") == len(fleet.over_mqtt) == 2
+    assert json.loads(sandbox.vehicles.read_text()) == []
