@@ -13,7 +13,7 @@ TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run token test test-unit test-contract test-store test-messaging test-protocol test-system \
-	check generate generate-check baseline bench load pin
+	fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ test-protocol: $(TEST_READY) ## the vehicle protocol
 
 test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 	$(BIN)/pytest tests/system
+
+fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
+	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)
 
 check: $(TEST_READY) generate-check ## format, lint, types, import rules, contract rules
 	$(BIN)/ruff format --check
