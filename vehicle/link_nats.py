@@ -16,6 +16,7 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 
 from protocol.broker import VEHICLE_COMMANDS, Command, Event, event_subject
 from vehicle.link import Delivery, LinkDown, QueueGone
@@ -31,6 +32,7 @@ PULL_SECONDS = 25
 HEARTBEAT_SECONDS = 5
 CONNECT_SECONDS = 2
 CONFIRM_SECONDS = 2
+CLOSE_SECONDS = 1
 PING_SECONDS = 10
 
 _NANOSECONDS = 1_000_000_000
@@ -175,8 +177,13 @@ class NatsLink:
     async def close(self) -> None:
         """Closes the connection."""
         client, self._client, self._jetstream = self._client, None, None
-        if client is not None:
-            await client.close()
+        if client is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await client.close()
+        except TimeoutError:
+            _hang_up(client)
 
     async def _drain(self) -> list[Delivery]:
         await self._pull({"no_wait": True}, heartbeat=False)
@@ -248,3 +255,13 @@ class NatsLink:
     def _gone(self, reason: str) -> QueueGone:
         self._outstanding, self._drained = 0, False
         return QueueGone(reason)
+
+
+def _hang_up(client: Client) -> None:
+    """End a connection whose end the client waits for in vain: that of a TLS handshake cut short never comes."""
+    transport = client._transport  # noqa: SLF001  # the client offers no other way
+    if not isinstance(transport, TcpTransport):
+        return
+    for writer in (transport._io_writer, transport._bare_io_writer):  # noqa: SLF001  # see above
+        if writer is not None:
+            writer.transport.abort()
