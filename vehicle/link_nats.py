@@ -8,6 +8,7 @@ it can neither create nor look at a consumer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -31,6 +32,7 @@ PULL_SECONDS = 25
 HEARTBEAT_SECONDS = 5
 CONNECT_SECONDS = 2
 CONFIRM_SECONDS = 2
+CLOSE_SECONDS = 1
 PING_SECONDS = 10
 
 _NANOSECONDS = 1_000_000_000
@@ -176,7 +178,11 @@ class NatsLink:
         """Closes the connection."""
         client, self._client, self._jetstream = self._client, None, None
         if client is not None:
-            await client.close()
+            # The client closes the socket and then waits for its end. Where the TLS handshake was not finished nobody
+            # ever tells it of that, and a car that waited with it would be gone for good.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await client.close()
 
     async def _drain(self) -> list[Delivery]:
         await self._pull({"no_wait": True}, heartbeat=False)

@@ -1,0 +1,38 @@
+"""The link to a broker that is there and does not get anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+
+import pytest
+
+from vehicle import link_nats
+from vehicle.link import LinkDown
+from vehicle.link_nats import NatsAccount, NatsLink
+
+INFO = b'INFO {"server_id":"s","version":"2.15.0","max_payload":1024,"headers":true,"tls_required":true}\r\n'
+
+
+async def test_a_handshake_that_never_ends_is_given_up_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("CONNECT_SECONDS", "CLOSE_SECONDS"):
+        monkeypatch.setattr(link_nats, name, 0.05)
+    callers: list[asyncio.StreamWriter] = []
+
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        callers.append(writer)
+        writer.write(INFO)
+        await reader.read()  # until the caller hangs up; its handshake is answered with nothing
+        writer.close()
+
+    broker = await asyncio.start_server(greet, "127.0.0.1", 0)
+    port = broker.sockets[0].getsockname()[1]
+    tls = ssl.create_default_context()
+    link = NatsLink("KMHSH81C7LU123456", NatsAccount(f"tls://127.0.0.1:{port}", tls=tls))
+    async with broker, asyncio.timeout(10):
+        for _ in range(2):
+            with pytest.raises(LinkDown):
+                await link.open()
+    assert len(callers) == 2
