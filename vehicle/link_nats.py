@@ -8,7 +8,6 @@ it can neither create nor look at a consumer.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ import nats
 import nats.errors
 import nats.js.errors
 from nats.aio.client import Client
+from nats.aio.transport import TcpTransport
 
 from protocol.broker import VEHICLE_COMMANDS, Command, Event, event_subject
 from vehicle.link import Delivery, LinkDown, QueueGone
@@ -180,9 +180,11 @@ class NatsLink:
         if client is not None:
             # The client closes the socket and then waits for its end. Where the TLS handshake was not finished nobody
             # ever tells it of that, and a car that waited with it would be gone for good.
-            with contextlib.suppress(TimeoutError):
+            try:
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await client.close()
+            except TimeoutError:
+                _hang_up(client)
 
     async def _drain(self) -> list[Delivery]:
         await self._pull({"no_wait": True}, heartbeat=False)
@@ -254,3 +256,13 @@ class NatsLink:
     def _gone(self, reason: str) -> QueueGone:
         self._outstanding, self._drained = 0, False
         return QueueGone(reason)
+
+
+def _hang_up(client: Client) -> None:
+    """Ends the connection without a goodbye."""
+    transport = client._transport  # noqa: SLF001  # the client offers no other way
+    if not isinstance(transport, TcpTransport):
+        return
+    for writer in (transport._io_writer, transport._bare_io_writer):  # noqa: SLF001  # see above
+        if writer is not None:
+            writer.transport.abort()
