@@ -177,7 +177,7 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
         answer.late_result.door_results.extend(map(door_result, late.door_results))
         if late.failure_reason:
             answer.late_result.failure_reason = failure_reason(late.failure_reason)
-    if command.confirmation is not None:
+    if command.confirmation is not None and command.status is Status.SUCCESS:
         _add_confirmation(answer, command.confirmation)
     return answer
 

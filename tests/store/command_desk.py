@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from services.command import store, usecases
-from services.command.announcements import TO_VEHICLES
+from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
     Action,
     Command,
@@ -27,11 +29,12 @@ from services.command.domain import (
 )
 from services.command.usecases import Desk, Rules
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
-from services.runtime.database import StorageUnavailable
+from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from sqlalchemy import Connection
 
@@ -164,3 +167,14 @@ class Room:
             command.command_id,
             Ending(Status.SUCCESS, self.now, "Done.", door_results=results),
         )
+
+
+@asynccontextmanager
+async def open_room(database_url: str) -> AsyncIterator[Room]:
+    """A room over the database named, brought to the newest schema."""
+    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    database = FailingDatabase(await open_database(database_url))
+    dispatch = FakeDispatch()
+    commands = store.SqlCommands(database, Announcements(MAC), dispatch.committed)
+    yield Room(database, commands, dispatch, FakeConditions())
+    await database.close()

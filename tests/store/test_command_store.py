@@ -13,7 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from services.command import store, usecases
-from services.command.announcements import TO_VEHICLES, Announcements
+from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
     Action,
     Command,
@@ -33,21 +33,16 @@ from services.command.domain import (
 )
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Received, Resulted
-from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.migration import migrate
+from services.runtime.database import StorageUnavailable
 from tests.store.command_desk import (
     AGENT,
     LOCK,
-    MAC,
-    MIGRATIONS,
     OTHER,
     OWNER,
     UNLOCK,
     VIN,
-    FailingDatabase,
-    FakeConditions,
-    FakeDispatch,
     Room,
+    open_room,
 )
 
 if TYPE_CHECKING:
@@ -58,12 +53,8 @@ if TYPE_CHECKING:
 
 @pytest_asyncio.fixture
 async def room(database_url: str) -> AsyncIterator[Room]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
-    database = FailingDatabase(await open_database(database_url))
-    dispatch = FakeDispatch()
-    commands = store.SqlCommands(database, Announcements(MAC), dispatch.committed)
-    yield Room(database, commands, dispatch, FakeConditions())
-    await database.close()
+    async with open_room(database_url) as opened:
+        yield opened
 
 
 async def test_the_migrated_tables_are_the_ones_the_code_uses(room: Room) -> None:

@@ -46,11 +46,13 @@ if TYPE_CHECKING:
 
 # Made once, because making a statement takes longer than running it.
 _FIND_ALL = select(command).where(command.c.command_id.in_(bindparam("ids", expanding=True)))
+# The status room's word comes by another way than the result it is about, and may come first.
+_MAY_STILL_SUCCEED = [Status.PENDING.value, Status.IN_PROGRESS.value, Status.SUCCESS.value]
 _CONFIRM = (
     update(command)
     .where(
         command.c.command_id == bindparam("of_command"),
-        command.c.status == Status.SUCCESS.value,
+        command.c.status.in_(_MAY_STILL_SUCCEED),
         command.c.confirmation.is_(None),
     )
     .values(confirmation=bindparam("new_confirmation"))
@@ -98,7 +100,7 @@ def _admit(
 
 
 def confirm(connection: Connection, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
-    """Keep each on its command, if that succeeded and has none yet."""
+    """Keep each on its command, if that succeeded, or may yet, and has none."""
     for command_id, confirmation in verdicts:
         confirmed = connection.execute(
             _CONFIRM, {"of_command": command_id, "new_confirmation": confirmation_to_text(confirmation)}
