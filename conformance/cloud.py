@@ -17,7 +17,7 @@ from conformance.forge import RIGHT, Wrong, sealed_order
 from protocol.broker import Event
 from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, next_place
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.order import command_id, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 VALID_MILLIS = 20_000
 _EPOCHS_OF_REPORTS = 10
 _PLACE_BYTES = 26
-_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 _REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsReport]] = {
     Domain.STATUS: report_pb2.StatusReport,
     Domain.DIAGNOSTICS: report_pb2.DiagnosticsReport,
@@ -223,7 +222,7 @@ class Cloud:
         except MessageRefused as refused:
             if refused.fault is Fault.WRONG_EPOCH:
                 self._early.append((event, data))
-            elif refused.fault not in _REPETITIONS:
+            elif refused.fault not in REPETITIONS:
                 self.disbelieved.append(f"evt.{event.value}: {refused}")
             return None
         self.heard.append(heard)

@@ -203,20 +203,22 @@ class Ledger:
         self._store.save(vin, session.challenged(challenge, self._now_millis()))
         return challenge
 
-    def learn(self, info: session_pb2.SessionInfo) -> None:
-        """Take in session information that AnswerReader verified.
+    def learn(self, info: session_pb2.SessionInfo) -> bool:
+        """Take in session information that AnswerReader verified; whether it began another epoch.
 
         Raises MessageRefused; STALE_SESSION may be a repetition and is dropped without a word.
         """
-        session = self._store.load(info.vin) or CloudSession()
-        self._store.save(info.vin, session.learn(info, self._now_millis()))
+        before = self._store.load(info.vin) or CloudSession()
+        session = before.learn(info, self._now_millis())
+        self._store.save(info.vin, session)
+        return session.epoch != before.epoch
 
-    def overhear(self, info: session_pb2.SessionInfo) -> None:
+    def overhear(self, info: session_pb2.SessionInfo) -> bool:
         """The same where challenges are somebody else's: an answer to one counts as a hello without."""
         heard = session_pb2.SessionInfo()
         heard.CopyFrom(info)
         heard.challenge = b""
-        self.learn(heard)
+        return self.learn(heard)
 
     def admit(self, domain: Domain, message: session_pb2.SignedAnswer) -> OpenedAnswer:
         """Take in an answer that AnswerReader verified. The checks, in this order: request, epoch, counter.

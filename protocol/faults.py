@@ -55,6 +55,10 @@ ANSWERED = SYNCHRONISATION | {
 would cost a signature and the battery; the key faults are answered because keys are rotated in earnest."""
 
 
+REPETITIONS = frozenset({Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION})
+"""To the cloud, what was dealt with before and came again: dropped without a word."""
+
+
 class MessageRefused(ValueError):
     """These bytes are not a message to act on. `fault` says why to programs, the text to people.
 

@@ -11,7 +11,7 @@ from protocol import order
 from protocol.broker import Event
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import REPORTS, Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
@@ -35,7 +35,6 @@ _REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsRepo
     Domain.STATUS: report_pb2.StatusReport,
     Domain.DIAGNOSTICS: report_pb2.DiagnosticsReport,
 }
-_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 
 
 def manifest(version: int = 1, **changes: Any) -> session_pb2.KeyManifest:
@@ -142,7 +141,7 @@ class SignedCloud:
         try:
             heard = self._open(event, data)
         except MessageRefused as refused:
-            if refused.fault in _REPETITIONS:
+            if refused.fault in REPETITIONS:
                 self.repetitions.append(event)
             elif refused.fault is Fault.WRONG_EPOCH:
                 self._early.append((event, data))

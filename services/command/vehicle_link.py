@@ -20,9 +20,10 @@ from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
-from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
 from services.runtime.logs import masked_vin
+from services.runtime.vehicle_messages import by_vehicle, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,7 +45,7 @@ EVENTS = ConsumerPlan(
     layout.VEHICLE_EVENTS,
     "command-events",
     tuple(
-        f"vehicle.*.evt.{event.value}"
+        layout.event_subject("*", event)
         for event in layout.Event
         if event not in {layout.Event.STATUS, layout.Event.DIAGNOSTICS}
     ),
@@ -63,7 +64,6 @@ _ANSWERS = {
     layout.Event.CANCEL.value: Domain.CANCELLED,
     layout.Event.CONFIG.value: Domain.CONFIGURED,
 }
-_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +97,12 @@ class VehicleEvents:
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Take in a batch; what can not be understood or believed is poison."""
-        unhandled: list[Unhandled] = []
+        addressed, unhandled = by_vehicle(deliveries)
+        await self._keys.fetch({vin for vin, _ in addressed})
         heard: dict[Heard, Delivery] = {}
         greetings: dict[Heard, _Greeting] = {}
         refusals: list[session_pb2.SignedAnswer] = []
-        vins = await self._vins(deliveries, unhandled)
-        for delivery, vin in vins:
+        for vin, delivery in addressed:
             kind = delivery.subject.rpartition(".")[2]
             try:
                 if kind == layout.Event.HELLO.value:
@@ -114,13 +114,11 @@ class VehicleEvents:
                     answer = self._reader.answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
-                    if (
-                        domain is Domain.CONFIGURED
-                    ):  # it is the config room's, but for the keys that are lacking
+                    if domain is Domain.CONFIGURED:  # the config room's, but for the keys that are lacking
                         continue
                     one = Heard(vin, partial(self._admit, domain, answer))
             except MessageRefused as refused:
-                unhandled += _judged(delivery, refused)
+                unhandled += judged(delivery, refused)
             else:
                 heard[one] = delivery
         if refusals:
@@ -129,22 +127,9 @@ class VehicleEvents:
             taken = await take_in_heard(self._desk, list(heard))
             for one, why in taken.disbelieved.items():
                 greetings.pop(one, None)
-                unhandled += _judged(heard[one], why)
+                unhandled += [Poison(heard[one], why)] if isinstance(why, str) else judged(heard[one], why)
         await asyncio.gather(*map(self._welcome, greetings.values()))
         return unhandled
-
-    async def _vins(
-        self, deliveries: Sequence[Delivery], unhandled: list[Unhandled]
-    ) -> list[tuple[Delivery, str]]:
-        """Each with its subject's VIN, whose keys are fetched. Raises StorageUnavailable."""
-        found: list[tuple[Delivery, str]] = []
-        for delivery in deliveries:
-            try:
-                found.append((delivery, layout.vin_of(delivery.subject)))
-            except ValueError:
-                unhandled.append(Poison(delivery, "no VIN in the subject"))
-        await self._keys.fetch({vin for _, vin in found})
-        return found
 
     def _learn(self, info: session_pb2.SessionInfo, store: CloudStore) -> None:
         Ledger(store, self._now_millis).learn(info)
@@ -176,17 +161,6 @@ class VehicleEvents:
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
         await vehicle_connected(self._desk, vin)
         _log.info("vehicle_connected", vin=masked_vin(vin))
-
-
-def _judged(delivery: Delivery, why: MessageRefused | str) -> list[Unhandled]:
-    """What becomes of a message that is not believed; nothing of a repetition."""
-    if isinstance(why, str):
-        return [Poison(delivery, why)]
-    if why.fault in _REPETITIONS:
-        return []
-    if why.fault is Fault.WRONG_EPOCH:  # its hello is on its way
-        return [Later(delivery, str(why))]
-    return [Poison(delivery, str(why))]
 
 
 async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject, vin_of
+from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from protocol.domains import Domain
-from protocol.faults import Fault, MessageRefused
+from protocol.faults import Fault
 from services.config import translate, usecases
 from services.config.usecases import Heard
-from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.logs import masked_vin
+from services.runtime.vehicle_messages import by_vehicle, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,7 +30,6 @@ PLAN = ConsumerPlan(
     name="config-vehicle-events",
     subjects=(event_subject("*", Event.HELLO), event_subject("*", Event.CONFIG)),
 )
-_REPETITIONS = {Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION}
 _log = structlog.get_logger()
 
 
@@ -53,24 +53,18 @@ class VehicleEvents:
 
         Raises StorageUnavailable, also when nobody can tell the vehicles' keys.
         """
-        unhandled: list[Unhandled] = []
-        addressed: list[tuple[Delivery, str]] = []
-        for delivery in deliveries:
-            try:
-                addressed.append((delivery, vin_of(delivery.subject)))
-            except ValueError:  # its text would name what stands where a VIN belongs
-                unhandled.append(Poison(delivery, "no VIN in the subject"))
-        await self._keys.fetch(vin for _delivery, vin in addressed)
+        addressed, unhandled = by_vehicle(deliveries)
+        await self._keys.fetch(vin for vin, _ in addressed)
         verified: list[tuple[Delivery, Heard]] = []
-        for delivery, vin in addressed:
+        for vin, delivery in addressed:
             try:
                 verified.append((delivery, self._heard(vin, delivery)))
             except ValueError as refused:  # MessageRefused, NewsRefused
                 unhandled.append(Poison(delivery, str(refused)))
         refusals = await usecases.hear_vehicles(self._record, self._now, [heard for _, heard in verified])
         for (delivery, _heard), refusal in zip(verified, refusals, strict=True):
-            if refusal is not None and refusal.fault not in _REPETITIONS:
-                unhandled.append(_unhandled(delivery, refusal))
+            if refusal is not None:
+                unhandled += judged(delivery, refusal)
         return unhandled
 
     def _heard(self, vin: str, delivery: Delivery) -> Heard:
@@ -100,9 +94,3 @@ class VehicleEvents:
             return news_of(ledger.admit(Domain.CONFIGURED, message).issued)
 
         return Heard(vin, message.message_id, admit)
-
-
-def _unhandled(delivery: Delivery, refusal: MessageRefused) -> Unhandled:
-    if refusal.fault is Fault.WRONG_EPOCH:  # its hello is on the way
-        return Later(delivery, str(refusal))
-    return Poison(delivery, str(refusal))

@@ -14,6 +14,7 @@ from protocol.reports import ReportOpener, ReportSession
 from services.runtime.consumer import Later, Poison, Unhandled
 from services.runtime.database import StorageUnavailable
 from services.runtime.settings import RoomSettings
+from services.runtime.vehicle_messages import NO_VIN, by_vehicle, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
     from services.runtime.vehicle_sessions import VehicleSessions
 
-NO_VIN = "no VIN in the subject"
-_REPETITIONS = frozenset({Fault.COUNTER_NOT_NEW, Fault.STALE_SESSION})
 _log = structlog.get_logger()
 
 
@@ -117,8 +116,8 @@ class ReportReader:
             except MessageRefused as refused:
                 if refused.fault is Fault.WRONG_EPOCH:
                     unknown.append(delivery)
-                elif refused.fault not in _REPETITIONS:
-                    unhandled.append(Poison(delivery, str(refused)))
+                else:
+                    unhandled += judged(delivery, refused)
             except ValueError:  # its text would name what stands where a VIN belongs
                 unhandled.append(Poison(delivery, NO_VIN))
             else:
@@ -176,7 +175,7 @@ class HelloIntake:
             try:
                 signed.append((delivery, self._reader.hello(vin, delivery.data)))
             except MessageRefused as refused:
-                unhandled.append(Poison(delivery, str(refused)))
+                unhandled += judged(delivery, refused)
         if signed:
             began, refused_ones = await self._database.write(
                 lambda connection: self._learn(connection, signed)
@@ -189,28 +188,14 @@ class HelloIntake:
     def _learn(
         self, connection: Connection, signed: Sequence[tuple[Delivery, SessionInfo]]
     ) -> tuple[set[str], list[Unhandled]]:
-        store = self._sessions.store(connection)
-        ledger = Ledger(store, self._now_millis)
+        ledger = Ledger(self._sessions.store(connection), self._now_millis)
         refused: list[Unhandled] = []
-        before = self._sessions.find_all(connection, {info.vin for _, info in signed})
+        began: set[str] = set()
         # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
         for delivery, info in sorted(signed, key=lambda item: item[1].vin):
             try:
-                ledger.overhear(info)
+                if ledger.overhear(info):
+                    began.add(info.vin)
             except MessageRefused as error:
-                if error.fault not in _REPETITIONS:
-                    refused.append(Poison(delivery, str(error)))
-        after = self._sessions.find_all(connection, before)
-        return {vin for vin, session in before.items() if after[vin].epoch != session.epoch}, refused
-
-
-def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery]], list[Unhandled]]:
-    """Each delivery with the VIN in its subject, and those that have none."""
-    addressed: list[tuple[str, Delivery]] = []
-    unhandled: list[Unhandled] = []
-    for delivery in deliveries:
-        try:
-            addressed.append((vin_of(delivery.subject), delivery))
-        except ValueError:  # its text would name what stands where a VIN belongs
-            unhandled.append(Poison(delivery, NO_VIN))
-    return addressed, unhandled
+                refused += judged(delivery, error)
+        return began, refused

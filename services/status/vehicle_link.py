@@ -24,7 +24,7 @@ from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from services.runtime.consumer import Consumer, ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
-from services.runtime.vehicle_reports import by_vehicle
+from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
 from services.status.translate import moment_of
 from services.status.usecases import take_reports

@@ -1,0 +1,40 @@
+"""What every room does with a batch of vehicles' messages, whatever they say: whose each is, and what to do with one
+that is not believed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from protocol.broker import vin_of
+from protocol.faults import REPETITIONS, Fault
+from services.runtime.consumer import Later, Poison
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from protocol.faults import MessageRefused
+    from services.runtime.consumer import Delivery, Unhandled
+
+NO_VIN = "no VIN in the subject"
+
+
+def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery]], list[Unhandled]]:
+    """Each delivery with the VIN in its subject, and those that have none."""
+    addressed: list[tuple[str, Delivery]] = []
+    unhandled: list[Unhandled] = []
+    for delivery in deliveries:
+        try:
+            addressed.append((vin_of(delivery.subject), delivery))
+        except ValueError:  # its text would name what stands where a VIN belongs
+            unhandled.append(Poison(delivery, NO_VIN))
+    return addressed, unhandled
+
+
+def judged(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
+    """What becomes of a message that is not believed: nothing of a repetition, which was dealt with."""
+    if refused.fault in REPETITIONS:
+        return []
+    if refused.fault is Fault.WRONG_EPOCH:  # its hello is on its way
+        return [Later(delivery, str(refused))]
+    return [Poison(delivery, str(refused))]
