@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 from conformance.cloud import Cloud
 from conformance.finding import Finding, Verdict, Violated
 from conformance.hands import Hands, UnitProcess
-from conformance.keys import CloudKeys
+from conformance.keys import CloudKeys, read_unit_keys
 from conformance.link import Account, Link
-from conformance.pem import read_unit_keys
 from conformance.provision import Access, Provision
 from conformance.rules import RULES
 from conformance.rules.session import HELLO
@@ -50,7 +49,7 @@ class Assignment:
 async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
     """A finding for each rule. `tell` is for the person at the bench.
 
-    Raises KeysRefused, BrokerFailed, StartFailed, OSError before the first.
+    Raises KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
     """
     unit_keys = read_unit_keys(assignment.unit_keys)
     assignment.work.mkdir(parents=True, exist_ok=True, mode=0o700)

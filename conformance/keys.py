@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from conformance.pem import KeysRefused, read_private, write_private
 from protocol.faults import MessageRefused
-from protocol.keys import KeySigner, OpenKeys, key_id
+from protocol.key_files import KeyFileRefused, private_pem, read_car_public, read_private, write_new
+from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys, key_id
 from protocol.manifest import endorse, peek
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from conformance.pem import PrivateKey
+    from protocol.key_files import PrivateKey
 
 LIFETIME_SECONDS = 10 * 365 * 86_400
 _FILE = re.compile(r"(root|sign|seal|report)-([1-9][0-9]*)\.pem")
@@ -66,13 +66,13 @@ class Key:
 
 
 class CloudKeys:
-    """All of them, as the newest manifest says. Raises KeysRefused for a folder that is damaged."""
+    """All of them, as the newest manifest says. Raises KeyFileRefused for a folder that is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = [
-            Key(found[1], int(found[2]), read_private(path))
+            Key(found[1], int(found[2]), read_private(path)[0])
             for path in sorted(folder.iterdir())
             if (found := _FILE.fullmatch(path.name))
         ]
@@ -114,7 +114,7 @@ class CloudKeys:
         number = len(self.all(use)) + 1
         ed25519 = use in {"root", "sign"}
         private = Ed25519PrivateKey.generate() if ed25519 else X25519PrivateKey.generate()
-        write_private(self._folder / f"{use}-{number}.pem", private)
+        write_new(self._folder / f"{use}-{number}.pem", private_pem(private))
         key = Key(use, number, private, is_over=is_over, is_revoked=is_revoked)
         self._keys.append(key)
         return key
@@ -163,7 +163,9 @@ class CloudKeys:
         try:
             manifest = peek(self.endorsed(version))
         except MessageRefused as refused:
-            raise KeysRefused(f"{self._manifest_file(version)} is no manifest: {refused.detail}") from refused
+            raise KeyFileRefused(
+                f"{self._manifest_file(version)} is no manifest: {refused.detail}"
+            ) from refused
         told = {key.public_key: key for key in manifest.keys}
         recalled: list[Key] = []
         for key in self._keys:
@@ -178,7 +180,18 @@ class CloudKeys:
         self.version = version
         for use in ("root", *_USES):
             if not any(key.is_usable for key in self.all(use)):
-                raise KeysRefused(f"{self._folder} has lost the private key in use to {use}")
+                raise KeyFileRefused(f"{self._folder} has lost the private key in use to {use}")
 
     def _manifest_file(self, version: int) -> Path:
         return self._folder / f"{version}.manifest"
+
+
+def read_unit_keys(path: Path) -> VehicleKeys:
+    """The unit's two public keys: PEM, one Ed25519 and one X25519, in either order. Raises KeyFileRefused."""
+    verifying, sealing = read_car_public(path)
+    seal_bytes = sealing.public_bytes_raw()
+    try:
+        SealKey.checked(seal_bytes)
+    except ValueError as error:
+        raise KeyFileRefused(f"{path} holds an X25519 key with which nothing can be agreed") from error
+    return VehicleKeys.of(verifying.public_bytes_raw(), seal_bytes)

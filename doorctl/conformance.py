@@ -14,12 +14,13 @@ import uvloop
 from conformance import report
 from conformance.certification import Assignment, certify
 from conformance.hands import StartFailed
+from conformance.keys import read_unit_keys
 from conformance.link import Account
-from conformance.pem import KeysRefused, read_unit_keys
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
 from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, Patience
 from protocol.broker import is_vin
+from protocol.key_files import KeyFileRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,7 +98,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         if json_file is not None:
             told = report.as_json(findings, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
             json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except (KeysRefused, BrokerFailed, StartFailed) as failed:
+    except (KeyFileRefused, BrokerFailed, StartFailed) as failed:
         _fail(str(failed))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}")

@@ -11,13 +11,14 @@ import typer
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from doorctl import ceremony, key_files
+from doorctl import ceremony
 from doorctl.ceremony import CeremonyRefused, CloudKeys
-from doorctl.key_files import KeyFileRefused
+from protocol import key_files
+from protocol.key_files import KeyFileRefused
 from protocol.keys import KEY_ID_BYTES, key_id
 
 if TYPE_CHECKING:
-    from doorctl.key_files import PrivateKey
+    from protocol.key_files import PrivateKey
 
 commands = typer.Typer(no_args_is_help=True, help="The cloud's keys: made and endorsed offline, on files.")
 
@@ -83,10 +84,10 @@ def manifest(
                 [key_files.read_public(path, X25519PublicKey) for path in seal],
                 [key_files.read_public(path, X25519PublicKey) for path in report],
             ),
-            key_files.read_root(root),
+            key_files.read_signer(root),
             datetime.now(UTC),
             timedelta(days=days),
-            previous_root=key_files.read_root(previous_root) if previous_root else None,
+            previous_root=key_files.read_signer(previous_root) if previous_root else None,
             revoke=[bytes.fromhex(text) for text in ids],
         )
         path = ceremony.manifest_file(manifests, made.manifest.version)

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorctl.ceremony import CeremonyRefused
-from doorctl.key_files import KeyFileRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
@@ -40,7 +39,6 @@ _REFUSALS = (
     ValueError,
     OSError,
     CeremonyRefused,
-    KeyFileRefused,
     PortInUseError,
     AlreadyRunningError,
     ComponentFailedError,

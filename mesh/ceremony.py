@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from doorctl.ceremony import CloudKeys, manifest_file, newest_manifest, next_manifest
-from doorctl.key_files import private_pem, public_pem, read_private, read_root
 from mesh.files import private_folder, write_private
+from protocol.key_files import private_pem, public_pem, read_private, read_signer
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from doorctl.ceremony import Endorsed
-    from doorctl.key_files import PrivateKey
+    from protocol.key_files import PrivateKey
 
 MANIFEST_DAYS = 365
 RENEW_BEFORE_DAYS = 30
@@ -94,7 +94,7 @@ class Ceremony:
         private_folder(self.manifests)
         newest = newest_manifest(self.manifests)
         if newest is None or not _is_good(newest, keys, now):
-            made = next_manifest(newest, keys, read_root(self.root_key), now, timedelta(days=MANIFEST_DAYS))
+            made = next_manifest(newest, keys, read_signer(self.root_key), now, timedelta(days=MANIFEST_DAYS))
             write_private(manifest_file(self.manifests, made.manifest.version), made.data)
 
     def make_car(self, vin: str) -> CarKeys:

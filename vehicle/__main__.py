@@ -27,10 +27,11 @@ import structlog
 import uvicorn
 import uvloop
 
+from protocol.key_files import KeyFileRefused
 from vehicle.channel import NoReportKey
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
-from vehicle.credentials import CredentialsRefused, make_car_keys, read_credentials
+from vehicle.credentials import make_car_keys, read_credentials
 from vehicle.journal import JournalDamaged
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
@@ -222,7 +223,7 @@ def make_keys(out: Path, public: Path) -> None:
     """Makes a car's keys; one line to standard error, and out, when that cannot be."""
     try:
         make_car_keys(out, public)
-    except (CredentialsRefused, OSError) as error:
+    except (KeyFileRefused, OSError) as error:
         raise SystemExit(f"vehicle: {error}") from error
 
 

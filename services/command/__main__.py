@@ -15,6 +15,7 @@ from pydantic import DirectoryPath, Field, FilePath
 
 from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
+from protocol.key_files import read_open_keys
 from services.command import store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
@@ -28,7 +29,7 @@ from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
-from services.runtime.key_files import read_manifests, read_open_keys
+from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner

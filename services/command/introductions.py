@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
-    from services.runtime.key_files import ManifestFile
+    from services.runtime.manifest_files import ManifestFile
     from services.runtime.order_signer import OrderSigner
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 

@@ -14,6 +14,7 @@ from pydantic import Field, FilePath
 
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
+from protocol.key_files import read_open_keys
 from services.config import dispatch, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
@@ -21,7 +22,6 @@ from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
-from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner

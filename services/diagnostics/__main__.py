@@ -10,6 +10,7 @@ from pathlib import Path
 from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
+from protocol.key_files import read_open_keys
 from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
@@ -17,7 +18,6 @@ from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
-from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.vehicle_keys import VehicleKeyDirectory

@@ -12,10 +12,11 @@ from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
 )
 from pydantic import DirectoryPath, Field, FilePath
 
+from protocol.key_files import KeyFileRefused, read_signer
 from services.runtime import boot
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.key_files import KeyFileRefused, read_manifests, read_signer
+from services.runtime.manifest_files import read_manifests
 from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings

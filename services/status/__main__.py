@@ -21,12 +21,12 @@ from protocol.broker import (
 )
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
+from protocol.key_files import read_open_keys
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
-from services.runtime.key_files import read_open_keys
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer

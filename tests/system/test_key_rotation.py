@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.runtime.key_files import read_signer
+from protocol.key_files import read_signer
 from tests.system.app import SAMPLE, SECOND, App, Car, eventually
 from tests.system.conftest import ROOT
 

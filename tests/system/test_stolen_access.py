@@ -22,7 +22,7 @@ from protocol.broker import VEHICLE_COMMANDS, Command, command_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import KeySigner, SealKey, key_id
 from protocol.seal import Direction, seal
-from services.runtime.key_files import read_manifests
+from services.runtime.manifest_files import read_manifests
 from tests.system.app import SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:

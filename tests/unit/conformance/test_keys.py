@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conformance.keys import CloudKeys
-from conformance.pem import KeysRefused, read_unit_keys
+from conformance.keys import CloudKeys, read_unit_keys
 from protocol.faults import Fault, MessageRefused
+from protocol.key_files import KeyFileRefused
 from protocol.manifest import Trust
 from vehicle.credentials import make_car_keys
 
@@ -66,7 +66,7 @@ def test_a_key_that_no_manifest_names_is_not_used(tmp_path: Path) -> None:
 def test_a_lost_key_is_said(tmp_path: Path, lost: str) -> None:
     CloudKeys(tmp_path)
     (tmp_path / lost).unlink()
-    with pytest.raises(KeysRefused, match="lost"):
+    with pytest.raises(KeyFileRefused, match="lost"):
         CloudKeys(tmp_path)
 
 
@@ -80,5 +80,5 @@ def test_a_units_keys_are_read(tmp_path: Path) -> None:
     make_car_keys(private, public)
     assert len(read_unit_keys(public).verify_key_id) == 8
     for path in (private, tmp_path / "nothing"):
-        with pytest.raises(KeysRefused, match=path.name):
+        with pytest.raises(KeyFileRefused, match=path.name):
             read_unit_keys(path)

@@ -10,11 +10,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from doorctl.key_files import read_public
 from protocol.faults import Fault, MessageRefused
+from protocol.key_files import read_open_keys, read_public, read_signer
 from protocol.keys import key_id
 from protocol.manifest import Trust
-from services.runtime.key_files import read_open_keys, read_signer
 
 if TYPE_CHECKING:
     from pathlib import Path

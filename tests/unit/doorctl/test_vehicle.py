@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from doorctl.key_files import private_pem
+from protocol.key_files import private_pem
 
 if TYPE_CHECKING:
     from pathlib import Path

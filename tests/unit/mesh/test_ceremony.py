@@ -11,12 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from doorctl.ceremony import CeremonyRefused
-from doorctl.key_files import read_private, read_public
 from mesh.ceremony import MANIFEST_DAYS, RENEW_BEFORE_DAYS
 from mesh.sandbox import OWNERS, Sandbox
+from protocol.key_files import read_open_keys, read_private, read_public, read_signer
 from protocol.manifest import Trust
 from services.enrolment import seed
-from services.runtime.key_files import read_open_keys, read_signer
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 

@@ -16,11 +16,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from protocol.key_files import KeyFileRefused
 from protocol.keys import key_id
 from protocol.manifest import Trust
 from tests.protocol import stand
 from tests.signed_cloud import endorsed, manifest
-from vehicle.credentials import CredentialsRefused, make_car_keys, read_credentials
+from vehicle.credentials import make_car_keys, read_credentials
 from vehicle.manifest_file import ManifestDamaged, ManifestFile
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def test_private_keys_are_readable_for_nobody_else(made: Path) -> None:
 @pytest.mark.parametrize("there", ["keys.pem", "public.pem"])
 def test_keys_are_never_overwritten(tmp_path: Path, there: str) -> None:
     (tmp_path / there).write_text("precious")
-    with pytest.raises(CredentialsRefused, match=there):
+    with pytest.raises(KeyFileRefused, match=there):
         make_car_keys(tmp_path / "keys.pem", tmp_path / "public.pem")
     assert [path.name for path in tmp_path.iterdir()] == [there]
     assert (tmp_path / there).read_text() == "precious"
@@ -103,7 +104,7 @@ def _an_exchange_key_as_root(folder: Path) -> None:
 )
 def test_what_is_not_right_is_named(made: Path, damage: Callable[[Path], object], names: str) -> None:
     damage(made)
-    with pytest.raises(CredentialsRefused, match=names):
+    with pytest.raises(KeyFileRefused, match=names):
         read(made)
 
 

@@ -1,4 +1,4 @@
-"""The PEM files of the protocol's keys: made once, readable by their owner only, never overwritten."""
+"""The protocol's keys in PEM files, as both sides read and make them: PKCS8 and "PUBLIC KEY" blocks, no passphrase."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from protocol.keys import KeySigner
+from protocol.keys import KeySigner, OpenKeys
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,9 +28,10 @@ PublicKey = Ed25519PublicKey | X25519PublicKey
 _PRIVATE = re.compile(
     rb"-----BEGIN (?:ENCRYPTED )?PRIVATE KEY-----.+?-----END (?:ENCRYPTED )?PRIVATE KEY-----\n?", re.DOTALL
 )
+_PUBLIC = re.compile(rb"-----BEGIN PUBLIC KEY-----.+?-----END PUBLIC KEY-----\n?", re.DOTALL)
 
 
-class KeyFileRefused(Exception):
+class KeyFileRefused(ValueError):
     """The file does not hold what it should, or is there already; the text names it."""
 
 
@@ -46,8 +47,9 @@ def public_pem(*keys: PublicKey) -> bytes:
 
 def read_private(path: Path) -> list[PrivateKey]:
     """The private keys in the file, at least one. Raises KeyFileRefused."""
+    blocks = _PRIVATE.findall(_read(path))
     try:
-        found = [load_pem_private_key(block, password=None) for block in _PRIVATE.findall(_read(path))]
+        found = [load_pem_private_key(block, password=None) for block in blocks]
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise KeyFileRefused(f"{path} holds a private key that cannot be read") from error
     keys = [key for key in found if isinstance(key, Ed25519PrivateKey | X25519PrivateKey)]
@@ -58,7 +60,7 @@ def read_private(path: Path) -> list[PrivateKey]:
     return keys
 
 
-def read_root(path: Path) -> KeySigner:
+def read_signer(path: Path) -> KeySigner:
     """The one Ed25519 private key in the file. Raises KeyFileRefused."""
     keys = read_private(path)
     if len(keys) != 1 or not isinstance(keys[0], Ed25519PrivateKey):
@@ -66,11 +68,46 @@ def read_root(path: Path) -> KeySigner:
     return KeySigner(keys[0])
 
 
+def read_open_keys(path: Path) -> OpenKeys:
+    """The X25519 private keys in the file, more than one while they are rotated. Raises KeyFileRefused."""
+    keys = read_private(path)
+    opening = [key for key in keys if isinstance(key, X25519PrivateKey)]
+    if len(opening) != len(keys):
+        raise KeyFileRefused(f"{path} holds a key that is not X25519")
+    return OpenKeys(*opening)
+
+
+def read_car_private(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
+    """A car's two private keys, in either order. Raises KeyFileRefused."""
+    match read_private(path):
+        case [Ed25519PrivateKey() as signing, X25519PrivateKey() as opening]:
+            return signing, opening
+        case [X25519PrivateKey() as opening, Ed25519PrivateKey() as signing]:
+            return signing, opening
+    raise KeyFileRefused(f"{path} does not hold one Ed25519 and one X25519 private key")
+
+
+def read_car_public(path: Path) -> tuple[Ed25519PublicKey, X25519PublicKey]:
+    """A car's two public keys, in either order. Raises KeyFileRefused."""
+    blocks = _PUBLIC.findall(_read(path))
+    try:
+        keys = [load_pem_public_key(block) for block in blocks]
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise KeyFileRefused(f"{path} holds a public key that cannot be read") from error
+    match keys:
+        case [Ed25519PublicKey() as verifying, X25519PublicKey() as sealing]:
+            return verifying, sealing
+        case [X25519PublicKey() as sealing, Ed25519PublicKey() as verifying]:
+            return verifying, sealing
+    raise KeyFileRefused(f"{path} does not hold one Ed25519 and one X25519 public key (PEM)")
+
+
 def read_public(path: Path, kind: type[PublicKey]) -> bytes:
     """The 32 bytes of the public key of this kind in the file. Raises KeyFileRefused."""
     name = kind.__name__.removesuffix("PublicKey")
+    data = _read(path)
     try:
-        key = load_pem_public_key(_read(path))
+        key = load_pem_public_key(data)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise KeyFileRefused(f"{path} is not an {name} public key (PEM)") from error
     if not isinstance(key, kind):
@@ -78,17 +115,10 @@ def read_public(path: Path, kind: type[PublicKey]) -> bytes:
     return key.public_bytes_raw()
 
 
-def _read(path: Path) -> bytes:
+def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """A new file, on the disk when this returns. Raises KeyFileRefused: keys are never overwritten."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise KeyFileRefused(f"{path}: {error.strerror}") from error
-
-
-def write_new(path: Path, content: bytes) -> None:
-    """A new file, mode 0600, on the disk when this returns. Raises KeyFileRefused."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:
         raise KeyFileRefused(f"{path} is there already, and is not overwritten") from error
     except OSError as error:
@@ -97,3 +127,10 @@ def write_new(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KeyFileRefused(f"{path}: {error.strerror}") from error
