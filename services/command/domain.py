@@ -174,6 +174,15 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
+class Observed:
+    """What a vehicle's report showed of a command that this vehicle named."""
+
+    vin: str
+    command_id: str
+    confirmation: Confirmation
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
     """A command and its life so far."""
 

@@ -14,13 +14,13 @@ from services.command.domain import (
     CommandInProgress,
     CommandNotFound,
     Condition,
-    Confirmation,
     CorrelationIdReused,
     Ending,
     FailureReason,
     Forbidden,
     HistoryEntry,
     HistoryQuery,
+    Observed,
     Order,
     Requester,
     Status,
@@ -108,8 +108,8 @@ class Commands(Protocol):
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
         """Count a wake-up against the vehicle's budget and note it on the command; False: none is left."""
 
-    async def confirm(self, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
-        """Keep what was observed after these commands had succeeded, each once."""
+    async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
+        """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
 
     async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
         """A page of finished requests, newest first, and how many match in all."""

@@ -168,9 +168,7 @@ async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Po
     poison: list[Poison] = []
     for delivery in deliveries:
         try:
-            verdicts = vehicle_translate.confirmations(
-                room_event_pb2.CommandVerdicts.FromString(delivery.data)
-            )
+            verdicts = vehicle_translate.observed(room_event_pb2.CommandVerdicts.FromString(delivery.data))
         except (DecodeError, ValueError) as error:
             poison.append(Poison(delivery, f"not verdicts: {error}"))
         else:

@@ -23,6 +23,7 @@ from services.command.domain import (
     Ending,
     FailureReason,
     Mode,
+    Observed,
     Requester,
     Status,
     StatusCheck,
@@ -158,10 +159,11 @@ def said_at(info: session_pb2.SessionInfo) -> datetime:
         return datetime.min.replace(tzinfo=UTC)
 
 
-def confirmations(message: room_event_pb2.CommandVerdicts) -> list[tuple[str, Confirmation]]:
-    """What was observed after commands had succeeded, by command id."""
+def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
+    """What was observed after commands had succeeded."""
     return [
-        (
+        Observed(
+            verdict.vin,
             verdict.command_id,
             Confirmation(
                 verdict.confirmation.state == door_command_pb2.Confirmation.CONFIRMED,

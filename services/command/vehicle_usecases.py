@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.command.domain import WAKE_AFTER, Confirmation, Ending, LateResult, Status, not_accepted
+from services.command.domain import WAKE_AFTER, Ending, LateResult, Observed, Status, not_accepted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -122,8 +122,8 @@ async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]
         await wake(vin, command_id)
 
 
-async def record_verdicts(desk: Desk, verdicts: Sequence[tuple[str, Confirmation]]) -> None:
-    """Keep how doors stood after commands had succeeded, by command id."""
+async def record_verdicts(desk: Desk, verdicts: Sequence[Observed]) -> None:
+    """Keep how doors stood after commands had succeeded."""
     await desk.commands.confirm(verdicts, desk.now())
 
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from services.command.domain import (
         Cancellation,
         Command,
-        Confirmation,
         Ending,
         HistoryEntry,
         HistoryQuery,
+        Observed,
         Requester,
         StatusCheck,
     )
@@ -155,7 +155,7 @@ class SqlCommands:
         self._committed(messages)
         return taken
 
-    async def confirm(self, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
+    async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
         """See usecases.Commands."""
         await self._database.write(lambda connection: reports.confirm(connection, verdicts, at))
 

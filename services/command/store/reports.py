@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.command.domain import Confirmation
+    from services.command.domain import Observed
     from services.command.vehicle_usecases import Heard
     from services.runtime.outbox import OutgoingMessage
 
@@ -52,6 +52,8 @@ _CONFIRM = (
     update(command)
     .where(
         command.c.command_id == bindparam("of_command"),
+        # The status room knows no commands: a vehicle can have named another's.
+        command.c.vin == bindparam("of_vin"),
         command.c.status.in_(_MAY_STILL_SUCCEED),
         command.c.confirmation.is_(None),
     )
@@ -99,11 +101,17 @@ def _admit(
     return admitted, refused
 
 
-def confirm(connection: Connection, verdicts: Sequence[tuple[str, Confirmation]], at: datetime) -> None:
-    """Keep each on its command, if that succeeded, or may yet, and has none."""
-    for command_id, confirmation in verdicts:
+def confirm(connection: Connection, verdicts: Sequence[Observed], at: datetime) -> None:
+    """Keep each on its vehicle's command, if that succeeded, or may yet, and has none."""
+    for each in verdicts:
+        confirmation = each.confirmation
         confirmed = connection.execute(
-            _CONFIRM, {"of_command": command_id, "new_confirmation": confirmation_to_text(confirmation)}
+            _CONFIRM,
+            {
+                "of_command": each.command_id,
+                "of_vin": each.vin,
+                "new_confirmation": confirmation_to_text(confirmation),
+            },
         ).one_or_none()
         if confirmed is not None and not confirmation.confirmed:
             about = command_from_row(confirmed)
