@@ -82,6 +82,11 @@ class Bench:
                 await asyncio.sleep(0)
 
     @property
+    def hellos(self) -> list[Any]:
+        """What session information was heard."""
+        return [one.info for one in self.cloud.heard if one.info]
+
+    @property
     def results(self) -> list[Heard]:
         return [one for one in self.cloud.heard if isinstance(one.payload, report_pb2.CommandResult)]
 
