@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from protocol.cloud_side import Ledger, NotReachable, Overtaken, next_place
@@ -45,12 +46,13 @@ class SqlOrders:
 
         def work(connection: Connection) -> list[bytes | None]:
             ledger = Ledger(sessions.store(connection), self._now_millis)
-            hashes: list[bytes | None] = []
-            for vin, order, place, envelope in signed:
-                try:
-                    hashes.append(ledger.issue(vin, order, place, envelope))
-                except Overtaken:
-                    hashes.append(None)
+            hashes: list[bytes | None] = [None] * len(signed)
+            # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+            for index, (vin, order, place, envelope) in sorted(
+                enumerate(signed), key=lambda item: item[1][0]
+            ):
+                with suppress(Overtaken):
+                    hashes[index] = ledger.issue(vin, order, place, envelope)
             return hashes
 
         return await self._database.write(work)

@@ -88,16 +88,15 @@ def _admit(
 ) -> tuple[dict[Heard, Report], dict[Heard, MessageRefused | str]]:
     """What their sessions take, but for hellos; what they do not take, and why."""
     store = sessions.store(connection)
-    admitted: dict[Heard, Report] = {}
+    reports: dict[Heard, Report | None] = {}
     refused: dict[Heard, MessageRefused | str] = {}
-    for heard in arrived:
+    # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+    for heard in sorted(arrived, key=lambda each: each.vin):
         try:
-            report = heard.admit(store)
+            reports[heard] = heard.admit(store)
         except MessageRefused as refusal:
             refused[heard] = refusal
-        else:
-            if report is not None:
-                admitted[heard] = report
+    admitted = {heard: report for heard in arrived if (report := reports.get(heard)) is not None}
     return admitted, refused
 
 

@@ -1,0 +1,56 @@
+"""Orders as they are issued, by several replicas of the command room at once; on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+from ecarus.remotecontrol.vehicle.v1 import command_pb2
+
+from protocol.domains import Domain
+from protocol.session import CloudSession, EpochRecord
+from services.command.store.orders import SqlOrders
+from services.command.store.tables import sessions
+from tests.store.command_desk import OTHER, VIN, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from tests.store.command_desk import Room
+
+ROUNDS = 30
+EPOCH = b"an epoch, 16 byt"
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(room: Room) -> None:
+    def meet(connection: Connection) -> None:
+        for vin in (VIN, OTHER):
+            sessions.store(connection).save(vin, CloudSession(EpochRecord(EPOCH)))
+
+    await room.database.write(meet)
+    orders = SqlOrders(room.database, lambda: 1_000)
+
+    async def issue(vins: Sequence[str], name: str) -> int:
+        """How many this replica issued, beginning again where the other was quicker."""
+        places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in vins])
+        signed = [
+            (vin, command_pb2.DoorCommand(command_id=name), place, f"{name} {vin}".encode())
+            for vin, place in zip(vins, places, strict=True)
+            if place is not None
+        ]
+        issued = await orders.issue(signed)
+        assert len(issued) == len(vins)
+        return sum(request_hash is not None for request_hash in issued)
+
+    for number in range(ROUNDS):
+        counts = await asyncio.gather(issue((VIN, OTHER), f"a-{number}"), issue((OTHER, VIN), f"b-{number}"))
+        assert sum(counts) >= len((VIN, OTHER))
