@@ -149,7 +149,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 bind(call)
                 async with self._while_trusted(workload):
                     answering = serve(request, context)
-                    if inspect.isawaitable(answering):  # a servicer may also write to the context, as health's does
+                    if inspect.isawaitable(
+                        answering
+                    ):  # a servicer may also write to the context, as health's does
                         await answering
                         return
                     async with contextlib.aclosing(answering) as answers:

@@ -1,4 +1,4 @@
-"""Revoked certificates of workloads: a file of certificate revocation lists (RFC 5280, section 5), read again on a timer.
+"""Revoked certificates of workloads: a file of revocation lists (RFC 5280, section 5), read again on a timer.
 
 The same file does for Envoy. Its lists are signed by the CA: who can only write the file revokes nobody and brings
 nobody back.
@@ -61,7 +61,7 @@ class RevocationList:
         try:
             self.look()
         except (OSError, RevocationListRefused) as error:
-            _log.error("revocation_list_not_read", reason=str(error))  # noqa: TRY400  # the reason says it all
+            _log.error("revocation_list_not_read", reason=str(error))  # the reason says it all
         finally:
             self.follow(every_seconds)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -33,12 +34,22 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ServedApi:
+    """A protobuf service besides the room's own: its full name, its policy, and how to add its servicer."""
+
+    name: str
+    policy: Policy
+    register: Callable[[grpc.aio.Server], None]
+
+
 class RoomServer:
     """A room's gRPC server.
 
     With `revoked_workloads` in the settings it follows that file: see RevocationList, whose exceptions it raises.
 
-    `services` are the full names of the protobuf services; `register` adds their servicers. Raises
+    `services` are the full names of the protobuf services; `register` adds their servicers; `besides` are APIs that
+    are not the room's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
     which another room serves.
@@ -52,9 +63,13 @@ class RoomServer:
         policy: Policy,
         verifier: CapabilityVerifier,
         translate_error: Callable[[Exception], Refusal | None],
+        *,
         also_reflected: Sequence[str] = (),
         audit: Audit = log_call,
+        besides: Sequence[ServedApi] = (),
     ) -> None:
+        services = [*services, *(api.name for api in besides)]
+        policy = {**policy, **{method: rule for api in besides for method, rule in api.policy.items()}}
         methods = _methods_of(services)
         complete(policy, methods)
         blind = [path for path in methods if policy[path].action and not _names_a_vehicle(methods[path])]
@@ -73,6 +88,8 @@ class RoomServer:
         self._health = _Health()
         self._drain_seconds = settings.drain_seconds
         register(self._server)
+        for api in besides:
+            api.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*services, *also_reflected, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
@@ -98,7 +115,7 @@ class RoomServer:
         await asyncio.gather(*(self._health.set(name, status) for name in self._services))
 
 
-class _Health(health.aio.HealthServicer):
+class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # published without types
     """The library's, which leaves List to the synchronous one."""
 
     async def List(  # noqa: N802  # the RPC's name

@@ -1,4 +1,4 @@
-"""Which workload calls: the one SPIFFE URI of its certificate (SPIFFE X509-SVID, sections 2 and 5), and nothing else in it.
+"""Which workload calls: the one SPIFFE URI of its certificate (SPIFFE X509-SVID, sections 2 and 5), no other name.
 
 A certificate is read once and remembered by its bytes, so that a call costs a look into a table.
 """

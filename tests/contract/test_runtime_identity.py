@@ -20,7 +20,6 @@ from services.runtime.workload import workload_of
 from tests.contract.runtime_room import CONFIG, LIVE, READ, VIN, Room, get, native, reason_of, refused, watch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from mesh.pki import Pair
@@ -147,7 +146,7 @@ def client(authority: Pki, name: str, workload: str) -> Pair:
 
 
 @pytest.fixture
-async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> AsyncIterator[RunningRoom]:
+async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> RunningRoom:
     pair = authority.ensure(
         Identity("config", uri="spiffe://ecarus/room/config", dns=("config.rooms.ecarus.internal",))
     )
@@ -162,7 +161,7 @@ async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> AsyncIte
         }
         return room.build(settings.model_copy(update=own), verifier)
 
-    yield await start_room("config", build)
+    return await start_room("config", build)
 
 
 async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_too(
@@ -192,9 +191,7 @@ async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_t
     room.gate.set()
 
 
-async def test_rooms_between_themselves_are_revoked_too(
-    guarded: RunningRoom, authority: Pki, signer: Signer
-) -> None:
+async def test_rooms_between_themselves_are_revoked_too(guarded: RunningRoom, authority: Pki) -> None:
     stolen = client(authority, "stolen", "room/command")
     request = door_status_service_pb2.GetDoorStatusRequest(vin=VIN)
     async with guarded.channel_under(stolen, authority) as channel:
@@ -221,7 +218,11 @@ async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothi
     lists = room.server._revocations
     assert lists is not None
     lists.look()
-    for content in (foreign.revocations.read_bytes(), b"", b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----"):
+    for content in (
+        foreign.revocations.read_bytes(),
+        b"",
+        b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----",
+    ):
         authority.revocations.write_bytes(content)
         with pytest.raises(RevocationListRefused):
             lists.look()
