@@ -76,7 +76,7 @@ def _now_millis() -> int:
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Run until `stop`."""
     revisions = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, "room-command")
     await broker.ensure_streams(

@@ -58,7 +58,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     open_keys = read_open_keys(settings.cloud_seal_keys)
     mac = OrderMac.read(settings.order_mac_key)
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])

@@ -48,7 +48,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")

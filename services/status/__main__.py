@@ -94,7 +94,11 @@ def now_us() -> int:
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
     await asyncio.to_thread(
-        migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.RoomModel.metadata,
     )
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
