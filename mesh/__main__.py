@@ -1,4 +1,4 @@
-"""`python -m mesh run | token --user U [--vin V] | pki`; the only reader of the environment here.
+"""`python -m mesh run | token --user U [--vin V] | pki | revoke NAME`; the only reader of the environment here.
 
 DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
 """
@@ -20,6 +20,7 @@ from doorctl.ceremony import CeremonyRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
+from mesh.pki import Pki
 from mesh.plan import Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
@@ -51,6 +52,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
     commands.add_parser("pki", help="only make the keys, certificates and seeds")
+    revoke = commands.add_parser(
+        "revoke", help="revoke a workload's certificate; the next start makes it a new one"
+    )
+    revoke.add_argument("name", help="its file below pki/, without .crt: team-demo")
     token = commands.add_parser("token", help="print an access token of the development issuer")
     token.add_argument("--user", required=True, help="whose token: user-123")
     token.add_argument("--vin", help="restrict it to this vehicle")
@@ -66,6 +71,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         elif arguments.command == "pki":
             sandbox.prepare(datetime.now(UTC))
             print(f"keys and certificates are in {sandbox.folder}")
+        elif arguments.command == "revoke":
+            pki = Pki(sandbox.pki, datetime.now(UTC))
+            pki.revoke(pki.pair(arguments.name).cert)
+            print(f"revoked {arguments.name}: in force in a few seconds")
         else:
             ports = _ports(environment.get("DOORS_PORT_BASE"))
             with _only_one(sandbox.folder):

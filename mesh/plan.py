@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.component import Component
-from mesh.edge_config import ROOT, render_edge
+from mesh.edge_config import ROOT, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
@@ -192,6 +192,7 @@ class Planner:
 
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
+        write_team_trust(self._sandbox.pki.resolve())
         write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(

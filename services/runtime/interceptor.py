@@ -23,7 +23,6 @@ from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
 from services.runtime.policy import may_look
 from services.runtime.validation import violations_of
-from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy, Rule
     from services.runtime.revocation import CertificateId
-    from services.runtime.workload import Workload
+    from services.runtime.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
 ORIGINAL_PATH = "x-envoy-original-path"
@@ -63,8 +62,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         body_fields: Mapping[str, str],
         translate_error: Callable[[Exception], Refusal | None],
         audit: Audit,
+        workloads: Workloads,
     ) -> None:
-        self._workloads = Workloads()
+        self._workloads = workloads
         self._live: dict[asyncio.Timeout, Workload] = {}
         self._audit = audit
         self._policy = policy

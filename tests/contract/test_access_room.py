@@ -10,10 +10,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
@@ -35,11 +37,13 @@ from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads, workload_of
 
 if TYPE_CHECKING:
     from services.runtime.settings import RoomSettings
@@ -77,6 +81,7 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
     standings = Standings(
         lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
     )
+    workloads = Workloads()
     admission = Admission(
         routes=Routes(),
         identity=Identity(
@@ -89,6 +94,7 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
         standings=standings,
         limits=RateLimits({"command": 3, "read": 100}, time.monotonic),
         issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
+        is_team=TeamCertificates(workloads).is_team,
     )
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
 
@@ -97,7 +103,9 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
             add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
             add_AccessServiceServicer_to_server(AccessServicer(record, standings.forget, utc_now), server)
 
-        return RoomServer(settings, SERVICES, register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(
+            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+        )
 
     room = await start_room("access", build)
     yield room, sent
@@ -111,7 +119,9 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
     async with room.channel("edge") as channel:
         stub = AuthorizationStub(channel)
 
-        async def ask(path: str, *, listener: str = "public", **http: Any) -> external_auth_pb2.CheckResponse:
+        async def ask(
+            path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
+        ) -> external_auth_pb2.CheckResponse:
             headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
             headers |= http.pop("headers", {})
             request = external_auth_pb2.CheckRequest()
@@ -120,6 +130,7 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
                 method=http.pop("method", "GET"), path=path, headers=headers, **http
             )
             request.attributes.request.http.CopyFrom(form)
+            request.attributes.source.certificate = quote(certificate)
             answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
             return answer
 
@@ -222,15 +233,46 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert headers["ratelimit"] == '"command";r=0;t=20'
 
 
-async def test_a_native_denial_is_a_grpc_status(check: CheckEdge) -> None:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=FOREIGN).SerializeToString()
-    answer = await check(
+async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
+    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
         listener="team",
+        certificate=certificate,
         method="POST",
         headers={"content-type": "application/grpc"},
         raw_body=b"\0" + len(message).to_bytes(4, "big") + message,
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [x509.DNSName("spiffe://ecarus/team/demo")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/team/" + name) for name in ("demo", "operator")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/edge")],
+        [x509.UniformResourceIdentifier(f"spiffe://ecarus/vehicle/{VIN}")],
+    ],
+)
+async def test_envoy_s_word_for_a_team_is_not_enough(check: CheckEdge, pki: Any, names: Any) -> None:
+    answer = await native(check, VIN, pki.signed(names).cert.read_bytes())
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+
+
+async def test_a_team_s_certificate_ends_with_its_revocation_on_a_live_connection(
+    access: Any, check: CheckEdge, pki: Any
+) -> None:
+    revoked, other = (pki.of(f"team/{name}").cert.read_bytes() for name in ("revoked", "demo"))
+    assert (await native(check, VIN, revoked)).HasField("ok_response")
+    workload = workload_of(revoked)
+    access[0].server.revoke(frozenset({workload.certificate}))
+    answer = await native(check, VIN, revoked)
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+    assert (await native(check, VIN, other)).HasField("ok_response")
+
+
+async def test_a_native_denial_is_a_grpc_status(check: CheckEdge, pki: Any) -> None:
+    answer = await native(check, FOREIGN, pki.of("team/demo").cert.read_bytes())
     denied = answer.denied_response
     headers = headers_of(denied.headers)
     assert headers["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
