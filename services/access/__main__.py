@@ -17,6 +17,7 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.identity import Identity, key_hash
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
@@ -90,9 +91,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
+    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-        grants = AccessServicer(record, standings.forget, _utc_now)
+        grants = AccessServicer(record, standings.forget, _utc_now, pending)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
     server = RoomServer(

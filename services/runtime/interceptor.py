@@ -21,7 +21,6 @@ from services.runtime.call import Call, bind
 from services.runtime.capability import METADATA_KEY
 from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
-from services.runtime.policy import may_look
 from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """The call with its capability, or Refusal."""
         if rule is None:
             raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
-        if call.peer not in rule.peers and not (rule.open_to_any_workload and may_look(call.peer)):
+        if not rule.admits(call.peer):
             raise Refusal(errors.CALLER_NOT_ALLOWED, "This workload may not use this RPC.")
         if not _CORRELATION_ID_FORM.fullmatch(call.correlation_id):
             raise Refusal(

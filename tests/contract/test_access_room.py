@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +35,7 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.identity import Identity
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
@@ -67,7 +70,13 @@ def utc_now() -> datetime:
 
 
 @pytest.fixture
-async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[Any]:
+def production() -> bool:
+    """Whether owners need two operators; a test that wants it overrides this."""
+    return False
+
+
+@pytest.fixture
+async def access(start_room: Any, signer: Any, tmp_path: Path, *, production: bool) -> AsyncIterator[Any]:
     """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
     await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
@@ -96,12 +105,15 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
         issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
         is_team=TeamCertificates(workloads).is_team,
     )
+    pending = SqlPendingGrants(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         def register(server: grpc.aio.Server) -> None:
             add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-            add_AccessServiceServicer_to_server(AccessServicer(record, standings.forget, utc_now), server)
+            add_AccessServiceServicer_to_server(
+                AccessServicer(record, standings.forget, utc_now, pending), server
+            )
 
         return RoomServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
@@ -365,3 +377,106 @@ async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], co
         unknown = access_service_pb2.RevokeGrantRequest(grant_id="nobody")
         answer = AccessServiceStub(channel).RevokeGrant(unknown, timeout=5)
         assert await code_of(answer) is grpc.StatusCode.NOT_FOUND
+
+
+# Two operators for an owner's grant.
+
+ALICE, BOB = "team/operator/alice", "team/operator/bob"
+
+
+def owner(**changed: Any) -> access_service_pb2.CreateGrantRequest:
+    form = {"grant_id": "g-9", "principal": "user-123", "vin": FOREIGN, "role": grant_pb2.GRANT_ROLE_OWNER}
+    return access_service_pb2.CreateGrantRequest(**{**form, **changed})
+
+
+@pytest.fixture
+async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
+    room, _ = access
+    async with room.channel(ALICE) as one, room.channel(BOB) as other:
+        yield AccessServiceStub(one), AccessServiceStub(other)
+
+
+async def listed_by(stub: Any, vin: str = FOREIGN) -> dict[str, Any]:
+    answer = await stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=vin), timeout=5)
+    return {grant.grant_id: grant for grant in answer.grants}
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_an_owner_s_grant_counts_once_a_second_operator_has_approved(
+    operators: Any, check: CheckEdge, tmp_path: Path
+) -> None:
+    alice, bob = operators
+    asked = await alice.CreateGrant(owner(valid_seconds=600), timeout=5)
+    assert (asked.pending, asked.requested_by, asked.approved_by) == (True, f"spiffe://ecarus/{ALICE}", "")
+    assert await alice.CreateGrant(owner(valid_seconds=600), timeout=5) == asked
+    assert (await listed_by(bob))["g-9"] == asked
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+    assert await code_of(alice.ApproveGrant(approval, timeout=5)) is grpc.StatusCode.PERMISSION_DENIED
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+    approved = await bob.ApproveGrant(approval, timeout=5)
+    assert (approved.pending, approved.approved_by) == (False, f"spiffe://ecarus/{BOB}")
+    assert approved.expires_at.seconds == approved.created_at.seconds + 600
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    assert await bob.ApproveGrant(approval, timeout=5) == approved
+    assert (await listed_by(alice))["g-9"] == approved
+    assert (await alice.CreateGrant(owner(valid_seconds=600), timeout=5)).pending is False
+    with closing(sqlite3.connect(tmp_path / "access-record.sqlite3")) as database:
+        rows = database.execute("SELECT act, actor FROM audit_entry WHERE grant_id = 'g-9' ORDER BY sequence")
+        assert rows.fetchall() == [
+            ("GRANT_REQUESTED", f"spiffe://ecarus/{ALICE}"),
+            ("GRANT_APPROVED", f"spiffe://ecarus/{BOB}"),
+            ("GRANT_CREATED", f"spiffe://ecarus/{ALICE}"),
+        ]
+
+    revoked = await alice.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-9"), timeout=5)
+    assert revoked.HasField("revoked_at")
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    await bob.ApproveGrant(approval, timeout=5)  # which brings nothing back
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_a_pending_grant_can_be_revoked_and_then_not_approved(operators: Any) -> None:
+    alice, bob = operators
+    await alice.CreateGrant(owner(), timeout=5)
+    revoke = access_service_pb2.RevokeGrantRequest(grant_id="g-9")
+    revoked = await bob.RevokeGrant(revoke, timeout=5)
+    assert (revoked.pending, revoked.HasField("revoked_at")) == (False, True)
+    assert await alice.RevokeGrant(revoke, timeout=5) == revoked
+    for grant_id in ("g-9", "nobody"):
+        approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id=grant_id), timeout=5)
+        assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+    assert "g-9" not in await listed_by(bob)
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_only_an_owner_s_grant_needs_two_and_an_id_says_one_thing(operators: Any) -> None:
+    alice, bob = operators
+    key = await alice.CreateGrant(owner(role=grant_pb2.GRANT_ROLE_DIGITAL_KEY), timeout=5)
+    assert (key.pending, key.requested_by) == (False, "")
+    conflict = grpc.StatusCode.ALREADY_EXISTS
+    assert await code_of(bob.CreateGrant(owner(), timeout=5)) is conflict
+    await alice.CreateGrant(owner(grant_id="g-10"), timeout=5)
+    assert await code_of(bob.CreateGrant(owner(grant_id="g-10", vin=VIN), timeout=5)) is conflict
+    beyond = owner(grant_id="g-11", actions=["door.fly"])
+    assert await code_of(alice.CreateGrant(beyond, timeout=5)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_in_the_sandbox_one_operator_is_enough(operators: Any, check: CheckEdge) -> None:
+    alice, bob = operators
+    granted = await alice.CreateGrant(owner(), timeout=5)
+    assert (granted.pending, granted.requested_by) == (False, "")
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id="g-9"), timeout=5)
+    assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
+async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
+    room, _ = access
+    async with room.channel(peer) as channel:
+        approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+        answer = AccessServiceStub(channel).ApproveGrant(approval, timeout=5)
+        assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED
