@@ -40,9 +40,9 @@ setup: $(RUN_READY) ## make the virtual environment with what running needs
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [VIN=...] [CLIENT=call-center]
-	@$(if $(filter command line,$(origin USER)),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [VIN=...] [CLIENT=web]
+	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
 
 test: $(TEST_READY) ## all tests
 	$(BIN)/pytest
