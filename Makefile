@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token test test-unit test-contract test-store test-messaging test-protocol test-system \
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system \
 	fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
@@ -35,6 +35,9 @@ $(TEST_READY): requirements/test.txt | $(BOOTSTRAPPED)
 	@touch $@ $(RUN_READY)
 
 setup: $(RUN_READY) ## make the virtual environment with what running needs
+	@:
+
+tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
 	@:
 
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
