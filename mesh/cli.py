@@ -123,7 +123,7 @@ def _ports(base: str | None) -> Ports:
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
-    sandbox.write_operator_file(ports.nats)
+    sandbox.write_operator_file(ports)
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
         plan, ports.envoy_admin, say=_say, welcome=lambda: print(welcome(ports, sandbox), flush=True)
