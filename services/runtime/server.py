@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha import reflection
 from services.runtime.audit import log_call
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
+from services.runtime.settings import RoomSettings
+from services.runtime.space import SpaceWatch, folder_of
 from services.runtime.validation import body_field_of
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from services.runtime.errors import Refusal
     from services.runtime.policy import Policy
     from services.runtime.settings import ServerSettings
+
+STORAGE = "storage"
+"""The health service's name for the room's disk: NOT_SERVING while it is nearly full, before anything fails."""
 
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
@@ -38,7 +43,8 @@ class RoomServer:
     `services` are the full names of the protobuf services; `register` adds their servicers. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
-    which another room serves.
+    which another room serves. Where `settings` name a database in a file, health checks are told under
+    STORAGE whether its disk has room.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class RoomServer:
         self._services = ("", *services)
         self._health = health.aio.HealthServicer()
         self._drain_seconds = settings.drain_seconds
+        self._space = self._space_watch(settings)
+        self._watching: asyncio.Task[None] | None = None
         register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
@@ -75,11 +83,26 @@ class RoomServer:
         """Serve, and say so to health checks."""
         await self._server.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        if self._space is not None:
+            await self._tell_space(low=False)
+            await self._space.look()
+            self._watching = asyncio.create_task(self._space.run())
 
     async def stop(self) -> None:
         """Tell health checks first, let calls in flight finish within the drain time, then end."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.stop(self._drain_seconds)
+
+    def _space_watch(self, settings: ServerSettings) -> SpaceWatch | None:
+        if not isinstance(settings, RoomSettings) or (folder := folder_of(settings.database_url)) is None:
+            return None
+        return SpaceWatch(folder, settings.low_space_bytes, lambda low: self._tell_space(low=low))
+
+    async def _tell_space(self, *, low: bool) -> None:
+        states = health_pb2.HealthCheckResponse
+        await self._health.set(STORAGE, states.NOT_SERVING if low else states.SERVING)
 
     async def _set_health(self, status: int) -> None:
         await asyncio.gather(*(self._health.set(name, status) for name in self._services))

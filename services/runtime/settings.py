@@ -38,6 +38,7 @@ class RoomSettings(ServerSettings):
     nats_ca: FilePath | None = None
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    low_space_bytes: int = Field(default=512 * 1024 * 1024, ge=1024 * 1024, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
 
 
