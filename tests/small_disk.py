@@ -22,8 +22,8 @@ class SmallDisk:
         self.folder = folder
         self._ballast = folder / "ballast"
 
-    def fill(self) -> None:
-        """Leave no byte."""
+    def fill(self, but_bytes: int = 0) -> None:
+        """Leave no byte, or these."""
         with self._ballast.open("ab", buffering=0) as ballast:
             for size in (65_536, 4_096, 1):
                 try:
@@ -32,6 +32,8 @@ class SmallDisk:
                 except OSError as full:
                     if full.errno != errno.ENOSPC:
                         raise
+            if but_bytes:
+                ballast.truncate(ballast.tell() - but_bytes)
 
     def free(self) -> None:
         """Give back all that `fill` took."""

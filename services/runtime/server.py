@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -14,7 +15,7 @@ from services.runtime.audit import log_call
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.settings import RoomSettings
-from services.runtime.space import SpaceWatch, folder_of
+from services.runtime.space import Space, SpaceWatch, folder_of
 from services.runtime.validation import body_field_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from services.runtime.policy import Policy
     from services.runtime.settings import ServerSettings
 
+_log = structlog.get_logger()
 STORAGE = "storage"
 """The health service's name for the room's disk: NOT_SERVING while it is nearly full, before anything fails."""
 
@@ -84,7 +86,7 @@ class RoomServer:
         await self._server.start()
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         if self._space is not None:
-            await self._tell_space(low=False)
+            await self._health.set(STORAGE, health_pb2.HealthCheckResponse.SERVING)
             await self._space.look()
             self._watching = asyncio.create_task(self._space.run())
 
@@ -98,11 +100,17 @@ class RoomServer:
     def _space_watch(self, settings: ServerSettings) -> SpaceWatch | None:
         if not isinstance(settings, RoomSettings) or (folder := folder_of(settings.database_url)) is None:
             return None
-        return SpaceWatch(folder, settings.low_space_bytes, lambda low: self._tell_space(low=low))
+        return SpaceWatch(folder, settings.low_space_bytes, self._tell_space)
 
-    async def _tell_space(self, *, low: bool) -> None:
+    async def _tell_space(self, space: Space) -> None:
+        facts = {"folder": str(space.folder), "free_bytes": space.free_bytes}
         states = health_pb2.HealthCheckResponse
-        await self._health.set(STORAGE, states.NOT_SERVING if low else states.SERVING)
+        if space.is_low:
+            _log.warning("space_low", **facts, reason=space.reason or "below DOORS_LOW_SPACE_BYTES")
+            await self._health.set(STORAGE, states.NOT_SERVING)
+        else:
+            _log.info("space_enough_again", **facts)
+            await self._health.set(STORAGE, states.SERVING)
 
     async def _set_health(self, status: int) -> None:
         await asyncio.gather(*(self._health.set(name, status) for name in self._services))

@@ -2,59 +2,67 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
-from services.runtime.space import SpaceWatch, folder_of
+from services.runtime.space import CHECK_SECONDS, Space, SpaceWatch, folder_of
+
+FOLDER = Path("/data")
 
 
 class Disk:
     def __init__(self) -> None:
         self.free = 1_000
-        self.told: list[bool] = []
+        self.told: list[Space] = []
 
     def measure(self, _folder: Path) -> int:
         if self.free < 0:
             raise OSError(errno.EIO, "Input/output error")
         return self.free
 
-    async def tell(self, low: bool) -> None:
-        self.told.append(low)
+    async def tell(self, space: Space) -> None:
+        self.told.append(space)
 
 
 async def test_each_change_is_told_once() -> None:
     disk = Disk()
-    watch = SpaceWatch(Path("/data"), 500, disk.tell, disk.measure)
-    with capture_logs() as lines:
-        for free in (1_000, 500, 499, 100, 0, 600, 600):
-            disk.free = free
-            await watch.look()
-    assert disk.told == [True, False]
-    assert [(line["event"], line["free_bytes"]) for line in lines] == [
-        ("space_low", 499),
-        ("space_enough_again", 600),
+    watch = SpaceWatch(FOLDER, 500, disk.tell, disk.measure)
+    for free in (1_000, 500, 499, 100, 0, 600, 600):
+        disk.free = free
+        await watch.look()
+    assert disk.told == [
+        Space(FOLDER, is_low=True, free_bytes=499),
+        Space(FOLDER, is_low=False, free_bytes=600),
     ]
 
 
 async def test_a_folder_that_can_not_be_measured_is_low() -> None:
     disk = Disk()
-    watch = SpaceWatch(Path("/data"), 500, disk.tell, disk.measure)
+    watch = SpaceWatch(FOLDER, 500, disk.tell, disk.measure)
     disk.free = -1
-    with capture_logs() as lines:
-        await watch.look()
-        await watch.look()
-    assert disk.told == [True]
-    assert [line["reason"] for line in lines] == ["Input/output error"]
+    await watch.look()
+    await watch.look()
+    assert disk.told == [Space(FOLDER, is_low=True, free_bytes=None, reason="Input/output error")]
 
 
-async def test_a_real_folder_is_measured(tmp_path: Path) -> None:
-    disk = Disk()
+async def test_a_real_folder_is_measured_at_once_and_again(tmp_path: Path) -> None:
+    disk, pauses = Disk(), 0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal pauses
+        assert seconds == CHECK_SECONDS
+        pauses += 1
+        if pauses == 2:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await SpaceWatch(tmp_path, 1 << 60, disk.tell, sleep=sleep).run()
+    assert [space.is_low for space in disk.told] == [True]
     await SpaceWatch(tmp_path, 1, disk.tell).look()
-    await SpaceWatch(tmp_path, 1 << 60, disk.tell).look()
-    assert disk.told == [True]
+    assert len(disk.told) == 1
 
 
 @pytest.mark.parametrize(
