@@ -56,7 +56,7 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
 
     Whoever connects shows a certificate, and the broker asks the enrolment room about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
-    for a certificate.
+    for a certificate, and the monitoring pages, which ask nobody for anything, are open to it.
     """
     source, destination = broker.STATUS_MAPPING
     fleet = list(passwords_of)
@@ -71,11 +71,11 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
         f"tls {{ cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}"
         f"{asked}, timeout: 5 }}"
     )
+    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if fleet else ""
     admission_key = sandbox.admission_public.read_text(encoding="utf-8")
     return f"""server_name: doors
 listen: "{LOOPBACK}:{ports.nats}"
-http: "{LOOPBACK}:{ports.nats_monitor}"
-max_payload: {MAX_PAYLOAD_BYTES}
+{monitor}max_payload: {MAX_PAYLOAD_BYTES}
 {tls}
 jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always }}
 mqtt {{

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
 from mesh.edge_config import ROOT, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
@@ -14,7 +15,7 @@ from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import grpc_serving, http_ok, ready_line
+from mesh.probes import admin_ready, grpc_serving, http_ok
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
@@ -95,12 +96,14 @@ class Planner:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
+        # The enrolment room's user in the system account, with that room's certificate.
+        account = Account(SYSTEM_USER, self._sandbox.nats_password(SYSTEM_USER), self._pair("enrolment"))
         return Component(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
             environment=self._machine,
             log=self._log("nats"),
-            probe=lambda: http_ok(self._ports.nats_monitor, "/healthz"),
+            probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
         )
 
@@ -193,19 +196,20 @@ class Planner:
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
         write_team_trust(self._sandbox.pki.resolve())
-        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
+        admin = self._sandbox.envoy_admin
+        admin.unlink(missing_ok=True)  # of a run that was killed
+        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve(), admin).encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(
             name="envoy",
             command=(str(self._programs / "envoy"), "-c", _absolute(config), *words),
             environment=self._machine,
             log=self._log("envoy"),
-            probe=lambda: http_ok(self._ports.envoy_admin, "/ready"),
+            probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
         )
 
     def _vehicles(self) -> Component:
-        log = self._log("vehicles")
         environment = {
             **self._python,
             "DOORS_LOG_LEVEL": "INFO",
@@ -221,8 +225,8 @@ class Planner:
             name="vehicles",
             command=(sys.executable, "-m", "vehicle"),
             environment=environment,
-            log=log,
-            probe=lambda: ready_line(log),
+            log=self._log("vehicles"),
+            probe=lambda: http_ok(self._ports.control, "/readyz"),
             stop_seconds=2.0,
         )
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nkeys  # type: ignore[import-untyped]  # published without types
@@ -18,13 +21,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mesh.ceremony import Ceremony
-from mesh.files import private_folder, write_private, write_private_json
+from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.pki import Identity, Pair, Pki
 from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK, OPERATED
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
 
     from mesh.ports import Ports
 
@@ -40,6 +42,9 @@ OWNERS = {
     "KMHSH81C7LU654321": "user-456",
 }
 """The sandbox's vehicles and who owns each."""
+
+_LONGEST_SOCKET_NAME = 107
+"""What the kernel takes, without the closing zero byte (unix(7))."""
 
 OPERATOR = "operator"
 """Who `doorctl` is: the name of its certificate."""
@@ -84,6 +89,19 @@ class Sandbox:
     def logs(self) -> Path:
         """One log per component."""
         return self.folder / "logs"
+
+    @property
+    def envoy_admin(self) -> Path:
+        """The socket of Envoy's admin interface, in a folder that only the owner enters.
+
+        Below the data, unless that is too deep for a socket's name: then in a folder of the owner's own
+        among the temporary files.
+        """
+        usual = self.folder.resolve() / "envoy" / "admin.sock"
+        if len(os.fsencode(usual)) <= _LONGEST_SOCKET_NAME:
+            return usual
+        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+        return owned_folder(Path(tempfile.gettempdir()) / f"doors-{os.getuid()}-{name}") / "admin.sock"
 
     @property
     def capability_key(self) -> Path:

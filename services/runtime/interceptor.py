@@ -17,6 +17,7 @@ import grpc
 import structlog
 
 from services.runtime import errors
+from services.runtime.audit import unfailing
 from services.runtime.call import Call, bind
 from services.runtime.capability import METADATA_KEY
 from services.runtime.database import CommitUncertain, StorageUnavailable
@@ -51,7 +52,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     `body_fields` gives, per RPC, the field that REST's body is bound to, so that a violation is named
     as the caller wrote it. `translate_error` turns a room's own exceptions into refusals; `audit` hears of
-    every refusal and every change.
+    every refusal and every change, and cannot fail either.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         self._workloads = workloads
         self._live: dict[asyncio.Timeout, Workload] = {}
-        self._audit = audit
+        self._audit = unfailing(audit)
         self._policy = policy
         self._verifier = verifier
         self._body_fields = body_fields

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import grpc
+import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -15,6 +16,8 @@ from services.runtime.audit import log_call
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.revocation import RevocationList
+from services.runtime.settings import RoomSettings
+from services.runtime.space import Space, SpaceWatch, folder_of
 from services.runtime.validation import body_field_of
 from services.runtime.workload import Workloads
 
@@ -27,11 +30,16 @@ if TYPE_CHECKING:
     from services.runtime.policy import Policy
     from services.runtime.settings import ServerSettings
 
+_log = structlog.get_logger()
+STORAGE = "storage"
+"""The health service's name for the room's disk: NOT_SERVING while it is nearly full, before anything fails."""
+
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Envoy pings every 30 s and teams as they please; gRPC takes five minutes between pings for abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
 )
 
 
@@ -53,7 +61,8 @@ class RoomServer:
     are not the room's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
-    which another room serves. `workloads` is given by who wants to know of revoked certificates, too.
+    which another room serves. Where `settings` name a database in a file, health checks are told under
+    STORAGE whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
     """
 
     def __init__(
@@ -93,6 +102,8 @@ class RoomServer:
         self._services = ("", *services)
         self._health = _Health()
         self._drain_seconds = settings.drain_seconds
+        self._space = self._space_watch(settings)
+        self._watching: asyncio.Task[None] | None = None
         register(self._server)
         for api in besides:
             api.register(self._server)
@@ -109,13 +120,34 @@ class RoomServer:
         if self._revocations is not None:
             self._revocations.follow(self._revocation_check_seconds)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        if self._space is not None:
+            await self._health.set(STORAGE, health_pb2.HealthCheckResponse.SERVING)
+            await self._space.look()
+            self._watching = asyncio.create_task(self._space.run())
 
     async def stop(self) -> None:
         """Tell health checks first, let calls in flight finish within the drain time, then end."""
+        if self._watching is not None:
+            self._watching.cancel()
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
         await self._server.stop(self._drain_seconds)
         if self._revocations is not None:
             self._revocations.stop()
+
+    def _space_watch(self, settings: ServerSettings) -> SpaceWatch | None:
+        if not isinstance(settings, RoomSettings) or (folder := folder_of(settings.database_url)) is None:
+            return None
+        return SpaceWatch(folder, settings.low_space_bytes, self._tell_space)
+
+    async def _tell_space(self, space: Space) -> None:
+        facts = {"folder": str(space.folder), "free_bytes": space.free_bytes}
+        states = health_pb2.HealthCheckResponse
+        if space.is_low:
+            _log.warning("space_low", **facts, reason=space.reason or "below DOORS_LOW_SPACE_BYTES")
+            await self._health.set(STORAGE, states.NOT_SERVING)
+        else:
+            _log.info("space_enough_again", **facts)
+            await self._health.set(STORAGE, states.SERVING)
 
     async def _set_health(self, status: int) -> None:
         await asyncio.gather(*(self._health.set(name, status) for name in self._services))

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, ValidationError
 
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -40,6 +42,7 @@ class RoomSettings(ServerSettings):
     nats_ca: FilePath | None = None
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
 
 

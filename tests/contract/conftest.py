@@ -107,17 +107,19 @@ class RunningRoom:
     pki: Certificates
     server: RoomServer
 
-    def channel(self, workload: str = "edge") -> grpc.aio.Channel:
+    def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
-        return self.channel_under(self.pki.of(workload))
+        return self.channel_under(self.pki.of(workload), None, *options)
 
-    def channel_under(self, pair: Pair, authority: Pki | None = None) -> grpc.aio.Channel:
+    def channel_under(
+        self, pair: Pair, authority: Pki | None = None, *options: tuple[str, int]
+    ) -> grpc.aio.Channel:
         """A channel under this certificate."""
         credentials = grpc.ssl_channel_credentials(
             (authority or self.pki.authority).ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
         name = ("grpc.ssl_target_name_override", f"{self.name}.rooms.ecarus.internal")
-        return grpc.aio.secure_channel(self.target, credentials, options=(name,))
+        return grpc.aio.secure_channel(self.target, credentials, options=(name, *options))
 
 
 @pytest.fixture(scope="session")
