@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import nats
 import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from conformance.throwaway_broker import BrokerFailed
 from protocol.broker import (
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     Heard = Callable[[Event, bytes, bool, bool], bool]
 
+MQTT_RETAINED = "$MQTT_rmsgs"
+"""The broker's own stream of what was published to be retained."""
 KEEP_SECONDS = 60
 CONNECT_SECONDS = 10
 _ACK_WAIT_SECONDS = 5
@@ -136,6 +138,18 @@ class Link:
         """Over MQTT: the copies of what the unit's session has anyway, and would get once more on each hello."""
         if self._over_mqtt:
             await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
+
+    async def forget_orders(self) -> None:
+        """What an earlier run left waiting for the unit, wherever it waits."""
+        await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
+        await self._jetstream.purge_stream(MQTT_MESSAGES, subject=mqtt_queue_subject(self._commands))
+
+    async def retained(self) -> int:
+        """How many messages the broker retains for MQTT."""
+        try:
+            return int((await self._jetstream.stream_info(MQTT_RETAINED)).state.messages)
+        except NotFoundError:  # nobody retained anything yet
+            return 0
 
     async def lose_events(self) -> None:
         """From now on the broker stores no event, and so confirms none."""

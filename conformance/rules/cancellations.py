@@ -33,6 +33,21 @@ async def tombstone_before_the_command(unit: Unit) -> None:
 
 
 @GROUP.rule
+async def tombstone_outlives_reboot(unit: Unit) -> None:
+    """A command that was cancelled before it came is known, too; what is known outlives the boot."""
+    command_id = new_id()
+    outcome = (await unit.result(await unit.order(withdraw(command_id)))).outcome
+    require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
+    await unit.reboot()
+    signed = unit.cloud.sign(unlock(command_id=command_id))
+    result = await unit.known_result(signed.order)
+    require(
+        result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED, "after a reboot the command was not CANCELLED"
+    )
+    await unit.never_acts(signed)
+
+
+@GROUP.rule
 async def tombstone_after_the_command(unit: Unit) -> None:
     """A tombstone after the command: TOO_LATE, and nothing changes."""
     signed = await unit.order(unlock())

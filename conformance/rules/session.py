@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from conformance.finding import Group, Skipped, require
+from conformance.cloud import new_id
+from conformance.finding import Group, NotApplicable, Skipped, require
 from conformance.forge import stranger
+from conformance.orders import withdraw
 from protocol.domains import Domain
 
 if TYPE_CHECKING:
@@ -62,11 +64,12 @@ async def forged_session_request_is_silent(unit: Unit) -> None:
 @GROUP.rule
 async def hello_tells_counters(unit: Unit) -> None:
     """Session information has the highest counter accepted in each domain of orders."""
+    await unit.result(await unit.order(withdraw(new_id())))
     await unit.fence()
-    last = unit.cloud.session.current.issued[Domain.COMMAND]
     counters = {one.domain: one.counter for one in (await unit.asked()).counters}
-    told = counters.get(Domain.COMMAND.value)
-    require(told == last, f"it accepted counter {last} in cmd.door, and says {told}")
+    for domain in (Domain.COMMAND, Domain.CANCEL):
+        last, told = unit.cloud.session.current.issued[domain], counters.get(domain.value)
+        require(told == last, f"it accepted counter {last} in {domain.value}, and says {told}")
 
 
 @GROUP.rule
@@ -81,6 +84,7 @@ async def hello_on_reconnect(unit: Unit) -> None:
     info = await unit.next_hello(count, "a hello after the broker came back")
     require(info.epoch == before.epoch, "a new connection began another epoch: only a boot does")
     require(info.clock_millis >= before.clock_millis, "its clock went back")
+    require(not info.challenge, "a hello that nobody asked for holds a challenge")
     await unit.fence()
 
 
@@ -88,7 +92,17 @@ async def hello_on_reconnect(unit: Unit) -> None:
 async def events_have_qos_1(unit: Unit) -> None:
     """Over MQTT events are published with QoS 1."""
     if not unit.over_mqtt:
-        raise Skipped("over MQTT only")
+        raise NotApplicable("over MQTT only")
     await unit.fence()
     bare = sorted(unit.qos_missing)
     require(not bare, f"not published with QoS 1: {', '.join(bare)}")
+
+
+@GROUP.rule
+async def nothing_is_retained(unit: Unit) -> None:
+    """Over MQTT nothing is published to be retained: who comes later must not take it for news."""
+    if not unit.over_mqtt:
+        raise NotApplicable("over MQTT only")
+    await unit.fence()
+    retained = await unit.link.retained()
+    require(not retained, f"{retained} messages were published to be retained")
