@@ -204,12 +204,11 @@ class Link:
 
     def _hear(self, message: Msg, *, stored: bool) -> None:
         event = Event(message.subject.rpartition(".")[2])
-        has_qos_1 = MQTT_QOS_HEADER in (message.headers or {})
-        if self._heard(event, message.data, has_qos_1, stored) and event is Event.HELLO:
+        if self._heard(event, message.data, _has_qos_1(message), stored) and event is Event.HELLO:
             self._queues_to_open.set()
 
     async def _take_status(self, message: Msg) -> None:
-        self._heard(Event.STATUS, message.data, MQTT_QOS_HEADER in (message.headers or {}), False)
+        self._heard(Event.STATUS, message.data, _has_qos_1(message), False)
 
     async def _keep_queue_open(self) -> None:
         """As the command room does on each hello."""
@@ -243,6 +242,10 @@ class Link:
     async def _count(self, stream: str, subjects: str) -> int:
         info = await self._jetstream.stream_info(stream, subjects_filter=subjects)
         return sum((info.state.subjects or {}).values())
+
+
+def _has_qos_1(message: Msg) -> bool:
+    return (message.headers or {}).get(MQTT_QOS_HEADER) == "1"
 
 
 async def _quiet(_error: Exception) -> None:

@@ -49,14 +49,18 @@ def _refused_orders(unit: Unit) -> Flood:
     return send, lambda: len(unit.cloud.answers(*sent))
 
 
-async def _known_orders(unit: Unit) -> Flood:
-    signed = await unit.order(lock())
-    await unit.succeeds(signed)
+async def _known_orders(unit: Unit, count: int) -> Flood:
+    """Each another one: a unit may answer the same one once for all that came while it did."""
+    known = []
+    for _ in range(count):
+        known.append(await unit.order(lock()))
+        await unit.succeeds(known[-1])
+    hashes = [signed.request_hash for signed in known]
 
     async def send() -> None:
-        await unit.send(signed)
+        await unit.send(known.pop())
 
-    return send, lambda: len(unit.cloud.answers(signed.request_hash))
+    return send, lambda: len(unit.cloud.answers(*hashes))
 
 
 def _session_requests(unit: Unit) -> Flood:
@@ -69,7 +73,7 @@ def _session_requests(unit: Unit) -> Flood:
 @GROUP.rule
 async def repetitions_have_a_budget(unit: Unit) -> None:
     """Have a budget for repeated answers: old orders can be replayed."""
-    await _bounded(unit, _BURST, await _known_orders(unit))
+    await _bounded(unit, _BURST, await _known_orders(unit, _BURST))
 
 
 @GROUP.rule
@@ -82,5 +86,7 @@ async def session_requests_have_a_budget(unit: Unit) -> None:
 @GROUP.rule
 async def budget_is_one(unit: Unit) -> None:
     """Have a budget for faults, repeated answers and answers to session requests together."""
-    await _bounded(unit, _OF_EACH, _refused_orders(unit), await _known_orders(unit), _session_requests(unit))
+    await _bounded(
+        unit, _OF_EACH, _refused_orders(unit), await _known_orders(unit, _OF_EACH), _session_requests(unit)
+    )
     await unit.asked()
