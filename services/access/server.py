@@ -67,8 +67,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.CheckGrantsResponse:
         """See the contract."""
         asked = translate.questions(request)
-        roles = await usecases.check_grants(self._record, asked, at=self._now())
-        return translate.answers(roles)
+        return translate.answers(await usecases.check_grants(self._record, asked, at=self._now()))
 
     async def CreateGrant(  # noqa: N802  # the RPC's name
         self,

@@ -22,6 +22,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.access.domain import (
+    Allowance,
     Caller,
     Grant,
     GrantConflict,
@@ -30,7 +31,7 @@ from services.access.domain import (
     Role,
     Source,
     Standing,
-    highest_role,
+    allowance,
     standing_of,
 )
 from services.runtime.database import Instant
@@ -193,20 +194,28 @@ _LOCKED = select(_principals.c.principal).where(
     _principals.c.principal.in_([bindparam("subject"), bindparam("actor")]),
     _principals.c.locked_at.is_not(None),
 )
+_LOCKED_OF = select(_principals.c.principal).where(
+    _principals.c.principal.in_(bindparam("accounts", expanding=True)), _principals.c.locked_at.is_not(None)
+)
 _KEY = select(_keys.c.principal, _keys.c.source).where(
     _keys.c.key_hash == bindparam("key_hash"), _keys.c.revoked_at.is_(None)
 )
 
 
-def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Role | None]:
-    """For each question the highest role that allows it at `at`. One query for all."""
+def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Allowance | None]:
+    """For each question what allows it at `at`. One query for all, and one where somebody acts for another."""
     holders = sorted({(question.subject, question.vin) for question in questions})
     live: dict[tuple[str, str], list[Grant]] = {}
     for row in connection.execute(_ANSWERS, {"holders": holders}):
         grant = _grant_of(row)
         if grant.is_live(at):
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
-    return [highest_role(live.get((q.subject, q.vin), ()), q.action) for q in questions]
+    actors = sorted({q.actor for q in questions if q.actor and q.actor != q.subject})
+    locked = set(connection.execute(_LOCKED_OF, {"accounts": actors}).scalars()) if actors else set()
+    return [
+        None if q.actor in locked else allowance(live.get((q.subject, q.vin), ()), q.action)
+        for q in questions
+    ]
 
 
 def standing(connection: Connection, subject: str, actor: str, vin: str, at: datetime) -> Standing:
@@ -263,7 +272,7 @@ class SqlGrantRecord:
         """See the port."""
         return await self._database.read(lambda connection: grants_on(connection, vin))
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
         """See the port."""
         return await self._database.read(lambda connection: answer(connection, questions, at))
 

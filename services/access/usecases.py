@@ -9,16 +9,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.access.domain import Grant, NewGrant, Role
+    from services.access.domain import Allowance, Grant, NewGrant
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `subject` do `action` to `vin` now?"""
+    """May `subject`, for whom `actor` acts (empty: the subject itself), do `action` to `vin` now?"""
 
     subject: str
     vin: str
     action: str
+    actor: str = ""
 
 
 class GrantRecord(Protocol):
@@ -33,8 +34,8 @@ class GrantRecord(Protocol):
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
-        """The role that allows each, or None. Read from the record itself, in one query; a locked account has none."""
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+        """What allows each, or None. Read from the record itself; a locked account, subject's or actor's, has none."""
 
 
 class Forget(Protocol):
@@ -68,6 +69,6 @@ async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
 
 async def check_grants(
     record: GrantRecord, questions: Sequence[Question], *, at: datetime
-) -> list[Role | None]:
-    """For each question the highest role that allows it, None where none does; never from memory."""
+) -> list[Allowance | None]:
+    """For each question what allows it, None where nothing does; never from memory."""
     return await record.answer(questions, at=at)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, func, select, text
 
 import services.access
 from services.access import seed, store, translate
-from services.access.domain import Caller, GrantConflict, GrantUnknown, NewGrant, Role, Source
+from services.access.domain import Allowance, Caller, GrantConflict, GrantUnknown, NewGrant, Role, Source
 from services.access.identity import key_hash
 from services.access.usecases import Question
 from services.runtime.database import Database, open_database
@@ -126,9 +126,13 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
         Question("stranger", VIN, "door.unlock"),
         Question("user-123", VIN, "door.fly"),
     ]
-    assert await record.answer(asked, at=NOW) == [Role.OWNER, Role.SHARED_USER, *[None] * 5]
     later = NOW + timedelta(seconds=60)
-    assert (await record.answer(asked, at=later))[:2] == [Role.OWNER, None]
+    assert await record.answer(asked, at=NOW) == [
+        Allowance(Role.OWNER),
+        Allowance(Role.SHARED_USER, ends_at=later),
+        *[None] * 5,
+    ]
+    assert (await record.answer(asked, at=later))[:2] == [Allowance(Role.OWNER), None]
     await record.revoke("g-1", by="operator", at=later)
     assert (await record.answer(asked, at=later))[0] is None
     assert len(await record.answer(asked[:1] * 512, at=later)) == 512
@@ -147,6 +151,9 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
 
     await database.write(lock)
     assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [None]
+    await record.create(grant("g-2", principal="user-456"), by="operator", at=NOW)
+    by_actor = [Question("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
+    assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(Role.OWNER)] * 2]
     standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
     assert standing.locked == {"user-123"}
 

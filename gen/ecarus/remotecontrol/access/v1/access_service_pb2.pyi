@@ -46,22 +46,26 @@ class GrantQuestion(_message.Message):
     SUBJECT_FIELD_NUMBER: _builtins.int
     VIN_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """On whose behalf."""
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     action: _builtins.str
     """An action's name: door.unlock."""
+    actor: _builtins.str
+    """Who acts for the subject; empty means the subject itself. While this account is locked, nothing is allowed."""
     def __init__(
         self,
         *,
         subject: _builtins.str = ...,
         vin: _builtins.str = ...,
         action: _builtins.str = ...,
+        actor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "subject", b"subject", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "subject", b"subject", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -73,21 +77,27 @@ class CheckGrantsResponse(_message.Message):
 
     ALLOWED_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
+    ENDS_AT_MILLIS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_grant_pb2.GrantRole.ValueType]:
         """What the subject is to the vehicle, one per question; unspecified where it is not allowed."""
 
+    @_builtins.property
+    def ends_at_millis(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When the right ends by itself, one per question: milliseconds since 1970; 0 where it lasts until revoked."""
+
     def __init__(
         self,
         *,
         allowed: _abc.Iterable[_builtins.bool] | None = ...,
         roles: _abc.Iterable[_grant_pb2.GrantRole.ValueType] | None = ...,
+        ends_at_millis: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "ends_at_millis", b"ends_at_millis", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
