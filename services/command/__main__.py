@@ -16,11 +16,12 @@ from pydantic import DirectoryPath, Field, FilePath
 from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.command import store, translate, usecases, vehicle_link
+from services.command import right_link, store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream
@@ -146,13 +147,18 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         _now_millis,
     )
+    rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
     handle_checks = partial(vehicle_link.handle_status_checks, desk)
     await DeadLetterDesk(
         "command",
         broker,
         database,
         store.dead_letters,
-        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
+        [
+            (vehicle_link.EVENTS.subjects, events.handle),
+            (vehicle_link.CHECKS.subjects, handle_checks),
+            (right_link.ENDED.subjects, rights.handle),
+        ],
         _now,
     ).open()
     server = RoomServer(
@@ -173,6 +179,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
             Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
             Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
+            Consumer(broker, right_link.ENDED, rights.handle, bury).run(),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),

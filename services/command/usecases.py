@@ -22,17 +22,17 @@ from services.command.domain import (
     HistoryQuery,
     Observed,
     Order,
+    Requested,
     Requester,
+    RightEnded,
     Status,
     StatusCheck,
     Withdrawal,
-    cancelled_before_dispatch,
-    right_ended,
-    timed_out,
 )
+from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from services.command.vehicle_usecases import Heard, TakenIn
@@ -102,6 +102,15 @@ class Commands(Protocol):
     async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
         """Take in what vehicles said, each once, in order."""
 
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """The commands alive that this may concern."""
+
+    async def take_back(self, command: Requested, at: datetime) -> bool:
+        """Keep the cloud's own cancellation of a command, for its vehicle; False when it has ended.
+
+        Once for each command: the second time nothing is changed.
+        """
+
     async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
 
@@ -155,6 +164,12 @@ class Dispatch(Protocol):
 
     def forget(self, command_id: str) -> None:
         """It has ended."""
+
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        """From now on none of these leaves this process; what is just leaving has left when this returns."""
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        """What was recalled may leave again; hand it over."""
 
 
 class Conditions(Protocol):

@@ -34,7 +34,7 @@ from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -58,6 +58,7 @@ class FakeDispatch:
 
     held: dict[str, None] = field(default_factory=dict)
     restored: list[str] = field(default_factory=list)
+    recalled: set[str] = field(default_factory=set)
 
     def committed(self, messages: Sequence[OutgoingMessage]) -> None:
         self.held |= {m.message_id: None for m in messages if m.queue == TO_VEHICLES}
@@ -74,6 +75,12 @@ class FakeDispatch:
 
     def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
         self.restored += [message.message_id for message in messages]
+
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        self.recalled |= set(command_ids)
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        self.recalled -= set(command_ids)
 
     def surely_unsent(self, command_id: str) -> bool:
         return command_id in self.held

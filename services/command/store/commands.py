@@ -34,7 +34,9 @@ if TYPE_CHECKING:
         HistoryEntry,
         HistoryQuery,
         Observed,
+        Requested,
         Requester,
+        RightEnded,
         StatusCheck,
     )
     from services.command.usecases import Prior
@@ -212,6 +214,19 @@ class SqlCommands:
     async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
+
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.live(connection, ended))
+
+    async def take_back(self, taken: Requested, at: datetime) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+        messages = await self._database.write(
+            lambda connection: requests.take_back(connection, taken, at, announce)
+        )
+        self._committed(messages or ())
+        return messages is not None
 
     async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
         """See usecases.Commands."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from services.command.domain import (
     WAKES_REMEMBERED,
@@ -18,6 +18,7 @@ from services.command.domain import (
     FailureReason,
     Status,
     may_wake,
+    taken_back_id,
 )
 from services.command.store.statements import (
     EARLIER_WAKE_UPS,
@@ -34,6 +35,7 @@ from services.command.store.statements import (
 )
 from services.command.store.tables import (
     cancellation,
+    command,
     command_from_row,
     idempotency_key,
     outbox,
@@ -41,6 +43,7 @@ from services.command.store.tables import (
 )
 
 if TYPE_CHECKING:
+    from services.command.domain import Requested
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
@@ -62,6 +65,9 @@ class Announce(Protocol):
 
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The vehicle is to decide on a cancellation."""
+
+    def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
+        """The vehicle is told that the right to it has ended."""
 
     def waking(self, command: Command) -> list[OutgoingMessage]:
         """The vehicle was sent a wake-up for it."""
@@ -159,6 +165,40 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
     )
 
 
+def take_back(
+    connection: Connection, taken: Requested, at: datetime, announce: Announce
+) -> list[OutgoingMessage] | None:
+    """Cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
+
+    Nothing to send when it was taken back before. Nobody asked for it, so it is not in the history.
+    """
+    # Locked, so that an end that is being written at this moment is seen, or sees this cancellation.
+    row = connection.execute(
+        FIND.where(command.c.finished_at.is_(None)).with_for_update(), {"of_command": taken.command_id}
+    ).one_or_none()
+    if row is None:
+        return None
+    cancel_id = taken_back_id(taken.command_id)
+    if connection.execute(
+        select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == cancel_id)
+    ).one_or_none():
+        return []
+    connection.execute(
+        insert(cancellation),
+        {
+            "cancel_id": cancel_id,
+            "command_id": taken.command_id,
+            "fingerprint": "",
+            "answered": row.status,
+            "requested_at": at,
+        },
+    )
+    write_audit(connection, command_from_row(row), "RIGHT_ENDED", at, {})
+    messages = announce.take_back(taken, at)
+    outbox.add(connection, messages)
+    return messages
+
+
 def end_command(
     connection: Connection,
     command_id: str,
@@ -233,7 +273,11 @@ def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -
         *(r.failure_reason for r in ending.door_results),
     }
     for cancel_id, requested_at in open_ones:
-        if ending.status is Status.CANCELLED or stopped:
+        if (
+            ending.status is Status.CANCELLED
+            or stopped
+            or ending.failure_reason is FailureReason.GRANT_REVOKED
+        ):
             status, reason = Status.SUCCESS, None
         elif ending.status is Status.TIMEOUT:
             status, reason = Status.TIMEOUT, FailureReason.TTL_EXPIRED

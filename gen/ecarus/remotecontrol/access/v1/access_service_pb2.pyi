@@ -47,6 +47,7 @@ class GrantQuestion(_message.Message):
     VIN_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
     subject: _builtins.str
     """On whose behalf."""
     vin: _builtins.str
@@ -54,7 +55,11 @@ class GrantQuestion(_message.Message):
     action: _builtins.str
     """An action's name: door.unlock."""
     actor: _builtins.str
-    """Who acts for the subject; empty means the subject itself. While this account is locked, nothing is allowed."""
+    """Who asked; empty means the subject itself. One whose account is locked may do nothing."""
+    credential: _builtins.str
+    """What it was asked for with, as the capability names it; empty means not asked about. One that is no longer
+    accepted allows nothing.
+    """
     def __init__(
         self,
         *,
@@ -62,10 +67,11 @@ class GrantQuestion(_message.Message):
         vin: _builtins.str = ...,
         action: _builtins.str = ...,
         actor: _builtins.str = ...,
+        credential: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "subject", b"subject", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "credential", b"credential", "subject", b"subject", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
