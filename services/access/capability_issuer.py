@@ -88,6 +88,8 @@ class CapabilityIssuer:
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
+                "role": standing.role.value if standing.role else "",
+                "since": standing.since,
             },
             self._key.private,
             algorithm="EdDSA",

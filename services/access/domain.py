@@ -9,7 +9,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
 UNLOCK = "door.unlock"
@@ -154,16 +154,30 @@ class Standing:
     ends_at: float = math.inf
     locked: frozenset[str] = field(default_factory=frozenset)
     """Those of subject and actor whose accounts are locked."""
+    role: Role | None = None
+    """The highest of the grants behind it."""
+    since: float = 0.0
+    """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
 
 
 def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -> Standing:
     """What these grants of one principal on one vehicle amount to."""
     live = [grant for grant in grants if grant.is_live(now)]
+    role, since = _beginning(live)
     return Standing(
         actions=frozenset().union(*(grant.actions for grant in live)),
         ends_at=min((g.expires_at.timestamp() for g in live if g.expires_at is not None), default=math.inf),
         locked=frozenset(locked),
+        role=role,
+        since=since,
     )
+
+
+def _beginning(live: Sequence[Grant]) -> tuple[Role | None, float]:
+    """The highest role of these, and since when: an owner's former rights on the vehicle do not count."""
+    role = next((role for role in Role if role in {grant.asked.role for grant in live}), None)
+    counted = [grant for grant in live if role is not Role.OWNER or grant.asked.role is role]
+    return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,6 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FIRST_ANSWER = "Command received; it is on its way to the vehicle."
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -70,17 +66,48 @@ class Mode(StrEnum):
     SECURE = "SECURE"
 
 
+class Role(StrEnum):
+    """What a person is to the vehicle, the highest first."""
+
+    OWNER = "OWNER"
+    SHARED_USER = "SHARED_USER"
+    DIGITAL_KEY = "DIGITAL_KEY"
+
+
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Who asks. `principal` is who authenticated; `subject` on whose behalf, mostly the same.
 
-    `proof` is the capability the request came with; what is read from the record has none.
+    `proof` is the capability the request came with; what is read from the record has none. `role` is the subject's;
+    None where nobody says.
     """
 
     principal: str
     subject: str
     source: str
     proof: str = field(default="", compare=False, repr=False)
+    role: Role | None = field(default=None, compare=False)
+
+    def may_cancel(self, command: Command) -> bool:
+        """Whether the command is this person's to cancel: who gave it and the owner may always, nobody else a lock,
+        and an unlock those whose role is not below the one it was given in.
+        """
+        giver = command.requester
+        if self.subject == giver.subject or self.role is Role.OWNER:
+            return True
+        if command.order.action is Action.LOCK or self.role is None:
+            return False
+        ranks = list(Role)
+        return ranks.index(self.role) <= ranks.index(giver.role or Role.OWNER)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads, in which role, and since when there is a right to."""
+
+    subject: str
+    role: Role | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +244,8 @@ class Cancellation:
     requester: Requester
     correlation_id: str
     requested_at: datetime
+    force: bool = False
+    """Whether the vehicle is asked to stop between doors: not with a lock, which is finished once it has begun."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +297,8 @@ class HistoryQuery:
     action: Action | None = None
     status: Status | None = None
     source: str | None = None
+    of_subject: str | None = None
+    """Of this customer alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +355,10 @@ class CommandInProgress(Refused):
     command_id: str
 
 
+class NotYoursToCancel(Refused):
+    """Somebody else gave the command, whose role is higher; or it locks."""
+
+
 class CommandNotFound(Refused):
     """This vehicle has no such command."""
 
@@ -342,18 +377,6 @@ class Forbidden(Refused):
 
     reason: FailureReason
     open_doors: tuple[str, ...] = field(default=())
-
-
-WAKE_AFTER = timedelta(seconds=2)
-"""A vehicle that has not confirmed a command for this long is woken, whatever was known of it."""
-_WAKES = ((timedelta(seconds=15), 1), (timedelta(hours=1), 12), (timedelta(days=1), 48))
-"""At most so many wake-ups of one vehicle within so long: each costs its battery."""
-WAKES_REMEMBERED = timedelta(days=1)
-
-
-def may_wake(earlier: Sequence[datetime], now: datetime) -> bool:
-    """Whether the vehicle's budget allows one more wake-up after these."""
-    return all(sum(at > now - span for at in earlier) < most for span, most in _WAKES)
 
 
 _TAKEN_BACK = "ended-"

@@ -105,7 +105,7 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,
         reason=cancellation.withdrawal.reason,
-        force=cancellation.withdrawal.force,
+        force=cancellation.force,
     )
 
 

@@ -44,6 +44,10 @@ class Capability:
     """Seconds since 1970."""
     expires_at: float
     """Seconds since 1970."""
+    role: str = ""
+    """What the subject is to the vehicle: OWNER, SHARED_USER, DIGITAL_KEY; empty where it does not say."""
+    since: float = 0.0
+    """When the subject's right on the vehicle began, in seconds since 1970."""
 
 
 class CapabilityVerifier:
@@ -113,6 +117,8 @@ class CapabilityVerifier:
                 source=claims["src"],
                 issued_at=float(claims["iat"]),
                 expires_at=float(claims["exp"]),
+                role=str(claims.get("role", "")),
+                since=float(claims.get("since", 0.0)),
             )
         except (jwt.PyJWTError, KeyError, TypeError, ValueError) as error:
             raise Refusal(errors.TOKEN_INVALID, "The capability is not one of ours.") from error

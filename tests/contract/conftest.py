@@ -64,6 +64,7 @@ class Signer:
         actor: str | None = None,
         source: str = "MOBILE_APP",
         seconds: int = 60,
+        **claimed: Any,
     ) -> str:
         now = int(time.time())
         claims = {
@@ -78,6 +79,7 @@ class Signer:
             "iat": now,
             "exp": now + seconds,
             "jti": str(uuid.uuid4()),
+            **claimed,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"kid": "test"})
 

@@ -143,10 +143,15 @@ class Room:
         return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
 
     async def cancel(
-        self, cancel_id: str = "x-1", correlation_id: str = "c-1", *, force: bool = False
+        self,
+        cancel_id: str = "x-1",
+        correlation_id: str = "c-1",
+        *,
+        force: bool = False,
+        who: Requester = OWNER,
     ) -> Command:
         withdrawal = Withdrawal(correlation_id, "User cancellation", force)
-        return await usecases.cancel(self.desk, OWNER, VIN, withdrawal, cancel_id)
+        return await usecases.cancel(self.desk, who, VIN, withdrawal, cancel_id)
 
     async def report(self, *reports: Report) -> list[str]:
         """Why they are not believed, for those that are not."""

@@ -79,8 +79,8 @@ def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: s
 def prior(
     connection: Connection, requester: Requester, vin: str, operation: str, correlation_id: str
 ) -> Prior | None:
-    """What the same caller asked for before under this key."""
-    key = idempotency_key(requester.principal, vin, operation, correlation_id)
+    """What was asked for before for the same customer under this key."""
+    key = idempotency_key(requester.subject, vin, operation, correlation_id)
     if operation == Action.CANCEL.value:
         row = connection.execute(
             select(
@@ -189,6 +189,8 @@ def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple
         matching.append(history.c.status == query.status.value)
     if query.source:
         matching.append(history.c.source == query.source)
+    if query.of_subject:
+        matching.append(history.c.user_id == query.of_subject)
     total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
     rows = connection.execute(
         select(history)

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Connection, insert, select, update
 
 from services.command.domain import (
-    WAKES_REMEMBERED,
     Action,
     Cancellation,
     Command,
     Ending,
     FailureReason,
+    Role,
     Status,
-    may_wake,
     taken_back_id,
 )
 from services.command.store.statements import (
@@ -41,6 +40,7 @@ from services.command.store.tables import (
     outbox,
     results_to_text,
 )
+from services.command.wake_budget import WAKES_REMEMBERED, WakeUp, may_wake
 
 if TYPE_CHECKING:
     from services.command.domain import Requested
@@ -89,13 +89,14 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "source": new.requester.source,
             "correlation_id": new.correlation_id,
             "idempotency_key": idempotency_key(
-                new.requester.principal, new.vin, new.order.action.value, new.correlation_id
+                new.requester.subject, new.vin, new.order.action.value, new.correlation_id
             ),
             "fingerprint": new.order.fingerprint(),
             "accepted_at": _us(new.accepted_at),
             "expires_at": _us(new.expires_at),
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
+            "role": new.requester.role.value if new.requester.role else None,
         },
     )
     INSERT_HISTORY(
@@ -127,7 +128,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "cancel_id": new.cancel_id,
             "command_id": new.command_id,
             "idempotency_key": idempotency_key(
-                new.requester.principal, new.vin, Action.CANCEL.value, new.correlation_id
+                new.requester.subject, new.vin, Action.CANCEL.value, new.correlation_id
             ),
             "fingerprint": new.withdrawal.fingerprint(),
             "answered": answered.value,
@@ -324,11 +325,19 @@ def write_audit(
 def wake(
     connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
-    """Count a wake-up and note it on the command, if its budget allows one more; None when it does not."""
-    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED}).scalars()
-    if not may_wake(list(earlier), at):
+    """Count a wake-up and note it on the command, if the budgets allow one more; None when they do not."""
+    found = connection.execute(FIND, {"of_command": command_id}).one_or_none()
+    if found is None:
         return None
-    connection.execute(INSERT_WAKE_UP, {"vin": vin, "at": at})
+    giver = command_from_row(found).requester
+    wanted = WakeUp(at, giver.subject, giver.role is Role.OWNER)
+    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED})
+    # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
+    if not may_wake([WakeUp(row.at, row.subject, row.by_owner is not False) for row in earlier], wanted):
+        return None
+    connection.execute(
+        INSERT_WAKE_UP, {"vin": vin, "at": at, "subject": wanted.subject, "by_owner": wanted.by_owner}
+    )
     changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []
