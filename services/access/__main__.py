@@ -15,6 +15,7 @@ from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.limits import RateLimits
 from services.access.published_key import PUBLISHED_KEY
@@ -61,11 +62,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.standing(c, subject, actor, vin, _utc_now()))
 
     async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest))
+        return await database.read(lambda c: store.find_key(c, digest, _utc_now()))
 
     routes = Routes()
     standings = Standings(load_standing, time.time)
-    await follow_revocations(broker.client, standings.forget)
     admission = Admission(
         routes=routes,
         identity=Identity(
@@ -84,11 +84,18 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         issuer=CapabilityIssuer(signing_key, time.time),
     )
+    await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-        grants = AccessServicer(record, standings.forget, _utc_now)
+        grants = AccessServicer(
+            record,
+            admission.forget,
+            _utc_now,
+            trusts=lambda _credential: True,
+            key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
+        )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
     server = RoomServer(
@@ -116,7 +123,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
         await database.write(lambda c: seed.plant(c, planted, pepper, _utc_now()))
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
-        if await database.read(lambda c: store.find_key(c, published)) is not None:
+        if await database.read(lambda c: store.find_key(c, published, _utc_now())) is not None:
             raise StartRefused(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"

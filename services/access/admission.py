@@ -85,6 +85,13 @@ class Admission:
         self._limits = limits
         self._issuer = issuer
 
+    def forget(self, *, principal: str = "", credential: str = "") -> None:
+        """Some right began or ended. See usecases.Forget."""
+        self._standings.forget()
+        if credential or not principal:
+            self._identity.forget(credential)
+        self._issuer.forget(principal, credential)
+
     async def decide(self, asked: EdgeRequest) -> Admitted | Denied:
         """Admit or deny this request."""
         path, _, query = asked.path.partition("?")

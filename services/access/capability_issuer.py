@@ -57,6 +57,7 @@ def read_signing_key(private: Path, jwks: Path) -> SigningKey:
 class _Issued:
     token: str
     standing: Standing
+    caller: Caller
 
 
 class CapabilityIssuer:
@@ -94,5 +95,20 @@ class CapabilityIssuer:
             headers={"kid": self._key.key_id},
         )
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
-        self._issued.put((bearer_digest, vin), _Issued(token, standing), reuse_until)
+        self._issued.put((bearer_digest, vin), _Issued(token, standing, caller), reuse_until)
         return token
+
+    def forget(self, principal: str, credential: str) -> None:
+        """Sign anew what concerns this principal or this credential; with neither, everything.
+
+        A capability says when the right was read from the record: one from before an end is worth nothing to streams.
+        """
+        if not (principal or credential):
+            self._issued.clear()
+            return
+        self._issued.drop(
+            lambda _key, issued: (
+                bool(principal and principal in {issued.caller.subject, issued.caller.actor})
+                or bool(credential and issued.caller.credential == credential)
+            )
+        )

@@ -77,6 +77,13 @@ class Identity:
             self._known.put(digest, caller, until)
         return digest, caller
 
+    def forget(self, credential: str) -> None:
+        """Know nobody by this credential any more; an empty one means all."""
+        if credential:
+            self._known.drop(lambda _digest, caller: caller.credential == credential)
+        else:
+            self._known.clear()
+
     async def _prove(self, bearer: str) -> Caller:
         if not bearer.startswith(KEY_PREFIX):
             return self._tokens.verify(bearer)
