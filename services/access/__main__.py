@@ -17,6 +17,7 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
+from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
@@ -66,15 +67,25 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     routes = Routes()
     standings = Standings(load_standing, time.time)
+
+    def keys_withdrawn(credentials: frozenset[str]) -> None:
+        for credential in credentials:
+            admission.forget(credential=credential)
+        watch.hurry()
+
+    tokens = TokenVerifier(
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        jwks=settings.token_jwks,
+        now=time.time,
+        longest_seconds=settings.token_longest_seconds,
+        withdrawn=keys_withdrawn,
+    )
+    issuer = CapabilityIssuer(signing_key, time.time)
     admission = Admission(
         routes=routes,
         identity=Identity(
-            tokens=TokenVerifier(
-                issuer=settings.token_issuer,
-                audience=settings.token_audience,
-                jwks=settings.token_jwks,
-                now=time.time,
-            ),
+            tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
@@ -82,10 +93,19 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         ),
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
-        issuer=CapabilityIssuer(signing_key, time.time),
+        issuer=issuer,
     )
     await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+
+    watch = KeyWatch(
+        tokens,
+        issuer,
+        lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
+        record,
+        _utc_now,
+        settings.keys_reread_seconds,
+    )
 
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
@@ -93,7 +113,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             record,
             admission.forget,
             _utc_now,
-            trusts=lambda _credential: True,
+            trusts=tokens.trusts,
             key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
@@ -109,7 +129,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     await server.start()
     try:
-        await boot.run_until(stop, relay.run())
+        await boot.run_until(stop, relay.run(), watch.run())
     finally:
         await server.stop()
         await broker.close()

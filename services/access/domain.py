@@ -207,6 +207,8 @@ class Caller:
     only_vin: str | None = None
     credential: str = ""
     ends_at: float = math.inf
+    scope: frozenset[str] | None = None
+    """The actions that the bearer was made for; None when it was not narrowed to some."""
 
     def ending(self, at: float) -> Caller:
         """The same, accepted until `at` and no longer."""

@@ -59,6 +59,7 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         headers=http.headers,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
+        address=request.attributes.source.address.socket_address.address,
     )
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `subject` do `action` to `vin` now? And `actor` on their behalf, and with `credential`, where they are said."""
+    """May `subject` do `action` to `vin` now, and `actor` for them, with `credential`, where these two are said?"""
 
     subject: str
     vin: str

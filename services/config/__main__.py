@@ -78,7 +78,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     consumer = Consumer(broker, vehicle_link.PLAN, events.handle, bury)
     handlers = [(vehicle_link.PLAN.subjects, events.handle)]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now)
     await rpc.start()
     try:
         await boot.run_until(stop, relay.run(), consumer.run(), _forget_regularly(record))

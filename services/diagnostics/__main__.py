@@ -64,7 +64,7 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
     ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record)
     await rpc.start()
     try:
         await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))

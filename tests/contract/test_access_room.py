@@ -56,6 +56,8 @@ SEED = {
     "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
 }
 
+RATES = {"command": 3, "lock": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
+
 CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
 
 
@@ -88,7 +90,7 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
             now=time.time,
         ),
         standings=standings,
-        limits=RateLimits({"command": 3, "read": 100}, time.monotonic),
+        limits=RateLimits(RATES, time.monotonic),
         issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
     )
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
@@ -226,8 +228,8 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert problem_in(answers[3])["retryable"] is True
     headers = headers_of(answers[3].denied_response.headers)
     assert headers["retry-after"] == "20"
-    assert headers["ratelimit-policy"] == '"command";q=3;w=60'
-    assert headers["ratelimit"] == '"command";r=0;t=20'
+    assert headers["ratelimit-policy"] == '"lock";q=3;w=60'
+    assert headers["ratelimit"] == '"lock";r=0;t=20'
 
 
 async def test_a_native_denial_is_a_grpc_status(check: CheckEdge) -> None:
