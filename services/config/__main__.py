@@ -85,7 +85,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         Subscription(right_link.ENDED, rights.handle),
     ]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now, [letters])
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, [letters]
+    )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury))

@@ -35,7 +35,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What the access room once allowed: signed by it, from `since` to `until`."""
+    """What the access room allowed, signed by it, from `since` to `until`; `emergency` where that was asked for."""
 
     subject: str
     actor: str
@@ -43,6 +43,9 @@ class Proof:
     actions: frozenset[str]
     since: datetime
     until: datetime
+    emergency: bool = False
+    credential: str = ""
+    """What it was asked for with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,8 @@ class Wish:
     subject: str | None = None
     actor: str | None = None
     expires_at: datetime | None = None
+    emergency: bool = False
+    """To move doors past what stands in the way: a person must have asked for just that."""
     withdrawn_at: datetime | None = None
 
 
@@ -109,8 +114,16 @@ def beyond_the_right(wish: Wish, right: Right, now: datetime) -> timedelta:
 def _proves(proof: Proof, wish: Wish) -> bool:
     return (
         proof.vin == wish.vin
-        and wish.action in proof.actions
+        and _covers(proof.actions, wish)
+        and (proof.emergency or not wish.emergency)
         and wish.subject in {None, proof.subject}
         and wish.actor in {None, proof.actor}
         and proof.since - CLOCK_SKEW <= wish.asked_at <= proof.until + CLOCK_SKEW
     )
+
+
+def _covers(actions: frozenset[str], wish: Wish) -> bool:
+    """Whether a capability is for this order. One of several actions was made for none of them in particular; settings
+    may have waited for their vehicle since such were made.
+    """
+    return wish.action in actions if wish.kind is Kind.SETTINGS else actions == {wish.action}

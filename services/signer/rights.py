@@ -35,7 +35,11 @@ class GrpcRights:
         request = access_service_pb2.CheckGrantsRequest()
         for asked in questions:
             request.questions.add(
-                subject=asked.subject, vin=asked.vin, action=asked.action, actor=asked.actor
+                subject=asked.subject,
+                vin=asked.vin,
+                action=asked.action,
+                actor=asked.actor,
+                credential=asked.credential,
             )
         try:
             answer = await self._stub.CheckGrants(request, timeout=_SECONDS)

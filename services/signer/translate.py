@@ -15,6 +15,7 @@ from protocol.domains import MAX_COUNTER
 from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
 from services.runtime import errors
+from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal
 from services.runtime.policy import SPIFFE
 from services.signer.domain import Kind, Proof, Verdict, Wish
@@ -157,7 +158,14 @@ def _wish(requested: contract.RequestedOrder) -> Wish:
             if action is None or door.mode not in _MODES_OF[action]:
                 raise Malformed
             return Wish(
-                Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, _time(door.expires_at)
+                Kind.DOORS,
+                requested.vin,
+                action,
+                asked_at,
+                door.subject,
+                door.actor,
+                _time(door.expires_at),
+                emergency=door.mode == command_pb2.DOOR_ACTION_MODE_EMERGENCY,
             )
         case "cancel":
             return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
@@ -191,6 +199,8 @@ def _proof(capability: Capability) -> Proof:
         capability.actions,
         datetime.fromtimestamp(capability.issued_at, UTC),
         datetime.fromtimestamp(capability.expires_at, UTC),
+        emergency=capability.mode == EMERGENCY,
+        credential=capability.credential,
     )
 
 

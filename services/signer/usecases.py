@@ -22,12 +22,13 @@ class AccessAway(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `actor`, on behalf of `subject`, do `action` to `vin` now?"""
+    """May `actor`, on behalf of `subject`, do `action` to `vin` now, with what it was asked for with?"""
 
     subject: str
     actor: str
     vin: str
     action: str
+    credential: str = ""
 
 
 class Rights(Protocol):
@@ -96,7 +97,13 @@ async def _judged(
     objections = [_objection(request, now()) for request in requests]
     unobjected = [r for r, verdict in zip(requests, objections, strict=True) if verdict is None]
     questions = [
-        Question(request.proof.subject, request.proof.actor, request.wish.vin, request.wish.action)
+        Question(
+            request.proof.subject,
+            request.proof.actor,
+            request.wish.vin,
+            request.wish.action,
+            request.proof.credential,
+        )
         for request in unobjected
         if request.proof and request.wish
     ]

@@ -49,11 +49,13 @@ class FakeRights:
     locked: set[str] = field(default_factory=set)
     ends_at: datetime | None = None
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
 
     async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
         if self.away:
             raise AccessAway
         self.asked += [(q.subject, q.actor, q.vin, q.action) for q in questions]
+        self.credentials += [q.credential for q in questions]
         return [
             None
             if q.subject in self.ended or q.actor in self.locked
@@ -78,7 +80,7 @@ class Room:
             command_id="cmd-1", action=command_pb2.DOOR_ACTION_UNLOCK, subject=subject, actor=subject
         )
         door.expires_at.FromDatetime(now + timedelta(seconds=30))
-        token = changed.pop("capability", None) or self.signer.capability(VIN, "door.unlock", "door.cancel")
+        token = changed.pop("capability", None) or self.signer.capability(VIN, "door.unlock")
         requested = contract.RequestedOrder(vin=changed.pop("vin", VIN), capability=token, door=door)
         requested.asked_at.FromDatetime(now)
         requested.mac = changed.pop("mac", None) or MAC.of(requested)
@@ -121,6 +123,22 @@ async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:
     assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
 
 
+async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(room: Room) -> None:
+    def emergency(capability: str) -> contract.OrderToSign:
+        order = room.order(capability=capability)
+        order.requested.door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
+        order.requested.mac = MAC.of(order.requested)
+        return order
+
+    looked = room.signer.capability(VIN, "door.history.read", services=("command",))
+    assert await room.verdict(room.order(capability=looked)) == "NOT_PROVEN"
+    unlocked = room.signer.capability(VIN, "door.unlock", services=("command",))
+    assert await room.verdict(room.order(capability=unlocked)) == "SIGNED"
+    assert await room.verdict(emergency(unlocked)) == "NOT_PROVEN"
+    asked = room.signer.capability(VIN, "door.unlock", services=("command",), mode="EMERGENCY")
+    assert await room.verdict(emergency(asked)) == "SIGNED"
+
+
 async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> None:
     bad = [
         room.order(capability="not a token"),
@@ -134,6 +152,7 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
         room.order(expires_at_millis=0),
         room.order(expires_at_millis=2**48),
         room.order(capability=room.signer.capability(VIN, "door.lock")),
+        room.order(capability=room.signer.capability(VIN, "door.unlock", "door.lock")),
         room.order(mac=bytes(32)),
         contract.OrderToSign(),
     ]
@@ -163,7 +182,8 @@ async def test_a_room_has_its_own_orders_signed_and_no_others(room: Room) -> Non
 async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
     room: Room, action: command_pb2.DoorAction.ValueType, mode: command_pb2.DoorActionMode.ValueType
 ) -> None:
-    order = room.order(capability=room.signer.capability(VIN, "door.unlock", "door.lock"))
+    name = "door.unlock" if action == command_pb2.DOOR_ACTION_UNLOCK else "door.lock"
+    order = room.order(capability=room.signer.capability(VIN, name, mode="EMERGENCY"))
     order.requested.door.action, order.requested.door.mode = action, mode
     order.requested.mac = MAC.of(order.requested)
     assert await room.verdict(order) == "NOT_PROVEN"
@@ -171,7 +191,7 @@ async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
 
 @pytest.mark.parametrize("member", ["doors", "all_doors", "mode", "action", "expires_at", "command_id"])
 async def test_what_was_changed_after_the_stamp_is_not_signed(room: Room, member: str) -> None:
-    order = room.order(capability=room.signer.capability(VIN, "door.unlock", "door.lock"))
+    order = room.order(capability=room.signer.capability(VIN, "door.unlock", mode="EMERGENCY"))
     door = order.requested.door
     match member:
         case "doors":
@@ -197,6 +217,7 @@ async def test_who_acts_for_another_is_asked_about_too(room: Room) -> None:
     assert await room.verdict(order) == "SIGNED"
     room.rights.locked.add("agent-7")
     assert await room.verdict(order) == "NOT_ALLOWED"
+    assert room.rights.credentials == ["key_1"] * 2
     assert room.rights.asked == [("user-123", "agent-7", VIN, "door.unlock")] * 2
 
 

@@ -16,7 +16,7 @@ PROOF = Proof(
     "user-123",
     "agent-7",
     VIN,
-    frozenset({"door.unlock", "door.cancel", "door.config.write"}),
+    frozenset({"door.unlock"}),
     ASKED - timedelta(seconds=40),
     ASKED + timedelta(seconds=20),
 )
@@ -27,13 +27,25 @@ CANCEL = Wish(Kind.CANCELLATION, VIN, "door.cancel", ASKED)
 SETTINGS = Wish(Kind.SETTINGS, VIN, "door.config.write", ASKED)
 
 
+def proof_of(wish: Wish) -> Proof:
+    return replace(PROOF, actions=frozenset({wish.action}))
+
+
 def after(seconds: float) -> datetime:
     return ASKED + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize("wish", [UNLOCK, CANCEL, SETTINGS], ids=lambda wish: wish.kind.name)
 def test_what_was_proved_to_be_asked_for_may_be_signed(wish: Wish) -> None:
-    assert objection(wish, PROOF, after(1)) is None
+    assert objection(wish, proof_of(wish), after(1)) is None
+
+
+@pytest.mark.parametrize("wish", [UNLOCK, CANCEL], ids=lambda wish: wish.kind.name)
+def test_a_capability_of_many_actions_proves_none_of_them(wish: Wish) -> None:
+    proof = replace(PROOF, actions=frozenset({"door.unlock", "door.cancel", "door.config.write"}))
+    assert objection(wish, proof, after(1)) is Verdict.NOT_PROVEN
+    # Settings may have waited for their vehicle since such capabilities were made.
+    assert objection(SETTINGS, proof, after(1)) is None
 
 
 @pytest.mark.parametrize(
@@ -59,12 +71,12 @@ def test_another_vehicle_action_person_or_time_is_not_proven(changed: dict[str, 
     ids=["unlock", "shorter", "cancellation"],
 )
 def test_nothing_is_signed_after_its_time(wish: Wish, last: float) -> None:
-    assert objection(wish, PROOF, after(last - 0.001)) is None
-    assert objection(wish, PROOF, after(last)) is Verdict.TOO_OLD
+    assert objection(wish, proof_of(wish), after(last - 0.001)) is None
+    assert objection(wish, proof_of(wish), after(last)) is Verdict.TOO_OLD
 
 
 def test_settings_wait_for_a_vehicle_for_as_long_as_it_is_away() -> None:
-    assert objection(SETTINGS, PROOF, ASKED + timedelta(days=400)) is None
+    assert objection(SETTINGS, proof_of(SETTINGS), ASKED + timedelta(days=400)) is None
 
 
 def test_what_is_asked_for_in_the_future_is_not_proven() -> None:
@@ -102,3 +114,10 @@ def test_an_order_without_right_is_not_allowed() -> None:
 )
 def test_no_order_outlives_the_right_to_it(wish: Wish, ends_at: datetime | None, seconds: float) -> None:
     assert beyond_the_right(wish, Right(1, ends_at), after(2)) == timedelta(seconds=seconds)
+
+
+def test_an_emergency_is_signed_for_those_who_asked_for_one() -> None:
+    emergency, proof = replace(UNLOCK, emergency=True), replace(PROOF, emergency=True)
+    assert objection(emergency, PROOF, after(1)) is Verdict.NOT_PROVEN
+    assert objection(emergency, proof, after(1)) is None
+    assert objection(UNLOCK, proof, after(1)) is None
