@@ -60,8 +60,14 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
     assert app.order("unlock").status_code == 404
 
 
-@pytest.mark.parametrize("vin", [SAMPLE, SECOND], ids=["NATS", "MQTT"])
-def test_a_revoked_right_opens_no_door_of_a_car_that_was_out_of_coverage(mesh: Mesh, vin: str) -> None:
+@pytest.mark.parametrize(
+    ("vin", "what"),
+    [(SAMPLE, "grant"), (SECOND, "grant"), (SAMPLE, "account")],
+    ids=["NATS", "MQTT", "account"],
+)
+def test_a_right_that_ended_opens_no_door_of_a_car_that_was_out_of_coverage(
+    mesh: Mesh, vin: str, what: str
+) -> None:
     """The unlock was accepted, signed and published; the car finds its cancellation instead."""
     name = f"guest-{uuid.uuid4()}"
     guest, owner, car = App(mesh, vin, mesh.token(name)), App(mesh, vin), Car(mesh, vin)
@@ -81,7 +87,12 @@ def test_a_revoked_right_opens_no_door_of_a_car_that_was_out_of_coverage(mesh: M
         car.do("leave-coverage")
         command_id = guest.order("unlock").json()["commandId"]
         sent = eventually(lambda: sent_at(owner, command_id))
-        access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=5)
+        if what == "grant":
+            access.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id=name), timeout=5)
+        else:
+            access.LockAccount(
+                access_service_pb2.LockAccountRequest(principal=name, reason="stolen"), timeout=5
+            )
     # What the room did is seen in the broker by nobody here; what the car finds a second later is what counts.
     time.sleep(1)  # the time within which a right's end takes its orders back
     car.do("enter-coverage")
