@@ -250,7 +250,19 @@ def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -
     )
 
 
-def highest_role(live: Iterable[Grant], action: str) -> Role | None:
-    """The highest role of those grants that allow the action; None when none does."""
-    roles = {grant.asked.role for grant in live if action in grant.actions}
-    return next((role for role in Role if role in roles), None)
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
+
+    role: Role
+    ends_at: datetime | None = None
+
+
+def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
+    """What those grants that allow the action amount to; None when none does."""
+    allowing = [grant for grant in live if action in grant.actions]
+    role = next((role for role in Role if role in {grant.asked.role for grant in allowing}), None)
+    if role is None:
+        return None
+    ends = [grant.expires_at for grant in allowing if grant.expires_at is not None]
+    return Allowance(role, max(ends) if len(ends) == len(allowing) else None)

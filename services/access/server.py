@@ -11,7 +11,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 from services.access import translate, usecases
 from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
-from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms
+from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms, for_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +40,10 @@ POLICY: Policy = {
     _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
     _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
     _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR})),
-    _ACCESS + "LockAccount": Rule(peers=frozenset({OPERATOR}), mutates=True),
-    _ACCESS + "UnlockAccount": Rule(peers=frozenset({OPERATOR}), mutates=True),
-    _ACCESS + "ListApiKeys": Rule(peers=frozenset({OPERATOR})),
-    _ACCESS + "RevokeApiKey": Rule(peers=frozenset({OPERATOR}), mutates=True),
+    _ACCESS + "LockAccount": for_operators(mutates=True),
+    _ACCESS + "UnlockAccount": for_operators(mutates=True),
+    _ACCESS + "ListApiKeys": for_operators(),
+    _ACCESS + "RevokeApiKey": for_operators(mutates=True),
 }
 
 
@@ -91,8 +91,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.CheckGrantsResponse:
         """See the contract."""
         asked = translate.questions(request)
-        roles = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
-        return translate.answers(roles)
+        allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
+        return translate.answers(allowed)
 
     async def CreateGrant(  # noqa: N802  # the RPC's name
         self,

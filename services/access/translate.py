@@ -33,7 +33,7 @@ from services.runtime.outbox import OutgoingMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.access.domain import Account, ApiKey, Ended, Grant
+    from services.access.domain import Account, Allowance, ApiKey, Ended, Grant
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -125,11 +125,14 @@ def questions(request: access_service_pb2.CheckGrantsRequest) -> list[Question]:
     ]
 
 
-def answers(roles: Sequence[Role | None]) -> access_service_pb2.CheckGrantsResponse:
-    """The role that allows each, as it is told."""
+def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGrantsResponse:
+    """What allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
-        allowed=[role is not None for role in roles],
-        roles=[_ROLE_NUMBERS[role] if role else grant_pb2.GRANT_ROLE_UNSPECIFIED for role in roles],
+        allowed=[each is not None for each in allowed],
+        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        ends_at_millis=[
+            int(each.ends_at.timestamp() * 1_000) if each and each.ends_at else 0 for each in allowed
+        ],
     )
 
 

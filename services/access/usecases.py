@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain import Account, ApiKey, Grant, NewGrant, Role
+    from services.access.domain import Account, Allowance, ApiKey, Grant, NewGrant
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,8 @@ class GrantRecord(Protocol):
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
-        """The role that allows each, or None. Read from the record itself, in one query; a locked account has none."""
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+        """What allows each, or None. Read from the record itself; a locked account, subject's or actor's, has none."""
 
 
 class AccountRecord(Protocol):
@@ -89,13 +89,13 @@ async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
 
 async def check_grants(
     record: GrantRecord, trusts: Callable[[str], bool], questions: Sequence[Question], *, at: datetime
-) -> list[Role | None]:
-    """For each question the highest role that allows it, None where none does; never from memory.
+) -> list[Allowance | None]:
+    """For each question what allows it, None where nothing does; never from memory.
 
     `trusts` says of a credential whether it is not known to be withdrawn.
     """
-    roles = await record.answer(questions, at=at)
-    return [role if trusts(q.credential) else None for q, role in zip(questions, roles, strict=True)]
+    allowed = await record.answer(questions, at=at)
+    return [each if trusts(q.credential) else None for q, each in zip(questions, allowed, strict=True)]
 
 
 async def lock_account(

@@ -7,6 +7,7 @@ import base64
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
+from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
@@ -65,25 +67,66 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass
+class TokenIssuer:
+    """The issuer of tokens, and what looks at its keys."""
+
+    jwks: Path
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    watch: Any = None
+
+    def publish(self) -> None:
+        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
+
+    def token(self) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": "i",
+            "aud": "a",
+            "sub": "user-123",
+            "client_id": "web",
+            "iat": now,
+            "exp": now + 600,
+        }
+        return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
+
+
 @pytest.fixture
-async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[Any]:
+def token_issuer(tmp_path: Path) -> TokenIssuer:
+    issuer = TokenIssuer(tmp_path / "issuer.jwks.json")
+    issuer.publish()
+    return issuer
+
+
+@pytest.fixture
+async def access(
+    start_room: Any, signer: Any, tmp_path: Path, token_issuer: TokenIssuer
+) -> AsyncIterator[Any]:
     """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
     await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
     database = await open_database(url)
     planted = seed.Seed.model_validate(SEED)
     await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
-    issuer_jwks = tmp_path / "issuer.jwks.json"
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate().public_key(), as_dict=True)
-    issuer_jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
     sent: list[Any] = []
     standings = Standings(
         lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
     )
+
+    def withdrawn(credentials: frozenset[str]) -> None:
+        for credential in credentials:
+            admission.forget(credential=credential)
+        watch.hurry()
+
+    tokens = TokenVerifier(
+        issuer="i", audience="a", jwks=token_issuer.jwks, now=time.time, withdrawn=withdrawn
+    )
+    issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     admission = Admission(
         routes=Routes(),
         identity=Identity(
-            tokens=TokenVerifier(issuer="i", audience="a", jwks=issuer_jwks, now=time.time),
+            tokens=tokens,
             find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
             pepper=PEPPER,
             sandbox=True,
@@ -91,9 +134,11 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
         ),
         standings=standings,
         limits=RateLimits(RATES, time.monotonic),
-        issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
+        issuer=issuer,
     )
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    token_issuer.watch = watch
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         def register(server: grpc.aio.Server) -> None:
@@ -102,7 +147,7 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
                 record,
                 admission.forget,
                 utc_now,
-                trusts=lambda credential: credential != "iss_withdrawn",
+                trusts=tokens.trusts,
                 key_id_in=lambda key: key_id_of(key_hash(PEPPER, key)),
             )
             add_AccessServiceServicer_to_server(servicer, server)
@@ -342,7 +387,7 @@ async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) 
         subject="user-456", actor="user-123", vin=FOREIGN, action="door.lock"
     )
     questions = access_service_pb2.CheckGrantsRequest(questions=[of_an_agent])
-    async with room.channel("team/operator") as channel, room.channel("room/signer") as rooms:
+    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
         operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
         assert (await check(door("status"))).HasField("ok_response")
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
@@ -362,7 +407,7 @@ async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) 
 @pytest.mark.parametrize("by", ["id", "the key itself"])
 async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> None:
     room, sent = access
-    async with room.channel("team/operator") as channel, room.channel("room/signer") as rooms:
+    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
         operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
         listing = access_service_pb2.ListApiKeysRequest(principal="user-123")
         (key,) = (await operator.ListApiKeys(listing, timeout=5)).keys
@@ -384,18 +429,35 @@ async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> 
     assert (told.kind, told.credential) == (grant_pb2.ENDED_RIGHT_CREDENTIAL, key.key_id)
 
 
-async def test_nothing_is_allowed_on_a_withdrawn_key_of_the_issuer(access: Any) -> None:
-    room, _ = access
-    form = {"subject": "user-123", "vin": VIN, "action": "door.lock"}
-    questions = access_service_pb2.CheckGrantsRequest(
-        questions=[
-            access_service_pb2.GrantQuestion(**form, credential=name)
-            for name in ("iss_withdrawn", "iss_good")
-        ]
+async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
+    access: Any, check: CheckEdge, token_issuer: TokenIssuer
+) -> None:
+    room, sent = access
+    await token_issuer.watch.look()
+    bearer = {"authorization": f"Bearer {token_issuer.token()}"}
+    answer = await check(door("status"), headers=bearer)
+    token = headers_of(answer.ok_response.headers)["x-ecarus-capability"]
+    credential = jwt.decode(token, options={"verify_signature": False})["cred"]
+    question = access_service_pb2.GrantQuestion(
+        subject="user-123", vin=VIN, action="door.lock", credential=credential
     )
+    questions = access_service_pb2.CheckGrantsRequest(questions=[question])
     async with room.channel("room/signer") as rooms:
-        answer = await AccessServiceStub(rooms).CheckGrants(questions, timeout=5)
-    assert list(answer.allowed) == [False, True]
+        signer = AccessServiceStub(rooms)
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
+        token_issuer.jwks.write_text('{"keys": []}')
+        await token_issuer.watch.look()
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
+    assert problem_in(await check(door("status"), headers=bearer))["code"] == "TOKEN_INVALID"
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert (told.kind, told.credential, told.principal, told.vin) == (
+        grant_pb2.ENDED_RIGHT_CREDENTIAL,
+        credential,
+        "",
+        "",
+    )
+    await token_issuer.watch.look()
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select, text
 import services.access
 from services.access import seed, store, translate
 from services.access.domain import (
+    Allowance,
     Caller,
     EndedKind,
     GrantConflict,
@@ -136,9 +137,13 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
         Question("stranger", VIN, "door.unlock"),
         Question("user-123", VIN, "door.fly"),
     ]
-    assert await record.answer(asked, at=NOW) == [Role.OWNER, Role.SHARED_USER, *[None] * 5]
     later = NOW + timedelta(seconds=60)
-    assert (await record.answer(asked, at=later))[:2] == [Role.OWNER, None]
+    assert await record.answer(asked, at=NOW) == [
+        Allowance(Role.OWNER),
+        Allowance(Role.SHARED_USER, ends_at=later),
+        *[None] * 5,
+    ]
+    assert (await record.answer(asked, at=later))[:2] == [Allowance(Role.OWNER), None]
     await record.revoke("g-1", by="operator", at=later)
     assert (await record.answer(asked, at=later))[0] is None
     assert len(await record.answer(asked[:1] * 512, at=later)) == 512
@@ -157,6 +162,9 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
 
     await database.write(lock)
     assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [None]
+    await record.create(grant("g-2", principal="user-456"), by="operator", at=NOW)
+    by_actor = [Question("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
+    assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(Role.OWNER)] * 2]
     standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
     assert standing.locked == {"user-123"}
 
@@ -218,7 +226,7 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
     assert await database.read(lambda c: store.find_key(c, digest, end)) is None
     question = Question("user-123", VIN, "door.lock", credential=key_id_of(digest))
     await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
-    assert await record_of(database, Sent()).answer([question], at=NOW) == [Role.OWNER]
+    assert await record_of(database, Sent()).answer([question], at=NOW) == [Allowance(Role.OWNER)]
     assert await record_of(database, Sent()).answer([question], at=end) == [None]
 
 

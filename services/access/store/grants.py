@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import bindparam, select, tuple_, update
 
 from services.access.domain import (
+    Allowance,
     Ended,
     EndedKind,
     Grant,
@@ -16,7 +17,7 @@ from services.access.domain import (
     NewGrant,
     Role,
     Standing,
-    highest_role,
+    allowance,
     standing_of,
 )
 from services.access.store.accounts import barred
@@ -120,8 +121,8 @@ _LOCKED = select(principals.c.principal).where(
 )
 
 
-def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Role | None]:
-    """For each question the highest role that allows it at `at`. One query for all; one more when somebody acts for
+def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Allowance | None]:
+    """For each question what allows it at `at`. One query for all; one more when somebody acts for
     another, and one where API keys were used.
     """
     holders = sorted({(question.subject, question.vin) for question in questions})
@@ -132,9 +133,7 @@ def answer(connection: Connection, questions: Sequence[Question], at: datetime) 
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)
     no_more = barred(connection, questions, at)
     return [
-        None
-        if {q.actor, q.credential} & no_more
-        else highest_role(live.get((q.subject, q.vin), ()), q.action)
+        None if {q.actor, q.credential} & no_more else allowance(live.get((q.subject, q.vin), ()), q.action)
         for q in questions
     ]
 

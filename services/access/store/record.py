@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.access.domain import Account, ApiKey, Ended, Grant, NewGrant, Role
+    from services.access.domain import Account, Allowance, ApiKey, Ended, Grant, NewGrant
     from services.access.usecases import Question
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
@@ -45,7 +45,7 @@ class SqlGrantRecord:
         """See the port."""
         return await self._database.read(lambda connection: grants.grants_on(connection, vin))
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
         """See the port."""
         return await self._database.read(lambda connection: grants.answer(connection, questions, at))
 

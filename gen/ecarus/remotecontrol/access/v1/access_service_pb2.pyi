@@ -84,21 +84,27 @@ class CheckGrantsResponse(_message.Message):
 
     ALLOWED_FIELD_NUMBER: _builtins.int
     ROLES_FIELD_NUMBER: _builtins.int
+    ENDS_AT_MILLIS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bool]: ...
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_grant_pb2.GrantRole.ValueType]:
         """What the subject is to the vehicle, one per question; unspecified where it is not allowed."""
 
+    @_builtins.property
+    def ends_at_millis(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """When the right ends by itself, one per question: milliseconds since 1970; 0 where it lasts until revoked."""
+
     def __init__(
         self,
         *,
         allowed: _abc.Iterable[_builtins.bool] | None = ...,
         roles: _abc.Iterable[_grant_pb2.GrantRole.ValueType] | None = ...,
+        ends_at_millis: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "ends_at_millis", b"ends_at_millis", "roles", b"roles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
