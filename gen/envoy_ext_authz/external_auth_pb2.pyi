@@ -89,8 +89,11 @@ class AttributeContext(_message.Message):
 
         ADDRESS_FIELD_NUMBER: _builtins.int
         PRINCIPAL_FIELD_NUMBER: _builtins.int
+        CERTIFICATE_FIELD_NUMBER: _builtins.int
         principal: _builtins.str
         """The SPIFFE URI of a verified client certificate."""
+        certificate: _builtins.str
+        """The verified client certificate: PEM, URL-encoded."""
         @_builtins.property
         def address(self) -> Global___AttributeContext.Address:
             """Of the connection, or what Envoy makes of a trusted proxy's word."""
@@ -100,10 +103,11 @@ class AttributeContext(_message.Message):
             *,
             address: Global___AttributeContext.Address | None = ...,
             principal: _builtins.str = ...,
+            certificate: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "principal", b"principal"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate", b"certificate", "principal", b"principal"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,12 +19,14 @@ from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.settings import AccessSettings
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
@@ -32,6 +34,7 @@ from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     import grpc
@@ -66,6 +69,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.find_key(c, digest, _utc_now()))
 
     routes = Routes()
+    workloads = Workloads()
     standings = Standings(load_standing, time.time)
 
     def keys_withdrawn(credentials: frozenset[str]) -> None:
@@ -94,6 +98,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         issuer=issuer,
+        is_team=TeamCertificates(workloads).is_team,
     )
     await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
@@ -107,12 +112,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         settings.keys_reread_seconds,
     )
 
+    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
         grants = AccessServicer(
             record,
             admission.forget,
             _utc_now,
+            pending,
             trusts=tokens.trusts,
             key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
         )
@@ -125,6 +133,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         policy=POLICY,
         verifier=CapabilityVerifier(settings.capability_jwks),
         translate_error=translate.refusal_of,
+        workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
     )
     await server.start()

@@ -82,7 +82,9 @@ class Ending:
             return right
         if self.remaining_until is None:
             raise RightEnded(self.cause)
-        return replace(right, until=min(right.until, self.remaining_until))
+        if self.remaining_until >= right.until:
+            return right
+        return replace(right, until=self.remaining_until, ends_with=Cause.GRANT)
 
 
 class EndedRights:

@@ -15,7 +15,7 @@ from services.runtime.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0002_ends"
+HEAD = "0003_ends"
 
 
 class RoomModel(SQLModel):

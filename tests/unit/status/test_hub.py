@@ -218,7 +218,7 @@ async def test_a_stream_goes_on_while_another_grant_carries_it(hub: Hub) -> None
         hub.right_ended(revoked(remaining_until=math.inf))
         assert not mine.ended
         hub.right_ended(revoked(remaining_until=1_060.0))
-        assert mine.right.until == 1_060.0
+        assert (mine.right.until, mine.right.ends_with) == (1_060.0, Cause.GRANT)
         hub._monotonic.seconds += 59.9  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
         assert not mine.ended

@@ -46,7 +46,16 @@ class AccessServiceStub:
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -55,7 +64,7 @@ class AccessServiceStub:
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
     LockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]
     """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
     streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
@@ -87,7 +96,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     CreateGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -96,7 +114,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
     LockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
     """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
     streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
@@ -137,7 +155,22 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
         """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+        Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+        it (ApproveGrant) within 24 hours.
+
         ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveGrant(
+        self,
+        request: _access_service_pb2.ApproveGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
+        """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
         """
 
     @_abc_1.abstractmethod
@@ -158,7 +191,7 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListGrantsResponse, _abc.Awaitable[_access_service_pb2.ListGrantsResponse]]:
-        """The rights on a vehicle, the ended ones included, oldest first."""
+        """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
 
     @_abc_1.abstractmethod
     def LockAccount(

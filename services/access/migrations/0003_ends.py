@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002_ends"
-down_revision = "0001_access"
+revision = "0003_ends"
+down_revision = "0002_pending_grants"
 branch_labels = None
 depends_on = None
 
