@@ -17,6 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from vehicle.automation import Cause
 from vehicle.body import (
     CHILD_LOCKED,
     WINDOWED,
@@ -28,7 +29,6 @@ from vehicle.body import (
     NotFitted,
     Position,
 )
-from vehicle.car import Cause
 from vehicle.local_only import LocalOnly
 
 if TYPE_CHECKING:
@@ -141,6 +141,8 @@ class _Control:
         if deed is None:
             raise Refused(404, f"a hand can {', '.join(_BY_HAND)} a door")
         one.car.change(lambda body: deed(body, door), Cause.HAND)
+        if request.path_params["deed"] == "unlock":
+            one.car.unlocked(Cause.HAND)
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:
