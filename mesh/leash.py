@@ -1,5 +1,7 @@
 """Become another program that dies with its parent, even when the parent is killed outright.
 
+It may open as many files as the system lets it.
+
 usage: python leash.py PARENT_PID PROGRAM ARGUMENT...
 
 A process of its own instead of a `preexec_fn`, because running Python between fork and exec in a parent
@@ -8,6 +10,7 @@ that has threads (gRPC's) can hang. The kernel's request survives the exec.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -19,6 +22,9 @@ def main() -> None:
     parent, program = int(sys.argv[1]), sys.argv[2]
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # The usual 1,024 are fewer than the connections that the edge and the broker are made for.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if os.getppid() != parent:  # it died before the leash held
         sys.exit(1)
     os.execv(program, sys.argv[2:])  # noqa: S606  # becoming the given program is the purpose
