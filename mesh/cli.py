@@ -124,7 +124,7 @@ def _ports(base: str | None) -> Ports:
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
-    sandbox.write_operator_file(ports.nats)
+    sandbox.write_operator_file(ports)
     low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(

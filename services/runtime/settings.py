@@ -30,6 +30,8 @@ class ServerSettings(BaseModel):
     capability_jwks: FilePath
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    revoked_workloads: FilePath | None = None
+    revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
 class RoomSettings(ServerSettings):
