@@ -117,6 +117,8 @@ class Planner:
         }
         if name == "access":
             settings |= self._access_settings()
+        if name == "status":
+            settings["DOORS_UPDATE_ID_KEY"] = _absolute(self._sandbox.update_id_key)
         if name == "enrolment":
             settings |= self._enrolment_settings()
         return self._serving(name, settings)

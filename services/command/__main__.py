@@ -154,7 +154,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         [SERVICE],
         partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
         POLICY,
-        CapabilityVerifier(settings.capability_jwks),
+        CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
         besides=[dead_letter_api(letters)],
     )

@@ -78,7 +78,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
     subscriptions = [Subscription(vehicle_link.PLAN, events.handle)]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now, [letters])
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, [letters]
+    )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury))

@@ -12,6 +12,7 @@ from protocol.broker import is_vin
 from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
 from services.runtime import errors
+from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal
 from services.signer.domain import Kind, Proof, Verdict, Wish
 from services.signer.usecases import AccessAway, Answer, Request
@@ -110,7 +111,14 @@ def _wish(order: contract.OrderToSign) -> Wish:
             if action is None:
                 raise Malformed
             return Wish(
-                Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, _time(door.expires_at)
+                Kind.DOORS,
+                requested.vin,
+                action,
+                asked_at,
+                door.subject,
+                door.actor,
+                _time(door.expires_at),
+                emergency=door.mode == command_pb2.DOOR_ACTION_MODE_EMERGENCY,
             )
         case "cancel":
             return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
@@ -128,6 +136,7 @@ def _proof(capability: Capability) -> Proof:
         capability.actions,
         datetime.fromtimestamp(capability.issued_at, UTC),
         datetime.fromtimestamp(capability.expires_at, UTC),
+        emergency=capability.mode == EMERGENCY,
     )
 
 

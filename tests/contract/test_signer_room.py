@@ -111,6 +111,22 @@ async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:
     assert room.rights.asked == [("user-123", VIN, "door.unlock")]
 
 
+async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(room: Room) -> None:
+    def emergency(capability: str) -> contract.OrderToSign:
+        order = room.order(capability=capability)
+        order.requested.door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
+        order.requested.mac = MAC.of(order.requested)
+        return order
+
+    looked = room.signer.capability(VIN, "door.history.read", services=("command",))
+    assert await room.verdict(room.order(capability=looked)) == "NOT_PROVEN"
+    unlocked = room.signer.capability(VIN, "door.unlock", services=("command",))
+    assert await room.verdict(room.order(capability=unlocked)) == "SIGNED"
+    assert await room.verdict(emergency(unlocked)) == "NOT_PROVEN"
+    asked = room.signer.capability(VIN, "door.unlock", services=("command",), mode="EMERGENCY")
+    assert await room.verdict(emergency(asked)) == "SIGNED"
+
+
 async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> None:
     bad = [
         room.order(capability="not a token"),

@@ -17,7 +17,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
 
 from mesh.pki import Identity, Pki
-from services.runtime.capability import AUDIENCE, ISSUER
+from services.runtime.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
 from tests.messaging.fake_vehicle import VIN
 from tests.messaging.neighbours import Neighbours, free_port
 
@@ -93,7 +93,7 @@ class Stand:
         now = int(time.time())
         claims = {
             "iss": ISSUER,
-            "aud": AUDIENCE,
+            "aud": [AUDIENCE, audience_of("command")],
             "sub": "user-123",
             "act": "user-123",
             "vin": vin,
@@ -103,6 +103,7 @@ class Stand:
             "iat": now,
             "exp": now + 60,
             "jti": uuid.uuid4().hex,
+            "mode": EMERGENCY,
         }
         token = jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": "test"})
         return (("x-ecarus-capability", token), ("x-correlation-id", correlation_id))

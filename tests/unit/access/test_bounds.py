@@ -25,12 +25,12 @@ def test_the_oldest_makes_room() -> None:
 def test_the_bucket_that_is_used_least_makes_room() -> None:
     now = 0.0
     limits = RateLimits({"read": 1}, lambda: now, most=2)
-    limits.take("busy", "V", "read")
+    limits.take("read", "busy", "V")
     for number in range(5):
         with pytest.raises(Refusal):
-            limits.take("busy", "V", "read")
-        limits.take(f"other-{number}", "V", "read")
-    assert len(limits._buckets) == 2
+            limits.take("read", "busy", "V")
+        limits.take("read", f"other-{number}", "V")
+    assert len(limits._buckets["read"]) == 2
 
 
 async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:

@@ -65,3 +65,10 @@ def test_nothing_is_signed_after_its_time(wish: Wish, last: float) -> None:
 
 def test_settings_wait_for_a_vehicle_for_as_long_as_it_is_away() -> None:
     assert objection(SETTINGS, PROOF, ASKED + timedelta(days=400)) is None
+
+
+def test_an_emergency_is_signed_for_those_who_asked_for_one() -> None:
+    emergency, proof = replace(UNLOCK, emergency=True), replace(PROOF, emergency=True)
+    assert objection(emergency, PROOF, after(1)) is Verdict.NOT_PROVEN
+    assert objection(emergency, proof, after(1)) is None
+    assert objection(UNLOCK, proof, after(1)) is None
