@@ -108,6 +108,8 @@ class CapabilityIssuer:
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
+                "role": standing.role.value if standing.role else "",
+                "since": standing.since,
                 **_what_ends_it(caller, standing, purpose),
             },
             self._key.private,

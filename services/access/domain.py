@@ -10,7 +10,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 UNLOCK = "door.unlock"
@@ -259,27 +259,41 @@ class Standing:
     ends_at: float = math.inf
     locked: frozenset[str] = field(default_factory=frozenset)
     """Those of subject and actor whose accounts are locked."""
+    role: Role | None = None
+    """The highest of the grants behind it."""
+    since: float = 0.0
+    """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
     until: Mapping[str, float] = field(default_factory=dict)
     read_at: float = field(default=0.0, compare=False)
 
 
 def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -> Standing:
     """What these grants of one principal on one vehicle amount to."""
+    live = [grant for grant in grants if grant.is_live(now)]
+    role, since = _beginning(live)
     until: dict[str, float] = {}
     first_end = math.inf
-    for grant in grants:
-        if grant.is_live(now):
-            end = math.inf if grant.expires_at is None else grant.expires_at.timestamp()
-            first_end = min(first_end, end)
-            for action in grant.actions:
-                until[action] = max(until.get(action, 0.0), end)
+    for grant in live:
+        end = math.inf if grant.expires_at is None else grant.expires_at.timestamp()
+        first_end = min(first_end, end)
+        for action in grant.actions:
+            until[action] = max(until.get(action, 0.0), end)
     return Standing(
         actions=frozenset(until),
         ends_at=first_end,
         locked=frozenset(locked),
+        role=role,
+        since=since,
         until=until,
         read_at=now.timestamp(),
     )
+
+
+def _beginning(live: Sequence[Grant]) -> tuple[Role | None, float]:
+    """The highest role of these, and since when: an owner's former rights on the vehicle do not count."""
+    role = next((role for role in Role if role in {grant.asked.role for grant in live}), None)
+    counted = [grant for grant in live if role is not Role.OWNER or grant.asked.role is role]
+    return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,10 @@ class Capability:
     """EMERGENCY where that was asked for, else empty."""
     key_id: str = ""
     """The access service's key that signed it."""
+    role: str = ""
+    """What the subject is to the vehicle: OWNER, SHARED_USER, DIGITAL_KEY; empty where it does not say."""
+    since: float = 0.0
+    """When the subject's right on the vehicle began."""
 
 
 class CapabilityVerifier:
@@ -184,6 +188,8 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         credential=str(claims.get("cred", "")),
         mode=str(claims.get("mode", "")),
         key_id=key_id,
+        role=str(claims.get("role", "")),
+        since=float(claims.get("since", 0.0)),
     )
 
 

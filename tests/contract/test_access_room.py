@@ -236,6 +236,8 @@ async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge
     assert "authorization" in ok.headers_to_remove
     capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
     assert (capability.subject, capability.vin) == ("user-123", VIN)
+    assert capability.role == "OWNER"
+    assert 0 < time.time() - capability.since < 60
 
 
 async def test_a_denial_is_a_finished_problem_document(check: CheckEdge) -> None:
