@@ -23,6 +23,7 @@ REQUESTS_PER_SECOND = 5_000
 MAX_HEAP_BYTES = 1 << 30
 _FILES_BESIDE = 1_000
 """Descriptors for everything that is not a client's connection."""
+_FILES_WITHOUT_LIMIT = 10_240
 _BOUNDS = {"DOORS_EDGE_CONNECTIONS": (100, 1_000_000), "DOORS_EDGE_REQUESTS_PER_SECOND": (10, 1_000_000)}
 
 
@@ -72,7 +73,8 @@ USUAL = EdgeLimits()
 
 def _descriptors() -> int:
     _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 1 << 30 if hard == resource.RLIM_INFINITY else hard
+    # As mesh/leash.py sets it.
+    return _FILES_WITHOUT_LIMIT if hard == resource.RLIM_INFINITY else hard
 
 
 def _number(environment: Mapping[str, str], key: str, usual: int) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -124,6 +125,14 @@ async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     object.__setattr__(stubborn, "stop_seconds", 0.1)
     await running.stop()
     assert await running.wait() == -signal.SIGKILL
+
+
+async def test_a_component_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counting = component(tmp_path, "counting", "ulimit -Sn")
+    running = await Running.start(counting, tmp_path)
+    assert await running.wait() == 0
+    assert last_line(counting.log) == str(hard)
 
 
 async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
