@@ -94,8 +94,8 @@ async def check_grants(
 
     `trusts` says of a credential whether it is not known to be withdrawn.
     """
-    allowed = await record.answer(questions, at=at)
-    return [each if trusts(q.credential) else None for q, each in zip(questions, allowed, strict=True)]
+    found = await record.answer(questions, at=at)
+    return [each if trusts(q.credential) else None for q, each in zip(questions, found, strict=True)]
 
 
 async def lock_account(
