@@ -18,6 +18,7 @@ from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -41,7 +42,8 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
@@ -64,10 +66,17 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
     ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, health)
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            relay.run(),
+            *(consumer.run() for consumer in consumers),
+        )
     finally:
         await rpc.stop()
         await broker.close()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from services.diagnostics.usecases import DiagnosisRecord
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.health import Health
     from services.runtime.settings import RoomSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,7 +43,12 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
         return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
 
 
-def build(settings: RoomSettings, verifier: CapabilityVerifier, record: DiagnosisRecord) -> RoomServer:
+def build(
+    settings: RoomSettings,
+    verifier: CapabilityVerifier,
+    record: DiagnosisRecord,
+    health: Health | None = None,
+) -> RoomServer:
     """This room's server, not yet started."""
     servicer = DoorDiagnosticsServicer(record)
 
@@ -56,4 +62,5 @@ def build(settings: RoomSettings, verifier: CapabilityVerifier, record: Diagnosi
         policy=POLICY,
         verifier=verifier,
         translate_error=translate.refusal_of,
+        health=health,
     )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime.audit import log_call
+from services.runtime.health import CALLS, GROUPS, Health
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.validation import body_field_of
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
     from services.runtime.policy import Policy
     from services.runtime.settings import ServerSettings
 
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    # Other services find out with pings that this one hangs (channel.py).
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 300),
 )
 
 
@@ -37,7 +41,8 @@ class RoomServer:
 
     `services` are the full names of the protobuf services; `register` adds their servicers. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
-    vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
+    vehicle where the request names none. `health` is what health checks are told;
+    without it all is well as long as the server serves. Reflection shows `services` and those in `also_reflected`,
     which another room serves.
     """
 
@@ -49,8 +54,10 @@ class RoomServer:
         policy: Policy,
         verifier: CapabilityVerifier,
         translate_error: Callable[[Exception], Refusal | None],
+        *,
         also_reflected: Sequence[str] = (),
         audit: Audit = log_call,
+        health: Health | None = None,
     ) -> None:
         methods = _methods_of(services)
         complete(policy, methods)
@@ -60,13 +67,15 @@ class RoomServer:
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
         interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error, audit)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        self._services = ("", *services)
-        self._health = health.aio.HealthServicer()
+        self._conditions = health or Health()
+        self._groups = {"": "", **dict.fromkeys(services, CALLS), **{group: group for group in GROUPS}}
+        self._health = grpc_health.aio.HealthServicer()
+        self._serving = False
         self._drain_seconds = settings.drain_seconds
         register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (*services, *also_reflected, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (*services, *also_reflected, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.port: int = self._server.add_secure_port(settings.listen, _credentials(settings))
         """The port it listens on, also when the settings said 0."""
@@ -74,15 +83,24 @@ class RoomServer:
     async def start(self) -> None:
         """Serve, and say so to health checks."""
         await self._server.start()
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        self._serving = True
+        self._conditions.look()
+        await self._tell_health()
+
+    async def keep_health(self) -> None:
+        """Tell health checks what holds and what does not, until cancelled."""
+        await self._conditions.keep(self._tell_health)
 
     async def stop(self) -> None:
         """Tell health checks first, let calls in flight finish within the drain time, then end."""
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._serving = False
+        await self._tell_health()
         await self._server.stop(self._drain_seconds)
 
-    async def _set_health(self, status: int) -> None:
-        await asyncio.gather(*(self._health.set(name, status) for name in self._services))
+    async def _tell_health(self) -> None:
+        for name, group in self._groups.items():
+            serves = self._serving and self._conditions.serves(group)
+            await self._health.set(name, _SERVING if serves else _NOT_SERVING)
 
 
 def _methods_of(services: Sequence[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import grpc
 import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
+from services.runtime.channel import ask
 from services.signer.usecases import AccessAway
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class GrpcRights:
         for subject, vin, action in questions:
             request.questions.add(subject=subject, vin=vin, action=action)
         try:
-            answer = await self._stub.CheckGrants(request, timeout=_SECONDS)
+            answer = await ask(self._stub.CheckGrants, request, seconds=_SECONDS, attempts=3)
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
             raise AccessAway from error

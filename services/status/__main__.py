@@ -27,6 +27,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -97,7 +98,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
     )
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
@@ -152,7 +154,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
     servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, now_us)
-    server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
+    server = RoomServer(
+        settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of, health=health
+    )
     await server.start()
     consumers = intake.consumers(
         broker, settings.partitions, settings.status_batch, settings.status_max_pending
@@ -160,6 +164,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     try:
         await boot.run_until(
             stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             checks.run(),
             updates.watch(),

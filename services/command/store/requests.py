@@ -20,6 +20,7 @@ from services.command.domain import (
     may_wake,
 )
 from services.command.store.statements import (
+    ALIVE,
     EARLIER_WAKE_UPS,
     END_HISTORY,
     FIND,
@@ -280,11 +281,19 @@ def write_audit(
 def wake(
     connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
-    """Count a wake-up and note it on the command, if its budget allows one more; None when it does not."""
+    """Count a wake-up and note it on the command, if that is alive and the vehicle's budget allows one more, else None.
+
+    The watchers are told the first time that a vehicle is woken for a command.
+    """
+    alive = connection.execute(ALIVE, {"of_command": command_id}).one_or_none()
+    if alive is None:
+        return None
     earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED}).scalars()
     if not may_wake(list(earlier), at):
         return None
     connection.execute(INSERT_WAKE_UP, {"vin": vin, "at": at})
+    if alive.waking_at is not None:
+        return []
     changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []
