@@ -13,7 +13,7 @@ from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import grpc_serving, http_ok, ready_line
+from mesh.probes import GrpcAlive, grpc_serving, http_ok, ready_line
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
@@ -96,6 +96,7 @@ class Planner:
             log=self._log("nats"),
             probe=lambda: http_ok(self._ports.nats_monitor, "/healthz"),
             stop_seconds=2.0,
+            is_alive=http_ok(self._ports.nats_monitor, "/healthz"),
         )
 
     def _room(self, name: str) -> Component:
@@ -132,6 +133,7 @@ class Planner:
             environment=environment,
             log=self._log(name),
             probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
+            is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
     def _server(self, name: str) -> dict[str, str]:
@@ -194,6 +196,7 @@ class Planner:
             log=self._log("envoy"),
             probe=lambda: http_ok(self._ports.envoy_admin, "/ready"),
             stop_seconds=1.0,
+            is_alive=http_ok(self._ports.envoy_admin, "/ready"),
         )
 
     def _vehicles(self) -> Component:
