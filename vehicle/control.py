@@ -15,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from vehicle.automation import Cause
 from vehicle.body import (
     CHILD_LOCKED,
     WINDOWED,
@@ -26,7 +27,6 @@ from vehicle.body import (
     NotFitted,
     Position,
 )
-from vehicle.car import Cause
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -129,6 +129,8 @@ class _Control:
         if deed is None:
             raise Refused(404, f"a hand can {', '.join(_BY_HAND)} a door")
         one.car.change(lambda body: deed(body, door), Cause.HAND)
+        if request.path_params["deed"] == "unlock":
+            one.car.unlocked(Cause.HAND)
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:

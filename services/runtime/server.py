@@ -31,8 +31,9 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Other services find out with pings that this one hangs (channel.py).
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 300),
+    # Envoy pings every 30 s, other services every second to find out who hangs (channel.py), and teams as they
+    # please; gRPC takes five minutes between pings for abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 300),
 )
 
 

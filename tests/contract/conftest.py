@@ -90,14 +90,14 @@ class RunningRoom:
     target: str
     pki: Certificates
 
-    def channel(self, workload: str = "edge") -> grpc.aio.Channel:
+    def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
         pair = self.pki.of(workload)
         credentials = grpc.ssl_channel_credentials(
             self.pki.authority.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
         name = ("grpc.ssl_target_name_override", f"{self.name}.rooms.ecarus.internal")
-        return grpc.aio.secure_channel(self.target, credentials, options=(name,))
+        return grpc.aio.secure_channel(self.target, credentials, options=(name, *options))
 
 
 @pytest.fixture(scope="session")

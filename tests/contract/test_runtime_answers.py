@@ -251,6 +251,25 @@ async def test_a_servicer_may_write_to_the_context(
     assert reason_of(await refused(call.read())) == "DOOR_OPEN"
 
 
+async def test_a_quiet_stream_outlives_the_pings_that_keep_it_alive(
+    running: RunningRoom, room: Room, signer: Signer
+) -> None:
+    room.raises_after, room.gate = 1, asyncio.Event()
+    keepalive = (
+        ("grpc.keepalive_time_ms", 1_100),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+    )
+    async with running.channel("edge", *keepalive) as channel:
+        call = watch(channel, native(signer.capability(VIN, LIVE)))
+        await call.read()
+        ended = asyncio.create_task(call.read())
+        # gRPC forgives two pings that come too soon, and ends the connection at the third.
+        finished, _ = await asyncio.wait([ended], timeout=6)
+        assert not finished, await refused(ended)
+        ended.cancel()
+
+
 async def test_a_reader_that_leaves_a_stream_ends_it(
     edge: grpc.aio.Channel, room: Room, signer: Signer
 ) -> None:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
-from vehicle.car import Cause
+from vehicle.automation import Cause
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
 from vehicle.simulator import SimulatedCar
