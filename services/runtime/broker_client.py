@@ -22,14 +22,19 @@ _log = structlog.get_logger()
 
 
 class BrokerClient(Client):
-    """nats-py's client, which tries one address of a name for ever, and checks the certificate of a node that it was
-    told of against the address of another.
+    """nats-py's client, which tries one address of a name for ever, checks the certificate of a node that it was
+    told of against the address of another, and leaves connections open that led to nothing.
     """
 
     def _setup_server_pool(self, connect_url: list[str]) -> None:
         super()._setup_server_pool(connect_url)
         for known in list(self._server_pool):
             self._server_pool += _each_address(known)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is not None:
+            self._transport.close()  # type: ignore[no-untyped-call]  # of an attempt that a node took and did not answer
+        await super()._connect_to_server(s)
 
     async def _process_info(
         self, info: dict[str, Any], initial_connection: bool = False

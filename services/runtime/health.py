@@ -13,6 +13,7 @@ health service tells of it under several names, because not everything stops wit
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from time import monotonic as now_seconds
 from typing import TYPE_CHECKING
 
@@ -69,9 +70,11 @@ class Condition:
         self._bad_since = None
         self.reason = ""
 
-    def bad(self, reason: str) -> None:
-        """It does not hold, for this reason."""
-        if self._bad_since is None:
+    def bad(self, reason: str, *, surely: bool = False) -> None:
+        """It does not hold, for this reason. What is sure needs no patience."""
+        if surely:
+            self._bad_since = -inf
+        elif self._bad_since is None:
             self._bad_since = self._monotonic()
         self.reason = reason
 

@@ -47,6 +47,10 @@ _FAILURES = (NatsError, APIError, TimeoutError)
 _log = structlog.get_logger()
 
 
+class Missing(NatsError):
+    """A stream or a consumer is not there and cannot be made; the text says which and why."""
+
+
 class BrokerLost(Exception):
     """The client has given up for good: only a new process comes back to the broker."""
 
@@ -84,8 +88,10 @@ class Broker:
         health = health or Health()
         both = (COMMANDS, STREAMS)
         self._connection = health.condition("broker", patience_seconds=patience_seconds, needed_by=both)
-        self._streams = health.condition("streams", needed_by=both)
-        self._consumers = health.condition("consumers", needed_by=(COMMANDS,))
+        self._streams = health.condition("streams", patience_seconds=patience_seconds, needed_by=both)
+        self._consumers = health.condition(
+            "consumers", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
+        )
         self._publishing = health.condition(
             "publishing", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
         )
@@ -153,25 +159,22 @@ class Broker:
 
     async def _look(self) -> None:
         """See that everything is there, and make what is not."""
-        answered = False
-        reasons: dict[Condition, str] = {}
         breaks = self._breaks
+        failures: dict[Condition, Exception] = {}
+        answered = False
         for condition, look in self._looks:
+            error = await _outcome(look)
             if self._breaks != breaks:
                 return  # all is being made anew
-            try:
-                await look()
-            except _FAILURES as error:
-                reasons.setdefault(condition, str(error) or "no answer")
-                answered = answered or isinstance(error, APIError)
+            answered = answered or error is None or isinstance(error, APIError | Missing)
+            if error is not None:
                 _log.warning("broker_look_failed", condition=condition.name, reason=str(error))
-            else:
-                answered = True
-        if self._breaks != breaks:
-            return
+                if condition not in failures or isinstance(error, Missing):
+                    failures[condition] = error
         for condition in (self._streams, self._consumers):
-            if condition in reasons:
-                condition.bad(reasons[condition])
+            if condition in failures:
+                failure = failures[condition]
+                condition.bad(str(failure) or "no answer", surely=isinstance(failure, Missing))
             else:
                 condition.good()
         await self._look_at_publishing()
@@ -222,7 +225,10 @@ class Broker:
             self._looks.append((self._streams, partial(self._look_at_stream, stream)))
 
     async def ensure_consumer(self, stream: str, config: ConsumerConfig) -> None:
-        """Have this durable consumer, now and as long as the connection lives."""
+        """Have this durable consumer, now and as long as the connection lives.
+
+        A broker that does not answer now, because it elects a leader, is waited for. Raises BadRequestError.
+        """
         name = config.durable_name or ""
 
         async def make() -> None:
@@ -233,9 +239,22 @@ class Broker:
                 await self.jetstream.consumer_info(stream, name, timeout=_ANSWER_SECONDS)
             except NotFoundError:
                 _log.warning("consumer_missing", stream=stream, consumer=name)
-                await make()
+                await _made(f"consumer {name}", make())
 
-        await self.at_every_connect(make)
+        self._on_connect.append(make)
+        pause = 0.1
+        while True:
+            try:
+                await make()
+                break
+            except BadRequestError:
+                raise
+            except _FAILURES as error:
+                _log.warning("consumer_not_made", consumer=name, reason=str(error))
+                self._consumers.bad(str(error) or "no answer")
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
+        self._consumers.good()
         self._looks.append((self._consumers, look))
 
     async def scale_mqtt_streams(self) -> None:
@@ -255,7 +274,7 @@ class Broker:
             info = await self.jetstream.stream_info(stream.name)
         except NotFoundError:
             _log.warning("stream_missing", stream=stream.name)
-            await self._ensure_stream(stream)
+            await _made(f"stream {stream.name}", self._ensure_stream(stream))
             return
         await self._scale(info)
         if info.cluster is not None and not info.cluster.leader:
@@ -325,6 +344,21 @@ class Broker:
         """Send what is buffered and disconnect."""
         with contextlib.suppress(NatsError, TimeoutError):  # a broker that is away can not be told goodbye
             await self.client.drain()
+
+
+async def _outcome(look: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
+        await look()
+    except _FAILURES as error:
+        return error
+    return None
+
+
+async def _made(what: str, making: Awaitable[None]) -> None:
+    try:
+        await making
+    except _FAILURES as error:
+        raise Missing(f"{what}: {error or 'no answer'}") from error
 
 
 def _confirmed(future: asyncio.Future[object] | None) -> bool:
