@@ -3,7 +3,8 @@
 `python -m vehicle keys` makes a car's keys instead.
 
 Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL or DOORS_MQTT_URL (what the cars use),
-both one address or several with commas between; DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL (optional, default INFO).
+both one address or several with commas between; DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL
+(optional, default INFO).
 """
 
 from __future__ import annotations
