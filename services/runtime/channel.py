@@ -53,6 +53,7 @@ def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.C
         # A process that is stopped keeps its connections: only pings that stay unanswered tell.
         ("grpc.keepalive_time_ms", 1_000),
         ("grpc.keepalive_timeout_ms", 800),
+        ("grpc.http2.ping_timeout_ms", 800),  # without it a minute, whatever keepalive_timeout_ms says
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.service_config", json.dumps(balanced)),
