@@ -1,4 +1,4 @@
-"""`python -m mesh run | token --user U [--act A] [--vin V] | pki`; the only reader of the environment here.
+"""`python -m mesh run | token --user U [--act A] [--vin V] | pki | revoke NAME`; nothing else reads the environment.
 
 DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
 """
@@ -20,20 +20,28 @@ from doorctl.ceremony import CeremonyRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
+from mesh.logs import keep_bounded
+from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
 from mesh.supervisor import Supervisor
 from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, Bearer, issue_token
 from mesh.welcome import welcome
+from services.runtime.logs import LogStream
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from services.runtime.space import Space
 
 
 class AlreadyRunningError(Exception):
     """Another mesh uses the data folder."""
 
+
+_CONSOLE = LogStream(1)
 
 _REFUSALS = (
     ValueError,
@@ -50,6 +58,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
     commands.add_parser("pki", help="only make the keys, certificates and seeds")
+    revoke = commands.add_parser(
+        "revoke", help="revoke a workload's certificate; the next start makes it a new one"
+    )
+    revoke.add_argument("name", help="its file below pki/, without .crt: team-demo")
     token = commands.add_parser("token", help="print an access token of the development issuer")
     token.add_argument("--user", required=True, type=_name, help="whose token: user-123")
     token.add_argument("--act", type=_name, help="the agent who acts for the user: agent-7")
@@ -70,6 +82,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         elif arguments.command == "pki":
             sandbox.prepare(datetime.now(UTC))
             print(f"keys and certificates are in {sandbox.folder}")
+        elif arguments.command == "revoke":
+            pki = Pki(sandbox.pki, datetime.now(UTC))
+            pki.revoke(pki.pair(arguments.name).cert)
+            print(f"revoked {arguments.name}: in force in a few seconds")
         else:
             _only_the_sandbox(environment.get("DOORS_PROFILE"))
             ports = _ports(environment.get("DOORS_PORT_BASE"))
@@ -120,13 +136,23 @@ def _ports(base: str | None) -> Ports:
     return Ports(int(base))
 
 
+def _low_space_bytes(text: str | None) -> int:
+    """How little room is worth a line; the rooms read the same key. Raises ValueError, naming it."""
+    if not text:
+        return LOW_SPACE_BYTES
+    if not text.isascii() or not text.isdecimal() or int(text) < LEAST_LOW_SPACE_BYTES:
+        raise ValueError(f"DOORS_LOW_SPACE_BYTES must be {LEAST_LOW_SPACE_BYTES} or more, not {text!r}")
+    return int(text)
+
+
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
-    sandbox.write_operator_file(ports.nats)
+    sandbox.write_operator_file(ports)
+    low_bytes = _low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
-        plan, ports.envoy_admin, say=_say, welcome=lambda: print(welcome(ports, sandbox), flush=True)
+        plan, sandbox.envoy_admin, say=_say, welcome=lambda: _print(welcome(ports, sandbox))
     )
     stop = asyncio.Event()
 
@@ -137,12 +163,45 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-    await supervisor.run(stop)
+    housekeeping = [
+        asyncio.create_task(keep_bounded(sandbox.logs, _say)),
+        asyncio.create_task(SpaceWatch(sandbox.folder, low_bytes, _tell_space).run()),
+    ]
+    for task in housekeeping:
+        task.add_done_callback(_tell_if_dead)
+    try:
+        await supervisor.run(stop)
+    finally:
+        for task in housekeeping:
+            task.cancel()
+        await asyncio.gather(*housekeeping, return_exceptions=True)
     return 0
 
 
+def _print(text: str) -> None:
+    """For a person. Nobody who reads slowly, and no full disk, ends the mesh."""
+    _CONSOLE.write(text + "\n")
+
+
 def _say(line: str) -> None:
-    print(f"mesh: {line}", flush=True)
+    _print(f"mesh: {line}")
+
+
+def _tell_if_dead(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _say(f"housekeeping has ended: {task.exception()!r}")
+
+
+async def _tell_space(space: Space) -> None:
+    if not space.is_low:
+        _say(f"enough room again in {space.folder}")
+    elif space.free_bytes is None:
+        _say(f"the room left in {space.folder} cannot be measured: {space.reason}")
+    else:
+        _say(
+            f"little room is left in {space.folder}: {space.free_bytes / 1e6:.0f} MB;"
+            " without any, commands are refused (503 STORAGE_UNAVAILABLE) until there is some"
+        )
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from mesh.probes import http_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mesh.plan import Plan
 
@@ -75,19 +76,20 @@ class Patience:
 class Supervisor:
     """Runs a plan until told to stop.
 
-    `say` prints one line. `welcome` is called once, when everything is ready.
+    `envoy_admin` is the socket of Envoy's admin interface. `say` prints one line. `welcome` is called once,
+    when everything is ready.
     """
 
     def __init__(
         self,
         plan: Plan,
-        envoy_admin_port: int,
+        envoy_admin: Path,
         say: Callable[[str], None],
         welcome: Callable[[], None],
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._plan = plan
-        self._admin = envoy_admin_port
+        self._admin = envoy_admin
         self._say = say
         self._welcome = welcome
         self._look_seconds = look_seconds

@@ -13,7 +13,7 @@ from services.runtime.policy import Policy, through_the_edge
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import grpc
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from services.config.usecases import ConfigRecord
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.health import Health
+    from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -61,6 +62,7 @@ def build(
     record: ConfigRecord,
     now: Callable[[], datetime],
     health: Health | None = None,
+    besides: Sequence[ServedApi] = (),
 ) -> RoomServer:
     """This room's server, not yet started."""
     servicer = DoorConfigServicer(record, now)
@@ -76,4 +78,5 @@ def build(
         verifier=verifier,
         translate_error=translate.refusal_of,
         health=health,
+        besides=besides,
     )

@@ -12,6 +12,8 @@ from services.runtime.policy import Policy, through_the_edge
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc
     from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import DoorDiagnostics
     from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from services.diagnostics.usecases import DiagnosisRecord
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.health import Health
+    from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -48,6 +51,7 @@ def build(
     verifier: CapabilityVerifier,
     record: DiagnosisRecord,
     health: Health | None = None,
+    besides: Sequence[ServedApi] = (),
 ) -> RoomServer:
     """This room's server, not yet started."""
     servicer = DoorDiagnosticsServicer(record)
@@ -63,4 +67,5 @@ def build(
         verifier=verifier,
         translate_error=translate.refusal_of,
         health=health,
+        besides=besides,
     )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
 
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -87,6 +89,8 @@ class ServerSettings(BaseModel):
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     drain_seconds: float = Field(default=5.0, ge=0, le=60)
     health_patience_seconds: float = Field(default=10.0, ge=0, le=60)
+    revoked_workloads: FilePath | None = None
+    revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
 class RoomSettings(ServerSettings):
@@ -98,6 +102,7 @@ class RoomSettings(ServerSettings):
     nats_tls_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
 

@@ -182,7 +182,7 @@ async def test_both_start_at_once_on_an_empty_database(database_url: str) -> Non
                 *(each.write(lambda c: enrolment_seed.plant(c, seedlings, START)) for each in databases)
             )
         register = enrolment_store.SqlRegister(databases[1])
-        assert [each.vin for each in await register.all()] == vins
+        assert [each.vin for each in await register.page(100)] == vins
     finally:
         for database in databases:
             await database.close()

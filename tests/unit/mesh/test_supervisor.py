@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 READY = 'echo \'{"event": "ready"}\'; exec sleep 60'
-NO_PORT = 1  # nothing listens there, so there is no Envoy to drain
+NO_SOCKET = Path("/nonexistent")  # so there is no Envoy to drain
 
 
 def component(folder: Path, name: str, script: str) -> Component:
@@ -72,7 +72,7 @@ def supervisor(
         vehicles=component(folder, "vehicles", READY),
     )
     return Supervisor(
-        plan, NO_PORT, say=console.say, welcome=lambda: console.say("welcome"), look_seconds=0.02
+        plan, NO_SOCKET, say=console.say, welcome=lambda: console.say("welcome"), look_seconds=0.02
     )
 
 
