@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
 ENVOY_DRAIN_SECONDS = 1
+BROKER_ALIVE_SECONDS = 10.0
+"""How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
 
@@ -105,7 +107,9 @@ class Planner:
             log=self._log("nats"),
             probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
-            is_alive=broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
+            is_alive=broker_healthy(
+                self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
+            ),
         )
 
     def _room(self, name: str) -> Component:

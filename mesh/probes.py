@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 
 TIMEOUT_SECONDS = 1.0
+ALIVE_SECONDS = 5.0
+"""How long a room that runs may take to answer: one that is only busy must not be restarted for it."""
 ALIVE = "alive"
 """The name under which a room's health service says whether a restart would help (services/runtime/health.py)."""
 _LOOPBACK = "127.0.0.1"
@@ -96,7 +98,7 @@ class GrpcAlive:
         stub = health_pb2_grpc.HealthStub(self._channel)
         try:
             request = health_pb2.HealthCheckRequest(service=ALIVE)
-            answer = await stub.Check(request, timeout=TIMEOUT_SECONDS, wait_for_ready=True)
+            answer = await stub.Check(request, timeout=ALIVE_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError:
             channel, self._channel = self._channel, None
             await channel.close()
