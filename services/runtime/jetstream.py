@@ -21,6 +21,7 @@ from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
 from protocol.streams import stream_config
 from services.runtime.broker_client import open_client
 from services.runtime.health import COMMANDS, STREAMS, Health
+from services.runtime.refused_messages import RefusedMessages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -40,8 +41,6 @@ LOOK_SECONDS = 5.0
 _ANSWER_SECONDS = 3.0
 _SILENT_LOOKS = 3
 """After so many looks in a row that nobody answered, the connection is taken for dead, whatever it says of itself."""
-_SUBJECTS_REFUSED = 3
-"""So many subjects in a row that the broker takes nothing on are no single vehicle's doing."""
 _NAME_IN_USE = 10058
 _FAILURES = (NatsError, APIError, TimeoutError)
 _log = structlog.get_logger()
@@ -80,9 +79,6 @@ class Broker:
         self._unconfirmed: set[asyncio.Future[object]] = set()
         self._breaks = 0
         self._look_seconds = look_seconds
-        self._probe_subject = probe_subject
-        self._refused_before: set[str] = set()
-        self._refused: set[str] = set()
         self._silent_looks = 0
         self._setting_up = False
         health = health or Health()
@@ -92,9 +88,12 @@ class Broker:
         self._consumers = health.condition(
             "consumers", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
         )
-        self._publishing = health.condition(
-            "publishing", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
-        )
+        publishing = health.condition("publishing", patience_seconds=patience_seconds, needed_by=(COMMANDS,))
+
+        async def probe() -> None:
+            await self.jetstream.publish(probe_subject or "", b"", timeout=_ANSWER_SECONDS)
+
+        self._refused = RefusedMessages(publishing, probe if probe_subject else None, _FAILURES)
 
     @property
     def connected(self) -> bool:
@@ -177,7 +176,7 @@ class Broker:
                 condition.bad(str(failure) or "no answer", surely=isinstance(failure, Missing))
             else:
                 condition.good()
-        await self._look_at_publishing()
+        await self._refused.look()
         self._silent_looks = 0 if answered or not self._looks else self._silent_looks + 1
         if self._silent_looks >= _SILENT_LOOKS:
             self._silent_looks = 0
@@ -185,33 +184,6 @@ class Broker:
             await self.client.force_reconnect()
         elif answered:
             self._connection.good()
-
-    async def _look_at_publishing(self) -> None:
-        """Whether the broker takes messages again, or refused those of few vehicles only."""
-        if not self._refused:
-            return
-        lately, self._refused_before = self._refused - self._refused_before, set(self._refused)
-        if self._probe_subject is None:
-            return
-        try:
-            await self.jetstream.publish(self._probe_subject, b"", timeout=_ANSWER_SECONDS)
-        except _FAILURES as error:
-            self._publishing.bad(str(error) or "no answer")
-            return
-        if len(lately) < _SUBJECTS_REFUSED:
-            self._refused.clear()
-            self._refused_before.clear()
-            self._publishing.good()
-
-    def _note_published(self, messages: Sequence[OutgoingMessage], confirmed: Sequence[bool]) -> None:
-        if any(confirmed):
-            if self._refused:
-                self._refused.clear()
-                self._refused_before.clear()
-                self._publishing.good()
-        elif messages:
-            self._refused.update(message.subject for message in messages[:_SUBJECTS_REFUSED])
-            self._publishing.bad("the broker confirms nothing")
 
     async def ensure_streams(self, *streams: Stream) -> None:
         """Have these streams, with exactly these properties, now and as long as the connection lives."""
@@ -316,9 +288,8 @@ class Broker:
         heed_cancellation()
         confirmed = [_confirmed(future) for future in futures]
         if self.connected:
-            self._note_published(
-                [m for m, f in zip(messages, futures, strict=True) if f is not None], confirmed
-            )
+            written = [m.subject for m, f in zip(messages, futures, strict=True) if f is not None]
+            self._refused.note(written, confirmed)
         return confirmed
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
