@@ -15,7 +15,7 @@ from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import admin_ready, grpc_serving, http_ok
+from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
 ENVOY_DRAIN_SECONDS = 1
+BROKER_ALIVE_SECONDS = 10.0
+"""How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
 
@@ -106,6 +108,9 @@ class Planner:
             log=self._log("nats"),
             probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
+            is_alive=broker_healthy(
+                self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
+            ),
         )
 
     def _room(self, name: str) -> Component:
@@ -143,6 +148,7 @@ class Planner:
             environment=environment,
             log=self._log(name),
             probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
+            is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
     def _server(self, name: str) -> dict[str, str]:
@@ -211,6 +217,7 @@ class Planner:
             log=self._log("envoy"),
             probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
+            is_alive=admin_ready(admin),
         )
 
     def _vehicles(self) -> Component:

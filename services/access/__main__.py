@@ -31,6 +31,7 @@ from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -58,7 +59,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
-    broker = await jetstream.connect(settings, name="room-access")
+    health = Health()
+    broker = await jetstream.connect(settings, "room-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
 
@@ -133,12 +135,20 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         policy=POLICY,
         verifier=CapabilityVerifier(settings.capability_jwks),
         translate_error=translate.refusal_of,
+        health=health,
         workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
     )
     await server.start()
     try:
-        await boot.run_until(stop, relay.run(), watch.run())
+        await boot.run_until(
+            stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            relay.run(),
+            watch.run(),
+        )
     finally:
         await server.stop()
         await broker.close()

@@ -25,23 +25,25 @@ from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.channel import open_channel, watch_channel
+from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import COMMANDS, DatabaseWatch, Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import RoomSettings, Target
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from services.runtime.consumer import Poison
     from services.runtime.outbox import OutgoingMessage
@@ -55,8 +57,8 @@ _log = structlog.get_logger()
 class CommandSettings(RoomSettings):
     """What this room needs besides."""
 
-    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
-    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: Target
+    signer_target: Target
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
     key_manifests: DirectoryPath
@@ -79,7 +81,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     revisions = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, "room-command")
+    health = Health()
+    broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(
         *(
             layout.STREAMS[name]
@@ -105,6 +108,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     commands = store.SqlCommands(database, Announcements(OrderMac.read(settings.order_mac_key)), committed)
     orders = store.SqlOrders(database, _now_millis)
     signer = OrderSigner(to_signer)
+    signer_answers = health.condition(
+        "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
+    )
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
     tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
     waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
@@ -123,7 +129,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         settings.estimated_duration_seconds,
         timedelta(days=settings.history_retention_days),
     )
-    desk = usecases.Desk(commands, dispatcher, conditions, rules, _now)
+    desk = usecases.Desk(
+        commands, dispatcher, conditions, rules, _now, can_deliver=lambda: health.serves(COMMANDS)
+    )
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -161,6 +169,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
+        health=health,
         besides=[dead_letter_api(letters)],
     )
     await server.start()
@@ -168,12 +177,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     try:
         await boot.run_until(
             stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            watch_channel(to_signer, signer_answers),
             to_vehicles.run(),
             to_watchers.run(),
             *(consumer.run() for consumer in consumers(broker, subscriptions, bury)),
-            _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
-            _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
-            _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
+            regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
+            regularly("forget_the_old", _FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
         )
     finally:
         await server.stop()
@@ -182,16 +195,6 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         await to_enrolment.close()
         await broker.close()
         await database.close()
-
-
-async def _regularly(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do it again and again; a store that is away is waited for."""
-    while True:
-        try:
-            await work()
-        except StorageUnavailable as error:
-            _log.warning("sweep_waits_for_store", reason=str(error))
-        await asyncio.sleep(seconds)
 
 
 if __name__ == "__main__":

@@ -348,6 +348,10 @@ class CorrelationIdReused(Refused):
     """The same id came before with another body."""
 
 
+class CannotDeliver(Refused):
+    """Nothing can leave for vehicles at this time: what cannot be sent is not accepted."""
+
+
 @dataclass(slots=True, eq=False)
 class CommandInProgress(Refused):
     """Another command is in flight on this vehicle."""

@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from services.command.domain import (
     FIRST_ANSWER,
     Action,
+    CannotDeliver,
     Command,
     CommandAlreadyFinished,
     CommandInProgress,
@@ -332,7 +333,16 @@ def refusal_of(error: Exception) -> Refusal | None:
             )
         case Forbidden(reason, doors):
             return _forbidden(reason, doors)
-    return None
+    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
+
+
+def _cannot_deliver() -> Refusal:
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "No vehicle can be reached at this moment. Nothing was accepted; try again in some seconds.",
+        may_have_succeeded=False,
+        retry_after_seconds=5,
+    )
 
 
 def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:

@@ -10,6 +10,7 @@ from services.command.domain import (
     IDEMPOTENCY_KEPT,
     Action,
     Cancellation,
+    CannotDeliver,
     Command,
     CommandAlreadyFinished,
     CommandInProgress,
@@ -191,15 +192,20 @@ class Rules:
     retention: timedelta
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything the use cases work with."""
+    """Everything the use cases work with. `can_deliver` says whether commands can leave for vehicles at all."""
 
     commands: Commands
     dispatch: Dispatch
     conditions: Conditions
     rules: Rules
     now: Callable[[], datetime]
+    can_deliver: Callable[[], bool] = _always
 
 
 async def request_doors(
@@ -207,9 +213,16 @@ async def request_doors(
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
-    Raises CorrelationIdReused, CommandInProgress, Forbidden.
+    Raises CorrelationIdReused, CommandInProgress, Forbidden, CannotDeliver.
     """
     now = desk.now()
+    if not desk.can_deliver():
+        first = await _first_answer(
+            desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+        )
+        if first:
+            return first
+        raise CannotDeliver
     condition = desk.conditions.of(vin)
     reason = condition.forbids(order, now) if condition else None
     if condition and reason:

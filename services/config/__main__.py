@@ -9,24 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-from pydantic import Field, FilePath
+from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 
 from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.channel import open_channel, watch_channel
+from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import RoomSettings, Target
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 
@@ -42,8 +43,8 @@ FORGET_SECONDS = 600.0
 class ConfigSettings(RoomSettings):
     """What this room needs besides."""
 
-    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
-    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: Target
+    signer_target: Target
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
 
@@ -60,9 +61,11 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     mac = OrderMac.read(settings.order_mac_key)
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
+    signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
@@ -86,27 +89,28 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     ]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
     rpc = server.build(
-        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, [letters]
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, health, [letters]
     )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury))
-        await boot.run_until(stop, relay.run(), to_rooms.run(), _forget_regularly(record), *taking)
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            watch_channel(to_signer, signer_answers),
+            relay.run(),
+            to_rooms.run(),
+            regularly("forget_old", FORGET_SECONDS, partial(usecases.forget_old, record, now)),
+            *taking,
+        )
     finally:
         await rpc.stop()
         await to_signer.close()
         await to_enrolment.close()
         await broker.close()
         await database.close()
-
-
-async def _forget_regularly(record: store.ConfigStore) -> None:
-    while True:
-        try:
-            await usecases.forget_old(record, now)
-        except StorageUnavailable as error:
-            structlog.get_logger().warning("forgetting_put_off", reason=str(error))
-        await asyncio.sleep(FORGET_SECONDS)
 
 
 def cli() -> None:

@@ -18,6 +18,7 @@ from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.subscriptions import Subscription, consumers
@@ -42,7 +43,8 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
@@ -62,12 +64,19 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     ]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
     rpc = server.build(
-        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, [letters]
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
     )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, record.bury))
-        await boot.run_until(stop, relay.run(), *taking)
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            relay.run(),
+            *taking,
+        )
     finally:
         await rpc.stop()
         await broker.close()

@@ -105,8 +105,8 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled."""
-        await self._broker.at_every_connect(self._make)
         plan = self._plan
+        await self._broker.ensure_consumer(plan.stream, _config(plan))
         await self._broker.client.subscribe(
             f"deliver.{plan.name}",
             queue=plan.name if plan.shared else "",
@@ -121,23 +121,6 @@ class Consumer:
             self._in_hand = dict(self._waiting.popitem(last=False) for _ in range(count))
             await self._take(list(self._in_hand.values()))
             self._in_hand = {}
-
-    async def _make(self) -> None:
-        plan = self._plan
-        await self._broker.jetstream.add_consumer(
-            plan.stream,
-            ConsumerConfig(
-                durable_name=plan.name,
-                filter_subjects=list(plan.subjects),
-                deliver_policy=DeliverPolicy.ALL,
-                deliver_subject=f"deliver.{plan.name}",
-                deliver_group=plan.name if plan.shared else None,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=plan.ack_wait_seconds,
-                max_deliver=-1,
-                max_ack_pending=plan.max_pending,
-            ),
-        )
 
     async def _arrive(self, message: Msg) -> None:
         # While the store is away the broker delivers again and again; each message waits here once.
@@ -216,6 +199,20 @@ class Consumer:
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
+
+
+def _config(plan: ConsumerPlan) -> ConsumerConfig:
+    return ConsumerConfig(
+        durable_name=plan.name,
+        filter_subjects=list(plan.subjects),
+        deliver_policy=DeliverPolicy.ALL,
+        deliver_subject=f"deliver.{plan.name}",
+        deliver_group=plan.name if plan.shared else None,
+        ack_policy=AckPolicy.EXPLICIT,
+        ack_wait=plan.ack_wait_seconds,
+        max_deliver=-1,
+        max_ack_pending=plan.max_pending,
+    )
 
 
 _SHORT_ACK_WORDS = 9

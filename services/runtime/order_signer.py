@@ -9,6 +9,8 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderSigningServiceStub
 
+from services.runtime.channel import ask
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -28,7 +30,9 @@ class OrderSigner:
     async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
         """One answer for each, in order."""
         try:
-            answer = await self._stub.SignOrders(contract.SignOrdersRequest(orders=orders), timeout=_SECONDS)
+            answer = await ask(
+                self._stub.SignOrders, contract.SignOrdersRequest(orders=orders), seconds=_SECONDS
+            )
         except grpc.aio.AioRpcError as error:
             _nobody(error)
             return None
@@ -53,7 +57,7 @@ class OrderSigner:
         for vin, challenge in challenges:
             request.challenges.add(vin=vin, challenge=challenge)
         try:
-            answer = await self._stub.SignSessionRequests(request, timeout=_SECONDS)
+            answer = await ask(self._stub.SignSessionRequests, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:
             _nobody(error)
             return None

@@ -29,10 +29,10 @@ from sqlalchemy import (
     bindparam,
     delete,
     func,
-    insert,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.runtime.database import Instant, StorageUnavailable
 
@@ -99,13 +99,20 @@ class Outbox:
             sqlite_where=self.table.c.sent_at.is_(None),
             postgresql_where=self.table.c.sent_at.is_(None),
         )
-        self._insert = insert(self.table)
+        # Made once: making a statement takes longer than running it.
+        self._insert = {
+            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
+        }
 
     def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
-        """Make them part of this transaction. Hand them to their relay after the commit."""
+        """Make them part of this transaction. Hand them to their relay after the commit.
+
+        A message that is there already, because another replica came to the same decision, is the same message.
+        """
         if messages:
             connection.execute(
-                self._insert,
+                self._insert[connection.dialect.name],
                 [
                     {
                         "message_id": m.message_id,
@@ -217,6 +224,9 @@ class OutboxRelay:
                 loops.create_task(self._send_regularly())
                 loops.create_task(self._mark_regularly())
                 loops.create_task(self._scan_regularly())
+        except Exception as error:
+            error.add_note(f"outbox queue {self._queue}")
+            raise
         finally:
             await self._mark()
 

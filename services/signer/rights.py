@@ -9,6 +9,7 @@ import grpc
 import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
+from services.runtime.channel import ask
 from services.signer.domain import Right
 from services.signer.usecases import AccessAway
 
@@ -42,7 +43,7 @@ class GrpcRights:
                 credential=asked.credential,
             )
         try:
-            answer = await self._stub.CheckGrants(request, timeout=_SECONDS)
+            answer = await ask(self._stub.CheckGrants, request, seconds=_SECONDS, attempts=3)
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
             raise AccessAway from error

@@ -28,6 +28,7 @@ from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -107,7 +108,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         store.RoomModel.metadata,
     )
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
@@ -173,6 +175,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         verifier,
         translate.refusal_of,
         besides=[dead_letter_api(letters)],
+        health=health,
     )
     await server.start()
     taken = intake.subscriptions(settings.partitions, batch, max_pending)
@@ -184,6 +187,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     try:
         await boot.run_until(
             stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             checks.run(),
             updates.watch(),

@@ -246,17 +246,19 @@ class StatusStore:
         return await asyncio.shield(asked)
 
     async def _answer(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, {}
-            try:
-                found = await self._database.read(partial(last_reports, vins=list(asked)))
-            except Exception as error:  # noqa: BLE001  # it belongs to those who asked
-                for future in asked.values():
-                    future.set_exception(error)
-            else:
-                for vin, future in asked.items():
-                    future.set_result(found.get(vin))
-        self._reading = None
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                try:
+                    found = await self._database.read(partial(last_reports, vins=list(asked)))
+                except Exception as error:  # noqa: BLE001  # it belongs to those who asked
+                    for future in asked.values():
+                        future.set_exception(error)
+                else:
+                    for vin, future in asked.items():
+                        future.set_result(found.get(vin))
+        finally:
+            self._reading = None  # however it ends: the next look begins another
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> None:
         """Commit messages that belong to no other change. Raises StorageUnavailable."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
@@ -21,6 +20,7 @@ from protocol.broker import (
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
+from services.runtime.background import Errands
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
 from services.runtime.subscriptions import Subscription
@@ -168,15 +168,13 @@ class HintPublisher:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._publishing: set[asyncio.Task[None]] = set()
+        self._errands = Errands("hints")
 
     def tell(self, hints: Sequence[Hint]) -> None:
         """See ConditionTeller."""
         if not self._broker.connected:
             return
-        task = asyncio.get_running_loop().create_task(self._publish(hints))
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
+        self._errands.start(self._publish(hints))
 
     async def _publish(self, hints: Sequence[Hint]) -> None:
         try:

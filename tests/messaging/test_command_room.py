@@ -299,6 +299,7 @@ async def test_cancelled_while_the_broker_is_away_it_is_never_published(
     assert await app.cancel() == "CANCELLED"
     await asyncio.to_thread(nats_server.start)
     await vehicle.wake()
+    await vehicle.greeted.wait()  # before it, the room would ask it for its session first
     second = await app.unlock("c-2")
     assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
     assert vehicle.actuated == [second]

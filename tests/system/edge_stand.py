@@ -48,6 +48,16 @@ VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 BASE = f"/api/v1/remotecontrol/vehicles/{VIN}/door"
 CAPABILITY = "x-ecarus-capability"
+HEALTH_NAMES = (
+    "commands",
+    "streams",
+    "ecarus.remotecontrol.access.v1.AccessService",
+    *(
+        f"ecarus.remotecontrol.door.v1.Door{kind}Service"
+        for kind in ("Command", "Status", "Config", "Diagnostics")
+    ),
+)
+"""The names under which Envoy asks rooms how they are."""
 
 
 def problem(status: int, code: str) -> str:
@@ -225,6 +235,7 @@ class EdgeStand:
         self.access = Access()
         self.rooms = Rooms()
         self._servers: dict[str, grpc.aio.Server] = {}
+        self.checks: dict[str, health.aio.HealthServicer] = {}
         self.log = folder / "envoy.log"
         self.admin = folder / "admin.sock"
 
@@ -297,7 +308,8 @@ class EdgeStand:
         door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(self.rooms, server)
         door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self.rooms, server)
         door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self.rooms, server)
-        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *HEALTH_NAMES):
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         pair = self.pki.pair(room)
         credentials = grpc.ssl_server_credentials(
             [(pair.key.read_bytes(), pair.cert.read_bytes())],
@@ -307,6 +319,7 @@ class EdgeStand:
         server.add_secure_port(f"127.0.0.1:{self.ports.room(room)}", credentials)
         await server.start()
         self._servers[room] = server
+        self.checks[room] = checks
 
     async def stop_room(self, room: str) -> None:
         """Take the room away at once."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from services.command.domain import (
@@ -243,13 +244,10 @@ class SqlCommands:
         """See usecases.Commands."""
 
         def work(connection: Connection) -> None:
-            ids = [check.check_id for check in checks]
-            there = set(
-                connection.execute(select(history.c.entry_id).where(history.c.entry_id.in_(ids))).scalars()
-            )
-            fresh = {check.check_id: check for check in checks if check.check_id not in there}
-            if fresh:
-                connection.execute(insert(history), [_status_check_row(check) for check in fresh.values()])
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            keep = dialect.insert(history).on_conflict_do_nothing()
+            if checks:
+                connection.execute(keep, [_status_check_row(check) for check in checks])
 
         await self._database.write(work)
 

@@ -20,6 +20,7 @@ from services.command.domain import (
     taken_back_id,
 )
 from services.command.store.statements import (
+    ALIVE,
     EARLIER_WAKE_UPS,
     END_HISTORY,
     FIND,
@@ -325,11 +326,14 @@ def write_audit(
 def wake(
     connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
-    """Count a wake-up and note it on the command, if the budgets allow one more; None when they do not."""
-    found = connection.execute(FIND, {"of_command": command_id}).one_or_none()
-    if found is None:
+    """Count a wake-up and note it on the command, if that is alive and the budgets allow one more, else None.
+
+    The watchers are told the first time that a vehicle is woken for a command.
+    """
+    alive = connection.execute(ALIVE, {"of_command": command_id}).one_or_none()
+    if alive is None:
         return None
-    giver = command_from_row(found).requester
+    giver = command_from_row(alive).requester
     wanted = WakeUp(at, giver.subject, giver.role is Role.OWNER)
     earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED})
     # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
@@ -338,6 +342,8 @@ def wake(
     connection.execute(
         INSERT_WAKE_UP, {"vin": vin, "at": at, "subject": wanted.subject, "by_owner": wanted.by_owner}
     )
+    if alive.waking_at is not None:
+        return []
     changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []
