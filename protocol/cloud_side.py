@@ -27,7 +27,7 @@ from protocol.domains import (
 )
 from protocol.faults import Fault, MessageRefused
 from protocol.seal import Direction, unseal
-from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession
+from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession, NotReachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_ID_CHARACTERS = 128
 _REFUSED = "refused"
-
-
-class NotReachable(RuntimeError):
-    """Nothing can be signed for this vehicle now: it said no hello yet."""
 
 
 class Overtaken(RuntimeError):
@@ -179,7 +175,10 @@ class Ledger:
         domain = orders.domain_of(order)
         if session is None or session.epoch != place.epoch:
             raise Overtaken
-        session, next_counter = session.issue(domain)
+        try:
+            session, next_counter = session.issue(domain)
+        except NotReachable as error:
+            raise Overtaken from error
         if next_counter != place.counter:
             raise Overtaken
         self._store.save(vin, session)

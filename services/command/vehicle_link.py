@@ -210,7 +210,7 @@ class HeardConditions:
         try:
             heard = room_event_pb2.VehicleCondition.FromString(message.data)
             condition = vehicle_translate.condition(heard)
-        except (DecodeError, ValueError) as error:
+        except (DecodeError, ValueError, OverflowError) as error:
             _log.warning("condition_not_understood", reason=str(error))
             return
         known = self._latest.get(heard.vin)

@@ -172,9 +172,13 @@ def _place(event_id: str, field: str) -> Position:
 
 
 def _readable(render: Callable[[Update], T], update: Update) -> T | None:
-    """An update that is none is a defect of its publisher, and no reason to end a reader's stream."""
+    """An update that is none, or cannot be told, is a defect of its publisher, and no reason to end a reader's
+    stream: it would end again at each resumption.
+    """
     try:
         return render(update)
-    except DecodeError:
-        _log.error("update_unreadable", position=str(update.position))
+    except (DecodeError, ValueError, OverflowError) as error:
+        _log.error(
+            "update_unreadable", position=str(update.position), reason=f"{type(error).__name__}: {error}"
+        )
         return None

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -25,6 +26,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.isolation import by_halves
+from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import Report, Step, fold
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
     from services.status.domain import Moved, Verdict
 
 HEAD = "0004_expectations"
+_log = structlog.get_logger()
 
 
 class RoomModel(SQLModel):
@@ -214,18 +218,34 @@ class StatusStore:
 
     async def settle(self, doubted_before_us: int, now_us: int) -> int:
         """See usecases.DoubtStore."""
-        if not await self._database.read(partial(expectations.any_doubted, before_us=doubted_before_us)):
-            return 0
+        doubted = await self._database.read(partial(expectations.doubted, before_us=doubted_before_us))
+        settled = 0
 
-        def work(connection: Connection) -> tuple[int, list[OutgoingMessage]]:
-            verdicts = expectations.settle(connection, doubted_before_us)
+        def work(
+            connection: Connection, some: Sequence[tuple[str, str]]
+        ) -> tuple[int, list[OutgoingMessage]]:
+            verdicts = expectations.settle(connection, some)
             messages = self._messages.verdict_messages(verdicts, now_us) if verdicts else []
             outbox.add(connection, messages)
             return len(verdicts), messages
 
-        settled, messages = await self._database.write(work)
-        self._relay.hand_over(messages)
+        async def settle(some: Sequence[tuple[str, str]]) -> None:
+            nonlocal settled
+            count, messages = await self._database.write(partial(work, some=some))
+            settled += count
+            self._relay.hand_over(messages)
+
+        async def give_up(doubt: tuple[str, str], error: Exception) -> None:
+            nonlocal settled
+            settled += 1
+            await self._give_up(*doubt, error)
+
+        await by_halves(doubted, settle, give_up)
         return settled
+
+    async def _give_up(self, vin: str, command_id: str, error: Exception) -> None:
+        _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
+        await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def forget_expectations(self, before_us: int) -> None:
         """See usecases.DoubtStore."""

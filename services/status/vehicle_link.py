@@ -211,4 +211,9 @@ class Revocations:
 
 def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:
     """One live update, from the tail to the hub."""
-    hub.publish(vin_of(subject), position, payload)
+    try:
+        vin = vin_of(subject)
+    except ValueError:
+        _log.error("update_of_no_vehicle", position=str(position))
+        return
+    hub.publish(vin, position, payload)

@@ -237,3 +237,18 @@ async def test_who_wakes_is_told_from_who_was_awake(records: store.StatusStore) 
     assert (await records.take_reports([asleep], [], NOW_US)).woken == frozenset()
     assert (await records.take_reports([report(6)], [], NOW_US)).woken == {VIN}
     assert (await records.take_reports([report(7)], [], NOW_US)).woken == frozenset()
+
+
+async def test_a_doubt_that_cannot_be_told_is_given_up_and_the_others_are_told(
+    records: store.StatusStore,
+) -> None:
+    for command, number in (("c1", 2), ("c2", 4)):
+        await take_result(records, moved(command, 10 * number, number))
+    await records.take_reports([report(200, 30)], [], NOW_US)
+    table = store.expectations.table
+    both = table.update().values(state="DOUBTED", seen_at_us=1, seen_doors=bytes(6), judged_at_us=NOW_US)
+    bad = table.update().where(table.c.command_id == "c1").values(seen_doors=b"short")
+    for statement in (both, bad):
+        await records._database.write(lambda c, s=statement: c.execute(s) and None)
+    assert await records.settle(NOW_US + 1, NOW_US + 1) == 2
+    assert await states(records) == {"c1": "MOOT", "c2": "CONTRADICTED"}
