@@ -115,8 +115,16 @@ def _line(room: Room, letter: dict[str, Any]) -> str:
     replayed = f" (replayed {letter['replayedAt']})" if letter["replayedAt"] else ""
     return _printable(
         f"{room} {letter['id']} {letter['receivedAt']} {letter['subject']}"
-        f" {letter['bytes']} bytes: {letter['reason']}{replayed}"
+        f" {letter['bytes']} bytes{'' if letter.get('whole', True) else ' (beginning kept)'}:"
+        f" {letter['reason']}{_more(letter)}{replayed}"
     )
+
+
+def _more(letter: dict[str, Any]) -> str:
+    """What a letter says of others."""
+    count, dropped = letter.get("count", 1), letter.get("dropped", 0)
+    more = f" (stands for {count:,} messages)" if count > 1 else ""
+    return more + (f" ({dropped:,} of this vehicle before it are kept no longer)" if dropped else "")
 
 
 def _printable(text: str) -> str:

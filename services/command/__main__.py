@@ -23,25 +23,26 @@ from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
 from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from services.runtime.consumer import Poison
+    from services.runtime.dead_letter_keeper import Handle
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -50,7 +51,7 @@ _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-class CommandSettings(RoomSettings):
+class CommandSettings(VehicleRoomSettings):
     """What this room needs besides."""
 
     vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
@@ -77,6 +78,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     revisions = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
     database = await open_database(settings.database_url)
+    burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
     broker = await jetstream.connect(settings, "room-command")
     await broker.ensure_streams(
         *(
@@ -130,31 +132,36 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
+        set_aside=burial.set_aside,
     )
-    to_watchers = OutboxRelay(database, store.outbox, TO_WATCHERS, broker.publish_all, _now)
+    to_watchers = OutboxRelay(
+        database,
+        store.outbox,
+        TO_WATCHERS,
+        broker.publish_all,
+        _now,
+        set_aside=burial.set_aside,
+    )
     dispatcher.relay = to_vehicles
-
-    async def bury(poison: Sequence[Poison]) -> None:
-        await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
 
     events = vehicle_link.VehicleEvents(
         desk,
         broker,
         keys,
-        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys),
+        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
         conditions.greeted,
         _now_millis,
     )
     handle_checks = partial(vehicle_link.handle_status_checks, desk)
-    await DeadLetterDesk(
-        "command",
-        broker,
-        database,
-        store.dead_letters,
-        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
-        _now,
-    ).open()
+    handle_verdicts = partial(vehicle_link.handle_verdicts, desk)
+    handlers: list[tuple[Sequence[str], Handle]] = [
+        (vehicle_link.EVENTS.subjects, events.handle),
+        (vehicle_link.CHECKS.subjects, handle_checks),
+        (vehicle_link.VERDICTS.subjects, handle_verdicts),
+    ]
+    await DeadLetterDesk("command", broker, database, store.dead_letters, handlers, _now).open()
+    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, _now, settings.letter_limits.keep)
     server = RoomServer(
         settings,
         [SERVICE],
@@ -170,9 +177,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             stop,
             to_vehicles.run(),
             to_watchers.run(),
-            Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
-            Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
-            Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
+            keeper.run(),
+            Consumer(broker, vehicle_link.EVENTS, events.handle, burial.bury, settings.quotas()).run(),
+            Consumer(broker, vehicle_link.CHECKS, handle_checks, burial.bury).run(),
+            Consumer(broker, vehicle_link.VERDICTS, handle_verdicts, burial.bury).run(),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),

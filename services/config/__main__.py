@@ -7,7 +7,6 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import Field, FilePath
@@ -16,29 +15,25 @@ from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.config import dispatch, server, store, translate, usecases, vehicle_link
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
-from services.runtime.settings import RoomSettings
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from services.runtime.consumer import Poison
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 ROOM = "config"
 FORGET_SECONDS = 600.0
 
 
-class ConfigSettings(RoomSettings):
+class ConfigSettings(VehicleRoomSettings):
     """What this room needs besides."""
 
     vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
@@ -59,6 +54,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     mac = OrderMac.read(settings.order_mac_key)
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
     to_signer = open_channel(settings, settings.signer_target, "signer")
@@ -67,21 +63,25 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     await keys.listen(broker)
     dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), OrderSigner(to_signer), keys, now)
     relay = OutboxRelay(
-        database, store.outbox, dispatch.QUEUE, dispatcher.send, now, ready=lambda: broker.connected
+        database,
+        store.outbox,
+        dispatch.QUEUE,
+        dispatcher.send,
+        now,
+        ready=lambda: broker.connected,
+        set_aside=burial.set_aside,
     )
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
-    async def bury(poison: Sequence[Poison]) -> None:
-        await record.bury(poison, now())
-
-    events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
-    consumer = Consumer(broker, vehicle_link.PLAN, events.handle, bury)
+    events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys, vehicle_rules.check), keys, now)
     handlers = [(vehicle_link.PLAN.subjects, events.handle)]
+    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, now, settings.letter_limits.keep)
+    consumer = Consumer(broker, vehicle_link.PLAN, events.handle, burial.bury, settings.quotas())
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), consumer.run(), _forget_regularly(record))
+        await boot.run_until(stop, relay.run(), consumer.run(), keeper.run(), _forget_regularly(record))
     finally:
         await rpc.stop()
         await to_signer.close()

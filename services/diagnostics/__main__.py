@@ -12,12 +12,13 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
 from services.diagnostics import server, store, vehicle_link
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -41,9 +42,17 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
     database = await open_database(settings.database_url)
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
+    relay = OutboxRelay(
+        database,
+        store.outbox,
+        vehicle_link.QUEUE,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
+    )
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
@@ -52,22 +61,23 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         Domain.DIAGNOSTICS, report_keys, database, store.sessions, directory, settings.report_keys_kept
     )
     await directory.listen(broker, reports)
-    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     checks = vehicle_link.VehicleReports(record, reports, now)
-    consumers = [
-        Consumer(broker, vehicle_link.PLAN, checks.handle, record.bury),
-        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, record.bury),
-    ]
     handlers = [
         (vehicle_link.PLAN.subjects, checks.handle),
         (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
+    ]
+    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, now, settings.letter_limits.keep)
+    consumers = [
+        Consumer(broker, vehicle_link.PLAN, checks.handle, burial.bury, settings.quotas()),
+        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, burial.bury, settings.quotas()),
     ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
     rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))
+        await boot.run_until(stop, relay.run(), keeper.run(), *(consumer.run() for consumer in consumers))
     finally:
         await rpc.stop()
         await broker.close()

@@ -27,6 +27,7 @@ import structlog
 
 from services.runtime.consumer import Delivery, Unhandled
 from services.runtime.database import StorageUnavailable
+from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -141,7 +142,7 @@ class DeadLetterDesk:
         why = await self._refusal(letter)
         if why is not None:
             _log.info("dead_letter_stays", letter=letter.letter_id)
-            return {**told, "problem": why[:_MAX_TOLD]}
+            return {**told, "problem": readable(why, _MAX_TOLD)}
         at = await self._letters.mark_replayed(self._database, letter.letter_id, self._now())
         _log.info("dead_letter_replayed", letter=letter.letter_id)
         return {**told, "replayedAt": at.isoformat()}
@@ -151,7 +152,12 @@ class DeadLetterDesk:
         handle = next((each for subject, each in self._handlers if covers(subject, letter.subject)), None)
         if handle is None:
             return "this room takes nothing on this subject"
-        delivery = Delivery(letter.subject, await self._letters.payload(self._database, letter.letter_id))
+        if not letter.whole:
+            return "only its beginning is kept"
+        payload = await self._letters.payload(self._database, letter.letter_id)
+        if payload is None:
+            return "it is kept no longer"
+        delivery = Delivery(letter.subject, payload)
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 poison = await handle([delivery])
@@ -161,8 +167,8 @@ class DeadLetterDesk:
             return "not done in time, and perhaps taken: replay it again"
         except Exception as error:  # noqa: BLE001  # as in the consumer: a message that meets a defect is poison
             _log.exception("dead_letter_failed", letter=letter.letter_id)
-            return f"{type(error).__name__}: {error}"
-        return poison[0].reason if poison else None
+            return readable(f"{type(error).__name__}: {error}")
+        return readable(poison[0].reason) if poison else None
 
 
 def request_of(data: bytes) -> dict[str, Any]:
@@ -196,9 +202,12 @@ def _told(letter: KeptLetter) -> dict[str, Any]:
     return {
         "id": letter.letter_id,
         "subject": letter.subject,
-        "reason": letter.reason[:_MAX_TOLD],
+        "reason": readable(letter.reason, _MAX_TOLD),
         "receivedAt": letter.received_at.isoformat(),
         "bytes": letter.payload_bytes,
+        "whole": letter.whole,
+        "count": letter.count,
+        "dropped": letter.dropped,
         "replayedAt": letter.replayed_at.isoformat() if letter.replayed_at else None,
     }
 

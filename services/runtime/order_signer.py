@@ -45,6 +45,8 @@ class OrderSigner:
 
     async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
         """One answer for each, in order."""
+        if not orders:
+            return []
         try:
             answer = await self._stub.SignOrders(contract.SignOrdersRequest(orders=orders), timeout=_SECONDS)
         except grpc.aio.AioRpcError as error:

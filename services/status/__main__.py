@@ -22,11 +22,12 @@ from protocol.broker import (
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -97,11 +98,19 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
     )
     database = await open_database(settings.database_url)
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
-    relay = OutboxRelay(database, store.outbox, translate.QUEUE, broker.publish_all, now)
+    relay = OutboxRelay(
+        database,
+        store.outbox,
+        translate.QUEUE,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
+    )
     records = store.StatusStore(database, relay, translate)
     checks = CheckLog(
         records,
@@ -118,7 +127,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await listen_for_losses(broker, lost, now_us)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
-    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
         Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
@@ -134,6 +143,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         (HELLO_PLAN.subjects, hellos.handle),
     ]
     await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
+    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, now, settings.letter_limits.keep)
     hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
     verifier = CapabilityVerifier(settings.capability_jwks)
     revocations = Revocations(hub, verifier)
@@ -155,12 +165,18 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
     await server.start()
     consumers = intake.consumers(
-        broker, settings.partitions, settings.status_batch, settings.status_max_pending
+        broker,
+        settings.partitions,
+        settings.status_batch,
+        settings.status_max_pending,
+        burial.bury,
+        settings.quotas,
     )
     try:
         await boot.run_until(
             stop,
             relay.run(),
+            keeper.run(),
             checks.run(),
             updates.watch(),
             revoked.watch(),

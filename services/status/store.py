@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
-from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.dead_letters import DeadLetters
 from services.runtime.isolation import by_halves
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
     from services.status.domain import Moved, Verdict
 
-HEAD = "0004_expectations"
+HEAD = "0005_bounded_dead_letters"
 _log = structlog.get_logger()
 
 
@@ -282,7 +282,3 @@ class StatusStore:
         """Commit messages that belong to no other change. Raises StorageUnavailable."""
         await self._database.write(lambda connection: outbox.add(connection, messages))
         self._relay.hand_over(messages)
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep messages that can not be understood. Raises StorageUnavailable."""
-        await dead_letters.bury(self._database, letters)

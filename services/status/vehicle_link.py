@@ -23,15 +23,13 @@ from protocol.broker import (
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from services.runtime.consumer import Consumer, ConsumerPlan, Poison
-from services.runtime.inbox import DeadLetter
 from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
-from services.status.translate import moment_of
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import condition_payload, moved_of, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
     from nats.aio.msg import Msg
 
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
     from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.runtime.vehicle_quotas import VehicleQuotas
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
     from services.status.domain import Moved, Position, Report
@@ -99,12 +98,18 @@ class VehicleIntake:
         self._now_us = now_us
 
     def consumers(
-        self, broker: Broker, partitions: Iterable[int], batch: int, max_pending: int
+        self,
+        broker: Broker,
+        partitions: Iterable[int],
+        batch: int,
+        max_pending: int,
+        bury: Callable[[Sequence[Poison]], Awaitable[None]],
+        quotas: Callable[[], VehicleQuotas],
     ) -> list[Consumer]:
-        """All that this process consumes: its partitions, results and hellos."""
+        """All that this process consumes: its partitions, results and hellos; each has `quotas` of its own."""
         plans = [(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions]
         plans += [(RESULT_PLAN, self.take_results), (HELLO_PLAN, self._hellos.handle)]
-        return [Consumer(broker, plan, handle, self._bury) for plan, handle in plans]
+        return [Consumer(broker, plan, handle, bury, quotas()) for plan, handle in plans]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Handle status reports. Raises StorageUnavailable."""
@@ -142,12 +147,6 @@ class VehicleIntake:
                 unhandled.append(Poison(delivery, str(refused)))
         await take_reports(self._store, self._hints, reports, now_us, moved)
         return unhandled
-
-    async def _bury(self, poison: Sequence[Poison]) -> None:
-        received_at = moment_of(self._now_us())
-        await self._store.bury(
-            [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, received_at) for p in poison]
-        )
 
 
 async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable[[], int]) -> None:

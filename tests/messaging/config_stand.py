@@ -26,6 +26,7 @@ from protocol.vehicle_side import Accepted
 from services.config import dispatch, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
@@ -185,11 +186,8 @@ class Room:
     def run(self) -> None:
         reader = AnswerReader(OpenKeys(CLOUD_SEAL), self.keys)
         events = vehicle_link.VehicleEvents(self.record, reader, self.keys, self.now)
-
-        async def bury(poison: Any) -> None:
-            await self.record.bury(poison, self.now())
-
-        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, bury)
+        burial = Burial(self.database, store.dead_letters, self.now)
+        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, burial.bury)
         self._tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(self.relay.run())]
 
     async def crash(self) -> None:

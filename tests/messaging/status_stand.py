@@ -26,8 +26,10 @@ from protocol.broker import (
 from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
 from services.status.domain import Position, Reset, RightEnded, Update
@@ -211,7 +213,9 @@ async def running_room(
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
-    loops += [consumer.run() for consumer in intake.consumers(broker, partitions, 512, 4_000)]
+    burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
+    consumers = intake.consumers(broker, partitions, 512, 4_000, burial.bury, VehicleQuotas)
+    loops += [consumer.run() for consumer in consumers]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

@@ -18,7 +18,7 @@ from services.runtime import dead_letter_desk
 from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Poison
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_desk import REPLAYED_AT_ONCE, DeadLetterDesk
-from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.dead_letters import DeadLetter, DeadLetters, LetterLimits
 from services.runtime.jetstream import connect
 from tests.messaging.vehicle_gate import VIN, WAIT_SECONDS, Gate, free_base
 
@@ -32,6 +32,7 @@ ROOM = "config"
 SUBJECT = event_subject(VIN, Event.CONFIG)
 PLAN = ConsumerPlan(VEHICLE_EVENTS, "config-test", (event_subject("*", Event.CONFIG),))
 METADATA = MetaData()
+MANY = LetterLimits(per_sender=1_000)
 LETTERS = DeadLetters(METADATA)
 START = datetime(2031, 1, 1, tzinfo=UTC)
 
@@ -72,11 +73,13 @@ class Room:
 
     async def bury(self, poison: Sequence[Poison]) -> None:
         letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, START) for p in poison]
-        await LETTERS.bury(self.database, letters)
+        await LETTERS.bury(self.database, letters, MANY)
         self.has_buried.set()
 
     async def buried(self, *texts: str, subject: str = SUBJECT, reason: str = "no") -> None:
-        await LETTERS.bury(self.database, [DeadLetter(subject, t.encode(), reason, START) for t in texts])
+        await LETTERS.bury(
+            self.database, [DeadLetter(subject, t.encode(), reason, START) for t in texts], MANY
+        )
 
     async def raw(self, deed: str, data: bytes) -> dict[str, Any]:
         subject = f"operator.deadletter.{ROOM}.{deed}"
@@ -133,6 +136,9 @@ async def test_a_cars_garbage_is_seen_and_taken_in_once_the_room_understands_it(
         "reason": "not understood",
         "receivedAt": START.isoformat(),
         "bytes": 7,
+        "whole": True,
+        "count": 1,
+        "dropped": 0,
         "replayedAt": None,
     }
     assert await room.replay(1) == {**letter, "problem": "not understood"}

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from services.runtime.database import open_database
-from services.runtime.inbox import DeadLetter
 from services.runtime.migration import config_for, migrate
 from services.status import store, translate
 from services.status.domain import LOCKED, PRESENT, Moved, Report
@@ -140,13 +139,6 @@ async def test_many_looks_at_once_get_their_own_answers(records: store.StatusSto
     found = await asyncio.gather(*(records.last_report(vin) for vin in [*vins, *vins, VIN]))
     expected = [(f"{n}/1".encode(), NOW_US) for n in range(50)]
     assert found == [*expected, *expected, None]
-
-
-async def test_dead_letters_are_kept(records: store.StatusStore) -> None:
-    await records.bury([DeadLetter("vehicle_status.0.x", b"\x00", "no doors", moment_of(NOW_US))])
-    table = store.dead_letters.table
-    [row] = await records._database.read(lambda c: c.execute(select(table)).all())
-    assert (row.subject, bytes(row.payload), row.reason) == ("vehicle_status.0.x", b"\x00", "no doors")
 
 
 SECOND = 1_000_000
