@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from services.diagnostics.domain import MOST_TOLD, coalesced
+from services.runtime.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,28 +15,22 @@ if TYPE_CHECKING:
 BURST = 32
 SECONDS_EACH = 60.0
 """A vehicle whose alerts come and go is told of BURST times at once, and then once a minute."""
-_MOST_KEPT = 100_000
 
 
 class AlertBudget:
-    """A leaky bucket for each vehicle. `monotonic` counts seconds."""
+    """Each vehicle's share. `monotonic` counts seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
-        self._empty_at: OrderedDict[str, float] = OrderedDict()
+        self._budget = Budget(BURST, SECONDS_EACH, monotonic)
 
     def told(self, changes: Sequence[AlertChange]) -> list[AlertChange]:
         """What of the changes of one self-check is told: each, a summary, or nothing when that was told just now."""
         if not changes:
             return []
-        vin, now = changes[0].check.vin, self._monotonic()
-        empty_at = max(self._empty_at.get(vin, 0.0), now)
-        left = int(BURST - (empty_at - now) / SECONDS_EACH)
+        vin = changes[0].check.vin
+        left = self._budget.left(vin)
         if left <= 0:
             return []
         told = coalesced(changes, min(MOST_TOLD, left))
-        self._empty_at[vin] = empty_at + len(told) * SECONDS_EACH
-        self._empty_at.move_to_end(vin)
-        if len(self._empty_at) > _MOST_KEPT:
-            self._empty_at.popitem(last=False)
+        self._budget.spend(vin, len(told))
         return told

@@ -39,6 +39,7 @@ from services.status.conditions import ConditionTeller
 from services.status.hub import LONGEST_CAPABILITY_SECONDS, Hub
 from services.status.presence import LostVehicles
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
     HELLO_PLAN,
@@ -111,7 +112,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         now,
         set_aside=burial.set_aside,
     )
-    records = store.StatusStore(database, relay, translate)
+    records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
     checks = CheckLog(
         records,
         translate.checks_message,

@@ -124,6 +124,9 @@ class Messages(Protocol):
     def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
         """The updates that tell of these changes."""
 
+    def missed_message(self, report: Report, now_us: int, /) -> OutgoingMessage:
+        """What tells those who watch that more changed than they are told."""
+
     def verdict_messages(self, verdicts: Sequence[Verdict], now_us: int, /) -> list[OutgoingMessage]:
         """What is told of commands."""
 
