@@ -26,23 +26,23 @@ from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from services.runtime.dead_letter_keeper import Handle
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -76,7 +76,7 @@ def _now_millis() -> int:
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Run until `stop`."""
     revisions = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
     broker = await jetstream.connect(settings, "room-command")
@@ -153,15 +153,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         _now_millis,
     )
-    handle_checks = partial(vehicle_link.handle_status_checks, desk)
-    handle_verdicts = partial(vehicle_link.handle_verdicts, desk)
-    handlers: list[tuple[Sequence[str], Handle]] = [
-        (vehicle_link.EVENTS.subjects, events.handle),
-        (vehicle_link.CHECKS.subjects, handle_checks),
-        (vehicle_link.VERDICTS.subjects, handle_verdicts),
-    ]
-    await DeadLetterDesk("command", broker, database, store.dead_letters, handlers, _now).open()
-    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, _now, settings.letter_limits.keep)
+    subscriptions = vehicle_link.subscriptions(events, desk)
+    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
+    taking = consumers(broker, subscriptions, burial.bury, settings.quotas)
     server = RoomServer(
         settings,
         [SERVICE],
@@ -169,6 +164,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         POLICY,
         CapabilityVerifier(settings.capability_jwks),
         translate.refusal_of,
+        besides=[dead_letter_api(letters)],
     )
     await server.start()
     _log.info("started", listen=settings.listen)
@@ -178,9 +174,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_vehicles.run(),
             to_watchers.run(),
             keeper.run(),
-            Consumer(broker, vehicle_link.EVENTS, events.handle, burial.bury, settings.quotas()).run(),
-            Consumer(broker, vehicle_link.CHECKS, handle_checks, burial.bury).run(),
-            Consumer(broker, vehicle_link.VERDICTS, handle_verdicts, burial.bury).run(),
+            *(consumer.run() for consumer in taking),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),

@@ -15,12 +15,13 @@ from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 
@@ -40,7 +41,7 @@ def now_millis() -> int:
 async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
@@ -64,20 +65,19 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     checks = vehicle_link.VehicleReports(record, reports, now)
-    handlers = [
-        (vehicle_link.PLAN.subjects, checks.handle),
-        (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
+    subscriptions = [
+        Subscription(vehicle_link.PLAN, checks.handle),
+        Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
-    keeper = DeadLetterKeeper(database, store.dead_letters, handlers, now, settings.letter_limits.keep)
-    consumers = [
-        Consumer(broker, vehicle_link.PLAN, checks.handle, burial.bury, settings.quotas()),
-        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, burial.bury, settings.quotas()),
-    ]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, [letters])
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), keeper.run(), *(consumer.run() for consumer in consumers))
+        taking = (
+            consumer.run() for consumer in consumers(broker, subscriptions, burial.bury, settings.quotas)
+        )
+        await boot.run_until(stop, relay.run(), keeper.run(), *taking)
     finally:
         await rpc.stop()
         await broker.close()

@@ -108,6 +108,11 @@ class ConsumerPlan:
     max_pending: int = 2_000
     ack_wait_seconds: int = 10
 
+    @property
+    def of_vehicles(self) -> bool:
+        """Whether its messages come from vehicles, whose VINs are in the subjects."""
+        return _kind(self) in _SENDER_AT
+
 
 class Consumer:
     """Runs a ConsumerPlan: batches are handled, committed by the handler, and only then acknowledged.
@@ -132,9 +137,8 @@ class Consumer:
         self._bury = bury
         self._quotas = quotas
         # Where the VIN is in the subject; of other messages the whole subject is their one sender.
-        self._sender_at = _SENDER_AT.get(plan.subjects[0].partition(".")[0], slice(None))
-        takes_turns = self._sender_at != slice(None)
-        share = max(1, plan.batch // 16) if takes_turns else plan.max_pending * 4
+        self._sender_at = _SENDER_AT.get(_kind(plan), slice(None))
+        share = max(1, plan.batch // 16) if plan.of_vehicles else plan.max_pending * 4
         self._waiting: FairQueue[_Identity, Msg] = FairQueue(share)
         self._in_hand: set[_Identity] = set()
         self._held: dict[_Identity, tuple[str, Msg]] = {}
@@ -361,6 +365,10 @@ class Consumer:
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
+
+
+def _kind(plan: ConsumerPlan) -> str:
+    return plan.subjects[0].partition(".")[0]
 
 
 def _delivery(message: Msg) -> Delivery:

@@ -10,17 +10,17 @@ import structlog
 
 from services.runtime.consumer import Delivery, Poison, Unhandled
 from services.runtime.database import StorageUnavailable
-from services.runtime.dead_letter_desk import covers
 from services.runtime.dead_letters import DeadLetter, LetterLimits, dead_letters_of
 from services.runtime.isolation import by_halves
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from datetime import datetime
 
     from services.runtime.database import Database
     from services.runtime.dead_letters import DeadLetters, WaitingLetter
     from services.runtime.outbox import OutgoingMessage
+    from services.runtime.subscriptions import Subscription
 
     Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]]
     Outcome = tuple[WaitingLetter, str | None, datetime | None]
@@ -61,22 +61,22 @@ class Burial:
 class DeadLetterKeeper:
     """Looks after what is buried in a room. `keep` is how long that is kept.
 
-    `handlers` are the room's own, each with the subjects it takes. What was set aside to wait (for a vehicle's hello)
-    is handed to them again MOST_ATTEMPTS times, over about five minutes; then it stays for the operator.
+    What was set aside to wait (for a vehicle's hello) is handed to the handlers of its `subscriptions` again,
+    MOST_ATTEMPTS times over about five minutes; then it stays for the operator.
     """
 
     def __init__(
         self,
         database: Database,
         letters: DeadLetters,
-        handlers: Iterable[tuple[Sequence[str], Handle]],
+        subscriptions: Sequence[Subscription],
         now: Callable[[], datetime],
         keep: timedelta,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._database = database
         self._letters = letters
-        self._handlers = [(subject, handle) for subjects, handle in handlers for subject in subjects]
+        self._subscriptions = subscriptions
         self._now = now
         self._keep = keep
         self._sleep = sleep
@@ -103,11 +103,11 @@ class DeadLetterKeeper:
         outcomes: list[Outcome] = []
         by_handler: dict[Handle, list[WaitingLetter]] = {}
         for letter in due:
-            handle = next((each for subject, each in self._handlers if covers(subject, letter.subject)), None)
-            if handle is None:
-                outcomes.append((letter, "this room takes nothing on this subject", None))
+            subscription = next((each for each in self._subscriptions if each.takes(letter.subject)), None)
+            if subscription is None:
+                outcomes.append((letter, "this service takes nothing on this subject", None))
             else:
-                by_handler.setdefault(handle, []).append(letter)
+                by_handler.setdefault(subscription.handle, []).append(letter)
         for handle, letters in by_handler.items():
             outcomes += await self._handed_over(handle, letters)
         await self._letters.retried(self._database, outcomes, now)

@@ -22,14 +22,15 @@ from protocol.broker import (
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
-from services.runtime.consumer import Consumer, ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import condition_payload, moved_of, report_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from nats.aio.msg import Msg
 
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
     from services.runtime.vehicle_keys import VehicleKeyDirectory
-    from services.runtime.vehicle_quotas import VehicleQuotas
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
     from services.status.domain import Moved, Position, Report
@@ -97,19 +97,13 @@ class VehicleIntake:
         self._hellos = hellos
         self._now_us = now_us
 
-    def consumers(
-        self,
-        broker: Broker,
-        partitions: Iterable[int],
-        batch: int,
-        max_pending: int,
-        bury: Callable[[Sequence[Poison]], Awaitable[None]],
-        quotas: Callable[[], VehicleQuotas],
-    ) -> list[Consumer]:
-        """All that this process consumes: its partitions, results and hellos; each has `quotas` of its own."""
-        plans = [(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions]
-        plans += [(RESULT_PLAN, self.take_results), (HELLO_PLAN, self._hellos.handle)]
-        return [Consumer(broker, plan, handle, bury, quotas()) for plan, handle in plans]
+    def subscriptions(self, partitions: Iterable[int], batch: int, max_pending: int) -> list[Subscription]:
+        """List what a process that takes these partitions takes in: them, results and hellos."""
+        return [
+            *(Subscription(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions),
+            Subscription(RESULT_PLAN, self.take_results),
+            Subscription(HELLO_PLAN, self._hellos.handle),
+        ]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Handle status reports. Raises StorageUnavailable."""

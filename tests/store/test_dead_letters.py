@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import MetaData
 
-from services.runtime.consumer import Delivery, Later, Poison
+from services.runtime.consumer import ConsumerPlan, Delivery, Later, Poison
 from services.runtime.database import Database, StorageUnavailable, open_database
 from services.runtime.dead_letter_keeper import MOST_ATTEMPTS, Burial, DeadLetterKeeper
 from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -130,8 +131,10 @@ class Handler:
 async def test_what_waits_is_handed_over_again_until_it_is_taken(database: Database) -> None:
     now = [START]
     handler = Handler()
-    subjects = ("vehicle.*.evt.result",)
-    keeper = DeadLetterKeeper(database, LETTERS, [(subjects, handler.handle)], lambda: now[0], LIMITS.keep)
+    plan = ConsumerPlan("VEHICLE_EVENTS", "test", ("vehicle.*.evt.result",))
+    keeper = DeadLetterKeeper(
+        database, LETTERS, [Subscription(plan, handler.handle)], lambda: now[0], LIMITS.keep
+    )
     burial = Burial(database, LETTERS, lambda: START)
     texts = (b"soon", b"never", b"nonsense", b"breaks", b"buried")
     await burial.bury(
