@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TypeVar
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from protocol.broker import Event
+from services.runtime.dead_letters import LetterLimits
 from services.runtime.fair_queue import FairQueue
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
 from services.runtime.vehicle_settings import VehicleRoomSettings, quotas_of
@@ -138,3 +140,25 @@ def test_what_comes_again_while_it_waits_is_there_once() -> None:
         for number in range(3):
             queue.put(number, "a", f"{text} {number}")
     assert items(queue.take(10)) == ["again 0", "again 1", "again 2"]
+
+
+def test_what_is_kept_of_dead_letters_is_a_setting() -> None:
+    given = {"dead_letter_bytes": 300, "dead_letters_per_vehicle": 2, "dead_letter_days": 3}
+    settings = VehicleRoomSettings.model_construct(
+        **given, vehicle_quotas="result=1:1:9", vehicle_mute_seconds=5
+    )
+    assert settings.letter_limits == LetterLimits(300, 2, timedelta(days=3))
+    of = settings.quotas()
+    assert [of.excess(RESULT, 9, AT) is None for _ in range(2)] == [True, False]
+    muted = of.excess(RESULT, 9, AT + 4 * SECOND)
+    assert muted is not None
+    assert muted.reason.endswith("muted for 5 s")
+    assert of.excess(RESULT, 9, AT + 5 * SECOND) is None
+    for wrong in (
+        {"dead_letter_bytes": 255},
+        {"dead_letters_per_vehicle": 0},
+        {"dead_letter_days": 0},
+        {"vehicle_mute_seconds": 0.5},
+    ):
+        with pytest.raises(ValidationError, match=next(iter(wrong))):
+            VehicleRoomSettings.model_validate(wrong)
