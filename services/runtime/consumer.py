@@ -141,6 +141,8 @@ class Consumer:
         share = max(1, plan.batch // 16) if plan.of_vehicles else plan.max_pending * 4
         self._waiting: FairQueue[_Identity, Msg] = FairQueue(share)
         self._in_hand: set[_Identity] = set()
+        self._done: set[_Identity] = set()
+        self._done_until = 0.0
         self._held: dict[_Identity, tuple[str, Msg]] = {}
         self._tries: dict[_Identity, int] = {}
         self._held_of: dict[str, int] = {}
@@ -170,7 +172,8 @@ class Consumer:
                 taken = self._waiting.take(plan.batch)
                 self._in_hand = {identity for identity, _, _ in taken}
                 await self._take(self._audible(taken))
-                self._in_hand = set()
+                self._done, self._in_hand = self._in_hand, set()
+                self._done_until = asyncio.get_running_loop().time() + plan.ack_wait_seconds / 2
 
     async def _make(self) -> None:
         plan = self._plan
@@ -197,8 +200,11 @@ class Consumer:
         if identity in self._in_hand or identity in self._held:
             return
         subject = message.subject
+        first = words[at] == "1"
+        # What was delivered again while this process was busy with it crossed its acknowledgement.
+        if not first and identity in self._done and asyncio.get_running_loop().time() < self._done_until:
+            return
         if self._quotas is not None:
-            first = words[at] == "1"
             excess = self._quotas.excess(subject, len(message.data), int(identity[1]), first=first)
             if excess is not None:
                 self._refused.append((message, excess))
