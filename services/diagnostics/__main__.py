@@ -71,7 +71,9 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     ]
     keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, [letters])
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, [letters]
+    )
     await rpc.start()
     try:
         taking = (

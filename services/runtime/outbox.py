@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     insert,
     select,
     update,
@@ -40,7 +41,7 @@ from services.runtime.stalls import Stalls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from sqlalchemy import Delete, Update
+    from sqlalchemy import Update
 
     from services.runtime.database import Database
     from services.runtime.guarded_send import Send
@@ -160,7 +161,8 @@ class OutboxRelay:
         self._mark_statement = (
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
-            .values(sent_at=bindparam("at"))
+            # What is sent again keeps the time of its first sending.
+            .values(sent_at=func.coalesce(outbox.table.c.sent_at, bindparam("at", type_=Instant)))
         )
         self._queue = queue
         self._send = GuardedSend(send, set_aside)
@@ -248,7 +250,7 @@ class OutboxRelay:
     async def _send_some(self) -> bool:
         """Send what is held, at most BATCH. False when none of it could leave, and it was not one subject's fault."""
         batch = self._next()
-        self._taken = {message.message_id for message in batch}
+        self._taken = {m.message_id for m in batch}
         remaining: Sequence[OutgoingMessage] = batch
         try:
             wanted = await self._still_wanted(batch)
@@ -259,15 +261,14 @@ class OutboxRelay:
             dealt = await self._send(wanted) if wanted else []
             remaining = [m for m, done in zip(wanted, dealt, strict=True) if done is False]
             parked = {m.message_id: m for m, done in zip(wanted, dealt, strict=True) if done is None}
-            left = [m for m, done in zip(wanted, dealt, strict=True) if done]
-            self._stalls.left(left)
+            self._stalls.left(left := [m for m, done in zip(wanted, dealt, strict=True) if done])
             done_with = [m.message_id for m in left]
             self._tried.difference_update(done_with, parked)
             self._parked |= parked
-            self._unmarked |= dict.fromkeys(done_with, sent_at)
+            self._unmarked = dict.fromkeys(done_with, sent_at) | self._unmarked
             self._sent.set()
-            everywhere = len(remaining) == len(wanted) and len({m.subject for m in remaining}) > 1
-            if remaining and not everywhere and not self._stalls.full:
+            elsewhere = len(remaining) < len(wanted) or len({m.subject for m in remaining}) == 1
+            if remaining and elsewhere and not self._stalls.full:
                 self._stalls.stall(remaining)
                 remaining = []
         finally:
@@ -380,13 +381,9 @@ class OutboxRelay:
         table = self._table
         old = delete(table).where(table.c.queue == self._queue, table.c.sent_at < self._now() - KEEP_SENT)
         try:
-            await self._database.write(partial(_execute, old))
+            await self._database.write(lambda connection: connection.execute(old) and None)
         except StorageUnavailable as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
-
-
-def _execute(statement: Delete, connection: Connection) -> None:
-    connection.execute(statement)
 
 
 def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:

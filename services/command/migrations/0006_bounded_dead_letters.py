@@ -3,8 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0005_bounded_dead_letters"
-down_revision = "0004_wake_ups_and_confirmations"
+revision = "0006_bounded_dead_letters"
+down_revision = "0005_roles"
 branch_labels = None
 depends_on = None
 
