@@ -16,7 +16,14 @@ _MACHINE = frozenset(
 )
 _SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS", "HEALTH_PATIENCE_SECONDS"})
 _ROOM = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
-_REPORTS = frozenset({"REPORT_KEYS_KEPT"})
+_INTAKE = _ROOM | {
+    "VEHICLE_QUOTAS",
+    "VEHICLE_MUTE_SECONDS",
+    "DEAD_LETTER_BYTES",
+    "DEAD_LETTERS_PER_VEHICLE",
+    "DEAD_LETTER_DAYS",
+}
+_REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 MAY_SET: Mapping[str, frozenset[str]] = {
     "access": _ROOM
     | {
@@ -29,13 +36,12 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },
-    "command": _ROOM | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
-    "config": _ROOM,
-    "diagnostics": _ROOM | _REPORTS,
+    "command": _INTAKE | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
+    "config": _INTAKE,
+    "diagnostics": _REPORTS,
     "enrolment": _ROOM,
     "signer": _SERVER,
-    "status": _ROOM
-    | _REPORTS
+    "status": _REPORTS
     | {
         "STATUS_PARTITIONS",
         "STATUS_BATCH",

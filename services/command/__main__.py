@@ -24,12 +24,13 @@ from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel, watch_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import COMMANDS, DatabaseWatch, Health
 from services.runtime.manifest_files import read_manifests
@@ -38,14 +39,14 @@ from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings, Target
+from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.runtime.consumer import Poison
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -54,7 +55,7 @@ _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-class CommandSettings(RoomSettings):
+class CommandSettings(VehicleRoomSettings):
     """What this room needs besides."""
 
     vehicle_keys_target: Target
@@ -82,6 +83,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     health = Health()
+    burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(
         *(
@@ -140,18 +142,23 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
+        set_aside=burial.set_aside,
     )
-    to_watchers = OutboxRelay(database, store.outbox, TO_WATCHERS, broker.publish_all, _now)
+    to_watchers = OutboxRelay(
+        database,
+        store.outbox,
+        TO_WATCHERS,
+        broker.publish_all,
+        _now,
+        set_aside=burial.set_aside,
+    )
     dispatcher.relay = to_vehicles
-
-    async def bury(poison: Sequence[Poison]) -> None:
-        await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
 
     events = vehicle_link.VehicleEvents(
         desk,
         broker,
         keys,
-        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys),
+        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
         conditions.greeted,
         _now_millis,
@@ -162,6 +169,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         Subscription(right_link.ENDED, rights.handle),
     ]
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
+    taking = consumers(broker, subscriptions, burial.bury, settings.quotas)
     server = RoomServer(
         settings,
         [SERVICE],
@@ -183,7 +192,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             watch_channel(to_signer, signer_answers),
             to_vehicles.run(),
             to_watchers.run(),
-            *(consumer.run() for consumer in consumers(broker, subscriptions, bury)),
+            keeper.run(),
+            *(consumer.run() for consumer in taking),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             regularly("forget_the_old", _FORGET_SECONDS, partial(usecases.forget_the_old, desk)),

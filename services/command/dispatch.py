@@ -17,7 +17,7 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from google.protobuf.message import DecodeError
 
-from protocol.broker import Command, command_subject
+from protocol.broker import Command, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
@@ -328,7 +328,8 @@ def _leaving(message: OutgoingMessage) -> _Leaving | None:
     """None for a row that this room did not write: it must not stop the others."""
     try:
         leaving = _Leaving(message, signing.RequestedOrder.FromString(message.payload))
-        if message.subject == command_subject(
+        # A VIN that is none could not be asked keys for, and neither could those of its batch.
+        if is_vin(leaving.vin) and message.subject == command_subject(
             leaving.vin, _KINDS[leaving.requested.WhichOneof("order") or ""]
         ):
             return leaving

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from services.command.domain import (
@@ -34,6 +35,7 @@ from services.command.domain import (
     Withdrawal,
 )
 from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
+from services.runtime.isolation import LeftAlone, by_halves
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,8 +96,8 @@ class Commands(Protocol):
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
         """Which of them are still alive. They are marked: from now on none of them surely never left."""
 
-    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
-        """Commands whose time has run out and that have not ended."""
+    async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
+        """The ids of commands whose time has run out and that have not ended, and whether each was taken over."""
 
     async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
         """The messages of commands still alive that the vehicle has not confirmed, dated `now`."""
@@ -115,7 +117,9 @@ class Commands(Protocol):
         Once for each command: the second time nothing is changed.
         """
 
-    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+    async def unanswered(
+        self, accepted_before: datetime, now: datetime, at_most: int
+    ) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
@@ -206,6 +210,10 @@ class Desk:
     rules: Rules
     now: Callable[[], datetime]
     can_deliver: Callable[[], bool] = _always
+    left_open: LeftAlone = field(default_factory=LeftAlone)
+    """Commands that could not be ended."""
+    left_asleep: LeftAlone = field(default_factory=LeftAlone)
+    """Commands whose vehicles could not be woken."""
 
 
 async def request_doors(
@@ -353,21 +361,24 @@ async def list_history(desk: Desk, vin: str, query: HistoryQuery) -> tuple[list[
 
 
 async def time_out_overdue(desk: Desk) -> int:
-    """End what has had no result in time. How many were ended."""
+    """End what has had no result in time. How many were tried. One that cannot be ended is left alone for a while."""
     now = desk.now()
-    overdue = await desk.commands.overdue(now, SWEEP_AT_MOST)
+    overdue = dict(await desk.commands.overdue(now, SWEEP_AT_MOST + len(desk.left_open)))
+    due = desk.left_open.without(overdue)
     for unsent in (True, False):
-        ending = timed_out(now, surely_unsent=unsent)
-        ids = [
-            c.command_id
-            for c in overdue
-            if unsent is (not c.taken_over and desk.dispatch.surely_unsent(c.command_id))
-        ]
-        if ids:
-            await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=unsent)
-            for command_id in ids:
-                desk.dispatch.forget(command_id)
-    return len(overdue)
+        await by_halves(
+            [each for each in due if unsent is (not overdue[each] and desk.dispatch.surely_unsent(each))],
+            partial(_time_out, desk, now, surely_unsent=unsent),
+            desk.left_open.add,
+        )
+    return len(due)
+
+
+async def _time_out(desk: Desk, now: datetime, ids: Sequence[str], *, surely_unsent: bool) -> None:
+    ending = timed_out(now, surely_unsent=surely_unsent)
+    await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=surely_unsent)
+    for command_id in ids:
+        desk.dispatch.forget(command_id)
 
 
 async def end_for_lack_of_right(desk: Desk, command_ids: Sequence[str]) -> None:

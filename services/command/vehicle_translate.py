@@ -33,6 +33,7 @@ from services.command.domain import (
 )
 from services.command.endings import GUIDANCE
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
+from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import room_event_pb2
@@ -63,6 +64,7 @@ _DOORS = dict(
         strict=True,
     )
 )
+_KNOWN_FAULTS = frozenset(int(fault) for fault in Fault)
 _DOOR_NAMES = {number: name for name, number in _DOORS.items()}
 _FAULTS = {
     report_pb2.FAULT_CODE_VEHICLE_MOVING: FailureReason.VEHICLE_MOVING,
@@ -167,13 +169,14 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
         case report_pb2.CancelResult():
             return _cancel_decided(opened, answer, now)
         case session_pb2.OrderRefused():
-            fault = Fault(answer.fault)
+            # A number that is not known here is a fault all the same, only an unspecified one.
+            fault = Fault(answer.fault) if answer.fault in _KNOWN_FAULTS else None
             return OrderRefused(
                 opened.message_id,
                 issued.vin,
                 issued.command_id,
                 issued.order_id,
-                fault.name,
+                fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
             )
         case _:
@@ -231,7 +234,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
             if not doors or not all(door.success for door in doors):
                 raise NotUnderstood("a success without every door's success")
-            message = result.guidance or "Done: every requested door reached its position."
+            message = readable(result.guidance) or "Done: every requested door reached its position."
             return Ending(Status.SUCCESS, now, message, door_results=doors)
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
@@ -256,7 +259,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
             reason, message = fault, "The vehicle did not carry it out."
         case _:
             raise NotUnderstood("a result without an outcome")
-    guidance = result.guidance or GUIDANCE[reason]
+    guidance = readable(result.guidance) or GUIDANCE[reason]
     return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
 
 

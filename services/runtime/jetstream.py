@@ -54,6 +54,10 @@ class BrokerLost(Exception):
     """The client has given up for good: only a new process comes back to the broker."""
 
 
+class MessageTooLarge(ValueError):
+    """The broker takes no message of this size."""
+
+
 class Broker:
     """A connection to NATS that comes back by itself and then makes its streams and consumers again.
 
@@ -283,7 +287,11 @@ class Broker:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
 
         False may also mean that it does and the confirmation was lost; send it again, under its id.
+        Raises MessageTooLarge before anything is published.
         """
+        for message in messages:
+            if len(message.payload) > self.client.max_payload:
+                raise MessageTooLarge(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
         futures: list[asyncio.Future[object] | None] = []
         breaks = self._breaks
         for message in messages:
@@ -303,9 +311,6 @@ class Broker:
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
         """Written, and the confirmation to wait for; None when it could not be written."""
-        if len(message.payload) > self.client.max_payload:
-            _log.error("message_too_large", subject=kind_of(message.subject), bytes=len(message.payload))
-            return None
         try:
             future: asyncio.Future[object] = await self.jetstream.publish_async(  # type: ignore[assignment]  # a PubAck is an object
                 message.subject,

@@ -21,14 +21,35 @@ _SECONDS = 2.0
 _log = structlog.get_logger()
 
 
+_ITS_OWN_FAULT = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""What the signer says of these orders, and not of itself. Asked for each alone it signs the others."""
+
+
+class SigningFailed(RuntimeError):
+    """The signer cannot deal with something in this request; the text says why."""
+
+
 class OrderSigner:
-    """OrderSigningService as rooms use it: None when nobody can sign now."""
+    """OrderSigningService as rooms use it: None when nobody can sign now.
+
+    Raises SigningFailed when it is the request's own fault.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = OrderSigningServiceStub(channel)
 
     async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
         """One answer for each, in order."""
+        if not orders:
+            return []
         try:
             answer = await ask(
                 self._stub.SignOrders, contract.SignOrdersRequest(orders=orders), seconds=_SECONDS
@@ -65,6 +86,9 @@ class OrderSigner:
 
 
 def _nobody(error: grpc.aio.AioRpcError) -> None:
+    """Raises SigningFailed."""
+    if error.code() in _ITS_OWN_FAULT:
+        raise SigningFailed(f"{error.code().name}: {error.details()}") from error
     _log.warning("nobody_signs", code=error.code().name, detail=error.details())
 
 

@@ -22,11 +22,12 @@ from protocol.broker import (
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
@@ -44,6 +45,7 @@ from services.status.presence import LostVehicles
 from services.status.revocations import Revocations
 from services.status.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
     HintPublisher,
@@ -109,12 +111,20 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
-    relay = OutboxRelay(database, store.outbox, translate.QUEUE, broker.publish_all, now)
-    records = store.StatusStore(database, relay, translate)
+    relay = OutboxRelay(
+        database,
+        store.outbox,
+        translate.QUEUE,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
+    )
+    records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
     checks = CheckLog(
         records,
         translate.checks_message,
@@ -130,7 +140,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await listen_for_losses(broker, lost, now_us)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
-    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
         Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
@@ -142,6 +152,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     # Of every partition, because any replica of the room may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
     letters = DeadLetterReplay(database, store.dead_letters, all_taken, now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, now, settings.letter_limits.keep)
     hub = Hub(
         time.monotonic,
         time.time,
@@ -191,13 +202,14 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             broker.watch(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
+            keeper.run(),
             checks.run(),
             updates.watch(),
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, intake.bury)),
+            *(consumer.run() for consumer in consumers(broker, taken, burial.bury, settings.quotas)),
         )
     finally:
         hub.close()

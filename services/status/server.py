@@ -164,11 +164,14 @@ class DoorStatusServer(DoorStatusServiceServicer):
             raise translate.event_id_refusal(field) from error
 
     def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
-        """An update that is none is a defect of its publisher, and no reason to end a reader's stream."""
+        """An update that is none, or cannot be told, is a defect of its publisher, and no reason to end a reader's
+        stream: it would end again at each resumption.
+        """
         try:
             return render(self._ids, update)
-        except DecodeError:
-            _log.error("update_unreadable", position=str(update.position))
+        except (DecodeError, ValueError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("update_unreadable", position=str(update.position), reason=reason)
             return None
 
 

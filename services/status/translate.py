@@ -97,6 +97,27 @@ def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
     ]
 
 
+def missed_message(report: Report, now_us: int) -> OutgoingMessage:
+    """What tells those who watch that more changed than they are told."""
+    update = door_update_pb2.DoorUpdate(
+        type=_TYPES.SYSTEM_ALERT,
+        vin=report.vin,
+        system_alert=door_update_pb2.SystemAlert(
+            code="UPDATES_COALESCED",
+            severity=door_update_pb2.AlertSeverity.Value.WARNING,
+            message="The vehicle reports more changes than are told one by one; read the door status.",
+        ),
+    )
+    set_time(update.timestamp, report.observed_at_us)
+    return OutgoingMessage(
+        message_id=f"missed-{report.vin}-{report.observed_at_us}-{report.sequence}",
+        queue=QUEUE,
+        subject=update_subject(report.vin),
+        payload=update.SerializeToString(),
+        created_at=moment_of(now_us),
+    )
+
+
 def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.DoorUpdate:
     update = door_update_pb2.DoorUpdate(
         type=_TYPES.DOOR_STATUS_UPDATE,

@@ -22,11 +22,9 @@ from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from services.runtime.background import Errands
 from services.runtime.consumer import ConsumerPlan, Poison
-from services.runtime.inbox import DeadLetter
 from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
-from services.status.translate import moment_of
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import condition_payload, moved_of, report_of
 
@@ -142,13 +140,6 @@ class VehicleIntake:
         await take_reports(self._store, self._hints, reports, now_us, moved)
         return unhandled
 
-    async def bury(self, poison: Sequence[Poison]) -> None:
-        """Keep what can not be understood or believed. Raises StorageUnavailable."""
-        received_at = moment_of(self._now_us())
-        await self._store.bury(
-            [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, received_at) for p in poison]
-        )
-
 
 async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable[[], int]) -> None:
     """Hear from the broker whose connection broke. What is missed costs nothing: silence says it later."""
@@ -187,4 +178,9 @@ class HintPublisher:
 
 def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:
     """One live update, from the tail to the hub."""
-    hub.publish(vin_of(subject), position, payload)
+    try:
+        vin = vin_of(subject)
+    except ValueError:
+        _log.error("update_of_no_vehicle", position=str(position))
+        return
+    hub.publish(vin, position, payload)

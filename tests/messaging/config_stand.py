@@ -26,6 +26,7 @@ from protocol.vehicle_side import Accepted
 from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
@@ -199,12 +200,9 @@ class Room:
     def run(self) -> None:
         reader = AnswerReader(OpenKeys(CLOUD_SEAL), self.keys)
         events = vehicle_link.VehicleEvents(self.record, reader, self.keys, self.now)
-
-        async def bury(poison: Any) -> None:
-            await self.record.bury(poison, self.now())
-
-        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, bury)
-        rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, bury)
+        burial = Burial(self.database, store.dead_letters, self.now)
+        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, burial.bury)
+        rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, burial.bury)
         loops = (consumer.run(), rights.run(), self.relay.run(), self._to_rooms.run())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 

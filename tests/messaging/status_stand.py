@@ -26,9 +26,11 @@ from protocol.broker import (
 from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.subscriptions import consumers
+from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
 from services.status.domain import Position, Reset, Update
@@ -213,8 +215,9 @@ async def running_room(
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
+    burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
-    loops += [consumer.run() for consumer in consumers(broker, taken, intake.bury)]
+    loops += [consumer.run() for consumer in consumers(broker, taken, burial.bury, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

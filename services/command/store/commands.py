@@ -50,9 +50,6 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 
-_WAKE_AT_MOST = 100
-
-
 class SqlCommands:
     """`usecases.Commands` over a room's database.
 
@@ -205,7 +202,7 @@ class SqlCommands:
             lambda connection: queries.latest_by_correlation_id(connection, vin, correlation_id)
         )
 
-    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
+    async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
 
@@ -230,10 +227,12 @@ class SqlCommands:
         self._committed(messages or ())
         return messages is not None
 
-    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+    async def unanswered(
+        self, accepted_before: datetime, now: datetime, at_most: int
+    ) -> list[tuple[str, str]]:
         """See usecases.Commands."""
         return await self._database.read(
-            lambda connection: queries.unanswered(connection, accepted_before, now, _WAKE_AT_MOST)
+            lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
         )
 
     async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:

@@ -105,15 +105,15 @@ def in_flight(connection: Connection, vin: str) -> str | None:
     return connection.execute(_IN_FLIGHT, {"of_vin": vin}).scalar()
 
 
-def overdue(connection: Connection, now: datetime, at_most: int) -> list[Command]:
-    """Commands past their time that have not ended."""
+def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
+    """The ids of commands past their time that have not ended, and whether each was taken over."""
     rows = connection.execute(
-        select(command)
+        select(command.c.command_id, command.c.taken_over_at)
         .where(command.c.expires_at <= now, command.c.finished_at.is_(None))
         .order_by(command.c.expires_at)
         .limit(at_most)
     )
-    return [command_from_row(row) for row in rows]
+    return [(row.command_id, row.taken_over_at is not None) for row in rows]
 
 
 def live(connection: Connection, ended: RightEnded) -> list[Requested]:
@@ -171,6 +171,7 @@ def unanswered(
             command.c.accepted_at <= accepted_before,
             command.c.expires_at > now,
         )
+        .order_by(command.c.accepted_at)
         .limit(at_most)
     )
     return [(row.command_id, row.vin) for row in rows]

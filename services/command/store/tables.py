@@ -28,7 +28,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0005_roles"
+HEAD = "0006_bounded_dead_letters"
 
 
 class RoomModel(SQLModel):

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from protocol.cloud_side import NotReachable, Overtaken
+from protocol.cloud_side import Overtaken
 from protocol.domains import Domain
+from protocol.session import NotReachable
 from services.config import domain
 from services.config.store import rows
 from services.config.store.tables import configs

@@ -13,15 +13,13 @@ from protocol.faults import MessageRefused
 from services.config import domain
 from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof
 from services.config.store import rows
-from services.config.store.tables import answers, audit, dead_letters, inbox, outbox, sessions
-from services.runtime.inbox import DeadLetter
+from services.config.store.tables import answers, audit, inbox, outbox, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.config.domain import ChangeRequest, Push
     from services.config.usecases import Heard
-    from services.runtime.consumer import Poison
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
@@ -83,11 +81,6 @@ class ConfigStore:
             sessions.forget(connection, rows.millis_of(at))
 
         await self._database.write(work)
-
-    async def bury(self, poison: Sequence[Poison], at: datetime) -> None:
-        """Keep what could not be understood. Raises StorageUnavailable."""
-        letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
-        await dead_letters.bury(self._database, letters)
 
 
 def _unproven(config: DoorConfig) -> DoorConfig:
