@@ -22,12 +22,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol import cose
-from protocol.broker import Event, event_subject
+from protocol.broker import STATUS_PARTITIONS, Event, event_subject
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain, subject_of
 from protocol.seal import Direction, seal
 from protocol.session import VehicleSession
 from protocol.vehicle_side import VehicleSide
 from tests.attacks.sandbox import car_pair
+from tests.system.app import FOREIGN
 from tests.system.conftest import ROOT
 from vehicle.clock import SystemClock
 from vehicle.credentials import make_car_keys, read_credentials
@@ -40,6 +41,17 @@ if TYPE_CHECKING:
     from tests.system.conftest import Mesh
 
 _NUMBERS = count(1)
+
+
+def partition(vin: str) -> int:
+    """Which of the streams of status reports the broker files a car's reports in (FNV-1a, as nats-server has it).
+
+    A hostile car shares the bystander's: what it does there meets them.
+    """
+    value = 0x811C9DC5
+    for byte in vin.encode():
+        value = (value ^ byte) * 0x01000193 % 2**32
+    return value % STATUS_PARTITIONS
 
 
 class _Memory:
@@ -66,7 +78,9 @@ class HostileCar:
     @classmethod
     def enrol(cls, mesh: Mesh, folder: Path) -> Self:
         """A car that nobody knows yet; its owner enrols it as any other."""
-        vin = f"KMHSH81C7LU9{next(_NUMBERS):05d}"
+        vin = next(
+            vin for vin in (f"KMHSH81C7LU9{n:05d}" for n in _NUMBERS) if partition(vin) == partition(FOREIGN)
+        )
         private, public = folder / f"{vin}.keys.pem", folder / f"{vin}.pub.pem"
         make_car_keys(private, public)
         pair = car_pair(mesh, vin)
