@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run token test test-unit test-contract test-store test-messaging test-protocol test-system \
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system \
 	fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
@@ -37,12 +37,15 @@ $(TEST_READY): requirements/test.txt | $(BOOTSTRAPPED)
 setup: $(RUN_READY) ## make the virtual environment with what running needs
 	@:
 
+tools: $(TEST_READY) ## the same with what developing needs: buf, protoc, pytest
+	@:
+
 run: $(RUN_READY) ## start everything and keep it running until Ctrl-C
 	@exec $(BIN)/python -m mesh run
 
-token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [VIN=...] [CLIENT=call-center]
-	@$(if $(filter command line,$(origin USER)),,$(error say whose: make token USER=user-123))
-	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
+token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [ACT=agent-7] [VIN=...] [CLIENT=web]
+	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
+	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
 
 test: $(TEST_READY) ## all tests
 	$(BIN)/pytest

@@ -1,133 +1,18 @@
-"""`python -m mesh run | token --user U [--vin V] | pki`; the only reader of the environment here.
-
-DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
-"""
+"""The command `python -m mesh`. What it takes is in `mesh.cli`."""
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import fcntl
 import os
 import signal
 import sys
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from doorctl.ceremony import CeremonyRefused
-from mesh.component import ComponentFailedError
-from mesh.edge_config import ROOT
-from mesh.files import private_folder
-from mesh.plan import Planner
-from mesh.ports import PortInUseError, Ports
-from mesh.sandbox import Sandbox
-from mesh.supervisor import Supervisor
-from mesh.tokens import CLIENTS, issue_token
-from mesh.welcome import welcome
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-
-class AlreadyRunningError(Exception):
-    """Another mesh uses the data folder."""
-
-
-_REFUSALS = (
-    ValueError,
-    OSError,
-    CeremonyRefused,
-    PortInUseError,
-    AlreadyRunningError,
-    ComponentFailedError,
-)
-
-
-def main(words: list[str], environment: Mapping[str, str]) -> int:
-    """Do what the command line asks; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m mesh", description="The product on one machine.")
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
-    commands.add_parser("pki", help="only make the keys, certificates and seeds")
-    token = commands.add_parser("token", help="print an access token of the development issuer")
-    token.add_argument("--user", required=True, help="whose token: user-123")
-    token.add_argument("--vin", help="restrict it to this vehicle")
-    token.add_argument("--client", default=CLIENTS[0], choices=CLIENTS, help="signed in through this client")
-    arguments = parser.parse_args(words)
-
-    sandbox = Sandbox(Path(environment.get("DOORS_DATA_DIR") or ROOT / ".doors"))
-    os.umask(0o077)  # also for what the components write: databases, logs, the vehicles' journals
-    try:
-        if arguments.command == "token":
-            user, vin, client = arguments.user, arguments.vin, arguments.client
-            print(issue_token(sandbox.issuer_key, user, vin, client, datetime.now(UTC)))
-        elif arguments.command == "pki":
-            sandbox.prepare(datetime.now(UTC))
-            print(f"keys and certificates are in {sandbox.folder}")
-        else:
-            ports = _ports(environment.get("DOORS_PORT_BASE"))
-            with _only_one(sandbox.folder):
-                return asyncio.run(_run(ports, sandbox, environment))
-    except FileNotFoundError as missing:
-        print(
-            f"mesh: {missing.filename} is missing; make run (or python -m mesh pki) makes it", file=sys.stderr
-        )
-    except _REFUSALS as refused:
-        print(f"mesh: {refused}", file=sys.stderr)
-    else:
-        return 0
-    return 1
-
-
-def _ports(base: str | None) -> Ports:
-    """The ports at this base, or at the usual one. Raises ValueError, naming the key."""
-    if not base:
-        return Ports()
-    if not base.isascii() or not base.isdecimal():
-        raise ValueError(f"DOORS_PORT_BASE must be a number, not {base!r}")
-    return Ports(int(base))
-
-
-async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
-    ports.require_free()
-    sandbox.prepare(datetime.now(UTC))
-    sandbox.write_operator_file(ports.nats)
-    plan = Planner(ports, sandbox, environment).plan()
-    supervisor = Supervisor(
-        plan, ports.envoy_admin, say=_say, welcome=lambda: print(welcome(ports, sandbox), flush=True)
-    )
-    stop = asyncio.Event()
-
-    def asked_to_stop() -> None:
-        if stop.is_set():  # asked twice: somebody is in a hurry
-            supervisor.kill_all()
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-    await supervisor.run(stop)
-    return 0
-
-
-def _say(line: str) -> None:
-    print(f"mesh: {line}", flush=True)
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder. The lock ends with the process, however that ends."""
-    private_folder(folder)
-    with (folder / "lock").open("w", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as held:
-            raise AlreadyRunningError(
-                f"another mesh is running on {folder}; stop it or set DOORS_DATA_DIR"
-            ) from held
-        yield
-
 
 if __name__ == "__main__":
+    # Importing takes a second or two, and nothing has been started by then: Ctrl-C just ends.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    root = Path(__file__).resolve().parents[1]
+    sys.path[:0] = [str(root), str(root / "gen")]
+
+    from mesh.cli import main
+
     sys.exit(main(sys.argv[1:], os.environ))

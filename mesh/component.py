@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -53,7 +53,7 @@ class Running:
         everything in order.
         """
         words = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *component.command)
-        with component.log.open("ab") as log:
+        with _opened(component.log) as log:
             process = await asyncio.create_subprocess_exec(
                 *words,
                 cwd=folder,
@@ -113,6 +113,14 @@ class Running:
         """SIGKILL, without waiting."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """The log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
+    try:
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 def last_line(log: Path) -> str:

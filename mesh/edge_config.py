@@ -13,13 +13,16 @@ from mesh.ports import ROOMS, Ports
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def render_edge(ports: Ports, pki_folder: Path) -> str:
-    """The configuration as YAML. A name in envoy.yaml that is not filled in is a KeyError."""
+def render_edge(ports: Ports, pki_folder: Path, admin: Path) -> str:
+    """The configuration as YAML; `admin` is where the admin interface's socket goes.
+
+    A name in envoy.yaml that is not filled in is a KeyError.
+    """
     names = {
         "HTTP_PORT": ports.http,
         "HTTPS_PORT": ports.https,
         "MTLS_PORT": ports.mtls,
-        "ADMIN_PORT": ports.envoy_admin,
+        "ADMIN_SOCKET": admin,
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",

@@ -11,7 +11,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mesh.ports import BROKER_ROOMS, LOOPBACK
-from mesh.sandbox import OPERATOR, SYSTEM_USER
+from mesh.sandbox import SYSTEM_USER
 from protocol import broker
 
 if TYPE_CHECKING:
@@ -46,9 +46,8 @@ _HEARS = [
     "hint.condition.*",
 ]
 _ALSO_HEARS = {
-    "enrolment": ["$SYS.REQ.USER.AUTH", "operator.vehicle.*"],
-    **{room: [f"operator.deadletter.{room}.*"] for room in ("command", "config", "diagnostics")},
-    "status": ["operator.deadletter.status.*", broker.presence_subject("*")],
+    "enrolment": ["$SYS.REQ.USER.AUTH"],
+    "status": [broker.presence_subject("*")],
 }
 
 
@@ -57,27 +56,26 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
 
     Whoever connects shows a certificate, and the broker asks the enrolment room about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
-    for a certificate.
+    for a certificate, and the monitoring pages, which ask nobody for anything, are open to it.
     """
     source, destination = broker.STATUS_MAPPING
     fleet = list(passwords_of)
     users = [
         *(_room_user(sandbox, room) for room in BROKER_ROOMS),
-        _operator(sandbox),
         *(_vehicle_user(sandbox, vin) for vin in fleet),
     ]
-    known = [*BROKER_ROOMS, OPERATOR, SYSTEM_USER, *fleet]
+    known = [*BROKER_ROOMS, SYSTEM_USER, *fleet]
     ca = sandbox.pki.resolve() / "ca.crt"
     asked = "" if fleet else f", ca_file: {_quoted(ca)}, verify: true"
     tls = (
         f"tls {{ cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}"
         f"{asked}, timeout: 5 }}"
     )
+    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if fleet else ""
     admission_key = sandbox.admission_public.read_text(encoding="utf-8")
     return f"""server_name: doors
 listen: "{LOOPBACK}:{ports.nats}"
-http: "{LOOPBACK}:{ports.nats_monitor}"
-max_payload: {MAX_PAYLOAD_BYTES}
+{monitor}max_payload: {MAX_PAYLOAD_BYTES}
 {tls}
 jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always }}
 mqtt {{
@@ -107,11 +105,6 @@ def _room_user(sandbox: Sandbox, room: str) -> str:
     publish = {"allow": [*_SAYS[room], *_JETSTREAM], "deny": _NEVER}
     subscribe = {"allow": [*_HEARS, *_ALSO_HEARS.get(room, ())]}
     return _user(sandbox, room, {"publish": publish, "subscribe": subscribe, "allow_responses": True})
-
-
-def _operator(sandbox: Sandbox) -> str:
-    rights = {"publish": {"allow": ["operator.>"]}, "subscribe": {"allow": ["_INBOX.operator.>"]}}
-    return _user(sandbox, OPERATOR, dict(rights))
 
 
 def _vehicle_user(sandbox: Sandbox, vin: str) -> str:

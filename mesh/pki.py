@@ -63,6 +63,11 @@ class Pki:
         """The PEM file that every party trusts."""
         return self._folder / "ca.crt"
 
+    @property
+    def revocations(self) -> Path:
+        """The PEM file of the CA's revocation list (RFC 5280, section 5)."""
+        return self._folder / "ca.crl"
+
     def pair(self, name: str) -> Pair:
         """Where the files of this name lie."""
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
@@ -73,6 +78,50 @@ class Pki:
         if not (pair.key.is_file() and self._is_good(pair.cert)):
             self._issue(identity, pair)
         return pair
+
+    def ensure_revocations(self) -> Path:
+        """The CA's revocation list: made, and empty, if it is missing, another CA's, or soon to expire."""
+        if self._revocation_list() is None:
+            self._write_revocations([])
+        return self.revocations
+
+    def revoke(self, *certificates: Path) -> None:
+        """Add these certificates (PEM files) to the CA's revocation list."""
+        found = self._revocation_list()
+        entries = list(found) if found is not None else []
+        for path in certificates:
+            revoked = (
+                x509.RevokedCertificateBuilder()
+                .serial_number(_load_cert(path).serial_number)
+                .revocation_date(self._now)
+                .build()
+            )
+            entries.append(revoked)
+        self._write_revocations(entries)
+
+    def _revocation_list(self) -> x509.CertificateRevocationList | None:
+        if not self.revocations.is_file():
+            return None
+        try:
+            found = x509.load_pem_x509_crl(self.revocations.read_bytes())
+        except ValueError as unreadable:
+            raise ValueError(f"{self.revocations} is not a PEM revocation list") from unreadable
+        ours = found.issuer == self._ca_cert.subject and found.is_signature_valid(self._ca_key.public_key())
+        ends = found.next_update_utc
+        soon = ends is None or ends - self._now < timedelta(days=RENEW_BEFORE_DAYS)
+        return found if ours and not soon else None
+
+    def _write_revocations(self, entries: list[x509.RevokedCertificate]) -> None:
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._ca_cert.subject)
+            .last_update(self._now - _BACKDATE)
+            .next_update(self._ca_cert.not_valid_after_utc)
+        )
+        for entry in entries:
+            builder = builder.add_revoked_certificate(entry)
+        text = builder.sign(self._ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        write_private(self.revocations, text)
 
     def _load_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
         pair = self.pair("ca")

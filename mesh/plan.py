@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
 from mesh.edge_config import ROOT, render_edge
+from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import grpc_serving, http_ok, ready_line
+from mesh.probes import admin_ready, grpc_serving, http_ok
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
@@ -46,7 +48,10 @@ class Plan:
 
 
 class Planner:
-    """Makes the plan. `environment` is what the user set; the mesh's own values win over it."""
+    """Makes the plan.
+
+    `environment` is what the user set: each component is given what it needs of it, and the mesh's own values win.
+    """
 
     def __init__(self, ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
         self._ports = ports
@@ -54,12 +59,14 @@ class Planner:
         self._programs = Path(sys.executable).parent
         # Compiled code is kept with the data: without it every start would compile for seconds.
         compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
-        self._base = {
-            **{name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        self._environment = environment
+        self._machine = of_the_machine(environment)
+        self._python = {
+            **self._machine,
+            **of_python(environment),
             **compiled,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
             "PYTHONUNBUFFERED": "1",
-            "DOORS_PROFILE": PROFILE,
         }
 
     def plan(self) -> Plan:
@@ -89,12 +96,14 @@ class Planner:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
+        # The enrolment room's user in the system account, with that room's certificate.
+        account = Account(SYSTEM_USER, self._sandbox.nats_password(SYSTEM_USER), self._pair("enrolment"))
         return Component(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
-            environment=self._base,
+            environment=self._machine,
             log=self._log("nats"),
-            probe=lambda: http_ok(self._ports.nats_monitor, "/healthz"),
+            probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
         )
 
@@ -109,12 +118,10 @@ class Planner:
             settings |= self._access_settings()
         if name == "enrolment":
             settings |= self._enrolment_settings()
-        return self._serving(name, {**_USUAL, **self._base, **settings})
+        return self._serving(name, settings)
 
     def _signer(self) -> Component:
         """It holds the one key that moves doors, so it is told what it needs and nothing more."""
-        given = {name: value for name, value in self._base.items() if not name.startswith("DOORS_")}
-        usual = {name: self._base.get(name, value) for name, value in _USUAL.items()}
         settings = {
             **self._server(SIGNER),
             "DOORS_ACCESS_TARGET": self._target("access"),
@@ -122,10 +129,11 @@ class Planner:
             "DOORS_ORDER_MAC_KEY": _absolute(self._sandbox.order_mac_key),
             "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
         }
-        return self._serving(SIGNER, {**given, **usual, **settings})
+        return self._serving(SIGNER, settings)
 
-    def _serving(self, name: str, environment: Mapping[str, str]) -> Component:
+    def _serving(self, name: str, settings: Mapping[str, str]) -> Component:
         port = self._ports.room(name)
+        environment = {**self._python, **_USUAL, **of_the_user(self._environment, name), **settings}
         return Component(
             name=name,
             command=(sys.executable, "-m", f"services.{name}"),
@@ -142,6 +150,7 @@ class Planner:
             "DOORS_TLS_KEY": _absolute(pair.key),
             "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
             "DOORS_CAPABILITY_JWKS": _absolute(self._sandbox.capability_jwks),
+            "DOORS_REVOKED_WORKLOADS": _absolute(self._sandbox.pki / "ca.crl"),
         }
 
     def _target(self, room: str) -> str:
@@ -167,6 +176,7 @@ class Planner:
 
     def _access_settings(self) -> dict[str, str]:
         return {
+            "DOORS_PROFILE": PROFILE,
             "DOORS_CAPABILITY_KEY": _absolute(self._sandbox.capability_key),
             "DOORS_API_KEY_PEPPER_FILE": _absolute(self._sandbox.api_key_pepper),
             "DOORS_TOKEN_ISSUER": ISSUER,
@@ -185,21 +195,24 @@ class Planner:
 
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
-        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
+        admin = self._sandbox.envoy_admin
+        admin.unlink(missing_ok=True)  # of a run that was killed
+        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve(), admin).encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(
             name="envoy",
             command=(str(self._programs / "envoy"), "-c", _absolute(config), *words),
-            environment=self._base,
+            environment=self._machine,
             log=self._log("envoy"),
-            probe=lambda: http_ok(self._ports.envoy_admin, "/ready"),
+            probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
         )
 
     def _vehicles(self) -> Component:
-        log = self._log("vehicles")
         environment = {
-            **self._base,
+            **self._python,
+            "DOORS_LOG_LEVEL": "INFO",
+            **of_the_user(self._environment, "vehicles"),
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
             "DOORS_MQTT_URL": f"mqtts://{LOOPBACK}:{self._ports.mqtt}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
@@ -207,13 +220,12 @@ class Planner:
             "DOORS_VEHICLE_DATA_DIR": _absolute(self._sandbox.folder / "vehicles"),
             "DOORS_CONTROL_PORT": str(self._ports.control),
         }
-        environment.setdefault("DOORS_LOG_LEVEL", "INFO")
         return Component(
             name="vehicles",
             command=(sys.executable, "-m", "vehicle"),
             environment=environment,
-            log=log,
-            probe=lambda: ready_line(log),
+            log=self._log("vehicles"),
+            probe=lambda: http_ok(self._ports.control, "/readyz"),
             stop_seconds=2.0,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import grpc
@@ -21,20 +22,34 @@ TIMEOUT_SECONDS = 1.0
 _LOOPBACK = "127.0.0.1"
 
 
-async def http_request(method: str, port: int, path: str) -> httpx.Response:
-    """One request to a component's own HTTP interface. Raises httpx.TransportError."""
-    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
-        return await client.request(method, f"http://{_LOOPBACK}:{port}{path}")
+async def http_request(method: str, socket: Path, path: str) -> httpx.Response:
+    """One request to a component's own interface, behind a socket file. Raises httpx.TransportError."""
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+        return await client.request(method, f"http://localhost{path}")
+
+
+def admin_ready(socket: Path) -> Callable[[], Awaitable[bool]]:
+    """Ready when Envoy's admin interface, behind a socket file, says so."""
+
+    async def probe() -> bool:
+        try:
+            return (await http_request("GET", socket, "/ready")).is_success
+        except httpx.TransportError:
+            return False
+
+    return probe
 
 
 def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
     """Ready when GET answers 2xx."""
 
     async def probe() -> bool:
-        try:
-            return (await http_request("GET", port, path)).is_success
-        except httpx.TransportError:
-            return False
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+            try:
+                return (await client.get(f"http://{_LOOPBACK}:{port}{path}")).is_success
+            except httpx.TransportError:
+                return False
 
     return probe
 
@@ -71,7 +86,8 @@ def _says_ready(log: Path, start: int) -> bool:
     if not log.exists():
         return False
     with log.open("rb") as file:
-        file.seek(start)
+        if os.fstat(file.fileno()).st_size >= start:  # else it has been cut since
+            file.seek(start)
         return any(_is_ready_event(line) for line in file)
 
 

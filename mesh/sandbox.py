@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nkeys  # type: ignore[import-untyped]  # published without types
@@ -18,13 +21,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mesh.ceremony import Ceremony
-from mesh.files import private_folder, write_private, write_private_json
+from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.pki import Identity, Pair, Pki
-from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK
+from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK, OPERATED
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
+
+    from mesh.ports import Ports
 
 TRUST_DOMAIN = "spiffe://ecarus"
 DOOR_TIME_SECONDS = 0.4
@@ -39,8 +43,11 @@ OWNERS = {
 }
 """The sandbox's vehicles and who owns each."""
 
+_LONGEST_SOCKET_NAME = 107
+"""What the kernel takes, without the closing zero byte (unix(7))."""
+
 OPERATOR = "operator"
-"""The broker's user of `doorctl`."""
+"""Who `doorctl` is: the name of its certificate."""
 SYSTEM_USER = "enrolment-system"
 """The enrolment room's user in the broker's system account."""
 
@@ -82,6 +89,19 @@ class Sandbox:
     def logs(self) -> Path:
         """One log per component."""
         return self.folder / "logs"
+
+    @property
+    def envoy_admin(self) -> Path:
+        """The socket of Envoy's admin interface, in a folder that only the owner enters.
+
+        Below the data, unless that is too deep for a socket's name: then in a folder of the owner's own
+        among the temporary files.
+        """
+        usual = self.folder.resolve() / "envoy" / "admin.sock"
+        if len(os.fsencode(usual)) <= _LONGEST_SOCKET_NAME:
+            return usual
+        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+        return owned_folder(Path(tempfile.gettempdir()) / f"doors-{os.getuid()}-{name}") / "admin.sock"
 
     @property
     def capability_key(self) -> Path:
@@ -130,7 +150,7 @@ class Sandbox:
 
     @property
     def operator(self) -> Path:
-        """Where `doorctl` finds the broker, and who it is."""
+        """Where `doorctl` finds the services, and who it is."""
         return self.folder / "operator.json"
 
     @property
@@ -166,9 +186,10 @@ class Sandbox:
         pki = Pki(self.pki, now)
         for identity in IDENTITIES:
             pki.ensure(identity)
+        pki.ensure_revocations()
         for vin in OWNERS:
             pki.ensure(vehicle_identity(vin))
-        for user in (*BROKER_ROOMS, SYSTEM_USER, OPERATOR):
+        for user in (*BROKER_ROOMS, SYSTEM_USER):
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         _ensure_secret(self.api_key_pepper)
@@ -180,18 +201,14 @@ class Sandbox:
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
         write_private_json(self.enrolment_seed, [self._enrolment(vin) for vin in OWNERS])
 
-    def write_operator_file(self, nats_port: int) -> None:
-        """Let `doorctl` find the broker at this port."""
+    def write_operator_file(self, ports: Ports) -> None:
+        """Let `doorctl` find the services at these ports."""
         pair = Pair(self.pki / f"{OPERATOR}.crt", self.pki / f"{OPERATOR}.key")
         files = {"ca": self.pki / "ca.crt", "cert": pair.cert, "key": pair.key}
+        services = {name: f"{LOOPBACK}:{ports.room(name)}" for name in OPERATED}
         write_private_json(
             self.operator,
-            {
-                "url": f"tls://{LOOPBACK}:{nats_port}",
-                "user": OPERATOR,
-                "passwordFile": str(self.nats_password(OPERATOR).resolve()),
-                **{name: str(path.resolve()) for name, path in files.items()},
-            },
+            {**{name: str(path.resolve()) for name, path in files.items()}, "services": services},
         )
 
     def _pair_of(self, vin: str) -> Pair:

@@ -20,6 +20,7 @@ from mesh.probes import http_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mesh.plan import Plan
 
@@ -50,14 +51,15 @@ class Backoff:
 class Supervisor:
     """Runs a plan until told to stop.
 
-    `say` prints one line. `welcome` is called once, when everything is ready.
+    `envoy_admin` is the socket of Envoy's admin interface. `say` prints one line. `welcome` is called once,
+    when everything is ready.
     """
 
     def __init__(
-        self, plan: Plan, envoy_admin_port: int, say: Callable[[str], None], welcome: Callable[[], None]
+        self, plan: Plan, envoy_admin: Path, say: Callable[[str], None], welcome: Callable[[], None]
     ) -> None:
         self._plan = plan
-        self._admin = envoy_admin_port
+        self._admin = envoy_admin
         self._say = say
         self._welcome = welcome
         self._running: dict[str, Running] = {}

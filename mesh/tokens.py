@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import jwt
@@ -19,19 +20,37 @@ LIFETIME_SECONDS = 3600
 CLIENTS = ("mobile-app", "call-center", "web", "voice-assistant")
 """The clients registered with the access service; a command's source follows from them."""
 
+AGENTS = "call-center"
+"""The client through which agents act for users."""
+MAX_NAME = 128
+"""Characters of a user's or an agent's name."""
 
-def issue_token(key: Path, user: str, vin: str | None, client: str, now: datetime) -> str:
-    """A token that says `user` signed in to `client` now, good for LIFETIME_SECONDS; for `vin` only, if given.
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whom a token speaks for: `user`, for whom `actor` acts where there is one; for `vin` only, if given.
+
+    Without a `client` a user signed in through the first of CLIENTS, an agent through AGENTS.
+    """
+
+    user: str
+    actor: str | None = None
+    vin: str | None = None
+    client: str | None = None
+
+
+def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
+    """A token that says so, signed in now, good for LIFETIME_SECONDS.
 
     Raises FileNotFoundError when the sandbox was never made, ValueError when `key` is not a signing key.
     """
     signer = load_signing_key(key)
     seconds = int(now.timestamp())
-    claims = {
+    claims: dict[str, object] = {
         "iss": ISSUER,
         "aud": AUDIENCE,
-        "sub": user,
-        "client_id": client,
+        "sub": bearer.user,
+        "client_id": bearer.client or (AGENTS if bearer.actor else CLIENTS[0]),
         "iat": seconds,
         "nbf": seconds,
         "exp": seconds + LIFETIME_SECONDS,
@@ -39,7 +58,9 @@ def issue_token(key: Path, user: str, vin: str | None, client: str, now: datetim
         "amr": ["pwd"],
         "jti": secrets.token_urlsafe(16),
     }
-    if vin is not None:
-        claims["vin"] = vin
+    if bearer.vin is not None:
+        claims["vin"] = bearer.vin
+    if bearer.actor is not None:  # RFC 8693, 4.1
+        claims["act"] = {"sub": bearer.actor}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode(claims, signer, algorithm="EdDSA", headers=headers)

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import structlog
 import uvicorn
 import uvloop
 
 from protocol.key_files import KeyFileRefused
+from vehicle import logs
 from vehicle.channel import NoReportKey
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
@@ -215,8 +215,7 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
         "connected": len(awake),
         "control": f"http://127.0.0.1:{port}",
     }
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    logs.LogStream(sys.stdout.fileno()).write(json.dumps(line) + "\n")
 
 
 def make_keys(out: Path, public: Path) -> None:
@@ -239,16 +238,8 @@ def main() -> None:
         make_keys(words.out, words.public)
         return
     settings = read_settings(dict(os.environ), words.link)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        # Standard output carries the ready line only.
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    # Standard output carries the ready line only.
+    logs.configure(settings.log_level, logs.LogStream(sys.stderr.fileno()))
     uvloop.run(run(settings))
 
 

@@ -57,6 +57,11 @@ LAST_REPORT_SECONDS = 0.5
 
 CANCEL_AGAIN_SECONDS = 0.1
 
+SETTLE_SECONDS = 1.0
+"""After a change in sleep, before waking to report it: what moves five doors is told in one waking."""
+LONGEST_WAKING_SECONDS = 60.0
+"""How long reporting a change may keep a car awake that was asleep; what is left waits for the next waking."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reporting:
@@ -103,7 +108,13 @@ class Agent:
             car, channel, journal, self._pending, answers, clock, self._status_now, self._changed.set
         )
         self._inbox = Inbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
-        self._stop_observing = car.observe(self._changed.set)
+        self._told = asyncio.Event()
+        """The broker keeps a report of the car as it stands."""
+        self._sleeps = False
+        self._at_sleep: object = None
+        self._waking: asyncio.Task[None] | None = None
+        """Awake only to report what changed in sleep."""
+        self._stop_observing = car.observe(self._body_changed)
         self._worker: asyncio.Task[None] | None = None
         self._life: asyncio.Task[None] | None = None
         self._gone = asyncio.Event()
@@ -134,16 +145,54 @@ class Agent:
 
     def wake(self) -> None:
         """Connects, if asleep."""
+        self._sleeps = False
         if self._life is None:
             self._life = self._watched(self._live())
 
     async def sleep(self) -> None:
-        """Says so, and disconnects. A command that was accepted is finished; its result waits for waking."""
+        """Says so, and disconnects. A command that was accepted is finished; its result waits for waking.
+
+        What changes the doors meanwhile wakes it for as long as it takes to report it.
+        """
+        self._sleeps = True
+        self._at_sleep = self._worth_waking
         await self._disconnect(self._report_last)
 
     async def vanish(self) -> None:
         """Disconnects without a word, as in a garage without signal, until it is woken."""
+        self._sleeps = False
         await self._disconnect(_no_word)
+
+    @property
+    def _worth_waking(self) -> object:
+        """What is reported from sleep when it changes; a falling charge is not, it would fall faster."""
+        return self._car.body.doors, self._car.body.ignition
+
+    def _body_changed(self) -> None:
+        self._changed.set()
+        self._told.clear()
+        if self._sleeps and self._waking is None and self._worth_waking != self._at_sleep:
+            self._waking = self._watched(self._report_from_sleep())
+
+    async def _report_from_sleep(self) -> None:
+        """Wake, report, and sleep again, unless somebody woke the car for something else meanwhile."""
+        try:
+            await asyncio.sleep(SETTLE_SECONDS)
+            if not self._sleeps:
+                return
+            if self._life is None:
+                self._life = self._watched(self._live())
+            with contextlib.suppress(TimeoutError):  # out of reach: the report is made at the next waking
+                async with asyncio.timeout(LONGEST_WAKING_SECONDS):
+                    await self._told.wait()
+                    # A command that came with the waking. Nothing tells when the last one is done.
+                    while self.is_busy:  # noqa: ASYNC110  # see above
+                        await asyncio.sleep(CANCEL_AGAIN_SECONDS)
+            if self._sleeps:
+                self._at_sleep = self._worth_waking
+                await self._disconnect(self._report_last)
+        finally:
+            self._waking = None
 
     async def _disconnect(self, say: Callable[[], Awaitable[None]]) -> None:
         life, self._life = self._life, None
@@ -170,6 +219,7 @@ class Agent:
     async def crash(self) -> None:
         """Ends at once, in the middle of whatever it does."""
         self._stop_observing()
+        await _end(self._waking)
         await _end(self._worker)
         life, self._life = self._life, None
         await _end(life)
@@ -256,6 +306,8 @@ class Agent:
             try:
                 await self.outbox.send(lambda: self._channel.seal_report(self._status_now()))
                 self.reported.set()
+                if not self._changed.is_set():
+                    self._told.set()
                 found = diagnosis.components(self._car.body)
                 if found != diagnosed or loop.time() - diagnosed_at >= self._reporting.diagnostics_seconds:
                     await self.outbox.send(lambda: self._channel.seal_report(self._diagnostics_now()))

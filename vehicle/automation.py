@@ -1,16 +1,15 @@
 """What the car does by itself under its owner's settings. Pure: the caller brings time and moves doors.
 
-- auto lock: after an unlock by command or by key, lock again when the delay passes and no door was opened;
-- speed lock: lock when the speed reaches the threshold, once per crossing;
+- auto lock: lock when a full delay has passed after the last unlock by command or by key and no door was opened;
+- speed lock: lock when the speed reaches the threshold, and each door that is shut above it;
 - parking unlock: unlock, by the unlock mode, when the gear goes to P at standstill.
 
-Parking's own unlock does not arm auto lock: the people are in the car.
+Neither parking's own unlock nor an EMERGENCY one starts the auto lock's delay: there are people in the car.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from enum import StrEnum
 
 from vehicle.body import LOCKABLE, Body, DoorName, Gear, Position
@@ -25,6 +24,19 @@ class Which(StrEnum):
     PARKING_UNLOCK = "parking_unlock"
 
 
+class Cause(StrEnum):
+    """Who changed the body."""
+
+    COMMAND = "command"
+    EMERGENCY = "emergency"
+    """A command in EMERGENCY mode."""
+    AUTOMATION = "automation"
+    HAND = "hand"
+
+
+_ARMS_AUTO_LOCK = frozenset({Cause.COMMAND, Cause.HAND})
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """Doors to bring to a position, and why."""
@@ -36,47 +48,72 @@ class Job:
 
 @dataclass(slots=True)
 class Automation:
-    """The settings in force and the one thing being waited for."""
+    """The settings in force and the one thing being waited for.
+
+    Times are thousandths of a second of the car's uptime, which is never set. `auto_lock_since_millis` is when the
+    delay that runs began; None while none does.
+    """
 
     settings: DoorSettings
-    auto_lock_due_at: datetime | None = None
+    auto_lock_since_millis: int | None = None
 
-    def configure(self, settings: DoorSettings) -> None:
-        """Runs with `settings` from now on. A running delay ends when auto lock is switched off."""
-        self.settings = settings
-        if not settings.auto_lock_enabled:
-            self.auto_lock_due_at = None
+    @property
+    def auto_lock_due_at_millis(self) -> int | None:
+        """When the auto lock is due under the delay in force."""
+        if self.auto_lock_since_millis is None or not self.settings.auto_lock_enabled:
+            return None
+        return self.auto_lock_since_millis + 1_000 * self.settings.auto_lock_delay_seconds
 
-    def observe(self, before: Body, after: Body, now: datetime, *, by_itself: bool) -> Job | None:
-        """What a change of the body calls for at once. `by_itself`: an automation made the change."""
-        self._watch_for_auto_lock(before, after, now, by_itself=by_itself)
-        threshold = self.settings.speed_lock_threshold_kmh
-        if self.settings.speed_based_lock_enabled and before.speed_kmh < threshold <= after.speed_kmh:
-            return _lock_job(Which.SPEED_LOCK, after)
+    def configure(self, settings: DoorSettings, body: Body, now_millis: int) -> Job | None:
+        """Run with `settings` from now on; return what they call for at once.
+
+        A changed delay counts from the unlock it runs since. Auto lock that is switched on counts from now.
+        """
+        before, self.settings = self.settings, settings
+        if self.auto_lock_since_millis is not None and not before.auto_lock_enabled:
+            self.auto_lock_since_millis = now_millis
+        if _locks_at(settings, body) and not _locks_at(before, body):
+            return _lock_job(Which.SPEED_LOCK, body, LOCKABLE)
+        return None
+
+    def observe(self, before: Body, after: Body, now_millis: int, cause: Cause) -> Job | None:
+        """Return what a change of the body calls for at once."""
+        if any(before.doors[name].locked and not after.doors[name].locked for name in LOCKABLE):
+            self.unlocked(now_millis, cause)
+        everything_locked = all(after.doors[name].locked for name in LOCKABLE)
+        somebody_came = any(after.doors[name].open for name in LOCKABLE)
+        if everything_locked or somebody_came:
+            self.auto_lock_since_millis = None
+        if _locks_at(self.settings, after):
+            shut = tuple(name for name in LOCKABLE if before.doors[name].open and not after.doors[name].open)
+            return _lock_job(Which.SPEED_LOCK, after, shut if _locks_at(self.settings, before) else LOCKABLE)
         came_to_park = before.gear is not Gear.P and after.gear is Gear.P and after.speed_kmh == 0
         if self.settings.parking_auto_unlock and came_to_park:
             doors = doors_to_unlock(self.settings.unlock_mode, after)
             return Job(Which.PARKING_UNLOCK, Position.UNLOCKED, doors)
         return None
 
-    def due(self, body: Body, now: datetime) -> Job | None:
-        """The auto lock, once its time has come. Asking again gives None."""
-        if self.auto_lock_due_at is None or now < self.auto_lock_due_at:
+    def unlocked(self, now_millis: int, cause: Cause) -> None:
+        """Start the delay anew: somebody unlocked, also where every door was unlocked already."""
+        if cause in _ARMS_AUTO_LOCK:
+            self.auto_lock_since_millis = now_millis
+        elif cause is Cause.EMERGENCY:
+            self.auto_lock_since_millis = None
+
+    def due(self, body: Body, now_millis: int) -> Job | None:
+        """Return the auto lock, once its time has come. Asking again gives None."""
+        due_at_millis = self.auto_lock_due_at_millis
+        if due_at_millis is None or now_millis < due_at_millis:
             return None
-        self.auto_lock_due_at = None
-        return _lock_job(Which.AUTO_LOCK, body)
-
-    def _watch_for_auto_lock(self, before: Body, after: Body, now: datetime, *, by_itself: bool) -> None:
-        everything_locked = all(after.doors[name].locked for name in LOCKABLE)
-        somebody_came = any(after.doors[name].open for name in LOCKABLE)
-        if everything_locked or somebody_came:
-            self.auto_lock_due_at = None
-            return
-        unlocked = any(before.doors[name].locked and not after.doors[name].locked for name in LOCKABLE)
-        if unlocked and self.settings.auto_lock_enabled and not by_itself:
-            self.auto_lock_due_at = now + timedelta(seconds=self.settings.auto_lock_delay_seconds)
+        self.auto_lock_since_millis = None
+        return _lock_job(Which.AUTO_LOCK, body, LOCKABLE)
 
 
-def _lock_job(which: Which, body: Body) -> Job | None:
-    doors = tuple(name for name in LOCKABLE if not body.doors[name].locked and not body.doors[name].open)
+def _locks_at(settings: DoorSettings, body: Body) -> bool:
+    """Whether the car is so fast that its doors are to be locked."""
+    return settings.speed_based_lock_enabled and body.speed_kmh >= settings.speed_lock_threshold_kmh
+
+
+def _lock_job(which: Which, body: Body, among: tuple[DoorName, ...]) -> Job | None:
+    doors = tuple(name for name in among if not body.doors[name].locked and not body.doors[name].open)
     return Job(which, Position.LOCKED, doors) if doors else None

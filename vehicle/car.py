@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from enum import StrEnum
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import structlog
 
 from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import Automation, Job
-from vehicle.body import Body, DoorName, Position
+from vehicle.automation import Automation, Cause, Job
+from vehicle.body import LOCKABLE, Body, DoorName, Position
 from vehicle.car_state import CarState, StateFile
 from vehicle.command import DoorOutcome, Fault
 
@@ -30,14 +30,6 @@ logger = structlog.get_logger(__name__)
 
 Permit = Callable[[DoorName], Fault | None]
 """Asked before each door: None lets it move."""
-
-
-class Cause(StrEnum):
-    """Who changed the body."""
-
-    COMMAND = "command"
-    AUTOMATION = "automation"
-    HAND = "hand"
 
 
 class Car:
@@ -57,7 +49,9 @@ class Car:
         loaded = state.load()
         self._body = loaded.body
         self._config_version = loaded.config_version
-        self._automation = Automation(loaded.settings, loaded.auto_lock_due_at)
+        # How long ago its delay began cannot be told across a restart: a full one begins.
+        since_millis = clock.uptime_millis() if loaded.auto_lock_pending else None
+        self._automation = Automation(loaded.settings, since_millis)
         self._observers: list[Callable[[], None]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._jobs: set[asyncio.Task[None]] = set()
@@ -79,8 +73,11 @@ class Car:
 
     @property
     def auto_lock_due_at(self) -> datetime | None:
-        """When the car will lock itself, if nobody opens a door."""
-        return self._automation.auto_lock_due_at
+        """When the car will lock itself by the clock of now, if nobody opens a door."""
+        due_at_millis = self._automation.auto_lock_due_at_millis
+        if due_at_millis is None:
+            return None
+        return self._clock.now() + timedelta(milliseconds=due_at_millis - self._clock.uptime_millis())
 
     def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """Calls `observer` after each change of the body. Returns what ends that."""
@@ -109,9 +106,7 @@ class Car:
         before, self._body = self._body, change(self._body)
         if before == self._body:
             return
-        job = self._automation.observe(
-            before, self._body, self._clock.now(), by_itself=cause is Cause.AUTOMATION
-        )
+        job = self._automation.observe(before, self._body, self._clock.uptime_millis(), cause)
         self._keep(durable=False)
         self._set_alarm()
         for observer in tuple(self._observers):
@@ -121,10 +116,20 @@ class Car:
 
     def configure(self, version: int, settings: DoorSettings) -> None:
         """Runs with these settings from now on. On the disk when it returns."""
-        self._automation.configure(settings)
+        job = self._automation.configure(settings, self._body, self._clock.uptime_millis())
         self._config_version = version
         self.change(lambda body: body.with_child_lock(engaged=settings.child_lock_enabled), Cause.AUTOMATION)
         self._keep(durable=True)
+        self._set_alarm()
+        if job:
+            self._start(job)
+
+    def unlocked(self, cause: Cause) -> None:
+        """Give whoever unlocked the full delay of the auto lock, also when every door was unlocked already."""
+        if any(self._body.doors[door].open for door in LOCKABLE):
+            return
+        self._automation.unlocked(self._clock.uptime_millis(), cause)
+        self._keep(durable=False)
         self._set_alarm()
 
     async def actuate(
@@ -134,7 +139,10 @@ class Car:
 
         A door already there succeeds without actuation. A door that `permit` forbids is left alone.
         """
-        return [await self._actuate_one(cause_id, door, position, cause, permit) for door in doors]
+        outcomes = [await self._actuate_one(cause_id, door, position, cause, permit) for door in doors]
+        if position is Position.UNLOCKED and any(outcome.succeeded for outcome in outcomes):
+            self.unlocked(cause)
+        return outcomes
 
     async def _actuate_one(
         self, cause_id: str, door: DoorName, position: Position, cause: Cause, permit: Permit
@@ -183,13 +191,13 @@ class Car:
         if self._alarm:
             self._alarm.cancel()
             self._alarm = None
-        due_at = self._automation.auto_lock_due_at
-        if due_at:
-            delay_seconds = max(0.0, (due_at - self._clock.now()).total_seconds())
+        due_at_millis = self._automation.auto_lock_due_at_millis
+        if due_at_millis is not None:
+            delay_seconds = max(0.0, (due_at_millis - self._clock.uptime_millis()) / 1_000)
             self._alarm = asyncio.get_running_loop().call_later(delay_seconds, self._auto_lock)
 
     def _auto_lock(self) -> None:
-        job = self._automation.due(self._body, self._clock.now())
+        job = self._automation.due(self._body, self._clock.uptime_millis())
         if job:
             self._keep(durable=False)
             self._start(job)
@@ -197,5 +205,5 @@ class Car:
             self._set_alarm()  # the timer came a little before the clock said so
 
     def _keep(self, *, durable: bool) -> None:
-        state = CarState(self._body, self.settings, self._config_version, self._automation.auto_lock_due_at)
-        self._file.save(state, durable=durable)
+        pending = self._automation.auto_lock_due_at_millis is not None
+        self._file.save(CarState(self._body, self.settings, self._config_version, pending), durable=durable)

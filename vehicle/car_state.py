@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ class CarState:
     body: Body = field(default_factory=Body)
     settings: DoorSettings = FACTORY_SETTINGS
     config_version: int = 0
-    auto_lock_due_at: datetime | None = None
+    auto_lock_pending: bool = False
 
 
 PAGE_BYTES = 4096
@@ -45,13 +44,12 @@ class StateFile:
         if not page:
             return CarState()
         kept = json.loads(page)
-        due_at = kept["auto_lock_due_at"]
         settings = kept["settings"]
         return CarState(
             _body_from(kept["body"]),
             DoorSettings(**{**settings, "unlock_mode": UnlockMode(settings["unlock_mode"])}),
             kept["config_version"],
-            datetime.fromisoformat(due_at) if due_at else None,
+            bool(kept.get("auto_lock_pending")),
         )
 
     def save(self, state: CarState, *, durable: bool) -> None:
@@ -59,12 +57,11 @@ class StateFile:
 
         The doors of a real car need no file to stay where they are, so their changes are not synced.
         """
-        due_at = state.auto_lock_due_at
         kept = {
             "body": _body_into(state.body),
             "settings": asdict(state.settings),
             "config_version": state.config_version,
-            "auto_lock_due_at": due_at.isoformat() if due_at else None,
+            "auto_lock_pending": state.auto_lock_pending,
         }
         page = json.dumps(kept, separators=(",", ":")).encode().ljust(PAGE_BYTES)
         os.pwrite(self._file, page, 0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from vehicle.automation import Cause
 from vehicle.body import LOCKABLE, DoorName
-from vehicle.car import Car, Cause
 from vehicle.command import Action, Command, DoorOutcome, Fault, Mode, Outcome, Result
 from vehicle.safety import refusal
 from vehicle.settings import UnlockMode, doors_to_unlock
@@ -14,6 +14,7 @@ from vehicle.settings import UnlockMode, doors_to_unlock
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from vehicle.car import Car
     from vehicle.clock import Clock
 
 EXPIRED_GUIDANCE = "The command reached the car too late, and nothing was moved. Send it again."
@@ -56,10 +57,9 @@ class Execution:
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
             return self._unmoved(Outcome.REFUSED, refused.fault, refused.guidance, doors)
+        cause = Cause.EMERGENCY if command.mode is Mode.EMERGENCY else Cause.COMMAND
         outcomes = tuple(
-            await self._car.actuate(
-                command.command_id, doors, command.position, Cause.COMMAND, self._fault_for
-            )
+            await self._car.actuate(command.command_id, doors, command.position, cause, self._fault_for)
         )
         self._car.log.sync()
         return self._result(outcomes, started_at)

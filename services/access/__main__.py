@@ -50,7 +50,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
     broker = await jetstream.connect(settings, name="room-access")

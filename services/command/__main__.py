@@ -26,9 +26,9 @@ from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
@@ -36,6 +36,7 @@ from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
+from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _now_millis() -> int:
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Run until `stop`."""
     revisions = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, "room-command")
     await broker.ensure_streams(
@@ -146,15 +147,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         _now_millis,
     )
-    handle_checks = partial(vehicle_link.handle_status_checks, desk)
-    await DeadLetterDesk(
-        "command",
-        broker,
-        database,
-        store.dead_letters,
-        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
-        _now,
-    ).open()
+    subscriptions = vehicle_link.subscriptions(events, desk)
+    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
     server = RoomServer(
         settings,
         [SERVICE],
@@ -162,6 +156,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         POLICY,
         CapabilityVerifier(settings.capability_jwks),
         translate.refusal_of,
+        besides=[dead_letter_api(letters)],
     )
     await server.start()
     _log.info("started", listen=settings.listen)
@@ -170,9 +165,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             stop,
             to_vehicles.run(),
             to_watchers.run(),
-            Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
-            Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
-            Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
+            *(consumer.run() for consumer in consumers(broker, subscriptions, bury)),
             _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),

@@ -23,6 +23,7 @@ from services.command.vehicle_usecases import Heard, record_verdicts, take_in_he
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
 from services.runtime.logs import masked_vin
+from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle, judged
 
 if TYPE_CHECKING:
@@ -161,6 +162,15 @@ class VehicleEvents:
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
         await vehicle_connected(self._desk, vin)
         _log.info("vehicle_connected", vin=masked_vin(vin))
+
+
+def subscriptions(events: VehicleEvents, desk: Desk) -> list[Subscription]:
+    """List all that this room takes in."""
+    return [
+        Subscription(EVENTS, events.handle),
+        Subscription(CHECKS, partial(handle_status_checks, desk)),
+        Subscription(VERDICTS, partial(handle_verdicts, desk)),
+    ]
 
 
 async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:

@@ -19,14 +19,15 @@ from services.config import dispatch, server, store, translate, usecases, vehicl
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import RoomSettings
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     open_keys = read_open_keys(settings.cloud_seal_keys)
     mac = OrderMac.read(settings.order_mac_key)
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
@@ -75,13 +76,13 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         await record.bury(poison, now())
 
     events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
-    consumer = Consumer(broker, vehicle_link.PLAN, events.handle, bury)
-    handlers = [(vehicle_link.PLAN.subjects, events.handle)]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
+    subscriptions = [Subscription(vehicle_link.PLAN, events.handle)]
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now, [letters])
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), consumer.run(), _forget_regularly(record))
+        taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury))
+        await boot.run_until(stop, relay.run(), _forget_regularly(record), *taking)
     finally:
         await rpc.stop()
         await to_signer.close()

@@ -15,11 +15,12 @@ from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 
@@ -39,7 +40,7 @@ def now_millis() -> int:
 async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
@@ -55,19 +56,16 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     checks = vehicle_link.VehicleReports(record, reports, now)
-    consumers = [
-        Consumer(broker, vehicle_link.PLAN, checks.handle, record.bury),
-        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, record.bury),
+    subscriptions = [
+        Subscription(vehicle_link.PLAN, checks.handle),
+        Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
-    handlers = [
-        (vehicle_link.PLAN.subjects, checks.handle),
-        (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
-    ]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
+    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, [letters])
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))
+        taking = (consumer.run() for consumer in consumers(broker, subscriptions, record.bury))
+        await boot.run_until(stop, relay.run(), *taking)
     finally:
         await rpc.stop()
         await broker.close()

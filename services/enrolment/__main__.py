@@ -15,8 +15,8 @@ from services.enrolment import seed, store
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
-from services.enrolment.operator_link import Desk
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
+from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime import boot, jetstream
@@ -48,7 +48,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
@@ -64,10 +64,15 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(*STREAMS.values())
     await changes.tell(*planted)
     await Doorman(office, issuer, broker).stand()
-    await Desk(office, broker).open()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
-        settings, [SERVICE], VehicleKeysServer(record).register, POLICY, verifier, lambda _error: None
+        settings,
+        [SERVICE],
+        VehicleKeysServer(record).register,
+        POLICY,
+        verifier,
+        refusal_of,
+        besides=[enrolment_api(office)],
     )
     await rpc.start()
     structlog.get_logger().info("started", listen=settings.listen)

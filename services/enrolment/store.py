@@ -78,9 +78,9 @@ class SqlRegister:
         """See usecases.Register."""
         return await self._database.write(lambda connection: _revoke(connection, vin, at))
 
-    async def all(self) -> Sequence[Enrolment]:
+    async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
         """See usecases.Register."""
-        query = select(_table).order_by(_table.c.vin)
+        query = select(_table).where(_table.c.vin > after).order_by(_table.c.vin).limit(limit)
         return await self._database.read(lambda c: [_enrolment(row) for row in c.execute(query)])
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:

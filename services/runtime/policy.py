@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,10 @@ if TYPE_CHECKING:
 
 SPIFFE = "spiffe://ecarus/"
 EDGE = SPIFFE + "edge"
+OPERATOR = SPIFFE + "operator"
+"""Whoever has this certificate is an operator: it opens what operators do, and nothing else."""
+
+_SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+)")
 
 
 def room(name: str) -> str:
@@ -44,7 +49,12 @@ STANDARD: Policy = {
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     )
 }
-"""Health and reflection: for every workload with a certificate of ours, and about no vehicle."""
+"""Health and reflection: for the edge, rooms and teams, and about no vehicle."""
+
+
+def may_look(peer: str) -> bool:
+    """Whether the peer may ask for health and reflection. A vehicle and an operator may not."""
+    return _SERVING.fullmatch(peer) is not None
 
 
 def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
@@ -55,6 +65,11 @@ def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
 def between_rooms(*names: str) -> Rule:
     """An RPC for these rooms only."""
     return Rule(peers=frozenset(room(name) for name in names))
+
+
+def for_operators(*, mutates: bool = False) -> Rule:
+    """An RPC for operators only."""
+    return Rule(peers=frozenset({OPERATOR}), mutates=mutates)
 
 
 def complete(policy: Mapping[str, Rule], methods: Iterable[str]) -> None:

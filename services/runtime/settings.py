@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, ValidationError
 
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -28,6 +30,8 @@ class ServerSettings(BaseModel):
     capability_jwks: FilePath
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    revoked_workloads: FilePath | None = None
+    revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
 class RoomSettings(ServerSettings):
@@ -38,6 +42,7 @@ class RoomSettings(ServerSettings):
     nats_ca: FilePath | None = None
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
 
 

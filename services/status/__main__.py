@@ -26,10 +26,12 @@ from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 from services.status import store, translate
@@ -40,8 +42,6 @@ from services.status.presence import LostVehicles
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
-    HELLO_PLAN,
-    RESULT_PLAN,
     HintPublisher,
     Revocations,
     VehicleIntake,
@@ -94,7 +94,11 @@ def now_us() -> int:
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
     await asyncio.to_thread(
-        migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.RoomModel.metadata,
     )
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
@@ -126,14 +130,10 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     intake = VehicleIntake(records, hints, reports, answers, directory, hellos, now_us)
+    batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the room may be asked to replay.
-    every_partition = [subject for n in range(STATUS_PARTITIONS) for subject in status_stream(n).subjects]
-    handlers = [
-        (every_partition, intake.take_statuses),
-        (RESULT_PLAN.subjects, intake.take_results),
-        (HELLO_PLAN.subjects, hellos.handle),
-    ]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
+    all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
+    letters = DeadLetterReplay(database, store.dead_letters, all_taken, now)
     hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
     verifier = CapabilityVerifier(settings.capability_jwks)
     revocations = Revocations(hub, verifier)
@@ -152,11 +152,17 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
     servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, now_us)
-    server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
-    await server.start()
-    consumers = intake.consumers(
-        broker, settings.partitions, settings.status_batch, settings.status_max_pending
+    server = RoomServer(
+        settings,
+        [SERVICE],
+        servicer.register,
+        POLICY,
+        verifier,
+        translate.refusal_of,
+        besides=[dead_letter_api(letters)],
     )
+    await server.start()
+    taken = intake.subscriptions(settings.partitions, batch, max_pending)
     try:
         await boot.run_until(
             stop,
@@ -166,7 +172,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers),
+            *(consumer.run() for consumer in consumers(broker, taken, intake.bury)),
         )
     finally:
         hub.close()

@@ -22,8 +22,9 @@ from protocol.broker import (
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
-from services.runtime.consumer import Consumer, ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.inbox import DeadLetter
+from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
 from services.status.translate import moment_of
@@ -98,13 +99,13 @@ class VehicleIntake:
         self._hellos = hellos
         self._now_us = now_us
 
-    def consumers(
-        self, broker: Broker, partitions: Iterable[int], batch: int, max_pending: int
-    ) -> list[Consumer]:
-        """All that this process consumes: its partitions, results and hellos."""
-        plans = [(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions]
-        plans += [(RESULT_PLAN, self.take_results), (HELLO_PLAN, self._hellos.handle)]
-        return [Consumer(broker, plan, handle, self._bury) for plan, handle in plans]
+    def subscriptions(self, partitions: Iterable[int], batch: int, max_pending: int) -> list[Subscription]:
+        """List what a process that takes these partitions takes in: them, results and hellos."""
+        return [
+            *(Subscription(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions),
+            Subscription(RESULT_PLAN, self.take_results),
+            Subscription(HELLO_PLAN, self._hellos.handle),
+        ]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Handle status reports. Raises StorageUnavailable."""
@@ -143,7 +144,8 @@ class VehicleIntake:
         await take_reports(self._store, self._hints, reports, now_us, moved)
         return unhandled
 
-    async def _bury(self, poison: Sequence[Poison]) -> None:
+    async def bury(self, poison: Sequence[Poison]) -> None:
+        """Keep what can not be understood or believed. Raises StorageUnavailable."""
         received_at = moment_of(self._now_us())
         await self._store.bury(
             [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, received_at) for p in poison]

@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
 
-from mesh.pki import Identity, Pki
+from mesh.pki import Identity, Pair, Pki
 from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier
 from services.runtime.settings import RoomSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from mesh.pki import Pair
     from services.runtime.server import RoomServer
 
     BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
@@ -47,6 +51,18 @@ class Certificates:
                 addresses=("127.0.0.1",),
             )
         )
+
+    def signed(self, names: Sequence[x509.GeneralName]) -> Pair:
+        """A client's certificate with exactly these names, whatever they are."""
+        folder = Path(tempfile.mkdtemp(dir=self.authority.ca.parent))
+        pair = Pair(folder / "odd.crt", folder / "odd.key")
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer, issuer_key = self.authority._ca_cert, self.authority._ca_key
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+        builder = self.authority._builder(subject, issuer.subject, key.public_key(), 1)
+        odd = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        self.authority._write(pair, odd.sign(issuer_key, hashes.SHA256()), key)
+        return pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +106,19 @@ class RunningRoom:
     target: str
     pki: Certificates
 
-    def channel(self, workload: str = "edge") -> grpc.aio.Channel:
+    def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
-        pair = self.pki.of(workload)
+        return self.channel_under(self.pki.of(workload), None, *options)
+
+    def channel_under(
+        self, pair: Pair, authority: Pki | None = None, *options: tuple[str, int]
+    ) -> grpc.aio.Channel:
+        """A channel under this certificate."""
         credentials = grpc.ssl_channel_credentials(
-            self.pki.authority.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
+            (authority or self.pki.authority).ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
         name = ("grpc.ssl_target_name_override", f"{self.name}.rooms.ecarus.internal")
-        return grpc.aio.secure_channel(self.target, credentials, options=(name,))
+        return grpc.aio.secure_channel(self.target, credentials, options=(name, *options))
 
 
 @pytest.fixture(scope="session")

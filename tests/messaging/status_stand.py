@@ -28,6 +28,7 @@ from services.runtime import jetstream
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.subscriptions import consumers
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
 from services.status.domain import Position, Reset, RightEnded, Update
@@ -211,7 +212,8 @@ async def running_room(
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
-    loops += [consumer.run() for consumer in intake.consumers(broker, partitions, 512, 4_000)]
+    taken = intake.subscriptions(partitions, 512, 4_000)
+    loops += [consumer.run() for consumer in consumers(broker, taken, intake.bury)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

@@ -18,8 +18,8 @@ from protocol.faults import Fault
 from tests.messaging.vehicle_cloud import Broker, Cloud, cancel, door_command, settings, until
 from tests.protocol.stand import CLOUD_SIGNER, signer
 from tests.signed_cloud import FAR_SECONDS, OTHER_VIN, VIN, manifest
+from vehicle.automation import Cause
 from vehicle.body import DoorName
-from vehicle.car import Cause
 from vehicle.clock import SystemClock
 from vehicle.journal import Journal
 from vehicle.simulator import SimulatedCar

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import socket
@@ -20,14 +19,13 @@ import nats.errors
 from mesh.nats_config import render_nats
 from mesh.pki import Pki
 from mesh.ports import Ports
-from mesh.sandbox import OPERATOR, SYSTEM_USER, Sandbox, vehicle_identity
+from mesh.sandbox import SYSTEM_USER, Sandbox, vehicle_identity
 from protocol.broker import STREAMS
-from services.enrolment import translate
+from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
-from services.enrolment.operator_link import Desk
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
@@ -67,8 +65,8 @@ class InMemory:
         self.enrolments[vin] = replace(found, revoked_at=at)
         return self.enrolments[vin]
 
-    async def all(self) -> Sequence[Enrolment]:
-        return list(self.enrolments.values())
+    async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
+        return [self.enrolments[vin] for vin in sorted(self.enrolments) if vin > after][:limit]
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
         found = [e for e in self.enrolments.values() if e.vin in vins and e.revoked_at is None]
@@ -146,9 +144,8 @@ class Gate:
         await broker.ensure_streams(*STREAMS.values())
         issuer = Issuer(self.sandbox.admission_seed.read_text())
         await Doorman(office, issuer, broker).stand()
-        await Desk(office, broker).open()
+        self.office = office
         self.jetstream = (await self.client("command", "command")).jetstream()
-        self.operator = await self.client(OPERATOR, OPERATOR, "_INBOX.operator")
         for vin in (VIN, OTHER):
             _vin, certificate = translate.vehicle_certificate(
                 self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
@@ -165,12 +162,16 @@ class Gate:
         """The public keys, PEM."""
         return self.sandbox.ceremony.make_car(vin).public.read_text()
 
-    async def ask(self, deed: str, **request: str) -> dict[str, Any]:
-        answer = await self.operator.request(
-            f"operator.vehicle.{deed}", json.dumps(request).encode(), timeout=WAIT_SECONDS
-        )
-        told: dict[str, Any] = json.loads(answer.data)
-        return told
+    async def enrol(self, vin: str) -> Enrolment:
+        """As the operator does, with the car's own certificate and keys."""
+        _vin, certificate = translate.vehicle_certificate(self.certificate_of(vin).encode())
+        keys = read_public_keys(self.keys_of(vin).encode())
+        return await usecases.enrol(self.office, vin, translate.fingerprint_of(certificate), keys)
+
+    async def revoke(self, vin: str) -> int:
+        """As the operator does; how many connections were cut."""
+        _enrolment, cut = await usecases.revoke(self.office, vin)
+        return cut
 
     def link(self, link: str, certificate: str | None = None, vin: str = VIN) -> NatsLink | MqttLink:
         tls = self.tls(certificate or vehicle_identity(vin).name)

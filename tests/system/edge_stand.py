@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import httpx
 from ecarus.remotecontrol.door.v1 import (
     door_command_pb2,
     door_command_service_pb2_grpc,
@@ -37,6 +36,7 @@ from grpc_reflection.v1alpha import reflection
 from mesh.edge_config import render_edge
 from mesh.pki import Pki
 from mesh.ports import ROOMS, PortInUseError, Ports
+from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
 
 if TYPE_CHECKING:
@@ -214,6 +214,7 @@ class EdgeStand:
         self.rooms = Rooms()
         self._servers: dict[str, grpc.aio.Server] = {}
         self.log = folder / "envoy.log"
+        self.admin = folder / "admin.sock"
 
     @property
     def http(self) -> str:
@@ -231,7 +232,7 @@ class EdgeStand:
         for room in ROOMS:
             await self.start_room(room)
         config = self._folder / "envoy.yaml"
-        config.write_text(render_edge(self.ports, self._folder / "pki"), encoding="utf-8")
+        config.write_text(render_edge(self.ports, self._folder / "pki", self.admin), encoding="utf-8")
         words = (
             "-c",
             str(config),
@@ -260,15 +261,11 @@ class EdgeStand:
         await asyncio.gather(*(self.stop_room(room) for room in tuple(self._servers)))
 
     async def _until_ready(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                if self._process.returncode is not None:
-                    raise RuntimeError(self.log.read_text(encoding="utf-8"))
-                with contextlib.suppress(httpx.TransportError):
-                    ready = await client.get(f"http://127.0.0.1:{self.ports.envoy_admin}/ready")
-                    if ready.status_code == httpx.codes.OK:
-                        return
-                await asyncio.sleep(0.02)
+        is_ready = admin_ready(self.admin)
+        while not await is_ready():
+            if self._process.returncode is not None:
+                raise RuntimeError(self.log.read_text(encoding="utf-8"))
+            await asyncio.sleep(0.02)
 
     async def start_room(self, room: str) -> None:
         """Serve this room's port."""

@@ -21,7 +21,7 @@ def test_envoy_accepts_the_configuration(tmp_path: Path) -> None:
     for identity in IDENTITIES:
         pki.ensure(identity)
     config = tmp_path / "envoy.yaml"
-    config.write_text(render_edge(Ports(20_000), tmp_path))
+    config.write_text(render_edge(Ports(20_000), tmp_path, tmp_path / "admin.sock"))
     envoy = Path(sys.executable).with_name("envoy")
     done = subprocess.run(
         [envoy, "--mode", "validate", "-c", config], capture_output=True, text=True, timeout=20, check=False

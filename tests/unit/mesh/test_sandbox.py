@@ -12,7 +12,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, Identity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox
-from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, issue_token
+from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
@@ -92,7 +92,7 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     now = datetime.now(UTC)
-    token = issue_token(sandbox.issuer_key, "user-123", None, "mobile-app", now)
+    token = issue_token(sandbox.issuer_key, Bearer("user-123"), now)
     header = jwt.get_unverified_header(token)
     (jwk,) = json.loads(sandbox.issuer_jwks.read_text())["keys"]
     assert (header["typ"], header["alg"], header["kid"]) == ("at+jwt", "EdDSA", jwk["kid"])
@@ -100,9 +100,20 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     claims = jwt.decode(token, jwt.PyJWK(jwk).key, algorithms=["EdDSA"], audience=AUDIENCE, issuer=ISSUER)
     assert claims["sub"] == "user-123"
     assert claims["exp"] - claims["iat"] == LIFETIME_SECONDS
-    assert "vin" not in claims
-    restricted = issue_token(sandbox.issuer_key, "user-123", "KMHSH81C7LU123456", "web", now)
-    assert jwt.decode(restricted, options={"verify_signature": False})["vin"] == "KMHSH81C7LU123456"
+    assert claims["client_id"] == "mobile-app"
+    assert not {"vin", "act"} & claims.keys()
+    restricted = issue_token(
+        sandbox.issuer_key, Bearer("user-123", vin="KMHSH81C7LU123456", client="web"), now
+    )
+    claims = jwt.decode(restricted, options={"verify_signature": False})
+    assert (claims["vin"], claims["client_id"]) == ("KMHSH81C7LU123456", "web")
+    agents = issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7"), now)
+    claims = jwt.decode(agents, options={"verify_signature": False})
+    assert (claims["sub"], claims["act"], claims["client_id"]) == (
+        "user-123",
+        {"sub": "agent-7"},
+        "call-center",
+    )
 
 
 def test_a_vehicle_is_asked_for_a_certificate_and_has_no_password(tmp_path: Path) -> None:

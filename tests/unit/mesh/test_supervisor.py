@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 READY = 'echo \'{"event": "ready"}\'; exec sleep 60'
-NO_PORT = 1  # nothing listens there, so there is no Envoy to drain
+NO_SOCKET = Path("/nonexistent")  # so there is no Envoy to drain
 
 
 def component(folder: Path, name: str, script: str) -> Component:
@@ -65,7 +65,7 @@ def supervisor(folder: Path, console: Console, command: str = READY) -> Supervis
         envoy=component(folder, "envoy", READY),
         vehicles=component(folder, "vehicles", READY),
     )
-    return Supervisor(plan, NO_PORT, say=console.say, welcome=lambda: console.say("welcome"))
+    return Supervisor(plan, NO_SOCKET, say=console.say, welcome=lambda: console.say("welcome"))
 
 
 def pid_in(line: str) -> int:

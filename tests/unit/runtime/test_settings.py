@@ -42,6 +42,7 @@ def test_a_whole_environment_is_read(environ: dict[str, str]) -> None:
     assert settings.heartbeat_seconds == 0.5
     assert settings.log_level == "INFO"
     assert settings.drain_seconds == 5.0
+    assert settings.low_space_bytes == 512 * 1024 * 1024
 
 
 def test_everything_that_is_missing_is_named_at_once() -> None:
@@ -80,3 +81,10 @@ def test_what_is_wrong_is_named_and_not_repeated(environ: dict[str, str], key: s
     [line] = str(refused.value).splitlines()
     assert line.startswith(f"{key}: ")
     assert "secret" not in line
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "1048575", "much"])
+def test_low_space_has_bounds(environ: dict[str, str], wrong: str) -> None:
+    assert load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": "2097152"}).low_space_bytes == 2_097_152
+    with pytest.raises(SettingsRefused, match="DOORS_LOW_SPACE_BYTES"):
+        load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": wrong})

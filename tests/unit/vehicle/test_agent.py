@@ -10,8 +10,8 @@ import pytest
 from protocol.broker import Command, Event
 from protocol.faults import Fault
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.body import DoorName
-from vehicle.car import Cause
+from vehicle.automation import Cause
+from vehicle.body import DoorName, Position
 from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
@@ -186,3 +186,38 @@ async def test_an_order_that_cannot_be_kept_does_not_act(bench: Bench) -> None:
     await bench.settled()
     assert bench.cloud.faults == [Fault.WRONG_EPOCH]
     assert bench.car.log.read() == []
+
+
+async def test_what_changes_in_sleep_is_reported_and_the_car_sleeps_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
+    await bench.agent.sleep()
+    told = len(bench.cloud.said(Event.STATUS))
+    bench.car.change(lambda body: body.with_battery(60), Cause.HAND)
+    assert bench.agent._waking is None
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_open(DoorName.DRIVER, is_open=True), Cause.HAND)
+    await bench.until(lambda: bench.agent._waking is None)
+    assert bench.agent.is_asleep
+    said = bench.cloud.said(Event.STATUS)[told:]
+    assert said[-1].going_to_sleep
+    assert [one.doors[0].open for one in said] == [True] * len(said)
+    assert not said[0].going_to_sleep
+
+
+async def test_who_is_woken_while_it_reports_from_sleep_stays_awake(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
+    await bench.agent.sleep()
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.agent.wake()
+    await bench.until(lambda: bench.agent._waking is None)
+    assert not bench.agent.is_asleep
+
+
+async def test_a_car_that_vanished_reports_nothing_of_its_own(bench: Bench) -> None:
+    await bench.agent.vanish()
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    assert bench.agent._waking is None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from vehicle.actuation_log import ActuationLog, Phase
+from vehicle.automation import Cause
 from vehicle.body import LOCKABLE, Body, DoorName, Gear, Position
-from vehicle.car import Car, Cause
+from vehicle.car import Car
 from vehicle.car_state import CarState, StateFile
 from vehicle.diagnosis import Condition, components
 from vehicle.settings import DoorSettings, UnlockMode
@@ -64,22 +68,47 @@ async def test_automation_waits_for_a_command(car: Car) -> None:
     assert len(car.log.read()) == 10
 
 
-async def test_an_auto_lock_that_was_due_survives_a_restart(
+async def test_an_auto_lock_that_was_due_survives_a_restart_with_a_full_delay(
     car: Car, clock: FakeClock, tmp_path: Path
 ) -> None:
     car.configure(7, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
     car.change(unlock, Cause.COMMAND)
     assert car.auto_lock_due_at is not None
     await car.stop()
-    clock.advance(31)
+    clock.advance(29)
     again = Car(car.vin, StateFile(tmp_path / "car.json"), ActuationLog(tmp_path / "a.jsonl", car.vin), clock)
     assert again.config_version == 7
+    assert again.auto_lock_due_at == clock.now() + timedelta(seconds=30)
+    clock.advance(30)
     again.start()
     async with asyncio.timeout(5):
         while not all(again.body.doors[door].locked for door in LOCKABLE):  # noqa: ASYNC110 - a timer starts it
             await asyncio.sleep(0)
     await idle(again)
     assert causes(again) == {"automation:auto_lock"}
+
+
+@pytest.mark.parametrize("jump_seconds", [-3_600, 3_600])
+async def test_the_auto_lock_does_not_follow_the_wall_clock(
+    car: Car, clock: FakeClock, jump_seconds: float
+) -> None:
+    car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
+    car.change(unlock, Cause.HAND)
+    clock.advance(10)
+    clock.set_wall(jump_seconds)
+    assert car.auto_lock_due_at == clock.now() + timedelta(seconds=20)
+
+
+async def test_an_unlock_command_that_finds_the_doors_unlocked_restarts_the_delay(
+    car: Car, clock: FakeClock
+) -> None:
+    car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
+    car.change(unlock, Cause.HAND)
+    clock.advance(20)
+    await car.actuate("c2", LOCKABLE, Position.UNLOCKED, Cause.COMMAND, lambda _door: None)
+    assert car.auto_lock_due_at == clock.now() + timedelta(seconds=30)
+    await car.actuate("c3", LOCKABLE, Position.UNLOCKED, Cause.EMERGENCY, lambda _door: None)
+    assert car.auto_lock_due_at is None
 
 
 async def test_child_locks_follow_the_settings(car: Car) -> None:
@@ -111,10 +140,10 @@ def test_a_torn_log_line_is_not_glued_to_the_next(tmp_path: Path, clock: FakeClo
     assert [line["command_id"] for line in log.read()] == ["c1"]
 
 
-def test_a_state_file_gives_back_what_it_was_given(tmp_path: Path, clock: FakeClock) -> None:
+def test_a_state_file_gives_back_what_it_was_given(tmp_path: Path) -> None:
     body = unlock(Body()).with_open(DoorName.TRUNK, is_open=True).with_actuator(DoorName.DRIVER, failed=True)
     state = CarState(
-        body.driven(12.5), DoorSettings(unlock_mode=UnlockMode.SEQUENCE), 3, auto_lock_due_at=clock.now()
+        body.driven(12.5), DoorSettings(unlock_mode=UnlockMode.SEQUENCE), 3, auto_lock_pending=True
     )
     StateFile(tmp_path / "car.json").save(state, durable=True)
     StateFile(tmp_path / "car.json").save(CarState(), durable=False)

@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from vehicle.automation import Cause
 from vehicle.body import LOCKABLE, DoorName, Position
-from vehicle.car import Car, Cause
 from vehicle.command import Action, Command, Fault, Mode, Outcome
 from vehicle.executor import Execution, interrupted, withdrawn
 from vehicle.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.conftest import FakeClock
+    from vehicle.car import Car
 
 
 def order(

@@ -1,0 +1,209 @@
+"""`python -m mesh run | token --user U [--act A] [--vin V] | pki`; the only reader of the environment here.
+
+DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from doorctl.ceremony import CeremonyRefused
+from mesh.component import ComponentFailedError
+from mesh.edge_config import ROOT
+from mesh.files import private_folder
+from mesh.logs import keep_bounded
+from mesh.plan import PROFILE, Planner
+from mesh.ports import PortInUseError, Ports
+from mesh.sandbox import Sandbox
+from mesh.supervisor import Supervisor
+from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, Bearer, issue_token
+from mesh.welcome import welcome
+from services.runtime.logs import LogStream
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES, SpaceWatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from services.runtime.space import Space
+
+
+class AlreadyRunningError(Exception):
+    """Another mesh uses the data folder."""
+
+
+_CONSOLE = LogStream(1)
+
+_REFUSALS = (
+    ValueError,
+    CeremonyRefused,
+    PortInUseError,
+    AlreadyRunningError,
+    ComponentFailedError,
+)
+
+
+def main(words: list[str], environment: Mapping[str, str]) -> int:
+    """Do what the command line asks; the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m mesh", description="The product on one machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
+    commands.add_parser("pki", help="only make the keys, certificates and seeds")
+    token = commands.add_parser("token", help="print an access token of the development issuer")
+    token.add_argument("--user", required=True, type=_name, help="whose token: user-123")
+    token.add_argument("--act", type=_name, help="the agent who acts for the user: agent-7")
+    token.add_argument("--vin", help="restrict it to this vehicle")
+    token.add_argument(
+        "--client",
+        choices=CLIENTS,
+        help=f"signed in through this client ({CLIENTS[0]}; for an agent {AGENTS})",
+    )
+    arguments = parser.parse_args(words)
+
+    sandbox = Sandbox(Path(environment.get("DOORS_DATA_DIR") or ROOT / ".doors"))
+    os.umask(0o077)  # also for what the components write: databases, logs, the vehicles' journals
+    try:
+        if arguments.command == "token":
+            bearer = Bearer(arguments.user, arguments.act, arguments.vin, arguments.client)
+            print(issue_token(sandbox.issuer_key, bearer, datetime.now(UTC)))
+        elif arguments.command == "pki":
+            sandbox.prepare(datetime.now(UTC))
+            print(f"keys and certificates are in {sandbox.folder}")
+        else:
+            _only_the_sandbox(environment.get("DOORS_PROFILE"))
+            ports = _ports(environment.get("DOORS_PORT_BASE"))
+            with _only_one(sandbox.folder):
+                return asyncio.run(_run(ports, sandbox, environment))
+    except OSError as error:
+        print(f"mesh: {_next_step(error, sandbox.folder, arguments.command)}", file=sys.stderr)
+    except _REFUSALS as refused:
+        print(f"mesh: {refused}", file=sys.stderr)
+    else:
+        return 0
+    return 1
+
+
+def _name(word: str) -> str:
+    """A user's or an agent's name. Raises ArgumentTypeError."""
+    if not (0 < len(word) <= MAX_NAME and word.isprintable() and word.strip() == word):
+        raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters")
+    return word
+
+
+def _next_step(error: OSError, folder: Path, command: str) -> str:
+    """What could not be read or written, and what to do about it."""
+    where = f"{error.filename}: " if error.filename else ""
+    said = f"{where}{error.strerror or error}"
+    if isinstance(error, FileNotFoundError) and command == "token":
+        return f"{said}; start the sandbox first: make run"
+    if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(folder):
+        return f"{said}; mend it, or choose another folder with DOORS_DATA_DIR"
+    return f"{said}; make setup installs what is missing"
+
+
+def _only_the_sandbox(profile: str | None) -> None:
+    """Raise ValueError where somebody expects more of this command than it is."""
+    if profile and profile != PROFILE:
+        raise ValueError(
+            f"DOORS_PROFILE={profile}: make run starts the {PROFILE} and nothing else; "
+            "docs/deployment.md says how to run it for real"
+        )
+
+
+def _ports(base: str | None) -> Ports:
+    """The ports at this base, or at the usual one. Raises ValueError, naming the key."""
+    if not base:
+        return Ports()
+    if not base.isascii() or not base.isdecimal():
+        raise ValueError(f"DOORS_PORT_BASE must be a number, not {base!r}")
+    return Ports(int(base))
+
+
+def _low_space_bytes(text: str | None) -> int:
+    """How little room is worth a line; the rooms read the same key. Raises ValueError, naming it."""
+    if not text:
+        return LOW_SPACE_BYTES
+    if not text.isascii() or not text.isdecimal() or int(text) < LEAST_LOW_SPACE_BYTES:
+        raise ValueError(f"DOORS_LOW_SPACE_BYTES must be {LEAST_LOW_SPACE_BYTES} or more, not {text!r}")
+    return int(text)
+
+
+async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
+    ports.require_free()
+    sandbox.prepare(datetime.now(UTC))
+    sandbox.write_operator_file(ports)
+    low_bytes = _low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
+    plan = Planner(ports, sandbox, environment).plan()
+    supervisor = Supervisor(
+        plan, sandbox.envoy_admin, say=_say, welcome=lambda: _print(welcome(ports, sandbox))
+    )
+    stop = asyncio.Event()
+
+    def asked_to_stop() -> None:
+        if stop.is_set():  # asked twice: somebody is in a hurry
+            supervisor.kill_all()
+        stop.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
+    housekeeping = [
+        asyncio.create_task(keep_bounded(sandbox.logs, _say)),
+        asyncio.create_task(SpaceWatch(sandbox.folder, low_bytes, _tell_space).run()),
+    ]
+    for task in housekeeping:
+        task.add_done_callback(_tell_if_dead)
+    try:
+        await supervisor.run(stop)
+    finally:
+        for task in housekeeping:
+            task.cancel()
+        await asyncio.gather(*housekeeping, return_exceptions=True)
+    return 0
+
+
+def _print(text: str) -> None:
+    """For a person. Nobody who reads slowly, and no full disk, ends the mesh."""
+    _CONSOLE.write(text + "\n")
+
+
+def _say(line: str) -> None:
+    _print(f"mesh: {line}")
+
+
+def _tell_if_dead(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _say(f"housekeeping has ended: {task.exception()!r}")
+
+
+async def _tell_space(space: Space) -> None:
+    if not space.is_low:
+        _say(f"enough room again in {space.folder}")
+    elif space.free_bytes is None:
+        _say(f"the room left in {space.folder} cannot be measured: {space.reason}")
+    else:
+        _say(
+            f"little room is left in {space.folder}: {space.free_bytes / 1e6:.0f} MB;"
+            " without any, commands are refused (503 STORAGE_UNAVAILABLE) until there is some"
+        )
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder. The lock ends with the process, however that ends."""
+    private_folder(folder)
+    with (folder / "lock").open("w", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as held:
+            raise AlreadyRunningError(
+                f"another mesh is running on {folder}; stop it or set DOORS_DATA_DIR"
+            ) from held
+        yield
