@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import uuid
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
-from mesh.tokens import issue_token
+from tests.attacks.tokens import claims, signed
 from tests.system.app import App
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ DIGITAL_KEY = grant_pb2.GRANT_ROLE_DIGITAL_KEY
 
 def bearer(mesh: Mesh, user: str, client: str = "mobile-app") -> str:
     """A token as `make token` prints it."""
-    return issue_token(mesh.data / "secrets" / "issuer.key", user, None, client, datetime.now(UTC))
+    return signed(mesh, claims(user, client_id=client))
 
 
 def person(mesh: Mesh, vin: str, user: str) -> App:

@@ -87,6 +87,10 @@ def test_ten_thousand_silent_connections_take_nothing(mesh: Mesh, bystander: Bys
 def test_silent_connections_at_the_broker_keep_no_car_out(
     mesh: Mesh, bystander: BystanderProbe, hostile_car: HostileCar
 ) -> None:
+    async def comes_in() -> bool:
+        async with await hostile_car.connect() as car:
+            return car.alive
+
     with bystander.undisturbed() as probe:
         held = [
             *silent(mesh.ports.nats, SILENT_AT_THE_BROKER),
