@@ -1,4 +1,4 @@
-"""Envoy's configuration, made from envoy.yaml by filling in its ${NAMES}.
+"""Envoy's configuration, made from envoy.yaml and gateway/team_trust.yaml by filling in their ${NAMES}.
 
 Envoy does not expand variables itself.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
+from mesh.files import write_private
 from mesh.ports import ROOMS, Ports
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,3 +30,10 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path) -> str:
         **{f"{room.upper()}_PORT": ports.room(room) for room in ROOMS},
     }
     return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)
+
+
+def write_team_trust(pki_folder: Path) -> None:
+    """Write whom the listener for teams trusts into the folder of the certificates, where envoy.yaml expects it."""
+    text = (ROOT / "gateway" / "team_trust.yaml").read_text(encoding="utf-8")
+    filled = Template(text).substitute(PKI_DIR=pki_folder)
+    write_private(pki_folder / "team_trust.yaml", filled.encode())

@@ -73,7 +73,7 @@ class Pki:
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
 
     def ensure(self, identity: Identity) -> Pair:
-        """The identity's certificate: made if it is missing, another CA's, or soon to expire."""
+        """The identity's certificate: made if it is missing, another CA's, revoked, or soon to expire."""
         pair = self.pair(identity.name)
         if not (pair.key.is_file() and self._is_good(pair.cert)):
             self._issue(identity, pair)
@@ -187,7 +187,14 @@ class Pki:
             return False
         cert = _load_cert(path)
         ours = cert.issuer == self._ca_cert.subject and _signed_by(cert, self._ca_cert)
-        return ours and not self._expires_soon(cert)
+        return ours and not self._expires_soon(cert) and not self._is_revoked(cert)
+
+    def _is_revoked(self, cert: x509.Certificate) -> bool:
+        found = self._revocation_list()
+        return (
+            found is not None
+            and found.get_revoked_certificate_by_serial_number(cert.serial_number) is not None
+        )
 
     def _expires_soon(self, cert: x509.Certificate) -> bool:
         return cert.not_valid_after_utc - self._now < timedelta(days=RENEW_BEFORE_DAYS)

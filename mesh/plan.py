@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
-from mesh.edge_config import ROOT, render_edge
+from mesh.edge_config import ROOT, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
@@ -195,6 +195,7 @@ class Planner:
 
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
+        write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
         admin.unlink(missing_ok=True)  # of a run that was killed
         write_private(config, render_edge(self._ports, self._sandbox.pki.resolve(), admin).encode())

@@ -53,16 +53,20 @@ class AttributeContext(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         PRINCIPAL_FIELD_NUMBER: _builtins.int
+        CERTIFICATE_FIELD_NUMBER: _builtins.int
         principal: _builtins.str
         """The SPIFFE URI of a verified client certificate."""
+        certificate: _builtins.str
+        """The verified client certificate: PEM, URL-encoded."""
         def __init__(
             self,
             *,
             principal: _builtins.str = ...,
+            certificate: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate", b"certificate", "principal", b"principal"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

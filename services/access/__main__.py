@@ -17,12 +17,14 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.identity import Identity, key_hash
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.settings import AccessSettings
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
@@ -30,6 +32,7 @@ from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     import grpc
@@ -64,6 +67,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.find_key(c, digest))
 
     routes = Routes()
+    workloads = Workloads()
     standings = Standings(load_standing, time.time)
     await follow_revocations(broker.client, standings.forget)
     admission = Admission(
@@ -83,12 +87,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         issuer=CapabilityIssuer(signing_key, time.time),
+        is_team=TeamCertificates(workloads).is_team,
     )
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
+    pending = None if settings.is_sandbox else SqlPendingGrants(database)
+
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-        grants = AccessServicer(record, standings.forget, _utc_now)
+        grants = AccessServicer(record, standings.forget, _utc_now, pending)
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
     server = RoomServer(
@@ -98,6 +105,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         policy=POLICY,
         verifier=CapabilityVerifier(settings.capability_jwks),
         translate_error=translate.refusal_of,
+        workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
     )
     await server.start()

@@ -19,7 +19,7 @@ from services.runtime.interceptor import vehicle_not_found
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.access.capability_issuer import CapabilityIssuer
     from services.access.domain import Caller
@@ -42,6 +42,8 @@ class EdgeRequest:
     headers: Mapping[str, str]
     body: bytes
     team_listener: bool
+    certificate: str = ""
+    """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
     @property
     def native(self) -> bool:
@@ -68,7 +70,10 @@ class Denied:
 
 
 class Admission:
-    """Decides about requests. It never raises what a request can cause."""
+    """Decides about requests. It never raises what a request can cause.
+
+    `is_team` says of a verified client certificate whether it is a team's that counts.
+    """
 
     def __init__(
         self,
@@ -78,7 +83,9 @@ class Admission:
         standings: Standings,
         limits: RateLimits,
         issuer: CapabilityIssuer,
+        is_team: Callable[[str], bool],
     ) -> None:
+        self._is_team = is_team
         self._routes = routes
         self._identity = identity
         self._standings = standings
@@ -130,6 +137,11 @@ class Admission:
             raise Refusal(
                 errors.UNSUPPORTED_MEDIA_TYPE,
                 "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
+            )
+        if not self._is_team(asked.certificate):
+            raise Refusal(
+                errors.CALLER_NOT_ALLOWED,
+                "This certificate is not a team's, or it is revoked; ask for another.",
             )
         if path.startswith(WITHOUT_VEHICLE):
             _refuse_headers(faults)

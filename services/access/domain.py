@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -78,6 +79,10 @@ class GrantConflict(Exception):
     """A grant with this id exists and says something else."""
 
 
+class SameOperator(Exception):
+    """Who asked for a grant cannot approve it."""
+
+
 class GrantUnknown(Exception):
     """There is no grant with this id."""
 
@@ -125,6 +130,33 @@ class Grant:
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+APPROVAL_TIME = timedelta(hours=24)
+"""After this long a pending grant that nobody has approved is not one any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingGrant:
+    """A right that one operator has asked for, and another must approve before it is one."""
+
+    asked: NewGrant
+    requested_by: str
+    requested_at: datetime
+    approved_by: str | None = None
+    ended_at: datetime | None = None
+
+    def is_waiting(self, now: datetime) -> bool:
+        """Neither approved, nor revoked, nor lapsed."""
+        decided = self.approved_by is not None or self.ended_at is not None
+        return not decided and now < self.requested_at + APPROVAL_TIME
+
+    def check_approval(self, by: str, now: datetime) -> None:
+        """Raise unless this operator may approve it now: GrantUnknown, SameOperator."""
+        if not self.is_waiting(now):
+            raise GrantUnknown(self.asked.grant_id)
+        if by == self.requested_by:
+            raise SameOperator(self.asked.grant_id)
 
 
 @dataclass(frozen=True, slots=True)

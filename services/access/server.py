@@ -9,6 +9,8 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from envoy_ext_authz import external_auth_pb2_grpc
 
 from services.access import translate, usecases
+from services.access.approvals import needs_two_operators
+from services.access.domain import GrantUnknown
 from services.runtime.call import current_call
 from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.admission import Admission
+    from services.access.approvals import PendingGrants
     from services.access.usecases import Forget, GrantRecord
 
 SERVICES = ("envoy.service.auth.v3.Authorization", "ecarus.remotecontrol.access.v1.AccessService")
@@ -31,9 +34,10 @@ _ACCESS = "/ecarus.remotecontrol.access.v1.AccessService/"
 POLICY: Policy = {
     "/envoy.service.auth.v3.Authorization/Check": Rule(peers=frozenset({EDGE})),
     _ACCESS + "CheckGrants": between_rooms("signer"),
-    _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
-    _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), mutates=True),
-    _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR})),
+    _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
+    _ACCESS + "ApproveGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
+    _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
+    _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR}), and_below=True),
 }
 
 
@@ -53,9 +57,19 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
-    """Grants, for rooms and operators. `now` gives aware times."""
+    """Grants, for rooms and operators.
 
-    def __init__(self, record: GrantRecord, forget: Forget, now: Callable[[], datetime]) -> None:
+    `now` gives aware times. Without `pending`, in the sandbox, one operator is enough for everything.
+    """
+
+    def __init__(
+        self,
+        record: GrantRecord,
+        forget: Forget,
+        now: Callable[[], datetime],
+        pending: PendingGrants | None,
+    ) -> None:
+        self._pending = pending
         self._record = record
         self._forget = forget
         self._now = now
@@ -76,10 +90,24 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> grant_pb2.Grant:
         """See the contract."""
-        grant = await usecases.create_grant(
-            self._record, self._forget, translate.new_grant(request), by=current_call().peer, at=self._now()
-        )
+        new, by, at = translate.new_grant(request), current_call().peer, self._now()
+        if self._pending is not None and needs_two_operators(new):
+            new.check()
+            return translate.requested_message(await self._pending.request(new, by=by, at=at))
+        grant = await usecases.create_grant(self._record, self._forget, new, by=by, at=at)
         return translate.grant_message(grant)
+
+    async def ApproveGrant(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.ApproveGrantRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> grant_pb2.Grant:
+        """See the contract."""
+        if self._pending is None:
+            raise GrantUnknown(request.grant_id)
+        grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
+        self._forget()
+        return translate.grant_message(grant, pending)
 
     async def RevokeGrant(  # noqa: N802  # the RPC's name
         self,
@@ -87,9 +115,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> grant_pb2.Grant:
         """See the contract."""
-        grant = await usecases.revoke_grant(
-            self._record, self._forget, request.grant_id, by=current_call().peer, at=self._now()
-        )
+        by, at = current_call().peer, self._now()
+        if self._pending is not None:
+            withdrawn = await self._pending.withdraw(request.grant_id, by=by, at=at)
+            if withdrawn is not None:
+                return translate.pending_message(withdrawn)
+        grant = await usecases.revoke_grant(self._record, self._forget, request.grant_id, by=by, at=at)
         return translate.grant_message(grant)
 
     async def ListGrants(  # noqa: N802  # the RPC's name
@@ -99,4 +130,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.ListGrantsResponse:
         """See the contract."""
         grants = await usecases.list_grants(self._record, request.vin)
-        return access_service_pb2.ListGrantsResponse(grants=map(translate.grant_message, grants))
+        asked = [] if self._pending is None else await self._pending.on_vehicle(request.vin)
+        waiting = [each for each in asked if each.is_waiting(self._now())]
+        by_id = {each.asked.grant_id: each for each in asked}
+        told = [translate.grant_message(each, by_id.get(each.asked.grant_id)) for each in grants]
+        return access_service_pb2.ListGrantsResponse(
+            grants=[*told, *(translate.pending_message(each) for each in waiting)]
+        )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
 
-HEAD = "0001_access"
+HEAD = "0002_pending_grants"
 
 
 class RoomModel(SQLModel):

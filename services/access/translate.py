@@ -12,7 +12,16 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.broker import GRANT_REVOKED_SUBJECT
 from services.access.admission import Admitted, Denied, EdgeRequest
-from services.access.domain import ActionsBeyondRole, GrantConflict, GrantUnknown, NewGrant, Role
+from services.access.domain import (
+    ActionsBeyondRole,
+    Grant,
+    GrantConflict,
+    GrantUnknown,
+    NewGrant,
+    PendingGrant,
+    Role,
+    SameOperator,
+)
 from services.access.usecases import Question
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
@@ -23,8 +32,6 @@ from services.runtime.outbox import OutgoingMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
-
-    from services.access.domain import Grant
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -45,6 +52,7 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         headers=http.headers,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
+        certificate=request.attributes.source.certificate,
     )
 
 
@@ -115,10 +123,25 @@ def answers(roles: Sequence[Role | None]) -> access_service_pb2.CheckGrantsRespo
     )
 
 
-def grant_message(grant: Grant) -> grant_pb2.Grant:
-    """A grant as it is told."""
+def requested_message(made: Grant | PendingGrant) -> grant_pb2.Grant:
+    """What came of a request for a grant, as it is told."""
+    return pending_message(made) if isinstance(made, PendingGrant) else grant_message(made)
+
+
+def pending_message(pending: PendingGrant) -> grant_pb2.Grant:
+    """A grant that is only asked for, as it is told."""
+    asked = Grant(pending.asked, pending.requested_at, None, pending.ended_at)
+    message = grant_message(asked, pending)
+    message.pending = pending.ended_at is None
+    return message
+
+
+def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb2.Grant:
+    """A grant as it is told, with who asked for it and who approved it, where it had to be."""
     asked = grant.asked
     return grant_pb2.Grant(
+        requested_by=pending.requested_by if pending else "",
+        approved_by=(pending.approved_by or "") if pending else "",
         grant_id=asked.grant_id,
         principal=asked.principal,
         vin=asked.vin,
@@ -161,6 +184,11 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
+        )
+    if isinstance(error, SameOperator):
+        return Refusal(
+            errors.CALLER_NOT_ALLOWED,
+            "Another operator than the one who asked for this grant must approve it.",
         )
     if isinstance(error, GrantUnknown):
         return vehicle_not_found()

@@ -22,9 +22,7 @@ from services.runtime.call import Call, bind
 from services.runtime.capability import METADATA_KEY
 from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
-from services.runtime.policy import may_look
 from services.runtime.validation import violations_of
-from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -35,7 +33,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy, Rule
     from services.runtime.revocation import CertificateId
-    from services.runtime.workload import Workload
+    from services.runtime.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
 ORIGINAL_PATH = "x-envoy-original-path"
@@ -64,8 +62,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         body_fields: Mapping[str, str],
         translate_error: Callable[[Exception], Refusal | None],
         audit: Audit,
+        workloads: Workloads,
     ) -> None:
-        self._workloads = Workloads()
+        self._workloads = workloads
         self._live: dict[asyncio.Timeout, Workload] = {}
         self._audit = unfailing(audit)
         self._policy = policy
@@ -191,7 +190,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """The call with its capability, or Refusal."""
         if rule is None:
             raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
-        if call.peer not in rule.peers and not (rule.open_to_any_workload and may_look(call.peer)):
+        if not rule.admits(call.peer):
             raise Refusal(errors.CALLER_NOT_ALLOWED, "This workload may not use this RPC.")
         if not _CORRELATION_ID_FORM.fullmatch(call.correlation_id):
             raise Refusal(

@@ -14,7 +14,7 @@ EDGE = SPIFFE + "edge"
 OPERATOR = SPIFFE + "operator"
 """Whoever has this certificate is an operator: it opens what operators do, and nothing else."""
 
-_SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+)")
+_SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+|team/operator/[A-Za-z0-9._-]+)")
 
 
 def room(name: str) -> str:
@@ -26,7 +26,8 @@ def room(name: str) -> str:
 class Rule:
     """Who may call an RPC.
 
-    `peers` are the workloads, by the SPIFFE URI of their certificate. With an `action`, the caller must
+    `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
+    with one of these and a slash. With an `action`, the caller must
     also hold a capability that allows it on the request's VIN. `mutates` says that an RPC cut short may
     have had its effect.
     """
@@ -35,6 +36,15 @@ class Rule:
     action: str | None = None
     mutates: bool = False
     open_to_any_workload: bool = False
+    and_below: bool = False
+
+    def admits(self, peer: str) -> bool:
+        """Whether this workload may call it."""
+        if peer in self.peers:
+            return True
+        if self.open_to_any_workload:
+            return may_look(peer)
+        return self.and_below and any(peer.startswith(f"{each}/") for each in self.peers)
 
 
 Policy = dict[str, Rule]

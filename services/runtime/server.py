@@ -19,6 +19,7 @@ from services.runtime.revocation import RevocationList
 from services.runtime.settings import RoomSettings
 from services.runtime.space import Space, SpaceWatch, folder_of
 from services.runtime.validation import body_field_of
+from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -61,7 +62,7 @@ class RoomServer:
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
     which another room serves. Where `settings` name a database in a file, health checks are told under
-    STORAGE whether its disk has room.
+    STORAGE whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class RoomServer:
         also_reflected: Sequence[str] = (),
         audit: Audit = log_call,
         besides: Sequence[ServedApi] = (),
+        workloads: Workloads | None = None,
     ) -> None:
         services = [*services, *(api.name for api in besides)]
         policy = {**policy, **{method: rule for api in besides for method, rule in api.policy.items()}}
@@ -85,9 +87,13 @@ class RoomServer:
         if blind:
             raise ValueError(f"policy: an action on a vehicle, but no field vin in the request of {blind}")
         body_fields = {path: field for path, method in methods.items() if (field := body_field_of(method))}
-        interceptor = CallInterceptor({**STANDARD, **policy}, verifier, body_fields, translate_error, audit)
+        interceptor = CallInterceptor(
+            {**STANDARD, **policy}, verifier, body_fields, translate_error, audit, workloads or Workloads()
+        )
+        self.revoke = interceptor.revoke
+        """Refuse these certificates from now on, and end the streams they have; the list says so, too."""
         self._revocations = (
-            RevocationList(settings.revoked_workloads, settings.tls_ca, interceptor.revoke)
+            RevocationList(settings.revoked_workloads, settings.tls_ca, self.revoke)
             if settings.revoked_workloads is not None
             else None
         )

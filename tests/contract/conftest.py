@@ -105,6 +105,7 @@ class RunningRoom:
     name: str
     target: str
     pki: Certificates
+    server: RoomServer
 
     def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
@@ -171,7 +172,7 @@ async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> Async
         server = build(settings, CapabilityVerifier(settings.capability_jwks))
         servers.append(server)
         await server.start()
-        return RunningRoom(name, target, pki)
+        return RunningRoom(name, target, pki, server)
 
     yield start
     for server in servers:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
@@ -31,15 +35,18 @@ from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.identity import Identity
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads, workload_of
 
 if TYPE_CHECKING:
     from services.runtime.settings import RoomSettings
@@ -63,7 +70,13 @@ def utc_now() -> datetime:
 
 
 @pytest.fixture
-async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[Any]:
+def production() -> bool:
+    """Whether owners need two operators; a test that wants it overrides this."""
+    return False
+
+
+@pytest.fixture
+async def access(start_room: Any, signer: Any, tmp_path: Path, *, production: bool) -> AsyncIterator[Any]:
     """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
     await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
@@ -77,6 +90,7 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
     standings = Standings(
         lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
     )
+    workloads = Workloads()
     admission = Admission(
         routes=Routes(),
         identity=Identity(
@@ -89,15 +103,21 @@ async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[
         standings=standings,
         limits=RateLimits({"command": 3, "read": 100}, time.monotonic),
         issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
+        is_team=TeamCertificates(workloads).is_team,
     )
+    pending = SqlPendingGrants(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         def register(server: grpc.aio.Server) -> None:
             add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-            add_AccessServiceServicer_to_server(AccessServicer(record, standings.forget, utc_now), server)
+            add_AccessServiceServicer_to_server(
+                AccessServicer(record, standings.forget, utc_now, pending), server
+            )
 
-        return RoomServer(settings, SERVICES, register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(
+            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+        )
 
     room = await start_room("access", build)
     yield room, sent
@@ -111,7 +131,9 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
     async with room.channel("edge") as channel:
         stub = AuthorizationStub(channel)
 
-        async def ask(path: str, *, listener: str = "public", **http: Any) -> external_auth_pb2.CheckResponse:
+        async def ask(
+            path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
+        ) -> external_auth_pb2.CheckResponse:
             headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
             headers |= http.pop("headers", {})
             request = external_auth_pb2.CheckRequest()
@@ -120,6 +142,7 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
                 method=http.pop("method", "GET"), path=path, headers=headers, **http
             )
             request.attributes.request.http.CopyFrom(form)
+            request.attributes.source.certificate = quote(certificate)
             answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
             return answer
 
@@ -222,15 +245,46 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert headers["ratelimit"] == '"command";r=0;t=20'
 
 
-async def test_a_native_denial_is_a_grpc_status(check: CheckEdge) -> None:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=FOREIGN).SerializeToString()
-    answer = await check(
+async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
+    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
         listener="team",
+        certificate=certificate,
         method="POST",
         headers={"content-type": "application/grpc"},
         raw_body=b"\0" + len(message).to_bytes(4, "big") + message,
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [x509.DNSName("spiffe://ecarus/team/demo")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/team/" + name) for name in ("demo", "operator")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/edge")],
+        [x509.UniformResourceIdentifier(f"spiffe://ecarus/vehicle/{VIN}")],
+    ],
+)
+async def test_envoy_s_word_for_a_team_is_not_enough(check: CheckEdge, pki: Any, names: Any) -> None:
+    answer = await native(check, VIN, pki.signed(names).cert.read_bytes())
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+
+
+async def test_a_team_s_certificate_ends_with_its_revocation_on_a_live_connection(
+    access: Any, check: CheckEdge, pki: Any
+) -> None:
+    revoked, other = (pki.of(f"team/{name}").cert.read_bytes() for name in ("revoked", "demo"))
+    assert (await native(check, VIN, revoked)).HasField("ok_response")
+    workload = workload_of(revoked)
+    access[0].server.revoke(frozenset({workload.certificate}))
+    answer = await native(check, VIN, revoked)
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+    assert (await native(check, VIN, other)).HasField("ok_response")
+
+
+async def test_a_native_denial_is_a_grpc_status(check: CheckEdge, pki: Any) -> None:
+    answer = await native(check, FOREIGN, pki.of("team/demo").cert.read_bytes())
     denied = answer.denied_response
     headers = headers_of(denied.headers)
     assert headers["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
@@ -323,3 +377,106 @@ async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], co
         unknown = access_service_pb2.RevokeGrantRequest(grant_id="nobody")
         answer = AccessServiceStub(channel).RevokeGrant(unknown, timeout=5)
         assert await code_of(answer) is grpc.StatusCode.NOT_FOUND
+
+
+# Two operators for an owner's grant.
+
+ALICE, BOB = "team/operator/alice", "team/operator/bob"
+
+
+def owner(**changed: Any) -> access_service_pb2.CreateGrantRequest:
+    form = {"grant_id": "g-9", "principal": "user-123", "vin": FOREIGN, "role": grant_pb2.GRANT_ROLE_OWNER}
+    return access_service_pb2.CreateGrantRequest(**{**form, **changed})
+
+
+@pytest.fixture
+async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
+    room, _ = access
+    async with room.channel(ALICE) as one, room.channel(BOB) as other:
+        yield AccessServiceStub(one), AccessServiceStub(other)
+
+
+async def listed_by(stub: Any, vin: str = FOREIGN) -> dict[str, Any]:
+    answer = await stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=vin), timeout=5)
+    return {grant.grant_id: grant for grant in answer.grants}
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_an_owner_s_grant_counts_once_a_second_operator_has_approved(
+    operators: Any, check: CheckEdge, tmp_path: Path
+) -> None:
+    alice, bob = operators
+    asked = await alice.CreateGrant(owner(valid_seconds=600), timeout=5)
+    assert (asked.pending, asked.requested_by, asked.approved_by) == (True, f"spiffe://ecarus/{ALICE}", "")
+    assert await alice.CreateGrant(owner(valid_seconds=600), timeout=5) == asked
+    assert (await listed_by(bob))["g-9"] == asked
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+    assert await code_of(alice.ApproveGrant(approval, timeout=5)) is grpc.StatusCode.PERMISSION_DENIED
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+    approved = await bob.ApproveGrant(approval, timeout=5)
+    assert (approved.pending, approved.approved_by) == (False, f"spiffe://ecarus/{BOB}")
+    assert approved.expires_at.seconds == approved.created_at.seconds + 600
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    assert await bob.ApproveGrant(approval, timeout=5) == approved
+    assert (await listed_by(alice))["g-9"] == approved
+    assert (await alice.CreateGrant(owner(valid_seconds=600), timeout=5)).pending is False
+    with closing(sqlite3.connect(tmp_path / "access-record.sqlite3")) as database:
+        rows = database.execute("SELECT act, actor FROM audit_entry WHERE grant_id = 'g-9' ORDER BY sequence")
+        assert rows.fetchall() == [
+            ("GRANT_REQUESTED", f"spiffe://ecarus/{ALICE}"),
+            ("GRANT_APPROVED", f"spiffe://ecarus/{BOB}"),
+            ("GRANT_CREATED", f"spiffe://ecarus/{ALICE}"),
+        ]
+
+    revoked = await alice.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-9"), timeout=5)
+    assert revoked.HasField("revoked_at")
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    await bob.ApproveGrant(approval, timeout=5)  # which brings nothing back
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_a_pending_grant_can_be_revoked_and_then_not_approved(operators: Any) -> None:
+    alice, bob = operators
+    await alice.CreateGrant(owner(), timeout=5)
+    revoke = access_service_pb2.RevokeGrantRequest(grant_id="g-9")
+    revoked = await bob.RevokeGrant(revoke, timeout=5)
+    assert (revoked.pending, revoked.HasField("revoked_at")) == (False, True)
+    assert await alice.RevokeGrant(revoke, timeout=5) == revoked
+    for grant_id in ("g-9", "nobody"):
+        approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id=grant_id), timeout=5)
+        assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+    assert "g-9" not in await listed_by(bob)
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_only_an_owner_s_grant_needs_two_and_an_id_says_one_thing(operators: Any) -> None:
+    alice, bob = operators
+    key = await alice.CreateGrant(owner(role=grant_pb2.GRANT_ROLE_DIGITAL_KEY), timeout=5)
+    assert (key.pending, key.requested_by) == (False, "")
+    conflict = grpc.StatusCode.ALREADY_EXISTS
+    assert await code_of(bob.CreateGrant(owner(), timeout=5)) is conflict
+    await alice.CreateGrant(owner(grant_id="g-10"), timeout=5)
+    assert await code_of(bob.CreateGrant(owner(grant_id="g-10", vin=VIN), timeout=5)) is conflict
+    beyond = owner(grant_id="g-11", actions=["door.fly"])
+    assert await code_of(alice.CreateGrant(beyond, timeout=5)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_in_the_sandbox_one_operator_is_enough(operators: Any, check: CheckEdge) -> None:
+    alice, bob = operators
+    granted = await alice.CreateGrant(owner(), timeout=5)
+    assert (granted.pending, granted.requested_by) == (False, "")
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id="g-9"), timeout=5)
+    assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
+async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
+    room, _ = access
+    async with room.channel(peer) as channel:
+        approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+        answer = AccessServiceStub(channel).ApproveGrant(approval, timeout=5)
+        assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED

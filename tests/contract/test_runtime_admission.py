@@ -20,6 +20,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import through_the_edge
+from services.runtime.workload import Workloads
 from tests.contract.runtime_room import (
     CONFIG,
     FOREIGN_VIN,
@@ -205,7 +206,7 @@ async def test_a_line_for_nothing_stops_the_start(
 
 
 def test_an_rpc_without_a_line_is_refused_were_the_check_at_the_start_to_miss_it(signer: Signer) -> None:
-    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of, log_call)
+    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of, log_call, Workloads())
     call = Call(f"/{CONFIG}/GetDoorConfig", "test-1", "spiffe://ecarus/edge", None, {})
     with pytest.raises(Refusal) as refusal:
         interceptor._admit(None, call, None)

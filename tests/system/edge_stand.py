@@ -33,7 +33,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.edge_config import render_edge
+from mesh.edge_config import render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import ROOMS, PortInUseError, Ports
 from mesh.probes import admin_ready
@@ -232,6 +232,8 @@ class EdgeStand:
         for room in ROOMS:
             await self.start_room(room)
         config = self._folder / "envoy.yaml"
+        self.pki.ensure_revocations()
+        write_team_trust(self._folder / "pki")
         config.write_text(render_edge(self.ports, self._folder / "pki", self.admin), encoding="utf-8")
         words = (
             "-c",

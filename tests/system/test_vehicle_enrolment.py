@@ -86,6 +86,13 @@ def test_the_operators_certificate_opens_nothing_else(mesh: Mesh) -> None:
         assert ask_health(mesh, name, pair) == "PERMISSION_DENIED"
 
 
+@pytest.mark.parametrize("vin", [SAMPLE, SECOND])
+def test_a_cars_certificate_reaches_no_service(mesh: Mesh, vin: str) -> None:
+    pair = mesh.data / "pki" / f"vehicle-{vin}"
+    for name in ALL_ROOMS:
+        assert ask_health(mesh, name, pair) in {"PERMISSION_DENIED", "UNAVAILABLE"}
+
+
 def ask_health(mesh: Mesh, room: str, pair: Path) -> str:
     files = (mesh.ca, pair.with_suffix(".key"), pair.with_suffix(".crt"))
     credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))

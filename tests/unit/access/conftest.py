@@ -169,6 +169,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         standings=standings,
         limits=RateLimits({"command": 10, "read": 120}, clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        is_team=lambda certificate: certificate == "team",
     )
     verifier = CapabilityVerifier(jwks, clock)
     return House(clock, record, token_issuer, identity, standings, admission, verifier)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -232,6 +233,7 @@ def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) 
         path,
         method="POST",
         team_listener=True,
+        certificate="team",
         body=b"\0" + len(message).to_bytes(4, "big") + message,
         headers={"content-type": "application/grpc+proto", **headers},
     )
@@ -245,6 +247,12 @@ async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) 
     assert foreign.native
     await denied(house, native(house, VIN, "/ecarus.other.v1.Service/Do"), "PATH_NOT_FOUND")
     await denied(house, native(house, VIN, authorization=None), "AUTHENTICATION_REQUIRED")
+
+
+async def test_a_certificate_that_is_no_teams_is_refused_whatever_the_bearer(house: Any) -> None:
+    for certificate in ("", "edge"):
+        asked = replace(native(house, VIN), certificate=certificate)
+        assert (await denied(house, asked, "CALLER_NOT_ALLOWED")).native
 
 
 async def test_health_and_reflection_need_no_capability(house: Any) -> None:

@@ -40,6 +40,20 @@ def test_certificates_are_renewed_only_when_they_soon_expire(tmp_path: Path) -> 
     assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS, seconds=1)) != first
 
 
+def test_a_revoked_certificate_is_on_the_list_and_replaced(tmp_path: Path) -> None:
+    def serial() -> int:
+        return x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(ROOM).cert.read_bytes()).serial_number
+
+    first = serial()
+    Pki(tmp_path, NOW).ensure_revocations()
+    assert serial() == first
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    second = serial()
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    revoked = x509.load_pem_x509_crl(Pki(tmp_path, NOW).ensure_revocations().read_bytes())
+    assert [entry.serial_number for entry in revoked] == [first, second]
+
+
 def test_another_ca_s_certificate_is_replaced(tmp_path: Path) -> None:
     Pki(tmp_path, NOW).ensure(ROOM)
     (tmp_path / "ca.key").unlink()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import Field
 
-from services.runtime.settings import RoomSettings, SettingsRefused, load
+from services.runtime.settings import RoomSettings, ServerSettings, SettingsRefused, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +88,16 @@ def test_low_space_has_bounds(environ: dict[str, str], wrong: str) -> None:
     assert load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": "2097152"}).low_space_bytes == 2_097_152
     with pytest.raises(SettingsRefused, match="DOORS_LOW_SPACE_BYTES"):
         load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": wrong})
+
+
+@pytest.mark.parametrize("wrong", ["0", "0.05", "61", "often"])
+def test_how_often_revocations_are_read_has_bounds(environ: dict[str, str], wrong: str) -> None:
+    usual = load(ServerSettings, environ)
+    assert (usual.revoked_workloads, usual.revocation_check_seconds) == (None, 2.0)
+    with pytest.raises(SettingsRefused, match="DOORS_REVOCATION_CHECK_SECONDS"):
+        load(ServerSettings, {**environ, "DOORS_REVOCATION_CHECK_SECONDS": wrong})
+
+
+def test_a_revocation_list_that_is_not_there_stops_the_start(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsRefused, match="DOORS_REVOKED_WORKLOADS"):
+        load(ServerSettings, {**environ, "DOORS_REVOKED_WORKLOADS": "/not/there"})

@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\x88\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\"p\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants2\xd0\x03\n\rAccessService\x12v\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\x12h\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12h\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12s\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\x88\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\"p\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"O\n\x13\x41pproveGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants2\xbc\x04\n\rAccessService\x12v\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\x12h\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12j\n\x0c\x41pproveGrant\x12\x33.ecarus.remotecontrol.access.v1.ApproveGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12h\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12s\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -53,6 +53,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEGRANTREQUEST'].fields_by_name['actions']._serialized_options = b'\272H\r\222\001\n\020\020\030\001\"\004r\002\030@'
   _globals['_CREATEGRANTREQUEST'].fields_by_name['valid_seconds']._loaded_options = None
   _globals['_CREATEGRANTREQUEST'].fields_by_name['valid_seconds']._serialized_options = b'\272H\004\"\002 \000'
+  _globals['_APPROVEGRANTREQUEST'].fields_by_name['grant_id']._loaded_options = None
+  _globals['_APPROVEGRANTREQUEST'].fields_by_name['grant_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_REVOKEGRANTREQUEST'].fields_by_name['grant_id']._loaded_options = None
   _globals['_REVOKEGRANTREQUEST'].fields_by_name['grant_id']._serialized_options = b'\272H\032r\0302\026^[A-Za-z0-9._-]{1,64}$'
   _globals['_LISTGRANTSREQUEST'].fields_by_name['vin']._loaded_options = None
@@ -65,12 +67,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKGRANTSRESPONSE']._serialized_end=523
   _globals['_CREATEGRANTREQUEST']._serialized_start=526
   _globals['_CREATEGRANTREQUEST']._serialized_end=882
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=884
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=962
-  _globals['_LISTGRANTSREQUEST']._serialized_start=964
-  _globals['_LISTGRANTSREQUEST']._serialized_end=1031
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=1033
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1116
-  _globals['_ACCESSSERVICE']._serialized_start=1119
-  _globals['_ACCESSSERVICE']._serialized_end=1583
+  _globals['_APPROVEGRANTREQUEST']._serialized_start=884
+  _globals['_APPROVEGRANTREQUEST']._serialized_end=963
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=965
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=1043
+  _globals['_LISTGRANTSREQUEST']._serialized_start=1045
+  _globals['_LISTGRANTSREQUEST']._serialized_end=1112
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=1114
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=1197
+  _globals['_ACCESSSERVICE']._serialized_start=1200
+  _globals['_ACCESSSERVICE']._serialized_end=1772
 # @@protoc_insertion_point(module_scope)

@@ -136,6 +136,26 @@ class CreateGrantRequest(_message.Message):
 Global___CreateGrantRequest: _TypeAlias = CreateGrantRequest  # noqa: Y015
 
 @_typing.final
+class ApproveGrantRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_ID_FIELD_NUMBER: _builtins.int
+    grant_id: _builtins.str
+    """1-64 of A-Z a-z 0-9 . _ -"""
+    def __init__(
+        self,
+        *,
+        grant_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_id", b"grant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveGrantRequest: _TypeAlias = ApproveGrantRequest  # noqa: Y015
+
+@_typing.final
 class RevokeGrantRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -49,6 +49,11 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
                 _registered_method=True)
+        self.ApproveGrant = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ApproveGrant',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeGrant',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeGrantRequest.SerializeToString,
@@ -79,7 +84,20 @@ class AccessServiceServicer:
     def CreateGrant(self, request, context):
         """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+        Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+        it (ApproveGrant) within 24 hours.
+
         ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveGrant(self, request, context):
+        """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,7 +114,7 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGrants(self, request, context):
-        """The rights on a vehicle, the ended ones included, oldest first.
+        """The rights on a vehicle, the ended ones included, oldest first; then those that are pending.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -113,6 +131,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
             'CreateGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateGrant,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.SerializeToString,
+            ),
+            'ApproveGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveGrant,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.SerializeToString,
             ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
@@ -183,6 +206,33 @@ class AccessService:
             target,
             '/ecarus.remotecontrol.access.v1.AccessService/CreateGrant',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ApproveGrant',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
             options,
             channel_credentials,

@@ -45,7 +45,16 @@ class AccessServiceStub:
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -54,7 +63,7 @@ class AccessServiceStub:
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -72,7 +81,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     CreateGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -81,7 +99,7 @@ class AccessServiceAsyncStub(AccessServiceStub):
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who may do what with which vehicle. For services and operators, never for the public.
@@ -108,7 +126,22 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
         """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+        Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+        it (ApproveGrant) within 24 hours.
+
         ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveGrant(
+        self,
+        request: _access_service_pb2.ApproveGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
+        """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
         """
 
     @_abc_1.abstractmethod
@@ -129,6 +162,6 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListGrantsResponse, _abc.Awaitable[_access_service_pb2.ListGrantsResponse]]:
-        """The rights on a vehicle, the ended ones included, oldest first."""
+        """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -60,10 +60,21 @@ class Grant(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     principal: _builtins.str
     vin: _builtins.str
     role: Global___GrantRole.ValueType
+    pending: _builtins.bool
+    """It is only asked for, allows nothing, and waits for another operator's approval; `created_at` is when it was
+    asked for.
+    """
+    requested_by: _builtins.str
+    """Who asked for it, where a second operator must approve: spiffe://ecarus/team/operator/alice."""
+    approved_by: _builtins.str
+    """Who approved it; empty where nobody must, and while it is pending."""
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The actions it allows: door.unlock, door.lock, door.cancel, door.status.read, door.history.read,
@@ -91,10 +102,13 @@ class Grant(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        pending: _builtins.bool = ...,
+        requested_by: _builtins.str = ...,
+        approved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "created_at", b"created_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "principal", b"principal", "revoked_at", b"revoked_at", "role", b"role", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approved_by", b"approved_by", "created_at", b"created_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "pending", b"pending", "principal", b"principal", "requested_by", b"requested_by", "revoked_at", b"revoked_at", "role", b"role", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
