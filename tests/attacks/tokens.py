@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Mesh
 
-CLOCK_LEEWAY_SECONDS = 30
-"""How long after its `exp` a token is taken (services/access/tokens.py): clocks differ."""
-
 
 def claims(user: str, **changes: Any) -> dict[str, Any]:
     """A good token's; None takes one out."""
