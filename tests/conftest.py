@@ -24,5 +24,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    with running_mesh(tmp_path_factory.mktemp("doors")) as running:
+    # So that what a withdrawn key opened ends while a test waits for it.
+    with running_mesh(tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2") as running:
         yield running

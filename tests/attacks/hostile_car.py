@@ -10,15 +10,17 @@ import secrets
 import socket
 import ssl
 import struct
-import subprocess
-import sys
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
+import grpc
 import nats
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enrolment
+from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2_grpc as enrolment_grpc
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol import cose
@@ -27,13 +29,14 @@ from protocol.domains import ANSWER_FIELDS, ContentType, Domain, subject_of
 from protocol.seal import Direction, seal
 from protocol.session import VehicleSession
 from protocol.vehicle_side import VehicleSide
+from tests.attacks.people import certified
 from tests.attacks.sandbox import car_pair
 from tests.system.app import FOREIGN
-from tests.system.conftest import ROOT
 from vehicle.clock import SystemClock
 from vehicle.credentials import make_car_keys, read_credentials
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nats.aio.client import Client
@@ -84,19 +87,13 @@ class HostileCar:
         private, public = folder / f"{vin}.keys.pem", folder / f"{vin}.pub.pem"
         make_car_keys(private, public)
         pair = car_pair(mesh, vin)
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "doorctl", "vehicle", "enrol", vin),
-                *("--certificate", str(pair[0]), "--keys", str(public)),
-            ],
-            cwd=ROOT,
-            env=mesh.environment,
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
+        request = enrolment.EnrolVehicleRequest(
+            vin=vin, certificate=pair[0].read_bytes(), public_keys=public.read_bytes()
         )
-        assert done.returncode == 0, done.stderr
+        with grpc.secure_channel(
+            f"localhost:{mesh.ports.room('enrolment')}", certified(mesh, "operator")
+        ) as operator:
+            enrolment_grpc.VehicleEnrolmentServiceStub(operator).EnrolVehicle(request, timeout=10)
         return cls(mesh, vin, pair, private)
 
     def __post_init__(self) -> None:
@@ -239,6 +236,10 @@ class RawNats:
             except (nats.errors.Error, TimeoutError) as error:
                 self.errors.append(str(error))
 
+    async def not_refused(self, subjects: Sequence[str]) -> list[str]:
+        """Those that the broker did not refuse."""
+        return await not_refused(subjects, self.errors)
+
     async def listen(self, subject: str) -> None:
         async def arrived(message: Any) -> None:
             self.heard.append((message.subject, message.data))
@@ -272,6 +273,19 @@ class RawNats:
         finally:
             await subscription.unsubscribe()
         return []
+
+
+async def not_refused(subjects: Sequence[str], errors: list[str], seconds: float = 5) -> list[str]:
+    """Those of which no error of the broker tells; what it says comes in its own time."""
+    deadline = time.monotonic() + seconds
+
+    def left() -> list[str]:
+        said = "\n".join(errors).lower()
+        return [subject for subject in subjects if f'"{subject.lower()}"' not in said]
+
+    while left() and time.monotonic() < deadline:  # noqa: ASYNC110  # the client tells of each error by a call
+        await asyncio.sleep(0.05)
+    return left()
 
 
 def pull_subjects(vin: str) -> list[str]:
@@ -320,7 +334,7 @@ class RawMqtt:
 
     def drain(self) -> None:
         """Read until nothing more comes, or the broker hangs up."""
-        self._socket.settimeout(0.5)
+        self._socket.settimeout(0.25)
         try:
             while self._socket.recv(65_536):
                 pass

@@ -10,10 +10,12 @@ import grpc
 import nats
 import nats.errors
 
+from tests.attacks.hostile_car import not_refused
 from tests.attacks.people import certified
+from tests.attacks.sandbox import broker_user
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nats.aio.client import Client
@@ -56,11 +58,11 @@ class StolenService:
         """Raises nats.errors.Error or TimeoutError where this pair of password and certificate is nobody."""
 
         async def failed(error: Exception) -> None:
-            self.errors.append(str(error).lower())
+            self.errors.append(str(error))
 
         self.client = await nats.connect(
             f"tls://127.0.0.1:{self.mesh.ports.nats}",
-            user=self.name,
+            user=broker_user(self.name),
             password=self.password,
             tls=self.tls(certificate),
             allow_reconnect=False,
@@ -95,9 +97,9 @@ class StolenService:
         assert self.client is not None
         await self.client.flush(5)
 
-    def was_refused(self, subject: str) -> bool:
-        """Whether the broker said so."""
-        return any(f'"{subject.lower()}"' in error for error in self.errors)
+    async def not_refused(self, subjects: Sequence[str]) -> list[str]:
+        """Those that the broker did not refuse."""
+        return await not_refused(subjects, self.errors)
 
 
 @contextmanager

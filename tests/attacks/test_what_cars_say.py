@@ -112,7 +112,7 @@ def test_epochs_that_never_were_hold_nobody_up(
     async def attack() -> None:
         async with await hostile_car.connect() as car:
             command_id, request_hash = await taken_order(car, mallory)
-            for number in range(3_000):
+            for number in range(2_200):
                 report = HEAD + secrets.token_bytes(16) + (number + 1).to_bytes(8) + secrets.token_bytes(32)
                 await car.say(Event.STATUS, report)
                 await car.say(Event.DIAGNOSTICS, report)
@@ -225,7 +225,7 @@ def test_a_hundred_thousand_alerts_reach_nobody(
     with bystander.undisturbed() as probe:
         asyncio.run(attack())
         bystander.see(probe, 10)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 5
         # Taken in to the last check, or dropped: whoever is over its quota is never heard of.
         while time.monotonic() < deadline and "E19-0" not in mallory.get("diagnostics").text:
             assert outbox_rows(mesh) - rows < MOST_ALERTS
