@@ -65,7 +65,8 @@ def broker_healthy(port: int, ca: Path, account: Account) -> Callable[[], Awaita
 async def _ask(port: int, tls: ssl.SSLContext, question: bytes) -> bool:
     reader, writer = await asyncio.open_connection(_LOOPBACK, port)
     try:
-        await reader.readuntil(b"\r\n")  # INFO, before TLS
+        if not (await reader.readuntil(b"\r\n")).startswith(b"INFO "):  # told before TLS
+            return False
         await writer.start_tls(tls, server_hostname=_LOOPBACK)
         writer.write(question)
         while True:

@@ -18,7 +18,17 @@ _SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS"})
 _ROOM = _SERVER | {"NATS_REPLICAS", "LOW_SPACE_BYTES"}
 _REPORTS = frozenset({"REPORT_KEYS_KEPT"})
 MAY_SET: Mapping[str, frozenset[str]] = {
-    "access": _ROOM | {"COMMANDS_PER_MINUTE", "READS_PER_MINUTE"},
+    "access": _ROOM
+    | {
+        "TOKEN_LONGEST_SECONDS",
+        "KEYS_REREAD_SECONDS",
+        "COMMANDS_PER_MINUTE",
+        "LOCKS_PER_MINUTE",
+        "READS_PER_MINUTE",
+        "REFUSALS_PER_MINUTE",
+        "UNKNOWN_VEHICLES_PER_MINUTE",
+        "FAILED_SIGN_INS_PER_MINUTE",
+    },
     "command": _ROOM | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
     "config": _ROOM,
     "diagnostics": _ROOM | _REPORTS,
@@ -33,6 +43,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "HEARTBEAT_SECONDS",
         "UPDATES_WAITING_PER_STREAM",
         "MAX_STREAMS",
+        "MAX_STREAMS_PER_USER",
+        "MAX_STREAMS_PER_VEHICLE",
         "CHECKS_GATHER_SECONDS",
         "CHECKS_BATCH",
         "CHECKS_WAITING",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
-from mesh.edge_config import ROOT, render_edge, write_team_trust
+from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
@@ -56,6 +56,7 @@ class Planner:
     def __init__(self, ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
         self._ports = ports
         self._sandbox = sandbox
+        self._limits = EdgeLimits.read(environment)
         self._programs = Path(sys.executable).parent
         # Compiled code is kept with the data: without it every start would compile for seconds.
         compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
@@ -116,6 +117,8 @@ class Planner:
         }
         if name == "access":
             settings |= self._access_settings()
+        if name == "status":
+            settings["DOORS_UPDATE_ID_KEY"] = _absolute(self._sandbox.update_id_key)
         if name == "enrolment":
             settings |= self._enrolment_settings()
         return self._serving(name, settings)
@@ -198,7 +201,8 @@ class Planner:
         write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
         admin.unlink(missing_ok=True)  # of a run that was killed
-        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve(), admin).encode())
+        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits)
+        write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(
             name="envoy",

@@ -35,6 +35,7 @@ MQTT_QOS_HEADER = "Nmqtt-Pub"
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
+SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 

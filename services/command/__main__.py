@@ -16,11 +16,12 @@ from pydantic import DirectoryPath, Field, FilePath
 from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.command import store, translate, usecases, vehicle_link
+from services.command import right_link, store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream
@@ -36,7 +37,7 @@ from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
-from services.runtime.subscriptions import consumers
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 if TYPE_CHECKING:
@@ -147,14 +148,18 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         _now_millis,
     )
-    subscriptions = vehicle_link.subscriptions(events, desk)
+    rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
+    subscriptions = [
+        *vehicle_link.subscriptions(events, desk),
+        Subscription(right_link.ENDED, rights.handle),
+    ]
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
     server = RoomServer(
         settings,
         [SERVICE],
         partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
         POLICY,
-        CapabilityVerifier(settings.capability_jwks),
+        CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
         besides=[dead_letter_api(letters)],
     )

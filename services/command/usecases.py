@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
+    Action,
     Cancellation,
     Command,
     CommandAlreadyFinished,
@@ -20,19 +21,21 @@ from services.command.domain import (
     Forbidden,
     HistoryEntry,
     HistoryQuery,
+    NotYoursToCancel,
     Observed,
     Order,
+    Requested,
     Requester,
+    RightEnded,
     Status,
     StatusCheck,
+    Viewer,
     Withdrawal,
-    cancelled_before_dispatch,
-    right_ended,
-    timed_out,
 )
+from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from services.command.vehicle_usecases import Heard, TakenIn
@@ -55,7 +58,7 @@ class Commands(Protocol):
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
     ) -> Prior | None:
-        """What the same caller asked for before under this id, at any time."""
+        """What was asked for before for the same customer under this id, at any time."""
 
     async def release_key(self, prior: Prior) -> None:
         """Let its idempotency key be used anew."""
@@ -102,11 +105,20 @@ class Commands(Protocol):
     async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
         """Take in what vehicles said, each once, in order."""
 
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """The commands alive that this may concern."""
+
+    async def take_back(self, command: Requested, at: datetime) -> bool:
+        """Keep the cloud's own cancellation of a command, for its vehicle; False when it has ended.
+
+        Once for each command: the second time nothing is changed.
+        """
+
     async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
-        """Count a wake-up against the vehicle's budget and note it on the command; False: none is left."""
+        """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
 
     async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
         """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
@@ -155,6 +167,12 @@ class Dispatch(Protocol):
 
     def forget(self, command_id: str) -> None:
         """It has ended."""
+
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        """From now on none of these leaves this process; what is just leaving has left when this returns."""
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        """What was recalled may leave again; hand it over."""
 
 
 class Conditions(Protocol):
@@ -249,7 +267,7 @@ async def cancel(
 ) -> Command:
     """Withdraw a command, or ask the vehicle to. The command as it stands then.
 
-    Raises CommandNotFound, CommandAlreadyFinished, CorrelationIdReused.
+    Raises CommandNotFound, NotYoursToCancel, CommandAlreadyFinished, CorrelationIdReused.
     """
     fingerprint = withdrawal.fingerprint()
     first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
@@ -258,6 +276,8 @@ async def cancel(
     command = await desk.commands.latest_by_correlation_id(vin, withdrawal.correlation_id)
     if command is None:
         raise CommandNotFound
+    if not requester.may_cancel(command):
+        raise NotYoursToCancel
     if command.status.final:
         raise CommandAlreadyFinished(command.command_id, command.status)
     cancellation = Cancellation(
@@ -268,6 +288,7 @@ async def cancel(
         requester=requester,
         correlation_id=correlation_id,
         requested_at=desk.now(),
+        force=withdrawal.force and command.order.action is Action.UNLOCK,
     )
     try:
         if desk.dispatch.withdraw(command.command_id) and await _withdrawn(desk, cancellation, command):
@@ -277,6 +298,10 @@ async def cancel(
     except Taken:  # the same cancellation came twice at once
         first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
         return first or command
+    # The same cancellation may have ended it a moment ago, asked for by another agent of the same customer.
+    first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+    if first:
+        return first
     current = await find(desk, vin, command.command_id)
     raise CommandAlreadyFinished(current.command_id, current.status)
 
@@ -297,6 +322,14 @@ async def find(desk: Desk, vin: str, command_id: str) -> Command:
     """One command with its life so far. Raises CommandNotFound."""
     command = await desk.commands.get(vin, command_id)
     if command is None:
+        raise CommandNotFound
+    return command
+
+
+async def read(desk: Desk, viewer: Viewer, vin: str, command_id: str) -> Command:
+    """The same for somebody: nothing from before the right began. Raises CommandNotFound."""
+    command = await find(desk, vin, command_id)
+    if command.accepted_at < viewer.since:
         raise CommandNotFound
     return command
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.command.domain import WAKE_AFTER, Ending, LateResult, Observed, Status, not_accepted
+from services.command.domain import (
+    Ending,
+    LateResult,
+    Observed,
+    Status,
+)
+from services.command.endings import not_accepted
+from services.command.wake_budget import WAKE_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

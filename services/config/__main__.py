@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import Field, FilePath
 
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.config import dispatch, server, store, translate, usecases, vehicle_link
+from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
@@ -61,28 +61,37 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     broker = await jetstream.connect(settings, name=f"room-{ROOM}")
-    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
+    await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
-    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), OrderSigner(to_signer), keys, now)
+    signer = OrderSigner(to_signer)
+    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), signer, keys, now)
     relay = OutboxRelay(
         database, store.outbox, dispatch.QUEUE, dispatcher.send, now, ready=lambda: broker.connected
     )
+    to_rooms = OutboxRelay(database, store.outbox, dispatch.TO_ROOMS, broker.publish_all, now)
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
     async def bury(poison: Sequence[Poison]) -> None:
         await record.bury(poison, now())
 
     events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
-    subscriptions = [Subscription(vehicle_link.PLAN, events.handle)]
+    withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, to_rooms.hand_over)
+    rights = right_link.EndedRights(withdrawals, signer, now)
+    subscriptions = [
+        Subscription(vehicle_link.PLAN, events.handle),
+        Subscription(right_link.ENDED, rights.handle),
+    ]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now, [letters])
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, [letters]
+    )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury))
-        await boot.run_until(stop, relay.run(), _forget_regularly(record), *taking)
+        await boot.run_until(stop, relay.run(), to_rooms.run(), _forget_regularly(record), *taking)
     finally:
         await rpc.stop()
         await to_signer.close()

@@ -61,7 +61,9 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
     letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, [letters])
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, [letters]
+    )
     await rpc.start()
     try:
         taking = (consumer.run() for consumer in consumers(broker, subscriptions, record.bury))

@@ -55,9 +55,18 @@ class Broker:
         return self.client.is_connected
 
     async def at_every_connect(self, make: Callable[[], Awaitable[None]]) -> None:
-        """Run `make` now and after every reconnect."""
+        """Run `make` now and after every reconnect.
+
+        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end.
+        """
         self._on_connect.append(make)
-        await make()
+        breaks = self._breaks
+        try:
+            await make()
+        except (NatsError, APIError, TimeoutError) as error:
+            if self._breaks == breaks:
+                raise
+            _log.warning("broker_setup_interrupted", reason=str(error))
 
     async def disconnected(self) -> None:
         """Called by the client. What was not written yet must not go out ahead of what was, and is lost."""

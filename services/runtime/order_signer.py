@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
+MOST_AT_ONCE = 256
 _SECONDS = 2.0
 _log = structlog.get_logger()
 
@@ -33,8 +34,21 @@ class OrderSigner:
             return None
         return _one_each(answer.answers, len(orders))
 
+    async def review(
+        self, orders: Sequence[contract.RequestedOrder]
+    ) -> list[contract.SigningVerdict.ValueType] | None:
+        """Whether each would be signed now, in order; at most MOST_AT_ONCE."""
+        try:
+            answer = await self._stub.ReviewOrders(
+                contract.ReviewOrdersRequest(orders=orders), timeout=_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            _nobody(error)
+            return None
+        return _one_each(answer.verdicts, len(orders))
+
     async def sign_session_requests(self, challenges: Sequence[tuple[str, bytes]]) -> list[bytes] | None:
-        """The envelope of a session request for each (VIN, challenge), in order."""
+        """The envelope of a session request for each (VIN, challenge), in order; empty for one asked too often."""
         request = contract.SignSessionRequestsRequest()
         for vin, challenge in challenges:
             request.challenges.add(vin=vin, challenge=challenge)

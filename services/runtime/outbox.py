@@ -28,6 +28,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     insert,
     select,
     update,
@@ -162,7 +163,8 @@ class OutboxRelay:
         self._mark_statement = (
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
-            .values(sent_at=bindparam("at"))
+            # What is sent again keeps the time of its first sending.
+            .values(sent_at=func.coalesce(outbox.table.c.sent_at, bindparam("at", type_=Instant)))
         )
         self._queue = queue
         self._send = send
@@ -255,7 +257,7 @@ class OutboxRelay:
             done_with = [m.message_id for m, done in zip(wanted, dealt, strict=True) if done]
             self._tried.difference_update(done_with, parked)
             self._parked |= parked
-            self._unmarked |= dict.fromkeys(done_with, sent_at)
+            self._unmarked = dict.fromkeys(done_with, sent_at) | self._unmarked
             self._sent.set()
         finally:
             self._taken = set()

@@ -6,7 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from ecarus.remotecontrol.vehicle.v1.report_pb2 import StatusReport
 from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from protocol.cloud_side import AnswerReader
-    from services.runtime.capability import CapabilityVerifier
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
     from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -187,28 +185,6 @@ class HintPublisher:
                 await self._broker.client.publish(condition_subject(hint.report.vin), payload)
         except NatsError as error:
             _log.info("hints_not_published", reason=str(error))
-
-
-class Revocations:
-    """Ends what a revoked right carried: what is cached of it, and the streams that run on it."""
-
-    def __init__(self, hub: Hub, verifier: CapabilityVerifier) -> None:
-        self._hub = hub
-        self._verifier = verifier
-
-    def deliver(self, _subject: str, _position: Position, payload: bytes) -> None:
-        """One GrantRevoked."""
-        try:
-            revoked = GrantRevoked.FromString(payload)
-        except DecodeError:
-            _log.error("revocation_unreadable")
-            return
-        self._verifier.evict(revoked.principal, revoked.vin)
-        self._hub.revoke(revoked.principal, revoked.vin)
-
-    def place_changed(self, position: Position) -> None:
-        """The tail begins here: nothing of this room depends on where."""
-        _log.info("revocations_followed", position=str(position))
 
 
 def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:

@@ -31,14 +31,15 @@ from services.runtime.outbox import OutboxRelay
 from services.runtime.subscriptions import consumers
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
-from services.status.domain import Position, Reset, RightEnded, Update
+from services.status.domain import Position, Reset, Update
 from services.status.hub import Hub, Watcher
 from services.status.presence import LostVehicles
+from services.status.revocations import Revocations
+from services.status.rights import Right, RightEnded
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.usecases import watch_updates
 from services.status.vehicle_link import (
     HintPublisher,
-    Revocations,
     VehicleIntake,
     listen_for_losses,
     publish_update,
@@ -194,7 +195,7 @@ async def running_room(
         fleet.hellos(database, store.sessions, reader),
         now_us,
     )
-    hub = Hub(time.monotonic)
+    hub = Hub(time.monotonic, time.time)
     updates = StreamTail(
         broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
     )
@@ -243,9 +244,9 @@ class Reader:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        watcher = Watcher(self._vin, frozenset({"user-123"}), heartbeats=False)
+        watcher = Watcher(self._vin, Right("user-123", "user-123"), heartbeats=False)
         try:
-            with self._room.hub.watching(watcher, 0.0):
+            with self._room.hub.watching(watcher):
                 async for item in watch_updates(self._room.log, watcher, self._after):
                     self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
         except RightEnded as ended:

@@ -81,10 +81,19 @@ async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(roo
     assert await room.count(tables.command) == 1
 
 
-async def test_other_caller_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
+async def test_two_agents_who_act_for_one_customer_make_one_command(room: Room) -> None:
+    agents = [replace(AGENT, principal=f"agent-{n}") for n in range(8)]
+    commands = await asyncio.gather(*(room.request(who=who) for who in (OWNER, *agents)))
+    assert len({command.command_id for command in commands}) == 1
+    answers = await asyncio.gather(*(room.cancel(who=who) for who in agents))
+    assert len({answer.command_id for answer in answers}) == 1
+    assert await room.count(tables.cancellation) == 1
+
+
+async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
     first = await room.request()
     await room.report(room.succeeded(first))
-    second = await room.request(who=AGENT)
+    second = await room.request(who=replace(AGENT, subject="user-456"))
     await room.report(room.succeeded(second, "m-2"))
     third = await room.request(order=LOCK)
     fourth = await room.request(vin=OTHER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -187,6 +187,18 @@ async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room:
     assert room.broker.kept == ids
     await room.clock.advance(0.2)
     assert await room.unsent() == []
+
+
+async def test_what_is_sent_again_keeps_the_time_of_its_first_sending(room: Room) -> None:
+    relay = await room.relay()
+    messages = await room.commit("a")
+    query = select(OUTBOX.table.c.sent_at)
+    for seconds in (0.05, 9, 9):  # again before it is marked, and after
+        relay.hand_over([replace(messages[0], created_at=room.clock.now())])
+        await room.database.settle()
+        await room.clock.advance(seconds)
+    assert room.broker.arrived == ["a", "a", "a"]
+    assert await room.database.read(lambda connection: connection.execute(query).scalars().all()) == [START]
 
 
 async def test_a_relay_leaves_other_queues_alone(room: Room) -> None:

@@ -106,6 +106,7 @@ def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
         **{name: value for name, value in os.environ.items() if not name.startswith("DOORS_")},
         "DOORS_PORT_BASE": str(base),
         "DOORS_DATA_DIR": str(data),
+        "DOORS_KEYS_REREAD_SECONDS": "1",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
         **settings,
     }

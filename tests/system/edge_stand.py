@@ -12,6 +12,7 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -33,14 +34,14 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.edge_config import render_edge, write_team_trust
+from mesh.edge_config import USUAL, EdgeLimits, render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import ROOMS, PortInUseError, Ports
 from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
 VIN = "KMHSH81C7LU123456"
@@ -203,9 +204,20 @@ class Rooms(
 
 
 class EdgeStand:
-    """Envoy and its rooms on free ports. Use as an async context manager."""
+    """Envoy and its rooms on free ports. Use as an async context manager.
 
-    def __init__(self, folder: Path, envoy: Path) -> None:
+    `instead` shortens what a test cannot wait for: each key, which must be in the configuration, becomes its value.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        envoy: Path,
+        limits: EdgeLimits = USUAL,
+        instead: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._limits = limits
+        self._instead = instead
         self._folder = folder
         self._envoy = envoy
         self.ports = Ports(free_port_base())
@@ -234,7 +246,11 @@ class EdgeStand:
         config = self._folder / "envoy.yaml"
         self.pki.ensure_revocations()
         write_team_trust(self._folder / "pki")
-        config.write_text(render_edge(self.ports, self._folder / "pki", self.admin), encoding="utf-8")
+        text = render_edge(self.ports, self._folder / "pki", self.admin, self._limits)
+        for usual, shorter in self._instead.items():
+            assert usual in text, f"the configuration has no {usual}"
+            text = text.replace(usual, shorter)
+        config.write_text(text, encoding="utf-8")
         words = (
             "-c",
             str(config),

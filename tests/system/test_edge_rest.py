@@ -331,3 +331,11 @@ async def test_the_access_log_names_neither_vin_nor_token(edge: EdgeStand, clien
     assert VIN not in text
     assert "Bearer" not in text
     assert "good" not in text
+
+
+async def test_access_is_told_whose_connection_it_is_and_not_what_a_caller_says(
+    edge: EdgeStand, client: httpx.AsyncClient
+) -> None:
+    said = {"x-forwarded-for": "203.0.113.9", "x-real-ip": "203.0.113.9", "forwarded": "for=203.0.113.9"}
+    await client.get(f"{BASE}/status", headers={**GOOD, **said})
+    assert edge.access.checks[-1].attributes.source.address.socket_address.address == "127.0.0.1"

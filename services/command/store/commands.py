@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.command.domain import WAKES_REMEMBERED, Action, Status
+from services.command.domain import (
+    Action,
+    Status,
+)
 from services.command.store import queries, reports, requests
 from services.command.store.tables import (
     audit,
@@ -20,12 +23,13 @@ from services.command.store.tables import (
     wake_up,
 )
 from services.command.usecases import Taken
+from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from services.command.domain import (
         Cancellation,
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
         HistoryEntry,
         HistoryQuery,
         Observed,
+        Requested,
         Requester,
+        RightEnded,
         StatusCheck,
     )
     from services.command.usecases import Prior
@@ -70,15 +76,9 @@ class SqlCommands:
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
         """See usecases.Commands."""
         messages = self._announce.cancel(new)
-        # Locked, so that an end that is being written at this moment is seen, or sees this cancellation.
-        alive = (
-            select(command.c.command_id)
-            .where(command.c.command_id == new.command_id, command.c.finished_at.is_(None))
-            .with_for_update()
-        )
 
         def work(connection: Connection) -> list[OutgoingMessage]:
-            if connection.execute(alive).one_or_none() is None:
+            if connection.execute(_alive(new.command_id)).one_or_none() is None:
                 raise _TooLate
             requests.insert_cancellation(connection, new, answered)
             outbox.add(connection, messages)
@@ -91,6 +91,9 @@ class SqlCommands:
         announce = self._announce
 
         def work(connection: Connection) -> list[OutgoingMessage]:
+            # First the command, as ask_to_cancel does: two that cancel at once wait for each other.
+            if connection.execute(_alive(new.command_id)).one_or_none() is None:
+                raise _TooLate
             requests.insert_cancellation(connection, new, ending.status)
             messages = requests.end_command(
                 connection, new.command_id, ending, announce, unless_taken_over=True
@@ -213,6 +216,19 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
 
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.live(connection, ended))
+
+    async def take_back(self, taken: Requested, at: datetime) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+        messages = await self._database.write(
+            lambda connection: requests.take_back(connection, taken, at, announce)
+        )
+        self._committed(messages or ())
+        return messages is not None
+
     async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
         """See usecases.Commands."""
         return await self._database.read(
@@ -254,6 +270,15 @@ class SqlCommands:
 
 class _TooLate(Exception):
     """Rolls a cancellation back: its command has ended, or was taken over."""
+
+
+def _alive(command_id: str) -> Select[tuple[str]]:
+    """Locks it, so that an end that is being written at this moment is seen, or sees what follows."""
+    return (
+        select(command.c.command_id)
+        .where(command.c.command_id == command_id, command.c.finished_at.is_(None))
+        .with_for_update()
+    )
 
 
 def _status_check_row(check: StatusCheck) -> dict[str, object]:

@@ -57,6 +57,7 @@ INSERT_COMMAND = Insert(
     "expires_at",
     "estimated_seconds",
     "status",
+    "role",
 )
 INSERT_HISTORY = Insert(
     history,
@@ -96,7 +97,7 @@ END_HISTORY = (
 OPEN_CANCELLATIONS = select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
     cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
 )
-EARLIER_WAKE_UPS = select(wake_up.c.at).where(
+EARLIER_WAKE_UPS = select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
     wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
 )
 INSERT_WAKE_UP = insert(wake_up)

@@ -54,9 +54,11 @@ class OrderStore:
             issued: set[str] = set()
             # By VIN: see record.ConfigStore.take_in.
             for each in sorted(results, key=lambda result: result.vin):
+                before = rows.locked(connection, each.vin, at)
                 if isinstance(each, Unsigned):
-                    before = rows.locked(connection, each.vin, at)
                     rows.save(connection, domain.unsent(before, each.version, each.reason))
+                    continue
+                if not domain.is_wanted(before, each.order.version):  # given up while it was signed
                     continue
                 with suppress(Overtaken):  # it raises before it writes
                     ledger.issue(each.vin, each.order, each.place, each.envelope)

@@ -137,7 +137,8 @@ def _change(
 
 def _key(request: ChangeRequest) -> dict[str, str]:
     return {
-        "actor": request.actor,
+        # The customer, in the column's old name: two agents who act for one customer make one request.
+        "actor": request.subject,
         "vin": request.vin,
         "operation": _UPDATE,
         "correlation_id": request.correlation_id,

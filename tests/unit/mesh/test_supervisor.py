@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -86,7 +87,8 @@ async def test_start_in_order_and_stop_all(tmp_path: Path) -> None:
     await console.wait_for(lambda line: line == "welcome")
     names = [line.split()[0] for line in console.lines]
     assert names[0] == "nats"
-    assert names[-2:] == ["envoy", "welcome"]
+    assert set(names[-3:-1]) == {"vehicles", "envoy"}  # beside each other
+    assert names[-1] == "welcome"
     pids = [pid_in(line) for line in console.lines if "pid" in line]
     stop.set()
     await run
@@ -123,6 +125,14 @@ async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     object.__setattr__(stubborn, "stop_seconds", 0.1)
     await running.stop()
     assert await running.wait() == -signal.SIGKILL
+
+
+async def test_a_component_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counting = component(tmp_path, "counting", "ulimit -Sn")
+    running = await Running.start(counting, tmp_path)
+    assert await running.wait() == 0
+    assert last_line(counting.log) == str(hard)
 
 
 async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
