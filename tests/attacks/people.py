@@ -47,10 +47,10 @@ def credentials(mesh: Mesh, certificate: Path, key: Path) -> grpc.ChannelCredent
 
 
 @contextmanager
-def operator(mesh: Mesh) -> Iterator[access_service_pb2_grpc.AccessServiceStub]:
-    """The access service, as an operator's workload reaches it."""
+def operator(mesh: Mesh, name: str = "team-operator") -> Iterator[access_service_pb2_grpc.AccessServiceStub]:
+    """The access service, as an operator reaches it: who gives rights, or (`operator`) who locks accounts."""
     target = f"localhost:{mesh.ports.room('access')}"
-    with grpc.secure_channel(target, certified(mesh, "team-operator")) as channel:
+    with grpc.secure_channel(target, certified(mesh, name)) as channel:
         yield access_service_pb2_grpc.AccessServiceStub(channel)
 
 

@@ -81,7 +81,7 @@ def test_a_stream_ends_with_its_token(mesh: Mesh, bystander: BystanderProbe) -> 
 
 
 def lock_account(mesh: Mesh, user: str, _grant_id: str) -> None:
-    with operator(mesh) as access:
+    with operator(mesh, "operator") as access:
         access.LockAccount(access_service_pb2.LockAccountRequest(principal=user, reason="stolen"), timeout=5)
 
 

@@ -276,7 +276,7 @@ def told_to_the_command_service(mesh: Mesh, method: str, path: str, body: bytes 
 
 
 def order_to_sign(
-    mesh: Mesh, capability: str, *, counter: int = 1, lead: int = 20_000, emergency: bool = True
+    mesh: Mesh, capability: str, *, counter: int = 1, lead: int = 20_000, lasts: int = 20
 ) -> signing.OrderToSign:
     """An unlock under this capability, stamped with the stolen key."""
     now = time.time()
@@ -285,10 +285,10 @@ def order_to_sign(
     door = requested.door
     door.command_id, door.correlation_id = "cmd-forged", "forged"
     door.action, door.all_doors = command_pb2.DOOR_ACTION_UNLOCK, True
-    door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY if emergency else command_pb2.DOOR_ACTION_MODE_NORMAL
+    door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
     door.subject = door.actor = "user-123"
     door.issued_at.FromNanoseconds(int(now * 1e9))
-    door.expires_at.FromNanoseconds(int((now + 20) * 1e9))
+    door.expires_at.FromNanoseconds(int((now + lasts) * 1e9))
     requested.mac = OrderMac.read(mesh.data / "secrets" / "order-mac.key").of(requested)
     return signing.OrderToSign(
         requested=requested, epoch=bytes(16), counter=counter, expires_at_millis=int(now * 1_000) + lead
@@ -321,8 +321,11 @@ def test_nothing_is_signed_for_ever_or_at_the_counters_end(mesh: Mesh) -> None:
         order_to_sign(mesh, capability, counter=2**48 - 1),
         order_to_sign(mesh, capability, counter=2**48),
         order_to_sign(mesh, capability, counter=2**63),
-        order_to_sign(mesh, capability, lead=10**12),
+        order_to_sign(mesh, capability, lead=2**50),
+        order_to_sign(mesh, capability, lasts=3_600),
+        order_to_sign(mesh, capability, lasts=-3_600),
     ]
+    assert verdicts(mesh, "command", order_to_sign(mesh, capability)) == ["SIGNING_VERDICT_SIGNED"]
     assert "SIGNING_VERDICT_SIGNED" not in verdicts(mesh, "command", *beyond)
 
 
