@@ -98,7 +98,9 @@ def test_a_hello_at_the_counters_end_is_that_cars_trouble(
         time.sleep(0.3)  # the hello is on its way through three services; nothing outside tells when
         correlation_id = secrets.token_hex(8)
         mallory.order("lock", correlation_id=correlation_id)
-        mallory.send("POST", "cancel", {"correlationId": correlation_id, "reason": "x", "force": True})
+        mallory.send(
+            "POST", "cancel", {"correlationId": correlation_id, "reason": "Emergency stop", "force": True}
+        )
         mallory.send("PUT", "config", {"autoLockEnabled": True, "autoLockDelay": secrets.randbelow(200) + 1})
 
     with bystander.undisturbed() as probe:
