@@ -192,9 +192,10 @@ def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
                         },
                     }
                     create = f"$JS.API.CONSUMER.DURABLE.CREATE.ROOM_EVENTS.{consumer}"
-                    await thief.publish(create, json.dumps(made).encode())
+                    await thief.publish(create, json.dumps(made).encode(), f"_INBOX.{name}.made")
+                    await thief.flush()
                     pull = f"$JS.API.CONSUMER.MSG.NEXT.ROOM_EVENTS.{consumer}"
-                    await thief.publish(pull, b'{"batch": 1, "no_wait": true}', reply)
+                    await thief.publish(pull, b'{"batch": 1, "expires": 2000000000}', reply)
                     last = json.dumps({"last_by_subj": subject}).encode()
                     await thief.publish("$JS.API.STREAM.MSG.GET.ROOM_EVENTS", last, reply)
                 await thief.flush()
