@@ -122,7 +122,7 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
                 for subject in everything:
                     await thief.listen(subject)
                 await thief.flush()
-            await asyncio.to_thread(bystander.see, probe, 5)
+            await asyncio.to_thread(bystander.see, probe, 4)
             return {
                 thief.name: sorted({subject for subject, _ in thief.heard if not _own(thief.name, subject)})
                 for thief in thieves
@@ -202,7 +202,7 @@ def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
 
     with bystander.undisturbed() as probe:
         asyncio.run(attack())
-        bystander.see(probe, 5)
+        bystander.see(probe, 4)
     listed = subprocess.run(
         [sys.executable, "-m", "doorctl", "vehicle", "list"],
         cwd=ROOT,

@@ -79,7 +79,7 @@ def test_ten_thousand_silent_connections_take_nothing(mesh: Mesh, bystander: Bys
         held += silent(mesh.ports.http, half, b"GET /api/v1/remotecontrol/veh")
         try:
             comes_anew(bystander)
-            bystander.see(probe, 5)
+            bystander.see(probe, 4)
         finally:
             let_go(held)
 
