@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system \
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
 	conformance-mutants fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
@@ -68,8 +68,8 @@ test-protocol: $(TEST_READY) ## the vehicle protocol
 test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 	$(BIN)/pytest tests/system
 
-conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME=...]
-	$(BIN)/python -m tests.mutants.play $(NAME)
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
+	conformance-mutants fuzz check generate generate-check baseline bench load pin
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)

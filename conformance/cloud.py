@@ -73,6 +73,8 @@ class Heard:
     at_millis: int
     digest: bytes
     """SHA-256 over the message as it came."""
+    message: Any
+    """The whole that was signed or sealed."""
     sealed_to: bytes
     """The id of the key it was sealed to; of no meaning for a report."""
     request_hash: bytes = b""
@@ -257,7 +259,7 @@ class Cloud:
                 self.disbelieved.append(f"evt.{event.value}: {refused}")
             return None
         self.heard.append(heard)
-        for fault in unacceptable(heard.payload):
+        for fault in unacceptable(heard.message):
             # Filed all the same: what is wrong with it is to be said once, not by every rule that waits for it.
             self.disbelieved.append(f"evt.{event.value}: {fault}")
         if event is Event.HELLO:
@@ -281,7 +283,8 @@ class Cloud:
         if domain is Domain.HELLO:
             info = self._reader.hello(self.vin, data)
             self._ledger.learn(info)
-            return Heard(event, info.message_id, info.epoch, 0, info.hello, *self._at(data), info=info)
+            at = self._at(data, info)
+            return Heard(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
         message = self._reader.answer(self.vin, domain, data)
         if self._issued is not None and self._issued.is_earlier(message.request_hash):
             raise _OfEarlierRun
@@ -292,12 +295,12 @@ class Cloud:
             message.epoch,
             message.counter,
             opened.answer,
-            *self._at(data),
+            *self._at(data, message),
             message.request_hash,
         )
 
-    def _at(self, data: bytes) -> tuple[int, bytes, bytes]:
-        return self.now_millis(), hashlib.sha256(data).digest(), data[_RECEIVER]
+    def _at(self, data: bytes, message: Any) -> tuple[int, bytes, Any, bytes]:
+        return self.now_millis(), hashlib.sha256(data).digest(), message, data[_RECEIVER]
 
     def _open_report(self, event: Event, domain: Domain, data: bytes) -> Heard:
         place = (domain, data[:_PLACE_BYTES])
@@ -309,7 +312,7 @@ class Cloud:
             report = _REPORTS[domain].FromString(opened.payload)
         except DecodeError as error:
             raise MessageRefused(Fault.MALFORMED, "not a report") from error
-        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data))
+        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data, report))
 
 
 def new_id() -> str:

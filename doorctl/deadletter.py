@@ -134,5 +134,14 @@ def _line(room: Room, letter: contract.DeadLetter) -> str:
     replayed = f" (replayed {moment(letter.replayed_at)})" if letter.HasField("replayed_at") else ""
     return printable(
         f"{room} {letter.id} {moment(letter.received_at)} {letter.subject}"
-        f" {letter.payload_bytes} bytes: {letter.reason}{replayed}"
+        f" {letter.payload_bytes} bytes{' (beginning kept)' if letter.payload_cut else ''}:"
+        f" {letter.reason}{_more(letter)}{replayed}"
     )
+
+
+def _more(letter: contract.DeadLetter) -> str:
+    """What a letter says of others."""
+    more = f" (stands for {letter.messages:,} messages)" if letter.messages > 1 else ""
+    if letter.dropped_before:
+        more += f" ({letter.dropped_before:,} of this vehicle before it are kept no longer)"
+    return more

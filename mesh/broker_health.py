@@ -35,7 +35,9 @@ class Account:
     pair: Pair
 
 
-def broker_healthy(port: int, ca: Path, account: Account) -> Callable[[], Awaitable[bool]]:
+def broker_healthy(
+    port: int, ca: Path, account: Account, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Callable[[], Awaitable[bool]]:
     """Ready when the broker calls itself healthy."""
     tls = ssl.create_default_context(cafile=ca)
     tls.load_cert_chain(account.pair.cert, account.pair.key)
@@ -55,7 +57,7 @@ def broker_healthy(port: int, ca: Path, account: Account) -> Callable[[], Awaita
     async def probe() -> bool:
         # Silence, a refusal and an answer that is none are all the same: not healthy.
         with contextlib.suppress(OSError, TimeoutError, EOFError, ValueError, LookupError):
-            async with asyncio.timeout(TIMEOUT_SECONDS):
+            async with asyncio.timeout(timeout_seconds):
                 return await _ask(port, tls, question)
         return False
 
@@ -65,7 +67,8 @@ def broker_healthy(port: int, ca: Path, account: Account) -> Callable[[], Awaita
 async def _ask(port: int, tls: ssl.SSLContext, question: bytes) -> bool:
     reader, writer = await asyncio.open_connection(_LOOPBACK, port)
     try:
-        await reader.readuntil(b"\r\n")  # INFO, before TLS
+        if not (await reader.readuntil(b"\r\n")).startswith(b"INFO "):  # told before TLS
+            return False
         await writer.start_tls(tls, server_hostname=_LOOPBACK)
         writer.write(question)
         while True:

@@ -20,7 +20,7 @@ from doorctl.ceremony import CeremonyRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
-from mesh.logs import keep_bounded
+from mesh.housekeeping import housekeeping, low_space_bytes, say, write
 from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
@@ -28,20 +28,14 @@ from mesh.sandbox import Sandbox
 from mesh.supervisor import Supervisor
 from mesh.tokens import AGENTS, CLIENTS, MAX_NAME, Bearer, issue_token
 from mesh.welcome import welcome
-from services.runtime.logs import LogStream
-from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from services.runtime.space import Space
 
 
 class AlreadyRunningError(Exception):
     """Another mesh uses the data folder."""
 
-
-_CONSOLE = LogStream(1)
 
 _REFUSALS = (
     ValueError,
@@ -136,23 +130,14 @@ def _ports(base: str | None) -> Ports:
     return Ports(int(base))
 
 
-def _low_space_bytes(text: str | None) -> int:
-    """How little room is worth a line; the rooms read the same key. Raises ValueError, naming it."""
-    if not text:
-        return LOW_SPACE_BYTES
-    if not text.isascii() or not text.isdecimal() or int(text) < LEAST_LOW_SPACE_BYTES:
-        raise ValueError(f"DOORS_LOW_SPACE_BYTES must be {LEAST_LOW_SPACE_BYTES} or more, not {text!r}")
-    return int(text)
-
-
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
     sandbox.write_operator_file(ports)
-    low_bytes = _low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
+    low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
-        plan, sandbox.envoy_admin, say=_say, welcome=lambda: _print(welcome(ports, sandbox))
+        plan, sandbox.envoy_admin, say=say, welcome=lambda: write(welcome(ports, sandbox))
     )
     stop = asyncio.Event()
 
@@ -163,45 +148,9 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-    housekeeping = [
-        asyncio.create_task(keep_bounded(sandbox.logs, _say)),
-        asyncio.create_task(SpaceWatch(sandbox.folder, low_bytes, _tell_space).run()),
-    ]
-    for task in housekeeping:
-        task.add_done_callback(_tell_if_dead)
-    try:
+    async with housekeeping(sandbox, low_bytes):
         await supervisor.run(stop)
-    finally:
-        for task in housekeeping:
-            task.cancel()
-        await asyncio.gather(*housekeeping, return_exceptions=True)
     return 0
-
-
-def _print(text: str) -> None:
-    """For a person. Nobody who reads slowly, and no full disk, ends the mesh."""
-    _CONSOLE.write(text + "\n")
-
-
-def _say(line: str) -> None:
-    _print(f"mesh: {line}")
-
-
-def _tell_if_dead(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _say(f"housekeeping has ended: {task.exception()!r}")
-
-
-async def _tell_space(space: Space) -> None:
-    if not space.is_low:
-        _say(f"enough room again in {space.folder}")
-    elif space.free_bytes is None:
-        _say(f"the room left in {space.folder} cannot be measured: {space.reason}")
-    else:
-        _say(
-            f"little room is left in {space.folder}: {space.free_bytes / 1e6:.0f} MB;"
-            " without any, commands are refused (503 STORAGE_UNAVAILABLE) until there is some"
-        )
 
 
 @contextmanager

@@ -23,12 +23,14 @@ _LONGEST_REASON = 300
 
 
 class ComponentFailedError(Exception):
-    """A component did not become ready, or keeps dying; the message names it and gives its last words."""
+    """A component did not become ready; the message names it and gives its last words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What to run. `probe` makes a fresh readiness check for one start of it."""
+    """What to run. `probe` makes a fresh readiness check for one start of it; `is_alive`, where there is one, says
+    later whether it is still of use.
+    """
 
     name: str
     command: Sequence[str]
@@ -36,6 +38,7 @@ class Component:
     log: Path
     probe: Callable[[], Callable[[], Awaitable[bool]]]
     stop_seconds: float = 3.0
+    is_alive: Callable[[], Awaitable[bool]] | None = None
 
 
 class Running:

@@ -14,18 +14,34 @@ if TYPE_CHECKING:
 _MACHINE = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
-_SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS"})
-_ROOM = _SERVER | {"NATS_REPLICAS", "LOW_SPACE_BYTES"}
-_REPORTS = frozenset({"REPORT_KEYS_KEPT"})
+_SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS", "HEALTH_PATIENCE_SECONDS"})
+_ROOM = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
+_INTAKE = _ROOM | {
+    "VEHICLE_QUOTAS",
+    "VEHICLE_MUTE_SECONDS",
+    "DEAD_LETTER_BYTES",
+    "DEAD_LETTERS_PER_VEHICLE",
+    "DEAD_LETTER_DAYS",
+}
+_REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 MAY_SET: Mapping[str, frozenset[str]] = {
-    "access": _ROOM | {"COMMANDS_PER_MINUTE", "READS_PER_MINUTE"},
-    "command": _ROOM | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
-    "config": _ROOM,
-    "diagnostics": _ROOM | _REPORTS,
+    "access": _ROOM
+    | {
+        "TOKEN_LONGEST_SECONDS",
+        "KEYS_REREAD_SECONDS",
+        "COMMANDS_PER_MINUTE",
+        "LOCKS_PER_MINUTE",
+        "READS_PER_MINUTE",
+        "REFUSALS_PER_MINUTE",
+        "UNKNOWN_VEHICLES_PER_MINUTE",
+        "FAILED_SIGN_INS_PER_MINUTE",
+    },
+    "command": _INTAKE | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
+    "config": _INTAKE,
+    "diagnostics": _REPORTS,
     "enrolment": _ROOM,
     "signer": _SERVER,
-    "status": _ROOM
-    | _REPORTS
+    "status": _REPORTS
     | {
         "STATUS_PARTITIONS",
         "STATUS_BATCH",
@@ -33,6 +49,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "HEARTBEAT_SECONDS",
         "UPDATES_WAITING_PER_STREAM",
         "MAX_STREAMS",
+        "MAX_STREAMS_PER_USER",
+        "MAX_STREAMS_PER_VEHICLE",
         "CHECKS_GATHER_SECONDS",
         "CHECKS_BATCH",
         "CHECKS_WAITING",

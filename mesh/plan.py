@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
-from mesh.edge_config import ROOT, render_edge, write_team_trust
+from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import admin_ready, grpc_serving, http_ok
+from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
 from mesh.sandbox import SYSTEM_USER
 from mesh.tokens import AUDIENCE, ISSUER
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
 ENVOY_DRAIN_SECONDS = 1
+BROKER_ALIVE_SECONDS = 10.0
+"""How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
 
@@ -56,6 +58,7 @@ class Planner:
     def __init__(self, ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
         self._ports = ports
         self._sandbox = sandbox
+        self._limits = EdgeLimits.read(environment)
         self._programs = Path(sys.executable).parent
         # Compiled code is kept with the data: without it every start would compile for seconds.
         compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
@@ -105,6 +108,9 @@ class Planner:
             log=self._log("nats"),
             probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
+            is_alive=broker_healthy(
+                self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
+            ),
         )
 
     def _room(self, name: str) -> Component:
@@ -116,6 +122,8 @@ class Planner:
         }
         if name == "access":
             settings |= self._access_settings()
+        if name == "status":
+            settings["DOORS_UPDATE_ID_KEY"] = _absolute(self._sandbox.update_id_key)
         if name == "enrolment":
             settings |= self._enrolment_settings()
         return self._serving(name, settings)
@@ -140,6 +148,7 @@ class Planner:
             environment=environment,
             log=self._log(name),
             probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
+            is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
     def _server(self, name: str) -> dict[str, str]:
@@ -198,7 +207,8 @@ class Planner:
         write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
         admin.unlink(missing_ok=True)  # of a run that was killed
-        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve(), admin).encode())
+        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits)
+        write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(
             name="envoy",
@@ -207,6 +217,7 @@ class Planner:
             log=self._log("envoy"),
             probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
+            is_alive=admin_ready(admin),
         )
 
     def _vehicles(self) -> Component:

@@ -10,7 +10,7 @@ ROOMS = ("access", "command", "status", "config", "diagnostics")
 """The rooms behind the edge."""
 BROKER_ROOMS = (*ROOMS, "enrolment")
 """The rooms with a user at the broker, and a database."""
-OPERATED = ("enrolment", "command", "status", "config", "diagnostics")
+OPERATED = ("access", "enrolment", "command", "status", "config", "diagnostics")
 """The rooms that `doorctl` asks."""
 SIGNER = "signer"
 """The room that holds the signing key: it is asked over gRPC by rooms only, and has nothing besides."""

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 
 TIMEOUT_SECONDS = 1.0
+ALIVE_SECONDS = 5.0
+"""How long a room that runs may take to answer: one that is only busy must not be restarted for it."""
+ALIVE = "alive"
+"""The name under which a room's health service says whether a restart would help (services/runtime/health.py)."""
 _LOOPBACK = "127.0.0.1"
 
 
@@ -70,6 +74,36 @@ def grpc_serving(port: int, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     return probe
+
+
+class GrpcAlive:
+    """Whether the standard health service, asked over mutual TLS, does not say that only a restart helps.
+
+    It is asked every few seconds for as long as the mesh runs, so its connection is kept.
+    """
+
+    def __init__(self, port: int, ca: Path, pair: Pair) -> None:
+        self._port = port
+        self._ca = ca
+        self._pair = pair
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __call__(self) -> bool:
+        """Ask once."""
+        if self._channel is None:
+            credentials = grpc.ssl_channel_credentials(
+                self._ca.read_bytes(), self._pair.key.read_bytes(), self._pair.cert.read_bytes()
+            )
+            self._channel = grpc.aio.secure_channel(f"{_LOOPBACK}:{self._port}", credentials)
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        try:
+            request = health_pb2.HealthCheckRequest(service=ALIVE)
+            answer = await stub.Check(request, timeout=ALIVE_SECONDS, wait_for_ready=True)
+        except grpc.aio.AioRpcError:
+            channel, self._channel = self._channel, None
+            await channel.close()
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
 def ready_line(log: Path) -> Callable[[], Awaitable[bool]]:

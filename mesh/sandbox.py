@@ -134,6 +134,11 @@ class Sandbox:
         return self.folder / "secrets" / "order-mac.key"
 
     @property
+    def update_id_key(self) -> Path:
+        """What every replica of the status room seals the ids of updates with."""
+        return self.folder / "secrets" / "update-id.key"
+
+    @property
     def admission_seed(self) -> Path:
         """The nkey seed with which the enrolment room signs admissions."""
         return self.folder / "secrets" / "admission.nk"
@@ -194,6 +199,7 @@ class Sandbox:
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         _ensure_secret(self.api_key_pepper)
         _ensure_secret(self.order_mac_key)
+        _ensure_secret(self.update_id_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         self.ceremony.hold(now)

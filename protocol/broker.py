@@ -23,6 +23,9 @@ ROOM_EVENTS = "ROOM_EVENTS"
 MQTT_MESSAGES = "$MQTT_msgs"
 """The broker's own stream behind MQTT sessions; it makes one for everything if this one is not there."""
 
+MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_rmsgs", "$MQTT_out", "$MQTT_qos2in")
+"""What else the broker keeps for MQTT. It makes these at the first MQTT connection, and nobody else does."""
+
 STATUS_PARTITIONS = 8
 STATUS_MAPPING = (
     "vehicle.*.evt.status",
@@ -35,6 +38,7 @@ MQTT_QOS_HEADER = "Nmqtt-Pub"
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
+SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 

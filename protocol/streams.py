@@ -23,8 +23,8 @@ _GONE_AFTER_SECONDS = 30
 _MOST_AT_ONCE = 16
 
 
-def stream_config(stream: Stream) -> StreamConfig:
-    """The stream."""
+def stream_config(stream: Stream, replicas: int = 1) -> StreamConfig:
+    """The stream, kept on so many nodes of a cluster."""
     retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
     return StreamConfig(
         name=stream.name,
@@ -34,6 +34,7 @@ def stream_config(stream: Stream) -> StreamConfig:
         duplicate_window=stream.duplicate_window_seconds,
         allow_msg_ttl=stream.message_ttl,
         allow_direct=True,
+        num_replicas=replicas,
         max_consumers=MOST_VEHICLES if stream.vehicles_consume else -1,
         subject_transform=SubjectTransform(*stream.stored_as) if stream.stored_as else None,
         republish=RePublish(*stream.passed_on) if stream.passed_on else None,

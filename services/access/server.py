@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
@@ -11,24 +11,30 @@ from envoy_ext_authz import external_auth_pb2_grpc
 from services.access import translate, usecases
 from services.access.approvals import needs_two_operators
 from services.access.domain import GrantUnknown
+from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
-from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms
+from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms, for_operators
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from ecarus.remotecontrol.access.v1 import grant_pb2
+    from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.admission import Admission
     from services.access.approvals import PendingGrants
-    from services.access.usecases import Forget, GrantRecord
+    from services.access.usecases import Forget
 
 SERVICES = ("envoy.service.auth.v3.Authorization", "ecarus.remotecontrol.access.v1.AccessService")
 OPERATOR = SPIFFE + "team/operator"
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Record(GrantRecord, AccountRecord, Protocol):
+    """Where all of it is kept."""
+
 
 _ACCESS = "/ecarus.remotecontrol.access.v1.AccessService/"
 POLICY: Policy = {
@@ -38,6 +44,10 @@ POLICY: Policy = {
     _ACCESS + "ApproveGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
     _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
     _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR}), and_below=True),
+    _ACCESS + "LockAccount": for_operators(mutates=True),
+    _ACCESS + "UnlockAccount": for_operators(mutates=True),
+    _ACCESS + "ListApiKeys": for_operators(),
+    _ACCESS + "RevokeApiKey": for_operators(mutates=True),
 }
 
 
@@ -57,22 +67,29 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
-    """Grants, for rooms and operators.
+    """Grants, accounts and keys, for rooms and operators.
 
-    `now` gives aware times. Without `pending`, in the sandbox, one operator is enough for everything.
+    `now` gives aware times; `trusts` says of a credential whether it is not known to be withdrawn; `key_id_in` gives
+    the id of an API key. Without `pending`, in the
+    sandbox, one operator is enough for everything.
     """
 
     def __init__(
         self,
-        record: GrantRecord,
+        record: Record,
         forget: Forget,
         now: Callable[[], datetime],
         pending: PendingGrants | None,
+        *,
+        trusts: Callable[[str], bool],
+        key_id_in: Callable[[str], str],
     ) -> None:
         self._pending = pending
         self._record = record
         self._forget = forget
         self._now = now
+        self._trusts = trusts
+        self._key_id_in = key_id_in
 
     async def CheckGrants(  # noqa: N802  # the RPC's name
         self,
@@ -81,8 +98,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.CheckGrantsResponse:
         """See the contract."""
         asked = translate.questions(request)
-        roles = await usecases.check_grants(self._record, asked, at=self._now())
-        return translate.answers(roles)
+        allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
+        return translate.answers(allowed)
 
     async def CreateGrant(  # noqa: N802  # the RPC's name
         self,
@@ -137,3 +154,51 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return access_service_pb2.ListGrantsResponse(
             grants=[*told, *(translate.pending_message(each) for each in waiting)]
         )
+
+    async def LockAccount(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.LockAccountRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> account_pb2.Account:
+        """See the contract."""
+        account = await usecases.lock_account(
+            self._record,
+            self._forget,
+            request.principal,
+            request.reason,
+            by=current_call().peer,
+            at=self._now(),
+        )
+        return translate.account_message(account)
+
+    async def UnlockAccount(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.UnlockAccountRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> account_pb2.Account:
+        """See the contract."""
+        account = await usecases.unlock_account(
+            self._record, self._forget, request.principal, by=current_call().peer, at=self._now()
+        )
+        return translate.account_message(account)
+
+    async def ListApiKeys(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.ListApiKeysRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> access_service_pb2.ListApiKeysResponse:
+        """See the contract."""
+        keys = await usecases.list_keys(self._record, request.principal)
+        return access_service_pb2.ListApiKeysResponse(keys=map(translate.key_message, keys))
+
+    async def RevokeApiKey(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.RevokeApiKeyRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> account_pb2.ApiKey:
+        """See the contract."""
+        key_id = request.key_id or self._key_id_in(request.key)
+        key = await usecases.revoke_key(
+            self._record, self._forget, key_id, by=current_call().peer, at=self._now()
+        )
+        return translate.key_message(key)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from services.config.usecases import ConfigRecord
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.health import Health
     from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
@@ -60,6 +61,7 @@ def build(
     verifier: CapabilityVerifier,
     record: ConfigRecord,
     now: Callable[[], datetime],
+    health: Health | None = None,
     besides: Sequence[ServedApi] = (),
 ) -> RoomServer:
     """This room's server, not yet started."""
@@ -75,5 +77,6 @@ def build(
         policy=POLICY,
         verifier=verifier,
         translate_error=translate.refusal_of,
+        health=health,
         besides=besides,
     )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from services.diagnostics.usecases import DiagnosisRecord
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.health import Health
     from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
@@ -49,6 +50,7 @@ def build(
     settings: RoomSettings,
     verifier: CapabilityVerifier,
     record: DiagnosisRecord,
+    health: Health | None = None,
     besides: Sequence[ServedApi] = (),
 ) -> RoomServer:
     """This room's server, not yet started."""
@@ -64,5 +66,6 @@ def build(
         policy=POLICY,
         verifier=verifier,
         translate_error=translate.refusal_of,
+        health=health,
         besides=besides,
     )

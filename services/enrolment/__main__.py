@@ -22,6 +22,7 @@ from services.enrolment.vehicle_link import Doorman
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
@@ -51,7 +52,8 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     in_system_account = settings.model_copy(
         update={
             "nats_user": settings.nats_system_user,
@@ -62,6 +64,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     record, changes = store.SqlRegister(database), BrokerKeyChanges(broker)
     office = Office(record, BrokerConnections(system.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
+    await broker.scale_mqtt_streams()
     await changes.tell(*planted)
     await Doorman(office, issuer, broker).stand()
     verifier = CapabilityVerifier(settings.capability_jwks)
@@ -73,11 +76,18 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         verifier,
         refusal_of,
         besides=[enrolment_api(office)],
+        health=health,
     )
     await rpc.start()
     structlog.get_logger().info("started", listen=settings.listen)
     try:
-        await boot.run_until(stop)
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            system.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+        )
     finally:
         await rpc.stop()
         await system.close()

@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime import errors
 from services.runtime.errors import Refusal
+from services.runtime.free_text import readable
 from services.runtime.policy import Policy, for_operators
 from services.runtime.server import ServedApi
 
@@ -91,12 +92,15 @@ def _letter(letter: KeptLetter) -> contract.DeadLetter:
         received_at=_timestamp(letter.received_at),
         payload_bytes=letter.payload_bytes,
         replayed_at=None if letter.replayed_at is None else _timestamp(letter.replayed_at),
+        messages=letter.count,
+        dropped_before=letter.dropped,
+        payload_cut=not letter.whole,
     )
 
 
 def _text(text: str) -> str:
-    """Cut to what is told, and without what protobuf refuses: lone surrogates, which an exception's text may hold."""
-    return text[:_MAX_TOLD].encode(errors="backslashreplace").decode()
+    """As people can read it: whoever sent the message may have chosen some of it."""
+    return readable(text[: _MAX_TOLD * 8].encode(errors="backslashreplace").decode(), _MAX_TOLD)
 
 
 def _timestamp(at: datetime) -> Timestamp:

@@ -98,7 +98,12 @@ class DeadLetterReplay:
         subscription = next((each for each in self._subscriptions if each.takes(letter.subject)), None)
         if subscription is None:
             return "this service takes nothing on this subject"
-        delivery = Delivery(letter.subject, await self._letters.payload(self._database, letter.letter_id))
+        if not letter.whole:
+            return "only its beginning is kept"
+        payload = await self._letters.payload(self._database, letter.letter_id)
+        if payload is None:
+            return "it is kept no longer"
+        delivery = Delivery(letter.subject, payload)
         try:
             async with asyncio.timeout(HANDLER_SECONDS):
                 unhandled = await subscription.handle([delivery])

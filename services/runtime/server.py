@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import structlog
 from google.protobuf import descriptor_pool
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as grpc_health
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from services.runtime.audit import log_call
+from services.runtime.health import CALLS, GROUPS, Health
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.revocation import RevocationList
@@ -34,12 +36,15 @@ _log = structlog.get_logger()
 STORAGE = "storage"
 """The health service's name for the room's disk: NOT_SERVING while it is nearly full, before anything fails."""
 
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 _OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Envoy pings every 30 s and teams as they please; gRPC takes five minutes between pings for abuse.
-    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    # Envoy pings every 30 s, other services every second to find out who hangs (channel.py), and teams as they
+    # please; gRPC takes five minutes between pings for abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 300),
 )
 
 
@@ -61,7 +66,8 @@ class RoomServer:
     are not the room's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
-    which another room serves. Where `settings` name a database in a file, health checks are told under
+    which another room serves. `health` is what health checks are told; without it all is well as long as the server
+    serves. Where `settings` name a database in a file, health checks are told under
     STORAGE whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
     """
 
@@ -76,6 +82,7 @@ class RoomServer:
         *,
         also_reflected: Sequence[str] = (),
         audit: Audit = log_call,
+        health: Health | None = None,
         besides: Sequence[ServedApi] = (),
         workloads: Workloads | None = None,
     ) -> None:
@@ -99,8 +106,10 @@ class RoomServer:
         )
         self._revocation_check_seconds = settings.revocation_check_seconds
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
-        self._services = ("", *services)
+        self._conditions = health or Health()
+        self._groups = {"": "", **dict.fromkeys(services, CALLS), **{group: group for group in GROUPS}}
         self._health = _Health()
+        self._serving = False
         self._drain_seconds = settings.drain_seconds
         self._space = self._space_watch(settings)
         self._watching: asyncio.Task[None] | None = None
@@ -109,7 +118,7 @@ class RoomServer:
             api.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
-            (*services, *also_reflected, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (*services, *also_reflected, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         self.port: int = self._server.add_secure_port(settings.listen, _credentials(settings))
         """The port it listens on, also when the settings said 0."""
@@ -117,19 +126,27 @@ class RoomServer:
     async def start(self) -> None:
         """Serve, and say so to health checks."""
         await self._server.start()
+        self._serving = True
+        self._conditions.look()
         if self._revocations is not None:
             self._revocations.follow(self._revocation_check_seconds)
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        await self._tell_health()
         if self._space is not None:
-            await self._health.set(STORAGE, health_pb2.HealthCheckResponse.SERVING)
+            await self._health.set(STORAGE, _SERVING)
             await self._space.look()
             self._watching = asyncio.create_task(self._space.run())
+
+    async def keep_health(self) -> None:
+        """Tell health checks what holds and what does not, until cancelled. Raises what ends the watch of the disk."""
+        keeping = [self._conditions.keep(self._tell_health)]
+        await asyncio.gather(*keeping, *([self._watching] if self._watching is not None else []))
 
     async def stop(self) -> None:
         """Tell health checks first, let calls in flight finish within the drain time, then end."""
         if self._watching is not None:
             self._watching.cancel()
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._serving = False
+        await self._tell_health()
         await self._server.stop(self._drain_seconds)
         if self._revocations is not None:
             self._revocations.stop()
@@ -149,11 +166,13 @@ class RoomServer:
             _log.info("space_enough_again", **facts)
             await self._health.set(STORAGE, states.SERVING)
 
-    async def _set_health(self, status: int) -> None:
-        await asyncio.gather(*(self._health.set(name, status) for name in self._services))
+    async def _tell_health(self) -> None:
+        for name, group in self._groups.items():
+            serves = self._serving and self._conditions.serves(group)
+            await self._health.set(name, _SERVING if serves else _NOT_SERVING)
 
 
-class _Health(health.aio.HealthServicer):  # type: ignore[misc]  # published without types
+class _Health(grpc_health.aio.HealthServicer):  # type: ignore[misc]  # published without types
     """The library's, which leaves List to the synchronous one."""
 
     async def List(  # noqa: N802  # the RPC's name

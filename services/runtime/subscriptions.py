@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from services.runtime.consumer import ConsumerPlan, Delivery, Poison, Unhandled
     from services.runtime.jetstream import Broker
+    from services.runtime.vehicle_quotas import VehicleQuotas
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,19 @@ def consumers(
     broker: Broker,
     subscriptions: Iterable[Subscription],
     bury: Callable[[Sequence[Poison]], Awaitable[None]],
+    quotas: Callable[[], VehicleQuotas] | None = None,
 ) -> list[Consumer]:
-    """Make a consumer of each, not yet running."""
-    return [Consumer(broker, each.plan, each.handle, bury) for each in subscriptions]
+    """Make a consumer of each, not yet running; those of vehicles' messages with `quotas` of their own."""
+    return [
+        Consumer(
+            broker,
+            each.plan,
+            each.handle,
+            bury,
+            quotas() if quotas is not None and each.plan.of_vehicles else None,
+        )
+        for each in subscriptions
+    ]
 
 
 def _covers(pattern: str, subject: str) -> bool:

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.x509.oid import NameOID
 
 from mesh.pki import Identity, Pair, Pki
-from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier
+from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier, audience_of
 from services.runtime.settings import RoomSettings
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
     StartRoom = Callable[[str, BuildRoom], Awaitable["RunningRoom"]]
+
+
+SERVICES = ("command", "status", "config", "diagnostics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +83,14 @@ class Signer:
         actor: str | None = None,
         source: str = "MOBILE_APP",
         seconds: int = 60,
+        services: tuple[str, ...] = SERVICES,
+        **claimed: Any,
     ) -> str:
+        """For `actions` of each of `services`: access makes them for one of either."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
-            "aud": AUDIENCE,
+            "aud": [AUDIENCE, *map(audience_of, services)],
             "sub": subject,
             "act": actor or subject,
             "vin": vin,
@@ -94,6 +100,8 @@ class Signer:
             "iat": now,
             "exp": now + seconds,
             "jti": str(uuid.uuid4()),
+            "cred": "key_1",
+            **claimed,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"kid": "test"})
 
@@ -169,7 +177,8 @@ async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> Async
             capability_jwks=signer.jwks,
             drain_seconds=0.2,
         )
-        server = build(settings, CapabilityVerifier(settings.capability_jwks))
+        service = name if name in SERVICES else None
+        server = build(settings, CapabilityVerifier(settings.capability_jwks, service=service))
         servers.append(server)
         await server.start()
         return RunningRoom(name, target, pki, server)

@@ -19,7 +19,7 @@ from services.runtime.consumer import ConsumerPlan, Delivery, Poison
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
-from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.dead_letters import DeadLetter, DeadLetters, LetterLimits
 from services.runtime.server import RoomServer
 from services.runtime.subscriptions import Subscription
 from tests.contract.runtime_room import VIN, reason_of, refused
@@ -69,7 +69,8 @@ class Letters:
     stub: Any = None
 
     async def buried(self, *texts: str, subject: str = SUBJECT, reason: str = "no") -> None:
-        await LETTERS.bury(self.database, [DeadLetter(subject, t.encode(), reason, START) for t in texts])
+        letters = [DeadLetter(subject, t.encode(), reason, START) for t in texts]
+        await LETTERS.bury(self.database, letters, LetterLimits(per_sender=1_000))
 
     async def listed(self, **request: int) -> list[Any]:
         return list((await self.stub.ListDeadLetters(contract.ListDeadLettersRequest(**request))).letters)

@@ -188,6 +188,11 @@ async def test_an_action_that_is_not_granted(edge: grpc.aio.Channel, signer: Sig
     assert READ in (error.details() or "")
 
 
+async def test_a_capability_for_another_service(edge: grpc.aio.Channel, signer: Signer) -> None:
+    error = await refused(get(edge, native(signer.capability(VIN, READ, services=("command", "status")))))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
 @pytest.mark.parametrize("method", sorted(POLICY))
 async def test_a_missing_line_stops_the_start(
     room: Room, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str

@@ -142,3 +142,17 @@ def test_one_letter_or_all_of_a_room(rooms: Rooms) -> None:
     assert doorctl("replay", "7", "--room", "command") == (1, [], [f"doorctl: {NOT_RUNNING}"])
     assert doorctl("replay", "7")[0] == 2
     assert doorctl("replay", str(2**31), "--room", "config")[0] == 2
+
+
+def test_a_letter_says_what_it_stands_for_and_what_is_kept(rooms: Rooms) -> None:
+    rooms.letters = {
+        "command": [letter(1, 1, payload_cut=True, messages=1_940, dropped_before=312)],
+        "config": [letter(2, 2, messages=1)],
+        "status": [],
+        "diagnostics": [],
+    }
+    _code, lines, _complaints = doorctl("list")
+    assert lines[0].endswith("3 bytes: no")
+    assert lines[1].endswith(
+        "3 bytes (beginning kept): no (stands for 1,940 messages) (312 of this vehicle before it are kept no longer)"
+    )

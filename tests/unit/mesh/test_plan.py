@@ -98,6 +98,7 @@ def test_a_private_key_goes_to_who_works_with_it(
     assert holders(rooms, keys.manifests) == {"signer", "command"}
     assert holders(rooms, keys.root_key) == set()
     assert holders(rooms, sandbox.capability_key) == {"access"}
+    assert holders(rooms, sandbox.update_id_key) == {"status"}
 
 
 def test_every_room_finds_those_it_asks(rooms: dict[str, Mapping[str, str]]) -> None:

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as _access_service_pb2
+from ecarus.remotecontrol.access.v1 import account_pb2 as _account_pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -64,6 +65,20 @@ class AccessServiceStub:
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]
     """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+    LockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]
+    """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    """
+    UnlockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]
+    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]
+    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]
+    """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+    Revoking twice is not an error.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -100,6 +115,20 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
     """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+    LockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    """
+    UnlockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
+    """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+    Revoking twice is not an error.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+    """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who may do what with which vehicle. For services and operators, never for the public.
@@ -163,5 +192,43 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListGrantsResponse, _abc.Awaitable[_access_service_pb2.ListGrantsResponse]]:
         """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+
+    @_abc_1.abstractmethod
+    def LockAccount(
+        self,
+        request: _access_service_pb2.LockAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+        streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlockAccount(
+        self,
+        request: _access_service_pb2.UnlockAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Lets an account be used again. Unlocking one that is not locked is not an error."""
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _access_service_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListApiKeysResponse, _abc.Awaitable[_access_service_pb2.ListApiKeysResponse]]:
+        """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _access_service_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ApiKey, _abc.Awaitable[_account_pb2.ApiKey]]:
+        """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+        Revoking twice is not an error.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+        """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

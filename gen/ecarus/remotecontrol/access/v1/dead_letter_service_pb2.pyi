@@ -172,6 +172,9 @@ class DeadLetter(_message.Message):
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
     PAYLOAD_BYTES_FIELD_NUMBER: _builtins.int
     REPLAYED_AT_FIELD_NUMBER: _builtins.int
+    MESSAGES_FIELD_NUMBER: _builtins.int
+    DROPPED_BEFORE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_CUT_FIELD_NUMBER: _builtins.int
     id: _builtins.int
     """The service's own number of it."""
     subject: _builtins.str
@@ -179,6 +182,12 @@ class DeadLetter(_message.Message):
     reason: _builtins.str
     """Why it was not taken; at most 300 characters."""
     payload_bytes: _builtins.int
+    messages: _builtins.int
+    """How many messages it stands for: more than one where a vehicle said more than its quota."""
+    dropped_before: _builtins.int
+    """So many messages of the same vehicle were buried before it and are kept no longer."""
+    payload_cut: _builtins.bool
+    """Only the beginning of the payload is kept: it cannot be replayed."""
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -194,10 +203,13 @@ class DeadLetter(_message.Message):
         received_at: _timestamp_pb2.Timestamp | None = ...,
         payload_bytes: _builtins.int = ...,
         replayed_at: _timestamp_pb2.Timestamp | None = ...,
+        messages: _builtins.int = ...,
+        dropped_before: _builtins.int = ...,
+        payload_cut: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["received_at", b"received_at", "replayed_at", b"replayed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "payload_bytes", b"payload_bytes", "reason", b"reason", "received_at", b"received_at", "replayed_at", b"replayed_at", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped_before", b"dropped_before", "id", b"id", "messages", b"messages", "payload_bytes", b"payload_bytes", "payload_cut", b"payload_cut", "reason", b"reason", "received_at", b"received_at", "replayed_at", b"replayed_at", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

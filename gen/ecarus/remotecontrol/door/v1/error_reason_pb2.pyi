@@ -36,7 +36,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     STEP_UP_REQUIRED: _ErrorReason.ValueType  # 13
     """401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
     ACTION_NOT_GRANTED: _ErrorReason.ValueType  # 20
-    """403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action."""
+    """403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+    include it (`WWW-Authenticate` names the scope).
+    """
     CONSENT_MISSING: _ErrorReason.ValueType  # 21
     """403 PERMISSION_DENIED. The owner has not consented to this use."""
     ACCOUNT_LOCKED: _ErrorReason.ValueType  # 22
@@ -105,7 +107,9 @@ TOKEN_EXPIRED: ErrorReason.ValueType  # 12
 STEP_UP_REQUIRED: ErrorReason.ValueType  # 13
 """401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
 ACTION_NOT_GRANTED: ErrorReason.ValueType  # 20
-"""403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action."""
+"""403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+include it (`WWW-Authenticate` names the scope).
+"""
 CONSENT_MISSING: ErrorReason.ValueType  # 21
 """403 PERMISSION_DENIED. The owner has not consented to this use."""
 ACCOUNT_LOCKED: ErrorReason.ValueType  # 22
