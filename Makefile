@@ -68,8 +68,11 @@ test-protocol: $(TEST_READY) ## the vehicle protocol
 test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 	$(BIN)/pytest tests/system
 
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	conformance-mutants fuzz check generate generate-check baseline bench load pin
+test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
+	$(BIN)/pytest tests/attacks
+
+conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
+	$(BIN)/python -m tests.mutants.play $(NAME)
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)

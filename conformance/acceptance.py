@@ -1,8 +1,8 @@
 """What a cloud takes of what a unit says, once it is believed: times, ids, ranges, and parts that fit together.
 
-The rules of single members stand in the contract (protovalidate, in proto/.../vehicle/v1); what more than one member must
-fulfil stands here. It is what the product takes, and not a whit more (tests/unit/conformance/test_acceptance.py). What
-the product cuts or leaves out of a message is unacceptable here: a unit is certified for what all of it is worth.
+The rules of single members stand in the contract (protovalidate, in proto/.../vehicle/v1); what more than one member
+must fulfil stands here. It is what the product takes, and not a whit more (tests/unit/conformance/test_acceptance.py).
+What the product cuts or leaves out of a message is unacceptable here: a unit is certified for what all of it is worth.
 """
 
 from __future__ import annotations

@@ -274,7 +274,18 @@ def withdrawn_acts_all_the_same(swap: Swap) -> None:
 @mutant("forced-stop-between-doors")
 def stop_ignored(swap: Swap) -> None:
     """A forced cancellation stops nothing."""
-    swap(Execution, "stop", to(lambda _self: None))
+    swap(Execution, "stop", to(lambda _self: False))
+
+
+@mutant("forced-stop-of-a-lock")
+def locks_stopped(swap: Swap) -> None:
+    """A forced cancellation leaves a car half locked."""
+
+    def stop(self: Execution) -> bool:
+        self._stop_asked = True
+        return True
+
+    swap(Execution, "stop", to(stop))
 
 
 @mutant("forced-stop-between-doors")
