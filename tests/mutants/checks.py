@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol import cose, vehicle_side
 from protocol import order as orders
-from protocol.domains import LONGEST_VALIDITY_MILLIS, ORDER_TYPES, Domain, subject_of
+from protocol.domains import LONGEST_VALIDITY_MILLIS, MAX_COUNTER, ORDER_TYPES, Domain, subject_of
 from protocol.faults import ANSWERED, Fault, MessageRefused
 from protocol.seal import Direction, unseal
 from protocol.session import VehicleSession
@@ -182,7 +182,7 @@ def counters_without_end(swap: Swap) -> None:
     def spend(self: VehicleSession, domain: Domain, counter: int) -> None:
         if counter <= self._accepted.get(domain, 0):
             raise MessageRefused(Fault.COUNTER_NOT_NEW, "")
-        self._accepted[domain] = min(counter, 2**40)
+        self._accepted[domain] = counter if counter <= MAX_COUNTER else self._accepted.get(domain, 0) + 1
 
     swap(VehicleSession, "spend", to(spend))
 
