@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.broker_accounts import STORE_API
 from mesh.component import Component
 from mesh.edge_config import ROOT, render_edge
 from mesh.files import write_private
@@ -14,7 +15,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
 from mesh.probes import grpc_serving, http_ok, ready_line
-from mesh.sandbox import SYSTEM_USER
+from mesh.sandbox import broker_user
 from mesh.tokens import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
@@ -77,12 +78,14 @@ class Planner:
     def _pair(self, name: str) -> Pair:
         return Pair(self._sandbox.pki / f"{name}.crt", self._sandbox.pki / f"{name}.key")
 
-    def _broker(self, user: str) -> dict[str, str]:
+    def _broker(self, room: str) -> dict[str, str]:
         return {
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
-            "DOORS_NATS_USER": user,
-            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(user)),
+            "DOORS_NATS_USER": broker_user(room),
+            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(room)),
+            "DOORS_NATS_API_PREFIX": STORE_API,
+            "DOORS_NATS_PROVISION": "self" if room == "enrolment" else "await",
         }
 
     def _nats(self) -> Component:
@@ -177,8 +180,8 @@ class Planner:
 
     def _enrolment_settings(self) -> dict[str, str]:
         return {
-            "DOORS_NATS_SYSTEM_USER": SYSTEM_USER,
-            "DOORS_NATS_SYSTEM_PASSWORD_FILE": _absolute(self._sandbox.nats_password(SYSTEM_USER)),
+            "DOORS_STORE_PREFIX_FILE": _absolute(self._sandbox.store_prefix),
+            "DOORS_VEHICLE_CA": _absolute(self._sandbox.vehicle_ca),
             "DOORS_ADMISSION_SEED_FILE": _absolute(self._sandbox.admission_seed),
             "DOORS_ENROLMENT_SEED": _absolute(self._sandbox.enrolment_seed),
         }

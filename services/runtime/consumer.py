@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from services.runtime.database import StorageUnavailable
 from services.runtime.jetstream import kind_of
@@ -105,8 +104,8 @@ class Consumer:
 
     async def run(self) -> None:
         """Consume until cancelled."""
-        await self._broker.at_every_connect(self._make)
         plan = self._plan
+        await self._broker.ensure_consumers(plan)
         await self._broker.client.subscribe(
             f"deliver.{plan.name}",
             queue=plan.name if plan.shared else "",
@@ -121,23 +120,6 @@ class Consumer:
             self._in_hand = dict(self._waiting.popitem(last=False) for _ in range(count))
             await self._take(list(self._in_hand.values()))
             self._in_hand = {}
-
-    async def _make(self) -> None:
-        plan = self._plan
-        await self._broker.jetstream.add_consumer(
-            plan.stream,
-            ConsumerConfig(
-                durable_name=plan.name,
-                filter_subjects=list(plan.subjects),
-                deliver_policy=DeliverPolicy.ALL,
-                deliver_subject=f"deliver.{plan.name}",
-                deliver_group=plan.name if plan.shared else None,
-                ack_policy=AckPolicy.EXPLICIT,
-                ack_wait=plan.ack_wait_seconds,
-                max_deliver=-1,
-                max_ack_pending=plan.max_pending,
-            ),
-        )
 
     async def _arrive(self, message: Msg) -> None:
         # While the store is away the broker delivers again and again; each message waits here once.

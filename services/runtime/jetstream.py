@@ -1,23 +1,24 @@
 """NATS JetStream as a room uses it: streams that are there, and publishing with proof.
 
 Streams and consumers are made again at every connect, because the broker's disk is not the record: a
-broker that lost everything is filled anew from the outboxes.
+broker that lost everything is filled anew from the outboxes. One service makes them all; the others wait for them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import ssl
 from typing import TYPE_CHECKING
 
 import nats
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
+from nats.js.errors import APIError, BadRequestError, NotFoundError, TooManyStalledMsgsError
 
 from protocol.broker import MQTT_QOS_HEADER, is_vin
-from protocol.streams import stream_config
+from protocol.streams import durable_config, stream_config
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -26,25 +27,41 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from protocol.broker import Stream
+    from protocol.streams import Durable
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
 
 PUBLISH_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
 _NAME_IN_USE = 10058
+_VIN = re.compile(r"\b[A-HJ-NPR-Z0-9]{17}\b", re.IGNORECASE)
+_LOOK_AGAIN_SECONDS = 0.1
+_LOOKS_PER_LINE = 50
 _log = structlog.get_logger()
 
 
 class Broker:
     """A connection to NATS that comes back by itself and then makes its streams and consumers again.
 
-    `replicas` is on how many nodes of a cluster each stream is kept.
+    `replicas` is on how many nodes of a cluster each stream is kept. Without `provisions` it makes none, and waits
+    until they are there: whoever may make one at the broker can have anything delivered anywhere. `store_prefix`: see
+    protocol.streams.
     """
 
-    def __init__(self, client: Client, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        client: Client,
+        replicas: int = 1,
+        *,
+        provisions: bool = True,
+        api_prefix: str = "$JS.API",
+        store_prefix: str = "",
+    ) -> None:
         self.client = client
         self._replicas = replicas
-        self.jetstream: JetStreamContext = client.jetstream()
+        self._provisions = provisions
+        self._store_prefix = store_prefix
+        self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
         self._breaks = 0
@@ -86,20 +103,43 @@ class Broker:
 
         async def make() -> None:
             for stream in streams:
-                await self._ensure_stream(stream)
+                await self._have_stream(stream)
 
         await self.at_every_connect(make)
 
-    async def _ensure_stream(self, stream: Stream) -> None:
+    async def ensure_consumers(self, *consumers: Durable) -> None:
+        """Have these durable consumers, now and after every reconnect."""
+
+        async def make() -> None:
+            for consumer in consumers:
+                await self._have_consumer(consumer)
+
+        await self.at_every_connect(make)
+
+    async def _have_stream(self, stream: Stream) -> None:
+        if self._provisions:
+            await self._make_stream(stream)
+        else:
+            await _until_there(stream.name, lambda: self.jetstream.stream_info(stream.name))
+
+    async def _make_stream(self, stream: Stream) -> None:
         for needed in stream.needs:
-            await self._ensure_stream(needed)
-        config = stream_config(stream)
+            await self._make_stream(needed)
+        config = stream_config(stream, self._store_prefix)
         try:
             await self.jetstream.add_stream(config)
         except BadRequestError as error:
             if error.err_code != _NAME_IN_USE:
                 raise
             await self.jetstream.update_stream(config)
+
+    async def _have_consumer(self, consumer: Durable) -> None:
+        if self._provisions:
+            await self.jetstream.add_consumer(consumer.stream, durable_config(consumer, self._store_prefix))
+        else:
+            await _until_there(
+                consumer.name, lambda: self.jetstream.consumer_info(consumer.stream, consumer.name)
+            )
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
@@ -144,6 +184,21 @@ class Broker:
             await self.client.drain()
 
 
+async def _until_there(name: str, look: Callable[[], Awaitable[object]]) -> None:
+    """Return when it is found. Raises what nats-py raises when the broker is away."""
+    looks = 0
+    while True:
+        try:
+            await look()
+        except NotFoundError:
+            if looks % _LOOKS_PER_LINE == 0:
+                _log.info("broker_setup_awaited", name=name)
+        else:
+            return
+        looks += 1
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
 def _confirmed(future: asyncio.Future[object] | None) -> bool:
     if future is None:
         return False
@@ -173,8 +228,15 @@ def kind_of(subject: str) -> str:
     return ".".join("*" if is_vin(word) else word for word in subject.split("."))
 
 
-async def connect(settings: RoomSettings, name: str) -> Broker:
-    """Connect, and keep coming back. Raises TimeoutError when there is no broker within CONNECT_SECONDS."""
+def without_vins(text: str) -> str:
+    """What the broker said, without the VINs in it, for logs. The client puts it into small letters."""
+    return _VIN.sub("*", text)
+
+
+async def connect(settings: RoomSettings, name: str, store_prefix: str = "") -> Broker:
+    """Connect, and keep coming back. `store_prefix`: see Broker.
+
+    Raises TimeoutError when there is no broker within CONNECT_SECONDS."""
     broker: Broker | None = None
 
     async def reconnected() -> None:
@@ -186,7 +248,7 @@ async def connect(settings: RoomSettings, name: str) -> Broker:
             await broker.disconnected()
 
     async def failed(error: Exception) -> None:
-        _log.warning("broker_error", reason=f"{type(error).__name__}: {error}")
+        _log.warning("broker_error", reason=without_vins(f"{type(error).__name__}: {error}"))
 
     tls = None
     if settings.nats_ca:
@@ -196,6 +258,8 @@ async def connect(settings: RoomSettings, name: str) -> Broker:
         client = await nats.connect(
             settings.nats_url,
             name=name,
+            # What is answered to it comes there, and no other service may listen there.
+            inbox_prefix=f"_INBOX.{name.removeprefix('room-')}",
             user=settings.nats_user,
             password=settings.nats_password_file.read_text(encoding="utf-8").strip(),
             tls=tls,
@@ -208,5 +272,11 @@ async def connect(settings: RoomSettings, name: str) -> Broker:
             reconnected_cb=reconnected,
             error_cb=failed,
         )
-    broker = Broker(client, settings.nats_replicas)
+    broker = Broker(
+        client,
+        settings.nats_replicas,
+        provisions=settings.nats_provision == "self",
+        api_prefix=settings.nats_api_prefix,
+        store_prefix=store_prefix,
+    )
     return broker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, FilePath, ValidationError
 
@@ -39,6 +39,10 @@ class RoomSettings(ServerSettings):
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
     nats_replicas: int = Field(default=1, ge=1, le=5)
+    nats_api_prefix: str = Field(default="$JS.API", pattern=r"^[$\w]+(\.\w+)*$")
+    """Under which subjects it reaches JetStream's interface."""
+    nats_provision: Literal["self", "await"] = "self"
+    """Whether it makes streams and consumers, or waits for those that the enrolment service makes."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
