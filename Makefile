@@ -12,7 +12,7 @@ RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system \
+.PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
 	fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
@@ -67,6 +67,9 @@ test-protocol: $(TEST_READY) ## the vehicle protocol
 
 test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 	$(BIN)/pytest tests/system
+
+test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
+	$(BIN)/pytest tests/attacks
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)

@@ -15,7 +15,7 @@ from bench.http_client import LOOPBACK
 from mesh.component import Component, Running
 from mesh.edge_config import ROOT
 from mesh.files import write_private
-from mesh.probes import http_ok
+from mesh.probes import admin_ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -37,8 +37,9 @@ async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
     config = folder / "bare-envoy.yaml"
     template = Template(Path(__file__).with_name("bare_envoy.yaml").read_text(encoding="utf-8"))
     server_port = ports.room("command")
+    admin = folder / "bare-admin.sock"
     text = template.substitute(
-        HTTP_PORT=ports.http, ADMIN_PORT=ports.envoy_admin, SERVER_PORT=server_port, GEN_DIR=ROOT / "gen"
+        HTTP_PORT=ports.http, ADMIN_SOCKET=admin, SERVER_PORT=server_port, GEN_DIR=ROOT / "gen"
     )
     write_private(config, text.encode())
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"}
@@ -56,7 +57,7 @@ async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
             command=(envoy, "-c", str(config), "--disable-hot-restart", "--log-level", "warn"),
             environment=environment,
             log=folder / "bare-envoy.log",
-            probe=lambda: http_ok(ports.envoy_admin, "/ready"),
+            probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
         ),
     )

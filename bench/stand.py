@@ -76,7 +76,7 @@ class MeshStand:
         self._fleet.join(self.sandbox)
         plan = self._plan = _without_wake_ups(Planner(self.ports, self.sandbox, self._environment).plan())
         self._fleet.allow_on_broker(self.ports, self.sandbox)
-        supervisor = Supervisor(plan, self.ports.envoy_admin, say=self._hear, welcome=self._ready.set)
+        supervisor = Supervisor(plan, self.sandbox.envoy_admin, say=self._hear, welcome=self._ready.set)
         self._run = asyncio.create_task(supervisor.run(self._stop))
         ready = asyncio.create_task(self._ready.wait())
         try:

@@ -6,10 +6,12 @@ import logging
 
 import typer
 
-from doorctl import deadletter, keys, vehicle
+from doorctl import account, deadletter, keys, vehicle
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operates Remote Door Control.")
 app.add_typer(vehicle.commands, name="vehicle")
+app.add_typer(account.commands, name="account")
+app.add_typer(account.key_commands, name="key")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(deadletter.commands, name="deadletter")
 

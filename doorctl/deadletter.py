@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import os
 from enum import StrEnum
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-import uvloop
+from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
+from google.protobuf.message import Message
 
-from doorctl.broker import Failed, Operator
+from doorctl.operator_channel import Failed, Operator
+from doorctl.text import complain, fail, moment, printable
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_RPC = "ecarus.remotecontrol.access.v1.DeadLetterService"
+Answer = TypeVar("Answer", bound=Message)
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
+MAX_ID = 2**31 - 1
 
 commands = typer.Typer(no_args_is_help=True, help="Messages that a room could not understand.")
 
@@ -27,7 +35,9 @@ class Room(StrEnum):
 
 
 Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="at most so many")]
-Before = Annotated[int | None, typer.Option(min=1, help="only those older than this ID; needs --room")]
+Before = Annotated[
+    int | None, typer.Option(min=1, max=MAX_ID, help="only those older than this ID; needs --room")
+]
 
 
 @commands.command("list")
@@ -38,25 +48,25 @@ def list_newest(
 ) -> None:
     """What is buried, the newest first: room, ID, when it came, subject, size, reason, when it was replayed."""
     if before is not None and room is None:
-        _fail("every room counts its own letters: --before needs --room")
-    request = {"limit": limit} if before is None else {"limit": limit, "before": before}
-    found: list[tuple[Room, dict[str, Any]]] = []
+        fail("every room counts its own letters: --before needs --room")
+    request = contract.ListDeadLettersRequest(page_size=limit, before=before)
+    found: list[tuple[Room, contract.DeadLetter]] = []
     more = incomplete = False
     for each in [room] if room else Room:
         try:
-            told = _ask(each, "list", request)
+            page = _ask(each, "ListDeadLetters", request, contract.ListDeadLettersResponse)
         except Failed as failed:  # the others' letters are worth seeing all the same
             incomplete = True
-            _complain(f"{each}: {failed}")
+            complain(f"{each}: {failed}")
         else:
-            found += [(each, letter) for letter in told["letters"]]
-            more = more or told["more"]
+            found += [(each, letter) for letter in page.letters]
+            more = more or page.more
     if room is None:  # one room's are in order, by their ids
-        found.sort(key=lambda of: str(of[1]["receivedAt"]), reverse=True)
+        found.sort(key=lambda of: of[1].received_at.ToNanoseconds(), reverse=True)
     for each, letter in found[:limit]:
         typer.echo(_line(each, letter))
     if more or len(found) > limit:
-        last = f" --before {found[-1][1]['id']}" if room else ""
+        last = f" --before {found[-1][1].id}" if room else ""
         typer.echo(f"there are older ones: --room {room or 'ROOM'}{last}", err=True)
     if incomplete:
         raise typer.Exit(1)
@@ -65,7 +75,9 @@ def list_newest(
 @commands.command()
 def replay(
     room: Annotated[Room, typer.Option(help="whose letter it is")],
-    letter_id: Annotated[int | None, typer.Argument(metavar="ID", min=1, help="the letter's ID")] = None,
+    letter_id: Annotated[
+        int | None, typer.Argument(metavar="ID", min=1, max=MAX_ID, help="the letter's ID")
+    ] = None,
     *,
     every: Annotated[
         bool, typer.Option("--all", help="all that were not replayed, the oldest first")
@@ -73,52 +85,63 @@ def replay(
 ) -> None:
     """Hand a letter to its room again. Taken, it is marked; not understood again, it stays. Safe to repeat."""
     if every == (letter_id is not None):
-        _fail("say which: an ID, or --all")
+        fail("say which: an ID, or --all")
     taken = stay = 0
-    request: dict[str, Any] | None = {"after": 0} if every else {"id": letter_id}
-    while request is not None:
-        try:
-            told = _ask(room, "replay", request)
-        except Failed as failed:
-            _fail(str(failed))
-        for each in told["replays"]:
-            if "problem" in each:
-                stay += 1
-                _complain(f"{room} {each['id']} stays: {each['problem']}")
-            else:
-                taken += 1
-                done = f"replayed {room} {each['id']} {each['subject']} at {each['replayedAt']}"
-                typer.echo(_printable(done))
-        request = None if told["after"] is None else {"after": told["after"]}
+    for each in _replay_all(room) if letter_id is None else [_replay_one(room, letter_id)]:
+        letter = each.letter
+        if each.problem:
+            stay += 1
+            complain(f"{room} {letter.id} stays: {each.problem}")
+        else:
+            taken += 1
+            done = f"replayed {room} {letter.id} {letter.subject} at {moment(letter.replayed_at)}"
+            typer.echo(printable(done))
     if every:
         typer.echo(f"{taken} replayed, {stay} stay")
     if stay:
         raise typer.Exit(1)
 
 
-def _ask(room: Room, deed: str, request: dict[str, Any]) -> dict[str, Any]:
+def _replay_one(room: Room, letter_id: int) -> contract.DeadLetterReplay:
+    request = contract.ReplayDeadLetterRequest(id=letter_id)
+    return _asked(room, "ReplayDeadLetter", request, contract.DeadLetterReplay)
+
+
+def _replay_all(room: Room) -> Iterator[contract.DeadLetterReplay]:
+    after = 0
+    while True:
+        request = contract.ReplayWaitingDeadLettersRequest(after=after)
+        done = _asked(room, "ReplayWaitingDeadLetters", request, contract.ReplayWaitingDeadLettersResponse)
+        yield from done.replays
+        if not done.HasField("next_after"):
+            return
+        after = done.next_after
+
+
+def _asked(room: Room, rpc: str, request: Message, answer: type[Answer]) -> Answer:
+    try:
+        return _ask(room, rpc, request, answer)
+    except Failed as failed:
+        fail(str(failed))
+
+
+def _ask(room: Room, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     """What the room answers. Raises Failed."""
-    operator = Operator.from_environment(os.environ)
-    return uvloop.run(operator.ask(f"operator.deadletter.{room}.{deed}", request))
+    return Operator.from_environment(os.environ).ask(room, f"{_RPC}/{rpc}", request, answer)
 
 
-def _fail(sentence: str) -> NoReturn:
-    _complain(sentence)
-    raise typer.Exit(1)
-
-
-def _complain(sentence: str) -> None:
-    typer.echo(f"doorctl: {_printable(sentence)}", err=True)
-
-
-def _line(room: Room, letter: dict[str, Any]) -> str:
-    replayed = f" (replayed {letter['replayedAt']})" if letter["replayedAt"] else ""
-    return _printable(
-        f"{room} {letter['id']} {letter['receivedAt']} {letter['subject']}"
-        f" {letter['bytes']} bytes: {letter['reason']}{replayed}"
+def _line(room: Room, letter: contract.DeadLetter) -> str:
+    replayed = f" (replayed {moment(letter.replayed_at)})" if letter.HasField("replayed_at") else ""
+    return printable(
+        f"{room} {letter.id} {moment(letter.received_at)} {letter.subject}"
+        f" {letter.payload_bytes} bytes{' (beginning kept)' if letter.payload_cut else ''}:"
+        f" {letter.reason}{_more(letter)}{replayed}"
     )
 
 
-def _printable(text: str) -> str:
-    """On one line, and without what a terminal obeys: whoever sent the message may have chosen some of it."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def _more(letter: contract.DeadLetter) -> str:
+    """What a letter says of others."""
+    more = f" (stands for {letter.messages:,} messages)" if letter.messages > 1 else ""
+    if letter.dropped_before:
+        more += f" ({letter.dropped_before:,} of this vehicle before it are kept no longer)"
+    return more

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
-import uvloop
+from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as contract
+from google.protobuf.message import Message
 
-from doorctl.broker import Failed, Operator
 from doorctl.conformance import conformance
+from doorctl.operator_channel import Failed, Operator
+from doorctl.text import fail, moment, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVICE = "enrolment"
+_RPC = "ecarus.remotecontrol.access.v1.VehicleEnrolmentService"
 
 commands = typer.Typer(no_args_is_help=True, help="Which certificate and which keys are which car.")
 commands.command()(conformance)
 
 Vin = Annotated[str, typer.Argument(help="the vehicle's VIN")]
+Answer = TypeVar("Answer", bound=Message)
 
 
 @commands.command()
@@ -28,49 +37,56 @@ def enrol(
 ) -> None:
     """Let a car in with this certificate, believe it under these keys, and no others."""
     public = _read(keys)
-    if "PRIVATE KEY" in public:  # it must not even reach the broker
-        _fail(f"{keys} holds a private key: enrol the public ones")
-    (enrolment,) = _ask("enrol", vin=vin, certificate=_read(certificate), keys=public)["enrolments"]
-    typer.echo(f"enrolled {_line(enrolment)}")
+    if b"PRIVATE KEY" in public:  # it must not even be sent
+        fail(f"{keys} holds a private key: enrol the public ones")
+    request = contract.EnrolVehicleRequest(vin=vin, certificate=_read(certificate), public_keys=public)
+    typer.echo(f"enrolled {_line(_ask('EnrolVehicle', request, contract.VehicleEnrolment))}")
 
 
 @commands.command()
 def revoke(vin: Vin) -> None:
     """Let a car in no more, forget its keys, and cut its connections."""
-    told = _ask("revoke", vin=vin)
-    typer.echo(f"revoked {_line(told['enrolments'][0])}, {told['connectionsCut']} connections cut")
+    request = contract.RevokeVehicleRequest(vin=vin)
+    done = _ask("RevokeVehicle", request, contract.RevokeVehicleResponse)
+    typer.echo(f"revoked {_line(done.enrolment)}, {done.connections_cut} connections cut")
 
 
 @commands.command("list")
 def list_all() -> None:
     """Every car, its certificate's fingerprint, the ids of its keys, and whether it is let in."""
-    for enrolment in _ask("list")["enrolments"]:
+    for enrolment in _enrolments():
         typer.echo(_line(enrolment))
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="ascii")
-    except (OSError, ValueError) as error:
-        _fail(f"{path}: {error}")
+def _enrolments() -> Iterator[contract.VehicleEnrolment]:
+    token = ""
+    while True:
+        request = contract.ListVehiclesRequest(page_token=token)
+        page = _ask("ListVehicles", request, contract.ListVehiclesResponse)
+        yield from page.enrolments
+        token = page.next_page_token
+        if not token:
+            return
 
 
-def _ask(deed: str, **request: str) -> dict[str, Any]:
+def _read(path: Path) -> bytes:
     try:
-        operator = Operator.from_environment(os.environ)
-        return uvloop.run(operator.ask(f"operator.vehicle.{deed}", request))
+        return path.read_bytes()
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+
+
+def _ask(rpc: str, request: Message, answer: type[Answer]) -> Answer:
+    try:
+        return Operator.from_environment(os.environ).ask(SERVICE, f"{_RPC}/{rpc}", request, answer)
     except Failed as failed:
-        _fail(str(failed))
+        fail(str(failed))
 
 
-def _fail(sentence: str) -> NoReturn:
-    typer.echo(f"doorctl: {sentence}", err=True)
-    raise typer.Exit(1)
-
-
-def _line(enrolment: dict[str, Any]) -> str:
-    state = f"revoked {enrolment['revokedAt']}" if enrolment["revokedAt"] else "admitted"
-    certificate = (enrolment["fingerprint"] or "no certificate")[:16]
-    ids = (enrolment["verifyKeyId"], enrolment["sealKeyId"])
+def _line(enrolment: contract.VehicleEnrolment) -> str:
+    revoked = enrolment.HasField("revoked_at")
+    state = f"revoked {moment(enrolment.revoked_at)}" if revoked else "admitted"
+    certificate = enrolment.certificate_sha256.hex()[:16] or "no certificate"
+    ids = (enrolment.verify_key_id.hex(), enrolment.seal_key_id.hex())
     keys = "keys " + " ".join(ids) if all(ids) else "no keys"
-    return f"{enrolment['vin']} {certificate} {keys} {state}"
+    return printable(f"{enrolment.vin} {certificate} {keys} {state}")

@@ -29,6 +29,9 @@ local FALLBACK = {
   ["504"] = { "DEADLINE_EXCEEDED", "Deadline exceeded",
     "The service did not finish in time; repeat a command only with the same X-Correlation-ID.", true, true },
 }
+-- Two years of nothing but TLS (RFC 6797). Only over TLS, and not for "localhost": a browser would keep to it for
+-- every other program there.
+local HSTS = "max-age=63072000"
 local DEFECT = { "INTERNAL_ERROR", "Internal error",
   "A defect of the service stopped this request; report it with the correlation id.", false, nil }
 
@@ -65,6 +68,8 @@ function envoy_on_request(handle)
   metadata:set(METADATA, "path", headers:get(":path"):match("^[^?]*"))
   metadata:set(METADATA, "method", headers:get(":method"))
   metadata:set(METADATA, "native", is_grpc(headers))
+  local host = headers:get(":authority"):lower():match("^[^:]*")
+  metadata:set(METADATA, "hsts", handle:connection():ssl() ~= nil and host ~= "localhost")
 end
 
 local function strip(headers)
@@ -135,6 +140,9 @@ function envoy_on_response(handle)
   if metadata.native then
     headers:remove("x-http-code") -- all else of native gRPC passes untouched
     return
+  end
+  if metadata.hsts then
+    headers:replace("strict-transport-security", HSTS)
   end
   local status = headers:get(":status")
   -- The transcoder leaves an error whose details it can not print as it was: gRPC, and without a body.

@@ -26,6 +26,8 @@ from protocol.broker import (
     DOOR_UPDATES,
     GRANT_REVOKED_SUBJECT,
     MQTT_CARS_ACCOUNT,
+    MQTT_MESSAGES,
+    MQTT_OWN_STREAMS,
     ROOM_EVENTS,
     STREAMS,
     VEHICLE_COMMANDS,
@@ -49,7 +51,6 @@ UPDATE_STORE = "STORE_UPDATES"
 """Live updates."""
 SERVICE_STORE = "STORE_SERVICES"
 """What services tell each other."""
-OPERATOR_ACCOUNT = "OPERATOR"
 AUTH_QUESTIONS = "$SYS.REQ.USER.AUTH"
 STORE_API = "store.api"
 """What services put before JetStream's questions in place of `$JS.API`."""
@@ -122,7 +123,7 @@ OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS,)}
 
 def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
     """All of them. `prefix` is the secret one of what listens where vehicles' messages are confirmed."""
-    found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix), *_operator(services)]
+    found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix)]
     for service in services:
         found += _consuming(service, prefix)
         found += _PARTICULAR[service](account_of(service))
@@ -191,19 +192,6 @@ def _enter(account: str, prefix: str, *subjects: str) -> list[Passage]:
     ]
 
 
-def _operator(services: tuple[str, ...]) -> list[Passage]:
-    asked = {
-        "enrolment": "operator.vehicle.*",
-        **{name: f"operator.deadletter.{name}.*" for name in ("command", "config", "diagnostics", "status")},
-    }
-    return [
-        passage
-        for name in services
-        if name in asked
-        for passage in _ask(OPERATOR_ACCOUNT, account_of(name), asked[name])
-    ]
-
-
 def _consuming(service: str, prefix: str) -> list[Passage]:
     """What a service needs for its durable consumers, and to see that the streams are there."""
     user = account_of(service)
@@ -229,6 +217,9 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, COMMAND_STORE, commands),
         *_api(user, "CONSUMER.CREATE", VEHICLE_COMMANDS, ".>"),
         *_pull(user),
+        # What was revoked is taken out of the queue, and out of sessions.
+        *_api(user, "STREAM.PURGE", VEHICLE_COMMANDS),
+        *_api(user, "STREAM.PURGE", MQTT_MESSAGES),
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
@@ -271,9 +262,11 @@ def _diagnostics(user: str) -> list[Passage]:
 
 def _enrolment(user: str) -> list[Passage]:
     """It says who a vehicle is, ends vehicles' connections, and makes every stream and durable consumer."""
-    found: list[Passage] = []
+    found = _ask(user, SERVICE_STORE, "room.enrolment.probe")
     for stream in STREAMS:
         found += [*_api(user, "STREAM.CREATE", stream), *_api(user, "STREAM.UPDATE", stream)]
+    for stream in MQTT_OWN_STREAMS:  # to spread them over more nodes
+        found += [*_api(user, "STREAM.INFO", stream), *_api(user, "STREAM.UPDATE", stream)]
     for consumer in CONSUMERS.values():
         found += _api(user, "CONSUMER.DURABLE.CREATE", consumer.stream, f".{consumer.name}")
     found += _ask(user, SYSTEM, "$SYS.REQ.SERVER.PING.CONNZ", many=True)

@@ -1,4 +1,4 @@
-"""`python -m mesh run | token --user U [--act A] [--vin V] | pki`; the only reader of the environment here.
+"""`python -m mesh run | token --user U [--act A] [--vin V] | pki | revoke NAME`; nothing else reads the environment.
 
 DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
 """
@@ -20,6 +20,8 @@ from doorctl.ceremony import CeremonyRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
+from mesh.housekeeping import housekeeping, low_space_bytes, say, write
+from mesh.pki import Pki
 from mesh.plan import PROFILE, Planner
 from mesh.ports import PortInUseError, Ports
 from mesh.sandbox import Sandbox
@@ -50,6 +52,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="start everything and keep it running until Ctrl-C")
     commands.add_parser("pki", help="only make the keys, certificates and seeds")
+    revoke = commands.add_parser(
+        "revoke", help="revoke a workload's certificate; the next start makes it a new one"
+    )
+    revoke.add_argument("name", help="its file below pki/, without .crt: team-demo")
     token = commands.add_parser("token", help="print an access token of the development issuer")
     token.add_argument("--user", required=True, type=_name, help="whose token: user-123")
     token.add_argument("--act", type=_name, help="the agent who acts for the user: agent-7")
@@ -70,6 +76,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         elif arguments.command == "pki":
             sandbox.prepare(datetime.now(UTC))
             print(f"keys and certificates are in {sandbox.folder}")
+        elif arguments.command == "revoke":
+            pki = Pki(sandbox.pki, datetime.now(UTC))
+            pki.revoke(pki.pair(arguments.name).cert)
+            print(f"revoked {arguments.name}: in force in a few seconds")
         else:
             _only_the_sandbox(environment.get("DOORS_PROFILE"))
             ports = _ports(environment.get("DOORS_PORT_BASE"))
@@ -123,10 +133,11 @@ def _ports(base: str | None) -> Ports:
 async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> int:
     ports.require_free()
     sandbox.prepare(datetime.now(UTC))
-    sandbox.write_operator_file(ports.nats)
+    sandbox.write_operator_file(ports)
+    low_bytes = low_space_bytes(environment.get("DOORS_LOW_SPACE_BYTES"))
     plan = Planner(ports, sandbox, environment).plan()
     supervisor = Supervisor(
-        plan, ports.envoy_admin, say=_say, welcome=lambda: print(welcome(ports, sandbox), flush=True)
+        plan, sandbox.envoy_admin, say=say, welcome=lambda: write(welcome(ports, sandbox))
     )
     stop = asyncio.Event()
 
@@ -137,12 +148,9 @@ async def _run(ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop)
-    await supervisor.run(stop)
+    async with housekeeping(sandbox, low_bytes):
+        await supervisor.run(stop)
     return 0
-
-
-def _say(line: str) -> None:
-    print(f"mesh: {line}", flush=True)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import sys
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -23,12 +23,14 @@ _LONGEST_REASON = 300
 
 
 class ComponentFailedError(Exception):
-    """A component did not become ready, or keeps dying; the message names it and gives its last words."""
+    """A component did not become ready; the message names it and gives its last words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """What to run. `probe` makes a fresh readiness check for one start of it."""
+    """What to run. `probe` makes a fresh readiness check for one start of it; `is_alive`, where there is one, says
+    later whether it is still of use.
+    """
 
     name: str
     command: Sequence[str]
@@ -36,6 +38,7 @@ class Component:
     log: Path
     probe: Callable[[], Callable[[], Awaitable[bool]]]
     stop_seconds: float = 3.0
+    is_alive: Callable[[], Awaitable[bool]] | None = None
 
 
 class Running:
@@ -53,7 +56,7 @@ class Running:
         everything in order.
         """
         words = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *component.command)
-        with component.log.open("ab") as log:
+        with _opened(component.log) as log:
             process = await asyncio.create_subprocess_exec(
                 *words,
                 cwd=folder,
@@ -113,6 +116,14 @@ class Running:
         """SIGKILL, without waiting."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+def _opened(log: Path) -> IO[bytes]:
+    """The log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
+    try:
+        return log.open("ab")
+    except OSError:
+        return Path(os.devnull).open("ab")
 
 
 def last_line(log: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,6 +15,15 @@ def private_folder(path: Path) -> Path:
     """Make the folder (and its parents) with mode 0700 and return it."""
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
+    return path
+
+
+def owned_folder(path: Path) -> Path:
+    """Make the folder with mode 0700 where others may write, too. Raises PermissionError when it is another's."""
+    path.mkdir(exist_ok=True, mode=0o700)
+    found = path.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise PermissionError(f"{path} is not a folder of this user alone")
     return path
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 from mesh.broker_accounts import (
     AUTH_QUESTIONS,
-    OPERATOR_ACCOUNT,
     OWN,
     STORES,
     SYSTEM,
@@ -21,8 +20,9 @@ from mesh.broker_accounts import (
     account_of,
     passages,
 )
+from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
 from mesh.ports import BROKER_ROOMS, LOOPBACK
-from mesh.sandbox import OPERATOR, broker_user
+from mesh.sandbox import MONITOR, broker_user
 from protocol import broker
 
 if TYPE_CHECKING:
@@ -48,23 +48,24 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
 
     Whoever connects shows a certificate, and the broker asks the enrolment service about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
-    for a certificate.
+    for a certificate, and the monitoring pages, which ask nobody for anything, are open to it.
     """
     fleet = list(passwords_of)
     prefix = sandbox.store_prefix.read_text(encoding="utf-8")
     walls = passages(BROKER_ROOMS, prefix)
     users = {
         **{account_of(room): [_service_user(sandbox, room, walls)] for room in BROKER_ROOMS},
-        OPERATOR_ACCOUNT: [_operator(sandbox)],
+        SYSTEM: [_monitor(sandbox)],
         broker.CARS_ACCOUNT: [_vehicle_user(sandbox, vin) for vin in fleet],
     }
-    known = [*(broker_user(name) for name in (*BROKER_ROOMS, OPERATOR)), *fleet]
+    known = [*(broker_user(name) for name in (*BROKER_ROOMS, MONITOR)), *fleet]
     files = (
         f"cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}, timeout: 5"
     )
     anybody, vehicles = sandbox.broker_clients.resolve(), sandbox.vehicle_ca.resolve()
     asked = "" if fleet else f", ca_file: {_quoted(anybody)}, verify_and_map: true"
     asked_over_mqtt = "" if fleet else f", ca_file: {_quoted(vehicles)}, verify: true"
+    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if fleet else ""
     admission_key = sandbox.admission_public.read_text(encoding="utf-8")
     callout = {
         "issuer": admission_key,
@@ -74,8 +75,7 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
     }
     return f"""server_name: doors
 listen: "{LOOPBACK}:{ports.nats}"
-http: "{LOOPBACK}:{ports.nats_monitor}"
-max_payload: {MAX_PAYLOAD_BYTES}
+{monitor}max_payload: {MAX_PAYLOAD_BYTES}
 tls {{ {files}{asked} }}
 jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always, strict: true }}
 mqtt {{
@@ -156,10 +156,10 @@ def _service_user(sandbox: Sandbox, room: str, walls: Sequence[Passage]) -> str:
     return _user(broker_user(room), rights, sandbox.nats_password(room).read_text(encoding="utf-8"))
 
 
-def _operator(sandbox: Sandbox) -> str:
-    rights = {"publish": {"allow": ["operator.>"]}, "subscribe": {"allow": ["_INBOX.operator.>"]}}
-    password = sandbox.nats_password(OPERATOR).read_text(encoding="utf-8")
-    return _user(broker_user(OPERATOR), dict(rights), password)
+def _monitor(sandbox: Sandbox) -> str:
+    rights = {"publish": {"allow": [HEALTH_QUESTION]}, "subscribe": {"allow": [HEALTH_INBOX]}}
+    password = sandbox.nats_password(MONITOR).read_text(encoding="utf-8")
+    return _user(broker_user(MONITOR), dict(rights), password)
 
 
 def _vehicle_user(sandbox: Sandbox, vin: str) -> str:

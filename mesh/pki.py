@@ -70,16 +70,67 @@ class Pki:
         """The CA's certificate, a PEM file."""
         return self.pair(self._ca_name).cert
 
+    @property
+    def revocations(self) -> Path:
+        """The PEM file of the CA's revocation list (RFC 5280, section 5)."""
+        return self._folder / f"{self._ca_name}.crl"
+
     def pair(self, name: str) -> Pair:
         """Where the files of this name lie."""
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
 
     def ensure(self, identity: Identity) -> Pair:
-        """The identity's certificate: made if it is missing, another CA's, under other names, or soon to expire."""
+        """The identity's certificate: made if it is missing, another CA's, under other names, revoked, or soon to
+        expire.
+        """
         pair = self.pair(identity.name)
         if not (pair.key.is_file() and self._is_good(pair.cert, identity)):
             self._issue(identity, pair)
         return pair
+
+    def ensure_revocations(self) -> Path:
+        """The CA's revocation list: made, and empty, if it is missing, another CA's, or soon to expire."""
+        if self._revocation_list() is None:
+            self._write_revocations([])
+        return self.revocations
+
+    def revoke(self, *certificates: Path) -> None:
+        """Add these certificates (PEM files) to the CA's revocation list."""
+        found = self._revocation_list()
+        entries = list(found) if found is not None else []
+        for path in certificates:
+            revoked = (
+                x509.RevokedCertificateBuilder()
+                .serial_number(_load_cert(path).serial_number)
+                .revocation_date(self._now)
+                .build()
+            )
+            entries.append(revoked)
+        self._write_revocations(entries)
+
+    def _revocation_list(self) -> x509.CertificateRevocationList | None:
+        if not self.revocations.is_file():
+            return None
+        try:
+            found = x509.load_pem_x509_crl(self.revocations.read_bytes())
+        except ValueError as unreadable:
+            raise ValueError(f"{self.revocations} is not a PEM revocation list") from unreadable
+        ours = found.issuer == self._ca_cert.subject and found.is_signature_valid(self._ca_key.public_key())
+        ends = found.next_update_utc
+        soon = ends is None or ends - self._now < timedelta(days=RENEW_BEFORE_DAYS)
+        return found if ours and not soon else None
+
+    def _write_revocations(self, entries: list[x509.RevokedCertificate]) -> None:
+        builder = (
+            x509.CertificateRevocationListBuilder()
+            .issuer_name(self._ca_cert.subject)
+            .last_update(self._now - _BACKDATE)
+            .next_update(self._ca_cert.not_valid_after_utc)
+        )
+        for entry in entries:
+            builder = builder.add_revoked_certificate(entry)
+        text = builder.sign(self._ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+        write_private(self.revocations, text)
 
     def _load_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
         pair = self.pair(self._ca_name)
@@ -149,7 +200,15 @@ class Pki:
             names = list(cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
         except x509.ExtensionNotFound:
             return False
-        return ours and names == _names_of(identity) and not self._expires_soon(cert)
+        as_it_is = ours and names == _names_of(identity)
+        return as_it_is and not self._expires_soon(cert) and not self._is_revoked(cert)
+
+    def _is_revoked(self, cert: x509.Certificate) -> bool:
+        found = self._revocation_list()
+        return (
+            found is not None
+            and found.get_revoked_certificate_by_serial_number(cert.serial_number) is not None
+        )
 
     def _expires_soon(self, cert: x509.Certificate) -> bool:
         return cert.not_valid_after_utc - self._now < timedelta(days=RENEW_BEFORE_DAYS)

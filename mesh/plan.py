@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.broker_accounts import STORE_API
+from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
-from mesh.edge_config import ROOT, render_edge
+from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
+from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
-from mesh.probes import grpc_serving, http_ok, ready_line
-from mesh.sandbox import broker_user
+from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
+from mesh.sandbox import MONITOR, broker_user
 from mesh.tokens import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
 ENVOY_DRAIN_SECONDS = 1
+BROKER_ALIVE_SECONDS = 10.0
+"""How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
 
@@ -47,20 +51,26 @@ class Plan:
 
 
 class Planner:
-    """Makes the plan. `environment` is what the user set; the mesh's own values win over it."""
+    """Makes the plan.
+
+    `environment` is what the user set: each component is given what it needs of it, and the mesh's own values win.
+    """
 
     def __init__(self, ports: Ports, sandbox: Sandbox, environment: Mapping[str, str]) -> None:
         self._ports = ports
         self._sandbox = sandbox
+        self._limits = EdgeLimits.read(environment)
         self._programs = Path(sys.executable).parent
         # Compiled code is kept with the data: without it every start would compile for seconds.
         compiled = {"PYTHONPYCACHEPREFIX": _absolute(sandbox.folder / "pycache")}
-        self._base = {
-            **{name: value for name, value in environment.items() if name != "PYTHONDONTWRITEBYTECODE"},
+        self._environment = environment
+        self._machine = of_the_machine(environment)
+        self._python = {
+            **self._machine,
+            **of_python(environment),
             **compiled,
             "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
             "PYTHONUNBUFFERED": "1",
-            "DOORS_PROFILE": PROFILE,
         }
 
     def plan(self) -> Plan:
@@ -92,13 +102,17 @@ class Planner:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
+        account = Account(broker_user(MONITOR), self._sandbox.nats_password(MONITOR), self._pair(MONITOR))
         return Component(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
-            environment=self._base,
+            environment=self._machine,
             log=self._log("nats"),
-            probe=lambda: http_ok(self._ports.nats_monitor, "/healthz"),
+            probe=lambda: broker_healthy(self._ports.nats, self._sandbox.pki / "ca.crt", account),
             stop_seconds=2.0,
+            is_alive=broker_healthy(
+                self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
+            ),
         )
 
     def _room(self, name: str) -> Component:
@@ -110,14 +124,14 @@ class Planner:
         }
         if name == "access":
             settings |= self._access_settings()
+        if name == "status":
+            settings["DOORS_UPDATE_ID_KEY"] = _absolute(self._sandbox.update_id_key)
         if name == "enrolment":
             settings |= self._enrolment_settings()
-        return self._serving(name, {**_USUAL, **self._base, **settings})
+        return self._serving(name, settings)
 
     def _signer(self) -> Component:
         """It holds the one key that moves doors, so it is told what it needs and nothing more."""
-        given = {name: value for name, value in self._base.items() if not name.startswith("DOORS_")}
-        usual = {name: self._base.get(name, value) for name, value in _USUAL.items()}
         settings = {
             **self._server(SIGNER),
             "DOORS_ACCESS_TARGET": self._target("access"),
@@ -125,16 +139,18 @@ class Planner:
             "DOORS_ORDER_MAC_KEY": _absolute(self._sandbox.order_mac_key),
             "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
         }
-        return self._serving(SIGNER, {**given, **usual, **settings})
+        return self._serving(SIGNER, settings)
 
-    def _serving(self, name: str, environment: Mapping[str, str]) -> Component:
+    def _serving(self, name: str, settings: Mapping[str, str]) -> Component:
         port = self._ports.room(name)
+        environment = {**self._python, **_USUAL, **of_the_user(self._environment, name), **settings}
         return Component(
             name=name,
             command=(sys.executable, "-m", f"services.{name}"),
             environment=environment,
             log=self._log(name),
             probe=lambda: grpc_serving(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
+            is_alive=GrpcAlive(port, self._sandbox.pki / "ca.crt", self._pair("edge")),
         )
 
     def _server(self, name: str) -> dict[str, str]:
@@ -145,6 +161,7 @@ class Planner:
             "DOORS_TLS_KEY": _absolute(pair.key),
             "DOORS_TLS_CA": _absolute(self._sandbox.pki / "ca.crt"),
             "DOORS_CAPABILITY_JWKS": _absolute(self._sandbox.capability_jwks),
+            "DOORS_REVOKED_WORKLOADS": _absolute(self._sandbox.pki / "ca.crl"),
         }
 
     def _target(self, room: str) -> str:
@@ -170,6 +187,7 @@ class Planner:
 
     def _access_settings(self) -> dict[str, str]:
         return {
+            "DOORS_PROFILE": PROFILE,
             "DOORS_CAPABILITY_KEY": _absolute(self._sandbox.capability_key),
             "DOORS_API_KEY_PEPPER_FILE": _absolute(self._sandbox.api_key_pepper),
             "DOORS_TOKEN_ISSUER": ISSUER,
@@ -188,21 +206,27 @@ class Planner:
 
     def _envoy(self) -> Component:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
-        write_private(config, render_edge(self._ports, self._sandbox.pki.resolve()).encode())
+        write_team_trust(self._sandbox.pki.resolve())
+        admin = self._sandbox.envoy_admin
+        admin.unlink(missing_ok=True)  # of a run that was killed
+        text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits)
+        write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
         return Component(
             name="envoy",
             command=(str(self._programs / "envoy"), "-c", _absolute(config), *words),
-            environment=self._base,
+            environment=self._machine,
             log=self._log("envoy"),
-            probe=lambda: http_ok(self._ports.envoy_admin, "/ready"),
+            probe=lambda: admin_ready(admin),
             stop_seconds=1.0,
+            is_alive=admin_ready(admin),
         )
 
     def _vehicles(self) -> Component:
-        log = self._log("vehicles")
         environment = {
-            **self._base,
+            **self._python,
+            "DOORS_LOG_LEVEL": "INFO",
+            **of_the_user(self._environment, "vehicles"),
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
             "DOORS_MQTT_URL": f"mqtts://{LOOPBACK}:{self._ports.mqtt}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
@@ -210,13 +234,12 @@ class Planner:
             "DOORS_VEHICLE_DATA_DIR": _absolute(self._sandbox.folder / "vehicles"),
             "DOORS_CONTROL_PORT": str(self._ports.control),
         }
-        environment.setdefault("DOORS_LOG_LEVEL", "INFO")
         return Component(
             name="vehicles",
             command=(sys.executable, "-m", "vehicle"),
             environment=environment,
-            log=log,
-            probe=lambda: ready_line(log),
+            log=self._log("vehicles"),
+            probe=lambda: http_ok(self._ports.control, "/readyz"),
             stop_seconds=2.0,
         )
 

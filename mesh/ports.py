@@ -10,12 +10,14 @@ ROOMS = ("access", "command", "status", "config", "diagnostics")
 """The rooms behind the edge."""
 BROKER_ROOMS = (*ROOMS, "enrolment")
 """The rooms with a user at the broker, and a database."""
+OPERATED = ("access", "enrolment", "command", "status", "config", "diagnostics")
+"""The rooms that `doorctl` asks."""
 SIGNER = "signer"
 """The room that holds the signing key: it is asked over gRPC by rooms only, and has nothing besides."""
 ALL_ROOMS = (*BROKER_ROOMS, SIGNER)
 
 _LOWEST_BASE = 1024  # below are the system's own
-_HIGHEST_BASE = 65_535 - 901
+_HIGHEST_BASE = 65_535 - 883
 
 
 class PortInUseError(Exception):
@@ -24,7 +26,7 @@ class PortInUseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """The ports of one mesh. `base` is 1024 to 64634; anything else is a ValueError."""
+    """The ports of one mesh. `base` is 1024 to 64652; anything else is a ValueError."""
 
     base: int = 8000
 
@@ -54,18 +56,13 @@ class Ports:
 
     @property
     def nats_monitor(self) -> int:
-        """NATS's monitoring pages."""
+        """NATS's monitoring pages, where a load run opens them: they have no authentication."""
         return self.base + 423
 
     @property
     def mqtt(self) -> int:
         """MQTT over TLS, of the same broker."""
         return self.base + 883
-
-    @property
-    def envoy_admin(self) -> int:
-        """Envoy's admin interface."""
-        return self.base + 901
 
     @property
     def control(self) -> int:
@@ -80,13 +77,11 @@ class Ports:
         """Every port with the component that listens there."""
         return [
             (self.nats, "nats"),
-            (self.nats_monitor, "nats (monitor)"),
             (self.mqtt, "nats (MQTT)"),
             *((self.room(name), name) for name in ALL_ROOMS),
             (self.http, "envoy (HTTP)"),
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),
-            (self.envoy_admin, "envoy (admin)"),
             (self.control, "vehicles (control)"),
         ]
 

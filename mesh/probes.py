@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import grpc
@@ -18,23 +19,41 @@ if TYPE_CHECKING:
 
 
 TIMEOUT_SECONDS = 1.0
+ALIVE_SECONDS = 5.0
+"""How long a room that runs may take to answer: one that is only busy must not be restarted for it."""
+ALIVE = "alive"
+"""The name under which a room's health service says whether a restart would help (services/runtime/health.py)."""
 _LOOPBACK = "127.0.0.1"
 
 
-async def http_request(method: str, port: int, path: str) -> httpx.Response:
-    """One request to a component's own HTTP interface. Raises httpx.TransportError."""
-    async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
-        return await client.request(method, f"http://{_LOOPBACK}:{port}{path}")
+async def http_request(method: str, socket: Path, path: str) -> httpx.Response:
+    """One request to a component's own interface, behind a socket file. Raises httpx.TransportError."""
+    transport = httpx.AsyncHTTPTransport(uds=str(socket))
+    async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+        return await client.request(method, f"http://localhost{path}")
+
+
+def admin_ready(socket: Path) -> Callable[[], Awaitable[bool]]:
+    """Ready when Envoy's admin interface, behind a socket file, says so."""
+
+    async def probe() -> bool:
+        try:
+            return (await http_request("GET", socket, "/ready")).is_success
+        except httpx.TransportError:
+            return False
+
+    return probe
 
 
 def http_ok(port: int, path: str) -> Callable[[], Awaitable[bool]]:
     """Ready when GET answers 2xx."""
 
     async def probe() -> bool:
-        try:
-            return (await http_request("GET", port, path)).is_success
-        except httpx.TransportError:
-            return False
+        async with httpx.AsyncClient(trust_env=False, timeout=TIMEOUT_SECONDS) as client:
+            try:
+                return (await client.get(f"http://{_LOOPBACK}:{port}{path}")).is_success
+            except httpx.TransportError:
+                return False
 
     return probe
 
@@ -57,6 +76,36 @@ def grpc_serving(port: int, ca: Path, pair: Pair) -> Callable[[], Awaitable[bool
     return probe
 
 
+class GrpcAlive:
+    """Whether the standard health service, asked over mutual TLS, does not say that only a restart helps.
+
+    It is asked every few seconds for as long as the mesh runs, so its connection is kept.
+    """
+
+    def __init__(self, port: int, ca: Path, pair: Pair) -> None:
+        self._port = port
+        self._ca = ca
+        self._pair = pair
+        self._channel: grpc.aio.Channel | None = None
+
+    async def __call__(self) -> bool:
+        """Ask once."""
+        if self._channel is None:
+            credentials = grpc.ssl_channel_credentials(
+                self._ca.read_bytes(), self._pair.key.read_bytes(), self._pair.cert.read_bytes()
+            )
+            self._channel = grpc.aio.secure_channel(f"{_LOOPBACK}:{self._port}", credentials)
+        stub = health_pb2_grpc.HealthStub(self._channel)
+        try:
+            request = health_pb2.HealthCheckRequest(service=ALIVE)
+            answer = await stub.Check(request, timeout=ALIVE_SECONDS, wait_for_ready=True)
+        except grpc.aio.AioRpcError:
+            channel, self._channel = self._channel, None
+            await channel.close()
+            return False
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
 def ready_line(log: Path) -> Callable[[], Awaitable[bool]]:
     """Ready when the log, from its present end on, has a JSON line with `"event": "ready"`."""
     start = log.stat().st_size if log.exists() else 0
@@ -71,7 +120,8 @@ def _says_ready(log: Path, start: int) -> bool:
     if not log.exists():
         return False
     with log.open("rb") as file:
-        file.seek(start)
+        if os.fstat(file.fileno()).st_size >= start:  # else it has been cut since
+            file.seek(start)
         return any(_is_ready_event(line) for line in file)
 
 

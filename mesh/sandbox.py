@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import secrets
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nkeys  # type: ignore[import-untyped]  # published without types
@@ -18,13 +21,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from mesh.ceremony import Ceremony
-from mesh.files import private_folder, write_private, write_private_json
+from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.pki import VEHICLE_CA, Identity, Pair, Pki
-from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK
+from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK, OPERATED
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from pathlib import Path
+
+    from mesh.ports import Ports
 
 TRUST_DOMAIN = "spiffe://ecarus"
 DOOR_TIME_SECONDS = 0.4
@@ -39,8 +43,13 @@ OWNERS = {
 }
 """The sandbox's vehicles and who owns each."""
 
+_LONGEST_SOCKET_NAME = 107
+"""What the kernel takes, without the closing zero byte (unix(7))."""
+
 OPERATOR = "operator"
-"""The broker's user of `doorctl`."""
+"""Who `doorctl` is: the name of its certificate."""
+MONITOR = "broker-monitor"
+"""Who asks the broker how it is: the name of its certificate."""
 
 # Published in the specification, so it is no secret; the access service honours it in this profile only.
 SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
@@ -48,12 +57,12 @@ SAMPLE_KEY_OWNER = "user-123"
 
 
 def broker_user(name: str) -> str:
-    """The broker's user of a room or of the operator: a DNS name in its certificate.
+    """The broker's user of a room or of the monitor: a DNS name in its certificate.
 
     Not its URI: the broker does not look which CA signed, and vehicles have URIs of the same trust domain. Their CA may
     sign no DNS name.
     """
-    return f"{OPERATOR}.ecarus.internal" if name == OPERATOR else f"{name}.rooms.ecarus.internal"
+    return f"{name}.ecarus.internal" if name == MONITOR else f"{name}.rooms.ecarus.internal"
 
 
 IDENTITIES = (
@@ -69,7 +78,8 @@ IDENTITIES = (
     Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
-    Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", dns=(broker_user(OPERATOR),), server=False),
+    Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
+    Identity(MONITOR, dns=(broker_user(MONITOR),), server=False),
     Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
@@ -102,6 +112,19 @@ class Sandbox:
         return self.folder / "logs"
 
     @property
+    def envoy_admin(self) -> Path:
+        """The socket of Envoy's admin interface, in a folder that only the owner enters.
+
+        Below the data, unless that is too deep for a socket's name: then in a folder of the owner's own
+        among the temporary files.
+        """
+        usual = self.folder.resolve() / "envoy" / "admin.sock"
+        if len(os.fsencode(usual)) <= _LONGEST_SOCKET_NAME:
+            return usual
+        name = hashlib.sha256(os.fsencode(self.folder.resolve())).hexdigest()[:16]
+        return owned_folder(Path(tempfile.gettempdir()) / f"doors-{os.getuid()}-{name}") / "admin.sock"
+
+    @property
     def capability_key(self) -> Path:
         """The access service's signing key (PEM)."""
         return self.folder / "secrets" / "capability.key"
@@ -132,6 +155,11 @@ class Sandbox:
         return self.folder / "secrets" / "order-mac.key"
 
     @property
+    def update_id_key(self) -> Path:
+        """What every replica of the status room seals the ids of updates with."""
+        return self.folder / "secrets" / "update-id.key"
+
+    @property
     def admission_seed(self) -> Path:
         """The nkey seed with which the enrolment room signs admissions."""
         return self.folder / "secrets" / "admission.nk"
@@ -153,7 +181,7 @@ class Sandbox:
 
     @property
     def operator(self) -> Path:
-        """Where `doorctl` finds the broker, and who it is."""
+        """Where `doorctl` finds the services, and who it is."""
         return self.folder / "operator.json"
 
     @property
@@ -193,17 +221,19 @@ class Sandbox:
         pki = Pki(self.pki, now)
         for identity in IDENTITIES:
             pki.ensure(identity)
+        pki.ensure_revocations()
         vehicle_pki = self.vehicle_pki(now)
         for vin in OWNERS:
             vehicle_pki.ensure(vehicle_identity(vin))
         write_private(self.broker_clients, pki.ca.read_bytes() + vehicle_pki.ca.read_bytes())
-        for user in (*BROKER_ROOMS, OPERATOR):
+        for user in (*BROKER_ROOMS, MONITOR):
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         if not self.store_prefix.is_file():
             write_private(self.store_prefix, secrets.token_hex(16).encode())
         _ensure_secret(self.api_key_pepper)
         _ensure_secret(self.order_mac_key)
+        _ensure_secret(self.update_id_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         self.ceremony.hold(now)
@@ -211,18 +241,14 @@ class Sandbox:
         write_private_json(self.vehicles, [self._vehicle(vin) for vin in OWNERS])
         write_private_json(self.enrolment_seed, [self._enrolment(vin) for vin in OWNERS])
 
-    def write_operator_file(self, nats_port: int) -> None:
-        """Let `doorctl` find the broker at this port."""
+    def write_operator_file(self, ports: Ports) -> None:
+        """Let `doorctl` find the services at these ports."""
         pair = Pair(self.pki / f"{OPERATOR}.crt", self.pki / f"{OPERATOR}.key")
         files = {"ca": self.pki / "ca.crt", "cert": pair.cert, "key": pair.key}
+        services = {name: f"{LOOPBACK}:{ports.room(name)}" for name in OPERATED}
         write_private_json(
             self.operator,
-            {
-                "url": f"tls://{LOOPBACK}:{nats_port}",
-                "user": broker_user(OPERATOR),
-                "passwordFile": str(self.nats_password(OPERATOR).resolve()),
-                **{name: str(path.resolve()) for name, path in files.items()},
-            },
+            {**{name: str(path.resolve()) for name, path in files.items()}, "services": services},
         )
 
     def _pair_of(self, vin: str) -> Pair:

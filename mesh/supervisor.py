@@ -1,7 +1,8 @@
 """Starts the mesh in order of need, keeps it running, and stops it in the opposite order.
 
-One line on the console for everything that a person should know: starts, ends, restarts, the reason for
-giving up. All else is in the logs.
+One line on the console for everything that a person should know: starts, ends, restarts and their reasons. All else is
+in the logs. Only what fails at the first start ends it all; afterwards a component that keeps dying is tried again
+for ever, and the others go on. One that runs and is of no use is ended and started again like one that died.
 """
 
 from __future__ import annotations
@@ -20,46 +21,78 @@ from mesh.probes import http_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from mesh.plan import Plan
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 HEALTHY_AFTER_SECONDS = 20.0
-MOST_DEATHS = 6
-"""Deaths in a row, each before the component was healthy, after which the supervisor gives up."""
+LOOK_SECONDS = 2.0
+FAILED_LOOKS = 5
+"""So many in a row, and a component that still runs is started again."""
+LONGEST_PATIENCE_LOOKS = 40
+"""Where a restart has not helped, the next one waits for twice as many failed looks, up to this."""
 
 # Of both REST listeners and the gRPC one; not of the admin interface, which counts this very request.
 _ACTIVE = "^http\\.(rest|grpc)\\.downstream_rq_active$"
 
 
 class Backoff:
-    """How long to wait before starting a component again, and when to give up on it."""
+    """How long to wait before starting a component again."""
 
     def __init__(self) -> None:
         self._deaths = 0
 
-    def after(self, uptime_seconds: float) -> float | None:
-        """Seconds to wait after a run of this length; None when it is hopeless."""
+    def after(self, uptime_seconds: float) -> float:
+        """Seconds to wait after a run of this length."""
         self._deaths = 1 if uptime_seconds >= HEALTHY_AFTER_SECONDS else self._deaths + 1
-        if self._deaths > MOST_DEATHS:
-            return None
-        return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._deaths - 1)))
+        return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._deaths - 1, 16)))
+
+
+class Patience:
+    """How many looks in a row may fail before a component that runs is started again."""
+
+    def __init__(self) -> None:
+        self._limit = FAILED_LOOKS
+        self._failed = 0
+
+    def is_over(self, *, healthy: bool) -> bool:
+        """Whether it ends with this look."""
+        if healthy:
+            # Only who is well for as long as it may be ill is trusted as in the beginning.
+            self._failed = min(self._failed, 0) - 1
+            if self._failed <= -self._limit:
+                self._limit = FAILED_LOOKS
+            return False
+        self._failed = max(self._failed, 0) + 1
+        if self._failed < self._limit:
+            return False
+        self._failed = 0
+        self._limit = min(2 * self._limit, LONGEST_PATIENCE_LOOKS)
+        return True
 
 
 class Supervisor:
     """Runs a plan until told to stop.
 
-    `say` prints one line. `welcome` is called once, when everything is ready.
+    `envoy_admin` is the socket of Envoy's admin interface. `say` prints one line. `welcome` is called once,
+    when everything is ready.
     """
 
     def __init__(
-        self, plan: Plan, envoy_admin_port: int, say: Callable[[str], None], welcome: Callable[[], None]
+        self,
+        plan: Plan,
+        envoy_admin: Path,
+        say: Callable[[str], None],
+        welcome: Callable[[], None],
+        look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._plan = plan
-        self._admin = envoy_admin_port
+        self._admin = envoy_admin
         self._say = say
         self._welcome = welcome
+        self._look_seconds = look_seconds
         self._running: dict[str, Running] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -101,22 +134,37 @@ class Supervisor:
         return began
 
     async def _keep(self, component: Component, began: float) -> None:
-        backoff = Backoff()
+        backoff, patience = Backoff(), Patience()
         while True:
-            running = self._running[component.name]
-            await running.wait()
-            reason = running.obituary()
+            reason = await self._until_of_no_use(component, patience)
             pause = backoff.after(time.monotonic() - began)
-            if pause is None:
-                raise ComponentFailedError(f"{component.name} keeps dying; {reason}")
             self._say(f"{reason}; restarting in {pause:.1f} s")
             await asyncio.sleep(pause)
+            began = time.monotonic()
             try:
                 began = await self._start(component)
-            except ComponentFailedError:
+            except (ComponentFailedError, OSError) as failure:
                 # It counts as one more death; whatever hangs must not hold the port.
+                self._say(f"{failure}; it is tried again, and all else goes on")
                 await self._running[component.name].stop()
-                began = time.monotonic()
+
+    async def _until_of_no_use(self, component: Component, patience: Patience) -> str:
+        """Return why, once it has ended, or was ended because it did not serve for long."""
+        running = self._running[component.name]
+        ended = asyncio.ensure_future(running.wait())
+        try:
+            if component.is_alive is None:
+                await ended
+                return running.obituary()
+            while True:
+                await asyncio.wait([ended], timeout=self._look_seconds)
+                if ended.done():
+                    return running.obituary()
+                if patience.is_over(healthy=await component.is_alive()):
+                    await running.stop()
+                    return f"{component.name} ran and did not serve"
+        finally:
+            ended.cancel()
 
     async def _stop_all(self) -> None:
         started = time.monotonic()

@@ -30,6 +30,9 @@ CARS_ACCOUNT = "CARS"
 MQTT_CARS_ACCOUNT = "CARS_MQTT"
 """Of vehicles on MQTT, and of the broker's streams behind their sessions."""
 
+MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_out", "$MQTT_qos2in")
+"""What else the broker keeps for MQTT. It makes these at the first MQTT connection, and nobody else does."""
+
 STATUS_PARTITIONS = 8
 STATUS_MAPPING = (
     "vehicle.*.evt.status",
@@ -42,6 +45,7 @@ MQTT_QOS_HEADER = "Nmqtt-Pub"
 
 STATUS_CHECKS_SUBJECT = "room.status.checked"
 GRANT_REVOKED_SUBJECT = "room.access.revoked"
+SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 

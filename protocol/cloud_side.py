@@ -27,7 +27,7 @@ from protocol.domains import (
 )
 from protocol.faults import Fault, MessageRefused
 from protocol.seal import Direction, unseal
-from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession
+from protocol.session import CHALLENGE_BYTES, CHALLENGE_RECENT_MILLIS, CloudSession, NotReachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,10 +38,6 @@ if TYPE_CHECKING:
 
 MAX_MESSAGE_ID_CHARACTERS = 128
 _REFUSED = "refused"
-
-
-class NotReachable(RuntimeError):
-    """Nothing can be signed for this vehicle now: it said no hello yet."""
 
 
 class Overtaken(RuntimeError):
@@ -116,11 +112,20 @@ def next_place(
 
 
 class AnswerReader:
-    """Believes vehicles: size, decoding, key, signature, type and vehicle. Knows no session."""
+    """Believes vehicles: size, decoding, key, signature, type and vehicle. Knows no session.
 
-    def __init__(self, open_keys: OpenKeys, enrolment: Enrolment) -> None:
+    `check` looks at the fields of what is signed, and raises MessageRefused.
+    """
+
+    def __init__(
+        self,
+        open_keys: OpenKeys,
+        enrolment: Enrolment,
+        check: Callable[[session_pb2.SessionInfo | session_pb2.SignedAnswer], None] = lambda _: None,
+    ) -> None:
         self._open_keys = open_keys
         self._enrolment = enrolment
+        self._check = check
 
     def hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
         """The session information that came on Domain.HELLO. Raises MessageRefused."""
@@ -134,6 +139,7 @@ class AnswerReader:
         _check_names(vin, info)
         if not info.HasField("hello"):
             raise MessageRefused(Fault.MALFORMED, "session information without a hello")
+        self._check(info)
         return info
 
     def answer(self, vin: str, domain: Domain, data: bytes) -> session_pb2.SignedAnswer:
@@ -143,6 +149,7 @@ class AnswerReader:
         signed = self._verified(vin, domain, data)
         message = _parse_answer(signed, domain)
         _check_names(vin, message)
+        self._check(message)
         return message
 
     def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.Signed:
@@ -179,7 +186,10 @@ class Ledger:
         domain = orders.domain_of(order)
         if session is None or session.epoch != place.epoch:
             raise Overtaken
-        session, next_counter = session.issue(domain)
+        try:
+            session, next_counter = session.issue(domain)
+        except NotReachable as error:
+            raise Overtaken from error
         if next_counter != place.counter:
             raise Overtaken
         self._store.save(vin, session)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from protocol.broker import (
+    GRANT_REVOKED_SUBJECT,
     ROOM_EVENTS,
+    SETTINGS_WITHDRAWN_SUBJECT,
     STATUS_CHECKS_SUBJECT,
     STATUS_PARTITIONS,
     VEHICLE_EVENTS,
@@ -52,6 +54,14 @@ CONSUMERS = {
         ),
         DurableConsumer("command-status-checks", "command", ROOM_EVENTS, (STATUS_CHECKS_SUBJECT,)),
         DurableConsumer("command-verdicts", "command", ROOM_EVENTS, (VERDICTS_SUBJECT,)),
+        DurableConsumer(
+            "command-rights",
+            "command",
+            ROOM_EVENTS,
+            (GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT),
+            shared=False,
+        ),
+        DurableConsumer("config-rights", "config", ROOM_EVENTS, (GRANT_REVOKED_SUBJECT,)),
         _of_events("config-vehicle-events", "config", Event.HELLO, Event.CONFIG),
         _of_events("diagnostics-reports", "diagnostics", Event.DIAGNOSTICS),
         _of_events("diagnostics-hellos", "diagnostics", Event.HELLO),

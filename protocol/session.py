@@ -28,6 +28,18 @@ CHALLENGE_RECENT_MILLIS = 60_000
 EPOCHS_REMEMBERED = 8
 """How many ended epochs the cloud does not let a replayed hello bring back."""
 
+COUNTER_LEAD = 2**20
+"""How far what a vehicle accepted may be ahead of what the cloud remembers having issued. A cloud whose record was
+restored from a backup, or begun anew, has forgotten what it issued since; no vehicle takes a million orders in one
+epoch. A claim beyond it is false, and would end the counters of the epoch."""
+
+MOST_COUNTERS = 16
+"""How many domains session information may list: more than there are, for vehicles newer than this cloud."""
+
+
+class NotReachable(RuntimeError):
+    """Nothing can be signed for this vehicle now: it said no hello yet, or its epoch has no counters left."""
+
 
 class VehicleSession:
     """The vehicle's half. `clock_millis` counts from the epoch's beginning and runs in sleep, too
@@ -90,6 +102,18 @@ class EpochRecord:
         highest = max(counter, self.issued.get(domain, 0))
         return replace(self, issued={**self.issued, domain: highest})
 
+    def with_claimed(self, domain: Domain, counter: int) -> EpochRecord:
+        """Having issued at least this one, as the vehicle says. Raises MessageRefused (COUNTER_TOO_LARGE) beyond
+        COUNTER_LEAD.
+        """
+        issued = self.issued.get(domain, 0)
+        if counter > issued + COUNTER_LEAD:
+            detail = (
+                f"claims to have accepted counter {counter} of {domain.value}, of which {issued} were issued"
+            )
+            raise MessageRefused(Fault.COUNTER_TOO_LARGE, detail)
+        return self.with_issued(domain, counter)
+
     def with_seen(self, domain: Domain, counter: int) -> EpochRecord:
         """Having seen this one. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
         window = self.seen.get(domain, Window())
@@ -128,7 +152,7 @@ class CloudSession:
     ) -> CloudSession:
         """With what the vehicle says, signed. `is_fresh`: it answers something the cloud sent moments ago.
 
-        Raises MessageRefused: MALFORMED, STALE_SESSION.
+        Raises MessageRefused: MALFORMED, STALE_SESSION, COUNTER_TOO_LARGE.
         """
         _check(info)
         challenge = self.challenge
@@ -143,7 +167,7 @@ class CloudSession:
         current, ended = self._entered(info.epoch, is_fresh=is_fresh)
         for one in info.counters:
             if one.domain in LONGEST_VALIDITY_MILLIS:
-                current = current.with_issued(Domain(one.domain), one.counter)
+                current = current.with_claimed(Domain(one.domain), one.counter)
         return CloudSession(
             current=current,
             ended=ended,
@@ -156,10 +180,10 @@ class CloudSession:
         )
 
     def issue(self, domain: Domain) -> tuple[CloudSession, int]:
-        """The next counter of this domain. Raises OverflowError at the epoch's end, which nobody reaches."""
+        """The next counter of this domain. Raises NotReachable when the epoch has none left."""
         counter = self.current.issued.get(domain, 0) + 1
         if counter > MAX_COUNTER:
-            raise OverflowError("no counters left in this epoch")
+            raise NotReachable("no counters left in the vehicle's epoch")
         return replace(self, current=self.current.with_issued(domain, counter)), counter
 
     def knows(self, epoch: bytes) -> bool:
@@ -199,6 +223,8 @@ def _check(info: session_pb2.SessionInfo) -> None:
         or len(info.report_public_key) != KEY_BYTES
         or len(info.report_key_id) != KEY_ID_BYTES
         or info.clock_millis > MAX_COUNTER
+        or len(info.counters) > MOST_COUNTERS
+        or len({one.domain for one in info.counters}) != len(info.counters)
         or any(one.counter > MAX_COUNTER for one in info.counters)
     ):
         raise MessageRefused(Fault.MALFORMED, "session information with parts of a wrong size")

@@ -24,8 +24,10 @@ _GONE_AFTER_SECONDS = 30
 _MOST_AT_ONCE = 16
 
 
-def stream_config(stream: Stream, prefix: str = "") -> StreamConfig:
-    """The stream. With a `prefix` it listens below that, where vehicles write into it; what it stores has none."""
+def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> StreamConfig:
+    """The stream, kept on so many nodes of a cluster. With a `prefix` it listens below that, where vehicles write into
+    it; what it stores has none.
+    """
     subjects, stored_as = list(stream.subjects), stream.stored_as
     if prefix and stream.vehicles_write:
         kept = stream.vehicles_write
@@ -41,6 +43,7 @@ def stream_config(stream: Stream, prefix: str = "") -> StreamConfig:
         max_msgs_per_subject=stream.most_per_subject or -1,
         max_msg_size=stream.most_bytes or -1,
         allow_direct=True,
+        num_replicas=replicas,
         max_consumers=MOST_VEHICLES if stream.vehicles_consume else -1,
         subject_transform=SubjectTransform(*stored_as) if stored_as else None,
         republish=RePublish(*stream.passed_on) if stream.passed_on else None,

@@ -3,7 +3,8 @@
 `python -m vehicle keys` makes a car's keys instead.
 
 Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL or DOORS_MQTT_URL (what the cars use),
-DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL (optional, default INFO).
+both one address or several with commas between; DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL
+(optional, default INFO).
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-import structlog
 import uvicorn
 import uvloop
 
 from protocol.key_files import KeyFileRefused
+from vehicle import logs
+from vehicle.addresses import read_endpoints
 from vehicle.channel import NoReportKey
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
@@ -155,7 +156,10 @@ def _link_maker(
         raise SettingsMissing(f"vehicle: {name} is not set")
 
     if link == "nats":
-        nats_account = NatsAccount(url, *login)
+        try:
+            nats_account = NatsAccount(url, *login)
+        except ValueError as error:
+            raise SettingsMissing(f"vehicle: {name} {error}") from error
 
         def over_nats() -> VehicleLink:
             return NatsLink(vin, nats_account)
@@ -173,12 +177,16 @@ def _link_maker(
 def _mqtt_account(
     name: str, url: str, login: tuple[str | None, str | None, ssl.SSLContext | None]
 ) -> MqttAccount:
-    parts = urlsplit(url)
     user, password, tls = login
-    if parts.scheme not in _MQTT_PORTS or not parts.hostname or (parts.scheme == "mqtts" and tls is None):
-        raise SettingsMissing(f"vehicle: {name} must be mqtt://HOST:PORT, or mqtts:// with DOORS_NATS_CA")
-    port = parts.port or _MQTT_PORTS[parts.scheme]
-    return MqttAccount(parts.hostname, port, user, password, tls if parts.scheme == "mqtts" else None)
+    try:
+        scheme, (first, *others) = read_endpoints(url, _MQTT_PORTS)
+    except ValueError as error:
+        raise SettingsMissing(f"vehicle: {name} {error}") from error
+    if scheme == "mqtts" and tls is None:
+        raise SettingsMissing(f"vehicle: {name} is mqtts://, which needs DOORS_NATS_CA")
+    nodes = tuple((each.host, each.port) for each in others)
+    used = tls if scheme == "mqtts" else None
+    return MqttAccount(first.host, first.port, user, password, used, nodes)
 
 
 async def run(settings: Settings) -> None:
@@ -215,8 +223,7 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
         "connected": len(awake),
         "control": f"http://127.0.0.1:{port}",
     }
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+    logs.LogStream(sys.stdout.fileno()).write(json.dumps(line) + "\n")
 
 
 def make_keys(out: Path, public: Path) -> None:
@@ -239,16 +246,8 @@ def main() -> None:
         make_keys(words.out, words.public)
         return
     settings = read_settings(dict(os.environ), words.link)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(settings.log_level),
-        # Standard output carries the ready line only.
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    # Standard output carries the ready line only.
+    logs.configure(settings.log_level, logs.LogStream(sys.stderr.fileno()))
     uvloop.run(run(settings))
 
 

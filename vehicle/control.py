@@ -1,7 +1,8 @@
 """The simulator's control interface: plain HTTP and JSON for people and tests, on loopback.
 
 Everything a hand, a driver or a workshop could do to a car, and the network's tricks. 404 for an
-unknown car or door, 409 for what the body cannot do now, 422 for a value that makes no sense.
+unknown car or door, 409 for what the body cannot do now, 422 for a value that makes no sense. 403 for what
+a website may have caused.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
@@ -27,6 +29,7 @@ from vehicle.body import (
     NotFitted,
     Position,
 )
+from vehicle.local_only import LocalOnly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -65,6 +68,7 @@ def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
     return Starlette(
         routes=[
             Route("/healthz", control.health),
+            Route("/readyz", control.ready),
             Route("/vehicles", control.list),
             Route("/vehicles/{vin}", control.show),
             Route("/vehicles/{vin}/actuations", control.actuations),
@@ -73,6 +77,7 @@ def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
             Route("/vehicles/{vin}/messages/{deed}", control.messages, methods=post),
             Route("/vehicles/{vin}/{deed}", control.deed, methods=post),
         ],
+        middleware=[Middleware(LocalOnly)],
         exception_handlers={Refused: _refused, MechanicsRefused: _conflict, NotFitted: _unfit},
     )
 
@@ -104,6 +109,13 @@ class _Control:
         ]
         status = 503 if waiting else 200
         return JSONResponse({"cars": len(self._cars), "notConnected": len(waiting)}, status)
+
+    async def ready(self, _request: Request) -> JSONResponse:
+        """Whether every car that is awake has reported since its start: 200, else 503."""
+        waiting = [
+            one for one in self._cars.values() if not one.agent.is_asleep and not one.agent.reported.is_set()
+        ]
+        return JSONResponse({"cars": len(self._cars), "notReported": len(waiting)}, 503 if waiting else 200)
 
     async def list(self, _request: Request) -> JSONResponse:
         """All cars in short."""

@@ -44,9 +44,12 @@ class Execution:
         self._clock = clock
         self._stop_asked = False
 
-    def stop(self) -> None:
-        """Leaves alone every door that has not begun to move."""
-        self._stop_asked = True
+    def stop(self) -> bool:
+        """Leaves alone every door that has not begun to move. False for a lock: that is finished, because a car that
+        is half locked stands open.
+        """
+        self._stop_asked = self._command.action is Action.UNLOCK
+        return self._stop_asked
 
     async def run(self) -> Result:
         """Moves what may be moved. The caller holds the car's actuators, and has remembered the command."""

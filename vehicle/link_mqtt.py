@@ -8,9 +8,11 @@ went without a goodbye.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from protocol.broker import Command, Event, command_subject, event_subject, mqtt_topic, presence_subject
+from vehicle.addresses import Endpoint, Endpoints
 from vehicle.link import Delivery, LinkDown
 from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
 
@@ -62,6 +64,8 @@ class MqttLink:
     def __init__(self, vin: str, account: MqttAccount) -> None:
         self._vin = vin
         self._account = account
+        nodes = [(account.host, account.port), *account.others]
+        self._endpoints = Endpoints(vin, [Endpoint(host, port, host) for host, port in nodes])
         self._presence = mqtt_topic(presence_subject(vin))
         self._commands = mqtt_topic(command_subject(vin, Command.DOOR)).removesuffix("door") + "+"
         self._connection: MqttConnection | None = None
@@ -74,12 +78,21 @@ class MqttLink:
         return self._connection is not None and self._connection.is_open
 
     async def open(self) -> None:
-        """Connects, takes up the session and says that the car is there. Raises LinkDown."""
+        """Connects, takes up the session and says that the car is there. Raises LinkDown; the next attempt tries
+        another node.
+        """
         await self.close()
+        try:
+            await self._open_at(self._endpoints.current())
+        except LinkDown:
+            self._endpoints.failed()
+            raise
+
+    async def _open_at(self, node: Endpoint) -> None:
         arrived: asyncio.Queue[MqttDelivery | None] = asyncio.Queue()
         connection = MqttConnection(
             self._vin,
-            self._account,
+            replace(self._account, host=node.host, port=node.port),
             LastWill(self._presence, LOST),
             lambda message: arrived.put_nowait(MqttDelivery(connection, message)),
             lambda: arrived.put_nowait(None),

@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
 from protocol.broker import VEHICLE_COMMANDS, Command, Event, event_subject
+from vehicle.addresses import Endpoint, Endpoints, read_endpoints
 from vehicle.link import Delivery, LinkDown, QueueGone
 
 if TYPE_CHECKING:
@@ -37,18 +38,29 @@ CLOSE_SECONDS = 1
 PING_SECONDS = 10
 
 _SECRET_BYTES = 16
+_PORTS = {"nats": 4222, "tls": 4222}
 _NANOSECONDS = 1_000_000_000
 _KINDS = {command.value: command for command in Command}
 
 
 @dataclass(frozen=True, slots=True)
 class NatsAccount:
-    """Where the broker is, and as whom the car connects. `tls` is needed with a tls:// URL."""
+    """Where the broker is, and as whom the car connects. `tls` is needed with a tls:// URL.
+
+    `url` may hold several, with commas between: the nodes of one broker. Raises ValueError for anything else.
+    """
 
     url: str
     user: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
+
+    def __post_init__(self) -> None:
+        self.endpoints()
+
+    def endpoints(self) -> tuple[str, list[Endpoint]]:
+        """Return the scheme and the addresses."""
+        return read_endpoints(self.url, _PORTS)
 
 
 class NatsDelivery:
@@ -91,6 +103,8 @@ class NatsLink:
     def __init__(self, vin: str, account: NatsAccount) -> None:
         self._vin = vin
         self._account = account
+        self._scheme, endpoints = account.endpoints()
+        self._endpoints = Endpoints(vin, endpoints)
         self._inbox_prefix = f"_INBOX.{vin}"
         self._next_subject = f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{vin}"
         self._client: Client | None = None
@@ -108,7 +122,7 @@ class NatsLink:
         return self._client is not None and self._client.is_connected
 
     async def open(self) -> None:
-        """Connects and subscribes below the car's own inbox. Raises LinkDown."""
+        """Connects and subscribes below the car's own inbox. Raises LinkDown; the next attempt tries another node."""
         await self.close()
         self._arrived = asyncio.Queue()
         self._outstanding, self._drained = 0, False
@@ -127,11 +141,13 @@ class NatsLink:
         self._client = client = Client()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
+                node = await self._endpoints.current_address()
                 await client.connect(
-                    self._account.url,
+                    f"{self._scheme}://{_in_url(node.host)}:{node.port}",
                     user=self._account.user,
                     password=self._account.password,
                     tls=self._account.tls,
+                    tls_hostname=node.name if self._account.tls else None,
                     name=f"vehicle {self._vin[-6:]}",
                     inbox_prefix=self._inbox_prefix,
                     allow_reconnect=False,
@@ -151,6 +167,7 @@ class NatsLink:
                 await client.flush()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await self.close()
+            self._endpoints.failed()
             raise LinkDown(f"cannot connect: {error!r}") from error
         self._jetstream = client.jetstream(timeout=CONFIRM_SECONDS)
 
@@ -261,6 +278,10 @@ class NatsLink:
     def _gone(self, reason: str) -> QueueGone:
         self._outstanding, self._drained = 0, False
         return QueueGone(reason)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
 
 
 def _hang_up(client: Client) -> None:

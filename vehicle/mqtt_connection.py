@@ -31,13 +31,17 @@ _QOS = 1
 
 @dataclass(frozen=True, slots=True)
 class MqttAccount:
-    """Where the broker is, and as whom the car connects. Without `tls` the connection is plain."""
+    """Where the broker is, and as whom the car connects. Without `tls` the connection is plain.
+
+    `others` are further nodes of the same broker, host and port of each.
+    """
 
     host: str
     port: int
     user: str | None = None
     password: str | None = None
     tls: ssl.SSLContext | None = None
+    others: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

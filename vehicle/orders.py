@@ -184,8 +184,8 @@ class Orders:
             self._answers.drop(delivery)
             return
         running = self._pending.running
-        if running and running.command_id == cancellation.command_id and cancellation.force:
-            running.execution.stop()
+        named = running is not None and running.command_id == cancellation.command_id
+        if running and named and cancellation.force and running.execution.stop():
             running.stops[cancellation.cancel_id] = Stop(cancellation, accepted.request_hash, [delivery])
             return
         outcome, tombstone, settled = self._decide(cancellation, accepted.request_hash)

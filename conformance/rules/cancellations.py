@@ -8,7 +8,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.cloud import new_id
 from conformance.finding import Group, Skipped, require
-from conformance.orders import DRIVER, PASSENGER, is_locked, unlock, withdraw
+from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock, withdraw
 from protocol.broker import Event
 
 if TYPE_CHECKING:
@@ -95,6 +95,29 @@ async def forced_stop_between_doors(unit: Unit) -> None:
     for one in result.doors:
         require(is_locked(result.status, one.door) == one.locked, "the result and its status do not agree")
         require(one.succeeded != one.locked, "a door is said to have moved that did not, or the other way")
+
+
+@GROUP.rule
+async def forced_stop_of_a_lock(unit: Unit) -> None:
+    """A lock that has begun is finished, also when a forced cancellation comes: TOO_LATE, and all its doors are
+    locked.
+    """
+    await unit.result(await unit.order(unlock(*_DOORS)))
+    if unit.hands.sees_actuations:
+        await unit.hands.set_door_time(_DOOR_SECONDS)
+    try:
+        signed = await unit.order(lock(*_DOORS))
+        await unit.until(lambda: _is_received(unit, signed.request_hash), "evt.received")
+        withdrawal = await unit.order(withdraw(signed.order_id, force=True))
+        outcome = (await unit.result(withdrawal)).outcome
+        result = await unit.result(signed)
+    finally:
+        if unit.hands.sees_actuations:
+            await unit.hands.set_door_time(0)
+    require(outcome == report_pb2.CANCEL_OUTCOME_TOO_LATE, "not answered as TOO_LATE")
+    require(result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED, "the lock was not finished")
+    for door in _DOORS:
+        require(is_locked(result.status, door), "a forced cancellation left a door unlocked")
 
 
 def _is_received(unit: Unit, request_hash: bytes) -> bool:

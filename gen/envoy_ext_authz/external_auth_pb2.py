@@ -26,7 +26,7 @@ from google.protobuf import wrappers_pb2 as google_dot_protobuf_dot_wrappers__pb
 from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#envoy_ext_authz/external_auth.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/rpc/status.proto\"W\n\x0c\x43heckRequest\x12G\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContextR\nattributes\"\x91\x07\n\x10\x41ttributeContext\x12\x44\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x06source\x12N\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x0b\x64\x65stination\x12I\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.RequestR\x07request\x12m\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32>.envoy.service.auth.v3.AttributeContext.ContextExtensionsEntryR\x11\x63ontextExtensions\x1a$\n\x04Peer\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x1a\xec\x02\n\x0bHttpRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12Z\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntryR\x07headers\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n\x04host\x18\x05 \x01(\tR\x04host\x12\x16\n\x06scheme\x18\x06 \x01(\tR\x06scheme\x12\x12\n\x04size\x18\t \x01(\x03R\x04size\x12\x1a\n\x08protocol\x18\n \x01(\tR\x08protocol\x12\x12\n\x04\x62ody\x18\x0b \x01(\tR\x04\x62ody\x12\x19\n\x08raw_body\x18\x0c \x01(\x0cR\x07rawBody\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1aR\n\x07Request\x12G\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequestR\x04http\x1a\x44\n\x16\x43ontextExtensionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"5\n\x0bHeaderValue\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"\x83\x01\n\x11HeaderValueOption\x12:\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValueR\x06header\x12\x32\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValueR\x06\x61ppend\" \n\nHttpStatus\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\"\xa7\x01\n\x12\x44\x65niedHttpResponse\x12\x39\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatusR\x06status\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12\x12\n\x04\x62ody\x18\x03 \x01(\tR\x04\x62ody\"\xe1\x01\n\x0eOkHttpResponse\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12*\n\x11headers_to_remove\x18\x05 \x03(\tR\x0fheadersToRemove\x12_\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x14responseHeadersToAdd\"\xec\x01\n\rCheckResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12T\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00R\x0e\x64\x65niedResponse\x12H\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00R\nokResponseB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#envoy_ext_authz/external_auth.proto\x12\x15\x65nvoy.service.auth.v3\x1a\x1egoogle/protobuf/wrappers.proto\x1a\x17google/rpc/status.proto\"W\n\x0c\x43heckRequest\x12G\n\nattributes\x18\x01 \x01(\x0b\x32\'.envoy.service.auth.v3.AttributeContextR\nattributes\"\x93\t\n\x10\x41ttributeContext\x12\x44\n\x06source\x18\x01 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x06source\x12N\n\x0b\x64\x65stination\x18\x02 \x01(\x0b\x32,.envoy.service.auth.v3.AttributeContext.PeerR\x0b\x64\x65stination\x12I\n\x07request\x18\x04 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.RequestR\x07request\x12m\n\x12\x63ontext_extensions\x18\n \x03(\x0b\x32>.envoy.service.auth.v3.AttributeContext.ContextExtensionsEntryR\x11\x63ontextExtensions\x1ag\n\x07\x41\x64\x64ress\x12\\\n\x0esocket_address\x18\x01 \x01(\x0b\x32\x35.envoy.service.auth.v3.AttributeContext.SocketAddressR\rsocketAddress\x1a)\n\rSocketAddress\x12\x18\n\x07\x61\x64\x64ress\x18\x02 \x01(\tR\x07\x61\x64\x64ress\x1a\x91\x01\n\x04Peer\x12I\n\x07\x61\x64\x64ress\x18\x01 \x01(\x0b\x32/.envoy.service.auth.v3.AttributeContext.AddressR\x07\x61\x64\x64ress\x12\x1c\n\tprincipal\x18\x04 \x01(\tR\tprincipal\x12 \n\x0b\x63\x65rtificate\x18\x05 \x01(\tR\x0b\x63\x65rtificate\x1a\xec\x02\n\x0bHttpRequest\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x16\n\x06method\x18\x02 \x01(\tR\x06method\x12Z\n\x07headers\x18\x03 \x03(\x0b\x32@.envoy.service.auth.v3.AttributeContext.HttpRequest.HeadersEntryR\x07headers\x12\x12\n\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n\x04host\x18\x05 \x01(\tR\x04host\x12\x16\n\x06scheme\x18\x06 \x01(\tR\x06scheme\x12\x12\n\x04size\x18\t \x01(\x03R\x04size\x12\x1a\n\x08protocol\x18\n \x01(\tR\x08protocol\x12\x12\n\x04\x62ody\x18\x0b \x01(\tR\x04\x62ody\x12\x19\n\x08raw_body\x18\x0c \x01(\x0cR\x07rawBody\x1a:\n\x0cHeadersEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\x1aR\n\x07Request\x12G\n\x04http\x18\x02 \x01(\x0b\x32\x33.envoy.service.auth.v3.AttributeContext.HttpRequestR\x04http\x1a\x44\n\x16\x43ontextExtensionsEntry\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value:\x02\x38\x01\"5\n\x0bHeaderValue\x12\x10\n\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n\x05value\x18\x02 \x01(\tR\x05value\"\x83\x01\n\x11HeaderValueOption\x12:\n\x06header\x18\x01 \x01(\x0b\x32\".envoy.service.auth.v3.HeaderValueR\x06header\x12\x32\n\x06\x61ppend\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.BoolValueR\x06\x61ppend\" \n\nHttpStatus\x12\x12\n\x04\x63ode\x18\x01 \x01(\x05R\x04\x63ode\"\xa7\x01\n\x12\x44\x65niedHttpResponse\x12\x39\n\x06status\x18\x01 \x01(\x0b\x32!.envoy.service.auth.v3.HttpStatusR\x06status\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12\x12\n\x04\x62ody\x18\x03 \x01(\tR\x04\x62ody\"\xe1\x01\n\x0eOkHttpResponse\x12\x42\n\x07headers\x18\x02 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x07headers\x12*\n\x11headers_to_remove\x18\x05 \x03(\tR\x0fheadersToRemove\x12_\n\x17response_headers_to_add\x18\x06 \x03(\x0b\x32(.envoy.service.auth.v3.HeaderValueOptionR\x14responseHeadersToAdd\"\xec\x01\n\rCheckResponse\x12*\n\x06status\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusR\x06status\x12T\n\x0f\x64\x65nied_response\x18\x02 \x01(\x0b\x32).envoy.service.auth.v3.DeniedHttpResponseH\x00R\x0e\x64\x65niedResponse\x12H\n\x0bok_response\x18\x03 \x01(\x0b\x32%.envoy.service.auth.v3.OkHttpResponseH\x00R\nokResponseB\x0f\n\rhttp_response2c\n\rAuthorization\x12R\n\x05\x43heck\x12#.envoy.service.auth.v3.CheckRequest\x1a$.envoy.service.auth.v3.CheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,29 +40,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHECKREQUEST']._serialized_start=119
   _globals['_CHECKREQUEST']._serialized_end=206
   _globals['_ATTRIBUTECONTEXT']._serialized_start=209
-  _globals['_ATTRIBUTECONTEXT']._serialized_end=1122
-  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_start=565
-  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_end=601
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=604
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=968
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=910
-  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=968
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=970
-  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=1052
-  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_start=1054
-  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_end=1122
-  _globals['_HEADERVALUE']._serialized_start=1124
-  _globals['_HEADERVALUE']._serialized_end=1177
-  _globals['_HEADERVALUEOPTION']._serialized_start=1180
-  _globals['_HEADERVALUEOPTION']._serialized_end=1311
-  _globals['_HTTPSTATUS']._serialized_start=1313
-  _globals['_HTTPSTATUS']._serialized_end=1345
-  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1348
-  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1515
-  _globals['_OKHTTPRESPONSE']._serialized_start=1518
-  _globals['_OKHTTPRESPONSE']._serialized_end=1743
-  _globals['_CHECKRESPONSE']._serialized_start=1746
-  _globals['_CHECKRESPONSE']._serialized_end=1982
-  _globals['_AUTHORIZATION']._serialized_start=1984
-  _globals['_AUTHORIZATION']._serialized_end=2083
+  _globals['_ATTRIBUTECONTEXT']._serialized_end=1380
+  _globals['_ATTRIBUTECONTEXT_ADDRESS']._serialized_start=565
+  _globals['_ATTRIBUTECONTEXT_ADDRESS']._serialized_end=668
+  _globals['_ATTRIBUTECONTEXT_SOCKETADDRESS']._serialized_start=670
+  _globals['_ATTRIBUTECONTEXT_SOCKETADDRESS']._serialized_end=711
+  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_start=714
+  _globals['_ATTRIBUTECONTEXT_PEER']._serialized_end=859
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_start=862
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST']._serialized_end=1226
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_start=1168
+  _globals['_ATTRIBUTECONTEXT_HTTPREQUEST_HEADERSENTRY']._serialized_end=1226
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_start=1228
+  _globals['_ATTRIBUTECONTEXT_REQUEST']._serialized_end=1310
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_start=1312
+  _globals['_ATTRIBUTECONTEXT_CONTEXTEXTENSIONSENTRY']._serialized_end=1380
+  _globals['_HEADERVALUE']._serialized_start=1382
+  _globals['_HEADERVALUE']._serialized_end=1435
+  _globals['_HEADERVALUEOPTION']._serialized_start=1438
+  _globals['_HEADERVALUEOPTION']._serialized_end=1569
+  _globals['_HTTPSTATUS']._serialized_start=1571
+  _globals['_HTTPSTATUS']._serialized_end=1603
+  _globals['_DENIEDHTTPRESPONSE']._serialized_start=1606
+  _globals['_DENIEDHTTPRESPONSE']._serialized_end=1773
+  _globals['_OKHTTPRESPONSE']._serialized_start=1776
+  _globals['_OKHTTPRESPONSE']._serialized_end=2001
+  _globals['_CHECKRESPONSE']._serialized_start=2004
+  _globals['_CHECKRESPONSE']._serialized_end=2240
+  _globals['_AUTHORIZATION']._serialized_start=2242
+  _globals['_AUTHORIZATION']._serialized_end=2341
 # @@protoc_insertion_point(module_scope)

@@ -49,20 +49,65 @@ class AttributeContext(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     @_typing.final
-    class Peer(_message.Message):
+    class Address(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
-        PRINCIPAL_FIELD_NUMBER: _builtins.int
-        principal: _builtins.str
-        """The SPIFFE URI of a verified client certificate."""
+        SOCKET_ADDRESS_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def socket_address(self) -> Global___AttributeContext.SocketAddress: ...
         def __init__(
             self,
             *,
-            principal: _builtins.str = ...,
+            socket_address: Global___AttributeContext.SocketAddress | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["socket_address", b"socket_address"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class SocketAddress(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ADDRESS_FIELD_NUMBER: _builtins.int
+        address: _builtins.str
+        def __init__(
+            self,
+            *,
+            address: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["principal", b"principal"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Peer(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ADDRESS_FIELD_NUMBER: _builtins.int
+        PRINCIPAL_FIELD_NUMBER: _builtins.int
+        CERTIFICATE_FIELD_NUMBER: _builtins.int
+        principal: _builtins.str
+        """The SPIFFE URI of a verified client certificate."""
+        certificate: _builtins.str
+        """The verified client certificate: PEM, URL-encoded."""
+        @_builtins.property
+        def address(self) -> Global___AttributeContext.Address:
+            """Of the connection, or what Envoy makes of a trusted proxy's word."""
+
+        def __init__(
+            self,
+            *,
+            address: Global___AttributeContext.Address | None = ...,
+            principal: _builtins.str = ...,
+            certificate: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "certificate", b"certificate", "principal", b"principal"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

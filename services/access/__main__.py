@@ -15,21 +15,27 @@ from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
+from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.settings import AccessSettings
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
     import grpc
@@ -50,10 +56,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
-    broker = await jetstream.connect(settings, name="room-access")
+    health = Health()
+    broker = await jetstream.connect(settings, "room-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
 
@@ -61,20 +68,30 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         return await database.read(lambda c: store.standing(c, subject, actor, vin, _utc_now()))
 
     async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest))
+        return await database.read(lambda c: store.find_key(c, digest, _utc_now()))
 
     routes = Routes()
+    workloads = Workloads()
     standings = Standings(load_standing, time.time)
-    await follow_revocations(broker.client, standings.forget)
+
+    def keys_withdrawn(credentials: frozenset[str]) -> None:
+        for credential in credentials:
+            admission.forget(credential=credential)
+        watch.hurry()
+
+    tokens = TokenVerifier(
+        issuer=settings.token_issuer,
+        audience=settings.token_audience,
+        jwks=settings.token_jwks,
+        now=time.time,
+        longest_seconds=settings.token_longest_seconds,
+        withdrawn=keys_withdrawn,
+    )
+    issuer = CapabilityIssuer(signing_key, time.time)
     admission = Admission(
         routes=routes,
         identity=Identity(
-            tokens=TokenVerifier(
-                issuer=settings.token_issuer,
-                audience=settings.token_audience,
-                jwks=settings.token_jwks,
-                now=time.time,
-            ),
+            tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
@@ -82,13 +99,33 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         ),
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
-        issuer=CapabilityIssuer(signing_key, time.time),
+        issuer=issuer,
+        is_team=TeamCertificates(workloads).is_team,
     )
+    await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
+
+    watch = KeyWatch(
+        tokens,
+        issuer,
+        lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
+        record,
+        _utc_now,
+        settings.keys_reread_seconds,
+    )
+
+    pending = None if settings.is_sandbox else SqlPendingGrants(database)
 
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-        grants = AccessServicer(record, standings.forget, _utc_now)
+        grants = AccessServicer(
+            record,
+            admission.forget,
+            _utc_now,
+            pending,
+            trusts=tokens.trusts,
+            key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
+        )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
     server = RoomServer(
@@ -98,11 +135,20 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         policy=POLICY,
         verifier=CapabilityVerifier(settings.capability_jwks),
         translate_error=translate.refusal_of,
+        health=health,
+        workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
     )
     await server.start()
     try:
-        await boot.run_until(stop, relay.run())
+        await boot.run_until(
+            stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            relay.run(),
+            watch.run(),
+        )
     finally:
         await server.stop()
         await broker.close()
@@ -116,7 +162,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
         await database.write(lambda c: seed.plant(c, planted, pepper, _utc_now()))
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
-        if await database.read(lambda c: store.find_key(c, published)) is not None:
+        if await database.read(lambda c: store.find_key(c, published, _utc_now())) is not None:
             raise StartRefused(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"

@@ -10,19 +10,23 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.access import native_request, rest_request
-from services.access.domain import VIN_FORM
+from services.access.capability_issuer import Purpose
+from services.access.domain import UNLOCK, VIN_FORM
+from services.access.limits import network_of
 from services.access.routes import WITHOUT_VEHICLE
+from services.access.scopes import needed_for
 from services.runtime import errors
+from services.runtime.capability import EMERGENCY
 from services.runtime.database import StorageUnavailable
 from services.runtime.errors import Refusal, Violation
 from services.runtime.interceptor import vehicle_not_found
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from services.access.capability_issuer import CapabilityIssuer
-    from services.access.domain import Caller
+    from services.access.domain import Caller, Standing
     from services.access.identity import Identity
     from services.access.limits import RateLimits
     from services.access.routes import Route, Routes
@@ -42,6 +46,10 @@ class EdgeRequest:
     headers: Mapping[str, str]
     body: bytes
     team_listener: bool
+    address: str = ""
+    """Who asks, as Envoy knows it; empty when it does not say."""
+    certificate: str = ""
+    """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
     @property
     def native(self) -> bool:
@@ -68,7 +76,10 @@ class Denied:
 
 
 class Admission:
-    """Decides about requests. It never raises what a request can cause."""
+    """Decides about requests. It never raises what a request can cause.
+
+    `is_team` says of a verified client certificate whether it is a team's that counts.
+    """
 
     def __init__(
         self,
@@ -78,12 +89,21 @@ class Admission:
         standings: Standings,
         limits: RateLimits,
         issuer: CapabilityIssuer,
+        is_team: Callable[[str], bool],
     ) -> None:
+        self._is_team = is_team
         self._routes = routes
         self._identity = identity
         self._standings = standings
         self._limits = limits
         self._issuer = issuer
+
+    def forget(self, *, principal: str = "", credential: str = "") -> None:
+        """Some right began or ended. See usecases.Forget."""
+        self._standings.forget()
+        if credential or not principal:
+            self._identity.forget(credential)
+        self._issuer.forget(principal, credential)
 
     async def decide(self, asked: EdgeRequest) -> Admitted | Denied:
         """Admit or deny this request."""
@@ -118,18 +138,31 @@ class Admission:
                 errors.METHOD_NOT_ALLOWED, f"This path takes {allowed}.", headers={"allow": allowed}
             )
         _refuse_headers(faults)
-        digest, caller = await self._identity.caller_of(asked.headers.get("authorization"))
+        digest, caller = await self._caller_of(asked)
         vin = _vin(written_vin)
-        capability = await self._grant(digest, caller, vin, route)
+        standing = await self._standing(asked, caller, vin, route)
         content_type = asked.headers.get("content-type")
-        rest_request.check(route, query=query, content_type=content_type, body=asked.body, vin=vin)
-        return capability
+        try:
+            members = rest_request.check(
+                route, query=query, content_type=content_type, body=asked.body, vin=vin
+            )
+        except Refusal:
+            # Counted apart: what is not carried out must not use up what a LOCK needs.
+            self._limits.take("refused", caller.actor)
+            raise
+        emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
+        return self._grant(digest, caller, vin, standing, route, emergency=emergency)
 
     async def _admit_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
         if not (asked.native and asked.team_listener):
             raise Refusal(
                 errors.UNSUPPORTED_MEDIA_TYPE,
                 "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
+            )
+        if not self._is_team(asked.certificate):
+            raise Refusal(
+                errors.CALLER_NOT_ALLOWED,
+                "This certificate is not a team's, or it is revoked; ask for another.",
             )
         if path.startswith(WITHOUT_VEHICLE):
             _refuse_headers(faults)
@@ -138,12 +171,23 @@ class Admission:
         if route is None:
             raise _path_not_found()
         _refuse_headers(faults)
-        digest, caller = await self._identity.caller_of(asked.headers.get("authorization"))
-        vin = _vin(native_request.vin_of(asked.body, route.request))
-        return await self._grant(digest, caller, vin, route)
+        digest, caller = await self._caller_of(asked)
+        said = native_request.said_in(asked.body, route.request)
+        vin = _vin(said.vin)
+        standing = await self._standing(asked, caller, vin, route)
+        return self._grant(digest, caller, vin, standing, route, emergency=said.emergency)
 
-    async def _grant(self, digest: bytes, caller: Caller, vin: str, route: Route) -> str:
-        """The capability for this request, counted against its rate."""
+    async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
+        """Who asks. Failures are counted by address, and only they: behind the same address others go on."""
+        try:
+            return await self._identity.caller_of(asked.headers.get("authorization"))
+        except Refusal:
+            if network := network_of(asked.address):
+                self._limits.take("failed", network)
+            raise
+
+    async def _standing(self, asked: EdgeRequest, caller: Caller, vin: str, route: Route) -> Standing:
+        """What the caller is to the vehicle, when that and the bearer's scope allow the route."""
         standing = await self._standings.of(caller.subject, caller.actor, vin)
         if standing.locked:
             raise Refusal(
@@ -151,6 +195,10 @@ class Admission:
                 "This account is locked and commands nothing; contact customer support to unlock it.",
             )
         if not standing.actions or caller.only_vin not in {None, vin}:
+            # The same for a vehicle that there is and for one that there is not, counted all the same.
+            if network := network_of(asked.address):
+                self._limits.take("unknown", "by address", network)
+            self._limits.take("unknown", "by actor", caller.actor)
             raise vehicle_not_found()
         if route.action not in standing.actions:
             raise Refusal(
@@ -158,8 +206,17 @@ class Admission:
                 f"Your access to this vehicle does not include {route.action}; its owner can extend it.",
                 facts={"action": route.action},
             )
-        self._limits.take(caller.subject, vin, route.limit_class)
-        return self._issuer.capability(digest, caller, vin, standing)
+        if caller.scope is not None and route.action not in caller.scope:
+            raise _out_of_scope(route.action)
+        return standing
+
+    def _grant(
+        self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
+    ) -> str:
+        """The capability for this request, counted against its rate."""
+        self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
+        purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
+        return self._issuer.capability(digest, caller, vin, standing, purpose)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
@@ -200,6 +257,18 @@ def _vin(written: str) -> str:
             violations=[Violation("vin", "17 of A-Z 0-9, without I, O and Q")],
         )
     return vin
+
+
+def _out_of_scope(action: str) -> Refusal:
+    scope = needed_for(action)
+    return Refusal(
+        errors.ACTION_NOT_GRANTED,
+        f"The token's scope does not include {action}; sign in for the scope {scope}.",
+        facts={"action": action},
+        headers={
+            "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
+        },
+    )
 
 
 def _path_not_found() -> Refusal:

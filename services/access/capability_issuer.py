@@ -1,22 +1,23 @@
 """Issuing capabilities: what the rooms behind believe of a caller, signed.
 
-A signature costs a tenth of a millisecond and its check more, so one capability serves a bearer and
-a vehicle until a third of its life is left.
+A signature costs a tenth of a millisecond and its check more, so one capability serves a bearer, a vehicle and an
+action until a third of its life is left.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from services.access.recent import Recent
-from services.runtime.capability import AUDIENCE, ISSUER, LONGEST_SECONDS
+from services.runtime.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from services.access.domain import Caller, Standing
 
-_MAX_KEPT = 50_000
+_MAX_KEPT = 100_000
 _USED_SHARE = 2 / 3
 
 
@@ -54,9 +55,19 @@ def read_signing_key(private: Path, jwks: Path) -> SigningKey:
 
 
 @dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a capability is for: one action of one service, in a mode where that was asked for."""
+
+    service: str
+    action: str
+    mode: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Issued:
     token: str
     standing: Standing
+    caller: Caller
 
 
 class CapabilityIssuer:
@@ -65,12 +76,21 @@ class CapabilityIssuer:
     def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
         self._key = key
         self._now = now
-        self._issued: Recent[tuple[bytes, str], _Issued] = Recent(_MAX_KEPT)
+        self._issued: Recent[tuple[bytes, str, Purpose], _Issued] = Recent(_MAX_KEPT)
 
-    def capability(self, bearer_digest: bytes, caller: Caller, vin: str, standing: Standing) -> str:
-        """A capability for this caller and vehicle, good for at least a third of its life."""
+    def use(self, key: SigningKey) -> None:
+        """Sign with this key from now on, and use nothing again that another one signed."""
+        if key.key_id != self._key.key_id or key.private.public_key() != self._key.private.public_key():
+            self._key = key
+            self._issued.clear()
+
+    def capability(
+        self, bearer_digest: bytes, caller: Caller, vin: str, standing: Standing, purpose: Purpose
+    ) -> str:
+        """A capability for this caller, vehicle and purpose, good for at least a third of its life."""
         now = self._now()
-        known = self._issued.get((bearer_digest, vin), now)
+        slot = (bearer_digest, vin, purpose)
+        known = self._issued.get(slot, now)
         if known is not None and (known.standing is standing or known.standing == standing):
             return known.token
         issued_at = int(now)
@@ -78,21 +98,51 @@ class CapabilityIssuer:
         token = jwt.encode(
             {
                 "iss": ISSUER,
-                "aud": AUDIENCE,
+                "aud": [AUDIENCE, audience_of(purpose.service)],
                 "sub": caller.subject,
                 "act": caller.actor,
                 "vin": vin,
-                "actions": sorted(standing.actions),
+                "actions": [purpose.action],
                 "amr": sorted(caller.factors),
                 "src": caller.source.value,
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
+                "role": standing.role.value if standing.role else "",
+                "since": standing.since,
+                **_what_ends_it(caller, standing, purpose),
             },
             self._key.private,
             algorithm="EdDSA",
             headers={"kid": self._key.key_id},
         )
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
-        self._issued.put((bearer_digest, vin), _Issued(token, standing), reuse_until)
+        self._issued.put(slot, _Issued(token, standing, caller), reuse_until)
         return token
+
+    def forget(self, principal: str, credential: str) -> None:
+        """Sign anew what concerns this principal or this credential; with neither, everything.
+
+        A capability says when the right was read from the record: one from before an end is worth nothing to streams.
+        """
+        if not (principal or credential):
+            self._issued.clear()
+            return
+        self._issued.drop(
+            lambda _key, issued: (
+                bool(principal and principal in {issued.caller.subject, issued.caller.actor})
+                or bool(credential and issued.caller.credential == credential)
+            )
+        )
+
+
+def _what_ends_it(caller: Caller, standing: Standing, purpose: Purpose) -> dict[str, Any]:
+    """The claims about the right behind a capability, which lasts longer than the capability itself."""
+    claims: dict[str, Any] = {"read": standing.read_at, "cred": caller.credential}
+    if purpose.mode:
+        claims["mode"] = purpose.mode
+    grant_ends = standing.until.get(purpose.action, math.inf)
+    ends = min(caller.ends_at, grant_ends)
+    if ends < math.inf:
+        claims |= {"ends": ends, "ends_with": "TOKEN" if caller.ends_at <= grant_ends else "GRANT"}
+    return claims

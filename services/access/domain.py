@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
 UNLOCK = "door.unlock"
@@ -78,8 +79,16 @@ class GrantConflict(Exception):
     """A grant with this id exists and says something else."""
 
 
+class SameOperator(Exception):
+    """Who asked for a grant cannot approve it."""
+
+
 class GrantUnknown(Exception):
     """There is no grant with this id."""
+
+
+class ApiKeyUnknown(Exception):
+    """There is no API key with this id."""
 
 
 class ActionsBeyondRole(Exception):
@@ -127,11 +136,99 @@ class Grant:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
+APPROVAL_TIME = timedelta(hours=24)
+"""After this long a pending grant that nobody has approved is not one any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingGrant:
+    """A right that one operator has asked for, and another must approve before it is one."""
+
+    asked: NewGrant
+    requested_by: str
+    requested_at: datetime
+    approved_by: str | None = None
+    ended_at: datetime | None = None
+
+    def is_waiting(self, now: datetime) -> bool:
+        """Neither approved, nor revoked, nor lapsed."""
+        decided = self.approved_by is not None or self.ended_at is not None
+        return not decided and now < self.requested_at + APPROVAL_TIME
+
+    def check_approval(self, by: str, now: datetime) -> None:
+        """Raise unless this operator may approve it now: GrantUnknown, SameOperator."""
+        if not self.is_waiting(now):
+            raise GrantUnknown(self.asked.grant_id)
+        if by == self.requested_by:
+            raise SameOperator(self.asked.grant_id)
+
+
+class EndedKind(Enum):
+    """What a principal had that has ended."""
+
+    GRANT = "GRANT"
+    ACCOUNT = "ACCOUNT"
+    CREDENTIAL = "CREDENTIAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A right that ended before its time, as the other rooms are told.
+
+    No `vin` means every vehicle. `remaining` is what the principal may still do to the vehicle, and until when, in
+    seconds since 1970.
+    """
+
+    kind: EndedKind
+    at: datetime
+    principal: str = ""
+    vin: str = ""
+    grant_id: str = ""
+    credential: str = ""
+    remaining: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody's account, as far as there is something to say about it."""
+
+    principal: str
+    locked_at: datetime | None = None
+    reason: str = ""
+
+
+KEY_ID_PREFIX = "key_"
+_KEY_ID_BYTES = 16
+
+
+def key_id_of(key_hash: bytes) -> str:
+    """What an API key is called where it must not be told: half of its keyed hash."""
+    return KEY_ID_PREFIX + key_hash[:_KEY_ID_BYTES].hex()
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """An API key as it is kept: the key itself is not."""
+
+    key_id: str
+    principal: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    def is_live(self, now: datetime) -> bool:
+        """Neither revoked nor expired."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as proven by a bearer. `expires_at` is in seconds since 1970.
+    """Who asks, as proven by a bearer. Times are in seconds since 1970.
 
-    With `only_vin` the bearer is good for that one vehicle.
+    `expires_at` is until when the bearer is accepted, `ends_at` when what was begun with it ends: a token is accepted
+    a little past its end, because clocks differ, but no stream goes on past it. `credential` names what must be
+    trusted for the bearer to be good: an API key, or the key that signed a token. With `only_vin` the bearer is good
+    for that one vehicle.
     """
 
     subject: str
@@ -140,33 +237,78 @@ class Caller:
     factors: frozenset[str] = frozenset()
     expires_at: float = math.inf
     only_vin: str | None = None
+    credential: str = ""
+    ends_at: float = math.inf
+    scope: frozenset[str] | None = None
+    """The actions that the bearer was made for; None when it was not narrowed to some."""
+
+    def ending(self, at: float) -> Caller:
+        """The same, accepted until `at` and no longer."""
+        return replace(self, expires_at=at, ends_at=at)
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a caller is to a vehicle at a moment.
+    """What a caller is to a vehicle at a moment. Times are in seconds since 1970.
 
-    No actions means that the vehicle is not theirs, or is no vehicle. `ends_at`, in seconds since
-    1970, is when the first of the grants behind it ends by itself.
+    No actions means that the vehicle is not theirs, or is no vehicle. `ends_at` is when the first of the grants
+    behind it ends by itself, `until` when the last does that allows an action. It says what was true at `read_at`.
     """
 
     actions: frozenset[str]
     ends_at: float = math.inf
     locked: frozenset[str] = field(default_factory=frozenset)
     """Those of subject and actor whose accounts are locked."""
+    role: Role | None = None
+    """The highest of the grants behind it."""
+    since: float = 0.0
+    """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
+    until: Mapping[str, float] = field(default_factory=dict)
+    read_at: float = field(default=0.0, compare=False)
 
 
 def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -> Standing:
     """What these grants of one principal on one vehicle amount to."""
     live = [grant for grant in grants if grant.is_live(now)]
+    role, since = _beginning(live)
+    until: dict[str, float] = {}
+    first_end = math.inf
+    for grant in live:
+        end = math.inf if grant.expires_at is None else grant.expires_at.timestamp()
+        first_end = min(first_end, end)
+        for action in grant.actions:
+            until[action] = max(until.get(action, 0.0), end)
     return Standing(
-        actions=frozenset().union(*(grant.actions for grant in live)),
-        ends_at=min((g.expires_at.timestamp() for g in live if g.expires_at is not None), default=math.inf),
+        actions=frozenset(until),
+        ends_at=first_end,
         locked=frozenset(locked),
+        role=role,
+        since=since,
+        until=until,
+        read_at=now.timestamp(),
     )
 
 
-def highest_role(live: Iterable[Grant], action: str) -> Role | None:
-    """The highest role of those grants that allow the action; None when none does."""
-    roles = {grant.asked.role for grant in live if action in grant.actions}
-    return next((role for role in Role if role in roles), None)
+def _beginning(live: Sequence[Grant]) -> tuple[Role | None, float]:
+    """The highest role of these, and since when: an owner's former rights on the vehicle do not count."""
+    role = next((role for role in Role if role in {grant.asked.role for grant in live}), None)
+    counted = [grant for grant in live if role is not Role.OWNER or grant.asked.role is role]
+    return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
+
+    role: Role
+    ends_at: datetime | None = None
+
+
+def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
+    """What those grants that allow the action amount to; None when none does."""
+    allowing = [grant for grant in live if action in grant.actions]
+    role = next((role for role in Role if role in {grant.asked.role for grant in allowing}), None)
+    if role is None:
+        return None
+    ends = [grant.expires_at for grant in allowing if grant.expires_at is not None]
+    return Allowance(role, max(ends) if len(ends) == len(allowing) else None)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KEY_PREFIX = "sk_"
 KEY_SECONDS = 5.0
 """A key that was revoked elsewhere works no longer than this."""
+CALLER_SECONDS = 60.0
+"""A caller is proven anew after this, whatever the bearer says of itself."""
 _MAX_CALLERS = 50_000
 _MAX_BEARER = 8_192
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
@@ -73,9 +75,16 @@ class Identity:
                 caller = await self._prove(bearer)
             except Refusal as refusal:
                 raise _challenged(refusal) from refusal.__cause__
-            until = now + KEY_SECONDS if bearer.startswith(KEY_PREFIX) else caller.expires_at
-            self._known.put(digest, caller, until)
+            seconds = KEY_SECONDS if bearer.startswith(KEY_PREFIX) else CALLER_SECONDS
+            self._known.put(digest, caller, min(now + seconds, caller.expires_at))
         return digest, caller
+
+    def forget(self, credential: str) -> None:
+        """Know nobody by this credential any more; an empty one means all."""
+        if credential:
+            self._known.drop(lambda _digest, caller: caller.credential == credential)
+        else:
+            self._known.clear()
 
     async def _prove(self, bearer: str) -> Caller:
         if not bearer.startswith(KEY_PREFIX):

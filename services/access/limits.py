@@ -1,11 +1,15 @@
-"""How often a principal may ask something of a vehicle: one token bucket per principal, vehicle and class.
+"""How often somebody may ask something: token buckets.
 
 Buckets live in this process: with N replicas a caller has up to N times the rate. That is enough to
 stop floods; nothing about safety rests on it.
+
+A LOCK has a bucket of its own, that nothing else is counted against: a person who can do nothing else any more can
+still lock the car. What was refused is counted apart from what was carried out, for the same reason.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from typing import TYPE_CHECKING
 
@@ -17,10 +21,25 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 60
 MAX_BUCKETS = 100_000
+_IPV6_NETWORK_BITS = 64
+
+WHAT = {
+    "lock": "lock requests a minute for this vehicle",
+    "command": "command requests a minute for this vehicle",
+    "read": "read requests a minute for this vehicle",
+    "refused": "requests a minute that had to be refused",
+    "unknown": "requests a minute for vehicles that are not among yours",
+    "failed": "requests a minute without a good token from this address",
+}
+"""Every class of requests, and how its limit is told."""
 
 
 class RateLimits:
-    """`per_minute` gives the rate of each class, which is also how many may come at once."""
+    """`per_minute` gives the rate of each class, which is also how many may come at once.
+
+    Each class has at most `most` buckets, and the one not used for longest makes room: a flood of one class pushes
+    nobody's bucket out of another.
+    """
 
     def __init__(
         self, per_minute: Mapping[str, int], now: Callable[[], float], most: int = MAX_BUCKETS
@@ -28,28 +47,41 @@ class RateLimits:
         self._per_minute = per_minute
         self._now = now
         self._most = most
-        self._buckets: dict[tuple[str, str, str], tuple[float, float]] = {}
+        self._buckets: dict[str, dict[tuple[str, ...], tuple[float, float]]] = {name: {} for name in WHAT}
 
-    def take(self, subject: str, vin: str, limit_class: str) -> None:
+    def take(self, limit_class: str, *who: str) -> None:
         """Count one request. Raises Refusal RATE_LIMITED when there is no token left."""
         quota = self._per_minute[limit_class]
-        key = (subject, vin, limit_class)
+        buckets = self._buckets[limit_class]
         now = self._now()
         # Taken out and put back, so that the first key is always the one not used for longest.
-        tokens, at = self._buckets.pop(key, (float(quota), now))
+        tokens, at = buckets.pop(who, (float(quota), now))
         tokens = min(quota, tokens + (now - at) * quota / WINDOW_SECONDS)
         enough = tokens >= 1
-        if len(self._buckets) >= self._most:
-            del self._buckets[next(iter(self._buckets))]
-        self._buckets[key] = (tokens - 1 if enough else tokens, now)
+        if len(buckets) >= self._most:
+            del buckets[next(iter(buckets))]
+        buckets[who] = (tokens - 1 if enough else tokens, now)
         if not enough:
             raise _refused(limit_class, quota, math.ceil((1 - tokens) * WINDOW_SECONDS / quota))
+
+
+def network_of(address: str) -> str:
+    """What one household or host has of addresses: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return ""
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed), _IPV6_NETWORK_BITS), strict=False))
+    return str(parsed)
 
 
 def _refused(limit_class: str, quota: int, seconds: int) -> Refusal:
     return Refusal(
         errors.RATE_LIMITED,
-        f"More than {quota} {limit_class} requests a minute for this vehicle; try again in {seconds} s.",
+        f"More than {quota} {WHAT[limit_class]}; try again in {seconds} s.",
         retry_after_seconds=seconds,
         headers={
             "ratelimit-policy": f'"{limit_class}";q={quota};w={WINDOW_SECONDS}',

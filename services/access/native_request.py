@@ -1,9 +1,11 @@
-"""The VIN in a native gRPC request, as the room behind will read it."""
+"""What a native gRPC request says that access depends on, as the room behind will read it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 from google.protobuf.message import DecodeError
 
 from services.runtime import errors
@@ -15,8 +17,16 @@ if TYPE_CHECKING:
 _PREFIX_BYTES = 5
 
 
-def vin_of(body: bytes, request: type[Message]) -> str:
-    """The `vin` of the one message in `body` (a compression flag, four bytes of length, the message).
+@dataclass(frozen=True, slots=True)
+class Said:
+    """The `vin` as it was written, and whether an unlock is to be an emergency's."""
+
+    vin: str
+    emergency: bool
+
+
+def said_in(body: bytes, request: type[Message]) -> Said:
+    """What the one message in `body` says (a compression flag, four bytes of length, the message).
 
     Raises Refusal INVALID_REQUEST when there is not exactly one uncompressed message of this type.
     """
@@ -28,8 +38,11 @@ def vin_of(body: bytes, request: type[Message]) -> str:
         message = request.FromString(body[_PREFIX_BYTES:])
     except DecodeError:
         raise _refused(f"is not a {request.DESCRIPTOR.name}") from None
-    vin: str = message.vin  # type: ignore[attr-defined]  # every door request has it: routes come from those
-    return vin
+    emergency = (
+        isinstance(message, door_command_service_pb2.UnlockDoorsRequest)
+        and message.unlock.unlock_mode == door_command_pb2.UnlockMode.EMERGENCY
+    )
+    return Said(message.vin, emergency)  # type: ignore[attr-defined]  # every door request has it: routes come from those
 
 
 def _refused(why: str) -> Refusal:

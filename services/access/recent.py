@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,6 +34,11 @@ class Recent(Generic[K, V]):
         if len(self._values) >= self._most:
             del self._values[next(iter(self._values))]
         self._values[key] = (value, until)
+
+    def drop(self, which: Callable[[K, V], bool]) -> None:
+        """Drop those that it says so of. It looks at all of them."""
+        for key in [key for key, (value, _) in self._values.items() if which(key, value)]:
+            del self._values[key]
 
     def clear(self) -> None:
         """Drop all."""

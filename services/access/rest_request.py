@@ -7,69 +7,51 @@ refused here, with the place of every fault.
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from google.protobuf import json_format
 
+from services.access import strict_json
 from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
 from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from services.access.field_table import FieldTable
     from services.access.routes import Route
 
 _MAX_VIOLATIONS = 32
 _MAX_NAME_SHOWN = 64
-_MAX_INTEGER_DIGITS = 20
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTENT_TYPE = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
 _WHOLE_BODY = "(body)"
 
 
-class _Object(tuple[tuple[str, Any], ...]):
-    """A JSON object with its names in order and as often as they were written."""
-
-    __slots__ = ()
-
-
-class _NotJson(ValueError):
-    """The text is near JSON and is not JSON."""
-
-
-def _refuse_constant(name: str) -> None:
-    raise _NotJson(f"{name} is not JSON")
-
-
-def _integer(digits: str) -> int:
-    # A longer one is out of every range; and Python's own limit on digits is not for callers to meet.
-    return int(digits[:_MAX_INTEGER_DIGITS])
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_Object, parse_constant=_refuse_constant, parse_int=_integer)
-
-
-def check(route: Route, *, query: str, content_type: str | None, body: bytes, vin: str) -> None:
-    """Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless all of it is sound.
+def check(route: Route, *, query: str, content_type: str | None, body: bytes, vin: str) -> Mapping[str, Any]:
+    """The body's members. Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless all is sound.
 
     `query` is the raw text after the path's question mark; `vin` the path's, upper case.
     """
     violations = _query_violations(query, route.query) if query else []
+    document = strict_json.Object()
     if route.body is None:
         if body:
             violations.append(Violation(_WHOLE_BODY, "this method takes no body"))
     else:
-        violations += _body_violations(route, content_type, body, vin)
+        document, faults = _read_body(route, content_type, body, vin)
+        violations += faults
     if violations:
         raise Refusal(
             errors.INVALID_REQUEST,
             "The request has parts that are not valid; correct them and send it again.",
             violations=violations[:_MAX_VIOLATIONS],
         )
+    return dict(document)
 
 
 def _query_violations(query: str, table: FieldTable) -> list[Violation]:
@@ -101,10 +83,12 @@ def _query_fault(name: str, raw: str, table: FieldTable, seen: set[str]) -> str 
     return rule.in_query(value)
 
 
-def _body_violations(route: Route, content_type: str | None, body: bytes, vin: str) -> list[Violation]:
+def _read_body(
+    route: Route, content_type: str | None, body: bytes, vin: str
+) -> tuple[strict_json.Object, list[Violation]]:
     table = route.body or {}
     if not body:
-        return [Violation(_WHOLE_BODY, "a JSON object is required")]
+        return strict_json.Object(), [Violation(_WHOLE_BODY, "a JSON object is required")]
     if content_type != "application/json" and not _CONTENT_TYPE.fullmatch(content_type or ""):
         raise Refusal(
             errors.UNSUPPORTED_MEDIA_TYPE,
@@ -126,10 +110,10 @@ def _body_violations(route: Route, content_type: str | None, body: bytes, vin: s
             "The body names a field more than once; which one is meant can not be known.",
             violations=repeated[:_MAX_VIOLATIONS],
         )
-    return violations + _rule_violations(route, document, violations) if violations else []
+    return document, violations + _rule_violations(route, document, violations) if violations else []
 
 
-def _rule_violations(route: Route, document: _Object, found: list[Violation]) -> list[Violation]:
+def _rule_violations(route: Route, document: strict_json.Object, found: list[Violation]) -> list[Violation]:
     """What the contract's own rules say of the members that are sound, so that one answer names every fault.
 
     Only for a body that is refused anyway: those of a body that is sound so far are the room's to judge.
@@ -146,18 +130,12 @@ def _rule_violations(route: Route, document: _Object, found: list[Violation]) ->
     ]
 
 
-def _parse(body: bytes) -> _Object:
+def _parse(body: bytes) -> strict_json.Object:
     try:
-        document = _DECODER.decode(body.decode("utf-8"))
-    except UnicodeDecodeError:
-        raise _malformed("it is not UTF-8") from None
-    except RecursionError:
-        raise _malformed("it is nested too deeply") from None
-    except json.JSONDecodeError as error:
-        raise _malformed(f"{error.msg} at character {error.pos}") from None
-    except _NotJson as error:
+        document = strict_json.parse(body)
+    except strict_json.NotStrictJson as error:
         raise _malformed(str(error)) from None
-    if not isinstance(document, _Object):
+    if not isinstance(document, strict_json.Object):
         raise _malformed("it is not an object")
     return document
 

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
+from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
+from google.protobuf.message import DecodeError
+
 from protocol.broker import GRANT_REVOKED_SUBJECT
 
 if TYPE_CHECKING:
@@ -11,6 +15,8 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from services.access.usecases import Forget
+
+_log = structlog.get_logger()
 
 
 async def follow_revocations(client: Client, forget: Forget) -> None:
@@ -20,7 +26,13 @@ async def follow_revocations(client: Client, forget: Forget) -> None:
     what is remembered, so nothing needs to be kept for a replica that may never come back.
     """
 
-    async def arrived(_message: Msg) -> None:
-        forget()
+    async def arrived(message: Msg) -> None:
+        try:
+            told = GrantRevoked.FromString(message.data)
+        except DecodeError:
+            _log.error("revocation_unreadable")
+            forget()
+            return
+        forget(principal=told.principal, credential=told.credential)
 
     await client.subscribe(GRANT_REVOKED_SUBJECT, cb=arrived)

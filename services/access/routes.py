@@ -40,6 +40,13 @@ ACTION_OF = {
     "DoorConfigService.UpdateDoorConfig": domain.CONFIG_WRITE,
     "DoorDiagnosticsService.GetDoorDiagnostics": domain.DIAGNOSTICS_READ,
 }
+SERVICE_OF = {
+    "DoorCommandService": "command",
+    "DoorStatusService": "status",
+    "DoorConfigService": "config",
+    "DoorDiagnosticsService": "diagnostics",
+}
+"""The service of ours that serves it, and accepts capabilities for it."""
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
@@ -51,6 +58,7 @@ class Route:
     """One RPC: the action it needs, its message, and what its REST form may carry."""
 
     action: str
+    service: str
     request: type[Message]
     query: FieldTable
     body: FieldTable | None = None
@@ -60,6 +68,8 @@ class Route:
     @property
     def limit_class(self) -> str:
         """The rate it counts against."""
+        if self.action == domain.LOCK:
+            return "lock"
         return "command" if self.action in domain.COMMANDS else "read"
 
 
@@ -122,6 +132,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     return (
         Route(
             action=action,
+            service=SERVICE_OF[method.containing_service.name],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},
             **_body_of(request, rule.body),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -35,6 +36,7 @@ class _SeedKey(_Entry):
     key: str = Field(pattern=rf"^{KEY_PREFIX}[A-Za-z0-9._~+/-]{{22,}}$")
     principal: str = Field(min_length=1, max_length=128)
     source: Source
+    valid_seconds: int | None = Field(default=None, gt=0)
 
 
 class Seed(_Entry):
@@ -52,4 +54,5 @@ def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> No
         new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)
         store.create_grant(connection, new, SEEDED_BY, at)
     for key in seed.api_keys:
-        store.add_key(connection, key_hash(pepper, key.key), key.principal, key.source, at)
+        ends = None if key.valid_seconds is None else at + timedelta(seconds=key.valid_seconds)
+        store.add_key(connection, key_hash(pepper, key.key), key.principal, key.source, at, ends)

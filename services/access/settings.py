@@ -25,8 +25,14 @@ class AccessSettings(RoomSettings):
     token_audience: str = Field(min_length=1)
     token_jwks: FilePath
     sandbox_seed: FilePath | None = None
+    token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
+    keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
+    locks_per_minute: int | None = Field(default=None, ge=1)
     reads_per_minute: int | None = Field(default=None, ge=1)
+    refusals_per_minute: int | None = Field(default=None, ge=1)
+    unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
+    failed_sign_ins_per_minute: int | None = Field(default=None, ge=1)
 
     @field_validator("sandbox_seed")
     @classmethod
@@ -43,8 +49,12 @@ class AccessSettings(RoomSettings):
     @property
     def requests_per_minute(self) -> dict[str, int]:
         """The rate of each class."""
-        commands, reads = (6_000, 60_000) if self.is_sandbox else (10, 120)
+        wide = self.is_sandbox
         return {
-            "command": self.commands_per_minute or commands,
-            "read": self.reads_per_minute or reads,
+            "command": self.commands_per_minute or (6_000 if wide else 10),
+            "lock": self.locks_per_minute or (6_000 if wide else 10),
+            "read": self.reads_per_minute or (60_000 if wide else 120),
+            "refused": self.refusals_per_minute or (6_000 if wide else 30),
+            "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),
+            "failed": self.failed_sign_ins_per_minute or (6_000 if wide else 60),
         }

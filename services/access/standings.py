@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MAX_AGE_SECONDS = 5.0
 """A right that another replica ended is unknown here for no longer than this, whatever gets lost."""
 _MAX_STANDINGS = 100_000
+_MAX_STRANGERS = 10_000
+"""Of those that are nothing to the vehicle: whoever tries VINs pushes out nobody who has a right."""
 
 
 class LoadStanding(Protocol):
@@ -34,19 +36,21 @@ class Standings:
         self._load = load
         self._now = now
         self._known: Recent[tuple[str, str, str], Standing] = Recent(_MAX_STANDINGS)
+        self._strangers: Recent[tuple[str, str, str], Standing] = Recent(_MAX_STRANGERS)
         self._ended = 0
 
     async def of(self, subject: str, actor: str, vin: str) -> Standing:
         """What `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
         key = (vin, subject, actor)
         now = self._now()
-        standing = self._known.get(key, now)
+        standing = self._known.get(key, now) or self._strangers.get(key, now)
         if standing is None:
             ended = self._ended
             standing = await self._load(subject, actor, vin)
             # What was read while a right ended may be from before; it serves this once and is not kept.
             if ended == self._ended:
-                self._known.put(key, standing, min(now + MAX_AGE_SECONDS, standing.ends_at))
+                kept = self._known if standing.actions else self._strangers
+                kept.put(key, standing, min(now + MAX_AGE_SECONDS, standing.ends_at))
         return standing
 
     def forget(self) -> None:
@@ -57,3 +61,4 @@ class Standings:
         """
         self._ended += 1
         self._known.clear()
+        self._strangers.clear()

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import base64
+import math
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
+from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
 from envoy_ext_authz import external_auth_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.broker import GRANT_REVOKED_SUBJECT
 from services.access.admission import Admitted, Denied, EdgeRequest
-from services.access.domain import ActionsBeyondRole, GrantConflict, GrantUnknown, NewGrant, Role
+from services.access.domain import (
+    ActionsBeyondRole,
+    ApiKeyUnknown,
+    EndedKind,
+    Grant,
+    GrantConflict,
+    GrantUnknown,
+    NewGrant,
+    PendingGrant,
+    Role,
+    SameOperator,
+)
 from services.access.usecases import Question
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
@@ -22,9 +35,8 @@ from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
-    from services.access.domain import Grant
+    from services.access.domain import Account, Allowance, ApiKey, Ended
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -32,6 +44,11 @@ _ROLES = {
     grant_pb2.GRANT_ROLE_OWNER: Role.OWNER,
     grant_pb2.GRANT_ROLE_SHARED_USER: Role.SHARED_USER,
     grant_pb2.GRANT_ROLE_DIGITAL_KEY: Role.DIGITAL_KEY,
+}
+_ENDED = {
+    EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
+    EndedKind.ACCOUNT: grant_pb2.ENDED_RIGHT_ACCOUNT,
+    EndedKind.CREDENTIAL: grant_pb2.ENDED_RIGHT_CREDENTIAL,
 }
 _ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
 
@@ -45,6 +62,8 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
         headers=http.headers,
         body=http.raw_body or http.body.encode(),
         team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
+        address=request.attributes.source.address.socket_address.address,
+        certificate=request.attributes.source.certificate,
     )
 
 
@@ -104,21 +123,42 @@ def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
 
 def questions(request: access_service_pb2.CheckGrantsRequest) -> list[Question]:
     """What a room wants to know."""
-    return [Question(asked.subject, asked.vin, asked.action) for asked in request.questions]
+    return [
+        Question(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
+        for asked in request.questions
+    ]
 
 
-def answers(roles: Sequence[Role | None]) -> access_service_pb2.CheckGrantsResponse:
-    """The role that allows each, as it is told."""
+def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGrantsResponse:
+    """What allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
-        allowed=[role is not None for role in roles],
-        roles=[_ROLE_NUMBERS[role] if role else grant_pb2.GRANT_ROLE_UNSPECIFIED for role in roles],
+        allowed=[each is not None for each in allowed],
+        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        ends_at_millis=[
+            int(each.ends_at.timestamp() * 1_000) if each and each.ends_at else 0 for each in allowed
+        ],
     )
 
 
-def grant_message(grant: Grant) -> grant_pb2.Grant:
-    """A grant as it is told."""
+def requested_message(made: Grant | PendingGrant) -> grant_pb2.Grant:
+    """What came of a request for a grant, as it is told."""
+    return pending_message(made) if isinstance(made, PendingGrant) else grant_message(made)
+
+
+def pending_message(pending: PendingGrant) -> grant_pb2.Grant:
+    """A grant that is only asked for, as it is told."""
+    asked = Grant(pending.asked, pending.requested_at, None, pending.ended_at)
+    message = grant_message(asked, pending)
+    message.pending = pending.ended_at is None
+    return message
+
+
+def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb2.Grant:
+    """A grant as it is told, with who asked for it and who approved it, where it had to be."""
     asked = grant.asked
     return grant_pb2.Grant(
+        requested_by=pending.requested_by if pending else "",
+        approved_by=(pending.approved_by or "") if pending else "",
         grant_id=asked.grant_id,
         principal=asked.principal,
         vin=asked.vin,
@@ -130,21 +170,47 @@ def grant_message(grant: Grant) -> grant_pb2.Grant:
     )
 
 
-def revocation(grant: Grant, revoked_at: datetime) -> OutgoingMessage:
+def account_message(account: Account) -> account_pb2.Account:
+    """An account as it is told."""
+    return account_pb2.Account(
+        principal=account.principal, locked_at=_timestamp(account.locked_at), reason=account.reason
+    )
+
+
+def key_message(key: ApiKey) -> account_pb2.ApiKey:
+    """An API key as it is told."""
+    return account_pb2.ApiKey(
+        key_id=key.key_id,
+        principal=key.principal,
+        created_at=_timestamp(key.created_at),
+        expires_at=_timestamp(key.expires_at),
+        revoked_at=_timestamp(key.revoked_at),
+    )
+
+
+def revocation(ended: Ended) -> OutgoingMessage:
     """The message to every room that this right has ended."""
     told = grant_pb2.GrantRevoked(
-        grant_id=grant.asked.grant_id,
-        principal=grant.asked.principal,
-        vin=grant.asked.vin,
-        revoked_at=_timestamp(revoked_at),
+        grant_id=ended.grant_id,
+        principal=ended.principal,
+        vin=ended.vin,
+        revoked_at=_timestamp(ended.at),
+        kind=_ENDED[ended.kind],
+        credential=ended.credential,
     )
+    for action, until in sorted(ended.remaining.items()):
+        told.remaining.add(action=action, until=_moment(until))
     return OutgoingMessage(
         message_id=str(uuid.uuid4()),
         queue=OUTBOX_QUEUE,
         subject=GRANT_REVOKED_SUBJECT,
         payload=told.SerializeToString(),
-        created_at=revoked_at,
+        created_at=ended.at,
     )
+
+
+def _moment(seconds: float) -> Timestamp | None:
+    return None if seconds == math.inf else _timestamp(datetime.fromtimestamp(seconds, UTC))
 
 
 def _timestamp(at: datetime | None) -> Timestamp | None:
@@ -162,7 +228,12 @@ def refusal_of(error: Exception) -> Refusal | None:
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
-    if isinstance(error, GrantUnknown):
+    if isinstance(error, SameOperator):
+        return Refusal(
+            errors.CALLER_NOT_ALLOWED,
+            "Another operator than the one who asked for this grant must approve it.",
+        )
+    if isinstance(error, GrantUnknown | ApiKeyUnknown):
         return vehicle_not_found()
     if isinstance(error, ActionsBeyondRole):
         return Refusal(

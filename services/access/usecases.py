@@ -6,19 +6,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain import Grant, NewGrant, Role
+    from services.access.domain import Account, Allowance, ApiKey, Grant, NewGrant
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """May `subject` do `action` to `vin` now?"""
+    """May `subject` do `action` to `vin` now, and `actor` for them, with `credential`, where these two are said?"""
 
     subject: str
     vin: str
     action: str
+    actor: str = ""
+    credential: str = ""
 
 
 class GrantRecord(Protocol):
@@ -33,32 +35,51 @@ class GrantRecord(Protocol):
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Role | None]:
-        """The role that allows each, or None. Read from the record itself, in one query; a locked account has none."""
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+        """What allows each, or None. Read from the record itself; a locked account, subject's or actor's, has none."""
+
+
+class AccountRecord(Protocol):
+    """Where accounts and API keys are kept. Every method may raise StorageUnavailable."""
+
+    async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
+        """Lock it, with its audit row and the message to the other rooms. One that is locked stays as it is."""
+
+    async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Unlock it, with its audit row."""
+
+    async def keys_of(self, principal: str) -> list[ApiKey]:
+        """All of an account's API keys, ended ones included, oldest first."""
+
+    async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
+        """End it, with its audit row and the message to the other rooms. Raises ApiKeyUnknown."""
 
 
 class Forget(Protocol):
-    """The memory of standings."""
+    """What this process remembers of rights, callers and capabilities."""
 
-    def __call__(self) -> None:
-        """Believe nothing that was read before."""
+    def __call__(self, *, principal: str = "", credential: str = "") -> None:
+        """Believe nothing that was read before of this principal or this credential; without either, nothing at all."""
 
 
 async def create_grant(record: GrantRecord, forget: Forget, new: NewGrant, *, by: str, at: datetime) -> Grant:
     """Give a right. Raises ActionsBeyondRole, GrantConflict. Repeating it changes nothing."""
     new.check()
     grant = await record.create(new, by=by, at=at)
-    forget()
+    forget(principal=new.principal)
     return grant
 
 
 async def revoke_grant(record: GrantRecord, forget: Forget, grant_id: str, *, by: str, at: datetime) -> Grant:
     """End a right: when this returns, this process lets nothing through for it. Raises GrantUnknown."""
+    principal = ""
     try:
-        return await record.revoke(grant_id, by=by, at=at)
+        grant = await record.revoke(grant_id, by=by, at=at)
+        principal = grant.asked.principal
     finally:
-        # Also when the answer got lost: the right may have ended all the same.
-        forget()
+        # Also when the answer got lost: the right may have ended all the same, and whose it was is not known.
+        forget(principal=principal)
+    return grant
 
 
 async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
@@ -67,7 +88,44 @@ async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
 
 
 async def check_grants(
-    record: GrantRecord, questions: Sequence[Question], *, at: datetime
-) -> list[Role | None]:
-    """For each question the highest role that allows it, None where none does; never from memory."""
-    return await record.answer(questions, at=at)
+    record: GrantRecord, trusts: Callable[[str], bool], questions: Sequence[Question], *, at: datetime
+) -> list[Allowance | None]:
+    """For each question what allows it, None where nothing does; never from memory.
+
+    `trusts` says of a credential whether it is not known to be withdrawn.
+    """
+    found = await record.answer(questions, at=at)
+    return [each if trusts(q.credential) else None for q, each in zip(questions, found, strict=True)]
+
+
+async def lock_account(
+    record: AccountRecord, forget: Forget, principal: str, reason: str, *, by: str, at: datetime
+) -> Account:
+    """Lock an account: when this returns, this process lets nothing through for it."""
+    try:
+        return await record.lock(principal, reason, by=by, at=at)
+    finally:
+        forget(principal=principal)
+
+
+async def unlock_account(
+    record: AccountRecord, forget: Forget, principal: str, *, by: str, at: datetime
+) -> Account:
+    """Let an account be used again."""
+    try:
+        return await record.unlock(principal, by=by, at=at)
+    finally:
+        forget(principal=principal)
+
+
+async def list_keys(record: AccountRecord, principal: str) -> list[ApiKey]:
+    """The account's API keys, the ended ones included, oldest first."""
+    return await record.keys_of(principal)
+
+
+async def revoke_key(record: AccountRecord, forget: Forget, key_id: str, *, by: str, at: datetime) -> ApiKey:
+    """End an API key: when this returns, this process knows nobody by it. Raises ApiKeyUnknown."""
+    try:
+        return await record.revoke_key(key_id, by=by, at=at)
+    finally:
+        forget(credential=key_id)

@@ -16,32 +16,37 @@ from pydantic import DirectoryPath, Field, FilePath
 from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.command import store, translate, usecases, vehicle_link
+from services.command import right_link, store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
-from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.channel import open_channel, watch_channel
+from services.runtime.database import open_database
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import COMMANDS, DatabaseWatch, Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
-    from services.runtime.consumer import Poison
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -50,11 +55,11 @@ _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-class CommandSettings(RoomSettings):
+class CommandSettings(VehicleRoomSettings):
     """What this room needs besides."""
 
-    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
-    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: Target
+    signer_target: Target
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
     key_manifests: DirectoryPath
@@ -75,9 +80,11 @@ def _now_millis() -> int:
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Run until `stop`."""
     revisions = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, "room-command")
+    health = Health()
+    burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
+    broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(
         *(
             layout.STREAMS[name]
@@ -103,6 +110,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     commands = store.SqlCommands(database, Announcements(OrderMac.read(settings.order_mac_key)), committed)
     orders = store.SqlOrders(database, _now_millis)
     signer = OrderSigner(to_signer)
+    signer_answers = health.condition(
+        "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
+    )
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
     tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
     waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
@@ -121,7 +131,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         settings.estimated_duration_seconds,
         timedelta(days=settings.history_retention_days),
     )
-    desk = usecases.Desk(commands, dispatcher, conditions, rules, _now)
+    desk = usecases.Desk(
+        commands, dispatcher, conditions, rules, _now, can_deliver=lambda: health.serves(COMMANDS)
+    )
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -130,52 +142,61 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
+        set_aside=burial.set_aside,
     )
-    to_watchers = OutboxRelay(database, store.outbox, TO_WATCHERS, broker.publish_all, _now)
+    to_watchers = OutboxRelay(
+        database,
+        store.outbox,
+        TO_WATCHERS,
+        broker.publish_all,
+        _now,
+        set_aside=burial.set_aside,
+    )
     dispatcher.relay = to_vehicles
-
-    async def bury(poison: Sequence[Poison]) -> None:
-        await store.dead_letters.bury(database, vehicle_link.dead_letters_of(poison, _now()))
 
     events = vehicle_link.VehicleEvents(
         desk,
         broker,
         keys,
-        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys),
+        AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
         conditions.greeted,
         _now_millis,
     )
-    handle_checks = partial(vehicle_link.handle_status_checks, desk)
-    await DeadLetterDesk(
-        "command",
-        broker,
-        database,
-        store.dead_letters,
-        [(vehicle_link.EVENTS.subjects, events.handle), (vehicle_link.CHECKS.subjects, handle_checks)],
-        _now,
-    ).open()
+    rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
+    subscriptions = [
+        *vehicle_link.subscriptions(events, desk),
+        Subscription(right_link.ENDED, rights.handle),
+    ]
+    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
+    taking = consumers(broker, subscriptions, burial.bury, settings.quotas)
     server = RoomServer(
         settings,
         [SERVICE],
         partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
         POLICY,
-        CapabilityVerifier(settings.capability_jwks),
+        CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
+        health=health,
+        besides=[dead_letter_api(letters)],
     )
     await server.start()
     _log.info("started", listen=settings.listen)
     try:
         await boot.run_until(
             stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            watch_channel(to_signer, signer_answers),
             to_vehicles.run(),
             to_watchers.run(),
-            Consumer(broker, vehicle_link.EVENTS, events.handle, bury).run(),
-            Consumer(broker, vehicle_link.CHECKS, handle_checks, bury).run(),
-            Consumer(broker, vehicle_link.VERDICTS, partial(vehicle_link.handle_verdicts, desk), bury).run(),
-            _regularly(_SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
-            _regularly(_SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
-            _regularly(_FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
+            keeper.run(),
+            *(consumer.run() for consumer in taking),
+            regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
+            regularly("forget_the_old", _FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
         )
     finally:
         await server.stop()
@@ -184,16 +205,6 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         await to_enrolment.close()
         await broker.close()
         await database.close()
-
-
-async def _regularly(seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-    """Do it again and again; a store that is away is waited for."""
-    while True:
-        try:
-            await work()
-        except StorageUnavailable as error:
-            _log.warning("sweep_waits_for_store", reason=str(error))
-        await asyncio.sleep(seconds)
 
 
 if __name__ == "__main__":

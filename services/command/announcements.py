@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from protocol import broker as layout
 from services.command import translate, vehicle_translate
+from services.command.domain import taken_back_id
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from services.command.domain import Cancellation, Command
+    from services.command.domain import Cancellation, Command, Requested
     from services.runtime.order_mac import OrderMac
 
 TO_VEHICLES = "vehicle"
@@ -56,6 +57,12 @@ class Announcements:
         order = vehicle_translate.requested_cancellation(cancellation, self._mac)
         subject = layout.command_subject(cancellation.vin, layout.Command.CANCEL)
         return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
+
+    def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
+        """The cloud's own cancellation to the vehicle."""
+        order = vehicle_translate.requested_taking_back(command, at, self._mac)
+        subject = layout.command_subject(command.vin, layout.Command.CANCEL)
+        return [_outgoing(taken_back_id(command.command_id), TO_VEHICLES, subject, order, at)]
 
 
 def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:

@@ -6,6 +6,7 @@ whether there is a right to it, is recorded as issued, sealed to the vehicle, an
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from google.protobuf.message import DecodeError
 
-from protocol.broker import Command, command_subject
+from protocol.broker import Command, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
@@ -131,7 +132,8 @@ class Dispatcher:
     It knows which commands this process accepted and has not begun to publish: only those can be called
     surely unsent, and only those leave without a look at the record. Any other (found by the relay's scan,
     tried before, handed over again) is taken over first, so that no two processes can disagree on whether it
-    was withdrawn. `end_unauthorised` ends commands; `take_over` says which are alive. `relay` is set by the wiring.
+    was withdrawn. What is recalled stays parked until it is released. `end_unauthorised` ends commands;
+    `take_over` says which are alive. `relay` is set by the wiring.
     """
 
     relay: OutboxRelay
@@ -156,6 +158,8 @@ class Dispatcher:
         self._take_over = take_over
         self._now = now
         self._unsent: OrderedDict[str, None] = OrderedDict()
+        self._recalled: OrderedDict[str, None] = OrderedDict()
+        self._publishing = asyncio.Lock()
 
     def committed(self, messages: Sequence[OutgoingMessage]) -> None:
         """These are part of the record now; those for vehicles are to leave."""
@@ -188,6 +192,20 @@ class Dispatcher:
     def forget(self, command_id: str) -> None:
         """See usecases.Dispatch."""
         self._unsent.pop(command_id, None)
+        self._recalled.pop(command_id, None)
+
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        """See usecases.Dispatch."""
+        self._recalled |= dict.fromkeys(command_ids)
+        while len(self._recalled) > _MOST_REMEMBERED:
+            self._recalled.popitem(last=False)
+        async with self._publishing:
+            return
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        """See usecases.Dispatch."""
+        for command_id in command_ids:
+            self._recalled.pop(command_id, None)
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> list[bool | None]:
         """Hand these to the vehicles' queue (outbox.Send).
@@ -207,8 +225,11 @@ class Dispatcher:
 
     async def _sent(self, leaving: Sequence[_Leaving]) -> dict[str, bool | None]:
         """The fate of each that is not dealt with, by message id."""
-        alive = await self._alive(leaving)
+        alive = await self._alive([each for each in leaving if each.message.message_id not in self._recalled])
         placed, fates = await self._placed(alive)
+        fates |= {
+            each.message.message_id: None for each in leaving if each.message.message_id in self._recalled
+        }
         if not placed:
             return fates
         signed = await self._signed(placed)
@@ -222,11 +243,18 @@ class Dispatcher:
                 each.request_hash = request_hash
                 if request_hash is None:
                     fates[each.message.message_id] = False
-        now = self._now()  # signing took time; from here to the publishing nothing else of this process runs
-        going = [each for each in signed if each.request_hash is not None and each.lives(now)]
-        for each in going:
-            self.forget(each.message.message_id)
-        confirmed = await self._broker.publish_all([self._packed(each, now) for each in going])
+        async with self._publishing:  # whoever recalls an order waits for its end
+            now = (
+                self._now()
+            )  # signing took time; from here to the publishing nothing else of this process runs
+            going = []
+            for each in signed:
+                if each.message.message_id in self._recalled:
+                    fates[each.message.message_id] = None
+                elif each.request_hash is not None and each.lives(now):
+                    going.append(each)
+                    self._unsent.pop(each.message.message_id, None)
+            confirmed = await self._broker.publish_all([self._packed(each, now) for each in going])
         return fates | {
             e.message.message_id: False for e, done in zip(going, confirmed, strict=True) if not done
         }
@@ -300,7 +328,8 @@ def _leaving(message: OutgoingMessage) -> _Leaving | None:
     """None for a row that this room did not write: it must not stop the others."""
     try:
         leaving = _Leaving(message, signing.RequestedOrder.FromString(message.payload))
-        if message.subject == command_subject(
+        # A VIN that is none could not be asked keys for, and neither could those of its batch.
+        if is_vin(leaving.vin) and message.subject == command_subject(
             leaving.vin, _KINDS[leaving.requested.WhichOneof("order") or ""]
         ):
             return leaving

@@ -6,10 +6,6 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FIRST_ANSWER = "Command received; it is on its way to the vehicle."
 IDEMPOTENCY_KEPT = timedelta(hours=24)
@@ -70,17 +66,48 @@ class Mode(StrEnum):
     SECURE = "SECURE"
 
 
+class Role(StrEnum):
+    """What a person is to the vehicle, the highest first."""
+
+    OWNER = "OWNER"
+    SHARED_USER = "SHARED_USER"
+    DIGITAL_KEY = "DIGITAL_KEY"
+
+
 @dataclass(frozen=True, slots=True)
 class Requester:
     """Who asks. `principal` is who authenticated; `subject` on whose behalf, mostly the same.
 
-    `proof` is the capability the request came with; what is read from the record has none.
+    `proof` is the capability the request came with; what is read from the record has none. `role` is the subject's;
+    None where nobody says.
     """
 
     principal: str
     subject: str
     source: str
     proof: str = field(default="", compare=False, repr=False)
+    role: Role | None = field(default=None, compare=False)
+
+    def may_cancel(self, command: Command) -> bool:
+        """Whether the command is this person's to cancel: who gave it and the owner may always, nobody else a lock,
+        and an unlock those whose role is not below the one it was given in.
+        """
+        giver = command.requester
+        if self.subject == giver.subject or self.role is Role.OWNER:
+            return True
+        if command.order.action is Action.LOCK or self.role is None:
+            return False
+        ranks = list(Role)
+        return ranks.index(self.role) <= ranks.index(giver.role or Role.OWNER)
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Who reads, in which role, and since when there is a right to."""
+
+    subject: str
+    role: Role | None
+    since: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +244,29 @@ class Cancellation:
     requester: Requester
     correlation_id: str
     requested_at: datetime
+    force: bool = False
+    """Whether the vehicle is asked to stop between doors: not with a lock, which is finished once it has begun."""
+
+
+@dataclass(frozen=True, slots=True)
+class RightEnded:
+    """Something that allowed commands has ended. What may be given up for it is asked about once more.
+
+    Of `principal` alone: whatever names it as subject or actor, on `vin` or, where that is None, on every vehicle.
+    Without a principal: whatever was asked for with a credential that is no longer accepted.
+    """
+
+    principal: str | None
+    vin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """A live command as the signer gets it."""
+
+    command_id: str
+    vin: str
+    order: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,6 +297,8 @@ class HistoryQuery:
     action: Action | None = None
     status: Status | None = None
     source: str | None = None
+    of_subject: str | None = None
+    """Of this customer alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,11 +348,19 @@ class CorrelationIdReused(Refused):
     """The same id came before with another body."""
 
 
+class CannotDeliver(Refused):
+    """Nothing can leave for vehicles at this time: what cannot be sent is not accepted."""
+
+
 @dataclass(slots=True, eq=False)
 class CommandInProgress(Refused):
     """Another command is in flight on this vehicle."""
 
     command_id: str
+
+
+class NotYoursToCancel(Refused):
+    """Somebody else gave the command, whose role is higher; or it locks."""
 
 
 class CommandNotFound(Refused):
@@ -323,73 +383,9 @@ class Forbidden(Refused):
     open_doors: tuple[str, ...] = field(default=())
 
 
-GUIDANCE = {
-    FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
-    FailureReason.DOOR_OPEN: "Close the open door, then lock again.",
-    FailureReason.ENGINE_ON: "Switch the ignition off; to open all the same, use unlockMode EMERGENCY at standstill.",
-    FailureReason.ACTUATOR_FAULT: "Use the mechanical key for the doors that did not move and have them checked.",
-    FailureReason.LOW_BATTERY: "The vehicle's battery is too low to move the locks; use the mechanical key.",
-    FailureReason.PARTIAL_SUCCESS: "Some doors did not move: see doorResults, and check those doors at the vehicle.",
-    FailureReason.TTL_EXPIRED: "The vehicle did not answer in time. Check the door status before trying again.",
-    FailureReason.TOO_LATE: "The vehicle had already begun; check the door status.",
-    FailureReason.GRANT_REVOKED: "Your access to this vehicle has ended; ask its owner.",
-    FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
-    FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
-    FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
-}
-"""What to do about it, where the vehicle gave no guidance of its own."""
+_TAKEN_BACK = "ended-"
 
 
-WAKE_AFTER = timedelta(seconds=2)
-"""A vehicle that has not confirmed a command for this long is woken, whatever was known of it."""
-_WAKES = ((timedelta(seconds=15), 1), (timedelta(hours=1), 12), (timedelta(days=1), 48))
-"""At most so many wake-ups of one vehicle within so long: each costs its battery."""
-WAKES_REMEMBERED = timedelta(days=1)
-
-
-def may_wake(earlier: Sequence[datetime], now: datetime) -> bool:
-    """Whether the vehicle's budget allows one more wake-up after these."""
-    return all(sum(at > now - span for at in earlier) < most for span, most in _WAKES)
-
-
-def not_accepted(now: datetime, fault: str) -> Ending:
-    """The ending of a command that the vehicle refuses to take as an order."""
-    return Ending(
-        Status.FAILED,
-        now,
-        f"The vehicle does not take this order ({fault}).",
-        failure_reason=FailureReason.NOT_SUPPORTED,
-        guidance=GUIDANCE[FailureReason.NOT_SUPPORTED],
-    )
-
-
-def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
-    """The ending of a command whose time ran out. It may have acted, unless it surely never left."""
-    return Ending(
-        status=Status.TIMEOUT,
-        finished_at=now,
-        message="No result from the vehicle in time."
-        if not surely_unsent
-        else "The command could not be handed to the vehicle in time; nothing was sent.",
-        failure_reason=FailureReason.TTL_EXPIRED,
-        guidance=GUIDANCE[FailureReason.TTL_EXPIRED]
-        if not surely_unsent
-        else "The vehicle was not reached and did not act; try again.",
-        may_have_succeeded=not surely_unsent,
-    )
-
-
-def cancelled_before_dispatch(now: datetime) -> Ending:
-    """The ending of a command that was withdrawn before it left."""
-    return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
-
-
-def right_ended(now: datetime) -> Ending:
-    """The ending of a command whose requester lost the right before it was handed over."""
-    return Ending(
-        Status.FAILED,
-        now,
-        "Not handed to the vehicle: the right to command it had ended.",
-        failure_reason=FailureReason.GRANT_REVOKED,
-        guidance=GUIDANCE[FailureReason.GRANT_REVOKED],
-    )
+def taken_back_id(command_id: str) -> str:
+    """The id of the cloud's own cancellation of a command whose right ended: the same whoever makes it."""
+    return f"{_TAKEN_BACK}{command_id}"

@@ -74,7 +74,7 @@ class SessionRequests:
             _log.warning("session_request_waits_for_store", reason=str(error))
             return
         envelopes = await self._signer.sign_session_requests([(vin, challenges[0])])
-        if envelopes is not None:
+        if envelopes is not None and envelopes[0]:
             message_id = f"session.{challenges[0].hex()}"
             await self._broker.publish_all(
                 [_sealed(vin, keys, Command.SESSION, message_id, envelopes[0], self._now())]

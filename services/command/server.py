@@ -78,7 +78,8 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> door_command_pb2.DoorCommandDetails:
         """See the contract."""
-        return translate.details(await usecases.find(self._desk, request.vin, request.command_id))
+        viewer = translate.viewer_of(current_call())
+        return translate.details(await usecases.read(self._desk, viewer, request.vin, request.command_id))
 
     async def ListCommandHistory(  # noqa: N802  # the contract's name
         self,
@@ -86,7 +87,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> door_command_pb2.DoorHistory:
         """See the contract."""
-        query = translate.history_query(request, self._desk.now())
+        query = translate.history_query(request, translate.viewer_of(current_call()), self._desk.now())
         entries, total = await usecases.list_history(self._desk, request.vin, query)
         return translate.history_page(request.vin, entries, total, query)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 import grpc
@@ -13,6 +13,7 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from services.command.domain import (
     FIRST_ANSWER,
     Action,
+    CannotDeliver,
     Command,
     CommandAlreadyFinished,
     CommandInProgress,
@@ -25,9 +26,12 @@ from services.command.domain import (
     HistoryEntry,
     HistoryQuery,
     Mode,
+    NotYoursToCancel,
     Order,
     Requester,
+    Role,
     Status,
+    Viewer,
     Withdrawal,
 )
 from services.runtime import errors
@@ -41,6 +45,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.runtime.call import Call
+    from services.runtime.capability import Capability
 
 _Code = grpc.StatusCode
 COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
@@ -80,7 +85,18 @@ def requester_of(call: Call) -> Requester:
         subject=capability.subject,
         source=capability.source,
         proof=call.metadata[METADATA_KEY],
+        role=_role(capability),
     )
+
+
+def viewer_of(call: Call) -> Viewer:
+    """Who reads."""
+    capability = call.granted()
+    return Viewer(capability.subject, _role(capability), datetime.fromtimestamp(capability.since, UTC))
+
+
+def _role(capability: Capability) -> Role | None:
+    return Role(capability.role) if capability.role in set(Role) else None
 
 
 def unlock_order(unlock: door_pb2.DoorUnlock) -> Order:
@@ -100,11 +116,16 @@ def withdrawal(cancellation: door_pb2.DoorCancellation) -> Withdrawal:
     return Withdrawal(cancellation.correlation_id, cancellation.reason, cancellation.force)
 
 
-def history_query(request: service_pb2.ListCommandHistoryRequest, now: datetime) -> HistoryQuery:
-    """Which page of the history is asked for."""
+def history_query(
+    request: service_pb2.ListCommandHistoryRequest, viewer: Viewer, now: datetime
+) -> HistoryQuery:
+    """Which page of the history is asked for, of what this reader may see."""
     as_of = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else now
     return HistoryQuery(
-        since=now - _PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD],
+        since=max(
+            viewer.since, now - _PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD]
+        ),
+        of_subject=None if viewer.role is Role.OWNER else viewer.subject,
         as_of=as_of,
         limit=request.limit if request.HasField("limit") else DEFAULT_LIMIT,
         offset=request.offset,
@@ -288,8 +309,8 @@ def set_time(timestamp: Timestamp, at: datetime) -> None:
 def refusal_of(error: Exception) -> Refusal | None:
     """How a refusal of this room is told; None for what is not one."""
     match error:
-        case CommandNotFound():
-            return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
+        case CommandNotFound() | NotYoursToCancel():
+            return _out_of_reach(error)
         case CorrelationIdReused():
             return Refusal(
                 errors.CORRELATION_ID_REUSED,
@@ -312,7 +333,27 @@ def refusal_of(error: Exception) -> Refusal | None:
             )
         case Forbidden(reason, doors):
             return _forbidden(reason, doors)
-    return None
+    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
+
+
+def _cannot_deliver() -> Refusal:
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "No vehicle can be reached at this moment. Nothing was accepted; try again in some seconds.",
+        may_have_succeeded=False,
+        retry_after_seconds=5,
+    )
+
+
+def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:
+    if isinstance(error, CommandNotFound):
+        return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
+    return Refusal(
+        errors.ACTION_NOT_GRANTED,
+        "Who gave this command and the vehicle's owner can cancel it; your access does not reach that far.",
+        may_have_succeeded=False,
+        facts={"action": "door.cancel"},
+    )
 
 
 def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:

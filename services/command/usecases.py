@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
+    Action,
     Cancellation,
+    CannotDeliver,
     Command,
     CommandAlreadyFinished,
     CommandInProgress,
@@ -20,19 +23,22 @@ from services.command.domain import (
     Forbidden,
     HistoryEntry,
     HistoryQuery,
+    NotYoursToCancel,
     Observed,
     Order,
+    Requested,
     Requester,
+    RightEnded,
     Status,
     StatusCheck,
+    Viewer,
     Withdrawal,
-    cancelled_before_dispatch,
-    right_ended,
-    timed_out,
 )
+from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
+from services.runtime.isolation import LeftAlone, by_halves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from services.command.vehicle_usecases import Heard, TakenIn
@@ -55,7 +61,7 @@ class Commands(Protocol):
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
     ) -> Prior | None:
-        """What the same caller asked for before under this id, at any time."""
+        """What was asked for before for the same customer under this id, at any time."""
 
     async def release_key(self, prior: Prior) -> None:
         """Let its idempotency key be used anew."""
@@ -90,8 +96,8 @@ class Commands(Protocol):
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
         """Which of them are still alive. They are marked: from now on none of them surely never left."""
 
-    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
-        """Commands whose time has run out and that have not ended."""
+    async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
+        """The ids of commands whose time has run out and that have not ended, and whether each was taken over."""
 
     async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
         """The messages of commands still alive that the vehicle has not confirmed, dated `now`."""
@@ -102,11 +108,22 @@ class Commands(Protocol):
     async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
         """Take in what vehicles said, each once, in order."""
 
-    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """The commands alive that this may concern."""
+
+    async def take_back(self, command: Requested, at: datetime) -> bool:
+        """Keep the cloud's own cancellation of a command, for its vehicle; False when it has ended.
+
+        Once for each command: the second time nothing is changed.
+        """
+
+    async def unanswered(
+        self, accepted_before: datetime, now: datetime, at_most: int
+    ) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
-        """Count a wake-up against the vehicle's budget and note it on the command; False: none is left."""
+        """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
 
     async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
         """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
@@ -156,6 +173,12 @@ class Dispatch(Protocol):
     def forget(self, command_id: str) -> None:
         """It has ended."""
 
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        """From now on none of these leaves this process; what is just leaving has left when this returns."""
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        """What was recalled may leave again; hand it over."""
+
 
 class Conditions(Protocol):
     """What vehicles said moments ago."""
@@ -173,15 +196,24 @@ class Rules:
     retention: timedelta
 
 
+def _always() -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Everything the use cases work with."""
+    """Everything the use cases work with. `can_deliver` says whether commands can leave for vehicles at all."""
 
     commands: Commands
     dispatch: Dispatch
     conditions: Conditions
     rules: Rules
     now: Callable[[], datetime]
+    can_deliver: Callable[[], bool] = _always
+    left_open: LeftAlone = field(default_factory=LeftAlone)
+    """Commands that could not be ended."""
+    left_asleep: LeftAlone = field(default_factory=LeftAlone)
+    """Commands whose vehicles could not be woken."""
 
 
 async def request_doors(
@@ -189,9 +221,16 @@ async def request_doors(
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
-    Raises CorrelationIdReused, CommandInProgress, Forbidden.
+    Raises CorrelationIdReused, CommandInProgress, Forbidden, CannotDeliver.
     """
     now = desk.now()
+    if not desk.can_deliver():
+        first = await _first_answer(
+            desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+        )
+        if first:
+            return first
+        raise CannotDeliver
     condition = desk.conditions.of(vin)
     reason = condition.forbids(order, now) if condition else None
     if condition and reason:
@@ -249,7 +288,7 @@ async def cancel(
 ) -> Command:
     """Withdraw a command, or ask the vehicle to. The command as it stands then.
 
-    Raises CommandNotFound, CommandAlreadyFinished, CorrelationIdReused.
+    Raises CommandNotFound, NotYoursToCancel, CommandAlreadyFinished, CorrelationIdReused.
     """
     fingerprint = withdrawal.fingerprint()
     first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
@@ -258,6 +297,8 @@ async def cancel(
     command = await desk.commands.latest_by_correlation_id(vin, withdrawal.correlation_id)
     if command is None:
         raise CommandNotFound
+    if not requester.may_cancel(command):
+        raise NotYoursToCancel
     if command.status.final:
         raise CommandAlreadyFinished(command.command_id, command.status)
     cancellation = Cancellation(
@@ -268,6 +309,7 @@ async def cancel(
         requester=requester,
         correlation_id=correlation_id,
         requested_at=desk.now(),
+        force=withdrawal.force and command.order.action is Action.UNLOCK,
     )
     try:
         if desk.dispatch.withdraw(command.command_id) and await _withdrawn(desk, cancellation, command):
@@ -277,6 +319,10 @@ async def cancel(
     except Taken:  # the same cancellation came twice at once
         first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
         return first or command
+    # The same cancellation may have ended it a moment ago, asked for by another agent of the same customer.
+    first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+    if first:
+        return first
     current = await find(desk, vin, command.command_id)
     raise CommandAlreadyFinished(current.command_id, current.status)
 
@@ -301,27 +347,38 @@ async def find(desk: Desk, vin: str, command_id: str) -> Command:
     return command
 
 
+async def read(desk: Desk, viewer: Viewer, vin: str, command_id: str) -> Command:
+    """The same for somebody: nothing from before the right began. Raises CommandNotFound."""
+    command = await find(desk, vin, command_id)
+    if command.accepted_at < viewer.since:
+        raise CommandNotFound
+    return command
+
+
 async def list_history(desk: Desk, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
     """A page of what was asked of this vehicle and how it ended, and how many entries match in all."""
     return await desk.commands.history(vin, query)
 
 
 async def time_out_overdue(desk: Desk) -> int:
-    """End what has had no result in time. How many were ended."""
+    """End what has had no result in time. How many were tried. One that cannot be ended is left alone for a while."""
     now = desk.now()
-    overdue = await desk.commands.overdue(now, SWEEP_AT_MOST)
+    overdue = dict(await desk.commands.overdue(now, SWEEP_AT_MOST + len(desk.left_open)))
+    due = desk.left_open.without(overdue)
     for unsent in (True, False):
-        ending = timed_out(now, surely_unsent=unsent)
-        ids = [
-            c.command_id
-            for c in overdue
-            if unsent is (not c.taken_over and desk.dispatch.surely_unsent(c.command_id))
-        ]
-        if ids:
-            await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=unsent)
-            for command_id in ids:
-                desk.dispatch.forget(command_id)
-    return len(overdue)
+        await by_halves(
+            [each for each in due if unsent is (not overdue[each] and desk.dispatch.surely_unsent(each))],
+            partial(_time_out, desk, now, surely_unsent=unsent),
+            desk.left_open.add,
+        )
+    return len(due)
+
+
+async def _time_out(desk: Desk, now: datetime, ids: Sequence[str], *, surely_unsent: bool) -> None:
+    ending = timed_out(now, surely_unsent=surely_unsent)
+    await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=surely_unsent)
+    for command_id in ids:
+        desk.dispatch.forget(command_id)
 
 
 async def end_for_lack_of_right(desk: Desk, command_ids: Sequence[str]) -> None:

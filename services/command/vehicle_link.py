@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError
 
 from protocol import broker as layout
 from protocol.cloud_side import Ledger
@@ -20,9 +22,10 @@ from services.command import vehicle_translate
 from services.command.mqtt_queue import forward_waiting
 from services.command.usecases import record_status_checks
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
-from services.runtime.consumer import ConsumerPlan, Poison
-from services.runtime.inbox import DeadLetter
+from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
+from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle, judged
 
 if TYPE_CHECKING:
@@ -128,7 +131,21 @@ class VehicleEvents:
             for one, why in taken.disbelieved.items():
                 greetings.pop(one, None)
                 unhandled += [Poison(heard[one], why)] if isinstance(why, str) else judged(heard[one], why)
-        await asyncio.gather(*map(self._welcome, greetings.values()))
+        return unhandled + await self._welcome_all([(heard[one], greetings[one]) for one in greetings])
+
+    async def _welcome_all(self, greeted: Sequence[tuple[Delivery, _Greeting]]) -> list[Unhandled]:
+        """Those that could not be welcomed: what keeps one from it must not make the others begin again."""
+        unhandled: list[Unhandled] = []
+        welcomes = (self._welcome(greeting) for _, greeting in greeted)
+        for (delivery, _), trouble in zip(
+            greeted, await asyncio.gather(*welcomes, return_exceptions=True), strict=True
+        ):
+            if isinstance(trouble, (NatsError, APIError, TimeoutError)):
+                unhandled.append(Later(delivery, f"its queue was not opened: {type(trouble).__name__}"))
+            elif isinstance(trouble, Exception) and not isinstance(trouble, StorageUnavailable):
+                unhandled.append(Poison(delivery, f"{type(trouble).__name__}: {trouble}", waits=True))
+            elif trouble is not None:
+                raise trouble
         return unhandled
 
     def _learn(self, info: session_pb2.SessionInfo, store: CloudStore) -> None:
@@ -163,6 +180,15 @@ class VehicleEvents:
         _log.info("vehicle_connected", vin=masked_vin(vin))
 
 
+def subscriptions(events: VehicleEvents, desk: Desk) -> list[Subscription]:
+    """List all that this room takes in."""
+    return [
+        Subscription(EVENTS, events.handle),
+        Subscription(CHECKS, partial(handle_status_checks, desk)),
+        Subscription(VERDICTS, partial(handle_verdicts, desk)),
+    ]
+
+
 async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:
     """Take in how doors stood after commands had succeeded."""
     poison: list[Poison] = []
@@ -189,11 +215,6 @@ async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> li
     return poison
 
 
-def dead_letters_of(poison: Sequence[Poison], at: datetime) -> list[DeadLetter]:
-    """Poison as it is kept."""
-    return [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
-
-
 class HeardConditions:
     """What vehicles said moments ago (usecases.Conditions), as the status service passes it on."""
 
@@ -210,7 +231,7 @@ class HeardConditions:
         try:
             heard = room_event_pb2.VehicleCondition.FromString(message.data)
             condition = vehicle_translate.condition(heard)
-        except (DecodeError, ValueError) as error:
+        except (DecodeError, ValueError, OverflowError) as error:
             _log.warning("condition_not_understood", reason=str(error))
             return
         known = self._latest.get(heard.vin)

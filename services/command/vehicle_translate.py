@@ -5,15 +5,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.door.v1 import door_command_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
 from ecarus.remotecontrol.door.v1.door_status_pb2 import IgnitionStatus
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
 
+from protocol.broker import is_vin
 from protocol.faults import SYNCHRONISATION, Fault
 from services.command.domain import (
-    GUIDANCE,
     LOCKABLE_DOORS,
     Action,
     Command,
@@ -25,16 +26,20 @@ from services.command.domain import (
     Mode,
     Observed,
     Requester,
+    RightEnded,
     Status,
     StatusCheck,
+    taken_back_id,
 )
+from services.command.endings import GUIDANCE
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
+from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import room_event_pb2
 
     from protocol.cloud_side import OpenedAnswer
-    from services.command.domain import Cancellation
+    from services.command.domain import Cancellation, Requested
     from services.runtime.order_mac import OrderMac
 
 _ACTIONS = {
@@ -59,6 +64,7 @@ _DOORS = dict(
         strict=True,
     )
 )
+_KNOWN_FAULTS = frozenset(int(fault) for fault in Fault)
 _DOOR_NAMES = {number: name for name, number in _DOORS.items()}
 _FAULTS = {
     report_pb2.FAULT_CODE_VEHICLE_MOVING: FailureReason.VEHICLE_MOVING,
@@ -101,7 +107,7 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,
         reason=cancellation.withdrawal.reason,
-        force=cancellation.withdrawal.force,
+        force=cancellation.force,
     )
 
 
@@ -127,6 +133,31 @@ def requested_cancellation(cancellation: Cancellation, mac: OrderMac) -> signing
     return requested
 
 
+def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> signing.RequestedOrder:
+    """The cloud's own cancellation of a command as the signer gets it, stamped. Nobody asks for it: that the right to
+    the command has ended, the signer finds out.
+    """
+    requested = signing.RequestedOrder(
+        vin=command.vin,
+        withdraws=signing.RequestedOrder.FromString(command.order),
+        cancel=command_pb2.CancelCommand(
+            cancel_id=taken_back_id(command.command_id), command_id=command.command_id, reason="Right ended"
+        ),
+    )
+    requested.asked_at.FromDatetime(at)
+    requested.mac = mac.of(requested)
+    return requested
+
+
+def right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
+    """Which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
+    if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
+        return RightEnded(None, None)
+    if not message.principal or (message.vin and not is_vin(message.vin)):
+        raise ValueError("a right of nobody, or on no vehicle")
+    return RightEnded(message.principal, message.vin or None)
+
+
 def report(opened: OpenedAnswer, now: datetime) -> Report:
     """What a vehicle's answer says of a command. Raises NotUnderstood."""
     issued, answer = opened.issued, opened.answer
@@ -138,13 +169,14 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
         case report_pb2.CancelResult():
             return _cancel_decided(opened, answer, now)
         case session_pb2.OrderRefused():
-            fault = Fault(answer.fault)
+            # A number that is not known here is a fault all the same, only an unspecified one.
+            fault = Fault(answer.fault) if answer.fault in _KNOWN_FAULTS else None
             return OrderRefused(
                 opened.message_id,
                 issued.vin,
                 issued.command_id,
                 issued.order_id,
-                fault.name,
+                fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
             )
         case _:
@@ -202,7 +234,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
             if not doors or not all(door.success for door in doors):
                 raise NotUnderstood("a success without every door's success")
-            message = result.guidance or "Done: every requested door reached its position."
+            message = readable(result.guidance) or "Done: every requested door reached its position."
             return Ending(Status.SUCCESS, now, message, door_results=doors)
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
@@ -227,7 +259,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
             reason, message = fault, "The vehicle did not carry it out."
         case _:
             raise NotUnderstood("a result without an outcome")
-    guidance = result.guidance or GUIDANCE[reason]
+    guidance = readable(result.guidance) or GUIDANCE[reason]
     return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
 
 

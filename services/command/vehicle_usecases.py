@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from services.command.domain import WAKE_AFTER, Ending, LateResult, Observed, Status, not_accepted
+from services.command.domain import (
+    Ending,
+    LateResult,
+    Observed,
+    Status,
+)
+from services.command.endings import not_accepted
+from services.command.wake_budget import WAKE_AFTER
+from services.runtime.database import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +22,9 @@ if TYPE_CHECKING:
     from protocol.cloud_side import CloudStore
     from protocol.faults import MessageRefused
     from services.command.usecases import Desk
+
+
+_WAKE_AT_MOST = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +129,15 @@ async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None
 async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]]) -> None:
     """Wake vehicles that have not confirmed a command for a while. `wake` takes VIN and command id."""
     now = desk.now()
-    for command_id, vin in await desk.commands.unanswered(now - WAKE_AFTER, now):
-        await wake(vin, command_id)
+    at_most = _WAKE_AT_MOST + len(desk.left_asleep)
+    silent = dict(await desk.commands.unanswered(now - WAKE_AFTER, now, at_most))
+    for command_id in desk.left_asleep.without(silent):
+        try:
+            await wake(silent[command_id], command_id)
+        except StorageUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  # one that cannot be woken must not let the others sleep
+            desk.left_asleep.add(command_id, error)
 
 
 async def record_verdicts(desk: Desk, verdicts: Sequence[Observed]) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Protocol
 
 import httpx
 import structlog
 
+from services.runtime.background import Errands
 from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable, Coroutine
     from datetime import datetime
+    from typing import Any
 
     from services.command.usecases import Commands
 
@@ -70,7 +71,7 @@ class Waker:
         self,
         commands: Commands,
         tap: ShoulderTap,
-        ask_for_session: Callable[[str], Awaitable[None]],
+        ask_for_session: Callable[[str], Coroutine[Any, Any, None]],
         is_asleep: Callable[[str], bool],
         now: Callable[[], datetime],
     ) -> None:
@@ -79,7 +80,7 @@ class Waker:
         self._ask_for_session = ask_for_session
         self._is_asleep = is_asleep
         self._now = now
-        self._running: set[asyncio.Task[None]] = set()
+        self._errands = Errands("waking")
 
     def is_asleep(self, vin: str) -> bool:
         """See dispatch.Away."""
@@ -87,12 +88,12 @@ class Waker:
 
     def sleeps(self, vin: str, command_id: str) -> None:
         """See dispatch.Away."""
-        self._begin(self.wake(vin, command_id))
+        self._errands.start(self.wake(vin, command_id))
 
     def unknown(self, vin: str, command_id: str) -> None:
         """See dispatch.Away."""
-        self._begin(self._ask_for_session(vin))
-        self._begin(self.wake(vin, command_id))
+        self._errands.start(self._ask_for_session(vin))
+        self._errands.start(self.wake(vin, command_id))
 
     async def wake(self, vin: str, command_id: str) -> None:
         """Send a wake-up for this command, if the vehicle's budget allows one."""
@@ -107,8 +108,3 @@ class Waker:
             _log.warning("wake_up_not_sent", vin=masked_vin(vin), reason=str(error))
         else:
             _log.info("wake_up_sent", vin=masked_vin(vin))
-
-    def _begin(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)

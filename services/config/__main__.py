@@ -7,42 +7,40 @@ import time
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import structlog
-from pydantic import Field, FilePath
+from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.config import dispatch, server, store, translate, usecases, vehicle_link
-from services.runtime import boot, jetstream
+from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
+from services.runtime import boot, jetstream, vehicle_rules
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
-from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.channel import open_channel, watch_channel
+from services.runtime.database import open_database
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from services.runtime.consumer import Poison
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 ROOM = "config"
 FORGET_SECONDS = 600.0
 
 
-class ConfigSettings(RoomSettings):
+class ConfigSettings(VehicleRoomSettings):
     """What this room needs besides."""
 
-    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
-    signer_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: Target
+    signer_target: Target
     cloud_seal_keys: FilePath
     order_mac_key: FilePath
 
@@ -57,46 +55,72 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     open_keys = read_open_keys(settings.cloud_seal_keys)
     mac = OrderMac.read(settings.order_mac_key)
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
-    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
+    health = Health()
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
+    await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
+    signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
-    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), OrderSigner(to_signer), keys, now)
+    signer = OrderSigner(to_signer)
+    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), signer, keys, now)
     relay = OutboxRelay(
-        database, store.outbox, dispatch.QUEUE, dispatcher.send, now, ready=lambda: broker.connected
+        database,
+        store.outbox,
+        dispatch.QUEUE,
+        dispatcher.send,
+        now,
+        ready=lambda: broker.connected,
+        set_aside=burial.set_aside,
+    )
+    to_rooms = OutboxRelay(
+        database,
+        store.outbox,
+        dispatch.TO_ROOMS,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
     )
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
-    async def bury(poison: Sequence[Poison]) -> None:
-        await record.bury(poison, now())
-
-    events = vehicle_link.VehicleEvents(record, AnswerReader(open_keys, keys), keys, now)
-    consumer = Consumer(broker, vehicle_link.PLAN, events.handle, bury)
-    handlers = [(vehicle_link.PLAN.subjects, events.handle)]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record, now)
+    reader = AnswerReader(open_keys, keys, vehicle_rules.check)
+    events = vehicle_link.VehicleEvents(record, reader, keys, now)
+    withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, to_rooms.hand_over)
+    rights = right_link.EndedRights(withdrawals, signer, now)
+    subscriptions = [
+        Subscription(vehicle_link.PLAN, events.handle),
+        Subscription(right_link.ENDED, rights.handle),
+    ]
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, health, [letters]
+    )
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), consumer.run(), _forget_regularly(record))
+        taking = [each.run() for each in consumers(broker, subscriptions, burial.bury, settings.quotas)]
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            watch_channel(to_signer, signer_answers),
+            relay.run(),
+            to_rooms.run(),
+            keeper.run(),
+            regularly("forget_old", FORGET_SECONDS, partial(usecases.forget_old, record, now)),
+            *taking,
+        )
     finally:
         await rpc.stop()
         await to_signer.close()
         await to_enrolment.close()
         await broker.close()
         await database.close()
-
-
-async def _forget_regularly(record: store.ConfigStore) -> None:
-    while True:
-        try:
-            await usecases.forget_old(record, now)
-        except StorageUnavailable as error:
-            structlog.get_logger().warning("forgetting_put_off", reason=str(error))
-        await asyncio.sleep(FORGET_SECONDS)
 
 
 def cli() -> None:

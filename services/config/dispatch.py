@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
+from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 from google.protobuf.message import DecodeError
 
-from protocol.broker import Command, command_subject, vin_of
+from protocol.broker import SETTINGS_WITHDRAWN_SUBJECT, Command, command_subject, vin_of
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.order import request_hash
 from protocol.seal import Direction, seal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 QUEUE = "vehicle"
+TO_ROOMS = "rooms"
 VALID_MILLIS = LONGEST_VALIDITY_MILLIS[Domain.CONFIG]
 PUSH_TTL_SECONDS = VALID_MILLIS // 1000
 """A vehicle that is away longer says hello when it is back, and gets the newest settings then."""
@@ -58,6 +60,17 @@ def outgoing(push: Push, at: datetime) -> OutgoingMessage:
         payload=translate.requested_order(push).SerializeToString(),
         created_at=at,
         ttl_seconds=PUSH_TTL_SECONDS,
+    )
+
+
+def withdrawn(push: Push, at: datetime) -> OutgoingMessage:
+    """What has the settings taken out of the vehicle's queue."""
+    return OutgoingMessage(
+        message_id=f"withdrawn-{push.vin}-{push.version}",
+        queue=TO_ROOMS,
+        subject=SETTINGS_WITHDRAWN_SUBJECT,
+        payload=SettingsWithdrawn(vin=push.vin, version=push.version).SerializeToString(),
+        created_at=at,
     )
 
 

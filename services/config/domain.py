@@ -190,6 +190,16 @@ class Push:
     proof: Proof
 
 
+@dataclass(frozen=True, slots=True)
+class RightEnded:
+    """Something that allowed changes has ended: of `principal`, as subject or actor, on `vin` or, where that is None,
+    on every vehicle. Without a principal: a credential is no longer accepted.
+    """
+
+    principal: str | None
+    vin: str | None
+
+
 class CorrelationIdReused(Exception):
     """This correlation id came before, with another change."""
 

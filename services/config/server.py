@@ -13,7 +13,7 @@ from services.runtime.policy import Policy, through_the_edge
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     import grpc
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from services.config.usecases import ConfigRecord
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.health import Health
+    from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -59,6 +61,8 @@ def build(
     verifier: CapabilityVerifier,
     record: ConfigRecord,
     now: Callable[[], datetime],
+    health: Health | None = None,
+    besides: Sequence[ServedApi] = (),
 ) -> RoomServer:
     """This room's server, not yet started."""
     servicer = DoorConfigServicer(record, now)
@@ -73,4 +77,6 @@ def build(
         policy=POLICY,
         verifier=verifier,
         translate_error=translate.refusal_of,
+        health=health,
+        besides=besides,
     )

@@ -26,6 +26,7 @@ from services.config.domain import (
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Refusal
+from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     from services.runtime.call import Call
     from services.runtime.order_mac import OrderMac
 
-_LONGEST_REASON = 300
-
+_KNOWN_FAULTS = frozenset(int(fault) for fault in faults.Fault)
+_OUT_OF_STEP = frozenset(int(fault) for fault in faults.SYNCHRONISATION)
 _STATES = {
     ApplicationState.PENDING: door_config_pb2.ConfigApplication.State.PENDING,
     ApplicationState.APPLIED: door_config_pb2.ConfigApplication.State.APPLIED,
@@ -173,27 +174,26 @@ def answer_reader(message: session_pb2.SignedAnswer, at: datetime) -> Callable[[
     return lambda _issued: answer
 
 
+def fault_name(number: int) -> str:
+    """The fault's name; one that is not known here is unspecified."""
+    return faults.Fault(number).name if number in _KNOWN_FAULTS else "UNSPECIFIED"
+
+
 def _fault_reader(message: session_pb2.SignedAnswer) -> Callable[[IssuedOrder], Fault]:
-    try:
-        fault = faults.Fault(message.refused.fault)
-    except ValueError as error:
-        raise NewsRefused(f"fault number {message.refused.fault}") from error
-    out_of_step = fault in faults.SYNCHRONISATION
-    return lambda issued: Fault(
-        message.vin, message.message_id, int(issued.order_id), fault.name, out_of_step
-    )
+    name = fault_name(message.refused.fault)
+    out_of_step = int(message.refused.fault) in _OUT_OF_STEP
+    return lambda issued: Fault(message.vin, message.message_id, int(issued.order_id), name, out_of_step)
 
 
 def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, at: datetime) -> Answer:
     answered_at = _time(report.applied_at) if report.HasField("applied_at") else at
-    reason = "".join(letter if letter.isprintable() else " " for letter in report.reason[:_LONGEST_REASON])
     return Answer(
         message.vin,
         message.message_id,
         answered_at,
         _version(report.version),
         report.applied,
-        reason.strip() or "The vehicle gave no reason.",
+        readable(report.reason) or "The vehicle gave no reason.",
     )
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import Ledger, Place
     from protocol.faults import MessageRefused
-    from services.config.domain import ChangeRequest, DoorConfig, News
+    from services.config.domain import ChangeRequest, DoorConfig, News, Push, RightEnded
 
 KEEP_NEWS = timedelta(days=8)
 """Longer than the broker keeps a vehicle's events, and so longer than one can be delivered again."""
@@ -113,6 +113,33 @@ async def hear_vehicles(
 ) -> list[MessageRefused | None]:
     """Take in what vehicles said; safe to repeat. For each, why it was refused, if it was."""
     return await record.take_in(heard, now()) if heard else []
+
+
+class Withdrawals(Protocol):
+    """The same record, for settings whose right has ended. Every function raises StorageUnavailable."""
+
+    async def unapplied(self, ended: RightEnded) -> list[Push]:
+        """The wanted settings that their vehicles do not run yet, and that this may concern."""
+
+    async def withdraw(self, pushes: Sequence[Push], at: datetime) -> None:
+        """Give them up because the right to them has ended, with what tells the room that keeps vehicles' queues."""
+
+
+class RightsReview(Protocol):
+    """The signer, which asks the access room."""
+
+    async def ended(self, pushes: Sequence[Push]) -> list[Push]:
+        """Those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+
+
+async def end_rights(
+    record: Withdrawals, review: RightsReview, now: Callable[[], datetime], ended: RightEnded
+) -> None:
+    """Give up what was asked for under a right that has ended; safe to repeat. Raises StorageUnavailable."""
+    concerned = await record.unapplied(ended)
+    gone = await review.ended(concerned) if concerned else []
+    if gone:
+        await record.withdraw(gone, now())
 
 
 async def forget_old(record: ConfigRecord, now: Callable[[], datetime]) -> None:

@@ -8,7 +8,6 @@ import structlog
 
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from protocol.domains import Domain
-from protocol.faults import Fault
 from services.config import translate, usecases
 from services.config.usecases import Heard
 from services.runtime.consumer import ConsumerPlan, Poison
@@ -87,7 +86,7 @@ class VehicleEvents:
         message = self._reader.answer(vin, Domain.CONFIGURED, data)
         news_of = translate.answer_reader(message, self._now())
         if message.HasField("refused"):
-            fault = Fault(message.refused.fault).name
+            fault = translate.fault_name(message.refused.fault)
             _log.warning("vehicle_faults_settings", vin=masked_vin(vin), fault=fault)
 
         def admit(ledger: Ledger) -> News:

@@ -12,14 +12,17 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
 from services.diagnostics import server, store, vehicle_link
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
-from services.runtime.consumer import Consumer
 from services.runtime.database import open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 
@@ -39,11 +42,20 @@ def now_millis() -> int:
 async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
-    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, broker.publish_all, now)
+    relay = OutboxRelay(
+        database,
+        store.outbox,
+        vehicle_link.QUEUE,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
+    )
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
@@ -52,22 +64,32 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         Domain.DIAGNOSTICS, report_keys, database, store.sessions, directory, settings.report_keys_kept
     )
     await directory.listen(broker, reports)
-    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     checks = vehicle_link.VehicleReports(record, reports, now)
-    consumers = [
-        Consumer(broker, vehicle_link.PLAN, checks.handle, record.bury),
-        Consumer(broker, vehicle_link.HELLO_PLAN, hellos.handle, record.bury),
+    subscriptions = [
+        Subscription(vehicle_link.PLAN, checks.handle),
+        Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
-    handlers = [
-        (vehicle_link.PLAN.subjects, checks.handle),
-        (vehicle_link.HELLO_PLAN.subjects, hellos.handle),
-    ]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    rpc = server.build(settings, CapabilityVerifier(settings.capability_jwks), record)
+    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
+    rpc = server.build(
+        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
+    )
     await rpc.start()
     try:
-        await boot.run_until(stop, relay.run(), *(consumer.run() for consumer in consumers))
+        taking = (
+            consumer.run() for consumer in consumers(broker, subscriptions, burial.bury, settings.quotas)
+        )
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+            relay.run(),
+            keeper.run(),
+            *taking,
+        )
     finally:
         await rpc.stop()
         await broker.close()

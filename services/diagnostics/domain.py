@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 LOW_HEALTH = 50
 """Below this score a component needs a look even where it calls itself active."""
+MOST_ALERTS = 64
+"""So many alerts stand at once, the most severe first: nobody reads more."""
+MOST_TOLD = 8
+"""So many changes of one self-check are told one by one; of more, a summary."""
 LONGEST_LEAD = timedelta(minutes=5)
 """How far a vehicle's clock may be ahead; a report from later would hide all that follow."""
 
@@ -132,6 +136,9 @@ class SelfCheck:
         return self.boot_id == other.boot_id and self.sequence > other.sequence
 
 
+SUMMARY_CODE = "ALERTS_CHANGED"
+_SEVERITIES = list(Severity)
+
 AlertKey = tuple[str, str]
 """Component id and code: what makes an alert the same one in the next report."""
 
@@ -191,7 +198,10 @@ def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
         for each in _findings(component):
             alert = _alert(component, each, since, check.observed_at)
             found.setdefault(alert.key, alert)
-    return Diagnosis(check, tuple(found.values()))
+    alerts = list(found.values())
+    if len(alerts) > MOST_ALERTS:
+        alerts = sorted(alerts, key=_severity, reverse=True)[:MOST_ALERTS]
+    return Diagnosis(check, tuple(alerts))
 
 
 def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, list[AlertChange]] | None:
@@ -203,6 +213,26 @@ def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, lis
         return None
     current = diagnose(check, previous.alerts)
     return current, list(_changes(check, previous.alerts, current.alerts))
+
+
+def coalesced(changes: Sequence[AlertChange], most: int = MOST_TOLD) -> list[AlertChange]:
+    """What is told of the changes of one self-check: all of them, if they are at most `most`; else a summary."""
+    if len(changes) <= most:
+        return list(changes)
+    came = sum(not change.cleared for change in changes)
+    worst = max(changes, key=lambda change: _severity(change.alert))
+    summary = Alert(
+        "",
+        SUMMARY_CODE,
+        worst.alert.severity,
+        f"{came} alerts appeared and {len(changes) - came} are gone. Read the vehicle's diagnostics.",
+        worst.check.observed_at,
+    )
+    return [AlertChange(worst.check, summary, cleared=False)]
+
+
+def _severity(alert: Alert) -> int:
+    return _SEVERITIES.index(alert.severity)
 
 
 def _findings(component: Component) -> Iterator[Finding]:

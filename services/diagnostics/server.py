@@ -12,12 +12,16 @@ from services.runtime.policy import Policy, through_the_edge
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import grpc
     from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import DoorDiagnostics
     from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
 
     from services.diagnostics.usecases import DiagnosisRecord
     from services.runtime.capability import CapabilityVerifier
+    from services.runtime.health import Health
+    from services.runtime.server import ServedApi
     from services.runtime.settings import RoomSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -42,7 +46,13 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
         return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
 
 
-def build(settings: RoomSettings, verifier: CapabilityVerifier, record: DiagnosisRecord) -> RoomServer:
+def build(
+    settings: RoomSettings,
+    verifier: CapabilityVerifier,
+    record: DiagnosisRecord,
+    health: Health | None = None,
+    besides: Sequence[ServedApi] = (),
+) -> RoomServer:
     """This room's server, not yet started."""
     servicer = DoorDiagnosticsServicer(record)
 
@@ -56,4 +66,6 @@ def build(settings: RoomSettings, verifier: CapabilityVerifier, record: Diagnosi
         policy=POLICY,
         verifier=verifier,
         translate_error=translate.refusal_of,
+        health=health,
+        besides=besides,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Text, d
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
+from services.diagnostics.alert_budget import AlertBudget
 from services.diagnostics.domain import (
     Alert,
     Component,
@@ -20,7 +22,7 @@ from services.diagnostics.domain import (
     follow,
 )
 from services.runtime.database import Instant
-from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.dead_letters import DeadLetters
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
@@ -30,11 +32,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Row, Table
 
     from services.diagnostics.domain import AlertChange
-    from services.runtime.consumer import Poison
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0003_vehicle_sessions"
+HEAD = "0004_bounded_dead_letters"
 
 
 class RoomModel(SQLModel):
@@ -86,7 +87,9 @@ class DiagnosisStore:
         relay: OutboxRelay,
         outgoing: Callable[[AlertChange, datetime], OutgoingMessage],
         now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._budget = AlertBudget(monotonic)
         self._database = database
         self._relay = relay
         self._outgoing = outgoing
@@ -101,17 +104,12 @@ class DiagnosisStore:
         at = self._now()
 
         def work(connection: Connection) -> list[OutgoingMessage]:
-            messages = [self._outgoing(change, at) for change in _take_in(connection, checks)]
+            changes = [self._budget.told(changes) for changes in _take_in(connection, checks)]
+            messages = [self._outgoing(change, at) for told in changes for change in told]
             outbox.add(connection, messages)
             return messages
 
         self._relay.hand_over(await self._database.write(work))
-
-    async def bury(self, poison: Sequence[Poison]) -> None:
-        """Keep what could not be understood. Raises StorageUnavailable."""
-        at = self._now()
-        letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
-        await dead_letters.bury(self._database, letters)
 
 
 def _find(connection: Connection, vin: str) -> Diagnosis | None:
@@ -130,8 +128,9 @@ def _find(connection: Connection, vin: str) -> Diagnosis | None:
     return Diagnosis(_check(rows[0]), tuple(_alert(row) for row in rows if row.code is not None))
 
 
-def _take_in(connection: Connection, checks: Sequence[SelfCheck]) -> list[AlertChange]:
-    told: list[AlertChange] = []
+def _take_in(connection: Connection, checks: Sequence[SelfCheck]) -> list[list[AlertChange]]:
+    """Keep the newest; the changes that each check made."""
+    told: list[list[AlertChange]] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for check in sorted(checks, key=lambda item: item.vin):
         previous = _locked(connection, check)
@@ -140,7 +139,7 @@ def _take_in(connection: Connection, checks: Sequence[SelfCheck]) -> list[AlertC
             continue
         diagnosis, changes = followed
         _save(connection, diagnosis, alerts_differ=previous is None or previous.alerts != diagnosis.alerts)
-        told += changes
+        told.append(changes)
     return told
 
 

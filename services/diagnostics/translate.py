@@ -12,6 +12,8 @@ from google.protobuf.message import DecodeError
 from services.diagnostics.domain import LONGEST_LEAD, Component, ComponentStatus, NotYetReported, SelfCheck
 from services.runtime import errors
 from services.runtime.errors import Refusal
+from services.runtime.free_text import readable
+from services.runtime.vehicle_rules import broken_rule
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -20,10 +22,6 @@ if TYPE_CHECKING:
 
     from services.diagnostics.domain import Alert, AlertChange, Diagnosis
 
-MAX_COMPONENTS = 64
-MAX_CODES = 32
-MAX_LETTERS = 64
-_MAX_SEQUENCE = 2**63 - 1
 _RETRY_AFTER_SECONDS = 5
 
 _CONDITIONS = {
@@ -44,44 +42,29 @@ def self_check(vin: str, payload: bytes, received_at: datetime) -> SelfCheck:
         report = report_pb2.DiagnosticsReport.FromString(payload)
     except DecodeError as error:
         raise ReportRefused("not a diagnostics report") from error
+    broken = broken_rule(report)
+    if broken is not None:
+        raise ReportRefused(broken)
     observed_at = _time(report.observed_at)
     if observed_at > received_at + LONGEST_LEAD:
         raise ReportRefused("observed in the future")
-    if report.sequence > _MAX_SEQUENCE:
-        raise ReportRefused("sequence too high")
-    if len(report.components) > MAX_COMPONENTS:
-        raise ReportRefused(f"{len(report.components)} components; at most {MAX_COMPONENTS}")
     components = tuple(_component(each) for each in report.components)
     if len({each.component_id for each in components}) != len(components):
         raise ReportRefused("two components with one id")
-    boot_id = _word(report.boot_id, "boot id")
-    return SelfCheck(vin, observed_at, boot_id, report.sequence, components)
+    return SelfCheck(vin, observed_at, report.boot_id, report.sequence, components)
 
 
 def _component(component: report_pb2.Component) -> Component:
-    status = _CONDITIONS.get(component.condition)
-    if status is None:
-        raise ReportRefused(f"component condition {component.condition}")
-    if not 0 <= component.health <= 100:  # noqa: PLR2004  # a score in percent
-        raise ReportRefused(f"health {component.health}")
-    if len(component.error_codes) > MAX_CODES:
-        raise ReportRefused(f"{len(component.error_codes)} error codes; at most {MAX_CODES}")
     return Component(
-        component_id=_word(component.component_id, "component id"),
-        name=_word(component.name, "component name"),
-        status=status,
+        component_id=component.component_id,
+        name=readable(component.name) or component.component_id,
+        status=_CONDITIONS[component.condition],
         health=component.health,
         last_maintenance=_time(component.last_maintenance)
         if component.HasField("last_maintenance")
         else None,
-        error_codes=tuple(_word(code, "error code") for code in component.error_codes),
+        error_codes=tuple(component.error_codes),
     )
-
-
-def _word(text: str, what: str) -> str:
-    if not (1 <= len(text) <= MAX_LETTERS and text.isprintable()):
-        raise ReportRefused(f"{what}: 1 to {MAX_LETTERS} printable characters")
-    return text
 
 
 def _time(timestamp: Timestamp) -> datetime:
@@ -138,7 +121,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
             code=alert.code,
             severity=door_update_pb2.AlertSeverity.Value.Value(alert.severity.value),
             message=alert.message,
-            component_id=alert.component_id,
+            component_id=alert.component_id or None,
             cleared=True if change.cleared else None,
         ),
     )

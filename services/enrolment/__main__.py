@@ -16,14 +16,15 @@ from services.enrolment import seed, store, translate
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
-from services.enrolment.operator_link import Desk
 from services.enrolment.reply_guard import ReplyGuard
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
+from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
@@ -53,27 +54,41 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
+    health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
-    broker = await jetstream.connect(settings, f"room-{ROOM}", prefix)
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health, prefix)
     record, changes = store.SqlRegister(database), BrokerKeyChanges(broker)
     office = Office(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
-    await broker.ensure_consumers(*CONSUMERS.values())
+    for consumer in CONSUMERS.values():
+        await broker.ensure_consumer(consumer)
+    await broker.scale_mqtt_streams()
     await changes.tell(*planted)
     await Doorman(office, issuer, broker, vehicle_cas).stand()
     await ReplyGuard(office, broker).start()
-    await Desk(office, broker).open()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
-        settings, [SERVICE], VehicleKeysServer(record).register, POLICY, verifier, lambda _error: None
+        settings,
+        [SERVICE],
+        VehicleKeysServer(record).register,
+        POLICY,
+        verifier,
+        refusal_of,
+        besides=[enrolment_api(office)],
+        health=health,
     )
     await rpc.start()
     structlog.get_logger().info("started", listen=settings.listen)
     try:
-        await boot.run_until(stop)
+        await boot.run_until(
+            stop,
+            rpc.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
+        )
     finally:
         await rpc.stop()
         await broker.close()

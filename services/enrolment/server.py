@@ -1,22 +1,40 @@
-"""The room's RPC: the keys of vehicles, for the rooms that talk with them."""
+"""The room's RPCs: the keys of vehicles, for the rooms that talk with them; and enrolment, for operators."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2, vehicle_keys_service_pb2_grpc
+import structlog
+from ecarus.remotecontrol.access.v1 import (
+    vehicle_enrolment_service_pb2,
+    vehicle_enrolment_service_pb2_grpc,
+    vehicle_keys_service_pb2,
+    vehicle_keys_service_pb2_grpc,
+)
 
 from services.enrolment import translate, usecases
-from services.runtime.policy import Policy, between_rooms
+from services.enrolment.public_keys import read_public_keys
+from services.enrolment.translate import NotACertificate
+from services.runtime.logs import masked_vin
+from services.runtime.policy import Policy, between_rooms, for_operators
+from services.runtime.server import ServedApi
 
 if TYPE_CHECKING:
-    from services.enrolment.usecases import Register
+    from services.enrolment.usecases import Office, Register
 
 SERVICE = "ecarus.remotecontrol.access.v1.VehicleKeysService"
 POLICY: Policy = {
     f"/{SERVICE}/GetVehicleKeys": between_rooms("command", "config", "status", "diagnostics"),
 }
+ENROLMENT_SERVICE = "ecarus.remotecontrol.access.v1.VehicleEnrolmentService"
+ENROLMENT_POLICY: Policy = {
+    f"/{ENROLMENT_SERVICE}/EnrolVehicle": for_operators(mutates=True),
+    f"/{ENROLMENT_SERVICE}/RevokeVehicle": for_operators(mutates=True),
+    f"/{ENROLMENT_SERVICE}/ListVehicles": for_operators(),
+}
+DEFAULT_PAGE = 500
+_log = structlog.get_logger()
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -38,3 +56,55 @@ class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer
     ) -> vehicle_keys_service_pb2.GetVehicleKeysResponse:
         """See the contract."""
         return translate.keys_response(await usecases.vehicle_keys(self._record, request.vins))
+
+
+class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolmentServiceServicer):
+    """Does what operators ask."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+
+    async def EnrolVehicle(  # noqa: N802  # the RPC's name
+        self,
+        request: vehicle_enrolment_service_pb2.EnrolVehicleRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
+        """See the contract."""
+        vin, certificate = translate.vehicle_certificate(request.certificate)
+        if vin != request.vin:
+            raise NotACertificate("the certificate names another vehicle")
+        keys = read_public_keys(request.public_keys)
+        enrolment = await usecases.enrol(self._office, vin, translate.fingerprint_of(certificate), keys)
+        _log.info("vehicle_enrolled", vin=masked_vin(vin))
+        return translate.enrolment_message(enrolment)
+
+    async def RevokeVehicle(  # noqa: N802  # the RPC's name
+        self,
+        request: vehicle_enrolment_service_pb2.RevokeVehicleRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> vehicle_enrolment_service_pb2.RevokeVehicleResponse:
+        """See the contract."""
+        enrolment, cut = await usecases.revoke(self._office, request.vin)
+        _log.info("vehicle_revoked", vin=masked_vin(request.vin), connections_cut=cut)
+        return vehicle_enrolment_service_pb2.RevokeVehicleResponse(
+            enrolment=translate.enrolment_message(enrolment), connections_cut=cut
+        )
+
+    async def ListVehicles(  # noqa: N802  # the RPC's name
+        self,
+        request: vehicle_enrolment_service_pb2.ListVehiclesRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> vehicle_enrolment_service_pb2.ListVehiclesResponse:
+        """See the contract."""
+        limit = request.page_size or DEFAULT_PAGE
+        found, next_token = await usecases.enrolments(self._office, limit, request.page_token)
+        return vehicle_enrolment_service_pb2.ListVehiclesResponse(
+            enrolments=map(translate.enrolment_message, found), next_page_token=next_token
+        )
+
+
+def enrolment_api(office: Office) -> ServedApi:
+    """Make the operators' API, which the room's server also serves."""
+    servicer = VehicleEnrolmentServicer(office)
+    add = vehicle_enrolment_service_pb2_grpc.add_VehicleEnrolmentServiceServicer_to_server
+    return ServedApi(ENROLMENT_SERVICE, ENROLMENT_POLICY, lambda server: add(servicer, server))

@@ -12,11 +12,11 @@ from sqlalchemy import (
     MetaData,
     String,
     bindparam,
-    insert,
     or_,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.enrolment.domain import AlreadyTaken, Enrolment, PublicKeys
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
 
 HEAD = "0002_vehicle_keys"
+_ATTEMPTS = 3
 
 
 class RoomModel(SQLModel):
@@ -78,9 +79,9 @@ class SqlRegister:
         """See usecases.Register."""
         return await self._database.write(lambda connection: _revoke(connection, vin, at))
 
-    async def all(self) -> Sequence[Enrolment]:
+    async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
         """See usecases.Register."""
-        query = select(_table).order_by(_table.c.vin)
+        query = select(_table).where(_table.c.vin > after).order_by(_table.c.vin).limit(limit)
         return await self._database.read(lambda c: [_enrolment(row) for row in c.execute(query)])
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
@@ -101,7 +102,6 @@ def find(connection: Connection, vin: str) -> Enrolment | None:
 
 def put(connection: Connection, enrolment: Enrolment) -> None:
     """Enrol, in place of what was there. Raises AlreadyTaken."""
-    _check_free(connection, enrolment)
     keys = enrolment.keys
     values = {
         "fingerprint": enrolment.fingerprint,
@@ -110,9 +110,15 @@ def put(connection: Connection, enrolment: Enrolment) -> None:
         "verify_key": keys.verify_key if keys else None,
         "seal_key": keys.seal_key if keys else None,
     }
-    changed = connection.execute(update(_table).where(_table.c.vin == enrolment.vin).values(values))
-    if not changed.rowcount:
-        connection.execute(insert(_table).values(vin=enrolment.vin, **values))
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    change = update(_table).where(_table.c.vin == enrolment.vin).values(values)
+    begin = dialect.insert(_table).values(vin=enrolment.vin, **values).on_conflict_do_nothing()
+    for _ in range(_ATTEMPTS):
+        _check_free(connection, enrolment)
+        # What another replica enrols at this moment is waited for, and looked at again.
+        if connection.execute(change).rowcount or connection.execute(begin).rowcount:
+            return
+    raise AlreadyTaken("the certificate or the keys are just being enrolled for another vehicle")
 
 
 def _check_free(connection: Connection, enrolment: Enrolment) -> None:

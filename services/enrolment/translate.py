@@ -1,32 +1,43 @@
-"""The broker's questions, the operator's requests and the contract's messages, to and from the domain."""
+"""The broker's questions and the contract's messages, to and from the domain."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
+from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enrolment_contract
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol import broker as layout
 from protocol.keys import key_id
 from services.enrolment.domain import (
     Admission,
+    AlreadyTaken,
     Caller,
     Enrolment,
     Link,
     NotAdmitted,
     NotAVin,
+    NotEnrolled,
     checked_vin,
 )
+from services.enrolment.public_keys import NotPublicKeys
+from services.enrolment.usecases import BrokerSilent
+from services.runtime import errors
+from services.runtime.errors import Reason, Refusal, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from services.enrolment.domain import PublicKeys
 
+ALREADY_ENROLLED = Reason("ALREADY_ENROLLED", 409, grpc.StatusCode.ALREADY_EXISTS, "Already enrolled")
 VEHICLE_URI = "spiffe://ecarus/vehicle/"
 
 _REQUEST = "nats-authorization-request"
@@ -159,18 +170,40 @@ def _rights(admission: Admission) -> tuple[list[str], list[str]]:
     return [*events, *pull], [f"_INBOX.{vin}.>"]
 
 
-def enrolment_json(enrolment: Enrolment) -> dict[str, Any]:
-    """An enrolment as the operator sees it: of each key its id, and null for what is not enrolled."""
-    revoked_at = enrolment.revoked_at
+def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolment:
+    """An enrolment as the operator sees it: of each key its id."""
     keys = enrolment.keys
-    return {
-        "vin": enrolment.vin,
-        "fingerprint": enrolment.fingerprint,
-        "verifyKeyId": key_id(keys.verify_key).hex() if keys else None,
-        "sealKeyId": key_id(keys.seal_key).hex() if keys else None,
-        "enrolledAt": enrolment.enrolled_at.isoformat(),
-        "revokedAt": revoked_at.isoformat() if revoked_at else None,
-    }
+    return enrolment_contract.VehicleEnrolment(
+        vin=enrolment.vin,
+        certificate_sha256=bytes.fromhex(enrolment.fingerprint or ""),
+        verify_key_id=key_id(keys.verify_key) if keys else b"",
+        seal_key_id=key_id(keys.seal_key) if keys else b"",
+        enrolled_at=_timestamp(enrolment.enrolled_at),
+        revoked_at=_timestamp(enrolment.revoked_at) if enrolment.revoked_at else None,
+    )
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """How this room's own exceptions are told."""
+    if isinstance(error, NotEnrolled):
+        return Refusal(errors.VEHICLE_NOT_FOUND, "the vehicle is not enrolled")
+    if isinstance(error, AlreadyTaken):
+        return Refusal(ALREADY_ENROLLED, str(error))
+    if isinstance(error, BrokerSilent):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            f"recorded, but live connections and remembered keys may remain ({error}): do it again",
+        )
+    if isinstance(error, (NotACertificate, NotAVin, NotPublicKeys)):
+        field, reason = "publicKeys" if isinstance(error, NotPublicKeys) else "certificate", str(error)
+        return Refusal(errors.INVALID_REQUEST, reason, violations=[Violation(field, reason)])
+    return None
 
 
 def keys_response(found: Mapping[str, PublicKeys]) -> contract.GetVehicleKeysResponse:

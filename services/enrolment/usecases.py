@@ -33,8 +33,8 @@ class Register(Protocol):
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
         """The enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
 
-    async def all(self) -> Sequence[Enrolment]:
-        """Every enrolment, by VIN."""
+    async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
+        """At most `limit` enrolments, revoked or not, by VIN, of those after this VIN."""
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
         """The keys of those that have keys and are not revoked, by VIN."""
@@ -106,9 +106,10 @@ async def revoke(office: Office, vin: str) -> tuple[Enrolment, int]:
     return enrolment, await office.connections.cut(vin)
 
 
-async def enrolments(office: Office) -> Sequence[Enrolment]:
-    """All of them."""
-    return await office.register.all()
+async def enrolments(office: Office, limit: int, after: str) -> tuple[Sequence[Enrolment], str]:
+    """At most `limit` of all, by VIN, after this one; with them where to go on, empty when that was all."""
+    found = await office.register.page(limit + 1, after)
+    return found[:limit], found[limit - 1].vin if len(found) > limit else ""
 
 
 async def vehicle_keys(register: Register, vins: Sequence[str]) -> Mapping[str, PublicKeys]:

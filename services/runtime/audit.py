@@ -36,6 +36,23 @@ def log_call(call: Call, refusal: Refusal | None) -> None:
     )
 
 
+def unfailing(audit: Audit) -> Audit:
+    """The same hook, of which no failure reaches the call: what it would tell has already happened."""
+
+    def tell(call: Call, refusal: Refusal | None) -> None:
+        try:
+            audit(call, refusal)
+        except Exception as error:  # noqa: BLE001  # what only observes never fails what it observes
+            _log.error(
+                "audit_failed",
+                method=call.method,
+                correlation_id=call.correlation_id,
+                reason=type(error).__name__,
+            )
+
+    return tell
+
+
 def _caller(capability: Capability | None) -> dict[str, str]:
     if capability is None:
         return {}

@@ -1,26 +1,93 @@
-"""Calling another room over mTLS."""
+"""Calling another room over mTLS: balanced over all its replicas, and away from one that hangs within two seconds."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import json
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
+import structlog
+
+from services.runtime.settings import grpc_target
 
 if TYPE_CHECKING:
+    from services.runtime.health import Condition
     from services.runtime.settings import ServerSettings
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+WATCH_SECONDS = 1.0
+_SERVES = {
+    "access": "ecarus.remotecontrol.access.v1.AccessService",
+    "enrolment": "ecarus.remotecontrol.access.v1.VehicleKeysService",
+    "signer": "ecarus.remotecontrol.access.v1.OrderSigningService",
+}
+"""The gRPC service of each room that is called, under whose name its replicas say whether they serve."""
+_ANOTHER_MAY_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
+_USABLE = {grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE}
+_log = structlog.get_logger()
 
 
 def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.Channel:
-    """A channel to the room named `room` at `target` (host:port), under this room's own certificate."""
+    """A channel to the room named `room` at `target` (see settings.Target), under this room's own certificate.
+
+    Calls go to its replicas in turn; one that says that it does not serve, and one that does not answer pings, is
+    left out. Whatever its address, a replica must show the certificate of its room.
+    """
     credentials = grpc.ssl_channel_credentials(
         root_certificates=settings.tls_ca.read_bytes(),
         private_key=settings.tls_key.read_bytes(),
         certificate_chain=settings.tls_cert.read_bytes(),
     )
+    balanced = {
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": _SERVES[room]},
+    }
     options = (
         ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal"),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
-        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.min_reconnect_backoff_ms", 2_000),  # which is also how long a connection may take
+        # A process that is stopped keeps its connections: only pings that stay unanswered tell.
+        ("grpc.keepalive_time_ms", 1_000),
+        ("grpc.keepalive_timeout_ms", 800),
+        ("grpc.http2.ping_timeout_ms", 800),  # without it a minute, whatever keepalive_timeout_ms says
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.service_config", json.dumps(balanced)),
     )
-    return grpc.aio.secure_channel(target, credentials, options=options)
+    return grpc.aio.secure_channel(grpc_target(target), credentials, options=options)
+
+
+async def ask(
+    method: grpc.aio.UnaryUnaryMultiCallable[Request, Answer],
+    request: Request,
+    *,
+    seconds: float,
+    attempts: int = 2,
+) -> Answer:
+    """Call an RPC that does no harm when it runs twice; the next replica is asked when one does not answer.
+
+    Together the attempts take at most `seconds`. Raises grpc.aio.AioRpcError, the last attempt's.
+    """
+    for _ in range(attempts - 1):
+        try:
+            return await method(request, timeout=seconds / attempts)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in _ANOTHER_MAY_ANSWER:
+                raise
+            _log.info("another_replica_asked", code=error.code().name, detail=error.details())
+    return await method(request, timeout=seconds / attempts)
+
+
+async def watch_channel(channel: grpc.aio.Channel, condition: Condition) -> None:
+    """Keep `condition` true to whether any replica at the other end can be called, until cancelled."""
+    while True:
+        state = channel.get_state(try_to_connect=True)
+        if state in _USABLE:
+            condition.good()
+        else:
+            condition.bad(f"no replica answers ({state.name})")
+        await asyncio.sleep(WATCH_SECONDS)

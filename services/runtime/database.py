@@ -15,6 +15,7 @@ PostgreSQL shares its flushes itself, so there each piece of work is an ordinary
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -132,10 +133,13 @@ class SqliteDatabase:
         self._connection: Connection | None = None
         self._reader: Connection | None = None
         self._writer = asyncio.create_task(self._write_until_closed())
+        self._writer.add_done_callback(self._refuse_what_waits)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """See Database.write."""
         self._refuse_when_closed()
+        if self._writer.done():  # nobody would ever run it
+            raise StorageUnavailable("the writer has ended")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Work(work, done))
         self._arrived.set()
@@ -179,6 +183,11 @@ class SqliteDatabase:
         if self._closing:
             raise StorageUnavailable("the database has been closed")
 
+    def _refuse_what_waits(self, _writer: asyncio.Task[None]) -> None:
+        """However the writer ended, none of its callers waits for ever."""
+        for work in self._take(len(self._waiting)):
+            work.resolve(StorageUnavailable("the writer has ended"))
+
     async def _write_until_closed(self) -> None:
         while True:
             if self._waiting:
@@ -203,13 +212,26 @@ class SqliteDatabase:
                 if transaction.is_active:
                     transaction.rollback()
         except Exception as error:  # noqa: BLE001  # every caller must hear of it, whatever it is
+            # Before anything else that could fail: a caller that is not told waits for ever.
+            failed = batch or self._take(MAX_SHARED)
             reason = _reason(error)
-            _log.warning("write_failed", reason=reason, pieces=len(batch))
-            for work in batch or self._take(MAX_SHARED):
+            for work in failed:
                 work.resolve(StorageUnavailable(reason))
+            self._let_go_of_a_broken_connection()
+            _log.warning("write_failed", reason=reason, pieces=len(failed))
         else:
             for work in batch:
                 work.resolve()
+
+    def _let_go_of_a_broken_connection(self) -> None:
+        """One whose transaction could not be undone would refuse every later one."""
+        connection = self._connection
+        if connection is None or connection.closed or connection.invalidated:
+            return
+        if _driver(connection).in_transaction:
+            self._connection = None
+            with contextlib.suppress(DBAPIError):  # it is given up, whatever it says to that
+                connection.invalidate()
 
     async def _begin(self) -> tuple[Connection, RootTransaction]:
         """The writing connection with a transaction begun."""
@@ -327,7 +349,7 @@ class PostgresDatabase:
         except (DBAPIError, PoolTimeout, OSError, TimeoutError) as error:
             if not _postgres_is_away(error):
                 raise
-            if committing:
+            if committing and not _server_refused(error):
                 raise CommitUncertain(_reason(error)) from error
             raise StorageUnavailable(_reason(error)) from error
 
@@ -350,6 +372,17 @@ _AWAY_CLASSES = ("08", "53", "57", "58")
 """SQLSTATE: connection lost, out of resources, stopped by an operator, a fault of its system."""
 _RETRY_STATES = ("40001", "40P01", "55P03")
 """SQLSTATE: not serializable, deadlock, lock not available: nothing was kept, and later it may work."""
+
+
+_REFUSING_CLASSES = ("40", "53", "55")
+"""SQLSTATE of a session that goes on: whatever the statement was, a commit too, it was undone."""
+
+
+def _server_refused(error: Exception) -> bool:
+    """Whether the server itself said that it did not do it (its disk is full), as opposed to going silent."""
+    state = getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""
+    lost = isinstance(error, DBAPIError) and error.connection_invalidated
+    return state[:2] in _REFUSING_CLASSES and not lost
 
 
 def _postgres_is_away(error: Exception) -> bool:

@@ -17,6 +17,7 @@ import grpc
 import structlog
 
 from services.runtime import errors
+from services.runtime.audit import unfailing
 from services.runtime.call import Call, bind
 from services.runtime.capability import METADATA_KEY
 from services.runtime.database import CommitUncertain, StorageUnavailable
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from services.runtime.audit import Audit
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy, Rule
+    from services.runtime.revocation import CertificateId
+    from services.runtime.workload import Workload, Workloads
 
 CORRELATION_ID = "x-correlation-id"
 ORIGINAL_PATH = "x-envoy-original-path"
@@ -49,7 +52,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     `body_fields` gives, per RPC, the field that REST's body is bound to, so that a violation is named
     as the caller wrote it. `translate_error` turns a room's own exceptions into refusals; `audit` hears of
-    every refusal and every change.
+    every refusal and every change, and cannot fail either.
     """
 
     def __init__(
@@ -59,13 +62,24 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         body_fields: Mapping[str, str],
         translate_error: Callable[[Exception], Refusal | None],
         audit: Audit,
+        workloads: Workloads,
     ) -> None:
-        self._audit = audit
+        self._workloads = workloads
+        self._live: dict[asyncio.Timeout, Workload] = {}
+        self._audit = unfailing(audit)
         self._policy = policy
         self._verifier = verifier
         self._body_fields = body_fields
         self._translate_error = translate_error
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def revoke(self, certificates: frozenset[CertificateId]) -> None:
+        """Refuse whoever calls with one of these certificates, from now on, and end the streams they have."""
+        self._workloads.revoke(certificates)
+        now = asyncio.get_running_loop().time() if self._live else 0.0
+        for stream, workload in list(self._live.items()):
+            if self._workloads.is_revoked(workload):
+                stream.reschedule(now)
 
     async def intercept_service(
         self,
@@ -85,7 +99,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _wrap(self, method: str, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         rule = self._policy.get(method)
         if handler.stream_stream is not None:  # reflection: no request to look into before the first message
-            return handler if rule is not None and rule.open_to_any_workload else _refused_stream()
+            if rule is None or not rule.open_to_any_workload:
+                return _refused_stream()
+            return grpc.stream_stream_rpc_method_handler(
+                self._streaming(method, rule, handler.stream_stream),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
                 self._streaming(method, rule, handler.unary_stream),
@@ -100,8 +120,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, rule: Rule | None, serve: Any) -> Any:
         async def unary(request: Message, context: Context) -> Any:
-            call = _call_of(method, context)
+            workload = self._workloads.calling(context.auth_context())
+            call = _call_of(method, context, workload)
             try:
+                self._check_trusted(workload)
                 call = self._admit(rule, call, request)
                 bind(call)
                 async with asyncio.timeout(_seconds_left(context)):
@@ -109,6 +131,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 if rule is not None and rule.mutates:
                     self._audit(call, None)
                 return answer
+            except grpc.aio.AbortError:  # the servicer has answered
+                raise
             except Exception as error:  # noqa: BLE001  # every way of failing becomes one refusal
                 refusal = self._refusal(error, rule)
             return await self._refuse(context, call, refusal)
@@ -116,32 +140,57 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return unary
 
     def _streaming(self, method: str, rule: Rule | None, serve: Any) -> Any:
-        async def streaming(request: Message, context: Context) -> AsyncIterator[Any]:
-            call = _call_of(method, context)
+        async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
+            workload = self._workloads.calling(context.auth_context())
+            call = _call_of(method, context, workload)
             try:
+                self._check_trusted(workload)
                 call = self._admit(rule, call, request)
                 bind(call)
-                answering = serve(request, context)
-                if inspect.isawaitable(
-                    answering
-                ):  # a servicer may also write to the context, as health's does
-                    await answering
-                    return
-                async with contextlib.aclosing(answering) as answers:
-                    async for answer in answers:
-                        yield answer
+                async with self._while_trusted(workload):
+                    answering = serve(request, context)
+                    if inspect.isawaitable(
+                        answering
+                    ):  # a servicer may also write to the context, as health's does
+                        await answering
+                        return
+                    async with contextlib.aclosing(answering) as answers:
+                        async for answer in answers:
+                            yield answer
                 return
+            except grpc.aio.AbortError:  # the servicer has answered
+                raise
             except Exception as error:  # noqa: BLE001  # every way of failing becomes one refusal
                 refusal = self._refusal(error, rule)
             await self._refuse(context, call, refusal)
 
         return streaming
 
+    def _check_trusted(self, workload: Workload | None) -> None:
+        if workload is not None and self._workloads.is_revoked(workload):
+            raise _revoked()
+
+    @contextlib.asynccontextmanager
+    async def _while_trusted(self, workload: Workload | None) -> AsyncIterator[None]:
+        """End what is in it, with a Refusal, once the workload's certificate is revoked."""
+        stream = asyncio.timeout(None)
+        try:
+            async with stream:
+                if workload is not None:
+                    self._live[stream] = workload
+                yield
+        except TimeoutError as error:
+            if stream.expired():
+                raise _revoked() from error
+            raise
+        finally:
+            self._live.pop(stream, None)
+
     def _admit(self, rule: Rule | None, call: Call, request: Any) -> Call:
         """The call with its capability, or Refusal."""
         if rule is None:
             raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
-        if not call.peer or not (rule.open_to_any_workload or call.peer in rule.peers):
+        if not rule.admits(call.peer):
             raise Refusal(errors.CALLER_NOT_ALLOWED, "This workload may not use this RPC.")
         if not _CORRELATION_ID_FORM.fullmatch(call.correlation_id):
             raise Refusal(
@@ -233,18 +282,14 @@ def vehicle_not_found() -> Refusal:
     return Refusal(errors.VEHICLE_NOT_FOUND, "There is no such vehicle among those you may access.")
 
 
-def _call_of(method: str, context: Context) -> Call:
+def _revoked() -> Refusal:
+    return Refusal(errors.CALLER_NOT_ALLOWED, "This workload's certificate is revoked.")
+
+
+def _call_of(method: str, context: Context, workload: Workload | None) -> Call:
     metadata = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
     correlation_id = metadata.get(CORRELATION_ID) or str(uuid.uuid4())
-    return Call(method, correlation_id, _peer_of(context), None, metadata)
-
-
-def _peer_of(context: Context) -> str:
-    """The SPIFFE URI of the caller's certificate; empty when it has none."""
-    for name in context.auth_context().get("x509_subject_alternative_name", ()):
-        if name.startswith(b"spiffe://"):
-            return name.decode()
-    return ""
+    return Call(method, correlation_id, workload.uri if workload else "", None, metadata)
 
 
 def _seconds_left(context: Context) -> float:

@@ -1,24 +1,27 @@
 """NATS JetStream as a room uses it: streams that are there, and publishing with proof.
 
 Streams and consumers are made again at every connect, because the broker's disk is not the record: a
-broker that lost everything is filled anew from the outboxes. One service makes them all; the others wait for them.
+broker that lost everything is filled anew from the outboxes. And they are looked at every few seconds, because
+they may go while the connection stays. What is missing is made again, and as long as that fails the
+process's health says so. One service makes them all; the others look and wait.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
-import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
-import nats
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, BadRequestError, NotFoundError, TooManyStalledMsgsError
+from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 
-from protocol.broker import MQTT_QOS_HEADER, is_vin
-from protocol.streams import durable_config, stream_config
+from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
+from services.runtime.broker_client import open_client
+from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, BrokerLayout, Missing
+from services.runtime.health import COMMANDS, STREAMS, Health
+from services.runtime.refused_messages import RefusedMessages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -28,43 +31,72 @@ if TYPE_CHECKING:
 
     from protocol.broker import Stream
     from protocol.streams import Durable
+    from services.runtime.health import Condition
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
 
 PUBLISH_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
-_NAME_IN_USE = 10058
-_VIN = re.compile(r"\b[A-HJ-NPR-Z0-9]{17}\b", re.IGNORECASE)
-_LOOK_AGAIN_SECONDS = 0.1
-_LOOKS_PER_LINE = 50
+LOOK_SECONDS = 5.0
+_SILENT_LOOKS = 3
+"""After so many looks in a row that nobody answered, the connection is taken for dead, whatever it says of itself."""
 _log = structlog.get_logger()
+
+
+class BrokerLost(Exception):
+    """The client has given up for good: only a new process comes back to the broker."""
+
+
+class MessageTooLarge(ValueError):
+    """The broker takes no message of this size."""
 
 
 class Broker:
     """A connection to NATS that comes back by itself and then makes its streams and consumers again.
 
-    `replicas` is on how many nodes of a cluster each stream is kept. Without `provisions` it makes none, and waits
-    until they are there: whoever may make one at the broker can have anything delivered anywhere. `store_prefix`: see
-    protocol.streams.
+    `replicas` is on how many nodes of a cluster each stream is kept at least. `watch` must run beside it. What fails is
+    told to `health`; `probe_subject` is published on to find out whether the broker takes messages again.
+
+    JetStream's interface is below `api_prefix`. `provisions` and `store_prefix`: see BrokerLayout.
     """
 
     def __init__(
         self,
         client: Client,
         replicas: int = 1,
+        health: Health | None = None,
         *,
+        patience_seconds: float = 0.0,
+        look_seconds: float = LOOK_SECONDS,
+        probe_subject: str | None = None,
         provisions: bool = True,
         api_prefix: str = "$JS.API",
         store_prefix: str = "",
     ) -> None:
         self.client = client
         self._replicas = replicas
-        self._provisions = provisions
-        self._store_prefix = store_prefix
         self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
+        self._layout = BrokerLayout(self.jetstream, replicas, store_prefix, provisions=provisions)
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
+        self._looks: list[tuple[Condition, Callable[[], Awaitable[None]]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
         self._breaks = 0
+        self._look_seconds = look_seconds
+        self._silent_looks = 0
+        self._setting_up = False
+        health = health or Health()
+        both = (COMMANDS, STREAMS)
+        self._connection = health.condition("broker", patience_seconds=patience_seconds, needed_by=both)
+        self._streams = health.condition("streams", patience_seconds=patience_seconds, needed_by=both)
+        self._consumers = health.condition(
+            "consumers", patience_seconds=patience_seconds, needed_by=(COMMANDS,)
+        )
+        publishing = health.condition("publishing", patience_seconds=patience_seconds, needed_by=(COMMANDS,))
+
+        async def probe() -> None:
+            await self.jetstream.publish(probe_subject or "", b"", timeout=ANSWER_SECONDS)
+
+        self._refused = RefusedMessages(publishing, probe if probe_subject else None, FAILURES)
 
     @property
     def connected(self) -> bool:
@@ -72,13 +104,23 @@ class Broker:
         return self.client.is_connected
 
     async def at_every_connect(self, make: Callable[[], Awaitable[None]]) -> None:
-        """Run `make` now and after every reconnect."""
+        """Run `make` now and after every reconnect.
+
+        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end.
+        """
         self._on_connect.append(make)
-        await make()
+        breaks = self._breaks
+        try:
+            await make()
+        except (NatsError, APIError, TimeoutError) as error:
+            if self._breaks == breaks:
+                raise
+            _log.warning("broker_setup_interrupted", reason=str(error))
 
     async def disconnected(self) -> None:
         """Called by the client. What was not written yet must not go out ahead of what was, and is lost."""
         self._breaks += 1
+        self._connection.bad("not connected")
         self.client._pending.clear()  # noqa: SLF001  # nats-py would write it first thing after the reconnect
         self.client._pending_data_size = 0  # noqa: SLF001  # see above
         for future in list(self._unconfirmed):
@@ -87,65 +129,127 @@ class Broker:
     async def reconnected(self) -> None:
         """Called by the client. A broker that has just started may not answer yet: keep asking."""
         _log.info("broker_reconnected")
-        for make in self._on_connect:
-            pause = 0.1
-            while self.connected:
-                try:
-                    await make()
-                    break
-                except (NatsError, APIError, TimeoutError) as error:
-                    _log.warning("broker_setup_failed", reason=str(error))
-                await asyncio.sleep(pause)
-                pause = min(2.0, pause * 2)
+        self._setting_up = True
+        try:
+            for make in self._on_connect:
+                await self._until_made(make)
+        finally:
+            self._setting_up = False
+        if self.connected:
+            self._connection.good()
+
+    async def _until_made(self, make: Callable[[], Awaitable[None]]) -> None:
+        pause = 0.1
+        while self.connected:
+            try:
+                await make()
+            except FAILURES as error:
+                _log.warning("broker_setup_failed", reason=str(error))
+            except Exception:  # noqa: BLE001  # the client would drop it, and with it all that is still to be made
+                _log.exception("broker_setup_failed")
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
+
+    async def watch(self) -> None:
+        """Look after the connection, the streams and the consumers until cancelled. Raises BrokerLost."""
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            self._check_client()
+            if self.connected and not self._setting_up:
+                await self._look()
+
+    def _check_client(self) -> None:
+        """Its tasks die without a word."""
+        if self.client.is_closed:
+            raise BrokerLost(f"the client has closed: {self.client.last_error!r}")
+        reconnecting = self.client._reconnection_task  # noqa: SLF001  # nats-py shows it in no other way
+        if not self.connected and reconnecting is not None and reconnecting.done():
+            raise BrokerLost("the client tries no more to reconnect")
+
+    async def _look(self) -> None:
+        """See that everything is there, and make what is not."""
+        breaks = self._breaks
+        failures: dict[Condition, Exception] = {}
+        answered = False
+        for condition, look in self._looks:
+            error = await _outcome(look)
+            if self._breaks != breaks:
+                return  # all is being made anew
+            answered = answered or error is None or isinstance(error, APIError | Missing)
+            if error is not None:
+                _log.warning("broker_look_failed", condition=condition.name, reason=str(error))
+                if condition not in failures or isinstance(error, Missing):
+                    failures[condition] = error
+        for condition in (self._streams, self._consumers):
+            if condition in failures:
+                failure = failures[condition]
+                condition.bad(str(failure) or "no answer", surely=isinstance(failure, Missing))
+            else:
+                condition.good()
+        await self._refused.look()
+        self._silent_looks = 0 if answered or not self._looks else self._silent_looks + 1
+        if self._silent_looks >= _SILENT_LOOKS:
+            self._silent_looks = 0
+            _log.warning("broker_silent")
+            await self.client.force_reconnect()
+        elif answered:
+            self._connection.good()
 
     async def ensure_streams(self, *streams: Stream) -> None:
-        """Have these streams, with exactly these properties, now and after every reconnect."""
+        """Have these streams, with exactly these properties, now and as long as the connection lives."""
 
         async def make() -> None:
             for stream in streams:
-                await self._have_stream(stream)
+                await self._layout.have_stream(stream)
 
         await self.at_every_connect(make)
+        for stream in streams:
+            self._looks.append((self._streams, partial(self._layout.look_at_stream, stream)))
 
-    async def ensure_consumers(self, *consumers: Durable) -> None:
-        """Have these durable consumers, now and after every reconnect."""
+    async def ensure_consumer(self, consumer: Durable) -> None:
+        """Have this durable consumer, now and as long as the connection lives.
 
-        async def make() -> None:
-            for consumer in consumers:
-                await self._have_consumer(consumer)
-
-        await self.at_every_connect(make)
-
-    async def _have_stream(self, stream: Stream) -> None:
-        if self._provisions:
-            await self._make_stream(stream)
-        else:
-            await _until_there(stream.name, lambda: self.jetstream.stream_info(stream.name))
-
-    async def _make_stream(self, stream: Stream) -> None:
-        for needed in stream.needs:
-            await self._make_stream(needed)
-        config = stream_config(stream, self._store_prefix)
-        try:
-            await self.jetstream.add_stream(config)
-        except BadRequestError as error:
-            if error.err_code != _NAME_IN_USE:
+        A broker that does not answer now, because it elects a leader, is waited for. Raises BadRequestError.
+        """
+        make = partial(self._layout.have_consumer, consumer)
+        self._on_connect.append(make)
+        pause = 0.1
+        while True:
+            try:
+                await make()
+                break
+            except BadRequestError:
                 raise
-            await self.jetstream.update_stream(config)
+            except FAILURES as error:
+                _log.warning("consumer_not_made", consumer=consumer.name, reason=str(error))
+                self._consumers.bad(str(error) or "no answer")
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
+        self._consumers.good()
+        self._looks.append((self._consumers, partial(self._layout.look_at_consumer, consumer)))
 
-    async def _have_consumer(self, consumer: Durable) -> None:
-        if self._provisions:
-            await self.jetstream.add_consumer(consumer.stream, durable_config(consumer, self._store_prefix))
-        else:
-            await _until_there(
-                consumer.name, lambda: self.jetstream.consumer_info(consumer.stream, consumer.name)
-            )
+    async def scale_mqtt_streams(self) -> None:
+        """Keep what the broker itself has made for MQTT on as many nodes as everything else, from now on."""
+
+        async def look() -> None:
+            for name in MQTT_OWN_STREAMS:  # not there before a vehicle has connected over MQTT
+                await self._layout.scale(name)
+
+        if self._replicas > 1:
+            await self.at_every_connect(look)
+            self._looks.append((self._streams, look))
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
 
         False may also mean that it does and the confirmation was lost; send it again, under its id.
+        Raises MessageTooLarge before anything is published.
         """
+        for message in messages:
+            if len(message.payload) > self.client.max_payload:
+                raise MessageTooLarge(f"{len(message.payload)} bytes to {kind_of(message.subject)}")
         futures: list[asyncio.Future[object] | None] = []
         breaks = self._breaks
         for message in messages:
@@ -157,13 +261,14 @@ class Broker:
             await asyncio.wait(waiting, timeout=PUBLISH_SECONDS)
         self._unconfirmed.difference_update(waiting)
         heed_cancellation()
-        return [_confirmed(future) for future in futures]
+        confirmed = [_confirmed(future) for future in futures]
+        if self.connected:
+            written = [m.subject for m, f in zip(messages, futures, strict=True) if f is not None]
+            self._refused.note(written, confirmed)
+        return confirmed
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
         """Written, and the confirmation to wait for; None when it could not be written."""
-        if len(message.payload) > self.client.max_payload:
-            _log.error("message_too_large", subject=kind_of(message.subject), bytes=len(message.payload))
-            return None
         try:
             future: asyncio.Future[object] = await self.jetstream.publish_async(  # type: ignore[assignment]  # a PubAck is an object
                 message.subject,
@@ -184,19 +289,12 @@ class Broker:
             await self.client.drain()
 
 
-async def _until_there(name: str, look: Callable[[], Awaitable[object]]) -> None:
-    """Return when it is found. Raises what nats-py raises when the broker is away."""
-    looks = 0
-    while True:
-        try:
-            await look()
-        except NotFoundError:
-            if looks % _LOOKS_PER_LINE == 0:
-                _log.info("broker_setup_awaited", name=name)
-        else:
-            return
-        looks += 1
-        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+async def _outcome(look: Callable[[], Awaitable[None]]) -> Exception | None:
+    try:
+        await look()
+    except FAILURES as error:
+        return error
+    return None
 
 
 def _confirmed(future: asyncio.Future[object] | None) -> bool:
@@ -228,15 +326,13 @@ def kind_of(subject: str) -> str:
     return ".".join("*" if is_vin(word) else word for word in subject.split("."))
 
 
-def without_vins(text: str) -> str:
-    """What the broker said, without the VINs in it, for logs. The client puts it into small letters."""
-    return _VIN.sub("*", text)
+async def connect(
+    settings: RoomSettings, name: str, health: Health | None = None, store_prefix: str = ""
+) -> Broker:
+    """Connect to one of the broker's nodes, and keep coming back to any. `store_prefix`: see Broker.
 
-
-async def connect(settings: RoomSettings, name: str, store_prefix: str = "") -> Broker:
-    """Connect, and keep coming back. `store_prefix`: see Broker.
-
-    Raises TimeoutError when there is no broker within CONNECT_SECONDS."""
+    Raises TimeoutError when there is none within CONNECT_SECONDS.
+    """
     broker: Broker | None = None
 
     async def reconnected() -> None:
@@ -247,34 +343,15 @@ async def connect(settings: RoomSettings, name: str, store_prefix: str = "") -> 
         if broker is not None:
             await broker.disconnected()
 
-    async def failed(error: Exception) -> None:
-        _log.warning("broker_error", reason=without_vins(f"{type(error).__name__}: {error}"))
-
-    tls = None
-    if settings.nats_ca:
-        tls = ssl.create_default_context(cafile=str(settings.nats_ca))
-        tls.load_cert_chain(settings.tls_cert, settings.tls_key)  # for a broker that asks who it is
     async with asyncio.timeout(CONNECT_SECONDS):
-        client = await nats.connect(
-            settings.nats_url,
-            name=name,
-            # What is answered to it comes there, and no other service may listen there.
-            inbox_prefix=f"_INBOX.{name.removeprefix('room-')}",
-            user=settings.nats_user,
-            password=settings.nats_password_file.read_text(encoding="utf-8").strip(),
-            tls=tls,
-            max_reconnect_attempts=-1,
-            reconnect_time_wait=0.2,
-            ping_interval=5,
-            max_outstanding_pings=2,
-            pending_size=0,  # a publish while the broker is away fails, and does not wait in memory
-            disconnected_cb=disconnected,
-            reconnected_cb=reconnected,
-            error_cb=failed,
-        )
+        client = await open_client(settings, name, disconnected, reconnected)
     broker = Broker(
         client,
         settings.nats_replicas,
+        health,
+        patience_seconds=settings.health_patience_seconds,
+        look_seconds=settings.broker_look_seconds,
+        probe_subject=f"room.{name.removeprefix('room-')}.probe",
         provisions=settings.nats_provision == "self",
         api_prefix=settings.nats_api_prefix,
         store_prefix=store_prefix,

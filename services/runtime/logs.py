@@ -1,13 +1,84 @@
-"""Structured logs: one JSON object a line on standard error."""
+"""Structured logs: one JSON object a line on standard error.
+
+A log only observes: whatever becomes of a line, the code that logs goes on as if it had been written. So
+nothing here raises, and nothing here waits for whoever reads the log. What could not be written is
+counted, and the count is the first thing that is written when there is room again.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import select
+import stat
 import sys
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+_ROOM_IN_A_PIPE = select.PIPE_BUF
+"""A pipe that takes anything at all takes this much without blocking (POSIX, PIPE_BUF)."""
+
+
+class LogStream:
+    """A descriptor that lines are written to. It never raises, and never blocks on a pipe, socket or terminal.
+
+    A line that finds no room (the disk is full, the reader of the pipe is slow or gone) is dropped and
+    counted. A regular file is written to directly: a disk gives no sign of whether it would be slow.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._room: select.poll | None = None
+        self._torn = False
+        self.lost = 0
+        """Lines dropped since the last one that was written."""
+        with contextlib.suppress(OSError):  # a closed descriptor: every line will be lost, and counted
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                self._room = select.poll()
+                self._room.register(descriptor, select.POLLOUT)
+
+    def write(self, text: str) -> int:
+        """Write these whole lines, or drop them. Always the length of `text`, as a file says it."""
+        line = text.encode("utf-8", "backslashreplace")
+        if self._torn:
+            line = b"\n" + line
+        if self.lost:
+            note = {"event": "log_lines_lost", "level": "warning", "count": self.lost, "timestamp": _now()}
+            line = b"\n" * self._torn + json.dumps(note).encode() + b"\n" + line.lstrip(b"\n")
+        written = 0
+        try:
+            while written < len(line):
+                if self._room is None:
+                    written += os.write(self._descriptor, line[written:])
+                elif self._takes_more():
+                    written += os.write(self._descriptor, line[written : written + _ROOM_IN_A_PIPE])
+                else:
+                    break
+        except OSError:
+            pass  # there is nowhere to say so: the count below is what is told, once there is
+        if written == len(line):
+            self._torn, self.lost = False, 0
+        else:
+            self._torn = self._torn or written > 0
+            self.lost += text.count("\n") or 1
+        return len(text)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        return self._descriptor
+
+    def _takes_more(self) -> bool:
+        return self._room is not None and any(ready & select.POLLOUT for _, ready in self._room.poll(0))
 
 
 class _JsonLine(logging.Formatter):
@@ -30,8 +101,14 @@ class _JsonLine(logging.Formatter):
         return json.dumps(fields)
 
 
-def configure(level: str, room: str) -> None:
-    """Write structlog's and the standard library's records alike, at `level` and above."""
+def configure(level: str, room: str, stream: TextIO | None = None) -> None:
+    """Write structlog's and the standard library's records alike, at `level` and above.
+
+    They go to `stream`, by default a LogStream on standard error; what else is printed to standard error
+    goes the same way. Whatever `stream` or a value in a record does, no call of a logger raises.
+    """
+    if stream is None:
+        stream = sys.stderr = cast("TextIO", LogStream(sys.stderr.fileno()))
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -40,14 +117,40 @@ def configure(level: str, room: str) -> None:
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        wrapper_class=_unfailing(logging.getLevelNamesMapping()[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(room=room)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(_JsonLine(room))
     logging.basicConfig(level=max(logging.getLevelNamesMapping()[level], logging.WARNING), handlers=[handler])
+    # Its last resort for a record that cannot be formatted or written is a traceback, on the same stream.
+    logging.raiseExceptions = False
+
+
+def _unfailing(level: int) -> type[FilteringBoundLogger]:
+    """A logger's class that says in place of a record that it could not be written, where that can be said."""
+
+    class Unfailing(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc]  # made at run time
+        def _proxy_to_logger(self, method_name: str, event: Any = None, *args: Any, **fields: Any) -> Any:
+            try:
+                return super()._proxy_to_logger(method_name, event, *args, **fields)
+            except Exception as error:  # noqa: BLE001  # what only observes never fails what it observes
+                with contextlib.suppress(Exception):
+                    note = {
+                        "event": "log_failed",
+                        "level": "error",
+                        "record": str(event),
+                        "timestamp": _now(),
+                    }
+                    self._logger.msg(json.dumps({**note, "reason": type(error).__name__}))
+
+    return cast("type[FilteringBoundLogger]", Unfailing)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def masked_vin(vin: str) -> str:

@@ -3,14 +3,19 @@
 A room's `migrations/` folder holds its revisions and nothing else; the environment is beside this
 file, the same for all. A database that is already there costs one query and no import of Alembic,
 because every start pays for it.
+
+Revisions only add, so the code of one revision also works on a later one: an old replica starts beside
+new ones, and a new version can be rolled back, without touching the database.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from sqlalchemy import create_engine, event, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -26,15 +31,24 @@ _LOCK_NUMBER = 7_340_113
 """Any number; it names the PostgreSQL advisory lock that lets one replica migrate at a time."""
 
 
-def migrate(url: str, revisions: Path, head: str) -> None:
+_NUMBER = re.compile(r"(\d{4})_\w+")
+_log = structlog.get_logger()
+
+
+class SchemaRefused(Exception):
+    """The database is not one that this code can work on; the text says why."""
+
+
+def migrate(url: str, revisions: Path, head: str, metadata: MetaData | None = None) -> None:
     """Upgrade the database at `url` to revision `head` of the folder `revisions`.
 
-    Blocks; call it where no event loop runs. Raises what SQLAlchemy raises when the database is away
-    or a script fails; a failed upgrade leaves nothing behind.
+    One that is at a later revision, by its number, stays as it is, as long as it has all the tables and columns
+    of `metadata`. Blocks; call it where no event loop runs. Raises SchemaRefused, and what SQLAlchemy raises when
+    the database is away or a script fails; a failed upgrade leaves nothing behind.
     """
 
     def upgrade(connection: Connection) -> None:
-        _upgrade(connection, revisions, head)
+        _upgrade(connection, revisions, head, metadata)
 
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -69,8 +83,13 @@ async def _on_postgresql(url: str, upgrade: Callable[[Connection], None]) -> Non
     await engine.dispose()
 
 
-def _upgrade(connection: Connection, revisions: Path, head: str) -> None:
-    if _revision(connection) == head:
+def _upgrade(connection: Connection, revisions: Path, head: str, metadata: MetaData | None) -> None:
+    found = _revision(connection)
+    if found == head:
+        return
+    if found is not None and not (revisions / f"{found}.py").is_file():
+        _check_later(connection, found, head, metadata)
+        _log.warning("schema_is_newer", found=found, known=head)
         return
     from alembic import command  # noqa: PLC0415  # half a second, needed only when there is something to do
 
@@ -94,3 +113,23 @@ def _revision(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _check_later(connection: Connection, found: str, head: str, metadata: MetaData | None) -> None:
+    """Raise SchemaRefused unless the database is at a later revision of the same tables."""
+    theirs, ours = _NUMBER.fullmatch(found), _NUMBER.fullmatch(head)
+    if theirs is None or ours is None or int(theirs[1]) <= int(ours[1]):
+        raise SchemaRefused(
+            f"the database is at revision {found}, which is not known here and not after {head}"
+        )
+    inspector = inspect(connection)
+    there = set(inspector.get_table_names())
+    for table in metadata.sorted_tables if metadata is not None else ():
+        columns = (
+            {column["name"] for column in inspector.get_columns(table.name)} if table.name in there else set()
+        )
+        missing = sorted(column.name for column in table.columns if column.name not in columns)
+        if missing:
+            raise SchemaRefused(
+                f"the database at revision {found} has no {table.name}.{missing[0]}: not this room's"
+            )

@@ -9,37 +9,76 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderSigningServiceStub
 
+from services.runtime.channel import ask
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 Answer = TypeVar("Answer")
 
+MOST_AT_ONCE = 256
 _SECONDS = 2.0
 _log = structlog.get_logger()
 
 
+_ITS_OWN_FAULT = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.OUT_OF_RANGE,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+    }
+)
+"""What the signer says of these orders, and not of itself. Asked for each alone it signs the others."""
+
+
+class SigningFailed(RuntimeError):
+    """The signer cannot deal with something in this request; the text says why."""
+
+
 class OrderSigner:
-    """OrderSigningService as rooms use it: None when nobody can sign now."""
+    """OrderSigningService as rooms use it: None when nobody can sign now.
+
+    Raises SigningFailed when it is the request's own fault.
+    """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = OrderSigningServiceStub(channel)
 
     async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
         """One answer for each, in order."""
+        if not orders:
+            return []
         try:
-            answer = await self._stub.SignOrders(contract.SignOrdersRequest(orders=orders), timeout=_SECONDS)
+            answer = await ask(
+                self._stub.SignOrders, contract.SignOrdersRequest(orders=orders), seconds=_SECONDS
+            )
         except grpc.aio.AioRpcError as error:
             _nobody(error)
             return None
         return _one_each(answer.answers, len(orders))
 
+    async def review(
+        self, orders: Sequence[contract.RequestedOrder]
+    ) -> list[contract.SigningVerdict.ValueType] | None:
+        """Whether each would be signed now, in order; at most MOST_AT_ONCE."""
+        try:
+            answer = await self._stub.ReviewOrders(
+                contract.ReviewOrdersRequest(orders=orders), timeout=_SECONDS
+            )
+        except grpc.aio.AioRpcError as error:
+            _nobody(error)
+            return None
+        return _one_each(answer.verdicts, len(orders))
+
     async def sign_session_requests(self, challenges: Sequence[tuple[str, bytes]]) -> list[bytes] | None:
-        """The envelope of a session request for each (VIN, challenge), in order."""
+        """The envelope of a session request for each (VIN, challenge), in order; empty for one asked too often."""
         request = contract.SignSessionRequestsRequest()
         for vin, challenge in challenges:
             request.challenges.add(vin=vin, challenge=challenge)
         try:
-            answer = await self._stub.SignSessionRequests(request, timeout=_SECONDS)
+            answer = await ask(self._stub.SignSessionRequests, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:
             _nobody(error)
             return None
@@ -47,6 +86,9 @@ class OrderSigner:
 
 
 def _nobody(error: grpc.aio.AioRpcError) -> None:
+    """Raises SigningFailed."""
+    if error.code() in _ITS_OWN_FAULT:
+        raise SigningFailed(f"{error.code().name}: {error.details()}") from error
     _log.warning("nobody_signs", code=error.code().name, detail=error.details())
 
 

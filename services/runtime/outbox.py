@@ -14,7 +14,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from sqlalchemy import (
@@ -28,19 +28,23 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
-    insert,
+    func,
     select,
     update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 
 from services.runtime.database import Instant, StorageUnavailable
+from services.runtime.guarded_send import GuardedSend
+from services.runtime.stalls import Stalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from sqlalchemy import Delete, Update
+    from sqlalchemy import Update
 
     from services.runtime.database import Database
+    from services.runtime.guarded_send import Send
 
 BATCH = 256
 SCAN_SECONDS = 1.0
@@ -98,13 +102,20 @@ class Outbox:
             sqlite_where=self.table.c.sent_at.is_(None),
             postgresql_where=self.table.c.sent_at.is_(None),
         )
-        self._insert = insert(self.table)
+        # Made once: making a statement takes longer than running it.
+        self._insert = {
+            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
+            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
+        }
 
     def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
-        """Make them part of this transaction. Hand them to their relay after the commit."""
+        """Make them part of this transaction. Hand them to their relay after the commit.
+
+        A message that is there already, because another replica came to the same decision, is the same message.
+        """
         if messages:
             connection.execute(
-                self._insert,
+                self._insert[connection.dialect.name],
                 [
                     {
                         "message_id": m.message_id,
@@ -128,17 +139,11 @@ class Outbox:
         )
 
 
-class Send(Protocol):
-    """How a relay hands messages over."""
-
-    async def __call__(self, messages: Sequence[OutgoingMessage], /) -> Sequence[bool | None]:
-        """For each message in order: True when it is dealt with for good, False to send it again later, None to
-        park it: no copy of it is on its way, and it waits until it is handed over again.
-        """
-
-
 class OutboxRelay:
     """Sends one queue's messages in the order of their commits, and marks them sent.
+
+    What cannot leave holds up its own subject only. What breaks `send` is set aside with `set_aside(message, reason)`
+    after some attempts, and counts as sent; where there is no such place it is tried again and again.
 
     `ready`, when given, says whether the broker can be reached: while it is not, nothing is tried, so that
     what waits can still be dropped. With `linger_seconds` what has just been committed waits that long for
@@ -156,27 +161,29 @@ class OutboxRelay:
         ready: Callable[[], bool] = lambda: True,
         linger_seconds: float = 0.0,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        set_aside: Callable[[OutgoingMessage, str], Awaitable[None]] | None = None,
     ) -> None:
         self._database = database
         self._table = outbox.table
         self._mark_statement = (
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
-            .values(sent_at=bindparam("at"))
+            # What is sent again keeps the time of its first sending.
+            .values(sent_at=func.coalesce(outbox.table.c.sent_at, bindparam("at", type_=Instant)))
         )
         self._queue = queue
-        self._send = send
+        self._send = GuardedSend(send, set_aside)
         self._now = now
         self._ready = ready
         self._linger_seconds = linger_seconds
         self._sleep = sleep
         self._held: OrderedDict[str, OutgoingMessage] = OrderedDict()
+        self._stalls = Stalls(self._released, sleep)
         self._taken: set[str] = set()
         self._tried: set[str] = set()
         self._dropped: dict[str, tuple[OutgoingMessage, datetime]] = {}
         self._parked: dict[str, OutgoingMessage] = {}
-        self._unmarked: dict[str, datetime] = {}
-        """When each left that is not marked yet, by message id."""
+        self._unmarked: dict[str, datetime] = {}  # when each left that is not marked yet
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
 
@@ -197,6 +204,7 @@ class OutboxRelay:
         if message_id in self._tried:
             return False
         message = self._held.pop(message_id, None) or self._parked.pop(message_id, None)
+        message = message or self._stalls.pop(message_id)
         if message is None:
             return False
         self._dropped[message_id] = (message, self._now())
@@ -209,20 +217,31 @@ class OutboxRelay:
         self.hand_over([replace(message, created_at=self._now())])
 
     async def run(self) -> None:
-        """Send until cancelled; then mark what was sent. Raises when `send` does."""
+        """Send until cancelled; then mark what was sent."""
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self._send_regularly())
                 loops.create_task(self._mark_regularly())
                 loops.create_task(self._scan_regularly())
+        except Exception as error:
+            error.add_note(f"outbox queue {self._queue}")
+            raise
         finally:
+            self._stalls.close()
             await self._mark()
 
     def _hold(self, message: OutgoingMessage) -> None:
         # Beyond this many the rows are left to the scan: a long outage must not fill the memory.
-        if message.message_id not in self._taken and len(self._held) < MAX_HELD:
+        if message.message_id in self._taken or self._stalls.holds_back(message):
+            return
+        if len(self._held) < MAX_HELD:
             self._held.setdefault(message.message_id, message)
             self._wake.set()
+
+    def _released(self, messages: Iterable[OutgoingMessage]) -> None:
+        """They waited for their turn: it is before those that came since."""
+        self._put_back(list(messages))
+        self._wake.set()
 
     async def _send_regularly(self) -> None:
         pause = 0.0
@@ -239,9 +258,9 @@ class OutboxRelay:
             await self._sleep(pause)
 
     async def _send_some(self) -> bool:
-        """Send what is held, at most BATCH; True when all of it is dealt with."""
-        batch = [self._held.popitem(last=False)[1] for _ in range(min(BATCH, len(self._held)))]
-        self._taken = {message.message_id for message in batch}
+        """Send what is held, at most BATCH. False when none of it could leave, and it was not one subject's fault."""
+        batch = self._next()
+        self._taken = {m.message_id for m in batch}
         remaining: Sequence[OutgoingMessage] = batch
         try:
             wanted = await self._still_wanted(batch)
@@ -249,18 +268,32 @@ class OutboxRelay:
                 return False
             self._tried.update(message.message_id for message in wanted)
             sent_at = self._now()
-            dealt = list(await self._send(wanted)) if wanted else []
+            dealt = await self._send(wanted) if wanted else []
             remaining = [m for m, done in zip(wanted, dealt, strict=True) if done is False]
             parked = {m.message_id: m for m, done in zip(wanted, dealt, strict=True) if done is None}
-            done_with = [m.message_id for m, done in zip(wanted, dealt, strict=True) if done]
+            self._stalls.left(left := [m for m, done in zip(wanted, dealt, strict=True) if done])
+            done_with = [m.message_id for m in left]
             self._tried.difference_update(done_with, parked)
             self._parked |= parked
-            self._unmarked |= dict.fromkeys(done_with, sent_at)
+            self._unmarked = dict.fromkeys(done_with, sent_at) | self._unmarked
             self._sent.set()
+            elsewhere = len(remaining) < len(wanted) or len({m.subject for m in remaining}) == 1
+            if remaining and elsewhere and not self._stalls.full:
+                self._stalls.stall(remaining)
+                remaining = []
         finally:
             self._taken = set()
             self._put_back(remaining)
         return not remaining
+
+    def _next(self) -> list[OutgoingMessage]:
+        """At most BATCH of those held, without those whose subject stalls."""
+        batch: list[OutgoingMessage] = []
+        while self._held and len(batch) < BATCH:
+            _, message = self._held.popitem(last=False)
+            if not self._stalls.holds_back(message):
+                batch.append(message)
+        return batch
 
     async def _still_wanted(self, batch: Sequence[OutgoingMessage]) -> Sequence[OutgoingMessage] | None:
         """Without those that were withdrawn, or sent by another relay, while they waited; None: not known."""
@@ -329,7 +362,7 @@ class OutboxRelay:
             rows = await self._unsent(older_than, after)
             known = self._dropped.keys() | self._unmarked.keys() | self._parked.keys()
             for row in rows:
-                if row.message_id not in known:
+                if row.message_id not in known and row.message_id not in self._held:
                     self._hold(message_of(row, row.created_at))
             if len(rows) < BATCH:
                 return
@@ -358,13 +391,9 @@ class OutboxRelay:
         table = self._table
         old = delete(table).where(table.c.queue == self._queue, table.c.sent_at < self._now() - KEEP_SENT)
         try:
-            await self._database.write(partial(_execute, old))
+            await self._database.write(lambda connection: connection.execute(old) and None)
         except StorageUnavailable as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
-
-
-def _execute(statement: Delete, connection: Connection) -> None:
-    connection.execute(statement)
 
 
 def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:

@@ -2,14 +2,74 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, TypeVar
+import ipaddress
+import re
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
+
+from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PREFIX = "DOORS_"
+
+
+_ENDPOINT = re.compile(r"[^:,/\s]+:\d{1,5}")
+_BROKER = re.compile(r"(nats|tls)://[^:,/@\s]+(:\d{1,5})?")
+_HIGHEST_PORT = 65_535
+
+
+def broker_urls(text: str) -> list[str]:
+    """The addresses in DOORS_NATS_URL: `tls://host:port`, one or several with commas between, all of one scheme.
+
+    Raises ValueError.
+    """
+    urls = [each.strip() for each in text.split(",")]
+    if not all(_BROKER.fullmatch(url) for url in urls):
+        raise ValueError("must be nats://host:port or tls://host:port, or several with commas between")
+    if len({url.partition("://")[0] for url in urls}) > 1:
+        raise ValueError("must not mix nats:// and tls://")
+    return urls
+
+
+def grpc_target(text: str) -> str:
+    """What gRPC is told of a `Target`. Raises ValueError."""
+    endpoints = [each.strip() for each in text.split(",")]
+    if not all(_is_endpoint(each) for each in endpoints):
+        raise ValueError("must be host:port, or several addresses with commas between")
+    if all(_is_ipv4(each.partition(":")[0]) for each in endpoints):
+        return f"ipv4:{','.join(endpoints)}"
+    if len(endpoints) > 1:
+        raise ValueError("must list IPv4 addresses; one name may stand for several addresses by itself")
+    return f"dns:///{endpoints[0]}"
+
+
+def _is_endpoint(text: str) -> bool:
+    return _ENDPOINT.fullmatch(text) is not None and int(text.rpartition(":")[2]) <= _HIGHEST_PORT
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_target(text: str) -> str:
+    grpc_target(text)
+    return text
+
+
+def _checked_brokers(text: str) -> str:
+    broker_urls(text)
+    return text
+
+
+Target = Annotated[str, AfterValidator(_checked_target)]
+"""Where another room is: `name:port`, all of whose addresses are used, or `10.0.0.1:port,10.0.0.2:port`."""
 
 
 class SettingsRefused(Exception):
@@ -28,21 +88,27 @@ class ServerSettings(BaseModel):
     capability_jwks: FilePath
     log_level: str = Field(default="INFO", pattern=r"^(DEBUG|INFO|WARNING|ERROR)$")
     drain_seconds: float = Field(default=5.0, ge=0, le=60)
+    health_patience_seconds: float = Field(default=10.0, ge=0, le=60)
+    revoked_workloads: FilePath | None = None
+    revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
 class RoomSettings(ServerSettings):
     """What a room with a record and a broker needs besides."""
 
     database_url: str = Field(pattern=r"^(sqlite:///|postgresql://)")
-    nats_url: str = Field(pattern=r"^(nats|tls)://")
+    nats_url: Annotated[str, AfterValidator(_checked_brokers)]
     nats_ca: FilePath | None = None
+    nats_tls_name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9.-]{1,253}$")
     nats_user: str = Field(min_length=1)
     nats_password_file: FilePath
+    low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
     nats_api_prefix: str = Field(default="$JS.API", pattern=r"^[$\w]+(\.\w+)*$")
     """Under which subjects it reaches JetStream's interface."""
     nats_provision: Literal["self", "await"] = "self"
     """Whether it makes streams and consumers, or waits for those that the enrolment service makes."""
+    broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
 
 
 Model = TypeVar("Model", bound=BaseModel)

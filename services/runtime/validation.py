@@ -25,7 +25,7 @@ def violations_of(request: Message, body_field: str | None) -> list[Violation]:
     """
     found = _validator.collect_violations(request)
     return [
-        Violation(_path(request.DESCRIPTOR, violation, body_field), violation.proto.message)
+        Violation(path_of(request.DESCRIPTOR, violation, body_field), violation.proto.message)
         for violation in found
     ]
 
@@ -36,7 +36,8 @@ def body_field_of(method: MethodDescriptor) -> str | None:
     return body if body not in {"", "*"} else None
 
 
-def _path(descriptor: Any, violation: Violated, body_field: str | None) -> str:
+def path_of(descriptor: Any, violation: Violated, body_field: str | None = None) -> str:
+    """The JSON path of the field that is wrong in a message of this type."""
     words: list[str] = []
     place = violation.proto.field
     for depth, element in enumerate(place.elements if place is not None else ()):

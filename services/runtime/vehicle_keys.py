@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 
 from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
 from protocol.keys import VehicleKeys
+from services.runtime.channel import ask
 from services.runtime.database import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -81,8 +82,10 @@ class VehicleKeyDirectory:
     async def _ask(self, vins: list[str]) -> None:
         changes = self._changes
         try:
-            answer = await self._stub.GetVehicleKeys(
-                contract.GetVehicleKeysRequest(vins=vins), timeout=_ANSWER_SECONDS
+            answer = await ask(
+                self._stub.GetVehicleKeys,
+                contract.GetVehicleKeysRequest(vins=vins),
+                seconds=_ANSWER_SECONDS,
             )
         except grpc.aio.AioRpcError as error:
             raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error

@@ -13,8 +13,9 @@ from protocol.faults import Fault, MessageRefused
 from protocol.reports import ReportOpener, ReportSession
 from services.runtime.consumer import Later, Poison, Unhandled
 from services.runtime.database import StorageUnavailable
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.vehicle_messages import NO_VIN, by_vehicle, judged
+from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +36,10 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-class ReportSettings(RoomSettings):
+class ReportSettings(VehicleRoomSettings):
     """What a room needs that hears reports. `report_keys_kept` is how many vehicles' keys, about 1 kB each."""
 
-    vehicle_keys_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    vehicle_keys_target: Target
     cloud_seal_keys: FilePath
     cloud_report_keys: FilePath
     report_keys_kept: int = Field(default=100_000, ge=1, le=10_000_000)

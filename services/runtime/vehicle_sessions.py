@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from protocol.session import CloudSession
+
+_log = structlog.get_logger()
 
 MAX_ID_CHARACTERS = 128
 KEEP_ISSUED_MILLIS = 86_400_000
@@ -73,12 +76,22 @@ class VehicleSessions:
     def find_all(self, connection: Connection, vins: Iterable[str]) -> dict[str, CloudSession]:
         """The sessions there are of these vehicles; not locked."""
         rows = connection.execute(self._find_all, {"vins": list(vins)}).all()
-        return {row.vin: session_record.load(row.record) for row in rows}
+        sessions = {row.vin: _loaded(row.record) for row in rows}
+        return {vin: session for vin, session in sessions.items() if session is not None}
 
     def forget(self, connection: Connection, now_millis: int) -> None:
         """Drop issued orders that no answer may name any more."""
         table = self.issued
         connection.execute(delete(table).where(table.c.issued_at_millis < now_millis - KEEP_ISSUED_MILLIS))
+
+
+def _loaded(record: str) -> CloudSession | None:
+    """The session; None when the record is not readable: the vehicle's next hello begins it anew."""
+    try:
+        return session_record.load(record)
+    except (ValueError, KeyError, TypeError) as error:
+        _log.error("session_record_unreadable", reason=f"{type(error).__name__}: {error}")
+        return None
 
 
 def _issued_table(metadata: MetaData) -> Table:
@@ -109,7 +122,7 @@ class SessionStore:
     def load(self, vin: str) -> CloudSession | None:
         """See CloudStore."""
         record = self._connection.execute(self._tables.load_session, {"of_vin": vin}).scalar()
-        return None if record is None else session_record.load(record)
+        return None if record is None else _loaded(record)
 
     def save(self, vin: str, session: CloudSession) -> None:
         """See CloudStore."""

@@ -10,16 +10,17 @@ import structlog
 from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
     add_OrderSigningServiceServicer_to_server,
 )
-from pydantic import DirectoryPath, Field, FilePath
+from pydantic import DirectoryPath, FilePath  # noqa: TC002  # pydantic reads the annotations
 
 from protocol.key_files import KeyFileRefused, read_signer
 from services.runtime import boot
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
+from services.runtime.channel import open_channel, watch_channel
+from services.runtime.health import Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
-from services.runtime.settings import ServerSettings
+from services.runtime.settings import ServerSettings, Target
 from services.signer.rights import GrpcRights
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import KeyPen, refusal_of
@@ -33,7 +34,7 @@ ROOM = "signer"
 class SignerSettings(ServerSettings):
     """What this room needs besides."""
 
-    access_target: str = Field(pattern=r"^[^:]+:\d{1,5}$")
+    access_target: Target
     signing_key: FilePath
     order_mac_key: FilePath
     key_manifests: DirectoryPath
@@ -51,6 +52,8 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     if not newest.lists_signer(signer.public_bytes):
         raise KeyFileRefused(f"manifest {newest.version} does not list the key in {settings.signing_key}")
     channel = open_channel(settings, settings.access_target, "access")
+    health = Health()
+    access_answers = health.condition("access", patience_seconds=settings.health_patience_seconds)
     verifier = CapabilityVerifier(settings.capability_jwks)
     mac = OrderMac.read(settings.order_mac_key)
     pen = KeyPen(signer, newest.version)
@@ -62,11 +65,12 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
         POLICY,
         verifier,
         refusal_of,
+        health=health,
     )
     await server.start()
     structlog.get_logger().info("started", listen=settings.listen, manifest=newest.version)
     try:
-        await boot.run_until(stop)
+        await boot.run_until(stop, server.keep_health(), watch_channel(channel, access_answers))
     finally:
         await server.stop()
         await channel.close()

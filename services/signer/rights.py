@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
 import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
+from services.runtime.channel import ask
+from services.signer.domain import Right
 from services.signer.usecases import AccessAway
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.signer.usecases import Question
+
 _SECONDS = 1.5
 """Less than the rooms that ask this one wait for its answer."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FAR_MILLIS = 250_000_000_000_000
 _log = structlog.get_logger()
 
 
@@ -24,17 +31,33 @@ class GrpcRights:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
 
-    async def roles(self, questions: Sequence[tuple[str, str, str]]) -> list[int | None]:
+    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
         """See usecases.Rights."""
         request = access_service_pb2.CheckGrantsRequest()
-        for subject, vin, action in questions:
-            request.questions.add(subject=subject, vin=vin, action=action)
+        for asked in questions:
+            request.questions.add(
+                subject=asked.subject,
+                vin=asked.vin,
+                action=asked.action,
+                actor=asked.actor,
+                credential=asked.credential,
+            )
         try:
-            answer = await self._stub.CheckGrants(request, timeout=_SECONDS)
+            answer = await ask(self._stub.CheckGrants, request, seconds=_SECONDS, attempts=3)
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
             raise AccessAway from error
-        if not len(answer.allowed) == len(answer.roles) == len(questions):
+        # An access room of the version before says nothing of when rights end.
+        ends = answer.ends_at_millis or [0] * len(questions)
+        if not len(answer.allowed) == len(answer.roles) == len(ends) == len(questions):
             _log.error("rights_unknown", code="WRONG_COUNT", detail=f"{len(answer.allowed)} answers")
             raise AccessAway
-        return [role if allowed else None for allowed, role in zip(answer.allowed, answer.roles, strict=True)]
+        return [
+            Right(role, _moment(millis)) if allowed else None
+            for allowed, role, millis in zip(answer.allowed, answer.roles, ends, strict=True)
+        ]
+
+
+def _moment(millis: int) -> datetime | None:
+    """Far beyond every order's life it does not matter when."""
+    return _EPOCH + timedelta(milliseconds=min(millis, _FAR_MILLIS)) if millis else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -13,6 +14,7 @@ from services.runtime.call import current_call
 from services.runtime.logs import masked_vin
 from services.runtime.policy import Policy, between_rooms
 from services.signer import translate, usecases
+from services.signer.bounds import CounterBound, RequestBound
 from services.signer.domain import Verdict
 
 if TYPE_CHECKING:
@@ -24,13 +26,14 @@ if TYPE_CHECKING:
     from protocol.keys import Signer
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.order_mac import OrderMac
-    from services.signer.usecases import Pen, Rights
+    from services.signer.usecases import Pen, Request, Rights
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.access.v1.OrderSigningService"
 POLICY: Policy = {
     f"/{SERVICE}/SignOrders": between_rooms("command", "config"),
+    f"/{SERVICE}/ReviewOrders": between_rooms("command", "config"),
     f"/{SERVICE}/SignSessionRequests": between_rooms("command"),
 }
 _log = structlog.get_logger()
@@ -47,6 +50,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         verifier: CapabilityVerifier,
         mac: OrderMac,
         now: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rights = rights
         self._pen = pen
@@ -54,6 +58,9 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         self._verifier = verifier
         self._mac = mac
         self._now = now
+        self._monotonic = monotonic
+        self._counters = CounterBound()
+        self._requests = RequestBound()
 
     async def SignOrders(  # noqa: N802  # the contract's name
         self,
@@ -61,15 +68,32 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> contract.SignOrdersResponse:
         """See the contract."""
-        requests = [translate.request_of(order, self._verifier, self._mac) for order in request.orders]
+        peer = current_call().peer
+        requests = [self._bounded(order, peer) for order in request.orders]
         answers = await usecases.sign_orders(self._rights, self._pen, requests, self._now)
         for asked, answer in zip(requests, answers, strict=True):
             if answer.verdict is Verdict.NOT_PROVEN:
                 # Nobody asked for it: a room's record was forged, or a room is not what it was.
-                _log.error(
-                    "order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=current_call().peer
-                )
+                _log.error("order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=peer)
+            elif answer.verdict is Verdict.SIGNED:
+                self._counters.signed(*_place(asked.order))
         return contract.SignOrdersResponse(answers=map(translate.answer_message, answers))
+
+    def _bounded(self, order: contract.OrderToSign, peer: str) -> Request[contract.OrderToSign]:
+        if not self._counters.admits(*_place(order)):
+            _log.error("counter_out_of_bounds", vin=masked_vin(order.requested.vin), peer=peer)
+            return usecases.Request(order, None, None)
+        return translate.request_of(order, peer, self._verifier, self._mac)
+
+    async def ReviewOrders(  # noqa: N802  # the contract's name
+        self,
+        request: contract.ReviewOrdersRequest,
+        context: Context,  # noqa: ARG002  # gRPC's signature
+    ) -> contract.ReviewOrdersResponse:
+        """See the contract."""
+        peer = current_call().peer
+        requests = [translate.requested_of(each, peer, self._verifier, self._mac) for each in request.orders]
+        return translate.review_message(await usecases.review_orders(self._rights, requests, self._now))
 
     async def SignSessionRequests(  # noqa: N802  # the contract's name
         self,
@@ -77,7 +101,15 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> contract.SignSessionRequestsResponse:
         """See the contract."""
+        at = self._monotonic()
         envelopes = [
-            sign_session_request(self._signer, each.vin, each.challenge) for each in request.challenges
+            sign_session_request(self._signer, each.vin, each.challenge)
+            if self._requests.takes(each.vin, at)
+            else b""
+            for each in request.challenges
         ]
         return contract.SignSessionRequestsResponse(envelopes=envelopes)
+
+
+def _place(order: contract.OrderToSign) -> tuple[str, bytes, str, int]:
+    return order.requested.vin, order.epoch, order.requested.WhichOneof("order") or "", order.counter

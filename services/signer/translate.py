@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import math
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
 from protocol.broker import is_vin
+from protocol.domains import MAX_COUNTER
 from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
 from services.runtime import errors
+from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal
+from services.runtime.policy import SPIFFE
 from services.signer.domain import Kind, Proof, Verdict, Wish
 from services.signer.usecases import AccessAway, Answer, Request
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from protocol.keys import Signer
@@ -29,29 +36,67 @@ _VERDICTS = {
     Verdict.NOT_PROVEN: contract.SIGNING_VERDICT_NOT_PROVEN,
     Verdict.TOO_OLD: contract.SIGNING_VERDICT_TOO_OLD,
 }
+_MILLISECOND = timedelta(milliseconds=1)
+_MODES_OF = {
+    "door.unlock": {
+        command_pb2.DOOR_ACTION_MODE_UNSPECIFIED,
+        command_pb2.DOOR_ACTION_MODE_NORMAL,
+        command_pb2.DOOR_ACTION_MODE_EMERGENCY,
+    },
+    "door.lock": {
+        command_pb2.DOOR_ACTION_MODE_UNSPECIFIED,
+        command_pb2.DOOR_ACTION_MODE_NORMAL,
+        command_pb2.DOOR_ACTION_MODE_SECURE,
+    },
+}
 _DOOR_ACTIONS = {
     command_pb2.DOOR_ACTION_UNLOCK: "door.unlock",
     command_pb2.DOOR_ACTION_LOCK: "door.lock",
 }
 
 
+_SIGNED_FOR = {SPIFFE + "room/command": {"door", "cancel"}, SPIFFE + "room/config": {"config"}}
+"""Which orders a room may have signed: each has the stamp's key, and none is to speak for another."""
+
+
 def request_of(
-    order: contract.OrderToSign, verifier: CapabilityVerifier, mac: OrderMac
+    order: contract.OrderToSign, peer: str, verifier: CapabilityVerifier, mac: OrderMac
 ) -> Request[contract.OrderToSign]:
     """One order to be judged. What is not well-formed, or not stamped by the room that took it in, has no proof."""
-    if not mac.fits(order.requested):
+    if (
+        len(order.epoch) != EPOCH_BYTES
+        or not 1 <= order.counter <= MAX_COUNTER
+        or not 1 <= order.expires_at_millis <= MAX_COUNTER
+    ):
         return Request(order, None, None)
+    judged = requested_of(order.requested, peer, verifier, mac)
+    return Request(order, judged.wish, judged.proof)
+
+
+def requested_of(
+    requested: contract.RequestedOrder, peer: str, verifier: CapabilityVerifier, mac: OrderMac
+) -> Request[contract.RequestedOrder]:
+    """The same without its place in a session."""
+    if requested.WhichOneof("order") not in _SIGNED_FOR.get(peer, ()) or not mac.fits(requested):
+        return Request(requested, None, None)
     try:
-        wish = _wish(order)
-        proof = _proof(verifier.proven(order.requested.capability))
+        if requested.HasField("withdraws"):
+            wish, capability = _withdrawal(requested, mac)
+        else:
+            wish, capability = _wish(requested), requested.capability
+        return Request(requested, wish, _proof(verifier.proven(capability)))
     except (Malformed, Refusal):
-        return Request(order, None, None)
-    return Request(order, wish, proof)
+        return Request(requested, None, None)
 
 
 def answer_message(answer: Answer) -> contract.SigningAnswer:
     """The answer as it is told."""
     return contract.SigningAnswer(verdict=_VERDICTS[answer.verdict], envelope=answer.envelope)
+
+
+def review_message(verdicts: Iterable[Verdict]) -> contract.ReviewOrdersResponse:
+    """The verdicts as they are told."""
+    return contract.ReviewOrdersResponse(verdicts=[_VERDICTS[verdict] for verdict in verdicts])
 
 
 def refusal_of(error: Exception) -> Refusal | None:
@@ -73,20 +118,24 @@ class KeyPen:
         self._signer = signer
         self._manifest_version = manifest_version
 
-    def sign(self, order: contract.OrderToSign, role: int) -> bytes:
+    def sign(self, order: contract.OrderToSign, role: int, shortened_by: timedelta = timedelta()) -> bytes:
         """See the port."""
         requested = order.requested
+        cut_millis = math.ceil(shortened_by / _MILLISECOND)
         message = session_pb2.SignedOrder(
             vin=requested.vin,
             epoch=order.epoch,
             counter=order.counter,
-            expires_at_millis=order.expires_at_millis,
+            expires_at_millis=max(0, order.expires_at_millis - cut_millis),
             manifest_version=self._manifest_version,
             role=session_pb2.Role.ValueType(role),  # the two enums share their numbers
         )
         match requested.WhichOneof("order"):
             case "door":
                 message.door.CopyFrom(requested.door)
+                if cut_millis:
+                    ends = requested.door.expires_at.ToDatetime() - shortened_by
+                    message.door.expires_at.FromDatetime(ends)
             case "cancel":
                 message.cancel.CopyFrom(requested.cancel)
             case "config":
@@ -98,19 +147,25 @@ class Malformed(ValueError):
     """Not an order that could be signed."""
 
 
-def _wish(order: contract.OrderToSign) -> Wish:
-    requested = order.requested
-    if len(order.epoch) != EPOCH_BYTES or order.counter < 1 or not is_vin(requested.vin):
+def _wish(requested: contract.RequestedOrder) -> Wish:
+    if not is_vin(requested.vin):
         raise Malformed
     asked_at = _time(requested.asked_at)
     match requested.WhichOneof("order"):
         case "door":
             door = requested.door
             action = _DOOR_ACTIONS.get(door.action)
-            if action is None:
+            if action is None or door.mode not in _MODES_OF[action]:
                 raise Malformed
             return Wish(
-                Kind.DOORS, requested.vin, action, asked_at, door.subject, door.actor, _time(door.expires_at)
+                Kind.DOORS,
+                requested.vin,
+                action,
+                asked_at,
+                door.subject,
+                door.actor,
+                _time(door.expires_at),
+                emergency=door.mode == command_pb2.DOOR_ACTION_MODE_EMERGENCY,
             )
         case "cancel":
             return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
@@ -118,6 +173,22 @@ def _wish(order: contract.OrderToSign) -> Wish:
             return Wish(Kind.SETTINGS, requested.vin, "door.config.write", asked_at)
         case _:
             raise Malformed
+
+
+def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish, str]:
+    """The order that the cloud takes back, as it was asked for, and the capability that proves that it was."""
+    withdrawn = requested.withdraws
+    if (
+        requested.capability
+        or withdrawn.HasField("withdraws")
+        or not mac.fits(withdrawn)
+        or not requested.HasField("cancel")
+        or not withdrawn.HasField("door")
+        or withdrawn.vin != requested.vin
+        or withdrawn.door.command_id != requested.cancel.command_id
+    ):
+        raise Malformed
+    return replace(_wish(withdrawn), withdrawn_at=_time(requested.asked_at)), withdrawn.capability
 
 
 def _proof(capability: Capability) -> Proof:
@@ -128,6 +199,8 @@ def _proof(capability: Capability) -> Proof:
         capability.actions,
         datetime.fromtimestamp(capability.issued_at, UTC),
         datetime.fromtimestamp(capability.expires_at, UTC),
+        emergency=capability.mode == EMERGENCY,
+        credential=capability.credential,
     )
 
 

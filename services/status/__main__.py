@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, FilePath
 
 from protocol.broker import (
     DOOR_UPDATES,
@@ -22,28 +22,33 @@ from protocol.broker import (
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
-from services.runtime import boot, jetstream
+from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
-from services.runtime.dead_letter_desk import DeadLetterDesk
+from services.runtime.dead_letter_api import dead_letter_api
+from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_replay import DeadLetterReplay
+from services.runtime.health import DatabaseWatch, Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
+from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 from services.status import store, translate
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller
-from services.status.hub import LONGEST_CAPABILITY_SECONDS, Hub
+from services.status.event_ids import EventIds
+from services.status.hub import Hub
 from services.status.presence import LostVehicles
+from services.status.revocations import Revocations
+from services.status.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
-    HELLO_PLAN,
-    RESULT_PLAN,
     HintPublisher,
-    Revocations,
     VehicleIntake,
     listen_for_losses,
     publish_update,
@@ -62,6 +67,9 @@ class StatusSettings(ReportSettings):
     heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
     updates_waiting_per_stream: int = Field(default=256, ge=1, le=10_000)
     max_streams: int = Field(default=5_000, ge=1, le=100_000)
+    max_streams_per_user: int = Field(default=100, ge=1, le=100_000)
+    max_streams_per_vehicle: int = Field(default=50, ge=1, le=100_000)
+    update_id_key: FilePath
     checks_gather_seconds: float = Field(default=0.02, gt=0, le=1)
     checks_batch: int = Field(default=500, ge=1, le=5_000)
     checks_waiting: int = Field(default=20_000, ge=1, le=1_000_000)
@@ -93,16 +101,30 @@ def now_us() -> int:
 
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
+    ids = EventIds.read(settings.update_id_key)
     await asyncio.to_thread(
-        migrate, settings.database_url, Path(__file__).with_name("migrations"), store.HEAD
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.RoomModel.metadata,
     )
     database = await open_database(settings.database_url)
-    broker = await jetstream.connect(settings, name=f"room-{ROOM}")
+    health = Health()
+    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
     await broker.ensure_streams(*(STREAMS[name] for name in names))
 
-    relay = OutboxRelay(database, store.outbox, translate.QUEUE, broker.publish_all, now)
-    records = store.StatusStore(database, relay, translate)
+    relay = OutboxRelay(
+        database,
+        store.outbox,
+        translate.QUEUE,
+        broker.publish_all,
+        now,
+        set_aside=burial.set_aside,
+    )
+    records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
     checks = CheckLog(
         records,
         translate.checks_message,
@@ -118,7 +140,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await listen_for_losses(broker, lost, now_us)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
-    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory)
+    answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
         Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
@@ -126,16 +148,20 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
     intake = VehicleIntake(records, hints, reports, answers, directory, hellos, now_us)
+    batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the room may be asked to replay.
-    every_partition = [subject for n in range(STATUS_PARTITIONS) for subject in status_stream(n).subjects]
-    handlers = [
-        (every_partition, intake.take_statuses),
-        (RESULT_PLAN.subjects, intake.take_results),
-        (HELLO_PLAN.subjects, hellos.handle),
-    ]
-    await DeadLetterDesk(ROOM, broker, database, store.dead_letters, handlers, now).open()
-    hub = Hub(time.monotonic, settings.updates_waiting_per_stream, settings.max_streams)
-    verifier = CapabilityVerifier(settings.capability_jwks)
+    all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
+    letters = DeadLetterReplay(database, store.dead_letters, all_taken, now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, now, settings.letter_limits.keep)
+    hub = Hub(
+        time.monotonic,
+        time.time,
+        settings.updates_waiting_per_stream,
+        settings.max_streams,
+        settings.max_streams_per_user,
+        settings.max_streams_per_vehicle,
+    )
+    verifier = CapabilityVerifier(settings.capability_jwks, service=ROOM)
     revocations = Revocations(hub, verifier)
     updates = StreamTail(
         broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
@@ -151,22 +177,39 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
-    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, now_us)
-    server = RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
-    await server.start()
-    consumers = intake.consumers(
-        broker, settings.partitions, settings.status_batch, settings.status_max_pending
+    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, ids, now_us)
+    server = RoomServer(
+        settings,
+        [SERVICE],
+        servicer.register,
+        POLICY,
+        verifier,
+        translate.refusal_of,
+        besides=[dead_letter_api(letters)],
+        health=health,
     )
+    await server.start()
+    taken = intake.subscriptions(settings.partitions, batch, max_pending)
+
+    def trusted() -> frozenset[str]:
+        verifier.refresh()
+        return verifier.key_ids
+
     try:
         await boot.run_until(
             stop,
+            server.keep_health(),
+            broker.watch(),
+            DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
+            keeper.run(),
             checks.run(),
             updates.watch(),
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
+            hub.end_regularly(trusted),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers),
+            *(consumer.run() for consumer in consumers(broker, taken, burial.bury, settings.quotas)),
         )
     finally:
         hub.close()

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from services.runtime.database import StorageUnavailable
+from services.runtime.isolation import by_halves
+from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,9 +87,17 @@ class CheckLog:
         remaining = len(self._waiting)
         while remaining:
             checks = self._waiting[: min(remaining, self._batch)]
-            await self._store.send([self._message_of(checks, self._now_us())])
+            await by_halves(checks, self._commit, _untold)
             del self._waiting[: len(checks)]
             remaining -= len(checks)
         self._full.clear()
         if not self._waiting:
             self._arrived.clear()
+
+    async def _commit(self, checks: Sequence[Check]) -> None:
+        await self._store.send([self._message_of(checks, self._now_us())])
+
+
+def _untold(check: Check, error: Exception) -> None:
+    """A look that cannot be told of must not keep all others out of the history."""
+    _log.error("status_check_untold", check=check.check_id, vin=masked_vin(check.vin), exc_info=error)

@@ -6,7 +6,6 @@ vehicle has no such door: most reports change nothing, and two equal byte string
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -25,7 +24,6 @@ LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
 """What a vehicle reports later than this after a command says nothing about the command any more."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_EVENT_ID = re.compile(r"([0-9a-z]{1,13})-([0-9]{1,18})")
 
 
 class ImpossibleReport(ValueError):
@@ -48,8 +46,8 @@ class ReaderTooSlow(StreamEnded):
     """More updates wait for this reader than are kept for one."""
 
 
-class RightEnded(StreamEnded):
-    """The right to watch this vehicle was revoked."""
+class GaveWay(StreamEnded):
+    """There were too many streams, and this one was the oldest of whoever had the most."""
 
 
 class ShuttingDown(StreamEnded):
@@ -317,12 +315,8 @@ class Position:
         return f"{self.epoch}-{self.sequence}"
 
 
-def position_of(event_id: str) -> Position:
-    """The place an update's id stands for. Raises EventIdMalformed."""
-    match = _EVENT_ID.fullmatch(event_id)
-    if match is None:
-        raise EventIdMalformed
-    return Position(match[1], int(match[2]))
+UNKNOWN_PLACE = Position("", 0)
+"""No place in any log."""
 
 
 def base36(number: int) -> str:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     bindparam,
     delete,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -146,14 +147,28 @@ class Expectations:
             connection.execute(self._judged, changes)
         return confirmed, still
 
-    def settle(self, connection: Connection, doubted_before_us: int) -> list[Verdict]:
-        """The doubts that nothing has explained since are contradictions."""
+    def doubted(self, connection: Connection, before_us: int) -> list[tuple[str, str]]:
+        """(VIN, command id) of some doubts that nothing has explained since."""
+        columns = self.table.c
+        query = (
+            select(columns.vin, columns.command_id)
+            .where(columns.state == "DOUBTED", columns.judged_at_us < before_us)
+            .order_by(columns.vin, columns.command_id)
+            .limit(_AT_ONCE)
+        )
+        return [(row.vin, row.command_id) for row in connection.execute(query)]
+
+    def give_up(self, connection: Connection, vin: str, command_id: str) -> None:
+        """A doubt that cannot be told of ends as if something had explained it."""
+        connection.execute(self._ended, [{"of_vin": vin, "of_command": command_id, "state": "MOOT"}])
+
+    def settle(self, connection: Connection, which: Sequence[tuple[str, str]]) -> list[Verdict]:
+        """Those of these doubts that are still doubts are contradictions."""
         columns = self.table.c
         query = (
             select(self.table)
-            .where(columns.state == "DOUBTED", columns.judged_at_us < doubted_before_us)
+            .where(columns.state == "DOUBTED", tuple_(columns.vin, columns.command_id).in_(which))
             .order_by(columns.vin, columns.command_id)
-            .limit(_AT_ONCE)
             .with_for_update()
         )
         rows = connection.execute(query).all()
@@ -168,14 +183,6 @@ class Expectations:
             )
             for row in rows
         ]
-
-    def any_doubted(self, connection: Connection, before_us: int) -> bool:
-        """Whether `settle` has something to do."""
-        columns = self.table.c
-        query = (
-            select(columns.vin).where(columns.state == "DOUBTED", columns.judged_at_us < before_us).limit(1)
-        )
-        return connection.execute(query).first() is not None
 
     def forget(self, connection: Connection, before_us: int) -> None:
         """Drop what is older than any result that could be sent again and believed."""

@@ -4,27 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import heapq
+import itertools
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
 from services.status.domain import (
+    GaveWay,
     Heartbeat,
     Position,
     ReaderTooSlow,
     Reset,
-    RightEnded,
     ShuttingDown,
     StreamEnded,
-    TooManyStreams,
     Update,
 )
+from services.status.rights import Cause, EndedRights, RightEnded
+from services.status.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from services.status.rights import Ending, Right
+
 _HEARTBEAT = Heartbeat()
-LONGEST_CAPABILITY_SECONDS = 60.0
-"""A capability older than this is not accepted anywhere, so a revocation need not be remembered longer."""
+_LOOK_SECONDS = 0.2
+"""How often it is looked whether a right has ended by itself: a stream outlives it by no more than this."""
+_LAST_WORD_SECONDS = 0.5
+"""How long a reader may take to be told why its stream ends; then it is cut."""
 
 
 class Watcher:
@@ -33,9 +41,9 @@ class Watcher:
     `joined_at` is where the hub stood when it joined: its queue holds what came after.
     """
 
-    def __init__(self, vin: str, principals: frozenset[str], *, heartbeats: bool) -> None:
+    def __init__(self, vin: str, right: Right, *, heartbeats: bool) -> None:
         self.vin = vin
-        self.principals = principals
+        self.right = right
         self.heartbeats = heartbeats
         self.joined_at = Position("0", 0)
         self._items: deque[Update | Reset | Heartbeat] = deque()
@@ -46,6 +54,11 @@ class Watcher:
     def waiting(self) -> int:
         """How many items its reader has not taken yet."""
         return len(self._items)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its reader gets nothing any more but the reason."""
+        return self._ended is not None
 
     def put(self, item: Update | Reset | Heartbeat) -> None:
         """Give it to the reader, unless that has been ended."""
@@ -61,75 +74,87 @@ class Watcher:
             self._items.clear()
             self._arrived.set()
 
+    def check(self) -> None:
+        """Raise the StreamEnded that ended this watcher, if one did."""
+        if self._ended is not None:
+            raise self._ended
+
     async def next(self) -> Update | Reset | Heartbeat:
         """The next item. Raises the StreamEnded that ended this watcher."""
         while not self._items:
-            if self._ended is not None:
-                raise self._ended
+            self.check()
             self._arrived.clear()
             await self._arrived.wait()
         return self._items.popleft()
 
 
 class Hub:
-    """Gives every update to the watchers of its vehicle.
+    """Gives every update to the watchers of its vehicle, for as long as their rights last.
 
-    `monotonic` is in seconds. `queue_limit` is how many updates may wait for one reader, `max_watchers`
-    how many readers there may be.
+    `monotonic` is in seconds, `now` in seconds since 1970. `queue_limit` is how many updates may wait for one reader;
+    the others are how many readers there may be, at all, of one user and of one vehicle.
     """
 
     def __init__(
-        self, monotonic: Callable[[], float], queue_limit: int = 256, max_watchers: int = 5_000
+        self,
+        monotonic: Callable[[], float],
+        now: Callable[[], float],
+        queue_limit: int = 256,
+        max_watchers: int = 5_000,
+        max_per_user: int = 100,
+        max_per_vehicle: int = 50,
     ) -> None:
         self._monotonic = monotonic
+        self._now = now
         self._queue_limit = queue_limit
-        self._max_watchers = max_watchers
-        self._watchers: dict[str, set[Watcher]] = {}
-        self._count = 0
+        self._streams = Streams(max_watchers, max_per_user, max_per_vehicle)
+        self._ended_rights = EndedRights()
+        self._ends: list[tuple[float, int, Watcher]] = []
+        self._numbers = itertools.count()
+        self._tasks: dict[Watcher, asyncio.Task[object] | None] = {}
+        self._ending: deque[tuple[float, Watcher]] = deque()
         self._closed = False
-        self._revoked: dict[tuple[str, str], float] = {}
         self.position = Position("0", 0)
 
     @property
     def watcher_count(self) -> int:
         """How many readers there are."""
-        return self._count
+        return len(self._streams)
 
     @contextlib.contextmanager
-    def watching(self, watcher: Watcher, right_age_seconds: float) -> Iterator[Watcher]:
-        """Have `watcher` in the hub. `right_age_seconds` is how long ago its right may have been given.
+    def watching(self, watcher: Watcher) -> Iterator[Watcher]:
+        """Have `watcher` in the hub; the task that asks is the one that reads.
 
-        Raises RightEnded when the right may be older than its revocation, TooManyStreams, ShuttingDown.
+        Raises RightEnded when its right has ended, TooManyStreams, ShuttingDown.
         """
         if self._closed:
             raise ShuttingDown
-        if self._count >= self._max_watchers:
-            raise TooManyStreams
-        given_at = self._monotonic() - right_age_seconds
-        if any(self._revoked.get((name, watcher.vin), given_at) > given_at for name in watcher.principals):
-            raise RightEnded
+        watcher.right = self._ended_rights.left_of(watcher.right, watcher.vin)
+        if watcher.right.until <= self._now():
+            raise RightEnded(watcher.right.ends_with)
+        while (oldest := self._streams.giving_way_to(watcher)) is not None:
+            self._end(oldest, GaveWay())
+            self._streams.remove(oldest)
         watcher.joined_at = self.position
-        self._watchers.setdefault(watcher.vin, set()).add(watcher)
-        self._count += 1
+        self._streams.add(watcher)
+        self._tasks[watcher] = asyncio.current_task()
+        self._end_at(watcher)
         try:
             yield watcher
         finally:
-            self._count -= 1
-            others = self._watchers[watcher.vin]
-            others.discard(watcher)
-            if not others:
-                del self._watchers[watcher.vin]
+            self._streams.remove(watcher)
+            del self._tasks[watcher]
 
     def publish(self, vin: str, position: Position, payload: bytes) -> None:
         """An update arrived on the feed."""
         self.position = position
-        watchers = self._watchers.get(vin)
+        watchers = self._streams.of_vehicle(vin)
         if not watchers:
             return
         update = Update(position, payload)
         for watcher in watchers:
             if watcher.waiting >= self._queue_limit:
-                watcher.end(ReaderTooSlow())
+                self._end(watcher, ReaderTooSlow())
             else:
                 watcher.put(update)
 
@@ -140,22 +165,57 @@ class Hub:
     def restart_at(self, position: Position) -> None:
         """The feed lost its place: every reader must read the status anew."""
         self.position = position
-        for watcher in self._all():
+        for watcher in self._streams.all():
             watcher.put(Reset(position))
 
-    def revoke(self, principal: str, vin: str) -> None:
-        """End every stream that this principal's right on this vehicle carried."""
-        now = self._monotonic()
-        horizon = now - LONGEST_CAPABILITY_SECONDS
-        self._revoked = {key: at for key, at in self._revoked.items() if at > horizon}
-        self._revoked[principal, vin] = now
-        for watcher in tuple(self._watchers.get(vin, ())):
-            if principal in watcher.principals:
-                watcher.end(RightEnded())
+    def right_ended(self, told: Ending) -> None:
+        """End every stream that ran on what has ended, and on nothing else."""
+        ending = self._ended_rights.add(told, self._now(), self._monotonic())
+        for watcher in self._streams.of_vehicle(told.vin) if told.vin else self._streams.all():
+            if not ending.concerns(watcher.right, watcher.vin):
+                continue
+            try:
+                left = ending.left_of(watcher.right)
+            except RightEnded as ended:
+                self._end(watcher, ended)
+                continue
+            if left != watcher.right:
+                watcher.right = left
+                self._end_at(watcher)
+
+    def trust(self, key_ids: frozenset[str]) -> None:
+        """End every stream whose right was signed with another key than these of the access service."""
+        for watcher in self._streams.all():
+            if watcher.right.signed_by and watcher.right.signed_by not in key_ids:
+                self._end(watcher, RightEnded(Cause.CREDENTIAL))
+
+    def end_overdue(self) -> None:
+        """End the streams whose right has ended by itself, and cut those that were ended and do not read it."""
+        now = self._now()
+        while self._ends and self._ends[0][0] <= now:
+            until, _, watcher = heapq.heappop(self._ends)
+            if watcher.right.until <= until:
+                self._end(watcher, RightEnded(watcher.right.ends_with))
+        cut_before = self._monotonic() - _LAST_WORD_SECONDS
+        while self._ending and self._ending[0][0] <= cut_before:
+            _, watcher = self._ending.popleft()
+            task = self._tasks.get(watcher)
+            if task is not None:
+                task.cancel()
+
+    async def end_regularly(self, trusted: Callable[[], frozenset[str]]) -> None:
+        """End what must end, until cancelled. `trusted` gives the access service's keys."""
+        known = trusted()
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.end_overdue()
+            if (key_ids := trusted()) != known:
+                known = key_ids
+                self.trust(key_ids)
 
     def beat(self) -> None:
         """Show idle readers that their stream lives; one that has something to read knows."""
-        for watcher in self._all():
+        for watcher in self._streams.all():
             if watcher.heartbeats and not watcher.waiting:
                 watcher.put(_HEARTBEAT)
 
@@ -168,8 +228,19 @@ class Hub:
     def close(self) -> None:
         """End every stream, so that its reader comes back to another process."""
         self._closed = True
-        for watcher in self._all():
+        for watcher in self._streams.all():
             watcher.end(ShuttingDown())
 
-    def _all(self) -> tuple[Watcher, ...]:
-        return tuple(watcher for group in self._watchers.values() for watcher in group)
+    def _end(self, watcher: Watcher, reason: StreamEnded) -> None:
+        if not watcher.ended:
+            watcher.end(reason)
+            self._ending.append((self._monotonic(), watcher))
+
+    def _end_at(self, watcher: Watcher) -> None:
+        """See to it that this stream ends with its right."""
+        if watcher.right.until == math.inf:
+            return
+        heapq.heappush(self._ends, (watcher.right.until, next(self._numbers), watcher))
+        if len(self._ends) > 2 * len(self._streams) + 64:  # readers that left long before their end
+            self._ends = [each for each in self._ends if each[2] in self._streams]
+            heapq.heapify(self._ends)

@@ -23,9 +23,9 @@ from services.status.domain import (
     LogUnavailable,
     Reset,
     StreamEnded,
-    position_of,
 )
-from services.status.hub import LONGEST_CAPABILITY_SECONDS, Watcher
+from services.status.hub import Watcher
+from services.status.rights import UPDATES_READ, Cause, Right
 from services.status.usecases import look_at_status, watch_updates
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from google.api.httpbody_pb2 import HttpBody
 
     from services.status.domain import Position, Update
+    from services.status.event_ids import EventIds
     from services.status.hub import Hub
     from services.status.usecases import CheckRecorder, Losses, StatusReader, UpdateLog
 
@@ -54,8 +55,8 @@ LAST_EVENT_ID = "last-event-id"
 
 POLICY: Policy = {
     f"/{SERVICE}/GetDoorStatus": through_the_edge("door.status.read"),
-    f"/{SERVICE}/WatchDoorUpdates": through_the_edge("door.updates.read"),
-    f"/{SERVICE}/StreamDoorUpdates": through_the_edge("door.updates.read"),
+    f"/{SERVICE}/WatchDoorUpdates": through_the_edge(UPDATES_READ),
+    f"/{SERVICE}/StreamDoorUpdates": through_the_edge(UPDATES_READ),
 }
 
 _log = structlog.get_logger()
@@ -71,6 +72,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         hub: Hub,
         log: UpdateLog,
         lost: Losses,
+        ids: EventIds,
         now_us: Callable[[], int],
     ) -> None:
         self._reader = reader
@@ -78,6 +80,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         self._hub = hub
         self._log = log
         self._lost = lost
+        self._ids = ids
         self._now_us = now_us
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -112,8 +115,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
         """Updates as typed messages."""
         after = None
         if request.HasField("last_event_id"):
-            after = _place(request.last_event_id, "lastEventId")
-        with self._hub.watching(self._watcher(request.vin, heartbeats=False), self._right_age()) as watcher:
+            after = self._place(request.last_event_id, "lastEventId")
+        with self._hub.watching(_watcher(request.vin, heartbeats=False)) as watcher:
             # The caller learns that the watch has begun before anything happens.
             await context.send_initial_metadata(())
             async with contextlib.aclosing(self._updates(watcher, after)) as items:
@@ -121,8 +124,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
                     if isinstance(item, Heartbeat):
                         continue
                     if isinstance(item, Reset):
-                        yield translate.reset_message(request.vin, item.position, self._now_us())
-                    elif (message := _readable(translate.update_message, item)) is not None:
+                        yield self._reset_message(request.vin, item)
+                    elif (message := self._readable(translate.update_message, item)) is not None:
                         yield message
 
     async def StreamDoorUpdates(  # noqa: N802  # the contract's name
@@ -130,19 +133,17 @@ class DoorStatusServer(DoorStatusServiceServicer):
     ) -> AsyncIterator[HttpBody]:
         """Updates as Server-Sent Events."""
         text = current_call().metadata.get(LAST_EVENT_ID)
-        after = _place(text, "Last-Event-ID") if text else None
-        with self._hub.watching(self._watcher(request.vin, heartbeats=True), self._right_age()) as watcher:
-            yield translate.opening_body(None if after else watcher.joined_at)
+        after = self._place(text, "Last-Event-ID") if text else None
+        with self._hub.watching(_watcher(request.vin, heartbeats=True)) as watcher:
+            yield translate.opening_body(None if after else self._ids.id_of(watcher.joined_at))
             try:
                 async with contextlib.aclosing(self._updates(watcher, after)) as items:
                     async for item in items:
                         if isinstance(item, Heartbeat):
                             yield translate.comment_body("heartbeat")
                         elif isinstance(item, Reset):
-                            yield translate.event_body(
-                                translate.reset_message(request.vin, item.position, self._now_us())
-                            )
-                        elif (body := _readable(translate.update_body, item)) is not None:
+                            yield translate.event_body(self._reset_message(request.vin, item))
+                        elif (body := self._readable(translate.update_body, item)) is not None:
                             yield body
             except (StreamEnded, LogUnavailable) as ended:
                 # The headers have left: only the stream itself can still say why.
@@ -153,28 +154,37 @@ class DoorStatusServer(DoorStatusServiceServicer):
     ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
         return watch_updates(self._log, watcher, after)
 
-    @staticmethod
-    def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
-        capability = current_call().granted()
-        return Watcher(vin, frozenset({capability.subject, capability.actor}), heartbeats=heartbeats)
+    def _reset_message(self, vin: str, reset: Reset) -> DoorUpdate:
+        return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
 
-    def _right_age(self) -> float:
-        """How many seconds ago the capability may have been given: it does not say, but it lives a minute."""
-        remaining = current_call().granted().expires_at - self._now_us() / 1_000_000
-        return max(0.0, LONGEST_CAPABILITY_SECONDS - remaining)
+    def _place(self, event_id: str, field: str) -> Position:
+        try:
+            return self._ids.position_of(event_id)
+        except EventIdMalformed as error:
+            raise translate.event_id_refusal(field) from error
+
+    def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
+        """An update that is none, or cannot be told, is a defect of its publisher, and no reason to end a reader's
+        stream: it would end again at each resumption.
+        """
+        try:
+            return render(self._ids, update)
+        except (DecodeError, ValueError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("update_unreadable", position=str(update.position), reason=reason)
+            return None
 
 
-def _place(event_id: str, field: str) -> Position:
-    try:
-        return position_of(event_id)
-    except EventIdMalformed as error:
-        raise translate.event_id_refusal(field) from error
-
-
-def _readable(render: Callable[[Update], T], update: Update) -> T | None:
-    """An update that is none is a defect of its publisher, and no reason to end a reader's stream."""
-    try:
-        return render(update)
-    except DecodeError:
-        _log.error("update_unreadable", position=str(update.position))
-        return None
+def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
+    """A reader on the right of this call, which ends sooner or later than the capability that tells of it."""
+    capability = current_call().granted()
+    right = Right(
+        capability.subject,
+        capability.actor,
+        capability.read_at,
+        capability.ends_at,
+        Cause.TOKEN if capability.ends_with == Cause.TOKEN.value else Cause.GRANT,
+        capability.credential,
+        capability.key_id,
+    )
+    return Watcher(vin, right, heartbeats=heartbeats)

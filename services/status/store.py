@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+import structlog
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -24,7 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
-from services.runtime.inbox import DeadLetter, DeadLetters
+from services.runtime.dead_letters import DeadLetters
+from services.runtime.isolation import by_halves
+from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import Report, Step, fold
@@ -40,7 +43,8 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
     from services.status.domain import Moved, Verdict
 
-HEAD = "0004_expectations"
+HEAD = "0005_bounded_dead_letters"
+_log = structlog.get_logger()
 
 
 class RoomModel(SQLModel):
@@ -119,6 +123,9 @@ class Messages(Protocol):
 
     def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
         """The updates that tell of these changes."""
+
+    def missed_message(self, report: Report, now_us: int, /) -> OutgoingMessage:
+        """What tells those who watch that more changed than they are told."""
 
     def verdict_messages(self, verdicts: Sequence[Verdict], now_us: int, /) -> list[OutgoingMessage]:
         """What is told of commands."""
@@ -214,18 +221,34 @@ class StatusStore:
 
     async def settle(self, doubted_before_us: int, now_us: int) -> int:
         """See usecases.DoubtStore."""
-        if not await self._database.read(partial(expectations.any_doubted, before_us=doubted_before_us)):
-            return 0
+        doubted = await self._database.read(partial(expectations.doubted, before_us=doubted_before_us))
+        settled = 0
 
-        def work(connection: Connection) -> tuple[int, list[OutgoingMessage]]:
-            verdicts = expectations.settle(connection, doubted_before_us)
+        def work(
+            connection: Connection, some: Sequence[tuple[str, str]]
+        ) -> tuple[int, list[OutgoingMessage]]:
+            verdicts = expectations.settle(connection, some)
             messages = self._messages.verdict_messages(verdicts, now_us) if verdicts else []
             outbox.add(connection, messages)
             return len(verdicts), messages
 
-        settled, messages = await self._database.write(work)
-        self._relay.hand_over(messages)
+        async def settle(some: Sequence[tuple[str, str]]) -> None:
+            nonlocal settled
+            count, messages = await self._database.write(partial(work, some=some))
+            settled += count
+            self._relay.hand_over(messages)
+
+        async def give_up(doubt: tuple[str, str], error: Exception) -> None:
+            nonlocal settled
+            settled += 1
+            await self._give_up(*doubt, error)
+
+        await by_halves(doubted, settle, give_up)
         return settled
+
+    async def _give_up(self, vin: str, command_id: str, error: Exception) -> None:
+        _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
+        await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def forget_expectations(self, before_us: int) -> None:
         """See usecases.DoubtStore."""
@@ -246,23 +269,21 @@ class StatusStore:
         return await asyncio.shield(asked)
 
     async def _answer(self) -> None:
-        while self._asked:
-            asked, self._asked = self._asked, {}
-            try:
-                found = await self._database.read(partial(last_reports, vins=list(asked)))
-            except Exception as error:  # noqa: BLE001  # it belongs to those who asked
-                for future in asked.values():
-                    future.set_exception(error)
-            else:
-                for vin, future in asked.items():
-                    future.set_result(found.get(vin))
-        self._reading = None
+        try:
+            while self._asked:
+                asked, self._asked = self._asked, {}
+                try:
+                    found = await self._database.read(partial(last_reports, vins=list(asked)))
+                except Exception as error:  # noqa: BLE001  # it belongs to those who asked
+                    for future in asked.values():
+                        future.set_exception(error)
+                else:
+                    for vin, future in asked.items():
+                        future.set_result(found.get(vin))
+        finally:
+            self._reading = None  # however it ends: the next look begins another
 
     async def send(self, messages: Sequence[OutgoingMessage]) -> None:
         """Commit messages that belong to no other change. Raises StorageUnavailable."""
         await self._database.write(lambda connection: outbox.add(connection, messages))
         self._relay.hand_over(messages)
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Keep messages that can not be understood. Raises StorageUnavailable."""
-        await dead_letters.bury(self._database, letters)

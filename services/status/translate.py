@@ -24,6 +24,7 @@ from services.status.domain import (
     OPEN,
     Report,
 )
+from services.status.rights import Cause, RightEnded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.status.domain import Check, Position, Step, Update, Verdict
+    from services.status.domain import Check, Step, Update, Verdict
+    from services.status.event_ids import EventIds
 
 QUEUE = "status"
 RETRY_MILLISECONDS = 2_000
+GAVE_WAY_RETRY_MILLISECONDS = 30_000
 SSE_CONTENT_TYPE = "text/event-stream"
 
 _DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
@@ -94,6 +97,27 @@ def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
     ]
 
 
+def missed_message(report: Report, now_us: int) -> OutgoingMessage:
+    """What tells those who watch that more changed than they are told."""
+    update = door_update_pb2.DoorUpdate(
+        type=_TYPES.SYSTEM_ALERT,
+        vin=report.vin,
+        system_alert=door_update_pb2.SystemAlert(
+            code="UPDATES_COALESCED",
+            severity=door_update_pb2.AlertSeverity.Value.WARNING,
+            message="The vehicle reports more changes than are told one by one; read the door status.",
+        ),
+    )
+    set_time(update.timestamp, report.observed_at_us)
+    return OutgoingMessage(
+        message_id=f"missed-{report.vin}-{report.observed_at_us}-{report.sequence}",
+        queue=QUEUE,
+        subject=update_subject(report.vin),
+        payload=update.SerializeToString(),
+        created_at=moment_of(now_us),
+    )
+
+
 def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.DoorUpdate:
     update = door_update_pb2.DoorUpdate(
         type=_TYPES.DOOR_STATUS_UPDATE,
@@ -115,17 +139,17 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
     return update
 
 
-def update_message(update: Update) -> door_update_pb2.DoorUpdate:
+def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
     """The update as the typed stream sends it. Raises DecodeError when it is none."""
     message = door_update_pb2.DoorUpdate.FromString(update.payload)
-    message.id = str(update.position)
+    message.id = ids.id_of(update.position)
     return message
 
 
-def update_body(update: Update) -> HttpBody:
+def update_body(ids: EventIds, update: Update) -> HttpBody:
     """The update as Server-Sent Events send it, made once for all its readers. Raises DecodeError."""
     if update.rendered is None:
-        update.rendered = event_body(update_message(update))
+        update.rendered = event_body(update_message(ids, update))
     return update.rendered
 
 
@@ -159,12 +183,12 @@ def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[s
     return ordered
 
 
-def opening_body(position: Position | None) -> HttpBody:
+def opening_body(event_id: str | None) -> HttpBody:
     """What a stream begins with, so that its headers leave at once.
 
     A reader that starts now is given its place, so that it can come back to it before its first update.
     """
-    place = "" if position is None else f"id: {position}\n"
+    place = "" if event_id is None else f"id: {event_id}\n"
     return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n{place}\n")
 
 
@@ -176,17 +200,19 @@ def comment_body(text: str) -> HttpBody:
 def ending_body(error: Exception) -> HttpBody:
     """The last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
-    return comment_body(f"the stream ends: {refusal}")
+    # Whoever had to give way would push out the next one by coming back at once.
+    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.GaveWay) else ""
+    return _body(f"{again}: the stream ends: {refusal}\n\n")
 
 
 def _body(text: str) -> HttpBody:
     return HttpBody(content_type=SSE_CONTENT_TYPE, data=text.encode())
 
 
-def reset_message(vin: str, position: Position, now_us: int) -> door_update_pb2.DoorUpdate:
+def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorUpdate:
     """Tells a reader that what it missed is not kept any more."""
     message = door_update_pb2.DoorUpdate(
-        id=str(position),
+        id=event_id,
         type=_TYPES.SYSTEM_ALERT,
         vin=vin,
         system_alert=door_update_pb2.SystemAlert(
@@ -290,10 +316,30 @@ def set_time(timestamp: Timestamp, microseconds: int) -> None:
     timestamp.nanos = rest // 1_000 * 1_000_000
 
 
+_RIGHT_ENDED = {
+    Cause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),
+    Cause.ACCOUNT: (
+        errors.ACCOUNT_LOCKED,
+        "This account is locked and watches nothing; contact customer support to unlock it.",
+    ),
+    Cause.CREDENTIAL: (
+        errors.TOKEN_INVALID,
+        "What you signed in with is not accepted any more; sign in again.",
+    ),
+    Cause.TOKEN: (errors.TOKEN_EXPIRED, "The token has expired; get a new one and resume with your last id."),
+}
+
+
 def ended_refusal(error: domain.StreamEnded) -> Refusal:
     """Why a stream ends, and what its reader can do."""
-    if isinstance(error, domain.RightEnded):
-        return Refusal(errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended.")
+    if isinstance(error, RightEnded):
+        return Refusal(*_RIGHT_ENDED[error.cause])
+    if isinstance(error, domain.GaveWay):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "A newer stream took the place of this one, the oldest of those you have; close what you do not read.",
+            retry_after_seconds=GAVE_WAY_RETRY_MILLISECONDS // 1_000,
+        )
     if isinstance(error, domain.ReaderTooSlow):
         return Refusal(
             errors.RATE_LIMITED,

@@ -145,6 +145,7 @@ async def watch_updates(
             replayed = after
             while replayed.sequence < live_after.sequence:
                 missed = await log.next_after(watcher.vin, replayed)
+                watcher.check()  # its right may end while it catches up
                 if missed is None or missed.position.sequence > live_after.sequence:
                     break
                 replayed = missed.position

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 import structlog
-from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from ecarus.remotecontrol.vehicle.v1.report_pb2 import StatusReport
 from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
@@ -22,11 +20,11 @@ from protocol.broker import (
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
-from services.runtime.consumer import Consumer, ConsumerPlan, Poison
-from services.runtime.inbox import DeadLetter
+from services.runtime.background import Errands
+from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle
 from services.status.domain import ImpossibleReport
-from services.status.translate import moment_of
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import condition_payload, moved_of, report_of
 
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from protocol.cloud_side import AnswerReader
-    from services.runtime.capability import CapabilityVerifier
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
     from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -98,13 +95,13 @@ class VehicleIntake:
         self._hellos = hellos
         self._now_us = now_us
 
-    def consumers(
-        self, broker: Broker, partitions: Iterable[int], batch: int, max_pending: int
-    ) -> list[Consumer]:
-        """All that this process consumes: its partitions, results and hellos."""
-        plans = [(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions]
-        plans += [(RESULT_PLAN, self.take_results), (HELLO_PLAN, self._hellos.handle)]
-        return [Consumer(broker, plan, handle, self._bury) for plan, handle in plans]
+    def subscriptions(self, partitions: Iterable[int], batch: int, max_pending: int) -> list[Subscription]:
+        """List what a process that takes these partitions takes in: them, results and hellos."""
+        return [
+            *(Subscription(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions),
+            Subscription(RESULT_PLAN, self.take_results),
+            Subscription(HELLO_PLAN, self._hellos.handle),
+        ]
 
     async def take_statuses(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Handle status reports. Raises StorageUnavailable."""
@@ -143,12 +140,6 @@ class VehicleIntake:
         await take_reports(self._store, self._hints, reports, now_us, moved)
         return unhandled
 
-    async def _bury(self, poison: Sequence[Poison]) -> None:
-        received_at = moment_of(self._now_us())
-        await self._store.bury(
-            [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, received_at) for p in poison]
-        )
-
 
 async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable[[], int]) -> None:
     """Hear from the broker whose connection broke. What is missed costs nothing: silence says it later."""
@@ -168,15 +159,13 @@ class HintPublisher:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._publishing: set[asyncio.Task[None]] = set()
+        self._errands = Errands("hints")
 
     def tell(self, hints: Sequence[Hint]) -> None:
         """See ConditionTeller."""
         if not self._broker.connected:
             return
-        task = asyncio.get_running_loop().create_task(self._publish(hints))
-        self._publishing.add(task)
-        task.add_done_callback(self._publishing.discard)
+        self._errands.start(self._publish(hints))
 
     async def _publish(self, hints: Sequence[Hint]) -> None:
         try:
@@ -187,28 +176,11 @@ class HintPublisher:
             _log.info("hints_not_published", reason=str(error))
 
 
-class Revocations:
-    """Ends what a revoked right carried: what is cached of it, and the streams that run on it."""
-
-    def __init__(self, hub: Hub, verifier: CapabilityVerifier) -> None:
-        self._hub = hub
-        self._verifier = verifier
-
-    def deliver(self, _subject: str, _position: Position, payload: bytes) -> None:
-        """One GrantRevoked."""
-        try:
-            revoked = GrantRevoked.FromString(payload)
-        except DecodeError:
-            _log.error("revocation_unreadable")
-            return
-        self._verifier.evict(revoked.principal, revoked.vin)
-        self._hub.revoke(revoked.principal, revoked.vin)
-
-    def place_changed(self, position: Position) -> None:
-        """The tail begins here: nothing of this room depends on where."""
-        _log.info("revocations_followed", position=str(position))
-
-
 def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:
     """One live update, from the tail to the hub."""
-    hub.publish(vin_of(subject), position, payload)
+    try:
+        vin = vin_of(subject)
+    except ValueError:
+        _log.error("update_of_no_vehicle", position=str(position))
+        return
+    hub.publish(vin, position, payload)

@@ -53,8 +53,8 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, now_us:
     if observed_at_us > now_us + FUTURE_TOLERANCE_MICROSECONDS:
         raise ImpossibleReport("observed_at in the future")
     boot_id, sequence, speed_kmh = report.boot_id, report.sequence, report.speed_kmh
-    if not 1 <= len(boot_id) <= _MAX_BOOT_ID:
-        raise ImpossibleReport("boot_id missing or too long")
+    if not (1 <= len(boot_id) <= _MAX_BOOT_ID and boot_id.isascii() and boot_id.isprintable()):
+        raise ImpossibleReport("boot_id missing or too long, or no name")
     if sequence > _MAX_SEQUENCE:
         raise ImpossibleReport("sequence too large")
     if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
@@ -110,6 +110,8 @@ def moved_of(result: report_pb2.CommandResult, status: Report, now_us: int) -> M
     if not -FUTURE_TOLERANCE_MICROSECONDS <= now_us - finished_at_us <= LONGEST_WAIT_MICROSECONDS:
         return None
     started_at_us = _microseconds(result.started_at) if result.HasField("started_at") else finished_at_us
+    if not 0 <= finished_at_us - started_at_us <= LONGEST_WAIT_MICROSECONDS:
+        started_at_us = finished_at_us  # a clock that jumped, or no time at all
     return Moved(result.command_id, started_at_us, status, _promised(result))
 
 

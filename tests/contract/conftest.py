@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import json
 import socket
+import tempfile
 import time
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.x509.oid import NameOID
 
-from mesh.pki import Identity, Pki
-from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier
+from mesh.pki import Identity, Pair, Pki
+from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier, audience_of
 from services.runtime.settings import RoomSettings
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from mesh.pki import Pair
     from services.runtime.server import RoomServer
 
     BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
     StartRoom = Callable[[str, BuildRoom], Awaitable["RunningRoom"]]
+
+
+SERVICES = ("command", "status", "config", "diagnostics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +55,18 @@ class Certificates:
             )
         )
 
+    def signed(self, names: Sequence[x509.GeneralName]) -> Pair:
+        """A client's certificate with exactly these names, whatever they are."""
+        folder = Path(tempfile.mkdtemp(dir=self.authority.ca.parent))
+        pair = Pair(folder / "odd.crt", folder / "odd.key")
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer, issuer_key = self.authority._ca_cert, self.authority._ca_key
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+        builder = self.authority._builder(subject, issuer.subject, key.public_key(), 1)
+        odd = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        self.authority._write(pair, odd.sign(issuer_key, hashes.SHA256()), key)
+        return pair
+
 
 @dataclass(frozen=True, slots=True)
 class Signer:
@@ -64,11 +83,14 @@ class Signer:
         actor: str | None = None,
         source: str = "MOBILE_APP",
         seconds: int = 60,
+        services: tuple[str, ...] = SERVICES,
+        **claimed: Any,
     ) -> str:
+        """For `actions` of each of `services`: access makes them for one of either."""
         now = int(time.time())
         claims = {
             "iss": ISSUER,
-            "aud": AUDIENCE,
+            "aud": [AUDIENCE, *map(audience_of, services)],
             "sub": subject,
             "act": actor or subject,
             "vin": vin,
@@ -78,6 +100,8 @@ class Signer:
             "iat": now,
             "exp": now + seconds,
             "jti": str(uuid.uuid4()),
+            "cred": "key_1",
+            **claimed,
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"kid": "test"})
 
@@ -89,12 +113,18 @@ class RunningRoom:
     name: str
     target: str
     pki: Certificates
+    server: RoomServer
 
     def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
-        pair = self.pki.of(workload)
+        return self.channel_under(self.pki.of(workload), None, *options)
+
+    def channel_under(
+        self, pair: Pair, authority: Pki | None = None, *options: tuple[str, int]
+    ) -> grpc.aio.Channel:
+        """A channel under this certificate."""
         credentials = grpc.ssl_channel_credentials(
-            self.pki.authority.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
+            (authority or self.pki.authority).ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
         name = ("grpc.ssl_target_name_override", f"{self.name}.rooms.ecarus.internal")
         return grpc.aio.secure_channel(self.target, credentials, options=(name, *options))
@@ -147,10 +177,11 @@ async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> Async
             capability_jwks=signer.jwks,
             drain_seconds=0.2,
         )
-        server = build(settings, CapabilityVerifier(settings.capability_jwks))
+        service = name if name in SERVICES else None
+        server = build(settings, CapabilityVerifier(settings.capability_jwks, service=service))
         servers.append(server)
         await server.start()
-        return RunningRoom(name, target, pki)
+        return RunningRoom(name, target, pki, server)
 
     yield start
     for server in servers:

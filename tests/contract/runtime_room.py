@@ -61,6 +61,7 @@ class Room:
 
     raises: Exception | None = None
     raises_after: int = 0
+    audit_raises: Exception | None = None
     gate: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
@@ -89,6 +90,8 @@ class Room:
         return self.server
 
     def audit(self, call: Call, refusal: Refusal | None) -> None:
+        if self.audit_raises is not None:
+            raise self.audit_raises
         log_call(call, refusal)
         subject = call.capability.subject if call.capability else None
         self.audited.append((call.method, refusal.reason.code if refusal else "OK", subject))

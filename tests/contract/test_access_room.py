@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import grpc
 import jwt
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
@@ -29,17 +34,22 @@ import services.access
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.identity import Identity
+from services.access.domain import key_id_of
+from services.access.identity import Identity, key_hash
+from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
+from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads, workload_of
 
 if TYPE_CHECKING:
     from services.runtime.settings import RoomSettings
@@ -55,6 +65,8 @@ SEED = {
     "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
 }
 
+RATES = {"command": 3, "lock": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
+
 CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
 
 
@@ -62,42 +74,104 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass
+class TokenIssuer:
+    """The issuer of tokens, and what looks at its keys."""
+
+    jwks: Path
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    watch: Any = None
+
+    def publish(self) -> None:
+        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
+
+    def token(self) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": "i",
+            "aud": "a",
+            "sub": "user-123",
+            "client_id": "web",
+            "iat": now,
+            "exp": now + 600,
+        }
+        return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
+
+
 @pytest.fixture
-async def access(start_room: Any, signer: Any, tmp_path: Path) -> AsyncIterator[Any]:
+def token_issuer(tmp_path: Path) -> TokenIssuer:
+    issuer = TokenIssuer(tmp_path / "issuer.jwks.json")
+    issuer.publish()
+    return issuer
+
+
+@pytest.fixture
+def production() -> bool:
+    """Whether owners need two operators; a test that wants it overrides this."""
+    return False
+
+
+@pytest.fixture
+async def access(
+    start_room: Any, signer: Any, tmp_path: Path, token_issuer: TokenIssuer, *, production: bool
+) -> AsyncIterator[Any]:
     """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
     await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
     database = await open_database(url)
     planted = seed.Seed.model_validate(SEED)
     await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
-    issuer_jwks = tmp_path / "issuer.jwks.json"
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate().public_key(), as_dict=True)
-    issuer_jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
     sent: list[Any] = []
     standings = Standings(
         lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
     )
+
+    def withdrawn(credentials: frozenset[str]) -> None:
+        for credential in credentials:
+            admission.forget(credential=credential)
+        watch.hurry()
+
+    tokens = TokenVerifier(
+        issuer="i", audience="a", jwks=token_issuer.jwks, now=time.time, withdrawn=withdrawn
+    )
+    issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
+    workloads = Workloads()
     admission = Admission(
         routes=Routes(),
         identity=Identity(
-            tokens=TokenVerifier(issuer="i", audience="a", jwks=issuer_jwks, now=time.time),
-            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest)),
+            tokens=tokens,
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
             pepper=PEPPER,
             sandbox=True,
             now=time.time,
         ),
         standings=standings,
-        limits=RateLimits({"command": 3, "read": 100}, time.monotonic),
-        issuer=CapabilityIssuer(SigningKey(signer.key, "test"), time.time),
+        limits=RateLimits(RATES, time.monotonic),
+        issuer=issuer,
+        is_team=TeamCertificates(workloads).is_team,
     )
+    pending = SqlPendingGrants(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    token_issuer.watch = watch
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         def register(server: grpc.aio.Server) -> None:
             add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-            add_AccessServiceServicer_to_server(AccessServicer(record, standings.forget, utc_now), server)
+            servicer = AccessServicer(
+                record,
+                admission.forget,
+                utc_now,
+                pending,
+                trusts=tokens.trusts,
+                key_id_in=lambda key: key_id_of(key_hash(PEPPER, key)),
+            )
+            add_AccessServiceServicer_to_server(servicer, server)
 
-        return RoomServer(settings, SERVICES, register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(
+            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+        )
 
     room = await start_room("access", build)
     yield room, sent
@@ -111,7 +185,9 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
     async with room.channel("edge") as channel:
         stub = AuthorizationStub(channel)
 
-        async def ask(path: str, *, listener: str = "public", **http: Any) -> external_auth_pb2.CheckResponse:
+        async def ask(
+            path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
+        ) -> external_auth_pb2.CheckResponse:
             headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
             headers |= http.pop("headers", {})
             request = external_auth_pb2.CheckRequest()
@@ -120,6 +196,7 @@ async def check(access: Any) -> AsyncIterator[CheckEdge]:
                 method=http.pop("method", "GET"), path=path, headers=headers, **http
             )
             request.attributes.request.http.CopyFrom(form)
+            request.attributes.source.certificate = quote(certificate)
             answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
             return answer
 
@@ -159,6 +236,8 @@ async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge
     assert "authorization" in ok.headers_to_remove
     capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
     assert (capability.subject, capability.vin) == ("user-123", VIN)
+    assert capability.role == "OWNER"
+    assert 0 < time.time() - capability.since < 60
 
 
 async def test_a_denial_is_a_finished_problem_document(check: CheckEdge) -> None:
@@ -218,19 +297,50 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert problem_in(answers[3])["retryable"] is True
     headers = headers_of(answers[3].denied_response.headers)
     assert headers["retry-after"] == "20"
-    assert headers["ratelimit-policy"] == '"command";q=3;w=60'
-    assert headers["ratelimit"] == '"command";r=0;t=20'
+    assert headers["ratelimit-policy"] == '"lock";q=3;w=60'
+    assert headers["ratelimit"] == '"lock";r=0;t=20'
 
 
-async def test_a_native_denial_is_a_grpc_status(check: CheckEdge) -> None:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=FOREIGN).SerializeToString()
-    answer = await check(
+async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
+    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
         listener="team",
+        certificate=certificate,
         method="POST",
         headers={"content-type": "application/grpc"},
         raw_body=b"\0" + len(message).to_bytes(4, "big") + message,
     )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [x509.DNSName("spiffe://ecarus/team/demo")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/team/" + name) for name in ("demo", "operator")],
+        [x509.UniformResourceIdentifier("spiffe://ecarus/edge")],
+        [x509.UniformResourceIdentifier(f"spiffe://ecarus/vehicle/{VIN}")],
+    ],
+)
+async def test_envoy_s_word_for_a_team_is_not_enough(check: CheckEdge, pki: Any, names: Any) -> None:
+    answer = await native(check, VIN, pki.signed(names).cert.read_bytes())
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+
+
+async def test_a_team_s_certificate_ends_with_its_revocation_on_a_live_connection(
+    access: Any, check: CheckEdge, pki: Any
+) -> None:
+    revoked, other = (pki.of(f"team/{name}").cert.read_bytes() for name in ("revoked", "demo"))
+    assert (await native(check, VIN, revoked)).HasField("ok_response")
+    workload = workload_of(revoked)
+    access[0].server.revoke(frozenset({workload.certificate}))
+    answer = await native(check, VIN, revoked)
+    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
+    assert (await native(check, VIN, other)).HasField("ok_response")
+
+
+async def test_a_native_denial_is_a_grpc_status(check: CheckEdge, pki: Any) -> None:
+    answer = await native(check, FOREIGN, pki.of("team/demo").cert.read_bytes())
     denied = answer.denied_response
     headers = headers_of(denied.headers)
     assert headers["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
@@ -259,6 +369,10 @@ async def test_only_their_own_peers_may_ask(access: Any) -> None:
             stub = AccessServiceStub(channel)
             assert await code_of(stub.CheckGrants(questions, timeout=5)) is denied
             assert await code_of(stub.ListGrants(listing, timeout=5)) is denied
+            lock = access_service_pb2.LockAccountRequest(principal="user-123", reason="mischief")
+            assert await code_of(stub.LockAccount(lock, timeout=5)) is denied
+            leaked = access_service_pb2.RevokeApiKeyRequest(key=PUBLISHED_KEY)
+            assert await code_of(stub.RevokeApiKey(leaked, timeout=5)) is denied
             revoke = access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1")
             assert await code_of(stub.RevokeGrant(revoke, timeout=5)) is denied
     async with room.channel("room/command") as channel:
@@ -295,8 +409,110 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
         assert (list(answer.allowed), list(answer.roles)) == ([False], [grant_pb2.GRANT_ROLE_UNSPECIFIED])
         listed = await operator.ListGrants(access_service_pb2.ListGrantsRequest(vin=FOREIGN), timeout=5)
         assert [grant.grant_id for grant in listed.grants] == ["sandbox-2", "g-9"]
-    told = [grant_pb2.GrantRevoked.FromString(message.payload) for message in sent]
-    assert [(each.grant_id, each.principal, each.vin) for each in told] == [("g-9", "user-123", FOREIGN)]
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert (told.grant_id, told.principal, told.vin) == ("g-9", "user-123", FOREIGN)
+    assert (told.kind, list(told.remaining)) == (grant_pb2.ENDED_RIGHT_GRANT, [])
+
+
+async def test_what_another_grant_still_allows_is_told_with_the_end_of_one(access: Any) -> None:
+    room, sent = access
+    second = access_service_pb2.CreateGrantRequest(
+        grant_id="g-2",
+        principal="user-123",
+        vin=VIN,
+        role=grant_pb2.GRANT_ROLE_DIGITAL_KEY,
+        actions=["door.updates.read"],
+        valid_seconds=600,
+    )
+    async with room.channel("team/operator") as channel:
+        operator = AccessServiceStub(channel)
+        kept = await operator.CreateGrant(second, timeout=5)
+        await operator.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1"), timeout=5)
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert [(each.action, each.until.seconds) for each in told.remaining] == [
+        ("door.updates.read", kept.expires_at.seconds)
+    ]
+
+
+async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) -> None:
+    room, sent = access
+    lock = access_service_pb2.LockAccountRequest(principal="user-123", reason="the phone was stolen")
+    unlock = access_service_pb2.UnlockAccountRequest(principal="user-123")
+    of_an_agent = access_service_pb2.GrantQuestion(
+        subject="user-456", actor="user-123", vin=FOREIGN, action="door.lock"
+    )
+    questions = access_service_pb2.CheckGrantsRequest(questions=[of_an_agent])
+    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
+        assert (await check(door("status"))).HasField("ok_response")
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
+        for _ in range(2):
+            locked = await operator.LockAccount(lock, timeout=5)
+            assert (locked.reason, locked.HasField("locked_at")) == ("the phone was stolen", True)
+        assert problem_in(await check(door("status")))["code"] == "ACCOUNT_LOCKED"
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
+        for _ in range(2):
+            assert not (await operator.UnlockAccount(unlock, timeout=5)).HasField("locked_at")
+        assert (await check(door("status"))).HasField("ok_response")
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert (told.kind, told.principal, told.vin) == (grant_pb2.ENDED_RIGHT_ACCOUNT, "user-123", "")
+
+
+@pytest.mark.parametrize("by", ["id", "the key itself"])
+async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> None:
+    room, sent = access
+    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
+        listing = access_service_pb2.ListApiKeysRequest(principal="user-123")
+        (key,) = (await operator.ListApiKeys(listing, timeout=5)).keys
+        question = access_service_pb2.GrantQuestion(
+            subject="user-123", vin=VIN, action="door.lock", credential=key.key_id
+        )
+        questions = access_service_pb2.CheckGrantsRequest(questions=[question])
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
+        assert (await check(door("status"))).HasField("ok_response")
+        which = {"key_id": key.key_id} if by == "id" else {"key": PUBLISHED_KEY}
+        for _ in range(2):
+            revoked = await operator.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(**which), timeout=5)
+            assert (revoked.key_id, revoked.HasField("revoked_at")) == (key.key_id, True)
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
+        assert problem_in(await check(door("status")))["code"] == "TOKEN_INVALID"
+        unknown = access_service_pb2.RevokeApiKeyRequest(key_id="key_" + "0" * 32)
+        assert await code_of(operator.RevokeApiKey(unknown, timeout=5)) is grpc.StatusCode.NOT_FOUND
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert (told.kind, told.credential) == (grant_pb2.ENDED_RIGHT_CREDENTIAL, key.key_id)
+
+
+async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
+    access: Any, check: CheckEdge, token_issuer: TokenIssuer
+) -> None:
+    room, sent = access
+    await token_issuer.watch.look()
+    bearer = {"authorization": f"Bearer {token_issuer.token()}"}
+    answer = await check(door("status"), headers=bearer)
+    token = headers_of(answer.ok_response.headers)["x-ecarus-capability"]
+    credential = jwt.decode(token, options={"verify_signature": False})["cred"]
+    question = access_service_pb2.GrantQuestion(
+        subject="user-123", vin=VIN, action="door.lock", credential=credential
+    )
+    questions = access_service_pb2.CheckGrantsRequest(questions=[question])
+    async with room.channel("room/signer") as rooms:
+        signer = AccessServiceStub(rooms)
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
+        token_issuer.jwks.write_text('{"keys": []}')
+        await token_issuer.watch.look()
+        assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [False]
+    assert problem_in(await check(door("status"), headers=bearer))["code"] == "TOKEN_INVALID"
+    (told,) = (grant_pb2.GrantRevoked.FromString(message.payload) for message in sent)
+    assert (told.kind, told.credential, told.principal, told.vin) == (
+        grant_pb2.ENDED_RIGHT_CREDENTIAL,
+        credential,
+        "",
+        "",
+    )
+    await token_issuer.watch.look()
+    assert len(sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -323,3 +539,106 @@ async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], co
         unknown = access_service_pb2.RevokeGrantRequest(grant_id="nobody")
         answer = AccessServiceStub(channel).RevokeGrant(unknown, timeout=5)
         assert await code_of(answer) is grpc.StatusCode.NOT_FOUND
+
+
+# Two operators for an owner's grant.
+
+ALICE, BOB = "team/operator/alice", "team/operator/bob"
+
+
+def owner(**changed: Any) -> access_service_pb2.CreateGrantRequest:
+    form = {"grant_id": "g-9", "principal": "user-123", "vin": FOREIGN, "role": grant_pb2.GRANT_ROLE_OWNER}
+    return access_service_pb2.CreateGrantRequest(**{**form, **changed})
+
+
+@pytest.fixture
+async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
+    room, _ = access
+    async with room.channel(ALICE) as one, room.channel(BOB) as other:
+        yield AccessServiceStub(one), AccessServiceStub(other)
+
+
+async def listed_by(stub: Any, vin: str = FOREIGN) -> dict[str, Any]:
+    answer = await stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=vin), timeout=5)
+    return {grant.grant_id: grant for grant in answer.grants}
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_an_owner_s_grant_counts_once_a_second_operator_has_approved(
+    operators: Any, check: CheckEdge, tmp_path: Path
+) -> None:
+    alice, bob = operators
+    asked = await alice.CreateGrant(owner(valid_seconds=600), timeout=5)
+    assert (asked.pending, asked.requested_by, asked.approved_by) == (True, f"spiffe://ecarus/{ALICE}", "")
+    assert await alice.CreateGrant(owner(valid_seconds=600), timeout=5) == asked
+    assert (await listed_by(bob))["g-9"] == asked
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+    assert await code_of(alice.ApproveGrant(approval, timeout=5)) is grpc.StatusCode.PERMISSION_DENIED
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+    approved = await bob.ApproveGrant(approval, timeout=5)
+    assert (approved.pending, approved.approved_by) == (False, f"spiffe://ecarus/{BOB}")
+    assert approved.expires_at.seconds == approved.created_at.seconds + 600
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    assert await bob.ApproveGrant(approval, timeout=5) == approved
+    assert (await listed_by(alice))["g-9"] == approved
+    assert (await alice.CreateGrant(owner(valid_seconds=600), timeout=5)).pending is False
+    with closing(sqlite3.connect(tmp_path / "access-record.sqlite3")) as database:
+        rows = database.execute("SELECT act, actor FROM audit_entry WHERE grant_id = 'g-9' ORDER BY sequence")
+        assert rows.fetchall() == [
+            ("GRANT_REQUESTED", f"spiffe://ecarus/{ALICE}"),
+            ("GRANT_APPROVED", f"spiffe://ecarus/{BOB}"),
+            ("GRANT_CREATED", f"spiffe://ecarus/{ALICE}"),
+        ]
+
+    revoked = await alice.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-9"), timeout=5)
+    assert revoked.HasField("revoked_at")
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+    await bob.ApproveGrant(approval, timeout=5)  # which brings nothing back
+    assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_a_pending_grant_can_be_revoked_and_then_not_approved(operators: Any) -> None:
+    alice, bob = operators
+    await alice.CreateGrant(owner(), timeout=5)
+    revoke = access_service_pb2.RevokeGrantRequest(grant_id="g-9")
+    revoked = await bob.RevokeGrant(revoke, timeout=5)
+    assert (revoked.pending, revoked.HasField("revoked_at")) == (False, True)
+    assert await alice.RevokeGrant(revoke, timeout=5) == revoked
+    for grant_id in ("g-9", "nobody"):
+        approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id=grant_id), timeout=5)
+        assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+    assert "g-9" not in await listed_by(bob)
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_only_an_owner_s_grant_needs_two_and_an_id_says_one_thing(operators: Any) -> None:
+    alice, bob = operators
+    key = await alice.CreateGrant(owner(role=grant_pb2.GRANT_ROLE_DIGITAL_KEY), timeout=5)
+    assert (key.pending, key.requested_by) == (False, "")
+    conflict = grpc.StatusCode.ALREADY_EXISTS
+    assert await code_of(bob.CreateGrant(owner(), timeout=5)) is conflict
+    await alice.CreateGrant(owner(grant_id="g-10"), timeout=5)
+    assert await code_of(bob.CreateGrant(owner(grant_id="g-10", vin=VIN), timeout=5)) is conflict
+    beyond = owner(grant_id="g-11", actions=["door.fly"])
+    assert await code_of(alice.CreateGrant(beyond, timeout=5)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_in_the_sandbox_one_operator_is_enough(operators: Any, check: CheckEdge) -> None:
+    alice, bob = operators
+    granted = await alice.CreateGrant(owner(), timeout=5)
+    assert (granted.pending, granted.requested_by) == (False, "")
+    assert (await check(door("config", FOREIGN))).HasField("ok_response")
+    approval = bob.ApproveGrant(access_service_pb2.ApproveGrantRequest(grant_id="g-9"), timeout=5)
+    assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+
+
+@pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
+async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
+    room, _ = access
+    async with room.channel(peer) as channel:
+        approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
+        answer = AccessServiceStub(channel).ApproveGrant(approval, timeout=5)
+        assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED

@@ -75,19 +75,26 @@ class Room:
         request = rpc.LockDoorsRequest(vin=VIN, lock=lock)
         return self.stub.LockDoors(request, metadata=self.metadata(correlation_id, **claims))
 
-    def cancel(self, cancel_id: str = "x-1", correlation_id: str = "c-1", **body: Any) -> Any:
+    def cancel(
+        self,
+        cancel_id: str = "x-1",
+        correlation_id: str = "c-1",
+        claims: dict[str, Any] | None = None,
+        **body: Any,
+    ) -> Any:
         fields = {"correlationId": correlation_id, "reason": "User cancellation", "force": False, **body}
         cancellation = ParseDict(fields, door_command_pb2.DoorCancellation())
         request = rpc.CancelCommandRequest(vin=VIN, cancellation=cancellation)
-        return self.stub.CancelCommand(request, metadata=self.metadata(cancel_id))
+        return self.stub.CancelCommand(request, metadata=self.metadata(cancel_id, **(claims or {})))
 
-    async def details(self, command_id: str) -> dict[str, Any]:
+    async def details(self, command_id: str, **claims: Any) -> dict[str, Any]:
         request = rpc.GetCommandRequest(vin=VIN, command_id=command_id)
-        return as_json(await self.stub.GetCommand(request, metadata=self.metadata("g-1")))
+        return as_json(await self.stub.GetCommand(request, metadata=self.metadata("g-1", **claims)))
 
-    async def history(self, **query: Any) -> dict[str, Any]:
+    async def history(self, claims: dict[str, Any] | None = None, **query: Any) -> dict[str, Any]:
         request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
-        return as_json(await self.stub.ListCommandHistory(request, metadata=self.metadata("h-1")))
+        metadata = self.metadata("h-1", **(claims or {}))
+        return as_json(await self.stub.ListCommandHistory(request, metadata=metadata))
 
     async def vehicle_ends(self, command_id: str, ending: Ending) -> None:
         await take_in_heard(self.desk, admitted(Resulted("m-1", VIN, command_id, ending)))
@@ -271,6 +278,40 @@ async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, c
     problem = await refused(room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"}))
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
     assert (await room.history())["total"] == 0
+
+
+async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:
+    owner, key = {"role": "OWNER"}, {"subject": "guest-9", "role": "DIGITAL_KEY"}
+    await room.lock(**owner)
+    problem = await refused(room.cancel(claims=key, force=True))
+    assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
+    assert problem["mayHaveSucceeded"] is False
+    assert as_json(await room.cancel("x-2", claims=owner))["status"] == "CANCELLED"
+
+
+async def test_two_agents_of_one_customer_get_one_command(room: Room) -> None:
+    first, second = [await room.unlock(actor=f"agent-{n}", source="CALL_CENTER") for n in (1, 2)]
+    assert first.command_id == second.command_id
+    document = await refused(room.unlock(subject="user-456", actor="agent-1"))
+    assert document["code"] == "COMMAND_IN_PROGRESS"
+
+
+async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_own(room: Room) -> None:
+    command_id = (await room.unlock(role="OWNER")).command_id
+    await room.cancel(claims={"role": "OWNER"})
+    later = (room.now + timedelta(seconds=1)).timestamp()
+    assert (await room.history({"role": "OWNER"}))["total"] == 2
+    for claims in (
+        {"role": "OWNER", "since": later},
+        {"subject": "guest-9", "role": "DIGITAL_KEY", "since": 0},
+        {"subject": "guest-9", "role": "SHARED_USER", "since": 0},
+        {"subject": "guest-9"},
+        {"subject": "guest-9", "role": "LANDLORD"},
+    ):
+        assert (await room.history(claims))["total"] == 0
+    assert (await room.details(command_id, subject="guest-9", role="DIGITAL_KEY"))["status"] == "CANCELLED"
+    problem = await refused(room.details(command_id, subject="guest-9", role="DIGITAL_KEY", since=later))
+    assert problem["code"] == "COMMAND_NOT_FOUND"
 
 
 async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: Room) -> None:

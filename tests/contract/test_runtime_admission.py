@@ -20,6 +20,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import through_the_edge
+from services.runtime.workload import Workloads
 from tests.contract.runtime_room import (
     CONFIG,
     FOREIGN_VIN,
@@ -187,6 +188,11 @@ async def test_an_action_that_is_not_granted(edge: grpc.aio.Channel, signer: Sig
     assert READ in (error.details() or "")
 
 
+async def test_a_capability_for_another_service(edge: grpc.aio.Channel, signer: Signer) -> None:
+    error = await refused(get(edge, native(signer.capability(VIN, READ, services=("command", "status")))))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
+
+
 @pytest.mark.parametrize("method", sorted(POLICY))
 async def test_a_missing_line_stops_the_start(
     room: Room, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str
@@ -205,7 +211,7 @@ async def test_a_line_for_nothing_stops_the_start(
 
 
 def test_an_rpc_without_a_line_is_refused_were_the_check_at_the_start_to_miss_it(signer: Signer) -> None:
-    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of, log_call)
+    interceptor = CallInterceptor({}, CapabilityVerifier(signer.jwks), {}, refusal_of, log_call, Workloads())
     call = Call(f"/{CONFIG}/GetDoorConfig", "test-1", "spiffe://ecarus/edge", None, {})
     with pytest.raises(Refusal) as refusal:
         interceptor._admit(None, call, None)

@@ -17,6 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.runtime import errors
 from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
+from services.runtime.server import STORAGE
 from tests.contract.runtime_room import (
     CONFIG,
     LIVE,
@@ -300,3 +301,32 @@ async def test_stopping_says_so_first_and_lets_calls_finish(
         room.gate.set()
         assert (await call).vin == VIN
         await asyncio.wait_for(stopping, 5)
+
+
+async def test_an_audit_hook_that_fails_fails_no_call(
+    edge: grpc.aio.Channel, signer: Signer, room: Room
+) -> None:
+    room.audit_raises = OSError(28, "No space left on device")
+    config = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
+    kept = await put(edge, rest(signer.capability(VIN, WRITE)), config)
+    assert kept.vin == VIN
+    room.raises = Refusal(errors.STORAGE_UNAVAILABLE, "Full.", may_have_succeeded=False)
+    error = await refused(put(edge, rest(signer.capability(VIN, WRITE)), config))
+    assert problem_of(error)["code"] == "STORAGE_UNAVAILABLE"
+    assert problem_of(error)["mayHaveSucceeded"] is False
+
+
+@pytest.mark.parametrize(("low_bytes", "storage"), [(1 << 50, "NOT_SERVING"), (1 << 20, "SERVING")])
+async def test_health_tells_of_low_space_and_calls_go_on(
+    start_room: StartRoom, signer: Signer, room: Room, low_bytes: int, storage: str
+) -> None:
+    running = await start_room(
+        "config", lambda s, v: room.build(s.model_copy(update={"low_space_bytes": low_bytes}), v)
+    )
+    async with running.channel("edge") as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        for name, expected in ((STORAGE, storage), ("", "SERVING"), (CONFIG, "SERVING")):
+            answer = await health.Check(health_pb2.HealthCheckRequest(service=name))
+            assert health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status) == expected
+        config = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
+        assert (await put(channel, rest(signer.capability(VIN, WRITE)), config)).vin == VIN

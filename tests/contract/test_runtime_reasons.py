@@ -13,7 +13,7 @@ from services.runtime import errors
 from services.runtime.errors import REASONS, Reason, Refusal
 
 PROTO = Path(__file__).parents[2] / "proto/ecarus/remotecontrol/door/v1/error_reason.proto"
-ROOMS = ("access", "command", "config", "diagnostics", "status")
+ROOMS = ("access", "command", "config", "diagnostics", "enrolment", "status")
 SPLIT = {"PATH_NOT_FOUND", "METHOD_NOT_ALLOWED"}
 """Answered by the edge, for which gRPC knows no status of their own."""
 

@@ -21,6 +21,7 @@ from protocol.domains import Domain, subject_of
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.server import RoomServer
+from services.signer.domain import Right
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import KeyPen, refusal_of
 from services.signer.usecases import AccessAway
@@ -29,6 +30,8 @@ from tests.protocol.stand import CLOUD_SIGNER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from services.signer.usecases import Question
 
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
@@ -39,17 +42,26 @@ CLOUD_SIGNER_KEY = Ed25519PublicKey.from_public_bytes(CLOUD_SIGNER.public_bytes)
 
 @dataclass
 class FakeRights:
-    """The access room: everybody is the owner, but for `ended`."""
+    """The access room: everybody is the owner, but for `ended`; rights end by themselves at `ends_at`."""
 
     away: bool = False
     ended: set[str] = field(default_factory=set)
-    asked: list[tuple[str, str, str]] = field(default_factory=list)
+    locked: set[str] = field(default_factory=set)
+    ends_at: datetime | None = None
+    asked: list[tuple[str, str, str, str]] = field(default_factory=list)
+    credentials: list[str] = field(default_factory=list)
 
-    async def roles(self, questions: Sequence[tuple[str, str, str]]) -> list[int | None]:
+    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
         if self.away:
             raise AccessAway
-        self.asked += questions
-        return [None if subject in self.ended else grant_pb2.GRANT_ROLE_OWNER for subject, _, _ in questions]
+        self.asked += [(q.subject, q.actor, q.vin, q.action) for q in questions]
+        self.credentials += [q.credential for q in questions]
+        return [
+            None
+            if q.subject in self.ended or q.actor in self.locked
+            else Right(grant_pb2.GRANT_ROLE_OWNER, self.ends_at)
+            for q in questions
+        ]
 
 
 @dataclass
@@ -68,7 +80,7 @@ class Room:
             command_id="cmd-1", action=command_pb2.DOOR_ACTION_UNLOCK, subject=subject, actor=subject
         )
         door.expires_at.FromDatetime(now + timedelta(seconds=30))
-        token = changed.pop("capability", None) or self.signer.capability(VIN, "door.unlock", "door.cancel")
+        token = changed.pop("capability", None) or self.signer.capability(VIN, "door.unlock")
         requested = contract.RequestedOrder(vin=changed.pop("vin", VIN), capability=token, door=door)
         requested.asked_at.FromDatetime(now)
         requested.mac = changed.pop("mac", None) or MAC.of(requested)
@@ -108,7 +120,23 @@ async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:
     assert (order.vin, order.counter, order.expires_at_millis) == (VIN, 3, 40_000)
     assert (order.role, order.manifest_version) == (session_pb2.ROLE_OWNER, MANIFEST_VERSION)
     assert order.door.command_id == "cmd-1"
-    assert room.rights.asked == [("user-123", VIN, "door.unlock")]
+    assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
+
+
+async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(room: Room) -> None:
+    def emergency(capability: str) -> contract.OrderToSign:
+        order = room.order(capability=capability)
+        order.requested.door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
+        order.requested.mac = MAC.of(order.requested)
+        return order
+
+    looked = room.signer.capability(VIN, "door.history.read", services=("command",))
+    assert await room.verdict(room.order(capability=looked)) == "NOT_PROVEN"
+    unlocked = room.signer.capability(VIN, "door.unlock", services=("command",))
+    assert await room.verdict(room.order(capability=unlocked)) == "SIGNED"
+    assert await room.verdict(emergency(unlocked)) == "NOT_PROVEN"
+    asked = room.signer.capability(VIN, "door.unlock", services=("command",), mode="EMERGENCY")
+    assert await room.verdict(emergency(asked)) == "SIGNED"
 
 
 async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> None:
@@ -119,7 +147,12 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
         room.order(subject="user-456"),
         room.order(epoch=b"short"),
         room.order(counter=0),
+        room.order(counter=2**48 - 1),
+        room.order(counter=2**48),
+        room.order(expires_at_millis=0),
+        room.order(expires_at_millis=2**48),
         room.order(capability=room.signer.capability(VIN, "door.lock")),
+        room.order(capability=room.signer.capability(VIN, "door.unlock", "door.lock")),
         room.order(mac=bytes(32)),
         contract.OrderToSign(),
     ]
@@ -128,7 +161,140 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
         *[contract.SIGNING_VERDICT_NOT_PROVEN] * len(bad),
         contract.SIGNING_VERDICT_SIGNED,
     ]
-    assert room.rights.asked == [("user-123", VIN, "door.unlock")]
+    assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
+
+
+async def test_a_room_has_its_own_orders_signed_and_no_others(room: Room) -> None:
+    async with room.running.channel("room/config") as channel:
+        answers = await OrderSigner(channel).sign([room.order()])
+    assert answers is not None
+    assert answers[0].verdict == contract.SIGNING_VERDICT_NOT_PROVEN
+
+
+@pytest.mark.parametrize(
+    ("action", "mode"),
+    [
+        (command_pb2.DOOR_ACTION_UNLOCK, command_pb2.DOOR_ACTION_MODE_SECURE),
+        (command_pb2.DOOR_ACTION_LOCK, command_pb2.DOOR_ACTION_MODE_EMERGENCY),
+        (command_pb2.DOOR_ACTION_UNLOCK, 77),
+    ],
+)
+async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
+    room: Room, action: command_pb2.DoorAction.ValueType, mode: command_pb2.DoorActionMode.ValueType
+) -> None:
+    name = "door.unlock" if action == command_pb2.DOOR_ACTION_UNLOCK else "door.lock"
+    order = room.order(capability=room.signer.capability(VIN, name, mode="EMERGENCY"))
+    order.requested.door.action, order.requested.door.mode = action, mode
+    order.requested.mac = MAC.of(order.requested)
+    assert await room.verdict(order) == "NOT_PROVEN"
+
+
+@pytest.mark.parametrize("member", ["doors", "all_doors", "mode", "action", "expires_at", "command_id"])
+async def test_what_was_changed_after_the_stamp_is_not_signed(room: Room, member: str) -> None:
+    order = room.order(capability=room.signer.capability(VIN, "door.unlock", mode="EMERGENCY"))
+    door = order.requested.door
+    match member:
+        case "doors":
+            door.doors.append(1)  # type: ignore[arg-type]  # its number
+        case "all_doors":
+            door.all_doors = True
+        case "mode":
+            door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
+        case "action":
+            door.action = command_pb2.DOOR_ACTION_LOCK
+        case "expires_at":
+            door.expires_at.nanos = 1
+        case "command_id":
+            door.command_id = "cmd-2"
+    assert await room.verdict(order) == "NOT_PROVEN"
+
+
+async def test_who_acts_for_another_is_asked_about_too(room: Room) -> None:
+    capability = room.signer.capability(VIN, "door.unlock", actor="agent-7")
+    order = room.order(capability=capability)
+    order.requested.door.actor = "agent-7"
+    order.requested.mac = MAC.of(order.requested)
+    assert await room.verdict(order) == "SIGNED"
+    room.rights.locked.add("agent-7")
+    assert await room.verdict(order) == "NOT_ALLOWED"
+    assert room.rights.credentials == ["key_1"] * 2
+    assert room.rights.asked == [("user-123", "agent-7", VIN, "door.unlock")] * 2
+
+
+async def test_an_order_ends_with_the_right_to_it(room: Room) -> None:
+    order = room.order()
+    ends_at = order.requested.door.expires_at.ToDatetime(tzinfo=UTC) - timedelta(seconds=20)
+    room.rights.ends_at = ends_at
+    [answer] = await room.sign(order)
+    signed = session_pb2.SignedOrder.FromString(cose.decode(answer.envelope).payload)
+    assert signed.expires_at_millis == order.expires_at_millis - 20_000
+    assert signed.door.expires_at.ToDatetime(tzinfo=UTC) == ends_at
+
+
+def withdrawal_of(order: contract.OrderToSign, **changed: Any) -> contract.OrderToSign:
+    cancel = command_pb2.CancelCommand(cancel_id="ended-cmd-1", command_id="cmd-1", reason="Right ended")
+    requested = contract.RequestedOrder(vin=VIN, cancel=cancel, withdraws=order.requested)
+    requested.asked_at.GetCurrentTime()
+    for name, value in changed.items():
+        setattr(requested, name, value)
+    requested.mac = MAC.of(requested)
+    return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
+
+
+async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: Room) -> None:
+    order = room.order()
+    assert await room.verdict(withdrawal_of(order)) == "NOT_ALLOWED"
+    room.rights.ended.add("user-123")
+    [answer] = await room.sign(withdrawal_of(order))
+    envelope = cose.decode(answer.envelope)
+    cose.verify(envelope, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.CANCEL))
+    signed = session_pb2.SignedOrder.FromString(envelope.payload)
+    assert (signed.cancel.command_id, signed.WhichOneof("order")) == ("cmd-1", "cancel")
+    assert signed.role == session_pb2.ROLE_DIGITAL_KEY
+
+
+async def test_the_cloud_cancels_nothing_else(room: Room) -> None:
+    room.rights.ended.add("user-123")
+    order = room.order()
+    other_vehicle = withdrawal_of(order, vin=OTHER_VIN)
+    of_another = withdrawal_of(order)
+    of_another.requested.cancel.command_id = "cmd-2"
+    of_another.requested.mac = MAC.of(of_another.requested)
+    unstamped = withdrawal_of(room.order(mac=bytes(32)))
+    never_asked = withdrawal_of(room.order(capability="not a token"))
+    moves_a_door = withdrawal_of(order)
+    moves_a_door.requested.door.CopyFrom(order.requested.door)
+    moves_a_door.requested.mac = MAC.of(moves_a_door.requested)
+    of_a_withdrawal = withdrawal_of(withdrawal_of(order))
+    bad = [other_vehicle, of_another, unstamped, never_asked, moves_a_door, of_a_withdrawal]
+    answers = await room.sign(*bad)
+    assert {answer.verdict for answer in answers} == {contract.SIGNING_VERDICT_NOT_PROVEN}
+
+
+async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: Room) -> None:
+    orders = [
+        room.order().requested,
+        room.order(mac=bytes(32)).requested,
+        room.order(age_seconds=31).requested,
+    ]
+    async with room.running.channel("room/command") as channel:
+        client = OrderSigner(channel)
+        before = await client.review(orders)
+        room.rights.ended.add("user-123")
+        after = await client.review(orders)
+        room.rights.away = True
+        assert await client.review(orders) is None
+    proven = contract.SIGNING_VERDICT_NOT_PROVEN
+    assert before == [contract.SIGNING_VERDICT_SIGNED, proven, proven]
+    assert after == [contract.SIGNING_VERDICT_NOT_ALLOWED, proven, proven]
+
+
+async def test_session_requests_for_one_vehicle_are_few(room: Room) -> None:
+    async with room.running.channel("room/command") as channel:
+        client = OrderSigner(channel)
+        envelopes = await client.sign_session_requests([(VIN, bytes(16))] * 20 + [(OTHER_VIN, bytes(16))])
+    assert envelopes is not None
+    assert [bool(envelope) for envelope in envelopes] == [True] * 6 + [False] * 14 + [True]
 
 
 async def test_an_old_proof_signs_nothing_new(room: Room) -> None:

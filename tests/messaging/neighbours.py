@@ -18,6 +18,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings
+from services.signer.domain import Right
 from services.signer.server import POLICY as SIGNER_POLICY
 from services.signer.server import SERVICE as SIGNER
 from services.signer.server import OrderSigningServicer
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from mesh.pki import Pair, Pki
+    from services.signer.usecases import Question
 
 MAC_KEY = b"only in tests, and long enough for a key"
 ENROLMENT = "ecarus.remotecontrol.access.v1.VehicleKeysService"
@@ -50,6 +52,8 @@ class Neighbours:
         self.target = f"127.0.0.1:{free_port()}"
         self.revoked = False
         self.access_away = False
+        self.locked: set[str] = set()
+        self.ends_at: datetime | None = None
         self.strangers: set[str] = set()
         self._folder = folder
         self._pki = pki
@@ -101,11 +105,12 @@ class Neighbours:
             await self._server.stop()
             self._server = None
 
-    async def roles(self, questions: Sequence[tuple[str, str, str]]) -> list[int | None]:
+    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
         """The access room's answer (signer.usecases.Rights)."""
         if self.access_away:
             raise AccessAway
-        return [None if self.revoked else grant_pb2.GRANT_ROLE_OWNER] * len(questions)
+        ended = [self.revoked or bool(self.locked & {q.subject, q.actor}) for q in questions]
+        return [None if gone else Right(grant_pb2.GRANT_ROLE_OWNER, self.ends_at) for gone in ended]
 
     def _pair(self) -> Pair:
         dns = ("localhost", "signer.rooms.ecarus.internal", "enrolment.rooms.ecarus.internal")

@@ -26,18 +26,22 @@ from protocol.broker import (
 from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.subscriptions import consumers
+from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
-from services.status.domain import Position, Reset, RightEnded, Update
+from services.status.domain import Position, Reset, Update
 from services.status.hub import Hub, Watcher
 from services.status.presence import LostVehicles
+from services.status.revocations import Revocations
+from services.status.rights import Right, RightEnded
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.usecases import watch_updates
 from services.status.vehicle_link import (
     HintPublisher,
-    Revocations,
     VehicleIntake,
     listen_for_losses,
     publish_update,
@@ -193,7 +197,7 @@ async def running_room(
         fleet.hellos(database, store.sessions, reader),
         now_us,
     )
-    hub = Hub(time.monotonic)
+    hub = Hub(time.monotonic, time.time)
     updates = StreamTail(
         broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
     )
@@ -211,7 +215,9 @@ async def running_room(
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
-    loops += [consumer.run() for consumer in intake.consumers(broker, partitions, 512, 4_000)]
+    burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
+    taken = intake.subscriptions(partitions, 512, 4_000)
+    loops += [consumer.run() for consumer in consumers(broker, taken, burial.bury, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:
@@ -241,9 +247,9 @@ class Reader:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        watcher = Watcher(self._vin, frozenset({"user-123"}), heartbeats=False)
+        watcher = Watcher(self._vin, Right("user-123", "user-123"), heartbeats=False)
         try:
-            with self._room.hub.watching(watcher, 0.0):
+            with self._room.hub.watching(watcher):
                 async for item in watch_updates(self._room.log, watcher, self._after):
                     self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
         except RightEnded as ended:

@@ -31,7 +31,13 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
     mine, theirs = [await jetstream.connect(nats_server.settings(), name=n) for n in ("mine", "theirs")]
     await mine.ensure_streams(STREAMS[ROOM_EVENTS])
     forgotten = asyncio.Event()
-    await follow_revocations(theirs.client, forgotten.set)
+    concerned: list[tuple[str, str]] = []
+
+    def forget(*, principal: str = "", credential: str = "") -> None:
+        concerned.append((principal, credential))
+        forgotten.set()
+
+    await follow_revocations(theirs.client, forget)
     await theirs.client.flush()
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, mine.publish_all, utc_now)
     running = asyncio.create_task(relay.run())
@@ -41,6 +47,7 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
         assert not forgotten.is_set()
         await record.revoke("g-1", by="operator", at=utc_now())
         await asyncio.wait_for(forgotten.wait(), 5)
+        assert concerned == [("user-123", "")]
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, Event
+from protocol.domains import MAX_COUNTER, Domain
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
 from tests.messaging.command_stand import App, Stand, until
@@ -292,18 +294,19 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
 
 
 async def test_cancelled_while_the_broker_is_away_it_is_never_published(
-    app: App, vehicle: FakeVehicle, nats_server: Any
+    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
-    before = await queued(nats_server)
     nats_server.kill()
     command_id = await app.unlock()
     assert await app.cancel() == "CANCELLED"
     await asyncio.to_thread(nats_server.start)
     await vehicle.wake()
+    await vehicle.greeted.wait()  # before it, the room would ask it for its session first
     second = await app.unlock("c-2")
     assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
     assert vehicle.actuated == [second]
-    assert await queued(nats_server) == before + 1
+    # Not how many messages there were: what lives and is unconfirmed is sent again with each hello.
+    assert rows(stand, "SELECT DISTINCT command_id FROM issued_order") == [(second,)]
     assert (await app.details(command_id)).status == CommandStatus.CANCELLED
 
 
@@ -398,3 +401,37 @@ async def test_an_unknown_cancellation_is_not_found(app: App) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await app.cancel("c-unknown")
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_car_that_lies_of_its_counters_takes_nothing_from_another(
+    app: App, vehicle: FakeVehicle, stand: Stand, nats_server: Any
+) -> None:
+    """Neither a hello with the last counter there is, nor the record that an older version made of it."""
+    await vehicle.wake()
+    await asyncio.wait_for(vehicle.greeted.wait(), 10)
+    liar = FakeVehicle(nats_server, OTHER)
+    await liar.wake()
+    await asyncio.wait_for(liar.greeted.wait(), 10)
+
+    async def believed() -> bool:
+        return bool(rows(stand, "SELECT 1 FROM vehicle_session WHERE vin = 'KMHSH81C7LU654321'"))
+
+    await until(believed)
+    liar.car.session._accepted[Domain.COMMAND] = MAX_COUNTER
+    await liar.greet()
+
+    async def refused() -> list[Any]:
+        return rows(stand, "SELECT reason FROM dead_letter WHERE sender = 'KMHSH81C7LU654321'")
+
+    [(reason,)] = await until(refused)
+    assert reason.startswith(f"COUNTER_TOO_LARGE: claims to have accepted counter {MAX_COUNTER}")
+    with closing(sqlite3.connect(stand.database)) as connection, connection:
+        [(record,)] = connection.execute("SELECT record FROM vehicle_session WHERE vin = ?", (OTHER,))
+        spoilt = json.loads(record)
+        spoilt["current"]["issued"]["cmd.door"] = MAX_COUNTER
+        connection.execute("UPDATE vehicle_session SET record = ? WHERE vin = ?", (json.dumps(spoilt), OTHER))
+    lost = await app.unlock("c-liar", vin=OTHER)
+    good = await app.unlock("c-good")
+    assert (await app.reaches(good, *ENDS)).status == CommandStatus.SUCCESS
+    assert (await app.reaches(lost, *ENDS, vin=OTHER)).status == CommandStatus.TIMEOUT
+    await liar.sleep()

@@ -5,11 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+from nats.js.errors import NotFoundError
 
 import services.config
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event
+from protocol.broker import (
+    GRANT_REVOKED_SUBJECT,
+    ROOM_EVENTS,
+    SETTINGS_WITHDRAWN_SUBJECT,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    Event,
+)
 from protocol.domains import Domain
 from protocol.vehicle_side import Faulted
 from services.config import store
@@ -63,7 +74,9 @@ async def idle(
     database = await open_database(url)
     brokers = [await jetstream.connect(nats_server.settings(), f"room-config-{n}") for n in range(2)]
     for broker in brokers:
-        await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
+        await broker.ensure_streams(
+            *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))
+        )
     enrolment, fake_signer = FakeEnrolment(), FakeSigner()
     enrolment.enrol(car)
     enrolment.enrol(other)
@@ -273,6 +286,72 @@ async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy
     await room.greet(car, "m-1", 0)
     told, _ = await room.accepted(car)
     assert told.version == 1
+
+
+async def tell_of_the_end(room: Room, **told: Any) -> None:
+    revoked = grant_pb2.GrantRevoked(**({"principal": "user-123", "vin": VIN} | told))
+    await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, revoked.SerializeToString())
+
+
+async def withdrawn(room: Room) -> SettingsWithdrawn:
+    """What the room that keeps vehicles' queues is told."""
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                told = await room.broker.jetstream.get_last_msg(ROOM_EVENTS, SETTINGS_WITHDRAWN_SUBJECT)
+            except NotFoundError:
+                await asyncio.sleep(0.01)
+            else:
+                return SettingsWithdrawn.FromString(told.data or b"")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"vin": ""},
+        {"vin": "", "kind": grant_pb2.ENDED_RIGHT_ACCOUNT},
+        {"principal": "", "vin": "", "kind": grant_pb2.ENDED_RIGHT_CREDENTIAL},
+    ],
+    ids=["grant", "all vehicles", "account", "credential"],
+)
+async def test_settings_on_their_way_are_taken_back_when_the_right_ends(
+    room: Room, car: Car, told: dict[str, Any]
+) -> None:
+    await room.change("c-1", auto_lock_delay_seconds=60)
+    await room.until_dealt_with()  # they lie in the vehicle's queue
+    room.signer.end_right_of("user-123")
+    await tell_of_the_end(room, **told)
+    config = await room.until(is_state(REJECTED))
+    assert config.rejection == RIGHT_ENDED
+    assert await withdrawn(room) == SettingsWithdrawn(vin=VIN, version=1)
+    await room.greet(car, "m-9", 0)
+    await room.greet(car, "m-10", 0)
+    await room.until_dealt_with()
+    assert len(room.signer.signed) == 1
+
+
+async def test_settings_of_others_and_those_still_allowed_go_on(room: Room, car: Car) -> None:
+    await room.change("c-1", auto_lock_delay_seconds=60)
+    await tell_of_the_end(room)  # another grant allows it
+    await tell_of_the_end(room, principal="user-9")
+    await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, b"\xff")
+    await room.letters(1)
+    told, request_hash = await room.accepted(car)
+    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, told.version).data)
+    await room.until(is_state(APPLIED))
+
+
+async def test_while_nobody_can_tell_of_the_right_its_end_waits(room: Room, car: Car) -> None:
+    await room.change("c-1", auto_lock_delay_seconds=60)
+    await room.until_dealt_with()
+    room.signer.end_right_of("user-123")
+    room.signer.away = True
+    await tell_of_the_end(room)
+    await room.greet(car, "m-1", 0)
+    room.signer.asked.clear()
+    room.signer.away = False
+    assert (await room.until(is_state(REJECTED))).rejection == RIGHT_ENDED
 
 
 async def test_nothing_is_signed_after_the_right_ended(room: Room, car: Car) -> None:

@@ -18,6 +18,7 @@ from services.diagnostics.domain import Diagnosis
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer
 from services.runtime.database import Database, open_database
+from services.runtime.dead_letter_keeper import Burial
 from services.runtime.jetstream import Broker
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
@@ -49,9 +50,10 @@ class Room:
         reader = self.fleet.reader(Domain.DIAGNOSTICS, self.database, store.sessions)
         reports = vehicle_link.VehicleReports(self.record, reader, now)
         hellos = self.fleet.hellos(self.database, store.sessions, reader)
+        burial = Burial(self.database, store.dead_letters, now)
         consumers = [
-            Consumer(self._own, vehicle_link.PLAN, reports.handle, self.record.bury),
-            Consumer(self._own, vehicle_link.HELLO_PLAN, hellos.handle, self.record.bury),
+            Consumer(self._own, vehicle_link.PLAN, reports.handle, burial.bury),
+            Consumer(self._own, vehicle_link.HELLO_PLAN, hellos.handle, burial.bury),
         ]
         loops = [self._relay.run(), *(consumer.run() for consumer in consumers)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]

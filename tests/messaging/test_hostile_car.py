@@ -302,7 +302,7 @@ async def test_who_asks_for_answers_elsewhere_is_shut_out(gate: Gate, reply: str
     (delivery,) = await asyncio.wait_for(other.receive(), WAIT_SECONDS)
     assert delivery.data == b"served"
     await other.close()
-    await gate.ask("enrol", vin=VIN, certificate=gate.certificate_of(VIN), keys=gate.keys_of(VIN))
+    await gate.enrol(VIN)
     again = await attacker(gate)
     await settled(again)
     await again.close()

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import DOOR_UPDATES, Event, status_stream
-from services.status.domain import Position, RightEnded
+from services.status.rights import RightEnded
 from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nats.aio.msg import Msg
+
+    from services.status.domain import Position
 
 
 @pytest.fixture

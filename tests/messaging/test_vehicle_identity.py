@@ -118,7 +118,7 @@ async def test_a_service_s_name_is_not_enough(gate: Gate) -> None:
     password = gate.sandbox.nats_password("command").read_text()
     car = NatsLink(VIN, NatsAccount(gate.url, broker_user("command"), password, tls))
     await car.open()
-    assert (await gate.ask("revoke", vin=VIN))["connectionsCut"] == 1
+    assert await gate.revoke(VIN) == 1
     with pytest.raises(LinkDown):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     await car.close()
@@ -221,14 +221,12 @@ async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_ag
 ) -> None:
     car = gate.link(link)
     await car.open()
-    told = await gate.ask("revoke", vin=VIN)
-    assert told["connectionsCut"] == 1
+    assert await gate.revoke(VIN) == 1
     with pytest.raises(LinkDown):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     with pytest.raises(LinkDown):
         await car.open()
-    told = await gate.ask("enrol", vin=VIN, certificate=gate.certificate_of(VIN), keys=gate.keys_of(VIN))
-    assert told["enrolments"][0]["revokedAt"] is None
+    assert (await gate.enrol(VIN)).revoked_at is None
     await car.open()
     await car.publish(Event.HELLO, "1", b"back")
     assert await last_event(gate, VIN) == b"back"
@@ -254,23 +252,12 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
     await car.close()
 
 
-async def test_the_operator_is_told_what_is_wrong(gate: Gate) -> None:
-    pem, keys = gate.certificate_of(OTHER), gate.keys_of(OTHER)
-    room = gate.pki.pair("command").cert.read_text()
-    private = gate.sandbox.ceremony.make_car(OTHER).private.read_text()
-    assert "another vehicle" in (await gate.ask("enrol", vin=VIN, certificate=pem, keys=keys))["problem"]
-    assert "not a vehicle's" in (await gate.ask("enrol", vin=VIN, certificate=room, keys=keys))["problem"]
-    assert "PEM" in (await gate.ask("enrol", vin=VIN, certificate="x", keys=keys))["problem"]
-    assert "not understood" in (await gate.ask("enrol", vin=OTHER, certificate=pem))["problem"]
-    assert "Ed25519" in (await gate.ask("enrol", vin=OTHER, certificate=pem, keys="x"))["problem"]
-    assert "private" in (await gate.ask("enrol", vin=OTHER, certificate=pem, keys=private))["problem"]
-    assert "17 characters" in (await gate.ask("revoke", vin="x"))["problem"]
-    assert "not enrolled" in (await gate.ask("revoke", vin="KMHSH81C7LU999999"))["problem"]
-    assert "not understood" in (await gate.ask("revoke"))["problem"]
-    assert "no such" in (await gate.ask("dance"))["problem"]
-    listed = (await gate.ask("list"))["enrolments"]
-    assert [e["vin"] for e in listed] == [VIN, OTHER]
-    assert all(len(e["verifyKeyId"]) == len(e["sealKeyId"]) == 16 for e in listed)
+async def test_the_operator_is_nobody_at_the_broker(gate: Gate) -> None:
+    assert not gate.sandbox.nats_password(OPERATOR).exists()
+    with pytest.raises(nats.errors.Error, match="Authorization Violation"):
+        await nats.connect(
+            gate.url, user=OPERATOR, password="", tls=gate.tls(OPERATOR), allow_reconnect=False
+        )
 
 
 async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) -> None:
@@ -286,10 +273,10 @@ async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) ->
             for ear in ears.values()
         }
 
-    await gate.ask("revoke", vin=VIN)
+    await gate.revoke(VIN)
     assert await heard() == {VIN}
     assert VIN not in await gate.register.valid_keys([VIN, OTHER])
-    await gate.ask("enrol", vin=VIN, certificate=gate.certificate_of(VIN), keys=gate.keys_of(VIN))
+    await gate.enrol(VIN)
     assert await heard() == {VIN}
     assert VIN in await gate.register.valid_keys([VIN, OTHER])
 

@@ -24,15 +24,14 @@ from mesh.broker_accounts import STORE_API, STORES, store_of
 from mesh.nats_config import render_nats
 from mesh.pki import Identity, Pki
 from mesh.ports import Ports
-from mesh.sandbox import OPERATOR, Sandbox, broker_user, vehicle_identity
+from mesh.sandbox import Sandbox, broker_user, vehicle_identity
 from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
-from services.enrolment import translate
+from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
-from services.enrolment.operator_link import Desk
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.usecases import Office
@@ -75,8 +74,8 @@ class InMemory:
         self.enrolments[vin] = replace(found, revoked_at=at)
         return self.enrolments[vin]
 
-    async def all(self) -> Sequence[Enrolment]:
-        return list(self.enrolments.values())
+    async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
+        return [self.enrolments[vin] for vin in sorted(self.enrolments) if vin > after][:limit]
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
         found = [e for e in self.enrolments.values() if e.vin in vins and e.revoked_at is None]
@@ -154,7 +153,7 @@ class Gate:
         return context
 
     async def client(self, user: str, certificate: str, **options: Any) -> Client:
-        """A service, or the operator. `options` are nats-py's."""
+        """A service. `options` are nats-py's."""
         password = self.sandbox.nats_password(user).read_text()
         return await self._connect(
             broker_user(user), password, certificate, **{"inbox_prefix": f"_INBOX.{user}", **options}
@@ -184,21 +183,21 @@ class Gate:
         """`guarded`: with the guard over reply subjects; without it the walls have to hold alone."""
         await self._until_listening()
         self._broker = broker = await connect(
-            self.room_settings(), "room-enrolment", self.sandbox.store_prefix.read_text()
+            self.room_settings(), "room-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
         )
         changes = BrokerKeyChanges(broker)
         office = Office(self.register, BrokerConnections(broker.client), changes, lambda: datetime.now(UTC))
         await broker.ensure_streams(*STREAMS.values())
-        await broker.ensure_consumers(*CONSUMERS.values())
+        for consumer in CONSUMERS.values():
+            await broker.ensure_consumer(consumer)
         issuer = Issuer(self.sandbox.admission_seed.read_text())
         vehicle_cas = translate.read_cas(self.vehicle_pki.ca.read_bytes())
         await Doorman(office, issuer, broker, vehicle_cas).stand()
+        self.office = office
         self._guard = ReplyGuard(office, broker)
         if guarded:
             await self.guard()
-        await Desk(office, broker).open()
         self.jetstream = (await self.client("command", "command")).jetstream(prefix=STORE_API)
-        self.operator = await self.client(OPERATOR, OPERATOR)
         for vin in (VIN, OTHER):
             _vin, certificate = translate.vehicle_certificate(
                 self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
@@ -232,12 +231,16 @@ class Gate:
         """The public keys, PEM."""
         return self.sandbox.ceremony.make_car(vin).public.read_text()
 
-    async def ask(self, deed: str, **request: str) -> dict[str, Any]:
-        answer = await self.operator.request(
-            f"operator.vehicle.{deed}", json.dumps(request).encode(), timeout=WAIT_SECONDS
-        )
-        told: dict[str, Any] = json.loads(answer.data)
-        return told
+    async def enrol(self, vin: str) -> Enrolment:
+        """As the operator does, with the car's own certificate and keys."""
+        _vin, certificate = translate.vehicle_certificate(self.certificate_of(vin).encode())
+        keys = read_public_keys(self.keys_of(vin).encode())
+        return await usecases.enrol(self.office, vin, translate.fingerprint_of(certificate), keys)
+
+    async def revoke(self, vin: str) -> int:
+        """As the operator does; how many connections were cut."""
+        _enrolment, cut = await usecases.revoke(self.office, vin)
+        return cut
 
     def link(self, link: str, certificate: str | None = None, vin: str = VIN) -> NatsLink | MqttLink:
         tls = self.tls(certificate or vehicle_identity(vin).name)

@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, NotReachable, OpenedAnswer
+from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, OpenedAnswer
 from protocol.domains import ORDER_FIELDS, ORDER_TYPES, Domain, subject_of
 from protocol.keys import KeySigner, OpenKeys, SealKey, Signer, VehicleKeys
 from protocol.manifest import Trust, endorse
 from protocol.order import Order, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal, unseal
-from protocol.session import CloudSession, VehicleSession
+from protocol.session import CloudSession, NotReachable, VehicleSession
 from protocol.signing import sign_order, sign_session_request
 from protocol.vehicle_side import Accepted, Faulted, Known, Outgoing, VehicleSide
 

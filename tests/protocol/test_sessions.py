@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
+from protocol import session as session_module
 from protocol import session_record
-from protocol.cloud_side import NotReachable
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import Fault, MessageRefused
-from protocol.session import EPOCHS_REMEMBERED
+from protocol.session import EPOCHS_REMEMBERED, CloudSession, NotReachable
 from protocol.vehicle_side import Accepted, Faulted, Known
 from protocol.window import WIDTH, Window
 from tests.protocol.stand import OTHER_VIN, OWNER, VIN, Stand, cancellation, unlock
@@ -224,14 +226,52 @@ def test_an_older_unlock_cannot_follow_a_newer_lock(stand: Stand) -> None:
     assert stand.car.actuations == ["lock"]
 
 
-def test_no_counters_left(stand: Stand) -> None:
-    session = stand.store.sessions[VIN]
-    info = session_pb2.SessionInfo(epoch=session.epoch, report_public_key=bytes(32), report_key_id=bytes(8))
-    info.counters.add(domain="cmd.door", counter=MAX_COUNTER)
-    stand.store.save(VIN, session.learn(info, 0))
+def spent(session: CloudSession) -> CloudSession:
+    """A record in which a claim of before COUNTER_LEAD was believed."""
+    current = session.current.with_issued(Domain.COMMAND, MAX_COUNTER)
+    return replace(session, current=current)
 
-    with pytest.raises(OverflowError):
-        stand.command()
+
+def test_an_epoch_without_counters_cannot_be_reached_and_the_next_one_can(stand: Stand) -> None:
+    stand.store.sessions[VIN] = spent(stand.store.sessions[VIN])
+
+    with pytest.raises(NotReachable):
+        stand.command("a")
+    stand.greet()  # and nothing is healed by what it says of the same epoch
+    with pytest.raises(NotReachable):
+        stand.command("b")
+
+    stand.car.boot()
+    stand.greet()
+    assert isinstance(stand.car.receive(stand.command("c")), Accepted)
+
+
+def claim(stand: Stand, *claims: tuple[str, int], epoch: bytes | None = None) -> CloudSession:
+    session = stand.store.sessions[VIN]
+    info = session_pb2.SessionInfo(
+        epoch=epoch or session.epoch, report_public_key=bytes(32), report_key_id=bytes(8)
+    )
+    for domain, counter in claims:
+        info.counters.add(domain=domain, counter=counter)
+    return session.learn(info, stand.clock.millis)
+
+
+@pytest.mark.parametrize("epoch", [None, bytes(16)])
+def test_a_claim_beyond_what_was_issued_is_bounded(stand: Stand, epoch: bytes | None) -> None:
+    """A restored record has forgotten some; no claim takes the counters of the epoch away."""
+    lead = session_module.COUNTER_LEAD
+    assert claim(stand, ("cmd.door", lead), epoch=epoch).issue(Domain.COMMAND)[1] == lead + 1
+    for beyond in (lead + 1, MAX_COUNTER):
+        assert refusal(claim, stand, ("cmd.door", beyond)) is Fault.COUNTER_TOO_LARGE
+    assert refusal(claim, stand, ("cmd.door", MAX_COUNTER + 1)) is Fault.MALFORMED
+
+
+def test_one_message_claims_each_domain_once_and_few(stand: Stand) -> None:
+    twice = (("cmd.door", 1_000_000), ("cmd.door", 2_000_000))
+    assert refusal(claim, stand, *twice) is Fault.MALFORMED
+    many = tuple((f"cmd.of{n}", 1) for n in range(session_module.MOST_COUNTERS + 1))
+    assert refusal(claim, stand, *many) is Fault.MALFORMED
+    assert claim(stand, *many[:-1]).issue(Domain.COMMAND)[1] == 1
 
 
 def test_a_session_survives_being_stored(stand: Stand) -> None:

@@ -34,7 +34,7 @@ from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     from sqlalchemy import Connection
 
@@ -58,6 +58,7 @@ class FakeDispatch:
 
     held: dict[str, None] = field(default_factory=dict)
     restored: list[str] = field(default_factory=list)
+    recalled: set[str] = field(default_factory=set)
 
     def committed(self, messages: Sequence[OutgoingMessage]) -> None:
         self.held |= {m.message_id: None for m in messages if m.queue == TO_VEHICLES}
@@ -74,6 +75,12 @@ class FakeDispatch:
 
     def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
         self.restored += [message.message_id for message in messages]
+
+    async def recall(self, command_ids: Sequence[str]) -> None:
+        self.recalled |= set(command_ids)
+
+    def release(self, command_ids: Iterable[str]) -> None:
+        self.recalled -= set(command_ids)
 
     def surely_unsent(self, command_id: str) -> bool:
         return command_id in self.held
@@ -136,10 +143,15 @@ class Room:
         return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
 
     async def cancel(
-        self, cancel_id: str = "x-1", correlation_id: str = "c-1", *, force: bool = False
+        self,
+        cancel_id: str = "x-1",
+        correlation_id: str = "c-1",
+        *,
+        force: bool = False,
+        who: Requester = OWNER,
     ) -> Command:
         withdrawal = Withdrawal(correlation_id, "User cancellation", force)
-        return await usecases.cancel(self.desk, OWNER, VIN, withdrawal, cancel_id)
+        return await usecases.cancel(self.desk, who, VIN, withdrawal, cancel_id)
 
     async def report(self, *reports: Report) -> list[str]:
         """Why they are not believed, for those that are not."""

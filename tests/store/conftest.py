@@ -39,6 +39,8 @@ class Postgres:
     install: Path
     port: int
     made: int = 0
+    owner: int = -1
+    """The user that it runs as; -1 for the one that runs the tests."""
 
     def new_database(self) -> str:
         self.made += 1
@@ -85,7 +87,7 @@ def _start(home: Path) -> tuple[Postgres, subprocess.Popen[bytes]]:
         home,
         identity,
     )
-    server = Postgres(install, _free_port())
+    server = Postgres(install, _free_port(), owner=identity.get("user", -1))
     settings = {
         "listen_addresses": "127.0.0.1",
         "port": server.port,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,9 @@ async def test_the_published_key_stops_a_start_outside_of_the_sandbox(
         seed_file = tmp_path / "seed.json"
         seed_file.write_text(json.dumps({"vehicles": [], "grants": [], "apiKeys": [key]}))
         await start._prepare(database, settings("sandbox", seed_file), PEPPER)
-        found = await database.read(lambda c: store.find_key(c, key_hash(PEPPER, PUBLISHED_KEY)))
+        found = await database.read(
+            lambda c: store.find_key(c, key_hash(PEPPER, PUBLISHED_KEY), datetime.now(UTC))
+        )
         assert found is not None
         with pytest.raises(start.StartRefused, match="DOORS_PROFILE=sandbox"):
             await start._prepare(database, settings("production"), PEPPER)

@@ -10,11 +10,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from ecarus.remotecontrol.access.v1 import grant_pb2
 from sqlalchemy import Connection, func, select, text
 
 import services.access
 from services.access import seed, store, translate
-from services.access.domain import Caller, GrantConflict, GrantUnknown, NewGrant, Role, Source
+from services.access.domain import (
+    Allowance,
+    Caller,
+    EndedKind,
+    GrantConflict,
+    GrantUnknown,
+    NewGrant,
+    Role,
+    Source,
+    key_id_of,
+)
 from services.access.identity import key_hash
 from services.access.usecases import Question
 from services.runtime.database import Database, open_database
@@ -126,9 +137,13 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
         Question("stranger", VIN, "door.unlock"),
         Question("user-123", VIN, "door.fly"),
     ]
-    assert await record.answer(asked, at=NOW) == [Role.OWNER, Role.SHARED_USER, *[None] * 5]
     later = NOW + timedelta(seconds=60)
-    assert (await record.answer(asked, at=later))[:2] == [Role.OWNER, None]
+    assert await record.answer(asked, at=NOW) == [
+        Allowance(Role.OWNER),
+        Allowance(Role.SHARED_USER, ends_at=later),
+        *[None] * 5,
+    ]
+    assert (await record.answer(asked, at=later))[:2] == [Allowance(Role.OWNER), None]
     await record.revoke("g-1", by="operator", at=later)
     assert (await record.answer(asked, at=later))[0] is None
     assert len(await record.answer(asked[:1] * 512, at=later)) == 512
@@ -147,6 +162,9 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
 
     await database.write(lock)
     assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [None]
+    await record.create(grant("g-2", principal="user-456"), by="operator", at=NOW)
+    by_actor = [Question("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
+    assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(Role.OWNER)] * 2]
     standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
     assert standing.locked == {"user-123"}
 
@@ -179,14 +197,14 @@ async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) 
     for _ in range(2):
         await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
     digest = key_hash(PEPPER, key)
-    found = await database.read(lambda c: store.find_key(c, digest))
-    assert found == Caller("user-123", "user-123", Source.MOBILE_APP)
-    assert await database.read(lambda c: store.find_key(c, key_hash(b"another", key))) is None
+    found = await database.read(lambda c: store.find_key(c, digest, NOW))
+    assert found == Caller("user-123", "user-123", Source.MOBILE_APP, credential=key_id_of(digest))
+    assert await database.read(lambda c: store.find_key(c, key_hash(b"another", key), NOW)) is None
     assert (await count(database, "vehicle"), await count(database, "api_key")) == (2, 1)
     await record_of(database, Sent()).revoke("g-1", by="operator", at=NOW)
     await database.write(lambda c: c.execute(text("UPDATE api_key SET revoked_at = 1")) and None)
     await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
-    assert await database.read(lambda c: store.find_key(c, digest)) is None
+    assert await database.read(lambda c: store.find_key(c, digest, NOW)) is None
     standing = await database.read(lambda c: store.standing(c, "user-123", "user-123", VIN, NOW))
     assert not standing.actions
 
@@ -196,3 +214,62 @@ async def test_two_same_creations_at_once_make_one_grant(database: Database) -> 
     made = await asyncio.gather(*(record.create(grant(), by="operator", at=NOW) for _ in range(8)))
     assert len(set(made)) == 1
     assert (await count(database, "access_grant"), await count(database, "audit_entry")) == (1, 1)
+
+
+async def test_a_key_ends_by_itself(database: Database) -> None:
+    digest = key_hash(PEPPER, "sk_0123456789abcdef0123456789abcdef")
+    end = NOW + timedelta(minutes=5)
+    await database.write(lambda c: store.add_key(c, digest, "user-123", Source.WEB, NOW, end))
+    found = await database.read(lambda c: store.find_key(c, digest, NOW))
+    assert found is not None
+    assert (found.ends_at, found.expires_at) == (end.timestamp(), end.timestamp())
+    assert await database.read(lambda c: store.find_key(c, digest, end)) is None
+    question = Question("user-123", VIN, "door.lock", credential=key_id_of(digest))
+    await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
+    assert await record_of(database, Sent()).answer([question], at=NOW) == [Allowance(Role.OWNER)]
+    assert await record_of(database, Sent()).answer([question], at=end) == [None]
+
+
+async def test_two_grants_that_end_at_once_do_not_count_on_each_other(database: Database) -> None:
+    told: list[Any] = []
+
+    def announce(ended: Any) -> Any:
+        told.append(ended)
+        return translate.revocation(ended)
+
+    record = store.SqlGrantRecord(database, announce, Sent())
+    for name in ("g-1", "g-2"):
+        await record.create(grant(name), by="operator", at=NOW)
+    await asyncio.gather(*(record.revoke(name, by="operator", at=NOW) for name in ("g-1", "g-2")))
+    assert [ended.kind for ended in told] == [EndedKind.GRANT] * 2
+    assert sorted("door.updates.read" in ended.remaining for ended in told) == [False, True]
+    assert not told[-1].remaining
+
+
+async def test_lock_unlock_and_key_revocation_commit_audit_and_message(database: Database) -> None:
+    sent = Sent()
+    record = record_of(database, sent)
+    digest = key_hash(PEPPER, "sk_0123456789abcdef0123456789abcdef")
+    await database.write(lambda c: store.add_key(c, digest, "user-123", Source.WEB, NOW))
+    for _ in range(2):
+        assert (await record.lock("user-123", "stolen", by="operator", at=NOW)).locked_at == NOW
+        await record.revoke_key(key_id_of(digest), by="operator", at=NOW)
+    assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 2, 2)
+    for _ in range(2):
+        assert (await record.unlock("user-123", by="operator", at=NOW)).locked_at is None
+    assert (await record.lock("user-123", "again", by="operator", at=NOW)).reason == "again"
+    acts = await database.read(
+        lambda c: c.execute(text("SELECT act FROM audit_entry ORDER BY sequence")).scalars().all()
+    )
+    assert acts == ["ACCOUNT_LOCKED", "API_KEY_REVOKED", "ACCOUNT_UNLOCKED", "ACCOUNT_LOCKED"]
+    assert len(sent) == 3
+
+
+async def test_an_issuers_key_that_is_missing_is_told_once(database: Database) -> None:
+    sent = Sent()
+    record = record_of(database, sent)
+    await record.note_issuer_keys(["iss_a", "iss_b"], at=NOW)
+    await record.note_issuer_keys(["iss_b", "iss_c"], at=NOW)
+    await record.note_issuer_keys(["iss_b", "iss_c"], at=NOW)
+    (message,) = sent
+    assert grant_pb2.GrantRevoked.FromString(message.payload).credential == "iss_a"

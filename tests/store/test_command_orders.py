@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest_asyncio
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-from protocol.domains import Domain
+from protocol.domains import MAX_COUNTER, Domain
 from protocol.session import CloudSession, EpochRecord
 from services.command.store.orders import SqlOrders
 from services.command.store.tables import sessions
@@ -54,3 +55,39 @@ async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
     for number in range(ROUNDS):
         counts = await asyncio.gather(issue((VIN, OTHER), f"a-{number}"), issue((OTHER, VIN), f"b-{number}"))
         assert sum(counts) >= len((VIN, OTHER))
+
+
+async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others(room: Room) -> None:
+    spent = CloudSession(EpochRecord(EPOCH, {Domain.COMMAND: MAX_COUNTER}))
+
+    def meet(connection: Connection) -> None:
+        sessions.store(connection).save(VIN, spent)
+        sessions.store(connection).save(OTHER, CloudSession(EpochRecord(EPOCH)))
+
+    await room.database.write(meet)
+    orders = SqlOrders(room.database, lambda: 1_000)
+    places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
+    assert places[0] is None
+    assert places[1] is not None
+    order = command_pb2.DoorCommand(command_id="cmd-1")
+    of_spent = replace(places[1], counter=MAX_COUNTER + 1)
+    hashes = await orders.issue([(VIN, order, of_spent, b"a"), (OTHER, order, places[1], b"b")])
+    assert hashes[0] is None
+    assert hashes[1] is not None
+
+
+async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_trouble(room: Room) -> None:
+    def meet(connection: Connection) -> None:
+        for vin in (VIN, OTHER):
+            sessions.store(connection).save(vin, CloudSession(EpochRecord(EPOCH)))
+        broken = sessions.sessions.update().where(sessions.sessions.c.vin == VIN)
+        connection.execute(broken.values(record='{"current": 7}'))
+
+    await room.database.write(meet)
+    orders = SqlOrders(room.database, lambda: 1_000)
+    places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
+    assert [place is None for place in places] == [True, False]
+    await orders.challenge([VIN])
+    found = await room.database.read(lambda connection: sessions.store(connection).load(VIN))
+    assert found is not None
+    assert found.challenge

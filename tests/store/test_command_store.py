@@ -32,7 +32,7 @@ from services.command.domain import (
     StatusCheck,
 )
 from services.command.store import tables
-from services.command.vehicle_usecases import CancelDecided, Received, Resulted
+from services.command.vehicle_usecases import CancelDecided, Received, Resulted, wake_the_silent
 from services.runtime.database import StorageUnavailable
 from tests.store.command_desk import (
     AGENT,
@@ -81,10 +81,19 @@ async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(roo
     assert await room.count(tables.command) == 1
 
 
-async def test_other_caller_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
+async def test_two_agents_who_act_for_one_customer_make_one_command(room: Room) -> None:
+    agents = [replace(AGENT, principal=f"agent-{n}") for n in range(8)]
+    commands = await asyncio.gather(*(room.request(who=who) for who in (OWNER, *agents)))
+    assert len({command.command_id for command in commands}) == 1
+    answers = await asyncio.gather(*(room.cancel(who=who) for who in agents))
+    assert len({answer.command_id for answer in answers}) == 1
+    assert await room.count(tables.cancellation) == 1
+
+
+async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
     first = await room.request()
     await room.report(room.succeeded(first))
-    second = await room.request(who=AGENT)
+    second = await room.request(who=replace(AGENT, subject="user-456"))
     await room.report(room.succeeded(second, "m-2"))
     third = await room.request(order=LOCK)
     fourth = await room.request(vin=OTHER)
@@ -384,3 +393,34 @@ async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(roo
     await room.report(Received("m-0", VIN, command.command_id, room.now))
     await room.report(room.succeeded(command))
     assert (await room.find(command)).sent_at == sent
+
+
+async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(room: Room) -> None:
+    bad = await room.request("c-bad")
+    good = await room.request("c-good", vin=OTHER)
+    spoil = tables.command.update().where(tables.command.c.command_id == bad.command_id)
+    await room.database.write(lambda c: c.execute(spoil.values(target_doors="not JSON")) and None)
+    room.pass_seconds(31)
+    desk = room.desk
+    await usecases.time_out_overdue(desk)
+    assert (await room.find(good)).status is Status.TIMEOUT
+    assert len(desk.left_open) == 1
+    assert await usecases.time_out_overdue(desk) == 0  # it is left alone for a while
+
+
+async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(room: Room) -> None:
+    bad = await room.request("c-bad")
+    good = await room.request("c-good", vin=OTHER)
+    room.pass_seconds(3)
+    woken: list[str] = []
+
+    async def wake(_vin: str, command_id: str) -> None:
+        if command_id == bad.command_id:
+            raise ValueError("a defect that one row meets")
+        woken.append(command_id)
+
+    desk = room.desk
+    for _ in range(2):
+        await wake_the_silent(desk, wake)
+    assert woken == [good.command_id] * 2
+    assert len(desk.left_asleep) == 1

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,7 @@ from services.config.domain import (
     DoorSettings,
     Hello,
     News,
+    RightEnded,
     SettingsChange,
     UnlockMode,
 )
@@ -59,9 +61,11 @@ def record(database: Database) -> store.ConfigStore:
     return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
 
-def wish(correlation_id: str = "c-1", actor: str = "user-123", **settings: object) -> ChangeRequest:
+def wish(
+    correlation_id: str = "c-1", actor: str = "user-123", subject: str = "user-123", **settings: object
+) -> ChangeRequest:
     change = SettingsChange(**settings)  # type: ignore[arg-type]  # the tests name real settings
-    return ChangeRequest(VIN, change, "user-123", actor, "MOBILE_APP", correlation_id, "secret token")
+    return ChangeRequest(VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token")
 
 
 def heard(news: News) -> Heard:
@@ -185,12 +189,13 @@ async def test_a_reused_id_is_refused_without_effect(record: store.ConfigStore) 
     assert await record.find(VIN) == first
 
 
-async def test_an_id_belongs_to_its_principal_and_for_a_day(record: store.ConfigStore) -> None:
+async def test_an_id_belongs_to_its_customer_and_for_a_day(record: store.ConfigStore) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
-    other = await record.change(wish(actor="agent-7", child_lock_enabled=False), T0)
+    agents = [await record.change(wish(actor=a, child_lock_enabled=True), T0) for a in ("agent-7", "agent-8")]
+    other = await record.change(wish(subject="user-456", actor="agent-7", child_lock_enabled=False), T0)
     later = await record.change(wish(child_lock_enabled=True), T0 + timedelta(hours=24))
 
-    assert (other.desired_version, later.desired_version) == (2, 3)
+    assert [each.desired_version for each in (*agents, other, later)] == [1, 1, 2, 3]
 
 
 async def test_a_change_to_what_is_already_so_is_audited_and_sends_nothing(
@@ -339,6 +344,7 @@ async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other
 ) -> None:
     await record.take_in([cars.hello(cars.first), cars.hello(cars.second)], T0)
     await record.change(wish(child_lock_enabled=True), T0)
+    await record.change(replace(wish(child_lock_enabled=True), vin=OTHER_VIN), T0)
     place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
     others = Place(cars.second.epoch, 1, place.expires_at_millis)
     cars.first.boot()
@@ -347,6 +353,24 @@ async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other
     assert await orders.conclude([signed(VIN, place, b"one"), signed(OTHER_VIN, others, b"two")], [], T0) == {
         OTHER_VIN
     }
+
+
+async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
+    record: store.ConfigStore, orders: store.OrderStore, cars: Cars, database: Database
+) -> None:
+    await record.take_in([cars.hello(cars.first)], T0)
+    await record.change(wish(child_lock_enabled=True), T0)
+    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
+    told: list[OutgoingMessage] = []
+    withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, told.extend)
+    concerned = [await withdrawals.unapplied(RightEnded(who, VIN)) for who in ("user-9", "user-123")]
+    assert [[push.version for push in pushes] for pushes in concerned] == [[], [1]]
+    for _ in range(2):
+        await withdrawals.withdraw(concerned[1], T0)
+
+    assert [message.subject for message in told] == ["room.config.withdrawn"]
+    assert await orders.conclude([signed(VIN, place, b"one")], [], T0) == set()
+    assert await withdrawals.unapplied(RightEnded("user-123", None)) == []
 
 
 async def test_what_is_not_signed_is_given_up_with_its_proof(

@@ -51,7 +51,7 @@ async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
         await register.put(Enrolment(OTHER, "aa", T0))
     await register.put(Enrolment(VIN, "bb", T0 + timedelta(seconds=1)))
     await register.put(Enrolment(OTHER, "aa", T0))
-    assert [(e.vin, e.fingerprint) for e in await register.all()] == [(VIN, "bb"), (OTHER, "aa")]
+    assert [(e.vin, e.fingerprint) for e in await register.page(9)] == [(VIN, "bb"), (OTHER, "aa")]
 
 
 async def test_a_revocation_keeps_its_time_until_the_vehicle_is_enrolled_again(database: Database) -> None:
@@ -123,7 +123,10 @@ async def test_vehicles_without_certificate_and_keys_do_not_stand_in_each_other_
     register = store.SqlRegister(database)
     await register.put(Enrolment(VIN, None, T0))
     await register.put(Enrolment(OTHER, None, T0))
-    assert [e.vin for e in await register.all()] == [VIN, OTHER]
+    assert [e.vin for e in await register.page(9)] == [VIN, OTHER]
+    assert [e.vin for e in await register.page(1)] == [VIN]
+    assert [e.vin for e in await register.page(1, VIN)] == [OTHER]
+    assert await register.page(1, OTHER) == []
 
 
 async def test_enrolments_outlive_the_migration_to_keys_and_back(database_url: str) -> None:
@@ -142,5 +145,5 @@ async def test_enrolments_outlive_the_migration_to_keys_and_back(database_url: s
     await register.put(Enrolment(OTHER, None, T0, keys=KEYS))
     await database.write(step(command.downgrade, "0001_enrolment"))
     await database.write(step(command.upgrade, store.HEAD))
-    assert await register.all() == [found]
+    assert await register.page(9) == [found]
     await database.close()

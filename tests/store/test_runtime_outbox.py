@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -187,6 +187,18 @@ async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room:
     assert room.broker.kept == ids
     await room.clock.advance(0.2)
     assert await room.unsent() == []
+
+
+async def test_what_is_sent_again_keeps_the_time_of_its_first_sending(room: Room) -> None:
+    relay = await room.relay()
+    messages = await room.commit("a")
+    query = select(OUTBOX.table.c.sent_at)
+    for seconds in (0.05, 9, 9):  # again before it is marked, and after
+        relay.hand_over([replace(messages[0], created_at=room.clock.now())])
+        await room.database.settle()
+        await room.clock.advance(seconds)
+    assert room.broker.arrived == ["a", "a", "a"]
+    assert await room.database.read(lambda connection: connection.execute(query).scalars().all()) == [START]
 
 
 async def test_a_relay_leaves_other_queues_alone(room: Room) -> None:
@@ -373,13 +385,89 @@ async def test_sent_rows_are_pruned_after_a_day_and_unsent_ones_never(
     assert left == ["never accepted"]
 
 
-async def test_a_send_that_breaks_ends_the_relay_and_loses_nothing(room: Room) -> None:
-    async def broken(_messages: Sequence[OutgoingMessage]) -> Sequence[bool]:
-        raise RuntimeError("a defect")
+def to(subject: str, *ids: str) -> list[OutgoingMessage]:
+    return [OutgoingMessage(each, "vehicle", subject, b"\x00", START, 30) for each in ids]
 
-    relay = OutboxRelay(room.database, OUTBOX, "vehicle", broken, room.clock.now, sleep=room.clock.sleep)
-    relay.hand_over(await room.commit("a"))
-    with pytest.raises(ExceptionGroup) as raised:
-        await relay.run()
-    assert raised.group_contains(RuntimeError, match="a defect")
-    assert await room.unsent() == ["a"]
+
+async def breaking(room: Room, bad: set[str], set_aside: Any = None) -> tuple[OutboxRelay, list[list[str]]]:
+    """A relay whose `send` raises when one of `bad` is among its messages, and what it was handed."""
+    sent: list[list[str]] = []
+
+    async def send(messages: Sequence[OutgoingMessage]) -> Sequence[bool]:
+        sent.append([message.message_id for message in messages])
+        if bad.intersection(sent[-1]):
+            raise OverflowError("a defect that one row meets")
+        return await room.broker.publish_all(messages)
+
+    relay = OutboxRelay(
+        room.database, OUTBOX, "vehicle", send, room.clock.now, sleep=room.clock.sleep, set_aside=set_aside
+    )
+    room.running.append(asyncio.create_task(relay.run()))
+    await room.database.settle()
+    return relay, sent
+
+
+async def test_a_row_that_breaks_the_sending_is_set_aside_and_the_rest_go_on(room: Room) -> None:
+    aside: list[tuple[str, str]] = []
+
+    async def set_aside(message: OutgoingMessage, reason: str) -> None:
+        aside.append((message.message_id, reason))
+
+    relay, sent = await breaking(room, {"bad"}, set_aside)
+    messages = [*to("vehicle.a.cmd.door", "a1"), *to("vehicle.b.cmd.door", "bad"), *to("vehicle.c.x", "c1")]
+    await room.database.write(lambda connection: OUTBOX.add(connection, messages))
+    relay.hand_over(messages)
+    await room.clock.advance(0.2)
+    assert room.broker.kept == ["a1", "c1"]
+
+    relay.hand_over(to("vehicle.a.cmd.door", "a2"))  # from now on the suspect is tried apart from others
+    await room.clock.advance(0.01)
+    assert room.broker.kept == ["a1", "c1", "a2"]
+    await room.clock.advance(20)
+    assert aside == [("bad", aside[0][1])]
+    assert "OverflowError: a defect that one row meets" in aside[0][1]
+    assert await room.unsent() == []
+    tried = len(sent)
+    await room.clock.advance(20)
+    assert len(sent) == tried  # it is dealt with
+
+
+async def test_a_row_that_breaks_the_sending_stays_where_there_is_no_place_for_it(room: Room) -> None:
+    relay, _sent = await breaking(room, {"bad"})
+    messages = [*to("vehicle.b.cmd.door", "bad"), *to("vehicle.a.cmd.door", "a1")]
+    await room.database.write(lambda connection: OUTBOX.add(connection, messages))
+    relay.hand_over(messages)
+    await room.clock.advance(30)
+    assert room.broker.kept == ["a1"]
+    assert await room.unsent() == ["bad"]
+    await room.stop()
+    relay, _sent = await breaking(room, set())  # a version without the defect
+    await room.clock.advance(5)
+    assert room.broker.kept == ["a1", "bad"]
+
+
+async def test_what_cannot_leave_holds_up_its_own_subject_only_and_in_order(room: Room) -> None:
+    room.broker.refused = {"a1"}
+    relay = await room.relay()
+    relay.hand_over(to("vehicle.a.cmd.door", "a1"))
+    await room.clock.advance(3)  # its pause is half a second by now
+    relay.hand_over([*to("vehicle.a.cmd.door", "a2"), *to("vehicle.b.cmd.door", "b1")])
+    await room.clock.advance(0.001)
+    assert room.broker.kept == ["b1"]
+    room.broker.refused = set()
+    await room.clock.advance(1)
+    assert room.broker.kept == ["b1", "a1", "a2"]
+
+
+async def test_what_waits_behind_a_stalled_one_can_be_dropped(room: Room) -> None:
+    room.broker.refused = {"a1"}
+    relay = await room.relay()
+    relay.hand_over(to("vehicle.a.cmd.door", "a1"))
+    await room.clock.advance(3)
+    relay.hand_over(to("vehicle.a.cmd.door", "a2"))
+    await room.clock.advance(0.001)
+    assert relay.drop("a2")
+    assert not relay.drop("a1")
+    room.broker.refused = set()
+    await room.clock.advance(1)
+    assert room.broker.kept == ["a1"]

@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from services.runtime.database import open_database
-from services.runtime.inbox import DeadLetter
 from services.runtime.migration import config_for, migrate
 from services.status import store, translate
 from services.status.domain import LOCKED, PRESENT, Moved, Report
 from services.status.translate import moment_of
+from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import Taken
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MIGRATIONS = Path(store.__file__).with_name("migrations")
 VIN = "KMHSH81C7LU123456"
+OTHER = "KMHSH81C7LU654321"
 NOW_US = 1_768_228_218_000_000
 
 
@@ -142,13 +144,6 @@ async def test_many_looks_at_once_get_their_own_answers(records: store.StatusSto
     assert found == [*expected, *expected, None]
 
 
-async def test_dead_letters_are_kept(records: store.StatusStore) -> None:
-    await records.bury([DeadLetter("vehicle_status.0.x", b"\x00", "no doors", moment_of(NOW_US))])
-    table = store.dead_letters.table
-    [row] = await records._database.read(lambda c: c.execute(select(table)).all())
-    assert (row.subject, bytes(row.payload), row.reason) == ("vehicle_status.0.x", b"\x00", "no doors")
-
-
 SECOND = 1_000_000
 
 
@@ -237,3 +232,39 @@ async def test_who_wakes_is_told_from_who_was_awake(records: store.StatusStore) 
     assert (await records.take_reports([asleep], [], NOW_US)).woken == frozenset()
     assert (await records.take_reports([report(6)], [], NOW_US)).woken == {VIN}
     assert (await records.take_reports([report(7)], [], NOW_US)).woken == frozenset()
+
+
+async def test_a_doubt_that_cannot_be_told_is_given_up_and_the_others_are_told(
+    records: store.StatusStore,
+) -> None:
+    for command, number in (("c1", 2), ("c2", 4)):
+        await take_result(records, moved(command, 10 * number, number))
+    await records.take_reports([report(200, 30)], [], NOW_US)
+    table = store.expectations.table
+    both = table.update().values(state="DOUBTED", seen_at_us=1, seen_doors=bytes(6), judged_at_us=NOW_US)
+    bad = table.update().where(table.c.command_id == "c1").values(seen_doors=b"short")
+    for statement in (both, bad):
+        await records._database.write(lambda c, s=statement: c.execute(s) and None)
+    assert await records.settle(NOW_US + 1, NOW_US + 1) == 2
+    assert await states(records) == {"c1": "MOOT", "c2": "CONTRADICTED"}
+
+
+async def test_a_vehicle_whose_doors_flicker_fills_nothing_and_its_watchers_are_told(
+    records: store.StatusStore,
+) -> None:
+    made = BudgetedMessages(translate, lambda: 0.0)
+    flickering = store.StatusStore(records._database, records._relay, made)
+    for batch in range(40):
+        reports = [report(100 * batch + n, 100 * batch + n, locked=bool(n % 2)) for n in range(1, 100)]
+        await flickering.take_reports(reports, [], NOW_US)
+    await flickering.take_reports(
+        [report(1, 1, vin=OTHER), report(2, 2, vin=OTHER, locked=False)], [], NOW_US
+    )
+    payloads = await records._database.read(
+        lambda c: c.execute(select(store.outbox.table.c.payload)).scalars().all()
+    )
+    updates = [DoorUpdate.FromString(bytes(payload)) for payload in payloads]
+    flickers = [update for update in updates if update.vin == VIN]
+    assert len(flickers) == BURST + 1
+    assert [u.system_alert.code for u in flickers if u.HasField("system_alert")] == ["UPDATES_COALESCED"]
+    assert len(updates) - len(flickers) == 1

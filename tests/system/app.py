@@ -132,6 +132,7 @@ class Stream:
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
         self.events: list[dict[str, Any]] = []
+        self.comments: list[str] = []
         self.status: int | None = None
         self.ended = threading.Event()
         self._open = threading.Event()
@@ -154,7 +155,7 @@ class Stream:
             with self._client.stream("GET", url, headers=headers) as response:
                 self._response = response
                 self.status = response.status_code
-                for event in _events(response.iter_lines(), self._open):
+                for event in _events(response.iter_lines(), self._open, self.comments):
                     self.events.append(event)
         except (httpx.HTTPError, httpx.StreamError, RuntimeError):
             return  # closed by the test, or by the server: `ended` tells
@@ -166,7 +167,7 @@ class Stream:
         return eventually(lambda: next((e for e in list(self.events) if wanted(e)), None), seconds)
 
 
-def _events(lines: Iterator[str], opened: threading.Event) -> Iterator[dict[str, Any]]:
+def _events(lines: Iterator[str], opened: threading.Event, comments: list[str]) -> Iterator[dict[str, Any]]:
     event: dict[str, Any] = {}
     for line in lines:
         opened.set()
@@ -174,6 +175,8 @@ def _events(lines: Iterator[str], opened: threading.Event) -> Iterator[dict[str,
             if "data" in event:
                 yield event
             event = {}
-        elif not line.startswith(":"):
+        elif line.startswith(":"):
+            comments.append(line.removeprefix(": "))
+        else:
             name, _, value = line.partition(": ")
             event[name] = json.loads(value) if name == "data" else value

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
 import pytest_asyncio
 
 from mesh.ports import Ports
@@ -20,6 +20,8 @@ from tests.system.edge_stand import EdgeStand, free_port_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 READY_SECONDS = 40.0
@@ -96,16 +98,17 @@ class Mesh:
         raise TimeoutError(f"no {beginning!r}; the console said:\n" + "\n".join(self.console))
 
 
-@pytest.fixture(scope="session")
-def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
-    """`python -m mesh run`, ready; stopped with SIGTERM at the end, which must succeed in time."""
-    data = tmp_path_factory.mktemp("doors")
+@contextmanager
+def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
+    """`python -m mesh run` in this folder, ready; stopped with SIGTERM at the end, which must succeed in time."""
     base = free_port_base()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DOORS_")},
         "DOORS_PORT_BASE": str(base),
         "DOORS_DATA_DIR": str(data),
+        "DOORS_KEYS_REREAD_SECONDS": "1",
         "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
+        **settings,
     }
     with subprocess.Popen(
         [sys.executable, "-m", "mesh", "run"],

@@ -12,10 +12,10 @@ import json
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import httpx
 from ecarus.remotecontrol.door.v1 import (
     door_command_pb2,
     door_command_service_pb2_grpc,
@@ -34,19 +34,30 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from mesh.edge_config import render_edge
+from mesh.edge_config import USUAL, EdgeLimits, render_edge, write_team_trust
 from mesh.pki import Pki
 from mesh.ports import ROOMS, PortInUseError, Ports
+from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncIterator, Iterable, Mapping
     from pathlib import Path
 
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
 BASE = f"/api/v1/remotecontrol/vehicles/{VIN}/door"
 CAPABILITY = "x-ecarus-capability"
+HEALTH_NAMES = (
+    "commands",
+    "streams",
+    "ecarus.remotecontrol.access.v1.AccessService",
+    *(
+        f"ecarus.remotecontrol.door.v1.Door{kind}Service"
+        for kind in ("Command", "Status", "Config", "Diagnostics")
+    ),
+)
+"""The names under which Envoy asks rooms how they are."""
 
 
 def problem(status: int, code: str) -> str:
@@ -203,9 +214,20 @@ class Rooms(
 
 
 class EdgeStand:
-    """Envoy and its rooms on free ports. Use as an async context manager."""
+    """Envoy and its rooms on free ports. Use as an async context manager.
 
-    def __init__(self, folder: Path, envoy: Path) -> None:
+    `instead` shortens what a test cannot wait for: each key, which must be in the configuration, becomes its value.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        envoy: Path,
+        limits: EdgeLimits = USUAL,
+        instead: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._limits = limits
+        self._instead = instead
         self._folder = folder
         self._envoy = envoy
         self.ports = Ports(free_port_base())
@@ -213,7 +235,9 @@ class EdgeStand:
         self.access = Access()
         self.rooms = Rooms()
         self._servers: dict[str, grpc.aio.Server] = {}
+        self.checks: dict[str, health.aio.HealthServicer] = {}
         self.log = folder / "envoy.log"
+        self.admin = folder / "admin.sock"
 
     @property
     def http(self) -> str:
@@ -231,7 +255,13 @@ class EdgeStand:
         for room in ROOMS:
             await self.start_room(room)
         config = self._folder / "envoy.yaml"
-        config.write_text(render_edge(self.ports, self._folder / "pki"), encoding="utf-8")
+        self.pki.ensure_revocations()
+        write_team_trust(self._folder / "pki")
+        text = render_edge(self.ports, self._folder / "pki", self.admin, self._limits)
+        for usual, shorter in self._instead.items():
+            assert usual in text, f"the configuration has no {usual}"
+            text = text.replace(usual, shorter)
+        config.write_text(text, encoding="utf-8")
         words = (
             "-c",
             str(config),
@@ -260,15 +290,11 @@ class EdgeStand:
         await asyncio.gather(*(self.stop_room(room) for room in tuple(self._servers)))
 
     async def _until_ready(self) -> None:
-        async with httpx.AsyncClient(trust_env=False) as client:
-            while True:
-                if self._process.returncode is not None:
-                    raise RuntimeError(self.log.read_text(encoding="utf-8"))
-                with contextlib.suppress(httpx.TransportError):
-                    ready = await client.get(f"http://127.0.0.1:{self.ports.envoy_admin}/ready")
-                    if ready.status_code == httpx.codes.OK:
-                        return
-                await asyncio.sleep(0.02)
+        is_ready = admin_ready(self.admin)
+        while not await is_ready():
+            if self._process.returncode is not None:
+                raise RuntimeError(self.log.read_text(encoding="utf-8"))
+            await asyncio.sleep(0.02)
 
     async def start_room(self, room: str) -> None:
         """Serve this room's port."""
@@ -282,7 +308,8 @@ class EdgeStand:
         door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(self.rooms, server)
         door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self.rooms, server)
         door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self.rooms, server)
-        await checks.set("", health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *HEALTH_NAMES):
+            await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
         pair = self.pki.pair(room)
         credentials = grpc.ssl_server_credentials(
             [(pair.key.read_bytes(), pair.cert.read_bytes())],
@@ -292,6 +319,7 @@ class EdgeStand:
         server.add_secure_port(f"127.0.0.1:{self.ports.room(room)}", credentials)
         await server.start()
         self._servers[room] = server
+        self.checks[room] = checks
 
     async def stop_room(self, room: str) -> None:
         """Take the room away at once."""

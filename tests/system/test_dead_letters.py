@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import nats
 import pytest
-from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
+from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusChecks
 
-from protocol.broker import STATUS_CHECKS_SUBJECT, Event, event_subject
+from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, Event, event_subject
 from tests.system.app import SAMPLE, App, eventually
 from tests.system.conftest import ROOT
 
@@ -114,6 +114,16 @@ def test_a_letter_that_an_older_version_buried_is_taken_and_has_its_effect(mesh:
     assert looks() == 1
     listed = doorctl(mesh, "list", "--room", "command").stdout.splitlines()
     assert [line for line in listed if "unknown field (replayed " in line]
+
+
+def test_verdicts_that_an_older_version_buried_are_taken(mesh: Mesh) -> None:
+    letter = (VERDICTS_SUBJECT, CommandVerdicts().SerializeToString(), "unknown", time.time_ns() // 1_000)
+    with closing(sqlite3.connect(mesh.data / "data" / "command.db", timeout=10)) as database, database:
+        letter_id = database.execute(
+            "INSERT INTO dead_letter (subject, payload, reason, received_at) VALUES (?, ?, ?, ?)", letter
+        ).lastrowid
+    done = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
 
 import grpc
 import httpx
@@ -18,6 +19,8 @@ from ecarus.remotecontrol.door.v1 import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
+from mesh.pki import Identity
+from services.runtime.workload import workload_of
 from tests.system.edge_stand import BASE, CAPABILITY, VIN, EdgeStand
 
 if TYPE_CHECKING:
@@ -49,6 +52,33 @@ async def test_a_team_is_known_by_its_certificate_and_access_reads_the_request(e
     assert asked.request.http.raw_body[5:] == STATUS.SerializeToString()
     assert "forged" not in str(edge.received.last[1])
     assert "x-envoy-original-path" not in edge.received.last[1]
+
+
+async def test_access_is_told_the_teams_certificate(edge: EdgeStand) -> None:
+    async with edge.team_channel() as channel:
+        await door_status_service_pb2_grpc.DoorStatusServiceStub(channel).GetDoorStatus(STATUS)
+    certificate = unquote_to_bytes(edge.access.checks[-1].attributes.source.certificate)
+    assert workload_of(certificate) == workload_of(edge.pki.pair("team-demo").cert.read_bytes())
+
+
+async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: EdgeStand) -> None:
+    stolen = Identity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False)
+    pair = edge.pki.ensure(stolen)
+
+    async def asks(name: str) -> grpc.StatusCode:
+        async with edge.team_channel(name) as channel:
+            try:
+                await door_status_service_pb2_grpc.DoorStatusServiceStub(channel).GetDoorStatus(STATUS)
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+        return grpc.StatusCode.OK
+
+    assert await asks(stolen.name) is grpc.StatusCode.OK
+    edge.pki.revoke(pair.cert)
+    async with asyncio.timeout(10):
+        while await asks(stolen.name) is not grpc.StatusCode.UNAVAILABLE:  # noqa: ASYNC110  # Envoy has yet to read
+            await asyncio.sleep(0.05)
+    assert await asks("team-demo") is grpc.StatusCode.OK
 
 
 async def test_the_access_service_chooses_the_grpc_status(edge: EdgeStand) -> None:

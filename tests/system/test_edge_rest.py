@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2
 
 from tests.system.edge_stand import BASE, CAPABILITY, OTHER_VIN, VIN, EdgeStand
 
@@ -331,3 +332,36 @@ async def test_the_access_log_names_neither_vin_nor_token(edge: EdgeStand, clien
     assert VIN not in text
     assert "Bearer" not in text
     assert "good" not in text
+
+
+async def test_access_is_told_whose_connection_it_is_and_not_what_a_caller_says(
+    edge: EdgeStand, client: httpx.AsyncClient
+) -> None:
+    said = {"x-forwarded-for": "203.0.113.9", "x-real-ip": "203.0.113.9", "forwarded": "for=203.0.113.9"}
+    await client.get(f"{BASE}/status", headers={**GOOD, **said})
+    assert edge.access.checks[-1].attributes.source.address.socket_address.address == "127.0.0.1"
+
+
+async def test_where_commands_cannot_be_handed_on_they_are_refused_and_all_else_goes_on(
+    edge: EdgeStand, client: httpx.AsyncClient
+) -> None:
+    order = json.dumps({"targetDoors": ["all"]})
+    checks = edge.checks["command"]
+    await checks.set("commands", health_pb2.HealthCheckResponse.NOT_SERVING)
+    try:
+        async with asyncio.timeout(10):
+            while (await client.post(f"{BASE}/unlock", headers=GOOD, content=order)).status_code != 503:  # noqa: ASYNC110  # Envoy decides
+                await asyncio.sleep(0.1)
+        refused = await client.post(f"{BASE}/unlock", headers=GOOD, content=order)
+        assert assert_problem(refused, 503, "DEPENDENCY_UNAVAILABLE")["retryable"] is True
+        assert (await client.get(f"{BASE}/history", headers=GOOD)).status_code == 200
+        assert (await client.get(f"{BASE}/status", headers=GOOD)).status_code == 200
+        cancelled = await client.post(
+            f"{BASE}/cancel", headers=GOOD, content=json.dumps({"correlationId": "c-1"})
+        )
+        assert cancelled.status_code != 503
+    finally:
+        await checks.set("commands", health_pb2.HealthCheckResponse.SERVING)
+    async with asyncio.timeout(10):
+        while (await client.post(f"{BASE}/unlock", headers=GOOD, content=order)).status_code == 503:  # noqa: ASYNC110  # Envoy decides
+            await asyncio.sleep(0.1)

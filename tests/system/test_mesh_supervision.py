@@ -73,6 +73,15 @@ def test_a_killed_component_comes_back(mesh: Mesh, name: str) -> None:
     until_status(mesh, token, 200, seconds=10)
 
 
+@pytest.mark.timeout(150)
+def test_a_component_that_hangs_is_started_again(mesh: Mesh) -> None:
+    before = mesh.pid_of("config")
+    os.kill(before, signal.SIGSTOP)
+    mesh.wait_for_line("mesh: config ran and did not serve; restarting", 90)
+    mesh.wait_for_line("mesh: config ready", 40)
+    assert mesh.pid_of("config") != before
+
+
 def test_a_second_mesh_on_the_same_data_says_so(mesh: Mesh) -> None:
     done = run_mesh(mesh, DOORS_PORT_BASE="31500")
     assert done.returncode == 1

@@ -6,12 +6,17 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.ports import ALL_ROOMS
 from tests.system.app import FOREIGN, SAMPLE, SECOND, Car, eventually
 from tests.system.conftest import ROOT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.system.conftest import Mesh
 
 pytestmark = pytest.mark.system
@@ -59,14 +64,43 @@ def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
     certificate, other = (str(mesh.data / "pki" / f"vehicle-{vin}.crt") for vin in (FOREIGN, SAMPLE))
     keys, others = (str(mesh.data / "public" / "vehicles" / f"{vin}.pem") for vin in (FOREIGN, SAMPLE))
     private = str(mesh.data / "vehicles" / FOREIGN / "keys.pem")
-    for words in (
-        ("revoke", "KMHSH81C7LU999999"),
-        ("enrol", FOREIGN, "--certificate", other, "--keys", keys),
-        ("enrol", FOREIGN, "--certificate", "/nowhere", "--keys", keys),
-        ("enrol", FOREIGN, "--certificate", certificate, "--keys", others),
-        ("enrol", FOREIGN, "--certificate", certificate, "--keys", private),
+    for words, sentence in (
+        (("revoke", "KMHSH81C7LU999999"), "not enrolled"),
+        (("revoke", "x"), "vin"),
+        (("enrol", FOREIGN, "--certificate", other, "--keys", keys), "another vehicle"),
+        (("enrol", FOREIGN, "--certificate", "/nowhere", "--keys", keys), "/nowhere"),
+        (("enrol", FOREIGN, "--certificate", certificate, "--keys", others), "another vehicle"),
+        (("enrol", FOREIGN, "--certificate", certificate, "--keys", private), "private key"),
     ):
         done = doorctl(mesh, *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("doorctl: ")
         assert len(done.stderr.splitlines()) == 1
+        assert sentence in done.stderr
+
+
+def test_the_operators_certificate_opens_nothing_else(mesh: Mesh) -> None:
+    pair, edge = mesh.data / "pki" / "operator", mesh.data / "pki" / "edge"
+    for name in ALL_ROOMS:
+        assert ask_health(mesh, name, edge) == "SERVING"
+        assert ask_health(mesh, name, pair) == "PERMISSION_DENIED"
+
+
+@pytest.mark.parametrize("vin", [SAMPLE, SECOND])
+def test_a_cars_certificate_reaches_no_service(mesh: Mesh, vin: str) -> None:
+    pair = mesh.data / "pki" / f"vehicle-{vin}"
+    for name in ALL_ROOMS:
+        assert ask_health(mesh, name, pair) in {"PERMISSION_DENIED", "UNAVAILABLE"}
+
+
+def ask_health(mesh: Mesh, room: str, pair: Path) -> str:
+    files = (mesh.ca, pair.with_suffix(".key"), pair.with_suffix(".crt"))
+    credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))
+    name = ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal")
+    target = f"127.0.0.1:{mesh.ports.room(room)}"
+    with grpc.secure_channel(target, credentials, options=(name,)) as channel:
+        try:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+        except grpc.RpcError as error:
+            return str(error.code().name)
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from services.command.domain import WAKES_REMEMBERED, Action, Status
+from services.command.domain import (
+    Action,
+    Status,
+)
 from services.command.store import queries, reports, requests
 from services.command.store.tables import (
     audit,
@@ -20,12 +24,13 @@ from services.command.store.tables import (
     wake_up,
 )
 from services.command.usecases import Taken
+from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Select
 
     from services.command.domain import (
         Cancellation,
@@ -34,16 +39,15 @@ if TYPE_CHECKING:
         HistoryEntry,
         HistoryQuery,
         Observed,
+        Requested,
         Requester,
+        RightEnded,
         StatusCheck,
     )
     from services.command.usecases import Prior
     from services.command.vehicle_usecases import Heard, TakenIn
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
-
-
-_WAKE_AT_MOST = 100
 
 
 class SqlCommands:
@@ -70,15 +74,9 @@ class SqlCommands:
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
         """See usecases.Commands."""
         messages = self._announce.cancel(new)
-        # Locked, so that an end that is being written at this moment is seen, or sees this cancellation.
-        alive = (
-            select(command.c.command_id)
-            .where(command.c.command_id == new.command_id, command.c.finished_at.is_(None))
-            .with_for_update()
-        )
 
         def work(connection: Connection) -> list[OutgoingMessage]:
-            if connection.execute(alive).one_or_none() is None:
+            if connection.execute(_alive(new.command_id)).one_or_none() is None:
                 raise _TooLate
             requests.insert_cancellation(connection, new, answered)
             outbox.add(connection, messages)
@@ -91,6 +89,9 @@ class SqlCommands:
         announce = self._announce
 
         def work(connection: Connection) -> list[OutgoingMessage]:
+            # First the command, as ask_to_cancel does: two that cancel at once wait for each other.
+            if connection.execute(_alive(new.command_id)).one_or_none() is None:
+                raise _TooLate
             requests.insert_cancellation(connection, new, ending.status)
             messages = requests.end_command(
                 connection, new.command_id, ending, announce, unless_taken_over=True
@@ -201,7 +202,7 @@ class SqlCommands:
             lambda connection: queries.latest_by_correlation_id(connection, vin, correlation_id)
         )
 
-    async def overdue(self, now: datetime, at_most: int) -> list[Command]:
+    async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
 
@@ -213,10 +214,25 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
 
-    async def unanswered(self, accepted_before: datetime, now: datetime) -> list[tuple[str, str]]:
+    async def live(self, ended: RightEnded) -> list[Requested]:
+        """See usecases.Commands."""
+        return await self._database.read(lambda connection: queries.live(connection, ended))
+
+    async def take_back(self, taken: Requested, at: datetime) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+        messages = await self._database.write(
+            lambda connection: requests.take_back(connection, taken, at, announce)
+        )
+        self._committed(messages or ())
+        return messages is not None
+
+    async def unanswered(
+        self, accepted_before: datetime, now: datetime, at_most: int
+    ) -> list[tuple[str, str]]:
         """See usecases.Commands."""
         return await self._database.read(
-            lambda connection: queries.unanswered(connection, accepted_before, now, _WAKE_AT_MOST)
+            lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
         )
 
     async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
@@ -227,13 +243,10 @@ class SqlCommands:
         """See usecases.Commands."""
 
         def work(connection: Connection) -> None:
-            ids = [check.check_id for check in checks]
-            there = set(
-                connection.execute(select(history.c.entry_id).where(history.c.entry_id.in_(ids))).scalars()
-            )
-            fresh = {check.check_id: check for check in checks if check.check_id not in there}
-            if fresh:
-                connection.execute(insert(history), [_status_check_row(check) for check in fresh.values()])
+            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+            keep = dialect.insert(history).on_conflict_do_nothing()
+            if checks:
+                connection.execute(keep, [_status_check_row(check) for check in checks])
 
         await self._database.write(work)
 
@@ -254,6 +267,15 @@ class SqlCommands:
 
 class _TooLate(Exception):
     """Rolls a cancellation back: its command has ended, or was taken over."""
+
+
+def _alive(command_id: str) -> Select[tuple[str]]:
+    """Locks it, so that an end that is being written at this moment is seen, or sees what follows."""
+    return (
+        select(command.c.command_id)
+        .where(command.c.command_id == command_id, command.c.finished_at.is_(None))
+        .with_for_update()
+    )
 
 
 def _status_check_row(check: StatusCheck) -> dict[str, object]:

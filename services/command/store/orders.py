@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from protocol.cloud_side import Ledger, NotReachable, Overtaken, next_place
+from protocol.cloud_side import Ledger, Overtaken, next_place
+from protocol.session import NotReachable
 from services.command.store.tables import sessions
 
 if TYPE_CHECKING:

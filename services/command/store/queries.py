@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select
 
 from services.command.domain import (
     Action,
@@ -13,8 +13,11 @@ from services.command.domain import (
     FailureReason,
     HistoryEntry,
     HistoryQuery,
+    Requested,
     Requester,
+    RightEnded,
     Status,
+    taken_back_id,
 )
 from services.command.store.tables import (
     cancellation,
@@ -43,6 +46,15 @@ _PRIOR = select(command, command.c.fingerprint.label("print"), command.c.accepte
 )
 
 
+_taken_back = cancellation.alias()
+_not_taken_back = ~(
+    select(_taken_back.c.cancel_id)
+    .where(_taken_back.c.cancel_id == literal(taken_back_id("")).concat(command.c.command_id))
+    .correlate(command)
+    .exists()
+)
+
+
 def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
     """One command. Until it ends, the time it was sent stands in the outbox."""
     row = connection.execute(
@@ -67,8 +79,8 @@ def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: s
 def prior(
     connection: Connection, requester: Requester, vin: str, operation: str, correlation_id: str
 ) -> Prior | None:
-    """What the same caller asked for before under this key."""
-    key = idempotency_key(requester.principal, vin, operation, correlation_id)
+    """What was asked for before for the same customer under this key."""
+    key = idempotency_key(requester.subject, vin, operation, correlation_id)
     if operation == Action.CANCEL.value:
         row = connection.execute(
             select(
@@ -93,15 +105,31 @@ def in_flight(connection: Connection, vin: str) -> str | None:
     return connection.execute(_IN_FLIGHT, {"of_vin": vin}).scalar()
 
 
-def overdue(connection: Connection, now: datetime, at_most: int) -> list[Command]:
-    """Commands past their time that have not ended."""
+def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
+    """The ids of commands past their time that have not ended, and whether each was taken over."""
     rows = connection.execute(
-        select(command)
+        select(command.c.command_id, command.c.taken_over_at)
         .where(command.c.expires_at <= now, command.c.finished_at.is_(None))
         .order_by(command.c.expires_at)
         .limit(at_most)
     )
-    return [command_from_row(row) for row in rows]
+    return [(row.command_id, row.taken_over_at is not None) for row in rows]
+
+
+def live(connection: Connection, ended: RightEnded) -> list[Requested]:
+    """The commands alive that this may concern, as they lie in the outbox."""
+    matching = [command.c.finished_at.is_(None)]
+    if ended.vin is not None:
+        matching.append(command.c.vin == ended.vin)
+    if ended.principal is not None:
+        matching.append(or_(command.c.subject == ended.principal, command.c.principal == ended.principal))
+    rows = connection.execute(
+        select(command.c.command_id, command.c.vin, outbox.table.c.payload)
+        .join(outbox.table, outbox.table.c.message_id == command.c.command_id)
+        .where(*matching)
+        .order_by(command.c.vin)
+    )
+    return [Requested(row.command_id, row.vin, bytes(row.payload)) for row in rows]
 
 
 def unreceived(connection: Connection, vin: str, now: datetime) -> list[OutgoingMessage]:
@@ -111,6 +139,7 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
         command.c.finished_at.is_(None),
         command.c.received_at.is_(None),
         command.c.expires_at > now,
+        _not_taken_back,
     )
     rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(alive)))
     return [message_of(row, now) for row in rows]
@@ -119,7 +148,7 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
 def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) -> list[OutgoingMessage]:
     """These messages, without those of commands and cancellations that have ended."""
     open_commands = select(command.c.command_id).where(
-        command.c.command_id.in_(message_ids), command.c.finished_at.is_(None)
+        command.c.command_id.in_(message_ids), command.c.finished_at.is_(None), _not_taken_back
     )
     open_cancellations = select(cancellation.c.cancel_id).where(
         cancellation.c.cancel_id.in_(message_ids), cancellation.c.finished_at.is_(None)
@@ -142,6 +171,7 @@ def unanswered(
             command.c.accepted_at <= accepted_before,
             command.c.expires_at > now,
         )
+        .order_by(command.c.accepted_at)
         .limit(at_most)
     )
     return [(row.command_id, row.vin) for row in rows]
@@ -160,6 +190,8 @@ def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple
         matching.append(history.c.status == query.status.value)
     if query.source:
         matching.append(history.c.source == query.source)
+    if query.of_subject:
+        matching.append(history.c.user_id == query.of_subject)
     total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
     rows = connection.execute(
         select(history)

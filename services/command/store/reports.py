@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, select, update
 
 from protocol.faults import MessageRefused
-from services.command.domain import Command, FailureReason, Status
+from services.command.domain import (
+    Command,
+    FailureReason,
+    Status,
+    taken_back_id,
+)
+from services.command.endings import right_ended_on_the_way
 from services.command.store.requests import (
     Announce,
     end_cancellation,
@@ -40,7 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.command.domain import Observed
+    from services.command.domain import Ending, Observed
     from services.command.vehicle_usecases import Heard
     from services.runtime.outbox import OutgoingMessage
 
@@ -147,12 +153,23 @@ def _apply(
         case Received():
             return mark_received(connection, about, report.at, announce)
         case Resulted():
-            ended = end_command(connection, about.command_id, report.ending, announce, by_vehicle=True)
+            ending = _because(connection, about.command_id, report.ending)
+            ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
         case CancelDecided():
             return _decide(connection, report, announce)
         case OrderRefused():
             return []
+
+
+def _because(connection: Connection, command_id: str, ending: Ending) -> Ending:
+    """The same ending; of a command that the cloud took back, with the reason."""
+    if ending.status is not Status.CANCELLED:
+        return ending
+    taken_back = select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == taken_back_id(command_id))
+    if connection.execute(taken_back).one_or_none() is None:
+        return ending
+    return right_ended_on_the_way(ending.finished_at)
 
 
 def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> list[OutgoingMessage]:
@@ -178,7 +195,8 @@ def _decide(connection: Connection, report: CancelDecided, announce: Announce) -
     """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
     messages: list[OutgoingMessage] = []
     if report.ending is not None:
-        messages = end_command(connection, report.command_id, report.ending, announce) or []
+        ending = _because(connection, report.command_id, report.ending)
+        messages = end_command(connection, report.command_id, ending, announce) or []
     row = connection.execute(
         select(cancellation).where(
             cancellation.c.cancel_id == report.cancel_id, cancellation.c.finished_at.is_(None)

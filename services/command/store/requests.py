@@ -7,19 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, insert, select, update
 
 from services.command.domain import (
-    WAKES_REMEMBERED,
     Action,
     Cancellation,
     Command,
     Ending,
     FailureReason,
+    Role,
     Status,
-    may_wake,
+    taken_back_id,
 )
 from services.command.store.statements import (
+    ALIVE,
     EARLIER_WAKE_UPS,
     END_HISTORY,
     FIND,
@@ -34,13 +35,16 @@ from services.command.store.statements import (
 )
 from services.command.store.tables import (
     cancellation,
+    command,
     command_from_row,
     idempotency_key,
     outbox,
     results_to_text,
 )
+from services.command.wake_budget import WAKES_REMEMBERED, WakeUp, may_wake
 
 if TYPE_CHECKING:
+    from services.command.domain import Requested
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
@@ -63,6 +67,9 @@ class Announce(Protocol):
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The vehicle is to decide on a cancellation."""
 
+    def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
+        """The vehicle is told that the right to it has ended."""
+
     def waking(self, command: Command) -> list[OutgoingMessage]:
         """The vehicle was sent a wake-up for it."""
 
@@ -83,13 +90,14 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "source": new.requester.source,
             "correlation_id": new.correlation_id,
             "idempotency_key": idempotency_key(
-                new.requester.principal, new.vin, new.order.action.value, new.correlation_id
+                new.requester.subject, new.vin, new.order.action.value, new.correlation_id
             ),
             "fingerprint": new.order.fingerprint(),
             "accepted_at": _us(new.accepted_at),
             "expires_at": _us(new.expires_at),
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
+            "role": new.requester.role.value if new.requester.role else None,
         },
     )
     INSERT_HISTORY(
@@ -121,7 +129,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "cancel_id": new.cancel_id,
             "command_id": new.command_id,
             "idempotency_key": idempotency_key(
-                new.requester.principal, new.vin, Action.CANCEL.value, new.correlation_id
+                new.requester.subject, new.vin, Action.CANCEL.value, new.correlation_id
             ),
             "fingerprint": new.withdrawal.fingerprint(),
             "answered": answered.value,
@@ -157,6 +165,40 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "detail": json.dumps({"reason": new.withdrawal.reason, "force": new.withdrawal.force}),
         },
     )
+
+
+def take_back(
+    connection: Connection, taken: Requested, at: datetime, announce: Announce
+) -> list[OutgoingMessage] | None:
+    """Cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
+
+    Nothing to send when it was taken back before. Nobody asked for it, so it is not in the history.
+    """
+    # Locked, so that an end that is being written at this moment is seen, or sees this cancellation.
+    row = connection.execute(
+        FIND.where(command.c.finished_at.is_(None)).with_for_update(), {"of_command": taken.command_id}
+    ).one_or_none()
+    if row is None:
+        return None
+    cancel_id = taken_back_id(taken.command_id)
+    if connection.execute(
+        select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == cancel_id)
+    ).one_or_none():
+        return []
+    connection.execute(
+        insert(cancellation),
+        {
+            "cancel_id": cancel_id,
+            "command_id": taken.command_id,
+            "fingerprint": "",
+            "answered": row.status,
+            "requested_at": at,
+        },
+    )
+    write_audit(connection, command_from_row(row), "RIGHT_ENDED", at, {})
+    messages = announce.take_back(taken, at)
+    outbox.add(connection, messages)
+    return messages
 
 
 def end_command(
@@ -233,7 +275,11 @@ def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -
         *(r.failure_reason for r in ending.door_results),
     }
     for cancel_id, requested_at in open_ones:
-        if ending.status is Status.CANCELLED or stopped:
+        if (
+            ending.status is Status.CANCELLED
+            or stopped
+            or ending.failure_reason is FailureReason.GRANT_REVOKED
+        ):
             status, reason = Status.SUCCESS, None
         elif ending.status is Status.TIMEOUT:
             status, reason = Status.TIMEOUT, FailureReason.TTL_EXPIRED
@@ -280,11 +326,24 @@ def write_audit(
 def wake(
     connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
-    """Count a wake-up and note it on the command, if its budget allows one more; None when it does not."""
-    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED}).scalars()
-    if not may_wake(list(earlier), at):
+    """Count a wake-up and note it on the command, if that is alive and the budgets allow one more, else None.
+
+    The watchers are told the first time that a vehicle is woken for a command.
+    """
+    alive = connection.execute(ALIVE, {"of_command": command_id}).one_or_none()
+    if alive is None:
         return None
-    connection.execute(INSERT_WAKE_UP, {"vin": vin, "at": at})
+    giver = command_from_row(alive).requester
+    wanted = WakeUp(at, giver.subject, giver.role is Role.OWNER)
+    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED})
+    # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
+    if not may_wake([WakeUp(row.at, row.subject, row.by_owner is not False) for row in earlier], wanted):
+        return None
+    connection.execute(
+        INSERT_WAKE_UP, {"vin": vin, "at": at, "subject": wanted.subject, "by_owner": wanted.by_owner}
+    )
+    if alive.waking_at is not None:
+        return []
     changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []

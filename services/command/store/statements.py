@@ -57,6 +57,7 @@ INSERT_COMMAND = Insert(
     "expires_at",
     "estimated_seconds",
     "status",
+    "role",
 )
 INSERT_HISTORY = Insert(
     history,
@@ -96,7 +97,9 @@ END_HISTORY = (
 OPEN_CANCELLATIONS = select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
     cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
 )
-EARLIER_WAKE_UPS = select(wake_up.c.at).where(
+# Locked, so that of two replicas that would wake for it at once the second sees what the first has done.
+ALIVE = select(command).where(_OF_COMMAND, command.c.finished_at.is_(None)).with_for_update()
+EARLIER_WAKE_UPS = select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
     wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
 )
 INSERT_WAKE_UP = insert(wake_up)

@@ -20,6 +20,7 @@ from services.command.domain import (
     Mode,
     Order,
     Requester,
+    Role,
     Status,
 )
 from services.runtime.database import Instant
@@ -27,7 +28,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0004_wake_ups_and_confirmations"
+HEAD = "0006_bounded_dead_letters"
 
 
 class RoomModel(SQLModel):
@@ -84,6 +85,7 @@ class CommandRow(RoomModel, table=True):
     taken_over_at: datetime | None = Field(default=None, sa_type=Instant)
     waking_at: datetime | None = Field(default=None, sa_type=Instant)
     confirmation: str | None = Field(default=None, sa_type=Text)
+    role: str | None = Field(default=None, max_length=16)
 
 
 class WakeUpRow(RoomModel, table=True):
@@ -95,6 +97,8 @@ class WakeUpRow(RoomModel, table=True):
     wake_up_id: int | None = Field(default=None, primary_key=True)
     vin: str = Field(max_length=17)
     at: datetime = Field(sa_type=Instant)
+    subject: str | None = Field(default=None, max_length=128)
+    by_owner: bool | None = Field(default=None)
 
 
 class CancellationRow(RoomModel, table=True):
@@ -166,9 +170,11 @@ history, audit = table(HistoryRow), table(AuditRow)
 wake_up = table(WakeUpRow)
 
 
-def idempotency_key(principal: str, vin: str, operation: str, correlation_id: str) -> str:
-    """One string for the scope of an idempotency key; a VIN and an id hold no space."""
-    return f"{vin} {operation} {correlation_id} {principal}"
+def idempotency_key(subject: str, vin: str, operation: str, correlation_id: str) -> str:
+    """One string for the scope of an idempotency key: the customer, whoever acts for them; a VIN and an id hold no
+    space.
+    """
+    return f"{vin} {operation} {correlation_id} {subject}"
 
 
 def results_to_text(results: tuple[DoorResult, ...]) -> str:
@@ -248,7 +254,9 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         command_id=row.command_id,
         vin=row.vin,
         order=Order(Action(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)),
-        requester=Requester(row.principal, row.subject, row.source),
+        requester=Requester(
+            row.principal, row.subject, row.source, role=Role(row.role) if row.role else None
+        ),
         correlation_id=row.correlation_id,
         accepted_at=row.accepted_at,
         expires_at=row.expires_at,

@@ -1,11 +1,21 @@
 """The record of this room; rows never leave this folder.
 
 `tables` are the tables; `record` is what changes and vehicles' words do to configs, `orders` what becomes of
-settings on their way out; `rows` is what both use.
+settings on their way out, `withdrawals` gives up those whose right has ended; `rows` is what all use.
 """
 
 from services.config.store.orders import OrderStore
 from services.config.store.record import ConfigStore
 from services.config.store.tables import HEAD, RoomModel, dead_letters, outbox, sessions
+from services.config.store.withdrawals import WithdrawalStore
 
-__all__ = ["HEAD", "ConfigStore", "OrderStore", "RoomModel", "dead_letters", "outbox", "sessions"]
+__all__ = [
+    "HEAD",
+    "ConfigStore",
+    "OrderStore",
+    "RoomModel",
+    "WithdrawalStore",
+    "dead_letters",
+    "outbox",
+    "sessions",
+]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from protocol.cloud_side import NotReachable, Overtaken
+from protocol.cloud_side import Overtaken
 from protocol.domains import Domain
+from protocol.session import NotReachable
 from services.config import domain
 from services.config.store import rows
 from services.config.store.tables import configs
@@ -54,9 +55,11 @@ class OrderStore:
             issued: set[str] = set()
             # By VIN: see record.ConfigStore.take_in.
             for each in sorted(results, key=lambda result: result.vin):
+                before = rows.locked(connection, each.vin, at)
                 if isinstance(each, Unsigned):
-                    before = rows.locked(connection, each.vin, at)
                     rows.save(connection, domain.unsent(before, each.version, each.reason))
+                    continue
+                if not domain.is_wanted(before, each.order.version):  # given up while it was signed
                     continue
                 with suppress(Overtaken):  # it raises before it writes
                     ledger.issue(each.vin, each.order, each.place, each.envelope)

@@ -13,15 +13,13 @@ from protocol.faults import MessageRefused
 from services.config import domain
 from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof
 from services.config.store import rows
-from services.config.store.tables import answers, audit, dead_letters, inbox, outbox, sessions
-from services.runtime.inbox import DeadLetter
+from services.config.store.tables import answers, audit, inbox, outbox, sessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.config.domain import ChangeRequest, Push
     from services.config.usecases import Heard
-    from services.runtime.consumer import Poison
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
@@ -84,11 +82,6 @@ class ConfigStore:
 
         await self._database.write(work)
 
-    async def bury(self, poison: Sequence[Poison], at: datetime) -> None:
-        """Keep what could not be understood. Raises StorageUnavailable."""
-        letters = [DeadLetter(p.delivery.subject, p.delivery.data, p.reason, at) for p in poison]
-        await dead_letters.bury(self._database, letters)
-
 
 def _unproven(config: DoorConfig) -> DoorConfig:
     """Without its proof, which is for the signer only."""
@@ -137,7 +130,8 @@ def _change(
 
 def _key(request: ChangeRequest) -> dict[str, str]:
     return {
-        "actor": request.actor,
+        # The customer, in the column's old name: two agents who act for one customer make one request.
+        "actor": request.subject,
         "vin": request.vin,
         "operation": _UPDATE,
         "correlation_id": request.correlation_id,

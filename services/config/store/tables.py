@@ -10,7 +10,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0004_proof"
+HEAD = "0005_bounded_dead_letters"
 
 
 class RoomModel(SQLModel):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import jwt
@@ -30,6 +30,7 @@ KEY = "sk_0123456789abcdef0123456789abcdef"
 PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
+RATES = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
 
 
 @dataclass(slots=True)
@@ -93,7 +94,7 @@ class Record:
     async def load_standing(self, subject: str, actor: str, vin: str) -> Standing:
         self._ask(f"standing {vin}")
         known = self.standings.get((subject, vin), Standing(frozenset()))
-        return Standing(known.actions, known.ends_at, frozenset(self.locked & {subject, actor}))
+        return replace(known, locked=frozenset(self.locked & {subject, actor}))
 
     async def find_key(self, digest: bytes) -> Caller | None:
         self._ask("key")
@@ -113,6 +114,7 @@ class House:
     record: Record
     issuer: TokenIssuer
     identity: Identity
+    tokens: TokenVerifier
     standings: Standings
     admission: Admission
     verifier: CapabilityVerifier
@@ -167,8 +169,9 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         routes=Routes(),
         identity=identity,
         standings=standings,
-        limits=RateLimits({"command": 10, "read": 120}, clock),
+        limits=RateLimits(RATES, clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        is_team=lambda certificate: certificate == "team",
     )
     verifier = CapabilityVerifier(jwks, clock)
-    return House(clock, record, token_issuer, identity, standings, admission, verifier)
+    return House(clock, record, token_issuer, identity, tokens, standings, admission, verifier)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
 from services.access.admission import Admitted, Denied, EdgeRequest
+from services.access.capability_issuer import SigningKey
 from services.access.domain import Role, Standing
 from services.access.identity import Identity
 from services.access.published_key import PUBLISHED_KEY
 from services.runtime.errors import Refusal
+from tests.unit.access.conftest import RATES
 
 VIN = "KMHSH81C7LU123456"
 FOREIGN = "KMHSH81C7LU654321"
@@ -174,9 +181,202 @@ async def test_commands_are_limited_and_come_back(house: Any) -> None:
 async def test_a_warm_request_asks_nobody_and_signs_nothing(house: Any) -> None:
     first = await admitted(house, house.request())
     asked = len(house.record.asked)
-    second = await admitted(house, house.request("config"))
+    second = await admitted(house, house.request())
     assert second.capability == first.capability
     assert len(house.record.asked) == asked
+
+
+async def test_a_capability_is_for_one_action_of_one_service(house: Any) -> None:
+    routes = {
+        "status": ("status", "door.status.read"),
+        "history": ("command", "door.history.read"),
+        "commands/cmd-1": ("command", "door.status.read"),
+        "config": ("config", "door.config.read"),
+        "diagnostics": ("diagnostics", "door.diagnostics.read"),
+        "updates/stream": ("status", "door.updates.read"),
+    }
+    made = {path: (await admitted(house, house.request(path))).capability for path in routes}
+    assert len(set(made.values())) == len(routes)
+    for path, (service, action) in routes.items():
+        claims = jwt.decode(made[path], options={"verify_signature": False})
+        assert claims["aud"] == ["ecarus-rooms", f"ecarus-rooms/{service}"]
+        assert house.verifier.verify(made[path]).actions == {action}
+
+
+@pytest.mark.parametrize(
+    ("body", "mode"),
+    [
+        (b'{"targetDoors":["all"]}', ""),
+        (b'{"targetDoors":["all"],"unlockMode":"NORMAL"}', ""),
+        (b'{"targetDoors":["all"],"unlockMode":"EMERGENCY"}', "EMERGENCY"),
+    ],
+)
+async def test_an_emergency_is_only_what_was_asked_for_as_one(house: Any, body: bytes, mode: str) -> None:
+    rest = await admitted(house, house.unlock(body))
+    assert house.verifier.verify(rest.capability).mode == mode
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=VIN)
+    if mode:
+        asked.unlock.unlock_mode = door_command_pb2.UnlockMode.EMERGENCY
+    message = asked.SerializeToString()
+    framed = b"\0" + len(message).to_bytes(4, "big") + message
+    by_grpc = house.request(
+        UNLOCK_RPC,
+        method="POST",
+        team_listener=True,
+        certificate="team",
+        body=framed,
+        headers={"content-type": "application/grpc"},
+    )
+    assert house.verifier.verify((await admitted(house, by_grpc)).capability).mode == mode
+
+
+async def test_a_capability_says_when_the_right_behind_it_ends(house: Any) -> None:
+    now = house.clock()
+    by_key = house.verifier.verify((await admitted(house, house.request())).capability)
+    assert (by_key.ends_at, by_key.ends_with) == (math.inf, "")
+    bearer = {"authorization": f"Bearer {house.issuer.token(exp=int(now) + 10)}"}
+    by_token = house.verifier.verify((await admitted(house, house.request(headers=bearer))).capability)
+    assert (by_token.ends_at, by_token.ends_with) == (now + 10, "TOKEN")
+    assert by_token.credential.startswith("iss_")
+    action = "door.status.read"
+    house.record.standings["user-123", VIN] = Standing(
+        frozenset({action}), now + 7, until={action: now + 8}, read_at=now - 1
+    )
+    house.standings.forget()
+    by_grant = house.verifier.verify((await admitted(house, house.request(headers=bearer))).capability)
+    assert (by_grant.ends_at, by_grant.ends_with, by_grant.read_at) == (now + 8, "GRANT", now - 1)
+
+
+async def test_the_signing_key_changes_without_a_restart(house: Any) -> None:
+    first = await admitted(house, house.request())
+    house.admission._issuer.use(SigningKey(Ed25519PrivateKey.generate(), "next"))
+    second = await admitted(house, house.request())
+    assert jwt.get_unverified_header(second.capability)["kid"] == "next"
+    assert second.capability != first.capability
+
+
+def scoped(house: Any, scope: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {house.issuer.token(scope=scope)}"}
+
+
+@pytest.mark.parametrize(
+    ("scope", "allowed"),
+    [
+        ("door", {"status", "unlock", "config"}),
+        ("openid door.read", {"status", "config"}),
+        ("door.control", {"unlock"}),
+        ("door.status.read door.unlock", {"status", "unlock"}),
+        ("openid", set()),
+        ("", set()),
+        ("DOOR", set()),
+    ],
+)
+async def test_a_scope_narrows_a_token(house: Any, scope: str, allowed: set[str]) -> None:
+    asked = {
+        "status": house.request(headers=scoped(house, scope)),
+        "config": house.request("config", headers=scoped(house, scope)),
+        "unlock": house.unlock(headers=scoped(house, scope)),
+    }
+    for name, request in asked.items():
+        if name in allowed:
+            await admitted(house, request)
+        else:
+            made = await denied(house, request, "ACTION_NOT_GRANTED")
+            assert 'error="insufficient_scope"' in made.refusal.headers["www-authenticate"]
+    foreign = house.request(
+        f"/api/v1/remotecontrol/vehicles/{FOREIGN}/door/status", headers=scoped(house, scope)
+    )
+    await denied(house, foreign, "VEHICLE_NOT_FOUND")
+
+
+def lock(house: Any, body: bytes = b'{"targetDoors":["all"]}', **changed: Any) -> EdgeRequest:
+    request: EdgeRequest = house.unlock(body, path="lock", **changed)
+    return request
+
+
+async def test_nothing_that_a_user_does_keeps_their_lock_from_its_bucket(house: Any) -> None:
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    await denied(house, house.unlock(), "RATE_LIMITED")
+    for _ in range(RATES["refused"]):
+        await denied(house, lock(house, b"{"), "MALFORMED_JSON")
+    refused = await denied(house, lock(house, b"{"), "RATE_LIMITED")
+    assert refused.refusal.retry_after_seconds == 2
+    await denied(house, lock(house, headers={"content-type": "text/plain"}), "RATE_LIMITED")
+    for _ in range(10):
+        await admitted(house, lock(house))
+    await denied(house, lock(house), "RATE_LIMITED")
+
+
+async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
+    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    by_agent = {"authorization": f"Bearer {token}"}
+    for _ in range(10):
+        await admitted(house, lock(house, headers=by_agent))
+    await denied(house, lock(house, headers=by_agent), "RATE_LIMITED")
+    await admitted(house, lock(house))
+
+
+async def test_bearers_that_fail_are_limited_by_address_and_nobody_else_behind_it(house: Any) -> None:
+    guessing = {"authorization": "Bearer sk_guessed"}
+    for _ in range(RATES["failed"]):
+        await denied(house, house.request(headers=guessing, address="203.0.113.9"), "TOKEN_INVALID")
+    made = await denied(house, house.request(headers=guessing, address="203.0.113.9"), "RATE_LIMITED")
+    assert made.refusal.retry_after_seconds == 1
+    await denied(house, house.request(headers={"authorization": None}, address="203.0.113.9"), "RATE_LIMITED")
+    await denied(house, house.request(headers=guessing, address="203.0.113.10"), "TOKEN_INVALID")
+    await admitted(house, lock(house, address="203.0.113.9"))
+    house.clock.at += 1
+    await denied(house, house.request(headers=guessing, address="203.0.113.9"), "TOKEN_INVALID")
+
+
+async def test_an_address_of_ipv6_is_the_whole_network(house: Any) -> None:
+    guessing = {"authorization": "Bearer sk_guessed"}
+    for host in range(RATES["failed"]):
+        await denied(house, house.request(headers=guessing, address=f"2001:db8::{host:x}"), "TOKEN_INVALID")
+    await denied(house, house.request(headers=guessing, address="2001:db8::ffff"), "RATE_LIMITED")
+    await denied(house, house.request(headers=guessing, address="2001:db8:0:1::1"), "TOKEN_INVALID")
+
+
+async def test_looking_for_vehicles_is_limited_whether_they_exist_or_not(house: Any) -> None:
+    house.record.grant("user-456", FOREIGN)
+    paths = [f"/api/v1/remotecontrol/vehicles/{vin}/door/status" for vin in (FOREIGN, "KMHSH81C7LU999999")]
+    for n in range(RATES["unknown"]):
+        await denied(house, house.request(paths[n % 2]), "VEHICLE_NOT_FOUND")
+    answers = [await denied(house, house.request(path), "RATE_LIMITED") for path in paths]
+    assert answers[0].refusal.detail == answers[1].refusal.detail
+    await admitted(house, lock(house))
+
+
+async def test_a_caller_is_proven_anew_every_minute(house: Any) -> None:
+    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
+    await admitted(house, house.request(headers=bearer))
+    house.clock.at += 59
+    house.issuer.publish(ed25519_id="another")
+    house.tokens.reread()
+    await admitted(house, house.request(headers=bearer))
+    house.clock.at += 1
+    await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
+
+
+async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named(house: Any) -> None:
+    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
+    made = await admitted(house, house.request(headers=bearer))
+    credential = house.verifier.verify(made.capability).credential
+    gone: list[str] = []
+
+    def withdrawn(credentials: frozenset[str]) -> None:
+        gone.extend(credentials)
+        for each in credentials:
+            house.admission.forget(credential=each)
+
+    house.tokens._withdrawn = withdrawn
+    house.issuer.jwks.write_text('{"keys": []}')
+    house.tokens.reread()
+    assert credential in gone
+    assert not house.tokens.trusts(credential)
+    await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
+    await admitted(house, house.request())
 
 
 async def test_a_capability_is_renewed_in_time(house: Any) -> None:
@@ -232,6 +432,7 @@ def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) 
         path,
         method="POST",
         team_listener=True,
+        certificate="team",
         body=b"\0" + len(message).to_bytes(4, "big") + message,
         headers={"content-type": "application/grpc+proto", **headers},
     )
@@ -245,6 +446,12 @@ async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) 
     assert foreign.native
     await denied(house, native(house, VIN, "/ecarus.other.v1.Service/Do"), "PATH_NOT_FOUND")
     await denied(house, native(house, VIN, authorization=None), "AUTHENTICATION_REQUIRED")
+
+
+async def test_a_certificate_that_is_no_teams_is_refused_whatever_the_bearer(house: Any) -> None:
+    for certificate in ("", "edge"):
+        asked = replace(native(house, VIN), certificate=certificate)
+        assert (await denied(house, asked, "CALLER_NOT_ALLOWED")).native
 
 
 async def test_health_and_reflection_need_no_capability(house: Any) -> None:

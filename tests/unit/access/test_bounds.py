@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.access import standings as standings_module
 from services.access.domain import Standing
 from services.access.limits import RateLimits
 from services.access.recent import Recent
@@ -25,12 +26,12 @@ def test_the_oldest_makes_room() -> None:
 def test_the_bucket_that_is_used_least_makes_room() -> None:
     now = 0.0
     limits = RateLimits({"read": 1}, lambda: now, most=2)
-    limits.take("busy", "V", "read")
+    limits.take("read", "busy", "V")
     for number in range(5):
         with pytest.raises(Refusal):
-            limits.take("busy", "V", "read")
-        limits.take(f"other-{number}", "V", "read")
-    assert len(limits._buckets) == 2
+            limits.take("read", "busy", "V")
+        limits.take("read", f"other-{number}", "V")
+    assert len(limits._buckets["read"]) == 2
 
 
 async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
@@ -47,3 +48,34 @@ async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
     for _ in range(3):
         await standings.of("u", "u", "V")
     assert loads == 2
+
+
+async def test_whoever_tries_vins_pushes_out_nobody_with_a_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(standings_module, "_MAX_STANDINGS", 2)
+    monkeypatch.setattr(standings_module, "_MAX_STRANGERS", 2)
+    asked: list[str] = []
+
+    async def load(_subject: str, _actor: str, vin: str) -> Standing:
+        asked.append(vin)
+        return Standing(frozenset({"door.unlock"}) if vin == "MINE" else frozenset())
+
+    standings = Standings(load, lambda: 0.0)
+    await standings.of("u", "u", "MINE")
+    for number in range(5):
+        await standings.of("stranger", "stranger", str(number))
+    asked.clear()
+    for vin in ("MINE", "4"):
+        await standings.of("u" if vin == "MINE" else "stranger", "u" if vin == "MINE" else "stranger", vin)
+    assert asked == []
+    standings.forget()
+    await standings.of("stranger", "stranger", "4")
+    assert asked == ["4"]
+
+
+def test_a_flood_of_one_kind_pushes_out_no_bucket_of_another() -> None:
+    limits = RateLimits({"failed": 1, "lock": 1}, lambda: 0.0, most=2)
+    limits.take("lock", "owner", "owner", "V")
+    for number in range(9):
+        limits.take("failed", f"address-{number}")
+    with pytest.raises(Refusal):
+        limits.take("lock", "owner", "owner", "V")

@@ -21,7 +21,7 @@ BASE = "/api/v1/remotecontrol/vehicles/KMHSH81C7LU123456/door/"
     ("path", "method", "action", "limit_class"),
     [
         ("unlock", "POST", "door.unlock", "command"),
-        ("lock", "POST", "door.lock", "command"),
+        ("lock", "POST", "door.lock", "lock"),
         ("cancel", "POST", "door.cancel", "command"),
         ("commands/cmd-1", "GET", "door.status.read", "read"),
         ("history", "GET", "door.history.read", "read"),
@@ -67,8 +67,8 @@ def test_the_vin_of_a_native_message_is_read() -> None:
     route = Routes().native("/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors")
     assert route is not None
     message = route.request(vin="KMHSH81C7LU123456")
-    assert native_request.vin_of(_framed(message), route.request) == "KMHSH81C7LU123456"
+    assert native_request.said_in(_framed(message), route.request).vin == "KMHSH81C7LU123456"
     good = _framed(message)
     for bad in (b"", good[:-1], good + b"x", good + good, _framed(message, flag=1), b"\0\0\0\0\1\xff"):
         with pytest.raises(Refusal, match="INVALID_REQUEST"):
-            native_request.vin_of(bad, route.request)
+            native_request.said_in(bad, route.request)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import OKPAlgorithm
 
 from services.access.capability_issuer import SigningKeyRefused, read_signing_key
+from services.access.limits import WHAT
 from services.access.settings import AccessSettings
 from services.runtime.settings import SettingsRefused, load
 
@@ -36,12 +37,44 @@ def environment(tmp_path: Path) -> dict[str, str]:
     }
 
 
+SETTING_OF = {
+    "command": "COMMANDS_PER_MINUTE",
+    "lock": "LOCKS_PER_MINUTE",
+    "read": "READS_PER_MINUTE",
+    "refused": "REFUSALS_PER_MINUTE",
+    "unknown": "UNKNOWN_VEHICLES_PER_MINUTE",
+    "failed": "FAILED_SIGN_INS_PER_MINUTE",
+}
+
+
 def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) -> None:
-    assert load(AccessSettings, environment).requests_per_minute == {"command": 6_000, "read": 60_000}
+    wide = load(AccessSettings, environment).requests_per_minute
+    assert wide == {name: 60_000 if name == "read" else 6_000 for name in WHAT}
     environment["DOORS_PROFILE"] = "production"
-    assert load(AccessSettings, environment).requests_per_minute == {"command": 10, "read": 120}
-    environment["DOORS_COMMANDS_PER_MINUTE"] = "3"
-    assert load(AccessSettings, environment).requests_per_minute == {"command": 3, "read": 120}
+    narrow = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+    assert load(AccessSettings, environment).requests_per_minute == narrow
+    for number, setting in enumerate(SETTING_OF.values(), 3):
+        environment[f"DOORS_{setting}"] = str(number)
+    changed = load(AccessSettings, environment).requests_per_minute
+    assert changed == {name: number for number, name in enumerate(SETTING_OF, 3)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOORS_TOKEN_LONGEST_SECONDS", "59"),
+        ("DOORS_TOKEN_LONGEST_SECONDS", "86401"),
+        ("DOORS_KEYS_REREAD_SECONDS", "61"),
+        ("DOORS_KEYS_REREAD_SECONDS", "0"),
+        ("DOORS_LOCKS_PER_MINUTE", "0"),
+    ],
+)
+def test_a_setting_out_of_its_bounds_stops_the_start(
+    environment: dict[str, str], name: str, value: str
+) -> None:
+    environment[name] = value
+    with pytest.raises(SettingsRefused, match=name):
+        load(AccessSettings, environment)
 
 
 @pytest.mark.parametrize("profile", [None, "prod", "SANDBOX"])

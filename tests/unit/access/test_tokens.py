@@ -119,3 +119,157 @@ def test_a_broken_key_file_leaves_the_known_keys(tokens: TokenVerifier, token_is
     token_issuer.clock.at += 10
     assert code_of(tokens, token_issuer.token(kid="next")) == "TOKEN_INVALID"
     assert tokens.verify(token_issuer.token()).subject == "user-123"
+
+
+def hand_made(token_issuer: Any, header: str | bytes, claims: str | bytes, separator: str = ".") -> str:
+    """A token of these very bytes, signed well."""
+    parts = [
+        base64.urlsafe_b64encode(each if isinstance(each, bytes) else each.encode()).decode().rstrip("=")
+        for each in (header, claims)
+    ]
+    text = separator.join(parts)
+    signature = token_issuer.ed25519.sign(text.encode())
+    return text + "." + base64.urlsafe_b64encode(signature).decode().rstrip("=")
+
+
+HEADER = '{"alg":"EdDSA","typ":"at+jwt","kid":"ed"}'
+
+
+def test_a_token_made_by_hand_is_taken_when_it_is_sound(tokens: TokenVerifier, token_issuer: Any) -> None:
+    assert (
+        tokens.verify(hand_made(token_issuer, HEADER, json.dumps(token_issuer.claims()))).actor == "user-123"
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-32-be"),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: text.encode().replace(b"user-123", b"user-\xff"),
+        lambda text: text.replace("user-123", "user-\\ud800"),
+        lambda text: text.replace('"sub"', '"sub\\udfff"'),
+        lambda text: text.replace('"sub":', '"sub": "user-456", "sub":'),
+        lambda text: text.replace('"sub":', '"act": {"sub": "a", "sub": "b"}, "sub":'),
+        lambda text: text.replace('"jti": "1"', '"jti": NaN'),
+        lambda text: text.replace('"jti": "1"', '"jti": -Infinity'),
+        lambda text: text.replace('"jti": "1"', '"jti": 1e999'),
+        lambda text: text.replace('"jti": "1"', '"jti": ' + "9" * 5_000),
+        lambda text: text.replace('"jti": "1"', '"jti": 9223372036854775808'),
+        lambda text: text.replace('"jti": "1"', '"jti": ' + "[" * 9 + "]" * 9),
+        lambda text: text.replace('"jti": "1"', '"jti": ' + "[" * 2_900 + "]" * 2_900),
+        lambda text: text + " x",
+        lambda text: f"[{text}]",
+        lambda _text: "",
+        lambda _text: "null",
+        lambda text: text.replace('"', "'"),
+        lambda text: "/* */" + text,
+    ],
+)
+def test_what_can_be_read_in_two_ways_is_not_read(
+    tokens: TokenVerifier, token_issuer: Any, change: Any
+) -> None:
+    claims = json.dumps(token_issuer.claims())
+    changed = change(claims)
+    assert changed != claims
+    assert code_of(tokens, hand_made(token_issuer, HEADER, changed)) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        HEADER.encode("utf-16"),
+        b"\xef\xbb\xbf" + HEADER.encode(),
+        HEADER.replace('"kid"', '"kid":"other","kid"'),
+        HEADER.replace("{", '{"crit":["exp"],"exp":1,'),
+        HEADER.replace("{", '{"b64":false,'),
+        HEADER.replace('"ed"', "NaN"),
+        HEADER.replace('"ed"', '"ed\\ud800"'),
+        HEADER.replace('"EdDSA"', '"none"'),
+        "[]",
+    ],
+)
+def test_headers_are_read_as_strictly(tokens: TokenVerifier, token_issuer: Any, header: str | bytes) -> None:
+    token = hand_made(token_issuer, header, json.dumps(token_issuer.claims()))
+    assert code_of(tokens, token) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda t: t + "=", lambda t: t + ".x", lambda t: t.replace(".", "..", 1), str.strip]
+)
+def test_a_token_is_three_parts_each_written_in_the_one_way(
+    tokens: TokenVerifier, token_issuer: Any, spoil: Any
+) -> None:
+    good = token_issuer.token()
+    token = spoil(good)
+    if token == good:  # the last letter of a signature holds four bits that mean nothing
+        last = next(letter for letter in "AQgw" if letter == good[-1])
+        token = good[:-1] + {"A": "B", "Q": "R", "g": "h", "w": "x"}[last]
+    assert code_of(tokens, token) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"cnf": {"jkt": "x"}}, "cnf"),
+        ({"cnf": {}}, "cnf"),
+        ({"authorization_details": []}, "authorization_details"),
+        ({"scp": ["door"]}, "scp"),
+        ({"scope": ["door"]}, "scope"),
+        ({"scope": "door  door.read"}, "scope"),
+        ({"scope": " door"}, "scope"),
+        ({"may_act": {"sub": "agent-7"}}, "may_act"),
+        ({"may_act": {"sub": "agent-8"}, "act": {"sub": "agent-7"}}, "may_act"),
+        ({"may_act": "agent-7", "act": {"sub": "agent-7"}}, "may_act"),
+        ({"act": {"sub": "agent-7", "act": {"sub": "agent-8"}}}, "act within act"),
+        ({"act": {"sub": "agent-7", "iss": "https://elsewhere.test"}}, "another issuer"),
+        ({"act": {"sub": "agent-7", "exp": 1}}, "more of the actor"),
+        ({"act": {}}, "actor"),
+        ({"exp": 1_800_003_601}, "good for more than"),
+        ({"iat": 1, "nbf": None}, "good for more than"),
+    ],
+)
+def test_what_narrows_a_token_is_honoured_or_refused(
+    tokens: TokenVerifier, token_issuer: Any, changed: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(Refusal, match=why) as caught:
+        tokens.verify(token_issuer.token(**changed))
+    assert caught.value.reason.code == "TOKEN_INVALID"
+
+
+def test_what_comes_of_an_exchange_is_taken(tokens: TokenVerifier, token_issuer: Any) -> None:
+    agent = {"sub": "agent-7", "iss": "https://issuer.test"}
+    assert tokens.verify(token_issuer.token(act=agent, may_act={"sub": "agent-7"})).actor == "agent-7"
+    assert tokens.verify(token_issuer.token(exp=int(token_issuer.clock()) + 3_600)).actor == "user-123"
+
+
+def test_a_key_is_the_key_and_not_its_name(tokens: TokenVerifier, token_issuer: Any) -> None:
+    before = tokens.credentials
+    token = token_issuer.token()
+    token_issuer.publish(ed25519_id="renamed")
+    tokens.reread()
+    assert tokens.credentials == before
+    assert code_of(tokens, token) == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"keys": 5}', None])
+def test_a_file_that_can_not_be_read_withdraws_nothing(
+    tokens: TokenVerifier, token_issuer: Any, content: str | None
+) -> None:
+    if content is None:
+        token_issuer.jwks.unlink()
+    else:
+        token_issuer.jwks.write_text(content)
+    tokens.reread()
+    assert tokens.verify(token_issuer.token()).actor == "user-123"
+
+
+def test_a_key_that_is_of_no_use_spoils_no_other(tokens: TokenVerifier, token_issuer: Any) -> None:
+    keys = json.loads(token_issuer.jwks.read_text())["keys"]
+    odd = [{"kty": "new", "kid": "n"}, 5, {**keys[0], "kid": "e", "use": "enc"}]
+    token_issuer.jwks.write_text(json.dumps({"keys": [*odd, *keys]}))
+    tokens.reread()
+    assert tokens.verify(token_issuer.token()).actor == "user-123"
+    assert code_of(tokens, token_issuer.token(kid="e")) == "TOKEN_INVALID"

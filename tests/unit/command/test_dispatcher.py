@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,7 @@ KEYS = VehicleKeys.of(signer("car").public_bytes, public(SEAL_KEY))
 EPOCH = bytes(range(16))
 
 
-@dataclass(slots=True)
+@dataclass
 class World:
     """A broker, a signer, a record and a relay, each of which can be away; and the vehicles."""
 
@@ -309,6 +310,53 @@ async def test_a_right_that_ended_after_a_first_try_ends_nothing(
     world.revoked.add("user-123")
     assert await dispatcher.send(accepted(command())) == [True]
     assert (world.unauthorised, world.published) == ([], [])
+
+
+async def test_what_is_recalled_stays_here_until_it_is_released(world: World, dispatcher: Dispatcher) -> None:
+    dispatcher.committed(accepted(command(1), command(2)))
+    await dispatcher.recall(["cmd-1"])
+    assert await dispatcher.send(world.take_held()) == [None, True]
+    assert (world.left(), dispatcher.surely_unsent("cmd-1")) == (["cmd-2"], True)
+    dispatcher.release(["cmd-1"])
+    assert await dispatcher.send(accepted(command(1))) == [True]
+    assert world.left() == ["cmd-2", "cmd-1"]
+
+
+async def test_what_is_recalled_while_it_is_signed_does_not_leave(
+    world: World, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sign = world.sign
+
+    async def recalled_meanwhile(orders: Sequence[signing.OrderToSign]) -> Any:
+        await dispatcher.recall(["cmd-1"])
+        return await sign(orders)
+
+    monkeypatch.setattr(world, "sign", recalled_meanwhile)
+    dispatcher.committed(accepted(command(1)))
+    assert await dispatcher.send(world.take_held()) == [None]
+    assert (world.published, dispatcher.surely_unsent("cmd-1")) == ([], True)
+
+
+async def test_a_recall_waits_for_what_is_just_leaving(
+    world: World, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, confirmed = asyncio.Event(), asyncio.Event()
+
+    async def publish(messages: Sequence[OutgoingMessage]) -> list[bool]:
+        began.set()
+        await confirmed.wait()
+        return [True] * len(messages)
+
+    monkeypatch.setattr(world, "publish_all", publish)
+    dispatcher.committed(accepted(command(1)))
+    sending = asyncio.create_task(dispatcher.send(world.take_held()))
+    await began.wait()
+    recalling = asyncio.create_task(dispatcher.recall(["cmd-1"]))
+    await asyncio.sleep(0)
+    assert not recalling.done()
+    confirmed.set()
+    await asyncio.gather(sending, recalling)
+    assert not dispatcher.surely_unsent("cmd-1")
 
 
 async def test_while_nobody_signs_all_wait(world: World, dispatcher: Dispatcher) -> None:

@@ -133,3 +133,22 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
 def test_what_does_not_fit_together_is_not_understood(message: Message) -> None:
     with pytest.raises(NotUnderstood):
         told(message)
+
+
+def test_what_a_vehicle_wrote_is_one_short_line() -> None:
+    refused = result("REFUSED", (1, False, True, 3), fault="ENGINE_ON")
+    refused.guidance = "Stop\nthe \u202eenigne\u200b. " + "x" * 5_000
+    end = ending(refused)
+    assert end.guidance is not None
+    assert end.guidance.startswith("Stop the enigne . xxx")
+    assert len(end.guidance) == 300
+    done = result("SUCCEEDED", OPEN)
+    done.guidance = "\u200b\n"
+    assert ending(done).message == "Done: every requested door reached its position."
+
+
+@pytest.mark.parametrize("number", [0, 99, -1])
+def test_a_fault_whose_number_is_not_known_ends_the_command_all_the_same(number: int) -> None:
+    refused = told(session_pb2.OrderRefused(fault=number))  # type: ignore[arg-type]  # any number
+    assert isinstance(refused, OrderRefused)
+    assert (refused.fault, refused.again) == ("UNSPECIFIED", False)

@@ -176,10 +176,12 @@ def test_a_version_that_is_none_is_refused(version: int) -> None:
         translate.answer_reader(report(version=version), ARRIVED)
 
 
-@pytest.mark.parametrize("number", [0, 99])
-def test_a_fault_that_is_none_is_refused(number: int) -> None:
-    with pytest.raises(translate.NewsRefused):
-        translate.answer_reader(refusal(number), ARRIVED)
+@pytest.mark.parametrize("number", [0, 99, -1])
+def test_a_fault_whose_number_is_not_known_is_an_unspecified_one(number: int) -> None:
+    issued = IssuedOrder(VIN, Domain.CONFIG, "3", "", bytes(32), 0)
+    fault = translate.answer_reader(refusal(number), ARRIVED)(issued)
+    assert isinstance(fault, Fault)
+    assert (fault.name, fault.version, fault.out_of_step) == ("UNSPECIFIED", 3, False)
 
 
 def test_a_time_that_is_none_and_an_id_with_control_characters_are_refused() -> None:

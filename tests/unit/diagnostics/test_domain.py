@@ -3,12 +3,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.diagnostics.alert_budget import BURST, AlertBudget
 from services.diagnostics.domain import (
+    MOST_ALERTS,
+    MOST_TOLD,
+    SUMMARY_CODE,
+    AlertChange,
     Component,
     ComponentStatus,
     SelfCheck,
     Severity,
     SystemStatus,
+    coalesced,
     diagnose,
     follow,
 )
@@ -107,3 +113,49 @@ def test_an_alert_is_told_when_it_comes_keeps_its_time_and_is_told_when_it_goes(
 )
 def test_it_never_goes_back_in_time(late: SelfCheck, newer: bool) -> None:
     assert (follow(diagnose(check(GOOD)), late) is not None) is newer
+
+
+def worst(number: int, codes: int, sequence: int = 1) -> SelfCheck:
+    """As many components as a self-check may have, each with its codes."""
+    components = tuple(
+        replace(FAILED, component_id=f"c{n}", error_codes=tuple(f"X{number}.{code}" for code in range(codes)))
+        for n in range(32)
+    )
+    return check(*components, minutes=sequence, sequence=sequence)
+
+
+def test_so_many_alerts_stand_and_the_worst_come_first() -> None:
+    mild = worst(0, 8)
+    severe = replace(FAILED, component_id="last", error_codes=("B1A01",))
+    alerts = diagnose(replace(mild, components=(*mild.components, severe))).alerts
+    assert len(alerts) == MOST_ALERTS
+    assert alerts[0].severity is Severity.CRITICAL
+
+
+def test_many_changes_of_one_self_check_are_told_as_one() -> None:
+    followed = follow(None, worst(0, 8))
+    assert followed is not None
+    (summary,) = coalesced(followed[1])
+    assert (summary.alert.code, summary.cleared) == (SUMMARY_CODE, False)
+    assert summary.alert.message.startswith(f"{MOST_ALERTS} alerts appeared and 0 are gone.")
+    few = followed[1][:MOST_TOLD]
+    assert coalesced(few) == few
+
+
+def test_a_vehicle_that_changes_its_mind_is_told_of_in_measure_and_the_others_are_not_held_back() -> None:
+    now = [0.0]
+    budget = AlertBudget(lambda: now[0])
+    diagnosis, told = None, 0
+    for number in range(1, 201):
+        followed = follow(diagnosis, worst(number, 1 + number % 2, sequence=number))
+        assert followed is not None
+        diagnosis, changes = followed
+        told += len(budget.told(changes))
+    assert told == BURST
+    other = replace(check(FAILED), vin="KMHSH81C7LU654321")
+    assert (
+        len(budget.told([AlertChange(other, alert, cleared=False) for alert in diagnose(other).alerts])) == 1
+    )
+    now[0] += 61.0
+    assert followed is not None
+    assert len(budget.told(followed[1])) == 1

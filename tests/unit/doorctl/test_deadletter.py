@@ -1,4 +1,4 @@
-"""What `doorctl deadletter` prints, with rooms that answer from memory."""
+"""What `doorctl deadletter` prints, with services that answer from memory."""
 
 from __future__ import annotations
 
@@ -6,48 +6,63 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
+from google.protobuf.timestamp_pb2 import Timestamp
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from doorctl.broker import Failed, Operator
+from doorctl.operator_channel import Failed, Operator
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 AT = "2031-01-01T00:00:0{}+00:00"
+NOT_RUNNING = "the service does not run"
 
 
-def letter(letter_id: int, second: int, **rest: Any) -> dict[str, Any]:
-    told = {"id": letter_id, "subject": f"a.{letter_id}", "reason": "no", "bytes": 3, "replayedAt": None}
-    return {**told, "receivedAt": AT.format(second), **rest}
+def stamp(second: int) -> Timestamp:
+    at = Timestamp()
+    at.FromJsonString(AT.format(second))
+    return at
+
+
+def letter(letter_id: int, second: int, replayed: int | None = None, **rest: Any) -> contract.DeadLetter:
+    told = {"id": letter_id, "subject": f"a.{letter_id}", "reason": "no", "payload_bytes": 3, **rest}
+    replayed_at = None if replayed is None else stamp(replayed)
+    return contract.DeadLetter(received_at=stamp(second), replayed_at=replayed_at, **told)
+
+
+def replayed(one: contract.DeadLetter, problem: str = "") -> contract.DeadLetterReplay:
+    return contract.DeadLetterReplay(letter=one, problem=problem)
 
 
 @dataclass
 class Rooms:
-    """Answer as the desks of the rooms do; a room that is not there does not run."""
+    """Answer as the services do; one that is not there does not run."""
 
-    letters: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    replays: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    letters: dict[str, list[contract.DeadLetter]] = field(default_factory=dict)
+    replays: list[Any] = field(default_factory=list)
+    asked: list[tuple[str, str, Any]] = field(default_factory=list)
 
-    async def ask(self, subject: str, request: dict[str, Any]) -> dict[str, Any]:
-        self.asked.append((subject, request))
-        room, deed = subject.split(".")[2:]
-        if room not in self.letters:
-            raise Failed("the service does not run")
-        if deed == "list":
-            found = [one for one in self.letters[room] if one["id"] < request.get("before", 99)]
-            return {"letters": found[: request["limit"]], "more": len(found) > request["limit"]}
+    def ask(self, service: str, rpc: str, request: Any, _answer: Any) -> Any:
+        self.asked.append((service, rpc.rpartition("/")[2], request))
+        if service not in self.letters:
+            raise Failed(NOT_RUNNING)
+        if rpc.endswith("/ListDeadLetters"):
+            before = request.before if request.HasField("before") else 99
+            found = [one for one in self.letters[service] if one.id < before]
+            limit = request.page_size
+            return contract.ListDeadLettersResponse(letters=found[:limit], more=len(found) > limit)
         return self.replays.pop(0)
 
 
 @pytest.fixture
 def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rooms:
     file = tmp_path / "operator.json"
-    file.write_text('{"url": "", "ca": "", "cert": "", "key": "", "user": "", "passwordFile": ""}')
+    file.write_text('{"ca": "", "cert": "", "key": "", "services": {}}')
     monkeypatch.setenv("DOORS_OPERATOR_FILE", str(file))
     rooms = Rooms()
-    monkeypatch.setattr(Operator, "ask", rooms.ask)
+    monkeypatch.setattr(Operator, "ask", lambda _self, *question: rooms.ask(*question))
     return rooms
 
 
@@ -58,7 +73,7 @@ def doorctl(*words: str) -> tuple[int, list[str], list[str]]:
 
 def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: Rooms) -> None:
     rooms.letters = {
-        "command": [letter(9, 3, replayedAt=AT.format(9)), letter(8, 1)],
+        "command": [letter(9, 3, replayed=9), letter(8, 1)],
         "status": [letter(4, 2)],
         "config": [],
         "diagnostics": [],
@@ -89,39 +104,55 @@ def test_a_room_is_read_page_by_page(rooms: Rooms) -> None:
 def test_a_room_that_does_not_run_hides_no_other(rooms: Rooms) -> None:
     rooms.letters = {"command": [letter(1, 1)], "status": [], "diagnostics": []}
     code, lines, said = doorctl("list")
-    assert (code, len(lines), said) == (1, 1, ["doorctl: config: the service does not run"])
+    assert (code, len(lines), said) == (1, 1, [f"doorctl: config: {NOT_RUNNING}"])
 
 
 def test_what_a_stranger_wrote_stays_on_its_line(rooms: Rooms) -> None:
-    rooms.letters = {"config": [letter(1, 1, subject="a\x1b[2J", reason="x\ny \ud800 ü")]}
+    rooms.letters = {"config": [letter(1, 1, subject="a\x1b[2J", reason="x\ny \u202e ü")]}
     _code, lines, _said = doorctl("list", "--room", "config")
-    assert lines == [f"config 1 {AT.format(1)} a\\x1b[2J 3 bytes: x\\ny \\ud800 ü"]
+    assert lines == [f"config 1 {AT.format(1)} a\\x1b[2J 3 bytes: x\\ny \\u202e ü"]
 
 
 def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: Rooms) -> None:
     rooms.letters = {"config": []}
-    taken = AT.format(9)
     rooms.replays = [
-        {"replays": [letter(1, 1, replayedAt=taken), letter(2, 2, problem="still not")], "after": 2},
-        {"replays": [letter(5, 3, replayedAt=taken)], "after": None},
+        contract.ReplayWaitingDeadLettersResponse(
+            replays=[replayed(letter(1, 1, replayed=9)), replayed(letter(2, 2), "still not")], next_after=2
+        ),
+        contract.ReplayWaitingDeadLettersResponse(replays=[replayed(letter(5, 3, replayed=9))]),
     ]
     code, lines, said = doorctl("replay", "--all", "--room", "config")
     assert code == 1
     assert lines == [
-        f"replayed config 1 a.1 at {taken}",
-        f"replayed config 5 a.5 at {taken}",
+        f"replayed config 1 a.1 at {AT.format(9)}",
+        f"replayed config 5 a.5 at {AT.format(9)}",
         "2 replayed, 1 stay",
     ]
     assert said == ["doorctl: config 2 stays: still not"]
-    assert [request for _, request in rooms.asked] == [{"after": 0}, {"after": 2}]
+    assert [request.after for _, _, request in rooms.asked] == [0, 2]
 
 
 def test_one_letter_or_all_of_a_room(rooms: Rooms) -> None:
     rooms.letters = {"config": []}
-    rooms.replays = [{"replays": [letter(7, 1, replayedAt=AT.format(2))], "after": None}]
+    rooms.replays = [replayed(letter(7, 1, replayed=2))]
     assert doorctl("replay", "7", "--room", "config")[0] == 0
-    assert rooms.asked == [("operator.deadletter.config.replay", {"id": 7})]
+    assert rooms.asked == [("config", "ReplayDeadLetter", contract.ReplayDeadLetterRequest(id=7))]
     for words in (["--room", "config"], ["7", "--all", "--room", "config"]):
         assert doorctl("replay", *words) == (1, [], ["doorctl: say which: an ID, or --all"])
-    assert doorctl("replay", "7", "--room", "command") == (1, [], ["doorctl: the service does not run"])
+    assert doorctl("replay", "7", "--room", "command") == (1, [], [f"doorctl: {NOT_RUNNING}"])
     assert doorctl("replay", "7")[0] == 2
+    assert doorctl("replay", str(2**31), "--room", "config")[0] == 2
+
+
+def test_a_letter_says_what_it_stands_for_and_what_is_kept(rooms: Rooms) -> None:
+    rooms.letters = {
+        "command": [letter(1, 1, payload_cut=True, messages=1_940, dropped_before=312)],
+        "config": [letter(2, 2, messages=1)],
+        "status": [],
+        "diagnostics": [],
+    }
+    _code, lines, _complaints = doorctl("list")
+    assert lines[0].endswith("3 bytes: no")
+    assert lines[1].endswith(
+        "3 bytes (beginning kept): no (stands for 1,940 messages) (312 of this vehicle before it are kept no longer)"
+    )

@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 
 
-def test_a_private_key_does_not_even_reach_the_broker(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_private_key_is_not_even_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def asked(*_anything: object) -> None:
         raise AssertionError("it was sent")
 
-    monkeypatch.setattr("doorctl.broker.Operator.from_environment", asked)
+    monkeypatch.setattr("doorctl.operator_channel.Operator.from_environment", asked)
     keys, certificate = tmp_path / "car.pem", tmp_path / "car.crt"
     keys.write_bytes(private_pem(Ed25519PrivateKey.generate()))
     certificate.write_text("certificate")

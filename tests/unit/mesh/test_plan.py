@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
+from mesh.environment import MAY_SET
 from mesh.plan import Planner
-from mesh.ports import Ports
+from mesh.ports import ALL_ROOMS, Ports
 from mesh.sandbox import Sandbox
+from services.runtime.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,10 +20,24 @@ if TYPE_CHECKING:
 
 ENVIRONMENT = {
     "PATH": "/bin",
+    "LC_ALL": "C.UTF-8",
+    "TZ": "Asia/Seoul",
+    "PYTHONWARNINGS": "error",
+    "PYTHONDONTWRITEBYTECODE": "1",
     "DOORS_PORT_BASE": "8000",
+    "DOORS_DATA_DIR": "/data",
     "DOORS_LOG_LEVEL": "DEBUG",
+    "DOORS_DOUBT_SECONDS": "3",
+    "DOORS_READS_PER_MINUTE": "7",
+    "DOORS_COMMAND_TTL_SECONDS": "9",
+    "DOORS_SIGNING_KEY": "/of/the/user",
     "DOORS_X": "of the user",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "PGPASSWORD": "secret",
+    "GITHUB_TOKEN": "secret",
 }
+PYTHONS = {"PYTHONPATH", "PYTHONUNBUFFERED", "PYTHONPYCACHEPREFIX", "PYTHONWARNINGS"}
+MACHINE = {"PATH", "LC_ALL", "TZ"}
 
 
 @pytest.fixture
@@ -28,6 +45,12 @@ def sandbox(tmp_path: Path) -> Sandbox:
     one = Sandbox(tmp_path / "doors")
     one.prepare(datetime.now(UTC))
     return one
+
+
+@pytest.fixture
+def components(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
+    plan = Planner(Ports(), sandbox, ENVIRONMENT).plan()
+    return {one.name: one.environment for one in (plan.nats, *plan.rooms, plan.envoy, plan.vehicles)}
 
 
 @pytest.fixture
@@ -56,6 +79,7 @@ def test_the_signer_is_told_what_it_needs_and_nothing_more(
         "DOORS_KEY_MANIFESTS",
         "DOORS_LOG_LEVEL",
         "DOORS_DRAIN_SECONDS",
+        "DOORS_REVOKED_WORKLOADS",
     }
     assert settings["DOORS_LISTEN"] == "127.0.0.1:8517"
     assert settings["DOORS_ACCESS_TARGET"] == "127.0.0.1:8511"
@@ -74,6 +98,7 @@ def test_a_private_key_goes_to_who_works_with_it(
     assert holders(rooms, keys.manifests) == {"signer", "command"}
     assert holders(rooms, keys.root_key) == set()
     assert holders(rooms, sandbox.capability_key) == {"access"}
+    assert holders(rooms, sandbox.update_id_key) == {"status"}
 
 
 def test_every_room_finds_those_it_asks(rooms: dict[str, Mapping[str, str]]) -> None:
@@ -86,3 +111,84 @@ def test_every_room_finds_those_it_asks(rooms: dict[str, Mapping[str, str]]) -> 
     )
     assert who_has("DOORS_SIGNER_TARGET") == dict.fromkeys(("command", "config"), signer)
     assert who_has("DOORS_ACCESS_TARGET").keys() == {"signer"}
+
+
+@pytest.mark.parametrize("name", ["nats", "envoy"])
+def test_what_is_not_ours_is_given_the_machines_environment_only(
+    components: dict[str, Mapping[str, str]], name: str
+) -> None:
+    assert components[name].keys() == MACHINE
+
+
+def settings_of(room: str) -> set[str]:
+    """What the room reads: the fields of every settings model that its main module knows."""
+    module = importlib.import_module(f"services.{room}.__main__")
+    models = [
+        each for each in vars(module).values() if isinstance(each, type) and issubclass(each, ServerSettings)
+    ]
+    return {f"DOORS_{name.upper()}" for model in models for name in model.model_fields}
+
+
+@pytest.mark.parametrize("room", ALL_ROOMS)
+def test_a_room_is_given_its_own_settings_and_nothing_else(
+    components: dict[str, Mapping[str, str]], room: str
+) -> None:
+    given = components[room].keys()
+    assert given - MACHINE - PYTHONS <= settings_of(room)
+    assert given >= MACHINE | PYTHONS
+
+
+@pytest.mark.parametrize("room", ALL_ROOMS)
+def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
+    components: dict[str, Mapping[str, str]], room: str
+) -> None:
+    """A new setting belongs into mesh/environment.py, or the user cannot set it in the sandbox."""
+    users = {f"DOORS_{name}" for name in MAY_SET[room]}
+    optional = {"DOORS_SANDBOX_SEED", "DOORS_ENROLMENT_SEED", "DOORS_WAKE_URL"}
+    assert users <= settings_of(room)
+    assert settings_of(room) - users - optional <= components[room].keys()
+
+
+def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, str]]) -> None:
+    def who_has(setting: str) -> set[str]:
+        return {name for name, given in components.items() if given.get(setting) == ENVIRONMENT[setting]}
+
+    assert who_has("DOORS_DOUBT_SECONDS") == {"status"}
+    assert who_has("DOORS_READS_PER_MINUTE") == {"access"}
+    assert who_has("DOORS_COMMAND_TTL_SECONDS") == {"command"}
+    assert who_has("DOORS_LOG_LEVEL") == {*ALL_ROOMS, "vehicles"}
+    for name in (
+        "DOORS_X",
+        "DOORS_PORT_BASE",
+        "DOORS_DATA_DIR",
+        "DOORS_SIGNING_KEY",
+        "PYTHONDONTWRITEBYTECODE",
+    ):
+        assert who_has(name) == set()
+    assert not any("secret" in given.values() for given in components.values())
+
+
+def test_no_component_sees_another_ones_secrets(
+    components: dict[str, Mapping[str, str]], sandbox: Sandbox
+) -> None:
+    for name, environment in components.items():
+        told = " ".join(environment.values())
+        others = [room for room in ALL_ROOMS if room != name]
+        assert not any(f"/{room}.key" in told or f"nats-{room}.password" in told for room in others)
+        assert not any(f"/{room}.db" in told for room in others)
+        assert ("api-key-pepper" in told) == (name == "access")
+        assert (str(sandbox.admission_seed.resolve()) in told) == (name == "enrolment")
+    assert {name for name, given in components.items() if "DOORS_PROFILE" in given} == {"access"}
+
+
+def test_the_vehicles_are_given_what_they_read(components: dict[str, Mapping[str, str]]) -> None:
+    ours = {name for name in components["vehicles"] if name.startswith("DOORS_")}
+    assert ours == {
+        "DOORS_NATS_URL",
+        "DOORS_MQTT_URL",
+        "DOORS_NATS_CA",
+        "DOORS_VEHICLES_FILE",
+        "DOORS_VEHICLE_DATA_DIR",
+        "DOORS_CONTROL_PORT",
+        "DOORS_LOG_LEVEL",
+    }

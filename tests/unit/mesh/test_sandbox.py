@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_certificates_are_renewed_only_when_they_soon_expire(tmp_path: Path) -> 
     first = serial(NOW)
     assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS)) == first
     assert serial(NOW + timedelta(days=LEAF_DAYS - RENEW_BEFORE_DAYS, seconds=1)) != first
+
+
+def test_a_revoked_certificate_is_on_the_list_and_replaced(tmp_path: Path) -> None:
+    def serial() -> int:
+        return x509.load_pem_x509_certificate(Pki(tmp_path, NOW).ensure(ROOM).cert.read_bytes()).serial_number
+
+    first = serial()
+    Pki(tmp_path, NOW).ensure_revocations()
+    assert serial() == first
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    second = serial()
+    Pki(tmp_path, NOW).revoke(Pki(tmp_path, NOW).pair(ROOM.name).cert)
+    revoked = x509.load_pem_x509_crl(Pki(tmp_path, NOW).ensure_revocations().read_bytes())
+    assert [entry.serial_number for entry in revoked] == [first, second]
 
 
 def test_another_ca_s_certificate_is_replaced(tmp_path: Path) -> None:
@@ -146,3 +161,17 @@ def test_a_fleets_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
     assert all(vin in subject for subject in permissions["publish"]["allow"])
     assert not any("CREATE" in subject for subject in permissions["publish"]["allow"])
     assert "sync_interval: always" in text
+
+
+def test_the_admin_socket_fits_its_name_wherever_the_data_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert Sandbox(tmp_path).envoy_admin == tmp_path / "envoy" / "admin.sock"
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    deep = Sandbox(tmp_path / ("x" * 120))
+    assert len(str(deep.envoy_admin)) <= 107
+    assert deep.envoy_admin == deep.envoy_admin != Sandbox(tmp_path / ("y" * 120)).envoy_admin
+    assert deep.envoy_admin.parent.stat().st_mode & 0o777 == 0o700
+    deep.envoy_admin.parent.chmod(0o777)  # somebody else's, perhaps
+    with pytest.raises(PermissionError):
+        _ = deep.envoy_admin

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,14 +20,14 @@ from mesh.plan import Plan
 from mesh.ports import Ports
 from mesh.probes import ready_line
 from mesh.sandbox import Sandbox
-from mesh.supervisor import MOST_DEATHS, Backoff, Supervisor
+from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, Backoff, Patience, Supervisor
 from mesh.welcome import welcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 READY = 'echo \'{"event": "ready"}\'; exec sleep 60'
-NO_PORT = 1  # nothing listens there, so there is no Envoy to drain
+NO_SOCKET = Path("/nonexistent")  # so there is no Envoy to drain
 
 
 def component(folder: Path, name: str, script: str) -> Component:
@@ -58,14 +60,21 @@ class Console:
         return found[0]
 
 
-def supervisor(folder: Path, console: Console, command: str = READY) -> Supervisor:
+def supervisor(
+    folder: Path,
+    console: Console,
+    command: str = READY,
+    is_alive: Callable[[], Awaitable[bool]] | None = None,
+) -> Supervisor:
     plan = Plan(
         nats=component(folder, "nats", READY),
-        rooms=(component(folder, "command", command),),
+        rooms=(replace(component(folder, "command", command), is_alive=is_alive),),
         envoy=component(folder, "envoy", READY),
         vehicles=component(folder, "vehicles", READY),
     )
-    return Supervisor(plan, NO_PORT, say=console.say, welcome=lambda: console.say("welcome"))
+    return Supervisor(
+        plan, NO_SOCKET, say=console.say, welcome=lambda: console.say("welcome"), look_seconds=0.02
+    )
 
 
 def pid_in(line: str) -> int:
@@ -86,7 +95,8 @@ async def test_start_in_order_and_stop_all(tmp_path: Path) -> None:
     await console.wait_for(lambda line: line == "welcome")
     names = [line.split()[0] for line in console.lines]
     assert names[0] == "nats"
-    assert names[-2:] == ["envoy", "welcome"]
+    assert set(names[-3:-1]) == {"vehicles", "envoy"}  # beside each other
+    assert names[-1] == "welcome"
     pids = [pid_in(line) for line in console.lines if "pid" in line]
     stop.set()
     await run
@@ -123,6 +133,14 @@ async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     object.__setattr__(stubborn, "stop_seconds", 0.1)
     await running.stop()
     assert await running.wait() == -signal.SIGKILL
+
+
+async def test_a_component_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    counting = component(tmp_path, "counting", "ulimit -Sn")
+    running = await Running.start(counting, tmp_path)
+    assert await running.wait() == 0
+    assert last_line(counting.log) == str(hard)
 
 
 async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Path) -> None:
@@ -169,12 +187,71 @@ def test_the_last_words_of_a_log(tmp_path: Path, text: str, last: str) -> None:
     assert last_line(log) == last
 
 
-def test_backoff_grows_gives_up_and_forgets() -> None:
+async def test_one_that_keeps_dying_is_tried_for_ever_and_ends_nobody_else(tmp_path: Path) -> None:
+    console, stop = Console(), asyncio.Event()
+    broken = tmp_path / "broken"
+    script = f"test -e {broken} && {{ echo DOORS_KEY: gone; exit 1; }}; {READY}"
+    run = asyncio.create_task(supervisor(tmp_path, console, script).run(stop))
+    await console.wait_for(lambda line: line == "welcome")
+    first = {line.split()[0]: pid_in(line) for line in console.lines if "pid" in line}
+    broken.touch()
+    os.kill(first["command"], signal.SIGKILL)
+    # More deaths than any patience that ends: the pauses have grown to a second by then.
+    await console.wait_for(lambda line: "DOORS_KEY: gone; it is tried again" in line)
+    await console.wait_for(lambda line: "restarting in 1.6 s" in line)
+    assert not run.done()
+    assert not any(is_gone(first[name]) for name in ("nats", "envoy", "vehicles"))
+    broken.unlink()
+    await console.wait_for(lambda line: line.startswith("command ready") and pid_in(line) != first["command"])
+    stop.set()
+    await run
+
+
+async def test_one_that_runs_and_does_not_serve_is_started_again(tmp_path: Path) -> None:
+    console, stop = Console(), asyncio.Event()
+    serves = asyncio.Event()
+    serves.set()
+
+    async def is_alive() -> bool:
+        return serves.is_set()
+
+    run = asyncio.create_task(supervisor(tmp_path, console, READY, is_alive).run(stop))
+    ready = await console.wait_for(lambda line: line.startswith("command ready"))
+    await console.wait_for(lambda line: line == "welcome")
+    serves.clear()
+    await console.wait_for(lambda line: line.startswith("command ran and did not serve; restarting"))
+    serves.set()
+    again = await console.wait_for(lambda line: line.startswith("command ready") and line != ready)
+    assert is_gone(pid_in(ready))
+    assert not is_gone(pid_in(again))
+    stop.set()
+    await run
+
+
+def test_backoff_grows_to_its_longest_and_forgets() -> None:
     backoff = Backoff()
-    pauses = [backoff.after(1.0) for _ in range(MOST_DEATHS + 1)]
+    pauses = [backoff.after(1.0) for _ in range(2_000)]
     assert pauses[:3] == [0.1, 0.2, 0.4]
-    assert pauses[-1] is None
+    assert pauses[-1] == LONGEST_PAUSE_SECONDS
     assert backoff.after(3600.0) == 0.1
+
+
+def test_patience_ends_with_failed_looks_in_a_row_and_grows_where_restarts_do_not_help() -> None:
+    patience = Patience()
+    almost = [False] * (FAILED_LOOKS - 1)
+    assert not any(patience.is_over(healthy=one) for one in (*almost, True, *almost, True))
+    first, second, third = (_looks_until_over(patience) for _ in range(3))
+    assert (first, second, third) == (FAILED_LOOKS, 2 * FAILED_LOOKS, 4 * FAILED_LOOKS)
+    for _ in range(8 * FAILED_LOOKS):
+        patience.is_over(healthy=True)
+    assert _looks_until_over(patience) == FAILED_LOOKS
+
+
+def _looks_until_over(patience: Patience) -> int:
+    looks = 1
+    while not patience.is_over(healthy=False):
+        looks += 1
+    return looks
 
 
 def test_the_first_line_of_the_welcome_is_what_tools_wait_for(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.runtime.boot import run_until
+from services.runtime.boot import BackgroundTaskDied, run_until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,10 +33,23 @@ async def main(settings, stop):
         except ValueError:
             logging.getLogger("library").exception('said "so"')
         return
+    if "dies" in sys.argv:
+        async def relay():
+            async with asyncio.TaskGroup() as parts:
+                parts.create_task(breaks())
+        async def breaks():
+            error = KeyError("a row")
+            error.add_note("outbox queue vehicle")
+            raise error
+        try:
+            await boot.run_until(stop, asyncio.Event().wait(), relay())
+        finally:
+            await asyncio.Event().wait()  # for a part that has died, like a writer that answers nobody
     print("ready", flush=True)
     await boot.run_until(stop, asyncio.Event().wait())
     print("drained", flush=True)
 
+boot.STOP_SECONDS = 0.2
 boot.run("test", RoomSettings, main)
 """
 
@@ -88,6 +101,19 @@ def test_a_failure_ends_it_with_1_and_one_line_of_json(environ: dict[str, str]) 
     assert "broken inside" in line["exception"]
 
 
+def test_a_dead_background_task_ends_it_with_a_line_that_names_it_whatever_its_end_waits_for(
+    environ: dict[str, str],
+) -> None:
+    process = start({**environ, "DOORS_DRAIN_SECONDS": "0"}, "dies")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    lines = [json.loads(each) for each in err.splitlines()]
+    assert [line["event"] for line in lines] == ["background_task_died", "stop_takes_too_long"]
+    assert lines[0]["task"].endswith("relay")
+    assert lines[0]["reason"] == "KeyError: 'a row'"
+    assert lines[0]["about"] == ["outbox queue vehicle"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_it(environ: dict[str, str], number: signal.Signals) -> None:
     process = start(environ)
@@ -122,6 +148,17 @@ async def test_a_loop_that_breaks_ends_the_room_and_the_other_loops() -> None:
     with pytest.raises(RuntimeError, match="dead loop"):
         await run_until(asyncio.Event(), endless(), breaks())
     assert ended.is_set()
+
+
+async def test_a_loop_that_just_ends_is_dead_too_and_stops_the_room() -> None:
+    stop = asyncio.Event()
+
+    async def ends() -> None:
+        return
+
+    with pytest.raises(BackgroundTaskDied, match="ends: it ended"):
+        await run_until(stop, ends())
+    assert stop.is_set()
 
 
 async def test_loops_are_cancelled_when_the_room_stops_and_may_finish() -> None:

@@ -10,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.runtime import capability as module
-from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier
+from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier, audience_of
 from services.runtime.errors import Refusal
 
 if TYPE_CHECKING:
@@ -25,11 +25,22 @@ class Stand:
 
     def __init__(self, folder: Path) -> None:
         self.key = Ed25519PrivateKey.generate()
-        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        path = folder / "jwks.json"
-        path.write_text(json.dumps({"keys": [{**public, "kid": "k1", "alg": "EdDSA", "use": "sig"}]}))
+        self.jwks = folder / "jwks.json"
+        self.publish(k1=self.key)
         self.now = START
-        self.verifier = CapabilityVerifier(path, now=lambda: self.now)
+        self.verifier = CapabilityVerifier(self.jwks, now=lambda: self.now)
+
+    def publish(self, **keys: Ed25519PrivateKey) -> None:
+        entries = [
+            {
+                **jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True),
+                "kid": name,
+                "alg": "EdDSA",
+                "use": "sig",
+            }
+            for name, key in keys.items()
+        ]
+        self.jwks.write_text(json.dumps({"keys": entries}))
 
     def token(self, subject: str = "user-123", seconds: int = 60, **claims: Any) -> str:
         return jwt.encode(
@@ -117,3 +128,50 @@ def test_memory_is_bounded(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> Non
 )
 def test_odd_claims_are_refused(stand: Stand, claims: dict[str, Any]) -> None:
     assert stand.refusal(stand.token(**claims)) == "TOKEN_INVALID"
+
+
+def test_one_for_another_service_is_refused(stand: Stand) -> None:
+    mine = CapabilityVerifier(stand.jwks, lambda: stand.now, service="command")
+    assert mine.verify(stand.token(aud=[AUDIENCE, audience_of("command")])).subject == "user-123"
+    for audience in (AUDIENCE, [AUDIENCE, audience_of("status")], audience_of("commands"), []):
+        with pytest.raises(Refusal) as refusal:
+            mine.verify(stand.token(aud=audience))
+        assert refusal.value.reason.code == "TOKEN_INVALID"
+
+
+def test_what_an_older_access_service_does_not_say_is_the_careful_answer(stand: Stand) -> None:
+    known = stand.verifier.verify(stand.token())
+    assert (known.ends_at, known.credential, known.mode) == (float("inf"), "", "")
+    assert known.read_at == known.issued_at
+
+
+def test_keys_are_rotated_without_a_restart(stand: Stand) -> None:
+    old, new = stand.key, Ed25519PrivateKey.generate()
+    before = stand.token()
+    stand.verifier.verify(before)
+    stand.publish(k1=old, k2=new)
+    stand.now += 30
+    stand.verifier.verify(before)
+    stand.key = new
+    after = jwt.encode(
+        jwt.decode(stand.token(), options={"verify_signature": False}),
+        new,
+        algorithm="EdDSA",
+        headers={"kid": "k2"},
+    )
+    stand.verifier.verify(after)
+    stand.publish(k2=new)
+    stand.verifier.verify(before)
+    stand.now += 30
+    assert stand.refusal(before) == "TOKEN_INVALID", "it was remembered past its key"
+    stand.verifier.verify(after)
+
+
+@pytest.mark.parametrize("content", ["", "{}", None])
+def test_a_file_that_can_not_be_read_withdraws_nothing(stand: Stand, content: str | None) -> None:
+    stand.jwks.unlink() if content is None else stand.jwks.write_text(content)
+    stand.now += 30
+    stand.verifier.verify(stand.token())
+    stand.publish(k2=Ed25519PrivateKey.generate())
+    stand.now += 30
+    assert stand.refusal(stand.token()) == "TOKEN_INVALID"

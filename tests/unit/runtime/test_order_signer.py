@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as stubs
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigner, SigningFailed
 from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
@@ -110,3 +110,10 @@ async def test_a_signer_that_is_not_there_signs_nothing() -> None:
 
             assert await signer.sign([order(1)]) is None
             assert await signer.sign_session_requests([(VIN, bytes(16))]) is None
+
+
+async def test_what_is_wrong_with_a_request_is_not_taken_for_a_signer_that_is_away(
+    signer: OrderSigner,
+) -> None:
+    with pytest.raises(SigningFailed):
+        await signer.sign([order(1)] * 257)

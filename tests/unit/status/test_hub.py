@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from services.status.domain import (
     Bounds,
+    GaveWay,
     Heartbeat,
     LogUnavailable,
     Position,
     ReaderTooSlow,
     Reset,
-    RightEnded,
     ShuttingDown,
     TooManyStreams,
     Update,
 )
 from services.status.hub import Hub, Watcher
+from services.status.rights import Cause, Ending, Right, RightEnded
 from services.status.usecases import watch_updates
 
 VIN = "KMHSH81C7LU123456"
@@ -65,18 +68,19 @@ class FakeLog:
 
 @pytest.fixture
 def hub() -> Hub:
-    hub = Hub(Clock(), queue_limit=4, max_watchers=3)
+    clock = Clock()
+    hub = Hub(clock, clock, queue_limit=4, max_watchers=3)
     hub.start_at(Position("e", 0))
     return hub
 
 
-def watcher(vin: str = VIN, principal: str = "user-123") -> Watcher:
-    return Watcher(vin, frozenset({principal}), heartbeats=True)
+def watcher(vin: str = VIN, principal: str = "user-123", actor: str = "", **right: Any) -> Watcher:
+    return Watcher(vin, Right(principal, actor or principal, **right), heartbeats=True)
 
 
 async def collect(hub: Hub, log: FakeLog, after: Position | None, count: int) -> list[str]:
     seen: list[str] = []
-    with hub.watching(watcher(), 0.0) as reader:
+    with hub.watching(watcher()) as reader:
         async with contextlib.aclosing(watch_updates(log, reader, after)) as items:
             async with asyncio.timeout(5):
                 async for item in items:
@@ -87,14 +91,14 @@ async def collect(hub: Hub, log: FakeLog, after: Position | None, count: int) ->
 
 
 async def test_only_the_vehicles_own_watchers_hear_of_it(hub: Hub) -> None:
-    with hub.watching(watcher(), 0.0) as mine, hub.watching(watcher(OTHER), 0.0) as other:
+    with hub.watching(watcher()) as mine, hub.watching(watcher(OTHER)) as other:
         hub.publish(VIN, Position("e", 1), b"x")
         assert (mine.waiting, other.waiting) == (1, 0)
     assert hub.watcher_count == 0
 
 
 async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) -> None:
-    with hub.watching(watcher(), 0.0) as slow, hub.watching(watcher(), 0.0) as quick:
+    with hub.watching(watcher()) as slow, hub.watching(watcher()) as quick:
         for sequence in range(1, 6):
             hub.publish(VIN, Position("e", sequence), b"x")
             assert (await quick.next()).position.sequence == sequence  # type: ignore[union-attr]  # an update
@@ -106,16 +110,74 @@ async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) ->
 
 async def test_streams_are_counted(hub: Hub) -> None:
     with contextlib.ExitStack() as stack:
-        for _ in range(3):
-            stack.enter_context(hub.watching(watcher(), 0.0))
-        with pytest.raises(TooManyStreams), hub.watching(watcher(), 0.0):
+        for n in range(3):
+            stack.enter_context(hub.watching(watcher(principal=f"user-{n}")))
+        with pytest.raises(TooManyStreams), hub.watching(watcher(principal="user-9")):
             pass
-    with hub.watching(watcher(), 0.0):
+    with hub.watching(watcher()):
         assert hub.watcher_count == 1
 
 
+async def test_the_oldest_stream_of_the_same_user_gives_way(hub: Hub) -> None:
+    with contextlib.ExitStack() as stack:
+        mine = [watcher(vin) for vin in (VIN, OTHER)]
+        theirs = watcher(principal="user-456")
+        for each in (mine[0], theirs, mine[1]):
+            stack.enter_context(hub.watching(each))
+        newer = stack.enter_context(hub.watching(watcher()))
+        with pytest.raises(GaveWay):
+            await mine[0].next()
+        newest = stack.enter_context(hub.watching(watcher()))
+        with pytest.raises(GaveWay):
+            await mine[1].next()
+        assert [each.ended for each in (theirs, newer, newest)] == [False] * 3
+        assert hub.watcher_count == 3
+    assert hub.watcher_count == 0
+
+
+async def test_one_user_keeps_nobody_out(hub: Hub) -> None:
+    with contextlib.ExitStack() as stack:
+        greedy = [stack.enter_context(hub.watching(watcher())) for _ in range(3)]
+        stack.enter_context(hub.watching(watcher(principal="user-456")))
+        assert [each.ended for each in greedy] == [True, False, False]
+        assert hub.watcher_count == 3
+
+
+async def test_a_user_and_a_vehicle_have_limits_of_their_own() -> None:
+    clock = Clock()
+    hub = Hub(clock, clock, max_watchers=100, max_per_user=3, max_per_vehicle=4)
+    with contextlib.ExitStack() as stack:
+        guests = [stack.enter_context(hub.watching(watcher(principal="guest"))) for _ in range(4)]
+        assert [each.ended for each in guests] == [True, False, False, False]
+        owner = stack.enter_context(hub.watching(watcher(principal="owner")))
+        again = stack.enter_context(hub.watching(watcher(principal="owner")))
+        assert [each.ended for each in guests] == [True, True, False, False]
+        assert [owner.ended, again.ended] == [False, False]
+        for name in ("third", "fourth"):
+            stack.enter_context(hub.watching(watcher(principal=name)))
+        assert sorted([guests[2].ended, guests[3].ended, owner.ended, again.ended]) == [
+            False,
+            False,
+            True,
+            True,
+        ]
+        with pytest.raises(TooManyStreams), hub.watching(watcher(principal="fifth")):
+            pass  # everybody who is there has one stream
+        elsewhere = stack.enter_context(hub.watching(watcher(OTHER, principal="fifth")))
+        assert not elsewhere.ended
+
+
+async def test_an_agents_streams_push_out_none_of_the_persons() -> None:
+    clock = Clock()
+    hub = Hub(clock, clock, max_per_user=2)
+    with contextlib.ExitStack() as stack:
+        mine = stack.enter_context(hub.watching(watcher()))
+        agents = [stack.enter_context(hub.watching(watcher(actor="agent-7"))) for _ in range(3)]
+        assert (mine.ended, [each.ended for each in agents]) == (False, [True, False, False])
+
+
 async def test_a_heartbeat_is_for_the_idle(hub: Hub) -> None:
-    with hub.watching(watcher(), 0.0) as idle, hub.watching(watcher(OTHER), 0.0) as busy:
+    with hub.watching(watcher()) as idle, hub.watching(watcher(OTHER)) as busy:
         hub.publish(OTHER, Position("e", 1), b"x")
         hub.beat()
         hub.beat()
@@ -123,33 +185,149 @@ async def test_a_heartbeat_is_for_the_idle(hub: Hub) -> None:
         assert (idle.waiting, busy.waiting) == (0, 1)
 
 
+def revoked(principal: str = "user-123", vin: str = VIN, at: float = 1_000.0, **changed: Any) -> Ending:
+    return Ending(**{"cause": Cause.GRANT, "at": at, "principal": principal, "vin": vin, **changed})
+
+
 async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: Hub) -> None:
-    with hub.watching(watcher(), 0.0) as mine, hub.watching(watcher(principal="user-9"), 0.0) as others:
-        hub.revoke("user-123", VIN)
+    with hub.watching(watcher()) as mine, hub.watching(watcher(principal="user-9")) as others:
+        hub.right_ended(revoked())
         with pytest.raises(RightEnded):
             await mine.next()
         hub.publish(VIN, Position("e", 1), b"x")
         assert others.waiting == 1
-    hub._monotonic.seconds += 10  # type: ignore[attr-defined]  # the test's clock
-    with pytest.raises(RightEnded), hub.watching(watcher(), 11.0):
+    with pytest.raises(RightEnded), hub.watching(watcher(read_at=1_000.0)):
         pass
-    with hub.watching(watcher(), 9.0):  # a right given after the revocation
+    with hub.watching(watcher(read_at=1_000.2)):  # a right given after the revocation
+        assert hub.watcher_count == 1
+    with hub.watching(watcher(OTHER)):
         assert hub.watcher_count == 1
 
 
+async def test_a_right_that_was_read_before_its_end_was_committed_is_ended_too(hub: Hub) -> None:
+    hub.right_ended(revoked(at=997.0))  # told at 1,000: until then the record may have said otherwise
+    with pytest.raises(RightEnded), hub.watching(watcher(read_at=999.9)):
+        pass
+    hub.right_ended(revoked("user-9", at=900.0))  # told again, long after
+    with hub.watching(watcher(principal="user-9", read_at=911.0)):
+        assert hub.watcher_count == 1
+
+
+async def test_a_stream_goes_on_while_another_grant_carries_it(hub: Hub) -> None:
+    with hub.watching(watcher(until=5_000.0, ends_with=Cause.TOKEN)) as mine:
+        hub.right_ended(revoked(remaining_until=math.inf))
+        assert not mine.ended
+        hub.right_ended(revoked(remaining_until=1_060.0))
+        assert (mine.right.until, mine.right.ends_with) == (1_060.0, Cause.GRANT)
+        hub._monotonic.seconds += 59.9  # type: ignore[attr-defined]  # the test's clock
+        hub.end_overdue()
+        assert not mine.ended
+        hub._monotonic.seconds += 0.1  # type: ignore[attr-defined]  # the test's clock
+        hub.end_overdue()
+        with pytest.raises(RightEnded):
+            await mine.next()
+    with pytest.raises(RightEnded), hub.watching(watcher(read_at=999.0)):  # the rest has ended meanwhile
+        pass
+
+
+@pytest.mark.parametrize("cause", [Cause.TOKEN, Cause.GRANT])
+async def test_a_right_that_ends_by_itself_ends_its_stream(hub: Hub, cause: Cause) -> None:
+    with hub.watching(watcher(until=1_010.0, ends_with=cause)) as mine, hub.watching(watcher()) as endless:
+        hub._monotonic.seconds = 1_010.0  # type: ignore[attr-defined]  # the test's clock
+        hub.end_overdue()
+        with pytest.raises(RightEnded) as ended:
+            await mine.next()
+        assert ended.value.cause is cause
+        assert not endless.ended
+    with pytest.raises(RightEnded), hub.watching(watcher(until=1_010.0, ends_with=cause)):
+        pass
+
+
+async def test_a_locked_account_ends_what_it_watches_and_what_it_watches_for_others(hub: Hub) -> None:
+    as_agent, own, others = watcher(actor="agent-7"), watcher(OTHER, "agent-7"), watcher(principal="user-9")
+    with hub.watching(as_agent), hub.watching(own), hub.watching(others):
+        hub.right_ended(revoked("agent-7", "", cause=Cause.ACCOUNT))
+        for each in (as_agent, own):
+            with pytest.raises(RightEnded) as ended:
+                await each.next()
+            assert ended.value.cause is Cause.ACCOUNT
+        assert not others.ended
+    with pytest.raises(RightEnded), hub.watching(watcher(actor="agent-7", read_at=999.0)):
+        pass
+
+
+async def test_an_agents_own_grant_carries_no_stream_of_somebody_elses(hub: Hub) -> None:
+    with hub.watching(watcher(actor="agent-7")) as mine:
+        hub.right_ended(revoked("agent-7"))
+        assert not mine.ended
+
+
+async def test_a_withdrawn_credential_ends_what_was_opened_with_it(hub: Hub) -> None:
+    with (
+        hub.watching(watcher(credential="key_a")) as mine,
+        hub.watching(watcher(credential="iss_b")) as other,
+    ):
+        hub.right_ended(revoked("user-123", "", cause=Cause.CREDENTIAL, credential="key_a"))
+        assert (mine.ended, other.ended) == (True, False)
+        hub.right_ended(revoked("", "", cause=Cause.CREDENTIAL, credential="iss_b"))
+        assert other.ended
+
+
+async def test_what_a_withdrawn_key_of_the_access_service_signed_ends(hub: Hub) -> None:
+    with hub.watching(watcher(signed_by="k1")) as old, hub.watching(watcher(signed_by="k2")) as new:
+        hub.trust(frozenset({"k2"}))
+        assert (old.ended, new.ended) == (True, False)
+
+
+async def test_a_reader_that_does_not_read_why_is_cut(hub: Hub) -> None:
+    async def read_nothing() -> None:
+        with hub.watching(watcher()):
+            await asyncio.Event().wait()
+
+    reading = asyncio.create_task(read_nothing())
+    await asyncio.sleep(0)
+    hub.right_ended(revoked())
+    hub.end_overdue()
+    assert not reading.cancelling()
+    hub._monotonic.seconds += 0.5  # type: ignore[attr-defined]  # the test's clock
+    hub.end_overdue()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert hub.watcher_count == 0
+
+
+async def test_a_right_that_ends_during_the_replay_ends_the_replay(hub: Hub) -> None:
+    log = FakeLog(hub)
+    for _ in range(3):
+        log.publish()
+    with hub.watching(watcher()) as reader:
+        items = watch_updates(log, reader, Position("e", 1))
+        await anext(items)
+        hub.right_ended(revoked())
+        with pytest.raises(RightEnded):
+            await anext(items)
+
+
 async def test_revocations_are_remembered_as_long_as_a_capability_lives(hub: Hub) -> None:
-    hub.revoke("user-1", VIN)
-    hub._monotonic.seconds += 61  # type: ignore[attr-defined]  # the test's clock
-    hub.revoke("user-2", VIN)
-    assert list(hub._revoked) == [("user-2", VIN)]
+    hub.right_ended(revoked("user-1"))
+    hub._monotonic.seconds += 71  # type: ignore[attr-defined]  # the test's clock
+    hub.right_ended(revoked("user-2"))
+    assert len(hub._ended_rights) == 1
+
+
+async def test_ends_of_readers_that_left_are_not_kept(hub: Hub) -> None:
+    for _ in range(1_000):
+        with hub.watching(watcher(until=9_000.0)):
+            pass
+    assert len(hub._ends) <= 65
 
 
 async def test_closing_ends_every_stream_and_takes_no_new_one(hub: Hub) -> None:
-    with hub.watching(watcher(), 0.0) as reader:
+    with hub.watching(watcher()) as reader:
         hub.close()
         with pytest.raises(ShuttingDown):
             await reader.next()
-    with pytest.raises(ShuttingDown), hub.watching(watcher(), 0.0):
+    with pytest.raises(ShuttingDown), hub.watching(watcher()):
         pass
 
 
@@ -172,7 +350,7 @@ async def test_resuming_at_the_end_misses_nothing(hub: Hub) -> None:
 async def test_what_happens_before_the_reader_begins_to_read_is_not_lost(hub: Hub) -> None:
     log = FakeLog(hub)
     log.publish()
-    with hub.watching(watcher(), 0.0) as reader:
+    with hub.watching(watcher()) as reader:
         log.publish()
         items = watch_updates(log, reader, None)
         assert str((await anext(items)).position) == "e-2"  # type: ignore[union-attr]  # an update

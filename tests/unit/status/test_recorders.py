@@ -197,3 +197,14 @@ async def test_doubts_are_ended_in_time_and_yesterdays_forgotten_by_the_hour() -
     assert store.left < 0
     assert {now - before for before, now in store.asked} == {10_000_000}
     assert store.forgotten == [1_800 * 1_000_000, 5_400 * 1_000_000]
+
+
+async def test_a_look_that_cannot_be_told_keeps_no_other_out_of_the_history() -> None:
+    store = FakeStore()
+    log = log_of(store, batch=100)
+    for number in range(5):
+        log.record(check(number))
+    log.record(replace(check(5), user_id="a lone surrogate: \ud800"))
+    log.record(check(6))
+    await log.flush()
+    assert sorted(store.check_ids) == ["0", "1", "2", "3", "4", "6"]

@@ -11,6 +11,7 @@ from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from services.status.domain import LOCKED, PRESENT, ImpossibleReport, Position, Report, Update, Verdict, fold
+from services.status.event_ids import EventIds
 from services.status.translate import (
     messages_of,
     reset_message,
@@ -24,6 +25,7 @@ from services.status.vehicle_translate import moved_of, report_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+IDS = EventIds(bytes(32))
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_218_000_000  # 2026-01-12T14:30:18Z
 
@@ -103,22 +105,22 @@ def test_the_specifications_event_byte_for_byte() -> None:
     )
     update.timestamp.FromMicroseconds(NOW_US)
     event = Update(Position("k3", 12), update.SerializeToString())
-    body = update_body(event)
+    body = update_body(IDS, event)
     assert body.content_type == "text/event-stream"
     assert body.data == (
-        b"id: k3-12\nevent: DOOR_STATUS_UPDATE\n"
+        b"id: " + IDS.id_of(event.position).encode() + b"\nevent: DOOR_STATUS_UPDATE\n"
         b'data: {"type":"DOOR_STATUS_UPDATE","vin":"KMHSH81C7LU123456","timestamp":"2026-01-12T14:30:18Z",'
         b'"data":{"doorId":"driver","locked":true,"open":false,"windowOpen":false,"changeType":"LOCKED",'
         b'"previousState":{"locked":false,"open":false}}}\n\n'
     )
-    assert update_body(event) is body  # made once for all readers
-    assert update_message(event).id == "k3-12"
+    assert update_body(IDS, event) is body  # made once for all readers
+    assert update_message(IDS, event).id == IDS.id_of(event.position)
 
 
 def test_text_can_not_break_out_of_its_line() -> None:
-    alert = reset_message(VIN, Position("e", 1), NOW_US)
+    alert = reset_message(VIN, IDS.id_of(Position("e", 1)), NOW_US)
     alert.system_alert.message = "a\n\nevent: X\r\ndata: \u2028é"
-    data = update_body(Update(Position("e", 1), alert.SerializeToString())).data
+    data = update_body(IDS, Update(Position("e", 1), alert.SerializeToString())).data
     assert data.count(b"\n") == 4
     assert data.endswith(b"\n\n")
     assert data.isascii()

@@ -39,7 +39,7 @@ async def simulated(tmp_path: Path) -> AsyncIterator[SimulatedCar]:
 @pytest_asyncio.fixture
 async def http(simulated: SimulatedCar) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(control_app({VIN: simulated}))
-    async with httpx.AsyncClient(transport=transport, base_url="http://car") as client:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:8600") as client:
         yield client
 
 
@@ -70,6 +70,8 @@ async def test_sleep_wake_and_reboot(http: httpx.AsyncClient, simulated: Simulat
     assert (await ask(http, "wake"))["asleep"] is False
     await simulated.agent.connected.wait()
     assert (await http.get("/healthz")).status_code == 200
+    await simulated.agent.reported.wait()
+    assert (await http.get("/readyz")).json() == {"cars": 1, "notReported": 0}
     assert (await ask(http, "sleep"))["asleep"] is True
     first = (await http.get(f"/vehicles/{VIN}")).json()
     again = await ask(http, "reboot")
@@ -103,6 +105,63 @@ async def test_bad_requests(http: httpx.AsyncClient, path: str, body: Any, statu
     answer = await http.post(f"/vehicles/{VIN}/{path}", json=body)
     assert answer.status_code == status
     assert answer.json()["error"]
+
+
+LOCK = f"/vehicles/{VIN}/doors/driver/lock"
+HERE = "127.0.0.1:8600"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": "attacker.example:8600"},  # a name that was made to point here
+        {"host": "127.0.0.1.attacker.example"},
+        {"host": "localhost.attacker.example"},
+        {"host": "localhost@attacker.example"},
+        {"host": ""},
+        {"host": "192.168.0.7:8600"},
+        {"host": HERE, "origin": "http://attacker.example"},
+        {"host": HERE, "origin": "http://127.0.0.1:3000"},  # another program's page on this machine
+        {"host": HERE, "origin": "https://127.0.0.1:8600"},
+        {"host": HERE, "origin": "null"},
+        {"host": HERE, "origin": ""},
+        {"host": HERE, "sec-fetch-site": "cross-site"},
+        {"host": HERE, "sec-fetch-site": "same-site"},
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+async def test_a_website_reaches_nothing(
+    http: httpx.AsyncClient, simulated: SimulatedCar, method: str, headers: dict[str, str]
+) -> None:
+    before = simulated.car.body
+    answer = await http.request(method, LOCK if method == "POST" else f"/vehicles/{VIN}", headers=headers)
+    assert answer.status_code == 403
+    assert VIN not in answer.text
+    assert not [name for name in answer.headers if name.startswith("access-control-")]
+    assert simulated.car.body == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"host": HERE},
+        {"host": "LOCALHOST"},
+        {"host": "[::1]:8600"},
+        {"host": HERE, "origin": f"http://{HERE}", "sec-fetch-site": "same-origin"},
+        {"host": HERE, "sec-fetch-site": "none"},
+    ],
+)
+async def test_a_program_on_this_machine_is_served_and_never_with_cors(
+    http: httpx.AsyncClient, headers: dict[str, str]
+) -> None:
+    for answer in (await http.get("/vehicles", headers=headers), await http.post(LOCK, headers=headers)):
+        assert answer.status_code == 200
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+async def test_two_hosts_are_no_host(http: httpx.AsyncClient) -> None:
+    twice = [("host", HERE), ("host", "attacker.example")]
+    assert (await http.get("/vehicles", headers=twice)).status_code == 403
 
 
 async def test_an_unknown_car(http: httpx.AsyncClient) -> None:

@@ -116,15 +116,27 @@ async def test_an_open_door_refuses_the_whole_lock(car: Car, clock: FakeClock) -
 
 async def test_a_stop_after_the_first_door_is_partial(car: Car, clock: FakeClock) -> None:
     execution = Execution(order(clock), car, clock)
-    car.observe(execution.stop)
+    car.observe(lambda: execution.stop() and None)
     result = await execution.run()
     assert (result.outcome, result.stopped) == (Outcome.PARTIAL, True)
     assert moved(car) == ["driver"]
 
 
+@pytest.mark.parametrize("mode", [Mode.NORMAL, Mode.SECURE])
+async def test_a_lock_is_finished_whatever_is_asked(car: Car, clock: FakeClock, mode: Mode) -> None:
+    await Execution(order(clock), car, clock).run()
+    execution = Execution(order(clock, Action.LOCK, mode), car, clock)
+    asked: list[bool] = []
+    car.observe(lambda: asked.append(execution.stop()))
+    result = await execution.run()
+    assert (result.outcome, result.stopped) == (Outcome.SUCCEEDED, False)
+    assert set(asked) == {False}
+    assert all(door.locked for name, door in car.body.doors.items() if name in LOCKABLE)
+
+
 async def test_a_stop_before_the_first_door_is_cancelled(car: Car, clock: FakeClock) -> None:
     execution = Execution(order(clock), car, clock)
-    execution.stop()
+    assert execution.stop()
     result = await execution.run()
     assert (result.outcome, result.fault) == (Outcome.CANCELLED, Fault.CANCELLED)
     assert car.log.read() == []

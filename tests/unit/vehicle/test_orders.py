@@ -182,6 +182,32 @@ async def test_cancelled_while_it_moves(bench: Bench) -> None:
     assert all(one.acknowledged for one in taken)
 
 
+async def test_a_forced_cancellation_never_leaves_a_car_half_locked(bench: Bench) -> None:
+    bench.take(bench.command("c0"))
+    await bench.settled()
+    taken: list[FakeDelivery] = []
+
+    def after_the_first_door() -> None:
+        if not taken:
+            taken.append(bench.cancel(force=True))
+            bench.take(*taken)
+
+    bench.car.observe(after_the_first_door)
+    lock = command_pb2.DoorCommand(
+        command_id="c1",
+        action=command_pb2.DOOR_ACTION_LOCK,
+        mode=command_pb2.DOOR_ACTION_MODE_NORMAL,
+        all_doors=True,
+    )
+    bench.take(bench.order(lock))
+    await bench.settled()
+    assert bench.cancels == [TOO_LATE]
+    result = next(one.payload for one in bench.results if one.payload.command_id == "c1")
+    assert result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    assert [door.locked for door in result.doors] == [True] * 5
+    assert all(one.acknowledged for one in taken)
+
+
 async def test_a_forced_cancellation_that_comes_again_is_settled_with_the_first(bench: Bench) -> None:
     taken: list[FakeDelivery] = []
 

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2
+from ecarus.remotecontrol.access.v1 import account_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -49,6 +50,11 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
                 _registered_method=True)
+        self.ApproveGrant = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ApproveGrant',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
+                _registered_method=True)
         self.RevokeGrant = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeGrant',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeGrantRequest.SerializeToString,
@@ -58,6 +64,26 @@ class AccessServiceStub:
                 '/ecarus.remotecontrol.access.v1.AccessService/ListGrants',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsResponse.FromString,
+                _registered_method=True)
+        self.LockAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/LockAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.LockAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+                _registered_method=True)
+        self.UnlockAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/UnlockAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.UnlockAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+                _registered_method=True)
+        self.ListApiKeys = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ListApiKeys',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.RevokeApiKey = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
                 _registered_method=True)
 
 
@@ -79,7 +105,20 @@ class AccessServiceServicer:
     def CreateGrant(self, request, context):
         """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+        Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+        it (ApproveGrant) within 24 hours.
+
         ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveGrant(self, request, context):
+        """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,7 +135,39 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListGrants(self, request, context):
-        """The rights on a vehicle, the ended ones included, oldest first.
+        """The rights on a vehicle, the ended ones included, oldest first; then those that are pending.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def LockAccount(self, request, context):
+        """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+        streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnlockAccount(self, request, context):
+        """Lets an account be used again. Unlocking one that is not locked is not an error.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListApiKeys(self, request, context):
+        """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeApiKey(self, request, context):
+        """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+        Revoking twice is not an error.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -115,6 +186,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.CreateGrantRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.SerializeToString,
             ),
+            'ApproveGrant': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveGrant,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.SerializeToString,
+            ),
             'RevokeGrant': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeGrant,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeGrantRequest.FromString,
@@ -124,6 +200,26 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     servicer.ListGrants,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsResponse.SerializeToString,
+            ),
+            'LockAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.LockAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.LockAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
+            'UnlockAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.UnlockAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.UnlockAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.SerializeToString,
+            ),
+            'ListApiKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListApiKeys,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeApiKey,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -195,6 +291,33 @@ class AccessService:
             _registered_method=True)
 
     @staticmethod
+    def ApproveGrant(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ApproveGrant',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveGrantRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2.Grant.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RevokeGrant(request,
             target,
             options=(),
@@ -238,6 +361,114 @@ class AccessService:
             '/ecarus.remotecontrol.access.v1.AccessService/ListGrants',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListGrantsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LockAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/LockAccount',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.LockAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnlockAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/UnlockAccount',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.UnlockAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListApiKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ListApiKeys',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as _access_service_pb2
+from ecarus.remotecontrol.access.v1 import account_pb2 as _account_pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
 from grpc import aio as _aio
 import abc as _abc_1
@@ -45,7 +46,16 @@ class AccessServiceStub:
     CreateGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -54,7 +64,21 @@ class AccessServiceStub:
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+    LockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]
+    """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    """
+    UnlockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]
+    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    ListApiKeys: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]
+    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]
+    """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+    Revoking twice is not an error.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+    """
 
 @_typing.type_check_only
 class AccessServiceAsyncStub(AccessServiceStub):
@@ -72,7 +96,16 @@ class AccessServiceAsyncStub(AccessServiceStub):
     CreateGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.CreateGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+    Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+    it (ApproveGrant) within 24 hours.
+
     ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+    """
+    ApproveGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ApproveGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
+    """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
     """
     RevokeGrant: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeGrantRequest, _grant_pb2.Grant]  # type: ignore[assignment]
     """Ends a right at once: open streams of it are closed, nothing more is handed over for it.
@@ -81,7 +114,21 @@ class AccessServiceAsyncStub(AccessServiceStub):
     NOT_FOUND (VEHICLE_NOT_FOUND): no grant with this id.
     """
     ListGrants: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListGrantsRequest, _access_service_pb2.ListGrantsResponse]  # type: ignore[assignment]
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+    LockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.LockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+    streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+    """
+    UnlockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
+    """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    ListApiKeys: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
+    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
+    """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+    Revoking twice is not an error.
+
+    NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+    """
 
 class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     """Who may do what with which vehicle. For services and operators, never for the public.
@@ -108,7 +155,22 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
         """Gives a principal a right on a vehicle. The vehicle is registered if it was not.
 
+        Outside of the sandbox a right as OWNER is `pending` first, and allows nothing, until another operator approves
+        it (ApproveGrant) within 24 hours.
+
         ALREADY_EXISTS (CORRELATION_ID_REUSED): a live grant with this id says something else.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveGrant(
+        self,
+        request: _access_service_pb2.ApproveGrantRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_grant_pb2.Grant, _abc.Awaitable[_grant_pb2.Grant]]:
+        """Approves a pending right, which begins now: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who asked for it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending grant with this id: none was asked for, or it lapsed or was revoked.
         """
 
     @_abc_1.abstractmethod
@@ -129,6 +191,44 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.ListGrantsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListGrantsResponse, _abc.Awaitable[_access_service_pb2.ListGrantsResponse]]:
-        """The rights on a vehicle, the ended ones included, oldest first."""
+        """The rights on a vehicle, the ended ones included, oldest first; then those that are pending."""
+
+    @_abc_1.abstractmethod
+    def LockAccount(
+        self,
+        request: _access_service_pb2.LockAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Locks an account at once: whoever it belongs to does nothing any more, for itself or as somebody's agent; its
+        streams close, nothing more is handed over for it. Locking twice is not an error and keeps the first reason.
+        """
+
+    @_abc_1.abstractmethod
+    def UnlockAccount(
+        self,
+        request: _access_service_pb2.UnlockAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.Account, _abc.Awaitable[_account_pb2.Account]]:
+        """Lets an account be used again. Unlocking one that is not locked is not an error."""
+
+    @_abc_1.abstractmethod
+    def ListApiKeys(
+        self,
+        request: _access_service_pb2.ListApiKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListApiKeysResponse, _abc.Awaitable[_access_service_pb2.ListApiKeysResponse]]:
+        """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+
+    @_abc_1.abstractmethod
+    def RevokeApiKey(
+        self,
+        request: _access_service_pb2.RevokeApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ApiKey, _abc.Awaitable[_account_pb2.ApiKey]]:
+        """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
+        Revoking twice is not an error.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+        """
 
 def add_AccessServiceServicer_to_server(servicer: AccessServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

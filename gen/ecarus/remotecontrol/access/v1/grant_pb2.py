@@ -25,17 +25,21 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecarus/remotecontrol/access/v1/grant.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdc\x02\n\x05Grant\x12\x19\n\x08grant_id\x18\x01 \x01(\tR\x07grantId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12=\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x04role\x12\x18\n\x07\x61\x63tions\x18\x05 \x03(\tR\x07\x61\x63tions\x12\x39\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\"\x94\x01\n\x0cGrantRevoked\x12\x19\n\x08grant_id\x18\x01 \x01(\tR\x07grantId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12\x39\n\nrevoked_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt*u\n\tGrantRole\x12\x1a\n\x16GRANT_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_ROLE_OWNER\x10\x01\x12\x1a\n\x16GRANT_ROLE_SHARED_USER\x10\x02\x12\x1a\n\x16GRANT_ROLE_DIGITAL_KEY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecarus/remotecontrol/access/v1/grant.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xba\x03\n\x05Grant\x12\x19\n\x08grant_id\x18\x01 \x01(\tR\x07grantId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12=\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x04role\x12\x18\n\x07\x61\x63tions\x18\x05 \x03(\tR\x07\x61\x63tions\x12\x39\n\ncreated_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x39\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\texpiresAt\x12\x39\n\nrevoked_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\x12\x18\n\x07pending\x18\t \x01(\x08R\x07pending\x12!\n\x0crequested_by\x18\n \x01(\tR\x0brequestedBy\x12\x1f\n\x0b\x61pproved_by\x18\x0b \x01(\tR\napprovedBy\"Z\n\x0eRemainingRight\x12\x16\n\x06\x61\x63tion\x18\x01 \x01(\tR\x06\x61\x63tion\x12\x30\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x05until\"\xc2\x02\n\x0cGrantRevoked\x12\x19\n\x08grant_id\x18\x01 \x01(\tR\x07grantId\x12\x1c\n\tprincipal\x18\x02 \x01(\tR\tprincipal\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12\x39\n\nrevoked_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt\x12>\n\x04kind\x18\x05 \x01(\x0e\x32*.ecarus.remotecontrol.access.v1.EndedRightR\x04kind\x12\x1e\n\ncredential\x18\x06 \x01(\tR\ncredential\x12L\n\tremaining\x18\x07 \x03(\x0b\x32..ecarus.remotecontrol.access.v1.RemainingRightR\tremaining*u\n\tGrantRole\x12\x1a\n\x16GRANT_ROLE_UNSPECIFIED\x10\x00\x12\x14\n\x10GRANT_ROLE_OWNER\x10\x01\x12\x1a\n\x16GRANT_ROLE_SHARED_USER\x10\x02\x12\x1a\n\x16GRANT_ROLE_DIGITAL_KEY\x10\x03*u\n\nEndedRight\x12\x1b\n\x17\x45NDED_RIGHT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45NDED_RIGHT_GRANT\x10\x01\x12\x17\n\x13\x45NDED_RIGHT_ACCOUNT\x10\x02\x12\x1a\n\x16\x45NDED_RIGHT_CREDENTIAL\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.access.v1.grant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_GRANTROLE']._serialized_start=613
-  _globals['_GRANTROLE']._serialized_end=730
+  _globals['_GRANTROLE']._serialized_start=973
+  _globals['_GRANTROLE']._serialized_end=1090
+  _globals['_ENDEDRIGHT']._serialized_start=1092
+  _globals['_ENDEDRIGHT']._serialized_end=1209
   _globals['_GRANT']._serialized_start=112
-  _globals['_GRANT']._serialized_end=460
-  _globals['_GRANTREVOKED']._serialized_start=463
-  _globals['_GRANTREVOKED']._serialized_end=611
+  _globals['_GRANT']._serialized_end=554
+  _globals['_REMAININGRIGHT']._serialized_start=556
+  _globals['_REMAININGRIGHT']._serialized_end=646
+  _globals['_GRANTREVOKED']._serialized_start=649
+  _globals['_GRANTREVOKED']._serialized_end=971
 # @@protoc_insertion_point(module_scope)

@@ -46,6 +46,34 @@ GRANT_ROLE_DIGITAL_KEY: GrantRole.ValueType  # 3
 """A phone as key: lock, unlock, cancel, status and updates."""
 Global___GrantRole: _TypeAlias = GrantRole  # noqa: Y015
 
+class _EndedRight:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EndedRightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EndedRight.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENDED_RIGHT_UNSPECIFIED: _EndedRight.ValueType  # 0
+    """As GRANT: said by versions that knew nothing else."""
+    ENDED_RIGHT_GRANT: _EndedRight.ValueType  # 1
+    """A grant: revoked before its time. A grant that ends by itself is not announced, its end is known beforehand."""
+    ENDED_RIGHT_ACCOUNT: _EndedRight.ValueType  # 2
+    """The account was locked: whatever its principal does, for itself or as somebody's agent."""
+    ENDED_RIGHT_CREDENTIAL: _EndedRight.ValueType  # 3
+    """A credential is no longer accepted: a revoked API key, or a key with which the issuer signed tokens."""
+
+class EndedRight(_EndedRight, metaclass=_EndedRightEnumTypeWrapper):
+    """What a principal had that has ended."""
+
+ENDED_RIGHT_UNSPECIFIED: EndedRight.ValueType  # 0
+"""As GRANT: said by versions that knew nothing else."""
+ENDED_RIGHT_GRANT: EndedRight.ValueType  # 1
+"""A grant: revoked before its time. A grant that ends by itself is not announced, its end is known beforehand."""
+ENDED_RIGHT_ACCOUNT: EndedRight.ValueType  # 2
+"""The account was locked: whatever its principal does, for itself or as somebody's agent."""
+ENDED_RIGHT_CREDENTIAL: EndedRight.ValueType  # 3
+"""A credential is no longer accepted: a revoked API key, or a key with which the issuer signed tokens."""
+Global___EndedRight: _TypeAlias = EndedRight  # noqa: Y015
+
 @_typing.final
 class Grant(_message.Message):
     """A right on a vehicle."""
@@ -60,10 +88,21 @@ class Grant(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
     principal: _builtins.str
     vin: _builtins.str
     role: Global___GrantRole.ValueType
+    pending: _builtins.bool
+    """It is only asked for, allows nothing, and waits for another operator's approval; `created_at` is when it was
+    asked for.
+    """
+    requested_by: _builtins.str
+    """Who asked for it, where a second operator must approve: spiffe://ecarus/team/operator/alice."""
+    approved_by: _builtins.str
+    """Who approved it; empty where nobody must, and while it is pending."""
     @_builtins.property
     def actions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The actions it allows: door.unlock, door.lock, door.cancel, door.status.read, door.history.read,
@@ -91,18 +130,51 @@ class Grant(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        pending: _builtins.bool = ...,
+        requested_by: _builtins.str = ...,
+        approved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "created_at", b"created_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "principal", b"principal", "revoked_at", b"revoked_at", "role", b"role", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actions", b"actions", "approved_by", b"approved_by", "created_at", b"created_at", "expires_at", b"expires_at", "grant_id", b"grant_id", "pending", b"pending", "principal", b"principal", "requested_by", b"requested_by", "revoked_at", b"revoked_at", "role", b"role", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Grant: _TypeAlias = Grant  # noqa: Y015
 
 @_typing.final
+class RemainingRight(_message.Message):
+    """An action that a principal may still do to a vehicle, through grants that have not ended."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTION_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    action: _builtins.str
+    """An action's name: door.updates.read."""
+    @_builtins.property
+    def until(self) -> _timestamp_pb2.Timestamp:
+        """When the last of those grants ends by itself; absent means until revoked."""
+
+    def __init__(
+        self,
+        *,
+        action: _builtins.str = ...,
+        until: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RemainingRight: _TypeAlias = RemainingRight  # noqa: Y015
+
+@_typing.final
 class GrantRevoked(_message.Message):
-    """Told to every service when a right ends, so that caches forget it and streams close."""
+    """Told to every service when a right ends before its time, so that caches forget it, streams close and commands that
+    have not acted are cancelled.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -110,11 +182,28 @@ class GrantRevoked(_message.Message):
     PRINCIPAL_FIELD_NUMBER: _builtins.int
     VIN_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    CREDENTIAL_FIELD_NUMBER: _builtins.int
+    REMAINING_FIELD_NUMBER: _builtins.int
     grant_id: _builtins.str
+    """Of a grant only."""
     principal: _builtins.str
+    """Whose right it was. Of an account, whatever names it as subject or as actor is concerned. Empty for a
+    credential of many.
+    """
     vin: _builtins.str
+    """Empty means every vehicle."""
+    kind: Global___EndedRight.ValueType
+    credential: _builtins.str
+    """Of a credential only: whatever was asked for with it is concerned. The same text as in capabilities."""
     @_builtins.property
-    def revoked_at(self) -> _timestamp_pb2.Timestamp: ...
+    def revoked_at(self) -> _timestamp_pb2.Timestamp:
+        """What was allowed on a record that was read before this is not allowed any more."""
+
+    @_builtins.property
+    def remaining(self) -> _containers.RepeatedCompositeFieldContainer[Global___RemainingRight]:
+        """Of a grant only: what the principal may still do to this vehicle. What rests on one of these goes on."""
+
     def __init__(
         self,
         *,
@@ -122,10 +211,13 @@ class GrantRevoked(_message.Message):
         principal: _builtins.str = ...,
         vin: _builtins.str = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        kind: Global___EndedRight.ValueType = ...,
+        credential: _builtins.str = ...,
+        remaining: _abc.Iterable[Global___RemainingRight] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["grant_id", b"grant_id", "principal", b"principal", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credential", b"credential", "grant_id", b"grant_id", "kind", b"kind", "principal", b"principal", "remaining", b"remaining", "revoked_at", b"revoked_at", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,6 +66,7 @@ class RequestedOrder(_message.Message):
     CANCEL_FIELD_NUMBER: _builtins.int
     CONFIG_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
+    WITHDRAWS_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     capability: _builtins.str
@@ -84,6 +85,12 @@ class RequestedOrder(_message.Message):
     def cancel(self) -> _command_pb2.CancelCommand: ...
     @_builtins.property
     def config(self) -> _command_pb2.ApplyConfig: ...
+    @_builtins.property
+    def withdraws(self) -> Global___RequestedOrder:
+        """With `cancel` alone, and without a capability: the order that it withdraws, as its room once stamped it. Nobody
+        asks for such a cancellation: the right to the order has ended.
+        """
+
     def __init__(
         self,
         *,
@@ -94,10 +101,11 @@ class RequestedOrder(_message.Message):
         cancel: _command_pb2.CancelCommand | None = ...,
         config: _command_pb2.ApplyConfig | None = ...,
         mac: _builtins.bytes = ...,
+        withdraws: Global___RequestedOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "config", b"config", "door", b"door", "order", b"order"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "config", b"config", "door", b"door", "order", b"order", "withdraws", b"withdraws"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "mac", b"mac", "order", b"order", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "mac", b"mac", "order", b"order", "vin", b"vin", "withdraws", b"withdraws"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_order: _TypeAlias = _typing.Literal["door", "cancel", "config"]  # noqa: Y015
     _WhichOneofArgType_order: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
@@ -120,8 +128,9 @@ class OrderToSign(_message.Message):
     epoch: _builtins.bytes
     """16 bytes."""
     counter: _builtins.int
-    """1 or more."""
+    """1 or more, and not far beyond what was signed for this epoch before."""
     expires_at_millis: _builtins.int
+    """When the order ends, by the vehicle's clock. Where the right ends before, the signer signs an earlier end."""
     @_builtins.property
     def requested(self) -> Global___RequestedOrder: ...
     def __init__(
@@ -159,6 +168,48 @@ class SignOrdersRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SignOrdersRequest: _TypeAlias = SignOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ReviewOrdersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___RequestedOrder]: ...
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___RequestedOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewOrdersRequest: _TypeAlias = ReviewOrdersRequest  # noqa: Y015
+
+@_typing.final
+class ReviewOrdersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedScalarFieldContainer[Global___SigningVerdict.ValueType]:
+        """SIGNED: it would be."""
+
+    def __init__(
+        self,
+        *,
+        verdicts: _abc.Iterable[Global___SigningVerdict.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["verdicts", b"verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReviewOrdersResponse: _TypeAlias = ReviewOrdersResponse  # noqa: Y015
 
 @_typing.final
 class SigningAnswer(_message.Message):
@@ -254,7 +305,7 @@ class SignSessionRequestsResponse(_message.Message):
     ENVELOPES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def envelopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """One signed envelope per challenge, in order."""
+        """One signed envelope per challenge, in order; an empty one where the vehicle was asked too often."""
 
     def __init__(
         self,

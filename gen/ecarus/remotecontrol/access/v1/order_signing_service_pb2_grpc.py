@@ -43,6 +43,11 @@ class OrderSigningServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersResponse.FromString,
                 _registered_method=True)
+        self.ReviewOrders = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.OrderSigningService/ReviewOrders',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersResponse.FromString,
+                _registered_method=True)
         self.SignSessionRequests = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.OrderSigningService/SignSessionRequests',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignSessionRequestsRequest.SerializeToString,
@@ -60,13 +65,24 @@ class OrderSigningServiceServicer:
     def SignOrders(self, request, context):
         """Signs each order that a person proved to have asked for, in time, and still has the right to. One
         answer per order, in order.
+
+        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReviewOrders(self, request, context):
+        """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
+        verdict per order, in order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SignSessionRequests(self, request, context):
-        """Signs requests for session information. They move nothing, so no right is asked for.
+        """Signs requests for session information. They move nothing, so no right is asked for; how many are signed for one
+        vehicle, and in all, is limited.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +95,11 @@ def add_OrderSigningServiceServicer_to_server(servicer, server):
                     servicer.SignOrders,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersResponse.SerializeToString,
+            ),
+            'ReviewOrders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReviewOrders,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersResponse.SerializeToString,
             ),
             'SignSessionRequests': grpc.unary_unary_rpc_method_handler(
                     servicer.SignSessionRequests,
@@ -117,6 +138,33 @@ class OrderSigningService:
             '/ecarus.remotecontrol.access.v1.OrderSigningService/SignOrders',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.SignOrdersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReviewOrders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.OrderSigningService/ReviewOrders',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_order__signing__service__pb2.ReviewOrdersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,9 +40,17 @@ class OrderSigningServiceStub:
     SignOrders: _grpc.UnaryUnaryMultiCallable[_order_signing_service_pb2.SignOrdersRequest, _order_signing_service_pb2.SignOrdersResponse]
     """Signs each order that a person proved to have asked for, in time, and still has the right to. One
     answer per order, in order.
+
+    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+    """
+    ReviewOrders: _grpc.UnaryUnaryMultiCallable[_order_signing_service_pb2.ReviewOrdersRequest, _order_signing_service_pb2.ReviewOrdersResponse]
+    """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
+    verdict per order, in order.
     """
     SignSessionRequests: _grpc.UnaryUnaryMultiCallable[_order_signing_service_pb2.SignSessionRequestsRequest, _order_signing_service_pb2.SignSessionRequestsResponse]
-    """Signs requests for session information. They move nothing, so no right is asked for."""
+    """Signs requests for session information. They move nothing, so no right is asked for; how many are signed for one
+    vehicle, and in all, is limited.
+    """
 
 @_typing.type_check_only
 class OrderSigningServiceAsyncStub(OrderSigningServiceStub):
@@ -56,9 +64,17 @@ class OrderSigningServiceAsyncStub(OrderSigningServiceStub):
     SignOrders: _aio.UnaryUnaryMultiCallable[_order_signing_service_pb2.SignOrdersRequest, _order_signing_service_pb2.SignOrdersResponse]  # type: ignore[assignment]
     """Signs each order that a person proved to have asked for, in time, and still has the right to. One
     answer per order, in order.
+
+    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+    """
+    ReviewOrders: _aio.UnaryUnaryMultiCallable[_order_signing_service_pb2.ReviewOrdersRequest, _order_signing_service_pb2.ReviewOrdersResponse]  # type: ignore[assignment]
+    """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
+    verdict per order, in order.
     """
     SignSessionRequests: _aio.UnaryUnaryMultiCallable[_order_signing_service_pb2.SignSessionRequestsRequest, _order_signing_service_pb2.SignSessionRequestsResponse]  # type: ignore[assignment]
-    """Signs requests for session information. They move nothing, so no right is asked for."""
+    """Signs requests for session information. They move nothing, so no right is asked for; how many are signed for one
+    vehicle, and in all, is limited.
+    """
 
 class OrderSigningServiceServicer(metaclass=_abc_1.ABCMeta):
     """The one place that signs for vehicles. For services only.
@@ -75,6 +91,18 @@ class OrderSigningServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_order_signing_service_pb2.SignOrdersResponse, _abc.Awaitable[_order_signing_service_pb2.SignOrdersResponse]]:
         """Signs each order that a person proved to have asked for, in time, and still has the right to. One
         answer per order, in order.
+
+        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+        """
+
+    @_abc_1.abstractmethod
+    def ReviewOrders(
+        self,
+        request: _order_signing_service_pb2.ReviewOrdersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_order_signing_service_pb2.ReviewOrdersResponse, _abc.Awaitable[_order_signing_service_pb2.ReviewOrdersResponse]]:
+        """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
+        verdict per order, in order.
         """
 
     @_abc_1.abstractmethod
@@ -83,6 +111,8 @@ class OrderSigningServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _order_signing_service_pb2.SignSessionRequestsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_order_signing_service_pb2.SignSessionRequestsResponse, _abc.Awaitable[_order_signing_service_pb2.SignSessionRequestsResponse]]:
-        """Signs requests for session information. They move nothing, so no right is asked for."""
+        """Signs requests for session information. They move nothing, so no right is asked for; how many are signed for one
+        vehicle, and in all, is limited.
+        """
 
 def add_OrderSigningServiceServicer_to_server(servicer: OrderSigningServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -363,7 +363,9 @@ class DoorCancellation(_message.Message):
     reason: _builtins.str
     """One of "User cancellation", "Emergency stop", "System error", "Timeout"."""
     force: _builtins.bool
-    """Ask the vehicle to stop between doors if it has begun. Default false."""
+    """Ask the vehicle to stop between doors if it has begun to unlock. A lock that has begun is finished: half locked, a
+    vehicle stands open. Default false.
+    """
     def __init__(
         self,
         *,

@@ -30,8 +30,8 @@ class DoorCommandServiceStub:
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
@@ -76,8 +76,8 @@ class DoorCommandServiceServicer:
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
@@ -113,6 +113,8 @@ class DoorCommandServiceServicer:
         CANCELLED at once; otherwise the vehicle decides, and the command's own status tells. The answer
         is the command that is being cancelled.
 
+        PERMISSION_DENIED (ACTION_NOT_GRANTED): a lock is cancelled by who gave it and by the owner alone; an unlock also by
+        those whose role is not below the role it was given in.
         NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that correlation id.
         FAILED_PRECONDITION (COMMAND_ALREADY_FINISHED): it has ended; nothing was withdrawn.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this cancellation's own id came with another body.
@@ -124,7 +126,7 @@ class DoorCommandServiceServicer:
     def GetCommand(self, request, context):
         """A command with its life so far.
 
-        NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id.
+        NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id, or none since the caller's right began.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +134,8 @@ class DoorCommandServiceServicer:
 
     def ListCommandHistory(self, request, context):
         """What was asked of this vehicle and how it ended, newest first. Commands still running are not in
-        it yet.
+        it yet. The owner sees everything since becoming one; everybody else what was asked for them since their right
+        began.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -178,8 +181,8 @@ class DoorCommandService:
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND

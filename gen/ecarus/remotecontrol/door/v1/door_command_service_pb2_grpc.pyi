@@ -31,8 +31,8 @@ class DoorCommandServiceStub:
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
@@ -64,6 +64,8 @@ class DoorCommandServiceStub:
     CANCELLED at once; otherwise the vehicle decides, and the command's own status tells. The answer
     is the command that is being cancelled.
 
+    PERMISSION_DENIED (ACTION_NOT_GRANTED): a lock is cancelled by who gave it and by the owner alone; an unlock also by
+    those whose role is not below the role it was given in.
     NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that correlation id.
     FAILED_PRECONDITION (COMMAND_ALREADY_FINISHED): it has ended; nothing was withdrawn.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this cancellation's own id came with another body.
@@ -71,11 +73,12 @@ class DoorCommandServiceStub:
     GetCommand: _grpc.UnaryUnaryMultiCallable[_door_command_service_pb2.GetCommandRequest, _door_command_pb2.DoorCommandDetails]
     """A command with its life so far.
 
-    NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id.
+    NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id, or none since the caller's right began.
     """
     ListCommandHistory: _grpc.UnaryUnaryMultiCallable[_door_command_service_pb2.ListCommandHistoryRequest, _door_command_pb2.DoorHistory]
     """What was asked of this vehicle and how it ended, newest first. Commands still running are not in
-    it yet.
+    it yet. The owner sees everything since becoming one; everybody else what was asked for them since their right
+    began.
     """
 
 @_typing.type_check_only
@@ -83,8 +86,8 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
@@ -113,6 +116,8 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     CANCELLED at once; otherwise the vehicle decides, and the command's own status tells. The answer
     is the command that is being cancelled.
 
+    PERMISSION_DENIED (ACTION_NOT_GRANTED): a lock is cancelled by who gave it and by the owner alone; an unlock also by
+    those whose role is not below the role it was given in.
     NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that correlation id.
     FAILED_PRECONDITION (COMMAND_ALREADY_FINISHED): it has ended; nothing was withdrawn.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): this cancellation's own id came with another body.
@@ -120,19 +125,20 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     GetCommand: _aio.UnaryUnaryMultiCallable[_door_command_service_pb2.GetCommandRequest, _door_command_pb2.DoorCommandDetails]  # type: ignore[assignment]
     """A command with its life so far.
 
-    NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id.
+    NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id, or none since the caller's right began.
     """
     ListCommandHistory: _aio.UnaryUnaryMultiCallable[_door_command_service_pb2.ListCommandHistoryRequest, _door_command_pb2.DoorHistory]  # type: ignore[assignment]
     """What was asked of this vehicle and how it ended, newest first. Commands still running are not in
-    it yet.
+    it yet. The owner sees everything since becoming one; everybody else what was asked for them since their right
+    began.
     """
 
 class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     """Commands to a vehicle's doors and what became of them.
 
     Metadata on every RPC: `x-correlation-id` (1-64 of A-Z a-z 0-9 . _ -; made when absent) is echoed
-    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to caller, VIN and
-    operation, for 24 h.
+    and is the idempotency key of UnlockDoors, LockDoors and CancelCommand, scoped to customer, VIN and
+    operation, for 24 h: whichever agent asks for the customer.
 
     Every RPC may also answer UNAUTHENTICATED (AUTHENTICATION_REQUIRED, TOKEN_INVALID, TOKEN_EXPIRED),
     PERMISSION_DENIED (ACTION_NOT_GRANTED, ACCOUNT_LOCKED, CALLER_NOT_ALLOWED), NOT_FOUND
@@ -177,6 +183,8 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         CANCELLED at once; otherwise the vehicle decides, and the command's own status tells. The answer
         is the command that is being cancelled.
 
+        PERMISSION_DENIED (ACTION_NOT_GRANTED): a lock is cancelled by who gave it and by the owner alone; an unlock also by
+        those whose role is not below the role it was given in.
         NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that correlation id.
         FAILED_PRECONDITION (COMMAND_ALREADY_FINISHED): it has ended; nothing was withdrawn.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): this cancellation's own id came with another body.
@@ -190,7 +198,7 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_door_command_pb2.DoorCommandDetails, _abc.Awaitable[_door_command_pb2.DoorCommandDetails]]:
         """A command with its life so far.
 
-        NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id.
+        NOT_FOUND (COMMAND_NOT_FOUND): this vehicle has no command with that id, or none since the caller's right began.
         """
 
     @_abc_1.abstractmethod
@@ -200,7 +208,8 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_door_command_pb2.DoorHistory, _abc.Awaitable[_door_command_pb2.DoorHistory]]:
         """What was asked of this vehicle and how it ended, newest first. Commands still running are not in
-        it yet.
+        it yet. The owner sees everything since becoming one; everybody else what was asked for them since their right
+        began.
         """
 
 def add_DoorCommandServiceServicer_to_server(servicer: DoorCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -70,7 +70,7 @@ class DoorUpdate(_message.Message):
     COMMAND_STATUS_FIELD_NUMBER: _builtins.int
     SYSTEM_ALERT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """Opaque, unique and growing in the order of events; resume with it."""
+    """Opaque and unique; resume with it. It tells nothing: updates come in the order of events."""
     type: Global___DoorUpdateType.Value.ValueType
     vin: _builtins.str
     @_builtins.property

@@ -36,7 +36,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     STEP_UP_REQUIRED: _ErrorReason.ValueType  # 13
     """401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
     ACTION_NOT_GRANTED: _ErrorReason.ValueType  # 20
-    """403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action."""
+    """403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+    include it (`WWW-Authenticate` names the scope).
+    """
     CONSENT_MISSING: _ErrorReason.ValueType  # 21
     """403 PERMISSION_DENIED. The owner has not consented to this use."""
     ACCOUNT_LOCKED: _ErrorReason.ValueType  # 22
@@ -51,6 +53,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """404 NOT_FOUND / UNIMPLEMENTED. No such path or RPC."""
     METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 33
     """405. The path exists, the method does not."""
+    DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 34
+    """404 NOT_FOUND. This service keeps no dead letter with this id. Told to operators only."""
     COMMAND_IN_PROGRESS: _ErrorReason.ValueType  # 40
     """409 ABORTED. Another command is in flight on this vehicle; `commandId` names it."""
     COMMAND_ALREADY_FINISHED: _ErrorReason.ValueType  # 41
@@ -61,6 +65,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """409 FAILED_PRECONDITION. Not while the ignition is on."""
     VEHICLE_MOVING: _ErrorReason.ValueType  # 44
     """409 FAILED_PRECONDITION. Not while the vehicle moves."""
+    ALREADY_ENROLLED: _ErrorReason.ValueType  # 45
+    """409 ALREADY_EXISTS. The certificate or a key is enrolled for another vehicle. Told to operators only."""
     PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 50
     """413 RESOURCE_EXHAUSTED. The body is larger than 64 KiB."""
     UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 51
@@ -101,7 +107,9 @@ TOKEN_EXPIRED: ErrorReason.ValueType  # 12
 STEP_UP_REQUIRED: ErrorReason.ValueType  # 13
 """401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
 ACTION_NOT_GRANTED: ErrorReason.ValueType  # 20
-"""403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action."""
+"""403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+include it (`WWW-Authenticate` names the scope).
+"""
 CONSENT_MISSING: ErrorReason.ValueType  # 21
 """403 PERMISSION_DENIED. The owner has not consented to this use."""
 ACCOUNT_LOCKED: ErrorReason.ValueType  # 22
@@ -116,6 +124,8 @@ PATH_NOT_FOUND: ErrorReason.ValueType  # 32
 """404 NOT_FOUND / UNIMPLEMENTED. No such path or RPC."""
 METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 33
 """405. The path exists, the method does not."""
+DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 34
+"""404 NOT_FOUND. This service keeps no dead letter with this id. Told to operators only."""
 COMMAND_IN_PROGRESS: ErrorReason.ValueType  # 40
 """409 ABORTED. Another command is in flight on this vehicle; `commandId` names it."""
 COMMAND_ALREADY_FINISHED: ErrorReason.ValueType  # 41
@@ -126,6 +136,8 @@ ENGINE_ON: ErrorReason.ValueType  # 43
 """409 FAILED_PRECONDITION. Not while the ignition is on."""
 VEHICLE_MOVING: ErrorReason.ValueType  # 44
 """409 FAILED_PRECONDITION. Not while the vehicle moves."""
+ALREADY_ENROLLED: ErrorReason.ValueType  # 45
+"""409 ALREADY_EXISTS. The certificate or a key is enrolled for another vehicle. Told to operators only."""
 PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 50
 """413 RESOURCE_EXHAUSTED. The body is larger than 64 KiB."""
 UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 51

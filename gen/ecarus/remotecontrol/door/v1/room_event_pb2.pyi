@@ -187,3 +187,30 @@ class CommandVerdict(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CommandVerdict: _TypeAlias = CommandVerdict  # noqa: Y015
+
+@_typing.final
+class SettingsWithdrawn(_message.Message):
+    """Settings that must not reach their vehicle: the right to them has ended. The config service tells the command
+    service, which takes them out of the vehicle's queue.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    version: _builtins.int
+    """Of the settings."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettingsWithdrawn: _TypeAlias = SettingsWithdrawn  # noqa: Y015

@@ -132,7 +132,7 @@ class CancelCommand(_message.Message):
     command_id: _builtins.str
     reason: _builtins.str
     force: _builtins.bool
-    """If you have begun, stop before the next door."""
+    """If you have begun, stop before the next door. A lock that has begun is finished all the same."""
     def __init__(
         self,
         *,

@@ -22,41 +22,108 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2 as ecarus_dot_remotecontrol_dot_vehicle_dot_v1_dot_body__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ecarus/remotecontrol/vehicle/v1/report.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a*ecarus/remotecontrol/vehicle/v1/body.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\x05Hello\x12\x17\n\x07\x62oot_id\x18\x01 \x01(\tR\x06\x62ootId\x12#\n\ragent_version\x18\x02 \x01(\tR\x0c\x61gentVersion\x12%\n\x0e\x63onfig_version\x18\x03 \x01(\x05R\rconfigVersion\x12\x33\n\x07said_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x06saidAt\"m\n\x0f\x43ommandReceived\x12\x1d\n\ncommand_id\x18\x01 \x01(\tR\tcommandId\x12;\n\x0breceived_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreceivedAt\"\xc2\x01\n\x0b\x44oorOutcome\x12;\n\x04\x64oor\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.DoorIdR\x04\x64oor\x12\x1c\n\tsucceeded\x18\x02 \x01(\x08R\tsucceeded\x12\x16\n\x06locked\x18\x03 \x01(\x08R\x06locked\x12@\n\x05\x66\x61ult\x18\x04 \x01(\x0e\x32*.ecarus.remotecontrol.vehicle.v1.FaultCodeR\x05\x66\x61ult\"\xda\x03\n\rCommandResult\x12\x1d\n\ncommand_id\x18\x01 \x01(\tR\tcommandId\x12I\n\x07outcome\x18\x02 \x01(\x0e\x32/.ecarus.remotecontrol.vehicle.v1.CommandOutcomeR\x07outcome\x12@\n\x05\x66\x61ult\x18\x03 \x01(\x0e\x32*.ecarus.remotecontrol.vehicle.v1.FaultCodeR\x05\x66\x61ult\x12\x1a\n\x08guidance\x18\x04 \x01(\tR\x08guidance\x12\x42\n\x05\x64oors\x18\x05 \x03(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorOutcomeR\x05\x64oors\x12\x39\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tstartedAt\x12;\n\x0b\x66inished_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nfinishedAt\x12\x45\n\x06status\x18\x08 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.StatusReportR\x06status\"\x94\x01\n\x0c\x43\x61ncelResult\x12\x1b\n\tcancel_id\x18\x01 \x01(\tR\x08\x63\x61ncelId\x12\x1d\n\ncommand_id\x18\x02 \x01(\tR\tcommandId\x12H\n\x07outcome\x18\x03 \x01(\x0e\x32..ecarus.remotecontrol.vehicle.v1.CancelOutcomeR\x07outcome\"\xcb\x03\n\x0cStatusReport\x12;\n\x0bobserved_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nobservedAt\x12\x17\n\x07\x62oot_id\x18\x02 \x01(\tR\x06\x62ootId\x12\x1a\n\x08sequence\x18\x03 \x01(\x04R\x08sequence\x12\x46\n\x05\x64oors\x18\x04 \x03(\x0b\x32\x30.ecarus.remotecontrol.vehicle.v1.DoorObservationR\x05\x64oors\x12\x45\n\x08ignition\x18\x05 \x01(\x0e\x32).ecarus.remotecontrol.vehicle.v1.IgnitionR\x08ignition\x12\x1b\n\tspeed_kmh\x18\x06 \x01(\x01R\x08speedKmh\x12\x39\n\x04gear\x18\x07 \x01(\x0e\x32%.ecarus.remotecontrol.vehicle.v1.GearR\x04gear\x12<\n\x1areporting_interval_seconds\x18\x08 \x01(\x05R\x18reportingIntervalSeconds\x12$\n\x0egoing_to_sleep\x18\t \x01(\x08R\x0cgoingToSleep\"\xe0\x01\n\x0c\x43onfigReport\x12\x18\n\x07version\x18\x01 \x01(\x05R\x07version\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12I\n\x08settings\x18\x04 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.DoorSettingsR\x08settings\x12\x39\n\napplied_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\tappliedAt\"\x95\x02\n\tComponent\x12!\n\x0c\x63omponent_id\x18\x01 \x01(\tR\x0b\x63omponentId\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12Q\n\tcondition\x18\x03 \x01(\x0e\x32\x33.ecarus.remotecontrol.vehicle.v1.ComponentConditionR\tcondition\x12\x16\n\x06health\x18\x04 \x01(\x05R\x06health\x12\x45\n\x10last_maintenance\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x0flastMaintenance\x12\x1f\n\x0b\x65rror_codes\x18\x06 \x03(\tR\nerrorCodes\"\xd1\x01\n\x11\x44iagnosticsReport\x12;\n\x0bobserved_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nobservedAt\x12\x17\n\x07\x62oot_id\x18\x02 \x01(\tR\x06\x62ootId\x12\x1a\n\x08sequence\x18\x03 \x01(\x04R\x08sequence\x12J\n\ncomponents\x18\x04 \x03(\x0b\x32*.ecarus.remotecontrol.vehicle.v1.ComponentR\ncomponents*\x9b\x02\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x41ULT_CODE_VEHICLE_MOVING\x10\x01\x12\x18\n\x14\x46\x41ULT_CODE_DOOR_OPEN\x10\x02\x12\x18\n\x14\x46\x41ULT_CODE_ENGINE_ON\x10\x03\x12\x17\n\x13\x46\x41ULT_CODE_ACTUATOR\x10\x04\x12\x1a\n\x16\x46\x41ULT_CODE_LOW_BATTERY\x10\x05\x12\x16\n\x12\x46\x41ULT_CODE_EXPIRED\x10\x06\x12\x1a\n\x16\x46\x41ULT_CODE_INTERRUPTED\x10\x07\x12\x1c\n\x18\x46\x41ULT_CODE_NOT_SUPPORTED\x10\x08\x12\x18\n\x14\x46\x41ULT_CODE_CANCELLED\x10\t*\xc5\x01\n\x0e\x43ommandOutcome\x12\x1f\n\x1b\x43OMMAND_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMMAND_OUTCOME_SUCCEEDED\x10\x01\x12\x1b\n\x17\x43OMMAND_OUTCOME_PARTIAL\x10\x02\x12\x1a\n\x16\x43OMMAND_OUTCOME_FAILED\x10\x03\x12\x1b\n\x17\x43OMMAND_OUTCOME_REFUSED\x10\x04\x12\x1d\n\x19\x43OMMAND_OUTCOME_CANCELLED\x10\x05*\x89\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43\x41NCEL_OUTCOME_WILL_NOT_ACT\x10\x01\x12\x1a\n\x16\x43\x41NCEL_OUTCOME_STOPPED\x10\x02\x12\x1b\n\x17\x43\x41NCEL_OUTCOME_TOO_LATE\x10\x03*\xc8\x01\n\x12\x43omponentCondition\x12#\n\x1f\x43OMPONENT_CONDITION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OMPONENT_CONDITION_ACTIVE\x10\x01\x12 \n\x1c\x43OMPONENT_CONDITION_INACTIVE\x10\x02\x12\x1d\n\x19\x43OMPONENT_CONDITION_ERROR\x10\x03\x12,\n(COMPONENT_CONDITION_MAINTENANCE_REQUIRED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,ecarus/remotecontrol/vehicle/v1/report.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a\x1b\x62uf/validate/validate.proto\x1a*ecarus/remotecontrol/vehicle/v1/body.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x01\n\x05Hello\x12 \n\x07\x62oot_id\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x06\x62ootId\x12,\n\ragent_version\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@R\x0c\x61gentVersion\x12\x34\n\x0e\x63onfig_version\x18\x03 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00R\rconfigVersion\x12\x45\n\x07said_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\x06saidAt\"\x96\x01\n\x0f\x43ommandReceived\x12\x34\n\ncommand_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\tcommandId\x12M\n\x0breceived_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\nreceivedAt\"\xc2\x01\n\x0b\x44oorOutcome\x12;\n\x04\x64oor\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.DoorIdR\x04\x64oor\x12\x1c\n\tsucceeded\x18\x02 \x01(\x08R\tsucceeded\x12\x16\n\x06locked\x18\x03 \x01(\x08R\x06locked\x12@\n\x05\x66\x61ult\x18\x04 \x01(\x0e\x32*.ecarus.remotecontrol.vehicle.v1.FaultCodeR\x05\x66\x61ult\"\xa7\x04\n\rCommandResult\x12\x34\n\ncommand_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\tcommandId\x12I\n\x07outcome\x18\x02 \x01(\x0e\x32/.ecarus.remotecontrol.vehicle.v1.CommandOutcomeR\x07outcome\x12@\n\x05\x66\x61ult\x18\x03 \x01(\x0e\x32*.ecarus.remotecontrol.vehicle.v1.FaultCodeR\x05\x66\x61ult\x12\x1a\n\x08guidance\x18\x04 \x01(\tR\x08guidance\x12L\n\x05\x64oors\x18\x05 \x03(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorOutcomeB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x05\x64oors\x12K\n\nstarted_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\tstartedAt\x12M\n\x0b\x66inished_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\nfinishedAt\x12M\n\x06status\x18\x08 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.StatusReportB\x06\xbaH\x03\xd8\x01\x03R\x06status\"\xc2\x01\n\x0c\x43\x61ncelResult\x12\x32\n\tcancel_id\x18\x01 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\x08\x63\x61ncelId\x12\x34\n\ncommand_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\tcommandId\x12H\n\x07outcome\x18\x03 \x01(\x0e\x32..ecarus.remotecontrol.vehicle.v1.CancelOutcomeR\x07outcome\"\xd1\x04\n\x0cStatusReport\x12R\n\x0bobserved_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x15\xbaH\x12\xb2\x01\x0c\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x02\x08\x01\xc8\x01\x01R\nobservedAt\x12-\n\x07\x62oot_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$R\x06\x62ootId\x12+\n\x08sequence\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7fR\x08sequence\x12R\n\x05\x64oors\x18\x04 \x03(\x0b\x32\x30.ecarus.remotecontrol.vehicle.v1.DoorObservationB\n\xbaH\x07\x92\x01\x04\x08\x01\x10\x06R\x05\x64oors\x12O\n\x08ignition\x18\x05 \x01(\x0e\x32).ecarus.remotecontrol.vehicle.v1.IgnitionB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x08ignition\x12\x36\n\tspeed_kmh\x18\x06 \x01(\x01\x42\x19\xbaH\x16\x12\x14\x19\x00\x00\x00\x00\x00@\x8f@)\x00\x00\x00\x00\x00\x00\x00\x00@\x01R\x08speedKmh\x12\x43\n\x04gear\x18\x07 \x01(\x0e\x32%.ecarus.remotecontrol.vehicle.v1.GearB\x08\xbaH\x05\x82\x01\x02\x10\x01R\x04gear\x12I\n\x1areporting_interval_seconds\x18\x08 \x01(\x05\x42\x0b\xbaH\x08\x1a\x06\x18\x80\xa3\x05(\x00R\x18reportingIntervalSeconds\x12$\n\x0egoing_to_sleep\x18\t \x01(\x08R\x0cgoingToSleep\"\x81\x02\n\x0c\x43onfigReport\x12\'\n\x07version\x18\x01 \x01(\x05\x42\r\xbaH\n\x1a\x08\x18\x80\x94\xeb\xdc\x03(\x00R\x07version\x12\x18\n\x07\x61pplied\x18\x02 \x01(\x08R\x07\x61pplied\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12I\n\x08settings\x18\x04 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.DoorSettingsR\x08settings\x12K\n\napplied_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\tappliedAt\"\xfc\x02\n\tComponent\x12\x37\n\x0c\x63omponent_id\x18\x01 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$R\x0b\x63omponentId\x12\x1d\n\x04name\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x04name\x12]\n\tcondition\x18\x03 \x01(\x0e\x32\x33.ecarus.remotecontrol.vehicle.v1.ComponentConditionB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\tcondition\x12!\n\x06health\x18\x04 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00R\x06health\x12W\n\x10last_maintenance\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x10\xbaH\r\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00R\x0flastMaintenance\x12<\n\x0b\x65rror_codes\x18\x06 \x03(\tB\x1b\xbaH\x18\x92\x01\x15\x10\x08\"\x11r\x0f\x32\r^[ -~]{1,32}$R\nerrorCodes\"\x97\x02\n\x11\x44iagnosticsReport\x12P\n\x0bobserved_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x13\xbaH\x10\xb2\x01\n\x1a\x06\x08\x80\xae\x99\xa4\x0f\x32\x00\xc8\x01\x01R\nobservedAt\x12-\n\x07\x62oot_id\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x32\r^[ -~]{1,64}$R\x06\x62ootId\x12+\n\x08sequence\x18\x03 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff\xff\xff\x7fR\x08sequence\x12T\n\ncomponents\x18\x04 \x03(\x0b\x32*.ecarus.remotecontrol.vehicle.v1.ComponentB\x08\xbaH\x05\x92\x01\x02\x10 R\ncomponents*\x9b\x02\n\tFaultCode\x12\x1a\n\x16\x46\x41ULT_CODE_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x46\x41ULT_CODE_VEHICLE_MOVING\x10\x01\x12\x18\n\x14\x46\x41ULT_CODE_DOOR_OPEN\x10\x02\x12\x18\n\x14\x46\x41ULT_CODE_ENGINE_ON\x10\x03\x12\x17\n\x13\x46\x41ULT_CODE_ACTUATOR\x10\x04\x12\x1a\n\x16\x46\x41ULT_CODE_LOW_BATTERY\x10\x05\x12\x16\n\x12\x46\x41ULT_CODE_EXPIRED\x10\x06\x12\x1a\n\x16\x46\x41ULT_CODE_INTERRUPTED\x10\x07\x12\x1c\n\x18\x46\x41ULT_CODE_NOT_SUPPORTED\x10\x08\x12\x18\n\x14\x46\x41ULT_CODE_CANCELLED\x10\t*\xc5\x01\n\x0e\x43ommandOutcome\x12\x1f\n\x1b\x43OMMAND_OUTCOME_UNSPECIFIED\x10\x00\x12\x1d\n\x19\x43OMMAND_OUTCOME_SUCCEEDED\x10\x01\x12\x1b\n\x17\x43OMMAND_OUTCOME_PARTIAL\x10\x02\x12\x1a\n\x16\x43OMMAND_OUTCOME_FAILED\x10\x03\x12\x1b\n\x17\x43OMMAND_OUTCOME_REFUSED\x10\x04\x12\x1d\n\x19\x43OMMAND_OUTCOME_CANCELLED\x10\x05*\x89\x01\n\rCancelOutcome\x12\x1e\n\x1a\x43\x41NCEL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43\x41NCEL_OUTCOME_WILL_NOT_ACT\x10\x01\x12\x1a\n\x16\x43\x41NCEL_OUTCOME_STOPPED\x10\x02\x12\x1b\n\x17\x43\x41NCEL_OUTCOME_TOO_LATE\x10\x03*\xc8\x01\n\x12\x43omponentCondition\x12#\n\x1f\x43OMPONENT_CONDITION_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OMPONENT_CONDITION_ACTIVE\x10\x01\x12 \n\x1c\x43OMPONENT_CONDITION_INACTIVE\x10\x02\x12\x1d\n\x19\x43OMPONENT_CONDITION_ERROR\x10\x03\x12,\n(COMPONENT_CONDITION_MAINTENANCE_REQUIRED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.vehicle.v1.report_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FAULTCODE']._serialized_start=2440
-  _globals['_FAULTCODE']._serialized_end=2723
-  _globals['_COMMANDOUTCOME']._serialized_start=2726
-  _globals['_COMMANDOUTCOME']._serialized_end=2923
-  _globals['_CANCELOUTCOME']._serialized_start=2926
-  _globals['_CANCELOUTCOME']._serialized_end=3063
-  _globals['_COMPONENTCONDITION']._serialized_start=3066
-  _globals['_COMPONENTCONDITION']._serialized_end=3266
-  _globals['_HELLO']._serialized_start=159
-  _globals['_HELLO']._serialized_end=320
-  _globals['_COMMANDRECEIVED']._serialized_start=322
-  _globals['_COMMANDRECEIVED']._serialized_end=431
-  _globals['_DOOROUTCOME']._serialized_start=434
-  _globals['_DOOROUTCOME']._serialized_end=628
-  _globals['_COMMANDRESULT']._serialized_start=631
-  _globals['_COMMANDRESULT']._serialized_end=1105
-  _globals['_CANCELRESULT']._serialized_start=1108
-  _globals['_CANCELRESULT']._serialized_end=1256
-  _globals['_STATUSREPORT']._serialized_start=1259
-  _globals['_STATUSREPORT']._serialized_end=1718
-  _globals['_CONFIGREPORT']._serialized_start=1721
-  _globals['_CONFIGREPORT']._serialized_end=1945
-  _globals['_COMPONENT']._serialized_start=1948
-  _globals['_COMPONENT']._serialized_end=2225
-  _globals['_DIAGNOSTICSREPORT']._serialized_start=2228
-  _globals['_DIAGNOSTICSREPORT']._serialized_end=2437
+  _globals['_HELLO'].fields_by_name['boot_id']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['boot_id']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_HELLO'].fields_by_name['agent_version']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['agent_version']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_HELLO'].fields_by_name['config_version']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['config_version']._serialized_options = b'\272H\n\032\010\030\200\224\353\334\003(\000'
+  _globals['_HELLO'].fields_by_name['said_at']._loaded_options = None
+  _globals['_HELLO'].fields_by_name['said_at']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMMANDRECEIVED'].fields_by_name['command_id']._loaded_options = None
+  _globals['_COMMANDRECEIVED'].fields_by_name['command_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_COMMANDRECEIVED'].fields_by_name['received_at']._loaded_options = None
+  _globals['_COMMANDRECEIVED'].fields_by_name['received_at']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMMANDRESULT'].fields_by_name['command_id']._loaded_options = None
+  _globals['_COMMANDRESULT'].fields_by_name['command_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_COMMANDRESULT'].fields_by_name['doors']._loaded_options = None
+  _globals['_COMMANDRESULT'].fields_by_name['doors']._serialized_options = b'\272H\005\222\001\002\020\020'
+  _globals['_COMMANDRESULT'].fields_by_name['started_at']._loaded_options = None
+  _globals['_COMMANDRESULT'].fields_by_name['started_at']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMMANDRESULT'].fields_by_name['finished_at']._loaded_options = None
+  _globals['_COMMANDRESULT'].fields_by_name['finished_at']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMMANDRESULT'].fields_by_name['status']._loaded_options = None
+  _globals['_COMMANDRESULT'].fields_by_name['status']._serialized_options = b'\272H\003\330\001\003'
+  _globals['_CANCELRESULT'].fields_by_name['cancel_id']._loaded_options = None
+  _globals['_CANCELRESULT'].fields_by_name['cancel_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_CANCELRESULT'].fields_by_name['command_id']._loaded_options = None
+  _globals['_CANCELRESULT'].fields_by_name['command_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_STATUSREPORT'].fields_by_name['observed_at']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['observed_at']._serialized_options = b'\272H\022\262\001\014\032\006\010\200\256\231\244\0172\002\010\001\310\001\001'
+  _globals['_STATUSREPORT'].fields_by_name['boot_id']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['boot_id']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_STATUSREPORT'].fields_by_name['sequence']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['sequence']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_STATUSREPORT'].fields_by_name['doors']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['doors']._serialized_options = b'\272H\007\222\001\004\010\001\020\006'
+  _globals['_STATUSREPORT'].fields_by_name['ignition']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['ignition']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STATUSREPORT'].fields_by_name['speed_kmh']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['speed_kmh']._serialized_options = b'\272H\026\022\024\031\000\000\000\000\000@\217@)\000\000\000\000\000\000\000\000@\001'
+  _globals['_STATUSREPORT'].fields_by_name['gear']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['gear']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_STATUSREPORT'].fields_by_name['reporting_interval_seconds']._loaded_options = None
+  _globals['_STATUSREPORT'].fields_by_name['reporting_interval_seconds']._serialized_options = b'\272H\010\032\006\030\200\243\005(\000'
+  _globals['_CONFIGREPORT'].fields_by_name['version']._loaded_options = None
+  _globals['_CONFIGREPORT'].fields_by_name['version']._serialized_options = b'\272H\n\032\010\030\200\224\353\334\003(\000'
+  _globals['_CONFIGREPORT'].fields_by_name['applied_at']._loaded_options = None
+  _globals['_CONFIGREPORT'].fields_by_name['applied_at']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMPONENT'].fields_by_name['component_id']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['component_id']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_COMPONENT'].fields_by_name['name']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['name']._serialized_options = b'\272H\006r\004\020\001\030@'
+  _globals['_COMPONENT'].fields_by_name['condition']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['condition']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_COMPONENT'].fields_by_name['health']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['health']._serialized_options = b'\272H\006\032\004\030d(\000'
+  _globals['_COMPONENT'].fields_by_name['last_maintenance']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['last_maintenance']._serialized_options = b'\272H\r\262\001\n\032\006\010\200\256\231\244\0172\000'
+  _globals['_COMPONENT'].fields_by_name['error_codes']._loaded_options = None
+  _globals['_COMPONENT'].fields_by_name['error_codes']._serialized_options = b'\272H\030\222\001\025\020\010\"\021r\0172\r^[ -~]{1,32}$'
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['observed_at']._loaded_options = None
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['observed_at']._serialized_options = b'\272H\020\262\001\n\032\006\010\200\256\231\244\0172\000\310\001\001'
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['boot_id']._loaded_options = None
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['boot_id']._serialized_options = b'\272H\021r\0172\r^[ -~]{1,64}$'
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['sequence']._loaded_options = None
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['sequence']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377\377\377\177'
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['components']._loaded_options = None
+  _globals['_DIAGNOSTICSREPORT'].fields_by_name['components']._serialized_options = b'\272H\005\222\001\002\020 '
+  _globals['_FAULTCODE']._serialized_start=3025
+  _globals['_FAULTCODE']._serialized_end=3308
+  _globals['_COMMANDOUTCOME']._serialized_start=3311
+  _globals['_COMMANDOUTCOME']._serialized_end=3508
+  _globals['_CANCELOUTCOME']._serialized_start=3511
+  _globals['_CANCELOUTCOME']._serialized_end=3648
+  _globals['_COMPONENTCONDITION']._serialized_start=3651
+  _globals['_COMPONENTCONDITION']._serialized_end=3851
+  _globals['_HELLO']._serialized_start=188
+  _globals['_HELLO']._serialized_end=400
+  _globals['_COMMANDRECEIVED']._serialized_start=403
+  _globals['_COMMANDRECEIVED']._serialized_end=553
+  _globals['_DOOROUTCOME']._serialized_start=556
+  _globals['_DOOROUTCOME']._serialized_end=750
+  _globals['_COMMANDRESULT']._serialized_start=753
+  _globals['_COMMANDRESULT']._serialized_end=1304
+  _globals['_CANCELRESULT']._serialized_start=1307
+  _globals['_CANCELRESULT']._serialized_end=1501
+  _globals['_STATUSREPORT']._serialized_start=1504
+  _globals['_STATUSREPORT']._serialized_end=2097
+  _globals['_CONFIGREPORT']._serialized_start=2100
+  _globals['_CONFIGREPORT']._serialized_end=2357
+  _globals['_COMPONENT']._serialized_start=2360
+  _globals['_COMPONENT']._serialized_end=2740
+  _globals['_DIAGNOSTICSREPORT']._serialized_start=2743
+  _globals['_DIAGNOSTICSREPORT']._serialized_end=3022
 # @@protoc_insertion_point(module_scope)

@@ -256,7 +256,7 @@ class CommandResult(_message.Message):
     def finished_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def status(self) -> Global___StatusReport:
-        """The vehicle as it stands afterwards."""
+        """The vehicle as it stands afterwards. Looked at by itself: a clock that is wrong takes no result away."""
 
     def __init__(
         self,

@@ -22,37 +22,68 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.vehicle.v1 import command_pb2 as ecarus_dot_remotecontrol_dot_vehicle_dot_v1_dot_command__pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2 as ecarus_dot_remotecontrol_dot_vehicle_dot_v1_dot_report__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/vehicle/v1/session.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a-ecarus/remotecontrol/vehicle/v1/command.proto\x1a,ecarus/remotecontrol/vehicle/v1/report.proto\"\xc0\x03\n\x0bSignedOrder\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x14\n\x05\x65poch\x18\x02 \x01(\x0cR\x05\x65poch\x12\x18\n\x07\x63ounter\x18\x03 \x01(\x04R\x07\x63ounter\x12*\n\x11\x65xpires_at_millis\x18\x04 \x01(\x04R\x0f\x65xpiresAtMillis\x12)\n\x10manifest_version\x18\x05 \x01(\rR\x0fmanifestVersion\x12\x39\n\x04role\x18\x06 \x01(\x0e\x32%.ecarus.remotecontrol.vehicle.v1.RoleR\x04role\x12\x42\n\x04\x64oor\x18\x10 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorCommandH\x00R\x04\x64oor\x12H\n\x06\x63\x61ncel\x18\x11 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CancelCommandH\x00R\x06\x63\x61ncel\x12\x46\n\x06\x63onfig\x18\x12 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.ApplyConfigH\x00R\x06\x63onfigB\x07\n\x05order\"@\n\x0eSessionRequest\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1c\n\tchallenge\x18\x02 \x01(\x0cR\tchallenge\"A\n\rDomainCounter\x12\x16\n\x06\x64omain\x18\x01 \x01(\tR\x06\x64omain\x12\x18\n\x07\x63ounter\x18\x02 \x01(\x04R\x07\x63ounter\"\x9a\x03\n\x0bSessionInfo\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x14\n\x05\x65poch\x18\x03 \x01(\x0cR\x05\x65poch\x12!\n\x0c\x63lock_millis\x18\x04 \x01(\x04R\x0b\x63lockMillis\x12J\n\x08\x63ounters\x18\x05 \x03(\x0b\x32..ecarus.remotecontrol.vehicle.v1.DomainCounterR\x08\x63ounters\x12\x1c\n\tchallenge\x18\x06 \x01(\x0cR\tchallenge\x12)\n\x10manifest_version\x18\x07 \x01(\rR\x0fmanifestVersion\x12*\n\x11report_public_key\x18\x08 \x01(\x0cR\x0freportPublicKey\x12\"\n\rreport_key_id\x18\t \x01(\x0cR\x0breportKeyId\x12<\n\x05hello\x18\n \x01(\x0b\x32&.ecarus.remotecontrol.vehicle.v1.HelloR\x05hello\"\x9c\x01\n\x0cOrderRefused\x12\x44\n\x05\x66\x61ult\x18\x01 \x01(\x0e\x32..ecarus.remotecontrol.vehicle.v1.ProtocolFaultR\x05\x66\x61ult\x12\x46\n\x07session\x18\x02 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.SessionInfoR\x07session\"\x93\x04\n\x0cSignedAnswer\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x14\n\x05\x65poch\x18\x03 \x01(\x0cR\x05\x65poch\x12\x18\n\x07\x63ounter\x18\x04 \x01(\x04R\x07\x63ounter\x12!\n\x0crequest_hash\x18\x05 \x01(\x0cR\x0brequestHash\x12N\n\x08received\x18\x10 \x01(\x0b\x32\x30.ecarus.remotecontrol.vehicle.v1.CommandReceivedH\x00R\x08received\x12H\n\x06result\x18\x11 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CommandResultH\x00R\x06result\x12G\n\x06\x63\x61ncel\x18\x12 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.CancelResultH\x00R\x06\x63\x61ncel\x12G\n\x06\x63onfig\x18\x13 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.ConfigReportH\x00R\x06\x63onfig\x12I\n\x07refused\x18\x14 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.OrderRefusedH\x00R\x07refusedB\x08\n\x06\x61nswer\"\xac\x01\n\x08\x43loudKey\x12\x39\n\x03use\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.KeyUseR\x03use\x12\x1d\n\npublic_key\x18\x02 \x01(\x0cR\tpublicKey\x12,\n\x12\x65xpires_at_seconds\x18\x03 \x01(\x04R\x10\x65xpiresAtSeconds\x12\x18\n\x07revoked\x18\x04 \x01(\x08R\x07revoked\"\xe8\x01\n\x0bKeyManifest\x12\x18\n\x07version\x18\x01 \x01(\rR\x07version\x12*\n\x11issued_at_seconds\x18\x02 \x01(\x04R\x0fissuedAtSeconds\x12,\n\x12\x65xpires_at_seconds\x18\x03 \x01(\x04R\x10\x65xpiresAtSeconds\x12&\n\x0froot_public_key\x18\x04 \x01(\x0cR\rrootPublicKey\x12=\n\x04keys\x18\x05 \x03(\x0b\x32).ecarus.remotecontrol.vehicle.v1.CloudKeyR\x04keys*X\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_OWNER\x10\x01\x12\x14\n\x10ROLE_SHARED_USER\x10\x02\x12\x14\n\x10ROLE_DIGITAL_KEY\x10\x03*\xa6\x05\n\rProtocolFault\x12\x1e\n\x1aPROTOCOL_FAULT_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROTOCOL_FAULT_TOO_LARGE\x10\x01\x12\x1c\n\x18PROTOCOL_FAULT_MALFORMED\x10\x02\x12\x1d\n\x19PROTOCOL_FAULT_NOT_FOR_US\x10\x03\x12\x1e\n\x1aPROTOCOL_FAULT_UNKNOWN_KEY\x10\x04\x12\x1e\n\x1aPROTOCOL_FAULT_REVOKED_KEY\x10\x05\x12\x1e\n\x1aPROTOCOL_FAULT_EXPIRED_KEY\x10\x06\x12 \n\x1cPROTOCOL_FAULT_BAD_SIGNATURE\x10\x07\x12\x1d\n\x19PROTOCOL_FAULT_WRONG_TYPE\x10\x08\x12 \n\x1cPROTOCOL_FAULT_WRONG_VEHICLE\x10\t\x12\x1f\n\x1bPROTOCOL_FAULT_WRONG_DOMAIN\x10\n\x12\x1e\n\x1aPROTOCOL_FAULT_WRONG_EPOCH\x10\x0b\x12\x1a\n\x16PROTOCOL_FAULT_EXPIRED\x10\x0c\x12!\n\x1dPROTOCOL_FAULT_VALID_TOO_LONG\x10\r\x12\"\n\x1ePROTOCOL_FAULT_COUNTER_NOT_NEW\x10\x0e\x12$\n PROTOCOL_FAULT_COUNTER_TOO_LARGE\x10\x0f\x12#\n\x1fPROTOCOL_FAULT_ROLE_NOT_ALLOWED\x10\x10\x12 \n\x1cPROTOCOL_FAULT_WRONG_REQUEST\x10\x11\x12 \n\x1cPROTOCOL_FAULT_STALE_SESSION\x10\x12\x12$\n PROTOCOL_FAULT_MANIFEST_ROLLBACK\x10\x13*Y\n\x06KeyUse\x12\x17\n\x13KEY_USE_UNSPECIFIED\x10\x00\x12\x10\n\x0cKEY_USE_SIGN\x10\x01\x12\x10\n\x0cKEY_USE_SEAL\x10\x02\x12\x12\n\x0eKEY_USE_REPORT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n-ecarus/remotecontrol/vehicle/v1/session.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/vehicle/v1/command.proto\x1a,ecarus/remotecontrol/vehicle/v1/report.proto\"\xc0\x03\n\x0bSignedOrder\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x14\n\x05\x65poch\x18\x02 \x01(\x0cR\x05\x65poch\x12\x18\n\x07\x63ounter\x18\x03 \x01(\x04R\x07\x63ounter\x12*\n\x11\x65xpires_at_millis\x18\x04 \x01(\x04R\x0f\x65xpiresAtMillis\x12)\n\x10manifest_version\x18\x05 \x01(\rR\x0fmanifestVersion\x12\x39\n\x04role\x18\x06 \x01(\x0e\x32%.ecarus.remotecontrol.vehicle.v1.RoleR\x04role\x12\x42\n\x04\x64oor\x18\x10 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorCommandH\x00R\x04\x64oor\x12H\n\x06\x63\x61ncel\x18\x11 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CancelCommandH\x00R\x06\x63\x61ncel\x12\x46\n\x06\x63onfig\x18\x12 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.ApplyConfigH\x00R\x06\x63onfigB\x07\n\x05order\"@\n\x0eSessionRequest\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1c\n\tchallenge\x18\x02 \x01(\x0cR\tchallenge\"Y\n\rDomainCounter\x12\x1f\n\x06\x64omain\x18\x01 \x01(\tB\x07\xbaH\x04r\x02\x18 R\x06\x64omain\x12\'\n\x07\x63ounter\x18\x02 \x01(\x04\x42\r\xbaH\n2\x08\x18\xff\xff\xff\xff\xff\xff?R\x07\x63ounter\"\x8c\x04\n\x0bSessionInfo\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x34\n\nmessage_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\tmessageId\x12\x1d\n\x05\x65poch\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05\x65poch\x12\x30\n\x0c\x63lock_millis\x18\x04 \x01(\x04\x42\r\xbaH\n2\x08\x18\xff\xff\xff\xff\xff\xff?R\x0b\x63lockMillis\x12T\n\x08\x63ounters\x18\x05 \x03(\x0b\x32..ecarus.remotecontrol.vehicle.v1.DomainCounterB\x08\xbaH\x05\x92\x01\x02\x10\x10R\x08\x63ounters\x12%\n\tchallenge\x18\x06 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18\x10R\tchallenge\x12)\n\x10manifest_version\x18\x07 \x01(\rR\x0fmanifestVersion\x12\x33\n\x11report_public_key\x18\x08 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0freportPublicKey\x12+\n\rreport_key_id\x18\t \x01(\x0c\x42\x07\xbaH\x04z\x02h\x08R\x0breportKeyId\x12<\n\x05hello\x18\n \x01(\x0b\x32&.ecarus.remotecontrol.vehicle.v1.HelloR\x05hello\"\x9c\x01\n\x0cOrderRefused\x12\x44\n\x05\x66\x61ult\x18\x01 \x01(\x0e\x32..ecarus.remotecontrol.vehicle.v1.ProtocolFaultR\x05\x66\x61ult\x12\x46\n\x07session\x18\x02 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.SessionInfoR\x07session\"\xeb\x04\n\x0cSignedAnswer\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x34\n\nmessage_id\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x32\x0e^[ -~]{1,128}$R\tmessageId\x12\x1d\n\x05\x65poch\x18\x03 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\x05\x65poch\x12)\n\x07\x63ounter\x18\x04 \x01(\x04\x42\x0f\xbaH\x0c\x32\n\x18\xff\xff\xff\xff\xff\xff?(\x01R\x07\x63ounter\x12*\n\x0crequest_hash\x18\x05 \x01(\x0c\x42\x07\xbaH\x04z\x02h R\x0brequestHash\x12N\n\x08received\x18\x10 \x01(\x0b\x32\x30.ecarus.remotecontrol.vehicle.v1.CommandReceivedH\x00R\x08received\x12H\n\x06result\x18\x11 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CommandResultH\x00R\x06result\x12G\n\x06\x63\x61ncel\x18\x12 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.CancelResultH\x00R\x06\x63\x61ncel\x12G\n\x06\x63onfig\x18\x13 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.ConfigReportH\x00R\x06\x63onfig\x12I\n\x07refused\x18\x14 \x01(\x0b\x32-.ecarus.remotecontrol.vehicle.v1.OrderRefusedH\x00R\x07refusedB\x08\n\x06\x61nswer\"\xac\x01\n\x08\x43loudKey\x12\x39\n\x03use\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.KeyUseR\x03use\x12\x1d\n\npublic_key\x18\x02 \x01(\x0cR\tpublicKey\x12,\n\x12\x65xpires_at_seconds\x18\x03 \x01(\x04R\x10\x65xpiresAtSeconds\x12\x18\n\x07revoked\x18\x04 \x01(\x08R\x07revoked\"\xe8\x01\n\x0bKeyManifest\x12\x18\n\x07version\x18\x01 \x01(\rR\x07version\x12*\n\x11issued_at_seconds\x18\x02 \x01(\x04R\x0fissuedAtSeconds\x12,\n\x12\x65xpires_at_seconds\x18\x03 \x01(\x04R\x10\x65xpiresAtSeconds\x12&\n\x0froot_public_key\x18\x04 \x01(\x0cR\rrootPublicKey\x12=\n\x04keys\x18\x05 \x03(\x0b\x32).ecarus.remotecontrol.vehicle.v1.CloudKeyR\x04keys*X\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x0e\n\nROLE_OWNER\x10\x01\x12\x14\n\x10ROLE_SHARED_USER\x10\x02\x12\x14\n\x10ROLE_DIGITAL_KEY\x10\x03*\xa6\x05\n\rProtocolFault\x12\x1e\n\x1aPROTOCOL_FAULT_UNSPECIFIED\x10\x00\x12\x1c\n\x18PROTOCOL_FAULT_TOO_LARGE\x10\x01\x12\x1c\n\x18PROTOCOL_FAULT_MALFORMED\x10\x02\x12\x1d\n\x19PROTOCOL_FAULT_NOT_FOR_US\x10\x03\x12\x1e\n\x1aPROTOCOL_FAULT_UNKNOWN_KEY\x10\x04\x12\x1e\n\x1aPROTOCOL_FAULT_REVOKED_KEY\x10\x05\x12\x1e\n\x1aPROTOCOL_FAULT_EXPIRED_KEY\x10\x06\x12 \n\x1cPROTOCOL_FAULT_BAD_SIGNATURE\x10\x07\x12\x1d\n\x19PROTOCOL_FAULT_WRONG_TYPE\x10\x08\x12 \n\x1cPROTOCOL_FAULT_WRONG_VEHICLE\x10\t\x12\x1f\n\x1bPROTOCOL_FAULT_WRONG_DOMAIN\x10\n\x12\x1e\n\x1aPROTOCOL_FAULT_WRONG_EPOCH\x10\x0b\x12\x1a\n\x16PROTOCOL_FAULT_EXPIRED\x10\x0c\x12!\n\x1dPROTOCOL_FAULT_VALID_TOO_LONG\x10\r\x12\"\n\x1ePROTOCOL_FAULT_COUNTER_NOT_NEW\x10\x0e\x12$\n PROTOCOL_FAULT_COUNTER_TOO_LARGE\x10\x0f\x12#\n\x1fPROTOCOL_FAULT_ROLE_NOT_ALLOWED\x10\x10\x12 \n\x1cPROTOCOL_FAULT_WRONG_REQUEST\x10\x11\x12 \n\x1cPROTOCOL_FAULT_STALE_SESSION\x10\x12\x12$\n PROTOCOL_FAULT_MANIFEST_ROLLBACK\x10\x13*Y\n\x06KeyUse\x12\x17\n\x13KEY_USE_UNSPECIFIED\x10\x00\x12\x10\n\x0cKEY_USE_SIGN\x10\x01\x12\x10\n\x0cKEY_USE_SEAL\x10\x02\x12\x12\n\x0eKEY_USE_REPORT\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.vehicle.v1.session_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=2275
-  _globals['_ROLE']._serialized_end=2363
-  _globals['_PROTOCOLFAULT']._serialized_start=2366
-  _globals['_PROTOCOLFAULT']._serialized_end=3044
-  _globals['_KEYUSE']._serialized_start=3046
-  _globals['_KEYUSE']._serialized_end=3135
-  _globals['_SIGNEDORDER']._serialized_start=176
-  _globals['_SIGNEDORDER']._serialized_end=624
-  _globals['_SESSIONREQUEST']._serialized_start=626
-  _globals['_SESSIONREQUEST']._serialized_end=690
-  _globals['_DOMAINCOUNTER']._serialized_start=692
-  _globals['_DOMAINCOUNTER']._serialized_end=757
-  _globals['_SESSIONINFO']._serialized_start=760
-  _globals['_SESSIONINFO']._serialized_end=1170
-  _globals['_ORDERREFUSED']._serialized_start=1173
-  _globals['_ORDERREFUSED']._serialized_end=1329
-  _globals['_SIGNEDANSWER']._serialized_start=1332
-  _globals['_SIGNEDANSWER']._serialized_end=1863
-  _globals['_CLOUDKEY']._serialized_start=1866
-  _globals['_CLOUDKEY']._serialized_end=2038
-  _globals['_KEYMANIFEST']._serialized_start=2041
-  _globals['_KEYMANIFEST']._serialized_end=2273
+  _globals['_DOMAINCOUNTER'].fields_by_name['domain']._loaded_options = None
+  _globals['_DOMAINCOUNTER'].fields_by_name['domain']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_DOMAINCOUNTER'].fields_by_name['counter']._loaded_options = None
+  _globals['_DOMAINCOUNTER'].fields_by_name['counter']._serialized_options = b'\272H\n2\010\030\377\377\377\377\377\377?'
+  _globals['_SESSIONINFO'].fields_by_name['vin']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
+  _globals['_SESSIONINFO'].fields_by_name['message_id']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['message_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_SESSIONINFO'].fields_by_name['epoch']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['epoch']._serialized_options = b'\272H\004z\002h\020'
+  _globals['_SESSIONINFO'].fields_by_name['clock_millis']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['clock_millis']._serialized_options = b'\272H\n2\010\030\377\377\377\377\377\377?'
+  _globals['_SESSIONINFO'].fields_by_name['counters']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['counters']._serialized_options = b'\272H\005\222\001\002\020\020'
+  _globals['_SESSIONINFO'].fields_by_name['challenge']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['challenge']._serialized_options = b'\272H\004z\002\030\020'
+  _globals['_SESSIONINFO'].fields_by_name['report_public_key']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['report_public_key']._serialized_options = b'\272H\004z\002h '
+  _globals['_SESSIONINFO'].fields_by_name['report_key_id']._loaded_options = None
+  _globals['_SESSIONINFO'].fields_by_name['report_key_id']._serialized_options = b'\272H\004z\002h\010'
+  _globals['_SIGNEDANSWER'].fields_by_name['vin']._loaded_options = None
+  _globals['_SIGNEDANSWER'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
+  _globals['_SIGNEDANSWER'].fields_by_name['message_id']._loaded_options = None
+  _globals['_SIGNEDANSWER'].fields_by_name['message_id']._serialized_options = b'\272H\022r\0202\016^[ -~]{1,128}$'
+  _globals['_SIGNEDANSWER'].fields_by_name['epoch']._loaded_options = None
+  _globals['_SIGNEDANSWER'].fields_by_name['epoch']._serialized_options = b'\272H\004z\002h\020'
+  _globals['_SIGNEDANSWER'].fields_by_name['counter']._loaded_options = None
+  _globals['_SIGNEDANSWER'].fields_by_name['counter']._serialized_options = b'\272H\0142\n\030\377\377\377\377\377\377?(\001'
+  _globals['_SIGNEDANSWER'].fields_by_name['request_hash']._loaded_options = None
+  _globals['_SIGNEDANSWER'].fields_by_name['request_hash']._serialized_options = b'\272H\004z\002h '
+  _globals['_ROLE']._serialized_start=2530
+  _globals['_ROLE']._serialized_end=2618
+  _globals['_PROTOCOLFAULT']._serialized_start=2621
+  _globals['_PROTOCOLFAULT']._serialized_end=3299
+  _globals['_KEYUSE']._serialized_start=3301
+  _globals['_KEYUSE']._serialized_end=3390
+  _globals['_SIGNEDORDER']._serialized_start=205
+  _globals['_SIGNEDORDER']._serialized_end=653
+  _globals['_SESSIONREQUEST']._serialized_start=655
+  _globals['_SESSIONREQUEST']._serialized_end=719
+  _globals['_DOMAINCOUNTER']._serialized_start=721
+  _globals['_DOMAINCOUNTER']._serialized_end=810
+  _globals['_SESSIONINFO']._serialized_start=813
+  _globals['_SESSIONINFO']._serialized_end=1337
+  _globals['_ORDERREFUSED']._serialized_start=1340
+  _globals['_ORDERREFUSED']._serialized_end=1496
+  _globals['_SIGNEDANSWER']._serialized_start=1499
+  _globals['_SIGNEDANSWER']._serialized_end=2118
+  _globals['_CLOUDKEY']._serialized_start=2121
+  _globals['_CLOUDKEY']._serialized_end=2293
+  _globals['_KEYMANIFEST']._serialized_start=2296
+  _globals['_KEYMANIFEST']._serialized_end=2528
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,83 @@
+"""What of the user's environment each component is given: what it needs, and nothing of another's.
+
+The user's shell may hold anything: tokens, passwords, another service's settings. A component that is taken over
+must find none of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_MACHINE = frozenset(
+    {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+)
+_SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS", "HEALTH_PATIENCE_SECONDS"})
+_ROOM = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
+_INTAKE = _ROOM | {
+    "VEHICLE_QUOTAS",
+    "VEHICLE_MUTE_SECONDS",
+    "DEAD_LETTER_BYTES",
+    "DEAD_LETTERS_PER_VEHICLE",
+    "DEAD_LETTER_DAYS",
+}
+_REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
+MAY_SET: Mapping[str, frozenset[str]] = {
+    "access": _ROOM
+    | {
+        "TOKEN_LONGEST_SECONDS",
+        "KEYS_REREAD_SECONDS",
+        "COMMANDS_PER_MINUTE",
+        "LOCKS_PER_MINUTE",
+        "READS_PER_MINUTE",
+        "REFUSALS_PER_MINUTE",
+        "UNKNOWN_VEHICLES_PER_MINUTE",
+        "FAILED_SIGN_INS_PER_MINUTE",
+    },
+    "command": _INTAKE | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
+    "config": _INTAKE,
+    "diagnostics": _REPORTS,
+    "enrolment": _ROOM,
+    "signer": _SERVER,
+    "status": _REPORTS
+    | {
+        "STATUS_PARTITIONS",
+        "STATUS_BATCH",
+        "STATUS_MAX_PENDING",
+        "HEARTBEAT_SECONDS",
+        "UPDATES_WAITING_PER_STREAM",
+        "MAX_STREAMS",
+        "MAX_STREAMS_PER_USER",
+        "MAX_STREAMS_PER_VEHICLE",
+        "CHECKS_GATHER_SECONDS",
+        "CHECKS_BATCH",
+        "CHECKS_WAITING",
+        "HINT_AGAIN_SECONDS",
+        "HINT_VEHICLES",
+        "DOUBT_SECONDS",
+    },
+    "vehicles": frozenset({"LOG_LEVEL"}),
+}
+"""The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
+
+
+def of_the_machine(environment: Mapping[str, str]) -> dict[str, str]:
+    """What every program needs: where programs are, language, time zone, temporary files, trusted public CAs."""
+    return {name: value for name, value in environment.items() if name in _MACHINE or name.startswith("LC_")}
+
+
+def of_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """What Python reads besides; compiled code is always kept, or every start would compile for seconds."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("PYTHON") and name != "PYTHONDONTWRITEBYTECODE"
+    }
+
+
+def of_the_user(environment: Mapping[str, str], component: str) -> dict[str, str]:
+    """The component's own settings, as far as the user has set them."""
+    names = {f"DOORS_{name}" for name in MAY_SET[component]}
+    return {name: value for name, value in environment.items() if name in names}

@@ -1,0 +1,36 @@
+"""Rights that one operator must not give alone: outside of the sandbox, those of an owner."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from services.access.domain import Role
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.access.domain import Grant, NewGrant, PendingGrant
+
+
+class PendingGrants(Protocol):
+    """Where requests for grants are kept. Every method may raise StorageUnavailable."""
+
+    async def request(self, new: NewGrant, *, by: str, at: datetime) -> Grant | PendingGrant:
+        """Keep the request, with its audit row. The same again answers with what became of it; else GrantConflict."""
+
+    async def approve(self, grant_id: str, *, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
+        """Make it a grant, with the audit rows of both operators, in one commit. Repeating it changes nothing.
+
+        Raises GrantUnknown, SameOperator, GrantConflict.
+        """
+
+    async def withdraw(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
+        """End the request, with its audit row; None when there is none, or it is a grant already."""
+
+    async def on_vehicle(self, vin: str) -> list[PendingGrant]:
+        """All of a vehicle's, decided ones included, oldest first."""
+
+
+def needs_two_operators(new: NewGrant) -> bool:
+    """Whether one operator is not enough: an owner may do everything, and lets others in."""
+    return new.role is Role.OWNER

@@ -1,0 +1,31 @@
+"""Which actions a token's scope covers (RFC 6749, 3.3). A token without a scope is not narrowed by one."""
+
+from __future__ import annotations
+
+import re
+
+from services.access import domain
+
+_READS = frozenset(action for action in domain.ACTIONS if action.endswith(".read"))
+SCOPES = {
+    "door": domain.ACTIONS,
+    "door.read": _READS,
+    "door.control": frozenset({domain.LOCK, domain.UNLOCK, domain.CANCEL}),
+    **{action: frozenset({action}) for action in domain.ACTIONS},
+}
+"""By scope. What is not here is another service's scope and covers nothing of ours."""
+_FORM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+
+
+def actions_in(scope: object) -> frozenset[str] | None:
+    """The actions that a token's `scope` covers; None when it is not a scope."""
+    if scope == "":
+        return frozenset()
+    if not isinstance(scope, str) or not _FORM.fullmatch(scope):
+        return None
+    return frozenset().union(*(SCOPES.get(word, frozenset()) for word in scope.split(" ")))
+
+
+def needed_for(action: str) -> str:
+    """The narrowest scope that covers `action`."""
+    return action

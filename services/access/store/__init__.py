@@ -1,0 +1,22 @@
+"""The record of this room; rows never leave this folder.
+
+`tables` are the tables; `grants` and `accounts` are what is written and asked of them; `record` puts that into
+transactions.
+"""
+
+from services.access.store.accounts import add_key, find_key
+from services.access.store.grants import add_vehicles, create_grant, standing
+from services.access.store.record import SqlGrantRecord
+from services.access.store.tables import HEAD, RoomModel, outbox
+
+__all__ = [
+    "HEAD",
+    "RoomModel",
+    "SqlGrantRecord",
+    "add_key",
+    "add_vehicles",
+    "create_grant",
+    "find_key",
+    "outbox",
+    "standing",
+]

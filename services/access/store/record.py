@@ -1,0 +1,82 @@
+"""The record as use cases see it: each change in one transaction, its messages handed to the relay after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from services.access.store import accounts, grants
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from services.access.domain import Account, Allowance, ApiKey, Ended, Grant, NewGrant
+    from services.access.usecases import Question
+    from services.runtime.database import Database
+    from services.runtime.outbox import OutgoingMessage
+
+T = TypeVar("T")
+
+
+class SqlGrantRecord:
+    """The record (usecases.GrantRecord and AccountRecord). `sent` hears of messages after their commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        announce: Callable[[Ended], OutgoingMessage],
+        sent: Callable[[Sequence[OutgoingMessage]], None],
+    ) -> None:
+        self._database = database
+        self._announce = announce
+        self._sent = sent
+
+    async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
+        """See the port."""
+        return await self._database.write(lambda connection: grants.create_grant(connection, new, by, at))
+
+    async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
+        """See the port."""
+        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announce))
+
+    async def on_vehicle(self, vin: str) -> list[Grant]:
+        """See the port."""
+        return await self._database.read(lambda connection: grants.grants_on(connection, vin))
+
+    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+        """See the port."""
+        return await self._database.read(lambda connection: grants.answer(connection, questions, at))
+
+    async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
+        """See the port."""
+        return await self._ending(
+            lambda c: accounts.lock_account(c, principal, reason, by, at, self._announce)
+        )
+
+    async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
+        """See the port."""
+        return await self._database.write(lambda c: accounts.unlock_account(c, principal, by, at))
+
+    async def keys_of(self, principal: str) -> list[ApiKey]:
+        """See the port."""
+        return await self._database.read(lambda connection: accounts.keys_of(connection, principal))
+
+    async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
+        """See the port."""
+        return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
+
+    async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
+        """Keep which keys of the issuer are trusted, and tell of those that are not any more."""
+        kept = frozenset(trusted)
+
+        def note(connection: Connection) -> tuple[None, list[OutgoingMessage]]:
+            return None, accounts.note_issuer_keys(connection, kept, at, self._announce)
+
+        await self._ending(note)
+
+    async def _ending(self, change: Callable[[Connection], tuple[T, list[OutgoingMessage]]]) -> T:
+        result, messages = await self._database.write(change)
+        self._sent(messages)
+        return result

@@ -1,0 +1,124 @@
+"""The tables of this room."""
+
+from __future__ import annotations
+
+from datetime import datetime  # noqa: TC003  # SQLModel reads the annotations
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, insert
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel
+
+from services.runtime.database import Instant
+from services.runtime.outbox import Outbox
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+HEAD = "0003_ends"
+
+
+class RoomModel(SQLModel):
+    """The tables of this room."""
+
+    metadata = MetaData()
+
+
+class VehicleRow(RoomModel, table=True):
+    """A vehicle that somebody has or had a right on."""
+
+    __tablename__ = "vehicle"
+    vin: str = Field(primary_key=True, max_length=17)
+    registered_at: datetime = Field(sa_type=Instant)
+
+
+class PrincipalRow(RoomModel, table=True):
+    """An account about which there is something to say; most have no row."""
+
+    __tablename__ = "principal"
+    principal: str = Field(primary_key=True, max_length=128)
+    locked_at: datetime | None = Field(default=None, sa_type=Instant)
+    reason: str | None = Field(default=None, max_length=256)
+
+
+class GrantRow(RoomModel, table=True):
+    """A right. `actions` are words with a space between; empty means all of the role's."""
+
+    __tablename__ = "access_grant"
+    __table_args__ = (Index("access_grant_holder", "vin", "principal"),)
+    grant_id: str = Field(primary_key=True, max_length=64)
+    principal: str = Field(max_length=128)
+    vin: str = Field(foreign_key="vehicle.vin", max_length=17)
+    role: str = Field(max_length=16)
+    actions: str = Field(max_length=1100)
+    valid_seconds: int | None = Field(default=None, sa_type=BigInteger)
+    created_at: datetime = Field(sa_type=Instant)
+    expires_at: datetime | None = Field(default=None, sa_type=Instant)
+    revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class ApiKeyRow(RoomModel, table=True):
+    """An API key by its keyed hash; the key itself is nowhere."""
+
+    __tablename__ = "api_key"
+    key_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
+    principal: str = Field(max_length=128)
+    source: str = Field(max_length=16)
+    created_at: datetime = Field(sa_type=Instant)
+    expires_at: datetime | None = Field(default=None, sa_type=Instant)
+    revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+
+
+class IssuerKeyRow(RoomModel, table=True):
+    """A key of the issuer that was trusted: what is missing when a process starts was withdrawn meanwhile."""
+
+    __tablename__ = "issuer_key"
+    credential: str = Field(primary_key=True, max_length=64)
+    seen_at: datetime = Field(sa_type=Instant)
+
+
+class AuditRow(RoomModel, table=True):
+    """Who changed which right when. `actor` is a workload's identity; `grant_id` and `vin` are empty for an account,
+    and of an API key `grant_id` is the id.
+    """
+
+    __tablename__ = "audit_entry"
+    sequence: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_type=Instant)
+    actor: str = Field(max_length=128)
+    act: str = Field(max_length=32)
+    grant_id: str = Field(max_length=64)
+    principal: str = Field(max_length=128)
+    vin: str = Field(max_length=17)
+
+
+outbox = Outbox(RoomModel.metadata)
+
+vehicles = RoomModel.metadata.tables["vehicle"]
+principals = RoomModel.metadata.tables["principal"]
+grants = RoomModel.metadata.tables["access_grant"]
+keys = RoomModel.metadata.tables["api_key"]
+audit = RoomModel.metadata.tables["audit_entry"]
+issuer_keys = RoomModel.metadata.tables["issuer_key"]
+
+
+def add_if_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:
+    """Add the row unless its key is there; whether it was added."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    return connection.execute(dialect.insert(table).values(row).on_conflict_do_nothing()).rowcount == 1
+
+
+def write_audit(
+    connection: Connection,
+    act: str,
+    *,
+    by: str,
+    at: datetime,
+    principal: str,
+    vin: str = "",
+    named: str = "",
+) -> None:
+    """Keep who did what. `named` is the id of the grant or of the API key."""
+    connection.execute(
+        insert(audit).values(at=at, actor=by, act=act, grant_id=named, principal=principal, vin=vin)
+    )

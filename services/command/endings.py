@@ -1,0 +1,81 @@
+"""How commands end that no vehicle ended, and what to do about each reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from services.command.domain import Ending, FailureReason, Status
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+GUIDANCE = {
+    FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
+    FailureReason.DOOR_OPEN: "Close the open door, then lock again.",
+    FailureReason.ENGINE_ON: "Switch the ignition off; to open all the same, use unlockMode EMERGENCY at standstill.",
+    FailureReason.ACTUATOR_FAULT: "Use the mechanical key for the doors that did not move and have them checked.",
+    FailureReason.LOW_BATTERY: "The vehicle's battery is too low to move the locks; use the mechanical key.",
+    FailureReason.PARTIAL_SUCCESS: "Some doors did not move: see doorResults, and check those doors at the vehicle.",
+    FailureReason.TTL_EXPIRED: "The vehicle did not answer in time. Check the door status before trying again.",
+    FailureReason.TOO_LATE: "The vehicle had already begun; check the door status.",
+    FailureReason.GRANT_REVOKED: "Your access to this vehicle has ended; ask its owner.",
+    FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
+    FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
+    FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
+}
+"""What to do about it, where the vehicle gave no guidance of its own."""
+
+
+def not_accepted(now: datetime, fault: str) -> Ending:
+    """The ending of a command that the vehicle refuses to take as an order."""
+    return Ending(
+        Status.FAILED,
+        now,
+        f"The vehicle does not take this order ({fault}).",
+        failure_reason=FailureReason.NOT_SUPPORTED,
+        guidance=GUIDANCE[FailureReason.NOT_SUPPORTED],
+    )
+
+
+def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
+    """The ending of a command whose time ran out. It may have acted, unless it surely never left."""
+    return Ending(
+        status=Status.TIMEOUT,
+        finished_at=now,
+        message="No result from the vehicle in time."
+        if not surely_unsent
+        else "The command could not be handed to the vehicle in time; nothing was sent.",
+        failure_reason=FailureReason.TTL_EXPIRED,
+        guidance=GUIDANCE[FailureReason.TTL_EXPIRED]
+        if not surely_unsent
+        else "The vehicle was not reached and did not act; try again.",
+        may_have_succeeded=not surely_unsent,
+    )
+
+
+def cancelled_before_dispatch(now: datetime) -> Ending:
+    """The ending of a command that was withdrawn before it left."""
+    return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
+
+
+def right_ended(now: datetime) -> Ending:
+    """The ending of a command whose requester lost the right before it was handed over."""
+    return Ending(
+        Status.FAILED,
+        now,
+        "Not handed to the vehicle: the right to command it had ended.",
+        failure_reason=FailureReason.GRANT_REVOKED,
+        guidance=GUIDANCE[FailureReason.GRANT_REVOKED],
+    )
+
+
+def right_ended_on_the_way(now: datetime) -> Ending:
+    """The ending of a command that was on its way when its requester lost the right, and that the vehicle gave up."""
+    return Ending(
+        Status.FAILED,
+        now,
+        "Taken back: the right to command it had ended. The vehicle will not act on it.",
+        failure_reason=FailureReason.GRANT_REVOKED,
+        guidance=GUIDANCE[FailureReason.GRANT_REVOKED],
+        may_have_succeeded=False,
+    )

@@ -1,0 +1,85 @@
+"""Rights that end, as the other rooms tell of them over NATS."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from ecarus.remotecontrol.access.v1 import grant_pb2
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.door.v1 import room_event_pb2
+from google.protobuf.message import DecodeError
+
+from protocol import broker as layout
+from services.command import vehicle_translate
+from services.command.right_usecases import end_rights
+from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.database import StorageUnavailable
+from services.runtime.order_signer import MOST_AT_ONCE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.command.domain import Requested
+    from services.command.right_usecases import RightsReview, VehicleQueue
+    from services.command.usecases import Desk
+    from services.runtime.consumer import Delivery
+    from services.runtime.order_signer import OrderSigner
+
+ENDED = ConsumerPlan(
+    layout.ROOM_EVENTS,
+    "command-rights",
+    (layout.GRANT_REVOKED_SUBJECT, layout.SETTINGS_WITHDRAWN_SUBJECT),
+    shared=False,  # each replica may have something in its hands that is about to leave
+)
+_log = structlog.get_logger()
+
+
+class EndedRights:
+    """Handles what ENDED delivers. Repeated it changes nothing."""
+
+    def __init__(self, desk: Desk, review: RightsReview, queue: VehicleQueue) -> None:
+        self._desk = desk
+        self._review = review
+        self._queue = queue
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+        """End what these rights carried. Raises StorageUnavailable, also while nobody can tell of a right."""
+        poison: list[Poison] = []
+        for delivery in deliveries:
+            try:
+                if delivery.subject == layout.SETTINGS_WITHDRAWN_SUBJECT:
+                    withdrawn = room_event_pb2.SettingsWithdrawn.FromString(delivery.data)
+                    if not layout.is_vin(withdrawn.vin):
+                        raise ValueError("settings of no vehicle")  # noqa: TRY301  # judged like what does not decode
+                    await self._queue.take_out_settings(withdrawn.vin)
+                else:
+                    ended = vehicle_translate.right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
+                    await end_rights(self._desk, self._review, self._queue, ended)
+            except (DecodeError, ValueError) as error:
+                poison.append(Poison(delivery, f"not the end of a right: {error}"))
+        return poison
+
+
+class SignerReview:
+    """right_usecases.RightsReview by way of the signer, which believes the order's own proof and asks access."""
+
+    def __init__(self, signer: OrderSigner) -> None:
+        self._signer = signer
+
+    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+        """See right_usecases.RightsReview."""
+        gone: set[str] = set()
+        for start in range(0, len(commands), MOST_AT_ONCE):
+            some = commands[start : start + MOST_AT_ONCE]
+            verdicts = await self._signer.review(
+                [signing.RequestedOrder.FromString(command.order) for command in some]
+            )
+            if verdicts is None:
+                raise StorageUnavailable("nobody can tell whether the right has ended")
+            for command, verdict in zip(some, verdicts, strict=True):
+                if verdict == signing.SIGNING_VERDICT_NOT_ALLOWED:
+                    gone.add(command.command_id)
+        if gone:
+            _log.info("rights_ended", commands=sorted(gone))
+        return gone

@@ -1,0 +1,72 @@
+"""What this room does when a right ends: its live commands end before they act."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from services.command.endings import right_ended
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.command.domain import Requested, RightEnded
+    from services.command.usecases import Desk
+
+
+class RightsReview(Protocol):
+    """The signer, which asks the access room."""
+
+    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+        """The ids of those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+
+
+class VehicleQueue(Protocol):
+    """What waits at the broker. Every method raises StorageUnavailable while the broker is away."""
+
+    async def take_out_commands(self, vin: str) -> None:
+        """Nothing that moves a door waits for this vehicle any more."""
+
+    async def take_out_settings(self, vin: str) -> None:
+        """No settings wait for this vehicle any more."""
+
+
+async def end_rights(desk: Desk, review: RightsReview, queue: VehicleQueue, ended: RightEnded) -> None:
+    """End what is alive and was asked for under a right that has ended; safe to repeat, and on each replica.
+
+    What never left fails at once. What may have left is taken out of the vehicle's queue, and the vehicle is sent
+    the cloud's own cancellation: had it acted before, its result says so. Raises StorageUnavailable.
+    """
+    live = await desk.commands.live(ended)
+    if not live:
+        return
+    if ended.principal is None:  # all that is alive: most of it has nothing to do with this
+        gone = await review.ended(live)
+        live = [command for command in live if command.command_id in gone]
+        if live:
+            await _held_back(desk, queue, live)
+    else:
+        # Before anybody is asked: while nobody can tell, a vehicle that comes back must find nothing.
+        await _held_back(desk, queue, live)
+        gone = await review.ended(live)
+    await _give_up(desk, [command for command in live if command.command_id in gone])
+    desk.dispatch.release(command.command_id for command in live if command.command_id not in gone)
+    for vin in sorted({command.vin for command in live}):
+        # Somebody else's command may have waited beside it.
+        desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
+
+
+async def _held_back(desk: Desk, queue: VehicleQueue, live: Sequence[Requested]) -> None:
+    await desk.dispatch.recall([command.command_id for command in live])
+    for vin in sorted({command.vin for command in live}):
+        await queue.take_out_commands(vin)
+
+
+async def _give_up(desk: Desk, commands: Sequence[Requested]) -> None:
+    now = desk.now()
+    unsent = [c.command_id for c in commands if desk.dispatch.surely_unsent(c.command_id)]
+    if unsent:
+        await desk.commands.finish([(each, right_ended(now)) for each in unsent], unless_taken_over=True)
+        for command_id in unsent:
+            desk.dispatch.forget(command_id)
+    for command in commands:
+        await desk.commands.take_back(command, now)

@@ -1,0 +1,50 @@
+"""Taking out of vehicles' queues what must not be delivered any more (right_usecases.VehicleQueue).
+
+This room alone may: the queue is one for all orders, and the broker cannot tell whose a message is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+from nats.errors import Error as NatsError
+from nats.js.errors import APIError, NotFoundError
+
+from protocol import broker as layout
+from services.runtime.database import StorageUnavailable
+from services.runtime.logs import masked_vin
+
+if TYPE_CHECKING:
+    from services.runtime.jetstream import Broker
+
+_log = structlog.get_logger()
+
+
+class BrokerQueue:
+    """The queue, and for vehicles on MQTT what it has passed on to their sessions."""
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+
+    async def take_out_commands(self, vin: str) -> None:
+        """See right_usecases.VehicleQueue."""
+        await self._take_out(layout.command_subject(vin, layout.Command.DOOR))
+
+    async def take_out_settings(self, vin: str) -> None:
+        """See right_usecases.VehicleQueue."""
+        await self._take_out(layout.command_subject(vin, layout.Command.CONFIG))
+
+    async def _take_out(self, subject: str) -> None:
+        # In this order: what the one passes on to the other in between is taken out there.
+        for stream, name in (
+            (layout.VEHICLE_COMMANDS, subject),
+            (layout.MQTT_MESSAGES, layout.mqtt_queue_subject(subject)),
+        ):
+            try:
+                await self._broker.jetstream.purge_stream(stream, subject=name)
+            except NotFoundError:  # a broker that lost its disk: with the stream went what was in it
+                continue
+            except (NatsError, APIError, TimeoutError) as error:
+                raise StorageUnavailable(f"the queue cannot be reached: {error}") from error
+        _log.info("queue_emptied", vin=masked_vin(layout.vin_of(subject)), kind=subject.rpartition(".")[2])

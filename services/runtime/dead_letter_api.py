@@ -1,0 +1,109 @@
+"""DeadLetterService: RPC in, RPC out. Every room with dead letters serves it, for operators."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
+from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2_grpc as stubs
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.runtime import errors
+from services.runtime.errors import Refusal
+from services.runtime.free_text import readable
+from services.runtime.policy import Policy, for_operators
+from services.runtime.server import ServedApi
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from services.runtime.dead_letter_replay import DeadLetterReplay, Replayed
+    from services.runtime.inbox import KeptLetter
+
+SERVICE = "ecarus.remotecontrol.access.v1.DeadLetterService"
+POLICY: Policy = {
+    f"/{SERVICE}/ListDeadLetters": for_operators(),
+    f"/{SERVICE}/ReplayDeadLetter": for_operators(mutates=True),
+    f"/{SERVICE}/ReplayWaitingDeadLetters": for_operators(mutates=True),
+}
+DEFAULT_PAGE = 50
+_MAX_TOLD = 300
+"""So many characters of a reason are told."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class DeadLetterServicer(stubs.DeadLetterServiceServicer):
+    """Answers about one room's letters."""
+
+    def __init__(self, letters: DeadLetterReplay) -> None:
+        self._letters = letters
+
+    async def ListDeadLetters(  # noqa: N802  # the RPC's name
+        self,
+        request: contract.ListDeadLettersRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> contract.ListDeadLettersResponse:
+        """See the contract."""
+        before = request.before if request.HasField("before") else None
+        found, more = await self._letters.newest(request.page_size or DEFAULT_PAGE, before)
+        return contract.ListDeadLettersResponse(letters=map(_letter, found), more=more)
+
+    async def ReplayDeadLetter(  # noqa: N802  # the RPC's name
+        self,
+        request: contract.ReplayDeadLetterRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> contract.DeadLetterReplay:
+        """See the contract."""
+        replayed = await self._letters.replay(request.id)
+        if replayed is None:
+            raise Refusal(errors.DEAD_LETTER_NOT_FOUND, f"there is no letter {request.id}")
+        return _replay(replayed)
+
+    async def ReplayWaitingDeadLetters(  # noqa: N802  # the RPC's name
+        self,
+        request: contract.ReplayWaitingDeadLettersRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> contract.ReplayWaitingDeadLettersResponse:
+        """See the contract."""
+        done, next_after = await self._letters.replay_waiting(request.after)
+        return contract.ReplayWaitingDeadLettersResponse(replays=map(_replay, done), next_after=next_after)
+
+
+def dead_letter_api(letters: DeadLetterReplay) -> ServedApi:
+    """Make the API that a room's server also serves."""
+    servicer = DeadLetterServicer(letters)
+    return ServedApi(
+        SERVICE, POLICY, lambda server: stubs.add_DeadLetterServiceServicer_to_server(servicer, server)
+    )
+
+
+def _replay(replayed: Replayed) -> contract.DeadLetterReplay:
+    problem = "" if replayed.problem is None else _text(replayed.problem)
+    return contract.DeadLetterReplay(letter=_letter(replayed.letter), problem=problem)
+
+
+def _letter(letter: KeptLetter) -> contract.DeadLetter:
+    return contract.DeadLetter(
+        id=letter.letter_id,
+        subject=_text(letter.subject),
+        reason=_text(letter.reason),
+        received_at=_timestamp(letter.received_at),
+        payload_bytes=letter.payload_bytes,
+        replayed_at=None if letter.replayed_at is None else _timestamp(letter.replayed_at),
+        messages=letter.count,
+        dropped_before=letter.dropped,
+        payload_cut=not letter.whole,
+    )
+
+
+def _text(text: str) -> str:
+    """As people can read it: whoever sent the message may have chosen some of it."""
+    return readable(text[: _MAX_TOLD * 8].encode(errors="backslashreplace").decode(), _MAX_TOLD)
+
+
+def _timestamp(at: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(at)
+    return stamp

@@ -1,0 +1,99 @@
+"""Subjects whose messages cannot leave at the moment: what waits for them stands in nobody else's way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from services.runtime.outbox import OutgoingMessage
+
+MOST_BEHIND = 100
+"""So many messages of one subject are held while it stalls; the rows of the others are found by the scan."""
+MOST_STALLS = 1_000
+_FIRST_PAUSE_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+
+
+@dataclass(slots=True)
+class _Stall:
+    pause: float = _FIRST_PAUSE_SECONDS / 2
+    waits: bool = False
+    messages: OrderedDict[str, OutgoingMessage] = field(default_factory=OrderedDict)
+
+
+class Stalls:
+    """By subject, what is to be tried again after a pause that doubles. `release` gets it back, in order."""
+
+    def __init__(
+        self,
+        release: Callable[[Iterable[OutgoingMessage]], None],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self._release = release
+        self._sleep = sleep
+        self._stalls: dict[str, _Stall] = {}
+        self._pausing: set[asyncio.Task[None]] = set()
+
+    @property
+    def full(self) -> bool:
+        """Whether so many subjects stall that it is not their own fault."""
+        return len(self._stalls) >= MOST_STALLS
+
+    def holds_back(self, message: OutgoingMessage) -> bool:
+        """Keep it if its subject stalls; whether it does."""
+        if not self._stalls:
+            return False
+        stall = self._stalls.get(message.subject)
+        if stall is None or not stall.waits:
+            return False
+        if len(stall.messages) < MOST_BEHIND:
+            stall.messages.setdefault(message.message_id, message)
+        return True
+
+    def stall(self, messages: Iterable[OutgoingMessage]) -> None:
+        """These could not leave: their subjects pause."""
+        for message in messages:
+            stall = self._stalls.setdefault(message.subject, _Stall())
+            stall.messages.setdefault(message.message_id, message)
+            if not stall.waits:
+                stall.waits = True
+                stall.pause = min(_LONGEST_PAUSE_SECONDS, stall.pause * 2)
+                task = asyncio.ensure_future(self._pause(message.subject, stall))
+                self._pausing.add(task)
+                task.add_done_callback(self._pausing.discard)
+
+    def left(self, messages: Iterable[OutgoingMessage]) -> None:
+        """These could leave: their subjects stall no longer."""
+        if not self._stalls:
+            return
+        for message in messages:
+            stall = self._stalls.get(message.subject)
+            if stall is not None and not stall.waits:
+                del self._stalls[message.subject]
+
+    def pop(self, message_id: str) -> OutgoingMessage | None:
+        """Take it out, if it is here."""
+        for stall in self._stalls.values():
+            message = stall.messages.pop(message_id, None)
+            if message is not None:
+                return message
+        return None
+
+    def close(self) -> None:
+        """Release nothing more."""
+        for task in self._pausing:
+            task.cancel()
+
+    async def _pause(self, subject: str, stall: _Stall) -> None:
+        await self._sleep(stall.pause)
+        stall.waits = False
+        messages = list(stall.messages.values())
+        stall.messages.clear()
+        if not messages:
+            self._stalls.pop(subject, None)
+        self._release(messages)

@@ -1,0 +1,336 @@
+"""Whoever holds one service's password, certificate and database has what that service may do, and nothing else.
+
+Each service in turn is in an attacker's hands, while somebody else goes on using their car.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+import grpc
+import nats.errors
+import pytest
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as signing_grpc
+from ecarus.remotecontrol.vehicle.v1 import command_pb2
+from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
+
+from mesh.ports import ALL_ROOMS, BROKER_ROOMS
+from mesh.sandbox import Identity
+from services.runtime.order_mac import OrderMac
+from tests.attacks.people import certified, credentials
+from tests.attacks.sandbox import car_pair, workload_pair
+from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of
+from tests.system.app import PUBLISHED_KEY, SAMPLE
+from tests.system.conftest import ROOT
+from vehicle.credentials import make_car_keys
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.attacks.bystander import BystanderProbe, Probe
+    from tests.attacks.hostile_car import HostileCar
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+
+SAYS = {
+    "access": ("room.access.revoked",),
+    "command": ("vehicle.{vin}.cmd.door", "room.command.x"),
+    "status": ("room.status.checked", "hint.condition.{vin}"),
+    # The command service keeps the whole queue of a vehicle, the settings in it included.
+    "config": ("room.config.x",),
+    "diagnostics": ("room.diagnostics.x",),
+    "enrolment": ("room.enrolment.changed",),
+}
+"""What each service says, and none of the others may."""
+NOBODYS = (
+    "operator.vehicle.enrol",
+    "operator.vehicle.revoke",
+    "vehicle.{vin}.evt.result",
+    "vehicle.{vin}.evt.hello",
+    "vehicle_status.0.{vin}",
+    "$SYS.REQ.SERVER.PING",
+    "$SYS.REQ.USER.AUTH",
+)
+INTERFACES = ("$JS.API", "store.api")
+"""JetStream's, as the broker calls it and as services reach it."""
+CHECK = "/envoy.service.auth.v3.Authorization/Check"
+OPERATORS = (
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/CreateGrant"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeGrant"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/LockAccount"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey"),
+    ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/EnrolVehicle"),
+    ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/RevokeVehicle"),
+    ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/ListVehicles"),
+    ("command", "/ecarus.remotecontrol.access.v1.DeadLetterService/ListDeadLetters"),
+    ("status", "/ecarus.remotecontrol.access.v1.DeadLetterService/ReplayWaitingDeadLetters"),
+)
+"""What only operators may ask."""
+
+
+@pytest.mark.parametrize("name", BROKER_ROOMS)
+def test_a_stolen_password_speaks_for_its_own_service_only(
+    mesh: Mesh, bystander: BystanderProbe, name: str
+) -> None:
+    foreign = [
+        subject.format(vin=bystander.vin)
+        for subjects in (*(said for service, said in SAYS.items() if service != name), NOBODYS)
+        for subject in subjects
+    ]
+    interface = [
+        *(
+            f"{interface}.STREAM.{verb}.{stream}"
+            for interface in INTERFACES
+            for verb in ("DELETE", "PURGE")
+            for stream in ("VEHICLE_EVENTS", "VEHICLE_COMMANDS", "DOOR_UPDATES", "ROOM_EVENTS", "$MQTT_msgs")
+        ),
+        f"$JS.API.CONSUMER.DELETE.VEHICLE_EVENTS.{'status' if name == 'command' else 'command'}-events",
+        "$JS.API.STREAM.CREATE.OVERHEARD",
+        "$JS.API.CONSUMER.CREATE.$MQTT_sess.x",
+    ]
+
+    async def attack() -> list[str]:
+        async with await StolenService(mesh, name).connect() as thief:
+            for subject in (*foreign, *interface):
+                await thief.publish(subject, b"{}", f"_INBOX.{name}.answer")
+            await thief.flush()
+            return await thief.not_refused([*foreign, *interface])
+
+    with bystander.undisturbed():
+        assert asyncio.run(attack()) == []
+
+
+def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: BystanderProbe) -> None:
+    everything = (">", "_INBOX.>", "vehicle.>", "vehicle_status.>", "$JS.>", "$SYS.>", "$MQTT.>", "store.>")
+
+    async def attack(probe: Probe) -> dict[str, list[str]]:
+        async with AsyncExitStack() as open_until_the_end:
+            thieves = [
+                await open_until_the_end.enter_async_context(await StolenService(mesh, name).connect())
+                for name in BROKER_ROOMS
+            ]
+            for thief in thieves:
+                for subject in everything:
+                    await thief.listen(subject)
+                await thief.flush()
+            await asyncio.to_thread(bystander.see, probe, 4)
+            return {
+                thief.name: sorted({subject for subject, _ in thief.heard if not _own(thief.name, subject)})
+                for thief in thieves
+            }
+
+    with bystander.undisturbed() as probe:
+        assert asyncio.run(attack(probe)) == {name: [] for name in BROKER_ROOMS}
+
+
+def _own(name: str, subject: str) -> bool:
+    """An answer to the service itself: its name stands in its inbox's."""
+    words = subject.split(".")
+    return words[0] == "_INBOX" and len(words) > 2 and name in words[1]
+
+
+@pytest.mark.parametrize("name", BROKER_ROOMS)
+def test_a_password_counts_with_its_own_certificate_only(mesh: Mesh, name: str) -> None:
+    others = [other for other in ALL_ROOMS if other != name]
+    others += ["edge", "team-demo", "operator"]
+
+    async def admitted(certificate: str) -> bool:
+        thief = StolenService(mesh, name)
+        try:
+            async with await thief.connect(certificate):
+                return True
+        except (nats.errors.Error, TimeoutError, OSError):
+            return False
+
+    async def attack() -> list[str]:
+        assert await admitted(name)
+        return [other for other in others if await admitted(other)]
+
+    assert asyncio.run(attack()) == []
+
+
+def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
+    mesh: Mesh, bystander: BystanderProbe, tmp_path: Path
+) -> None:
+    """A stream's message comes back on the reply subject: with a chosen payload it was an operator's request."""
+    vin = "KMHSH81C7LU888888"
+    make_car_keys(tmp_path / "private.pem", tmp_path / "public.pem")
+    certificate, _ = car_pair(mesh, vin)
+    requests = {
+        "enrol": {
+            "vin": vin,
+            "certificate": certificate.read_text(),
+            "keys": (tmp_path / "public.pem").read_text(),
+        },
+        "revoke": {"vin": bystander.vin},
+    }
+
+    async def attack() -> None:
+        for name in BROKER_ROOMS:
+            async with await StolenService(mesh, name).connect() as thief:
+                for verb, request in requests.items():
+                    # A message that is pulled keeps its subject, and this is how an operator's request ended.
+                    subject, reply = f"room.{name}.{verb}", f"operator.vehicle.{verb}"
+                    await thief.publish(subject, json.dumps(request).encode())
+                    consumer = f"thief-{name}-{verb}"
+                    made = {
+                        "stream_name": "ROOM_EVENTS",
+                        "config": {
+                            "durable_name": consumer,
+                            "filter_subject": subject,
+                            "deliver_policy": "last",
+                            "ack_policy": "explicit",
+                        },
+                    }
+                    create = f"$JS.API.CONSUMER.DURABLE.CREATE.ROOM_EVENTS.{consumer}"
+                    await thief.publish(create, json.dumps(made).encode(), f"_INBOX.{name}.made")
+                    await thief.flush()
+                    pull = f"$JS.API.CONSUMER.MSG.NEXT.ROOM_EVENTS.{consumer}"
+                    await thief.publish(pull, b'{"batch": 1, "expires": 2000000000}', reply)
+                    last = json.dumps({"last_by_subj": subject}).encode()
+                    await thief.publish("$JS.API.STREAM.MSG.GET.ROOM_EVENTS", last, reply)
+                await thief.flush()
+
+    with bystander.undisturbed() as probe:
+        asyncio.run(attack())
+        bystander.see(probe, 4)
+    listed = subprocess.run(
+        [sys.executable, "-m", "doorctl", "vehicle", "list"],
+        cwd=ROOT,
+        env=mesh.environment,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert vin not in listed.stdout
+    [line] = [line for line in listed.stdout.splitlines() if bystander.vin in line]
+    assert "revoked" not in line
+
+
+def test_operators_requests_are_nobody_elses(mesh: Mesh, bystander: BystanderProbe) -> None:
+    with bystander.undisturbed():
+        for who in (*ALL_ROOMS, "edge", "team-demo"):
+            for service, method in OPERATORS:
+                assert code_as(mesh, who, service, method) in REFUSED, f"{who} reached {method}"
+
+
+def test_a_certificate_says_who_somebody_is_in_one_way_only(mesh: Mesh) -> None:
+    """A name or a second URI that says `edge` is not the edge."""
+    spiffe = "spiffe://ecarus/edge"
+    pretenders = (
+        Identity("pretender-dns", uri="spiffe://ecarus/team/demo", dns=(spiffe,), server=False),
+        Identity("pretender-only-dns", dns=(spiffe,), server=False),
+        Identity("pretender-domain", uri="spiffe://elsewhere/edge", server=False),
+        Identity("pretender-longer", uri=f"{spiffe}/", server=False),
+        Identity(spiffe.replace("/", "_"), uri="spiffe://ecarus/team/demo", server=False),
+    )
+    for identity in pretenders:
+        with channel_to(mesh, "access", credentials(mesh, *workload_pair(mesh, identity))) as channel:
+            assert code_of(channel, CHECK) in REFUSED, identity
+    assert code_as(mesh, "edge", "access", CHECK) is grpc.StatusCode.OK
+
+
+def test_a_cars_certificate_reaches_no_service(
+    mesh: Mesh, bystander: BystanderProbe, hostile_car: HostileCar
+) -> None:
+    shown = credentials(mesh, *hostile_car.pair)
+    with bystander.undisturbed():
+        for service in ALL_ROOMS:
+            with channel_to(mesh, service, shown) as channel:
+                for method in ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", CHECK):
+                    assert code_of(channel, method) in REFUSED, f"{service} answered a car"
+        with grpc.secure_channel(f"localhost:{mesh.ports.mtls}", shown) as edge:
+            assert code_of(edge, "/grpc.health.v1.Health/Check") in REFUSED, "the teams' edge answered a car"
+
+
+# What the command service is told, in an attacker's hands, and the signer.
+
+
+def told_to_the_command_service(mesh: Mesh, method: str, path: str, body: bytes = b"") -> str:
+    """The capability that comes with somebody's request."""
+    request = external_auth_pb2.CheckRequest()
+    http = request.attributes.request.http
+    http.method, http.path, http.raw_body = (
+        method,
+        f"/api/v1/remotecontrol/vehicles/{SAMPLE}/door/{path}",
+        body,
+    )
+    http.headers["authorization"] = f"Bearer {PUBLISHED_KEY}"
+    if body:
+        http.headers["content-type"] = "application/json"
+    with channel_to(mesh, "access", certified(mesh, "edge")) as channel:
+        answer = external_auth_pb2_grpc.AuthorizationStub(channel).Check(request, timeout=5)
+    told = {option.header.key: option.header for option in answer.ok_response.headers}
+    assert "x-ecarus-capability" in told, answer
+    header = told["x-ecarus-capability"]
+    return header.value or header.raw_value.decode()
+
+
+def order_to_sign(
+    mesh: Mesh, capability: str, *, counter: int = 1, lead: int = 20_000, lasts: int = 20
+) -> signing.OrderToSign:
+    """An unlock under this capability, stamped with the stolen key."""
+    now = time.time()
+    requested = signing.RequestedOrder(vin=SAMPLE, capability=capability)
+    requested.asked_at.FromNanoseconds(int(now * 1e9))
+    door = requested.door
+    door.command_id, door.correlation_id = "cmd-forged", "forged"
+    door.action, door.all_doors = command_pb2.DOOR_ACTION_UNLOCK, True
+    door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
+    door.subject = door.actor = "user-123"
+    door.issued_at.FromNanoseconds(int(now * 1e9))
+    door.expires_at.FromNanoseconds(int((now + lasts) * 1e9))
+    requested.mac = OrderMac.read(mesh.data / "secrets" / "order-mac.key").of(requested)
+    return signing.OrderToSign(
+        requested=requested, epoch=bytes(16), counter=counter, expires_at_millis=int(now * 1_000) + lead
+    )
+
+
+def verdicts(mesh: Mesh, who: str, *orders: signing.OrderToSign) -> list[str]:
+    with channel_to(mesh, "signer", certified(mesh, who)) as channel:
+        stub = signing_grpc.OrderSigningServiceStub(channel)
+        answer = stub.SignOrders(signing.SignOrdersRequest(orders=orders), timeout=5)
+    return [signing.SigningVerdict.Name(each.verdict) for each in answer.answers]
+
+
+def looks(mesh: Mesh) -> Iterator[str]:
+    for path in ("history", "status", "config", "diagnostics"):
+        yield told_to_the_command_service(mesh, "GET", path)
+    body = json.dumps({"targetDoors": ["all"]}).encode()
+    yield told_to_the_command_service(mesh, "POST", "lock", body)
+
+
+def test_a_look_at_the_history_is_no_unlock(mesh: Mesh) -> None:
+    orders = [order_to_sign(mesh, capability) for capability in looks(mesh)]
+    assert "SIGNING_VERDICT_SIGNED" not in verdicts(mesh, "command", *orders)
+
+
+def test_nothing_is_signed_for_ever_or_at_the_counters_end(mesh: Mesh) -> None:
+    body = json.dumps({"targetDoors": ["all"], "unlockMode": "EMERGENCY"}).encode()
+    capability = told_to_the_command_service(mesh, "POST", "unlock", body)
+    beyond = [
+        order_to_sign(mesh, capability, counter=2**48 - 1),
+        order_to_sign(mesh, capability, counter=2**48),
+        order_to_sign(mesh, capability, counter=2**63),
+        order_to_sign(mesh, capability, lead=2**50),
+        order_to_sign(mesh, capability, lasts=3_600),
+        order_to_sign(mesh, capability, lasts=-3_600),
+    ]
+    assert verdicts(mesh, "command", order_to_sign(mesh, capability)) == ["SIGNING_VERDICT_SIGNED"]
+    assert "SIGNING_VERDICT_SIGNED" not in verdicts(mesh, "command", *beyond)
+
+
+@pytest.mark.parametrize("who", [*(room for room in ALL_ROOMS if room not in {"command", "config"}), "edge"])
+def test_the_signer_signs_for_those_who_take_orders_in(mesh: Mesh, who: str) -> None:
+    method = "/ecarus.remotecontrol.access.v1.OrderSigningService/SignOrders"
+    assert code_as(mesh, who, "signer", method) is grpc.StatusCode.PERMISSION_DENIED

@@ -1,0 +1,203 @@
+"""Enrolment as an operator sees it, over real mTLS: what is enrolled, what is refused, and to whom it is open."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as contract
+from ecarus.remotecontrol.access.v1.vehicle_enrolment_service_pb2_grpc import VehicleEnrolmentServiceStub
+
+import services.enrolment
+from protocol.key_files import private_pem, public_pem
+from protocol.keys import key_id
+from services.enrolment import store
+from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.translate import refusal_of
+from services.enrolment.usecases import BrokerSilent, Office
+from services.runtime.database import open_database
+from services.runtime.migration import migrate
+from services.runtime.server import RoomServer
+from tests.contract.runtime_room import reason_of
+from tests.protocol.stand import exchange_key, seed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.settings import RoomSettings
+    from tests.contract.conftest import Certificates
+
+VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
+NOW = datetime(2031, 1, 1, tzinfo=UTC)
+
+
+class Broker:
+    """Connections and key changes in one."""
+
+    silent = False
+
+    async def tell(self, *_vins: str) -> None:
+        if self.silent:
+            raise BrokerSilent("TimeoutError")
+
+    async def cut(self, _vin: str) -> int:
+        return 2
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+async def running(start_room: Any, broker: Broker, tmp_path: Path) -> AsyncIterator[Any]:
+    url = f"sqlite:///{tmp_path}/record.sqlite3"
+    migrations = Path(services.enrolment.__file__).with_name("migrations")
+    await asyncio.to_thread(migrate, url, migrations, store.HEAD)
+    database = await open_database(url)
+    register = store.SqlRegister(database)
+    office = Office(register, broker, broker, lambda: NOW)
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        keys = VehicleKeysServer(register)
+        api = enrolment_api(office)
+        return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
+
+    yield await start_room("enrolment", build)
+    await database.close()
+
+
+@pytest.fixture
+async def operator(running: Any) -> AsyncIterator[VehicleEnrolmentServiceStub]:
+    async with running.channel("operator") as channel:
+        yield VehicleEnrolmentServiceStub(channel)
+
+
+def sign_key(name: str) -> Ed25519PrivateKey:
+    return Ed25519PrivateKey.from_private_bytes(seed(name))
+
+
+def keys_of(vin: str) -> bytes:
+    return public_pem(sign_key(vin).public_key(), exchange_key(vin).public_key())
+
+
+@pytest.fixture
+def enrolling(pki: Certificates) -> Any:
+    def request(vin: str, /, **changed: Any) -> contract.EnrolVehicleRequest:
+        certificate = pki.of(f"vehicle/{vin}").cert.read_bytes()
+        form = {"vin": vin, "certificate": certificate, "public_keys": keys_of(vin), **changed}
+        return contract.EnrolVehicleRequest(**form)
+
+    return request
+
+
+async def refused(call: Any) -> grpc.aio.AioRpcError:
+    with pytest.raises(grpc.aio.AioRpcError) as error:
+        await call
+    return error.value
+
+
+async def test_a_car_is_enrolled_revoked_and_listed(operator: Any, enrolling: Any, pki: Certificates) -> None:
+    enrolled = await operator.EnrolVehicle(enrolling(VIN))
+    certificate = x509.load_pem_x509_certificate(pki.of(f"vehicle/{VIN}").cert.read_bytes())
+    assert enrolled.vin == VIN
+    assert enrolled.certificate_sha256 == certificate.fingerprint(hashes.SHA256())
+    assert enrolled.verify_key_id == key_id(sign_key(VIN).public_key().public_bytes_raw())
+    assert enrolled.seal_key_id == key_id(exchange_key(VIN).public_key().public_bytes_raw())
+    assert enrolled.enrolled_at.ToDatetime(UTC) == NOW
+    assert not enrolled.HasField("revoked_at")
+
+    revoked = await operator.RevokeVehicle(contract.RevokeVehicleRequest(vin=VIN))
+    assert (revoked.connections_cut, revoked.enrolment.revoked_at.ToDatetime(UTC)) == (2, NOW)
+    listed = await operator.ListVehicles(contract.ListVehiclesRequest())
+    assert (list(listed.enrolments), listed.next_page_token) == ([revoked.enrolment], "")
+    again = await operator.EnrolVehicle(enrolling(VIN))
+    assert again == enrolled
+
+
+async def test_a_fleet_is_listed_page_by_page(operator: Any, enrolling: Any) -> None:
+    vins = [f"KMHSH81C7LU00000{n}" for n in range(5)]
+    for vin in vins:
+        await operator.EnrolVehicle(enrolling(vin))
+    found, token, pages = [], "", 0
+    while token or not pages:
+        page = await operator.ListVehicles(contract.ListVehiclesRequest(page_size=2, page_token=token))
+        found += [each.vin for each in page.enrolments]
+        token, pages = page.next_page_token, pages + 1
+    assert (found, pages) == (vins, 3)
+
+
+async def test_the_operator_is_told_what_is_wrong(operator: Any, enrolling: Any, pki: Certificates) -> None:
+    room = pki.of("room/command").cert.read_bytes()
+    other = pki.of(f"vehicle/{OTHER}").cert.read_bytes()
+    nobody = pki.of("vehicle/nobody").cert.read_bytes()
+    private = keys_of(VIN) + private_pem(exchange_key(VIN))
+    wrong = [
+        ({"certificate": other}, "another vehicle"),
+        ({"certificate": room}, "not a vehicle's"),
+        ({"certificate": nobody}, "17 characters"),
+        ({"certificate": b"x"}, "PEM"),
+        ({"public_keys": b"x"}, "Ed25519"),
+        ({"public_keys": private}, "private"),
+    ]
+    for changed, sentence in wrong:
+        error = await refused(operator.EnrolVehicle(enrolling(VIN, **changed)))
+        assert (error.code(), reason_of(error)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+        assert sentence in error.details()
+    for request in (
+        enrolling(VIN, vin="x"),
+        enrolling(VIN, certificate=b""),
+        enrolling(VIN, public_keys=b""),
+        enrolling(VIN, public_keys=b"x" * 4_097),
+    ):
+        error = await refused(operator.EnrolVehicle(request))
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert list((await operator.ListVehicles(contract.ListVehiclesRequest())).enrolments) == []
+
+
+async def test_what_is_another_cars_or_nobodys_is_refused(operator: Any, enrolling: Any) -> None:
+    await operator.EnrolVehicle(enrolling(VIN))
+    error = await refused(operator.EnrolVehicle(enrolling(OTHER, public_keys=keys_of(VIN))))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_ENROLLED")
+    assert error.details() == "the keys are enrolled for another vehicle"
+    error = await refused(operator.RevokeVehicle(contract.RevokeVehicleRequest(vin=OTHER)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
+    assert error.details() == "the vehicle is not enrolled"
+
+
+async def test_a_silent_broker_is_said_and_may_be_asked_again(
+    operator: Any, enrolling: Any, broker: Broker
+) -> None:
+    broker.silent = True
+    error = await refused(operator.EnrolVehicle(enrolling(VIN)))
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
+    assert "do it again" in error.details()
+    broker.silent = False
+    assert (await operator.EnrolVehicle(enrolling(VIN))).vin == VIN
+
+
+@pytest.mark.parametrize(
+    "workload",
+    ["edge", "room/access", "room/command", "room/enrolment", "team/operator", "team/demo", f"vehicle/{VIN}"],
+)
+async def test_nobody_else_enrols(running: Any, enrolling: Any, workload: str) -> None:
+    async with running.channel(workload) as channel:
+        stub = VehicleEnrolmentServiceStub(channel)
+        for call in (
+            stub.EnrolVehicle(enrolling(VIN)),
+            stub.RevokeVehicle(contract.RevokeVehicleRequest(vin=VIN)),
+            stub.ListVehicles(contract.ListVehiclesRequest()),
+        ):
+            error = await refused(call)
+            assert (error.code(), reason_of(error)) == (
+                grpc.StatusCode.PERMISSION_DENIED,
+                "CALLER_NOT_ALLOWED",
+            )

@@ -1,0 +1,202 @@
+"""Rooms on a broker of three nodes: what one node's death costs, and what settings make of streams."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from nats.errors import Error as NatsError
+from nats.js.api import StreamConfig
+
+from protocol.broker import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import command_queue
+from services.runtime import jetstream
+from services.runtime.consumer import Consumer, ConsumerPlan
+from services.runtime.health import COMMANDS, Health
+from services.runtime.outbox import OutgoingMessage
+from tests.messaging.cluster import NODES, NatsCluster
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
+
+    from services.runtime.consumer import Delivery, Poison, Unhandled
+    from services.runtime.jetstream import Broker
+
+VIN = "KMHSH81C7LU123456"
+ELECTION_SECONDS = 20
+"""It takes 4 to 7 s on an idle machine."""
+EVENTS = ConsumerPlan(VEHICLE_EVENTS, "events", ("vehicle.*.evt.result",))
+
+
+@pytest_asyncio.fixture
+async def cluster(tmp_path: Path) -> AsyncIterator[NatsCluster]:
+    cluster = NatsCluster(tmp_path)
+    await cluster.start_all()
+    yield cluster
+    cluster.kill_all()
+
+
+def message(number: int, subject: str = f"vehicle.{VIN}.evt.result") -> OutgoingMessage:
+    return OutgoingMessage(f"m-{number}", "q", subject, str(number).encode(), datetime.now(UTC))
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = ELECTION_SECONDS) -> None:
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110  # other processes decide
+            await asyncio.sleep(0.1)
+
+
+async def replicas_of(broker: Broker, stream: str) -> int:
+    return (await broker.jetstream.stream_info(stream)).config.num_replicas or 1
+
+
+async def gets_a_command(broker: Broker) -> None:
+    """A vehicle's queue is made on its hello, also with a node away, and gets what is sent."""
+
+    async def queue_made() -> bool:
+        try:
+            await broker.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN), timeout=2)
+        except (NatsError, TimeoutError):
+            return False  # as a hello is delivered again
+        return True
+
+    async def sent() -> bool:
+        return (await broker.publish_all([message(1_000, f"vehicle.{VIN}.cmd.door")]))[0]
+
+    await until(queue_made)
+    await until(sent)
+    queue = await broker.jetstream.pull_subscribe_bind(durable=VIN, stream=VEHICLE_COMMANDS)
+    got: list[bytes] = []
+
+    async def pulled() -> bool:
+        try:
+            got.extend(each.data for each in await queue.fetch(1, timeout=2))
+        except (NatsError, TimeoutError):
+            return False  # as a vehicle pulls again
+        return True
+
+    await until(pulled)
+    assert got == [b"1000"]
+
+
+@pytest.mark.timeout(90)
+async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster: NatsCluster) -> None:
+    broker = await jetstream.connect(cluster.settings(), "room-command")
+    await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS])
+    taken: set[bytes] = set()
+
+    async def handle(deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        taken.update(each.data for each in deliveries)
+        return []
+
+    async def bury(_poison: Sequence[Poison]) -> None:
+        raise AssertionError
+
+    running = asyncio.gather(Consumer(broker, EVENTS, handle, bury).run(), broker.watch())
+    try:
+        assert all(await broker.publish_all([message(n) for n in range(50)]))
+
+        async def some_taken() -> bool:
+            return bool(taken)
+
+        await until(some_taken)
+        (await cluster.leader_of(broker.jetstream, VEHICLE_EVENTS)).kill()
+        acknowledged = set(range(50))
+        began = time.monotonic()
+        for number in range(50, 150):
+
+            async def sent_again(number: int = number) -> bool:
+                return (await broker.publish_all([message(number)]))[0]  # as the outbox does
+
+            await until(sent_again)
+            acknowledged.add(number)
+        assert time.monotonic() - began < ELECTION_SECONDS
+
+        async def all_taken() -> bool:
+            assert not running.done()
+            return {str(n).encode() for n in acknowledged} <= taken
+
+        await until(all_taken)
+
+        await gets_a_command(broker)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await broker.client.close()
+
+
+async def test_streams_are_spread_where_they_lie_and_never_gathered_again(cluster: NatsCluster) -> None:
+    early = await jetstream.connect(cluster.settings(replicas=1), "room-early")
+    await early.ensure_streams(STREAMS[VEHICLE_COMMANDS])
+    await early.publish_all([message(1, f"vehicle.{VIN}.cmd.door")])
+    assert await replicas_of(early, VEHICLE_COMMANDS) == 1
+    later = await jetstream.connect(cluster.settings(replicas=NODES), "room-later")
+    await later.ensure_streams(STREAMS[VEHICLE_COMMANDS])
+    again = await jetstream.connect(cluster.settings(replicas=1), "room-again")
+    await again.ensure_streams(STREAMS[VEHICLE_COMMANDS])
+    for stream in (VEHICLE_COMMANDS, MQTT_MESSAGES):
+        assert await replicas_of(again, stream) == NODES
+    info = await again.jetstream.stream_info(VEHICLE_COMMANDS)
+    assert info.state.messages == 1
+    for broker in (early, later, again):
+        await broker.client.close()
+
+
+async def test_what_the_broker_made_for_mqtt_is_spread_too(cluster: NatsCluster) -> None:
+    broker = await jetstream.connect(cluster.settings(), "room-enrolment")
+    await broker.ensure_streams(*STREAMS.values())
+    # As the broker makes it when the first vehicle connects over MQTT before the cluster was one.
+    await broker.jetstream.add_stream(
+        StreamConfig(name="$MQTT_sess", subjects=["$MQTT.sess.>"], num_replicas=1)
+    )
+    await broker.scale_mqtt_streams()
+    assert await replicas_of(broker, "$MQTT_sess") == NODES
+    for stream in STREAMS:
+        assert await replicas_of(broker, stream) == NODES
+    await broker.client.close()
+
+
+async def test_a_room_starts_while_its_first_node_is_down_and_finds_those_it_was_not_told_of(
+    cluster: NatsCluster,
+) -> None:
+    down, up, told = cluster.nodes
+    down.kill()
+    broker = await jetstream.connect(cluster.settings(url=f"{down.url},{up.url}"), "room-command")
+    assert broker.client.connected_url is not None
+    assert broker.client.connected_url.port == up.port
+    up.kill()
+
+    async def elsewhere() -> bool:
+        url = broker.client.connected_url
+        return broker.connected and url is not None and url.port == told.port
+
+    await until(elsewhere)
+    await broker.client.close()
+
+
+async def test_a_node_that_hangs_is_left(cluster: NatsCluster) -> None:
+    health = Health()
+    broker = await jetstream.connect(cluster.settings(), "room-command", health)
+    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
+    watching = asyncio.create_task(broker.watch())
+    url = broker.client.connected_url
+    assert url is not None
+    next(node for node in cluster.nodes if node.port == url.port).freeze()
+
+    async def publishes() -> bool:
+        return (await broker.publish_all([message(1)]))[0]
+
+    async def serves() -> bool:
+        health.look()
+        return health.serves(COMMANDS)
+
+    await until(publishes, 40)
+    await until(serves)
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await broker.client.close()

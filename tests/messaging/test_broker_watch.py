@@ -1,0 +1,166 @@
+"""What a room notices and mends while its connection stays, and what its health says until then."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+from nats.js.errors import NotFoundError
+
+from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from services.runtime import jetstream
+from services.runtime.consumer import Consumer, ConsumerPlan
+from services.runtime.health import COMMANDS, Health
+from services.runtime.health import STREAMS as LIVE
+from services.runtime.jetstream import BrokerLost
+from services.runtime.outbox import OutgoingMessage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from services.runtime.consumer import Delivery, Poison, Unhandled
+    from services.runtime.jetstream import Broker
+    from tests.messaging.conftest import NatsServer
+
+VIN = "KMHSH81C7LU123456"
+PLAN = ConsumerPlan(VEHICLE_EVENTS, "events", ("vehicle.*.evt.result",))
+WAIT_SECONDS = 15
+
+
+class Room:
+    """A consumer, a watched broker, and what its health says."""
+
+    def __init__(self, broker: Broker, health: Health) -> None:
+        self.broker = broker
+        self.health = health
+        self.taken: list[bytes] = []
+
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
+        self.taken += [each.data for each in deliveries]
+        return []
+
+    async def bury(self, _poison: Sequence[Poison]) -> None:
+        raise AssertionError
+
+    async def publish(self, number: int, subject: str = f"vehicle.{VIN}.evt.result") -> bool:
+        message = OutgoingMessage(f"m-{number}", "q", subject, str(number).encode(), datetime.now(UTC))
+        return (await self.broker.publish_all([message]))[0]
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not condition():  # another process decides
+                self.health.look()
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def a_room(nats_server: NatsServer) -> AsyncIterator[Room]:
+    health = Health()
+    settings = nats_server.settings().model_copy(
+        update={"broker_look_seconds": 0.1, "health_patience_seconds": 0.3}
+    )
+    broker = await jetstream.connect(settings, "room-command", health)
+    await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
+    room = Room(broker, health)
+    running = asyncio.gather(Consumer(broker, PLAN, room.handle, room.bury).run(), broker.watch())
+    try:
+        assert await room.publish(0)
+        await room.until(lambda: room.taken == [b"0"])
+        yield room
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await broker.client.close()
+
+
+async def test_a_stream_that_is_deleted_under_a_living_connection_comes_back_with_its_consumer(
+    nats_server: NatsServer,
+) -> None:
+    async with a_room(nats_server) as room:
+        await room.broker.jetstream.delete_stream(VEHICLE_EVENTS)
+
+        async def back() -> bool:
+            try:
+                await room.broker.jetstream.consumer_info(VEHICLE_EVENTS, PLAN.name)
+            except NotFoundError:
+                return False
+            return True
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await back():  # noqa: ASYNC110  # another process decides
+                await asyncio.sleep(0.02)
+        assert await room.publish(1)
+        await room.until(lambda: room.taken == [b"0", b"1"])
+        await room.until(lambda: not room.health.failing)
+
+
+async def test_what_is_missing_and_cannot_be_made_is_said_until_it_is_there_again(
+    nats_server: NatsServer,
+) -> None:
+    async with a_room(nats_server) as room:
+        context = room.broker.jetstream
+        await context.delete_stream(VEHICLE_EVENTS)
+        # Somebody else's stream holds one of its subjects, so that the broker refuses to make it.
+        await context.add_stream(name="SQUATTER", subjects=["vehicle.*.evt.hello"])
+        await room.until(lambda: not room.health.serves(COMMANDS))
+        assert set(room.health.failing) >= {"streams"}
+        assert "VEHICLE_EVENTS" in room.health.failing["streams"]
+        assert not room.health.serves(LIVE)
+        await context.delete_stream("SQUATTER")
+        await room.until(lambda: room.health.serves(COMMANDS) and not room.health.failing)
+        assert await room.publish(1)
+
+
+async def test_a_broker_that_is_away_for_a_moment_is_waited_for_and_longer_is_said(
+    nats_server: NatsServer,
+) -> None:
+    async with a_room(nats_server) as room:
+        nats_server.kill()
+        await room.until(lambda: not room.broker.connected)
+        assert room.health.serves(COMMANDS)
+        await room.until(lambda: not room.health.serves(COMMANDS))
+        assert "broker" in room.health.failing
+        await asyncio.to_thread(nats_server.start)
+        await room.until(lambda: room.health.serves(COMMANDS) and not room.health.failing)
+
+
+async def test_a_broker_that_takes_no_messages_is_said_and_found_out_when_it_does(
+    nats_server: NatsServer,
+) -> None:
+    async with a_room(nats_server) as room:
+        context = room.broker.jetstream
+        full = {}
+        for stream in (VEHICLE_EVENTS, ROOM_EVENTS):
+            config = (await context.stream_info(stream)).config
+            full[stream] = config
+            await context.update_stream(config.evolve(max_msgs=1, discard="new"))
+        await room.publish(1, "room.command.fills")
+        for number in range(2, 6):
+            assert not await room.publish(number)
+        await room.until(lambda: "publishing" in room.health.failing)
+        assert not room.health.serves(COMMANDS)
+        for config in full.values():
+            await context.update_stream(config)
+        await room.until(lambda: room.health.serves(COMMANDS))
+
+
+async def test_one_vehicle_whose_messages_are_refused_stops_nobody(nats_server: NatsServer) -> None:
+    async with a_room(nats_server) as room:
+        for number in range(20):
+            assert not await room.publish(number, f"vehicle.{VIN}.nothing.keeps.this")
+            await asyncio.sleep(0.05)
+            room.health.look()
+        assert room.health.serves(COMMANDS)
+
+
+async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer) -> None:
+    broker = await jetstream.connect(
+        nats_server.settings().model_copy(update={"broker_look_seconds": 0.05}), "room-command"
+    )
+    watching = asyncio.create_task(broker.watch())
+    await broker.client.close()
+    with pytest.raises(BrokerLost):
+        await watching

@@ -1,0 +1,54 @@
+"""What is asked of the command room while nothing can leave for vehicles."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from services.command import translate, usecases
+from services.command.domain import CannotDeliver, CorrelationIdReused, Status, Withdrawal
+from services.command.store.tables import command, history, outbox
+from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+
+if TYPE_CHECKING:
+    from services.command.usecases import Desk
+    from tests.store.command_desk import Room
+
+
+def cut_off(room: Room) -> Desk:
+    return replace(room.desk, can_deliver=lambda: False)
+
+
+async def test_a_new_command_is_refused_and_leaves_nothing_behind(database_url: str) -> None:
+    async with open_room(database_url) as room:
+        with pytest.raises(CannotDeliver) as raised:
+            await usecases.request_doors(cut_off(room), OWNER, VIN, UNLOCK, "c-1")
+        for table in (command, history, outbox.table):
+            assert await room.count(table) == 0
+        refusal = translate.refusal_of(raised.value)
+        assert refusal is not None
+        assert (refusal.reason.code, refusal.reason.http_status) == ("DEPENDENCY_UNAVAILABLE", 503)
+        assert refusal.reason.retryable
+        assert refusal.may_have_succeeded is False
+        assert (await room.request("c-1")).status is Status.PENDING  # the same one, once it can leave
+
+
+async def test_a_repeated_command_gets_its_first_answer_and_what_has_not_left_is_withdrawn(
+    database_url: str,
+) -> None:
+    async with open_room(database_url) as room:
+        accepted = await room.request("c-1")
+        again = await usecases.request_doors(cut_off(room), OWNER, VIN, UNLOCK, "c-1")
+        assert again.command_id == accepted.command_id
+        with pytest.raises(CorrelationIdReused):
+            await usecases.request_doors(
+                cut_off(room), OWNER, VIN, replace(UNLOCK, target_doors=("x",)), "c-1"
+            )
+        with pytest.raises(CannotDeliver):
+            await usecases.request_doors(cut_off(room), OWNER, VIN, LOCK, "c-2")
+        cancelled = await usecases.cancel(
+            cut_off(room), OWNER, VIN, Withdrawal("c-1", "User cancellation", force=False), "x-1"
+        )
+        assert cancelled.status is Status.CANCELLED

@@ -1,0 +1,149 @@
+"""What the record makes of a right that ends, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest_asyncio
+
+from services.command.announcements import TO_VEHICLES
+from services.command.domain import (
+    Action,
+    Ending,
+    FailureReason,
+    Requested,
+    Requester,
+    RightEnded,
+    Status,
+    taken_back_id,
+)
+from services.command.right_usecases import end_rights
+from services.command.store import tables
+from services.command.vehicle_usecases import CancelDecided, Resulted
+from tests.store.command_desk import AGENT, OTHER, OWNER, VIN, Room, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from services.command.domain import Command
+
+GUEST = Requester("guest-9", "guest-9", "MOBILE_APP")
+
+
+@dataclass
+class World:
+    """The signer, which says that all rights of `gone` ended; and the broker."""
+
+    gone: set[str] = field(default_factory=set)
+    emptied: list[str] = field(default_factory=list)
+
+    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+        return {command.command_id for command in commands} & self.gone
+
+    async def take_out_commands(self, vin: str) -> None:
+        self.emptied.append(vin)
+
+    async def take_out_settings(self, vin: str) -> None:
+        raise AssertionError(vin)
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+async def end(room: Room, *gone: Command, principal: str | None = "guest-9", vin: str | None = None) -> World:
+    world = World({command.command_id for command in gone})
+    await end_rights(room.desk, world, world, RightEnded(principal, vin))
+    return world
+
+
+async def test_it_ends_the_persons_commands_and_the_agents_and_nobody_elses(room: Room) -> None:
+    guests = await room.request(who=GUEST)
+    elsewhere = await room.request(who=OWNER, vin=OTHER)
+    world = await end(room, guests, elsewhere)
+    assert world.emptied == [VIN]
+    assert (await room.find(guests)).status is Status.FAILED
+    assert (await room.find(elsewhere)).status is Status.PENDING
+    by_agent = await room.request("c-2", who=AGENT)
+    world = await end(room, by_agent, elsewhere, principal=AGENT.principal)
+    assert world.emptied == [VIN]
+    assert (await room.find(by_agent)).status is Status.FAILED
+    world = await end(room, elsewhere, principal=OWNER.subject, vin=VIN)
+    assert world.emptied == []
+
+
+async def test_a_withdrawn_key_touches_only_what_was_asked_for_with_it(room: Room) -> None:
+    first, second = await room.request(who=GUEST), await room.request(who=OWNER, vin=OTHER)
+    world = await end(room, second, principal=None)
+    assert world.emptied == [OTHER]
+    assert [(await room.find(each)).status for each in (first, second)] == [Status.PENDING, Status.FAILED]
+
+
+async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: Room) -> None:
+    command = await room.request(who=GUEST)
+    room.dispatch.leave()
+    await asyncio.gather(*(end(room, command) for _ in range(5)))
+    assert room.dispatch.leave() == [taken_back_id(command.command_id)]
+    assert await room.count(tables.cancellation) == 1
+    assert await room.count(tables.audit, tables.audit.c.event == "RIGHT_ENDED") == 1
+    to_vehicle = tables.outbox.table.c.queue == TO_VEHICLES
+    assert await room.count(tables.outbox.table, to_vehicle) == 2
+    assert (await room.find(command)).status is Status.PENDING
+    assert await room.desk.commands.unreceived(VIN, room.now) == []
+    assert await room.desk.commands.outgoing([command.command_id], room.now) == []
+    assert len(await room.desk.commands.outgoing([taken_back_id(command.command_id)], room.now)) == 1
+
+
+async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(room: Room) -> None:
+    command = await room.request(who=GUEST)
+    await room.desk.commands.take_over([command.command_id], room.now)
+    await end(room, command)
+    assert (await room.find(command)).status is Status.PENDING
+    assert await room.count(tables.cancellation) == 1
+
+
+async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(room: Room) -> None:
+    command = await room.request(who=GUEST)
+    room.dispatch.leave()
+    await end(room, command)
+    cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
+    cancel_id = taken_back_id(command.command_id)
+    decided = CancelDecided(
+        "m-1", VIN, command.command_id, cancel_id, room.now, too_late=False, ending=cancelled
+    )
+    assert await room.report(decided, Resulted("m-2", VIN, command.command_id, cancelled)) == []
+    ending = (await room.find(command)).ending
+    assert ending is not None
+    assert (ending.status, ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
+    assert ending.may_have_succeeded is False
+    assert (await room.history())[0] == [(Action.UNLOCK, Status.FAILED, FailureReason.GRANT_REVOKED)]
+    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+
+
+async def test_had_the_vehicle_acted_before_that_is_the_truth(room: Room) -> None:
+    command = await room.request(who=GUEST)
+    room.dispatch.leave()
+    await end(room, command)
+    too_late = CancelDecided(
+        "m-1",
+        VIN,
+        command.command_id,
+        taken_back_id(command.command_id),
+        room.now,
+        too_late=True,
+        ending=None,
+    )
+    assert await room.report(too_late, room.succeeded(command, "m-2")) == []
+    assert (await room.find(command)).status is Status.SUCCESS
+
+
+async def test_somebody_elses_command_that_waited_beside_it_is_handed_over_again(room: Room) -> None:
+    guests = await room.request(who=GUEST)
+    room.dispatch.leave()
+    await end(room)  # another grant still allows it
+    assert room.dispatch.restored == [guests.command_id]
+    assert room.dispatch.recalled == set()

@@ -1,0 +1,135 @@
+"""What a role means for cancelling, reading and waking; on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
+from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
+from sqlalchemy import select
+
+from services.command import translate, usecases
+from services.command.domain import (
+    Action,
+    CommandNotFound,
+    NotYoursToCancel,
+    Requester,
+    Role,
+    Status,
+    StatusCheck,
+    Viewer,
+)
+from services.command.store import tables
+from tests.store.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.command.domain import Order
+
+OWNER = Requester("user-123", "user-123", "MOBILE_APP", role=Role.OWNER)
+KEY = Requester("guest-9", "guest-9", "MOBILE_APP", role=Role.DIGITAL_KEY)
+FAMILY = Requester("family-1", "family-1", "MOBILE_APP", role=Role.SHARED_USER)
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("left", [False, True])
+async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room, left: bool) -> None:
+    command = await room.request(order=LOCK, who=OWNER)
+    if left:
+        room.dispatch.leave()
+    for who in (KEY, FAMILY):
+        with pytest.raises(NotYoursToCancel):
+            await room.cancel(f"x-{who.subject}", force=True, who=who)
+    assert (await room.find(command)).status is Status.PENDING
+    assert await room.count(tables.cancellation) == 0
+    assert room.dispatch.leave() == ([] if left else [command.command_id])
+
+
+async def test_the_role_a_command_was_given_in_outlives_it(room: Room) -> None:
+    await room.request(order=UNLOCK, who=FAMILY)
+    room.dispatch.leave()
+    with pytest.raises(NotYoursToCancel):
+        await room.cancel(who=KEY)
+    assert (await room.cancel(who=OWNER)).requester.role is Role.SHARED_USER
+    assert await room.count(tables.cancellation) == 1
+
+
+@pytest.mark.parametrize(("order", "asked"), [(LOCK, False), (UNLOCK, True)], ids=["lock", "unlock"])
+async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
+    room: Room, order: Order, asked: bool
+) -> None:
+    await room.request(order=order, who=OWNER)
+    room.dispatch.leave()
+    await room.cancel(force=True, who=OWNER)
+    [cancel_id] = room.dispatch.leave()
+    table = tables.outbox.table
+    query = select(table.c.payload).where(table.c.message_id == cancel_id)
+    payload = await room.database.read(lambda connection: connection.execute(query).scalar_one())
+    assert signing.RequestedOrder.FromString(payload).cancel.force is asked
+
+
+async def listed(room: Room, viewer: Viewer) -> list[tuple[str, Action]]:
+    query = translate.history_query(rpc.ListCommandHistoryRequest(vin=VIN), viewer, room.now)
+    entries, total = await usecases.list_history(room.desk, VIN, query)
+    assert total == len(entries)
+    return [(entry.user_id, entry.action) for entry in reversed(entries)]
+
+
+async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
+    first = await room.request("c-1", who=OWNER)
+    await room.report(room.succeeded(first, "m-1"))
+    looked = StatusCheck("check-1", VIN, room.now, replace(OWNER), "c-9", 0.004)
+    await usecases.record_status_checks(room.desk, [looked])
+    room.pass_seconds(60)
+    began = room.now
+    second = await room.request("c-2", who=KEY)
+    await room.report(room.succeeded(second, "m-2"))
+    third = await room.request("c-3", who=FAMILY)
+    await room.report(room.succeeded(third, "m-3"))
+    unlock, look = Action.UNLOCK, Action.STATUS_CHECK
+    everything = [("user-123", look), ("user-123", unlock), ("guest-9", unlock), ("family-1", unlock)]
+    assert sorted(await listed(room, Viewer("user-123", Role.OWNER, START))) == sorted(everything)
+    # Whoever buys the car sees nothing of the time before.
+    assert sorted(await listed(room, Viewer("user-999", Role.OWNER, began))) == sorted(everything[2:])
+    assert await listed(room, Viewer("guest-9", Role.DIGITAL_KEY, began)) == [("guest-9", unlock)]
+    assert await listed(room, Viewer("family-1", Role.SHARED_USER, START)) == [("family-1", unlock)]
+    assert await listed(room, Viewer("guest-9", None, START)) == [("guest-9", unlock)]
+    # A new grant of somebody who was there before begins anew.
+    assert await listed(room, Viewer("guest-9", Role.SHARED_USER, began + timedelta(seconds=1))) == []
+
+
+async def test_a_command_from_before_ones_right_is_not_there(room: Room) -> None:
+    command = await room.request(who=OWNER)
+    before = Viewer("guest-9", Role.DIGITAL_KEY, room.now)
+    assert (await usecases.read(room.desk, before, VIN, command.command_id)) == command
+    after = replace(before, since=room.now + timedelta(microseconds=1))
+    with pytest.raises(CommandNotFound):
+        await usecases.read(room.desk, after, VIN, command.command_id)
+
+
+async def wakes(room: Room, who: Requester, times: int) -> int:
+    """How many of so many commands, one after another, wake the vehicle."""
+    woken = 0
+    for n in range(times):
+        command = await room.request(f"{who.subject}-{n}", who=who)
+        woken += await room.commands.wake(VIN, command.command_id, room.now)
+        room.pass_seconds(31)
+        await usecases.time_out_overdue(room.desk)
+    return woken
+
+
+async def test_a_guest_does_not_use_up_the_wake_ups_that_the_owner_needs(room: Room) -> None:
+    assert await wakes(room, KEY, 8) == 4
+    assert await wakes(room, FAMILY, 8) == 2
+    assert await wakes(room, OWNER, 8) == 6
+    assert not await room.commands.wake(VIN, "cmd-nobodys", room.now + timedelta(days=1))

@@ -1,0 +1,194 @@
+"""Revisions only add: the code of the revision before starts on the newest schema, and reads and writes there."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import shutil
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    insert,
+    inspect,
+    select,
+    text,
+)
+
+from services.runtime.database import open_database
+from services.runtime.migration import SchemaRefused, migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import Column, Connection, Table
+
+ROOMS = ("access", "command", "config", "status", "diagnostics", "enrolment")
+
+
+def folder_of(room: str) -> Path:
+    return Path(importlib.import_module(f"services.{room}").__file__ or "").with_name("migrations")
+
+
+def revisions_of(room: str) -> list[str]:
+    return sorted(path.stem for path in folder_of(room).glob("[0-9]*.py"))
+
+
+def head_of(room: str) -> str:
+    return str(importlib.import_module(f"services.{room}.store").HEAD)
+
+
+STEPS = [
+    (room, old, new)
+    for room in ROOMS
+    for old, new in zip(revisions_of(room), revisions_of(room)[1:], strict=False)
+]
+
+
+async def reflected(url: str) -> tuple[MetaData, dict[str, list[set[str]]]]:
+    """The tables of a database, and what must be unique in each."""
+
+    def look(connection: Connection) -> tuple[MetaData, dict[str, list[set[str]]]]:
+        found = MetaData()
+        found.reflect(connection)
+        looker = inspect(connection)
+        unique = {
+            name: [
+                {str(column) for column in one["column_names"]}
+                for one in (*looker.get_unique_constraints(name), *looker.get_indexes(name))
+                if one.get("unique", True)
+            ]
+            for name in found.tables
+        }
+        return found, unique
+
+    database = await open_database(url)
+    try:
+        return await database.read(look)
+    finally:
+        await database.close()
+
+
+def value_for(column: Column[Any]) -> Any:
+    if isinstance(column.type, (Boolean,)):
+        return False
+    if isinstance(column.type, (Integer, BigInteger, Numeric)):
+        return 1
+    if isinstance(column.type, LargeBinary):
+        return b"\x01"
+    return "x"
+
+
+def rows(tables: Sequence[Table]) -> list[tuple[Table, dict[str, Any]]]:
+    """One row of each, with a value in every column; parents before their children."""
+    return [
+        (table, {column.name: value_for(column) for column in table.columns})
+        for table in tables
+        if table.name != "alembic_version"
+    ]
+
+
+def test_every_revision_is_a_step_and_the_last_is_the_head() -> None:
+    assert {room: revisions_of(room)[-1] for room in ROOMS} == {room: head_of(room) for room in ROOMS}
+    numbers = {room: [int(revision[:4]) for revision in revisions_of(room)] for room in ROOMS}
+    assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
+
+
+@pytest.mark.parametrize(("room", "old", "new"), STEPS)
+async def test_a_revision_only_adds(database_url: str, room: str, old: str, new: str) -> None:
+    await asyncio.to_thread(migrate, database_url, folder_of(room), old)
+    before, unique_before = await reflected(database_url)
+    await asyncio.to_thread(migrate, database_url, folder_of(room), new)
+    after, unique_after = await reflected(database_url)
+
+    for name, table in before.tables.items():
+        assert name in after.tables, f"{new} drops {name}"
+        for column in table.columns:
+            assert column.name in after.tables[name].columns, f"{new} drops {name}.{column.name}"
+            now = after.tables[name].columns[column.name]
+            assert str(now.type) == str(column.type), f"{new} changes the type of {name}.{column.name}"
+            assert now.nullable or not column.nullable, f"{new} asks for {name}.{column.name}"
+        added = [column for column in after.tables[name].columns if column.name not in table.columns]
+        for column in added:
+            has_default = column.server_default is not None
+            assert column.nullable or has_default, f"old code cannot write {name} without {column.name}"
+        fresh = {column.name for column in added}
+        for columns in unique_after[name]:
+            assert columns in unique_before[name] or columns & fresh, (
+                f"{new} makes {columns} of {name} unique"
+            )
+
+
+@pytest.mark.parametrize("room", [room for room in ROOMS if len(revisions_of(room)) > 1])
+async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
+    database_url: str, room: str, tmp_path: Path
+) -> None:
+    *_, previous, newest = revisions_of(room)
+    old_folder = tmp_path / "migrations"
+    shutil.copytree(folder_of(room), old_folder, ignore=shutil.ignore_patterns(f"{newest}.py", "__pycache__"))
+    scratch = f"sqlite:///{tmp_path}/old.db"
+    await asyncio.to_thread(migrate, scratch, old_folder, previous)
+    old_tables, _ = await reflected(scratch)
+    await asyncio.to_thread(migrate, database_url, folder_of(room), newest)
+
+    own = MetaData()
+    for table in old_tables.sorted_tables:
+        if table.name != "alembic_version":
+            table.to_metadata(own)
+    await asyncio.to_thread(migrate, database_url, old_folder, previous, own)
+
+    database = await open_database(database_url)
+    try:
+        version = text("SELECT version_num FROM alembic_version")
+        assert await database.read(lambda c: c.execute(version).scalar()) == newest
+        for table, row in rows(own.sorted_tables):
+            await database.write(lambda c, t=table, r=row: c.execute(insert(t).values(r)) and None)  # type: ignore[misc]
+            kept = await database.read(lambda c, t=table: c.execute(select(t)).one()._mapping)  # type: ignore[misc]
+            assert {name: kept[name] for name in row} == row
+    finally:
+        await database.close()
+
+
+@pytest.mark.parametrize("room", ROOMS)
+async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url: str, room: str) -> None:
+    """As this code will find it, once there is a next revision."""
+    metadata = importlib.import_module(f"services.{room}.store").RoomModel.metadata
+    await asyncio.to_thread(migrate, database_url, folder_of(room), head_of(room), metadata)
+    number = int(head_of(room)[:4]) + 1
+    await say_version(database_url, f"{number:04d}_not_yet_written")
+    await asyncio.to_thread(migrate, database_url, folder_of(room), head_of(room), metadata)
+
+
+@pytest.mark.parametrize(
+    "found", ["0001_another_start", "0000_before", "no_number", "9999", uuid.uuid4().hex[:12]]
+)
+async def test_what_is_unknown_and_not_later_is_refused(database_url: str, found: str) -> None:
+    await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"))
+    await say_version(database_url, found)
+    with pytest.raises(SchemaRefused, match=found):
+        await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"))
+
+
+async def test_another_rooms_database_is_refused_however_late_its_revision(database_url: str) -> None:
+    metadata = importlib.import_module("services.status.store").RoomModel.metadata
+    await asyncio.to_thread(migrate, database_url, folder_of("config"), head_of("config"))
+    await say_version(database_url, "0999_of_the_config_room")
+    with pytest.raises(SchemaRefused, match="not this room's"):
+        await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"), metadata)
+
+
+async def say_version(url: str, version: str) -> None:
+    database = await open_database(url)
+    try:
+        statement = text("UPDATE alembic_version SET version_num = :version")
+        await database.write(lambda c: c.execute(statement, {"version": version}) and None)
+    finally:
+        await database.close()

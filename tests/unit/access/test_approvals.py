@@ -1,0 +1,37 @@
+"""Who may approve a pending grant, and until when."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from services.access.approvals import needs_two_operators
+from services.access.domain import APPROVAL_TIME, GrantUnknown, NewGrant, PendingGrant, Role, SameOperator
+
+NOW = datetime(2031, 1, 1, tzinfo=UTC)
+ASKED = PendingGrant(NewGrant("g-1", "user-1", "KMHSH81C7LU123456", Role.OWNER), "alice", NOW)
+END = NOW + APPROVAL_TIME
+
+
+def test_owners_need_two() -> None:
+    assert {role for role in Role if needs_two_operators(replace(ASKED.asked, role=role))} == {Role.OWNER}
+
+
+def test_another_operator_approves_within_the_time() -> None:
+    last = END - timedelta(microseconds=1)
+    ASKED.check_approval("bob", NOW)
+    ASKED.check_approval("bob", last)
+    with pytest.raises(SameOperator):
+        ASKED.check_approval("alice", last)
+
+
+@pytest.mark.parametrize(
+    ("pending", "now"),
+    [(ASKED, END), (replace(ASKED, ended_at=NOW), NOW), (replace(ASKED, approved_by="bob"), NOW)],
+)
+def test_what_lapsed_was_revoked_or_is_decided_waits_no_longer(pending: PendingGrant, now: datetime) -> None:
+    assert not pending.is_waiting(now)
+    with pytest.raises(GrantUnknown):
+        pending.check_approval("bob", now)
