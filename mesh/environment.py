@@ -28,6 +28,7 @@ _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 MAY_SET: Mapping[str, frozenset[str]] = {
     "access": _ROOM
     | {
+        "TOKEN_CLIENTS",
         "TOKEN_LONGEST_SECONDS",
         "KEYS_REREAD_SECONDS",
         "COMMANDS_PER_MINUTE",
