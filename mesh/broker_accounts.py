@@ -269,6 +269,7 @@ def _enrolment(user: str) -> list[Passage]:
         found += [*_api(user, "STREAM.INFO", stream), *_api(user, "STREAM.UPDATE", stream)]
     for consumer in CONSUMERS.values():
         found += _api(user, "CONSUMER.DURABLE.CREATE", consumer.stream, f".{consumer.name}")
+        found += _api(user, "CONSUMER.INFO", consumer.stream, f".{consumer.name}")
     found += _ask(user, SYSTEM, "$SYS.REQ.SERVER.PING.CONNZ", many=True)
     found += _ask(user, SYSTEM, "$SYS.REQ.SERVER.*.KICK")
     return found

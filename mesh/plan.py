@@ -113,6 +113,7 @@ class Planner:
             is_alive=broker_healthy(
                 self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
             ),
+            masked=True,
         )
 
     def _room(self, name: str) -> Component:

@@ -120,7 +120,7 @@ class RawMqtt:
                     if not byte & 0x80:
                         break
                 return kind, await self._reader.readexactly(length)
-        except (asyncio.IncompleteReadError, ConnectionError):
+        except (asyncio.IncompleteReadError, OSError):  # also a handshake that was refused
             return None
 
     def cut(self) -> None:

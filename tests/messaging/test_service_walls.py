@@ -76,7 +76,11 @@ SAYS = {
         "$SYS.REQ.SERVER.*.KICK",
         *(f"{STORE_API}.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE") for name in STREAMS),
         *(f"{STORE_API}.STREAM.{verb}.{name}" for verb in ("INFO", "UPDATE") for name in MQTT_OWN_STREAMS),
-        *(f"{STORE_API}.CONSUMER.DURABLE.CREATE.{one.stream}.{one.name}" for one in CONSUMERS.values()),
+        *(
+            f"{STORE_API}.CONSUMER.{verb}.{one.stream}.{one.name}"
+            for verb in ("DURABLE.CREATE", "INFO")
+            for one in CONSUMERS.values()
+        ),
     },
 }
 HEARS = {
