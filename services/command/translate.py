@@ -37,12 +37,12 @@ from services.command.domain import (
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Reason, Refusal
+from services.runtime.public_values import next_millisecond, seconds, set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.runtime.call import Call
     from services.runtime.capability import Capability
@@ -120,7 +120,9 @@ def history_query(
     request: service_pb2.ListCommandHistoryRequest, viewer: Viewer, now: datetime
 ) -> HistoryQuery:
     """Which page of the history is asked for, of what this reader may see."""
-    as_of = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else now
+    as_of = (
+        request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else next_millisecond(now)
+    )
     return HistoryQuery(
         since=max(
             viewer.since, now - _PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD]
@@ -190,7 +192,7 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
         if ending.may_have_succeeded is not None:
             answer.may_have_succeeded = ending.may_have_succeeded
         if command.received_at is not None and command.status is not Status.TIMEOUT:
-            answer.execution_time = round((ending.finished_at - command.accepted_at).total_seconds(), 3)
+            answer.execution_time = seconds((ending.finished_at - command.accepted_at).total_seconds())
     late = command.late_result
     if late is not None:
         answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
@@ -246,7 +248,7 @@ def history_page(
     page = door_pb2.DoorHistory(
         vin=vin, total=total, has_more=query.offset + len(entries) < total, history=map(_entry, entries)
     )
-    page.as_of.FromDatetime(query.as_of)
+    set_time(page.as_of, query.as_of)
     return page
 
 
@@ -257,11 +259,12 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
         action=door_pb2.CommandAction.Value.Value(entry.action.value),
         target_doors=entry.target_doors,
         status=door_pb2.CommandStatus.Value.Value(entry.status.value),
-        execution_time=round(entry.execution_seconds, 3),
+        execution_time=seconds(entry.execution_seconds),
         user_id=entry.user_id,
         source=door_pb2.CommandSource.Value.Value(entry.source),
         failure_reason=Value(string_value=reason.value) if reason else Value(null_value=NULL_VALUE),
         correlation_id=entry.correlation_id,
+        door_results=map(door_result, entry.door_results),
     )
     if entry.actor_id != entry.user_id:
         message.actor_id = entry.actor_id
@@ -299,11 +302,6 @@ def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
     )
     set_time(message.timestamp, at)
     return message
-
-
-def set_time(timestamp: Timestamp, at: datetime) -> None:
-    """To the millisecond: finer than that no two clocks here agree."""
-    timestamp.FromMilliseconds(int(at.timestamp() * 1000))
 
 
 def refusal_of(error: Exception) -> Refusal | None:

@@ -26,6 +26,7 @@ from services.command.store.tables import (
     history,
     idempotency_key,
     outbox,
+    results_from_text,
 )
 from services.command.usecases import Prior
 from services.runtime.outbox import message_of
@@ -193,8 +194,10 @@ def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple
     if query.of_subject:
         matching.append(history.c.user_id == query.of_subject)
     total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
+    # A cancellation's entry, and that of a look at the status, has an id that no command has.
     rows = connection.execute(
-        select(history)
+        select(history, command.c.door_results)
+        .outerjoin(command, command.c.command_id == history.c.entry_id)
         .where(*matching)
         .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
         .limit(query.limit)
@@ -216,4 +219,5 @@ def _entry(row: Row[Any]) -> HistoryEntry:
         source=row.source,
         failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
         correlation_id=row.correlation_id,
+        door_results=results_from_text(row.door_results),
     )
