@@ -31,11 +31,6 @@ def _set_milliseconds(timestamp: Timestamp, milliseconds: int) -> None:
     timestamp.nanos = rest * 1_000_000
 
 
-def next_millisecond(at: datetime) -> datetime:
-    """Return `at`, or the first whole millisecond after it: nothing that had happened by then is later."""
-    return _EPOCH - (_EPOCH - at) // _MILLISECOND * _MILLISECOND
-
-
 def time_text(timestamp: Timestamp) -> str:
     """Return RFC 3339 text, UTC, with exactly three digits. Raises ValueError or OverflowError past year 9999."""
     at = _EPOCH + timedelta(seconds=timestamp.seconds, milliseconds=timestamp.nanos // 1_000_000)

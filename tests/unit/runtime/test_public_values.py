@@ -9,7 +9,6 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.runtime.public_values import (
     amount,
-    next_millisecond,
     seconds,
     set_microseconds,
     set_time,
@@ -37,12 +36,6 @@ def test_a_time_of_before_1970_stays_before_it() -> None:
     stamp = Timestamp()
     set_microseconds(stamp, -1)
     assert (stamp.seconds, stamp.nanos, time_text(stamp)) == (-1, 999_000_000, "1969-12-31T23:59:59.999Z")
-
-
-@pytest.mark.parametrize(("microseconds", "millisecond"), [(0, 0), (1, 1), (999, 1), (1_000, 1), (1_001, 2)])
-def test_the_next_millisecond_holds_all_that_has_happened(microseconds: int, millisecond: int) -> None:
-    at = AT + timedelta(microseconds=microseconds)
-    assert next_millisecond(at) == AT + timedelta(milliseconds=millisecond)
 
 
 def test_no_zero_has_a_sign() -> None:
