@@ -8,6 +8,7 @@ never set beside it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -46,16 +47,12 @@ class NotYetReported(Exception):
     """The vehicle has never reported, so there is nothing to show."""
 
 
-class EventIdMalformed(ValueError):
-    """Not an id of an update."""
-
-
 class StreamEnded(Exception):
     """A stream of updates ends before its reader wanted it to."""
 
 
 class ReaderTooSlow(StreamEnded):
-    """More updates wait for this reader than are kept for one."""
+    """This reader is too far behind its updates, in time or in bytes."""
 
 
 class GaveWay(StreamEnded):
@@ -354,6 +351,8 @@ class Update:
     position: Position
     payload: bytes
     rendered: object = None
+    published_at: float = math.inf
+    """By the broker's clock, seconds since 1970; known of what is read from the log."""
 
 
 @dataclass(frozen=True, slots=True)

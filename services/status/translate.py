@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 
 from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
 from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
+from services.runtime.errors import Refusal
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.public_values import amount, seconds, set_microseconds, time_text
 from services.status import domain
@@ -184,13 +184,24 @@ def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[s
     return ordered
 
 
-def opening_body(event_id: str | None) -> HttpBody:
-    """What a stream begins with, so that its headers leave at once.
+def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
+    """What a stream that starts now begins with: its place, so that its reader can come back to it before its first
+    update.
 
-    A reader that starts now is given its place, so that it can come back to it before its first update.
+    It is an event with data. Readers may ignore an id in a block without (the WHATWG's own text keeps it, common
+    libraries do not), and would lose the first gap.
     """
-    place = "" if event_id is None else f"id: {event_id}\n"
-    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n{place}\n")
+    opened = door_update_pb2.DoorUpdate(id=event_id, type=_TYPES.STREAM_OPENED, vin=vin)
+    set_time(opened.timestamp, now_us)
+    return HttpBody(
+        content_type=SSE_CONTENT_TYPE,
+        data=f"retry: {RETRY_MILLISECONDS}\n".encode() + event_body(opened).data,
+    )
+
+
+def resumed_body() -> HttpBody:
+    """What a stream that is resumed begins with, so that its headers leave at once. Its reader has a place."""
+    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n\n")
 
 
 def comment_body(text: str) -> HttpBody:
@@ -219,7 +230,7 @@ def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorU
         system_alert=door_update_pb2.SystemAlert(
             code="UPDATES_RESET",
             severity=door_update_pb2.AlertSeverity.Value.WARNING,
-            message="Updates were missed that are not kept any more; read the door status anew.",
+            message="What happened since the last id cannot be shown; read the door status anew.",
         ),
     )
     set_microseconds(message.timestamp, now_us)
@@ -337,22 +348,13 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
     if isinstance(error, domain.ReaderTooSlow):
         return Refusal(
             errors.RATE_LIMITED,
-            "You read slower than your updates come; resume with your last id.",
+            "You are too far behind your updates; resume with your last id.",
             retry_after_seconds=1,
         )
     return Refusal(
         errors.DEPENDENCY_UNAVAILABLE,
         "This instance is shutting down; resume with your last id.",
         retry_after_seconds=1,
-    )
-
-
-def event_id_refusal(field: str) -> Refusal:
-    """`field` does not hold the id of an update."""
-    return Refusal(
-        errors.INVALID_REQUEST,
-        f"{field} is not the id of an update; leave it out to start now.",
-        violations=[Violation(field, "not an id that this stream has sent")],
     )
 
 

@@ -35,12 +35,16 @@ class DoorUpdateType(_message.Message):
         DOOR_STATUS_UPDATE: DoorUpdateType._Value.ValueType  # 1
         COMMAND_STATUS_UPDATE: DoorUpdateType._Value.ValueType  # 2
         SYSTEM_ALERT: DoorUpdateType._Value.ValueType  # 3
+        STREAM_OPENED: DoorUpdateType._Value.ValueType  # 4
+        """Where an event stream begins; nothing has happened. Only Server-Sent Events have it, without members in `data`."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: DoorUpdateType.Value.ValueType  # 0
     DOOR_STATUS_UPDATE: DoorUpdateType.Value.ValueType  # 1
     COMMAND_STATUS_UPDATE: DoorUpdateType.Value.ValueType  # 2
     SYSTEM_ALERT: DoorUpdateType.Value.ValueType  # 3
+    STREAM_OPENED: DoorUpdateType.Value.ValueType  # 4
+    """Where an event stream begins; nothing has happened. Only Server-Sent Events have it, without members in `data`."""
 
     def __init__(
         self,
@@ -344,8 +348,8 @@ class SystemAlert(_message.Message):
     CLEARED_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Machine-readable: the vehicle's fault code; COMMAND_CONTRADICTED when the vehicle's report disagrees with a
-    command's success; or UPDATES_RESET when the stream can not be resumed from the given id and the door status
-    is to be read anew.
+    command's success; or UPDATES_RESET when the stream can not be resumed from the given id (it is not kept, it is
+    none, or what came after it was before the reader's right began) and the door status is to be read anew.
     """
     severity: Global___AlertSeverity.Value.ValueType
     message: _builtins.str
