@@ -192,7 +192,7 @@ def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
     libraries do not), and would lose the first gap.
     """
     opened = door_update_pb2.DoorUpdate(id=event_id, type=_TYPES.STREAM_OPENED, vin=vin)
-    set_time(opened.timestamp, now_us)
+    set_microseconds(opened.timestamp, now_us)
     return HttpBody(
         content_type=SSE_CONTENT_TYPE,
         data=f"retry: {RETRY_MILLISECONDS}\n".encode() + event_body(opened).data,
