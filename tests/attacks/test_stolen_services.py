@@ -92,6 +92,9 @@ def test_a_stolen_password_speaks_for_its_own_service_only(
             for interface in INTERFACES
             for verb in ("DELETE", "PURGE")
             for stream in ("VEHICLE_EVENTS", "VEHICLE_COMMANDS", "DOOR_UPDATES", "ROOM_EVENTS", "$MQTT_msgs")
+            # It takes revoked orders out of the queue and out of sessions.
+            if (name, interface, verb) != ("command", "store.api", "PURGE")
+            or stream not in ("VEHICLE_COMMANDS", "$MQTT_msgs")
         ),
         f"$JS.API.CONSUMER.DELETE.VEHICLE_EVENTS.{'status' if name == 'command' else 'command'}-events",
         "$JS.API.STREAM.CREATE.OVERHEARD",
