@@ -133,3 +133,9 @@ def load(model: type[Model], environ: Mapping[str, str]) -> Model:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsRefused("\n".join(lines)) from None
+
+
+def ignored(model: type[BaseModel], environ: Mapping[str, str]) -> list[str]:
+    """Return the DOORS_ variables that `model` does not read, by name: mistyped, perhaps, or another service's."""
+    read = {PREFIX + name.upper() for name in model.model_fields}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in read)
