@@ -18,7 +18,19 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mesh.pki import Identity, Pki
 from services.runtime.revocation import RevocationListRefused
 from services.runtime.workload import workload_of
-from tests.contract.runtime_room import CONFIG, LIVE, READ, VIN, Room, get, native, reason_of, refused, watch
+from tests.contract.runtime_room import (
+    CONFIG,
+    LIVE,
+    READ,
+    STATUS,
+    VIN,
+    Room,
+    get,
+    native,
+    reason_of,
+    refused,
+    watch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,7 +125,7 @@ async def test_health_and_reflection_are_for_who_serves_and_asks(running: Runnin
         health = health_pb2_grpc.HealthStub(channel)
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == serving
         names = {each.name for each in (await _reflect(channel)).list_services_response.service}
-    assert names == {CONFIG, LIVE, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+    assert names == {CONFIG, STATUS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
 async def test_what_is_for_others_is_found_by_no_name(running: RunningRoom) -> None:

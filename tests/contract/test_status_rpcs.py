@@ -169,9 +169,9 @@ def sample_report() -> report_pb2.StatusReport:
     )
     made.observed_at.FromMicroseconds(NOW_US)
     for door, child in ((1, False), (2, None), (3, True), (4, True)):
-        made.doors.add(door=door, locked=True, window_open=False, child_lock=child)
-    made.doors.add(door=5, locked=True)
-    made.doors.add(door=6, locked=True)
+        made.doors.add(door=door, locked=True, open=False, window_open=False, child_lock=child)
+    made.doors.add(door=5, locked=True, open=False)
+    made.doors.add(door=6, locked=True, open=False)
     return made
 
 
@@ -235,6 +235,43 @@ async def test_the_status_is_the_specifications(room: Room) -> None:
     }
 
 
+async def test_what_the_vehicle_cannot_tell_is_absent(room: Room) -> None:
+    made = sample_report()
+    del made.doors[2:4]  # two doors
+    made.doors[0].ClearField("locked")
+    made.doors[1].ClearField("open")
+    made.doors[1].ClearField("window_open")
+    made.doors[2].ClearField("locked")
+    made.doors[2].ClearField("open")
+    made.speed_kmh = -0.0
+    room.reader.reports[VIN] = (made.SerializeToString(), NOW_US)
+    answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
+    assert answer["doors"] == {
+        "driver": {"open": False, "windowOpen": False, "childLock": False},
+        "passenger": {"locked": True},
+        "trunk": {},
+        "hood": {"locked": True, "open": False},
+    }
+    assert str(answer["vehicleSpeed"]) == "0.0"
+
+
+async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: Room) -> None:
+    stream = room.sse()
+    await read(stream)
+    update = change()
+    update.door_status.ClearField("open")
+    update.door_status.previous_state.ClearField("open")
+    room.log.publish(update)
+    document = json.loads((await read(stream)).data.decode().split("data: ")[1])
+    assert document["data"] == {
+        "doorId": "driver",
+        "locked": True,
+        "windowOpen": False,
+        "changeType": "LOCKED",
+        "previousState": {"locked": False},
+    }
+
+
 async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room) -> None:
     room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
     room.lost.note(VIN, NOW_US + 1)
@@ -295,7 +332,7 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "STREAM_OPENED",
         "vin": VIN,
-        "timestamp": "2026-01-12T14:30:00Z",
+        "timestamp": "2026-01-12T14:30:00.000Z",
         "data": {},
     }
     room.log.publish(change())
@@ -305,7 +342,7 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "DOOR_STATUS_UPDATE",
         "vin": VIN,
-        "timestamp": "2026-01-12T14:30:18Z",
+        "timestamp": "2026-01-12T14:30:18.000Z",
         "data": {
             "doorId": "driver",
             "locked": True,

@@ -159,9 +159,11 @@ class DoorStatusChange(_message.Message):
     door_id: _builtins.str
     """driver, passenger, rearLeft, rearRight, trunk or hood."""
     locked: _builtins.bool
+    """Absent where the vehicle cannot tell."""
     open: _builtins.bool
+    """Absent where the vehicle cannot tell."""
     window_open: _builtins.bool
-    """Absent where the door has no window."""
+    """Absent where the door has no window, or nothing senses it."""
     change_type: Global___DoorChangeType.Value.ValueType
     @_builtins.property
     def previous_state(self) -> Global___PreviousDoorState: ...
@@ -169,18 +171,27 @@ class DoorStatusChange(_message.Message):
         self,
         *,
         door_id: _builtins.str = ...,
-        locked: _builtins.bool = ...,
-        open: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
+        open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
         change_type: Global___DoorChangeType.Value.ValueType = ...,
         previous_state: Global___PreviousDoorState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
+    _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 
 Global___DoorStatusChange: _TypeAlias = DoorStatusChange  # noqa: Y015
@@ -193,22 +204,33 @@ class PreviousDoorState(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     WINDOW_OPEN_FIELD_NUMBER: _builtins.int
     locked: _builtins.bool
+    """Absent where the vehicle could not tell."""
     open: _builtins.bool
+    """Absent where the vehicle could not tell."""
     window_open: _builtins.bool
     """Present when the window is what changed."""
     def __init__(
         self,
         *,
-        locked: _builtins.bool = ...,
-        open: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
+        open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
+    _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 
 Global___PreviousDoorState: _TypeAlias = PreviousDoorState  # noqa: Y015
