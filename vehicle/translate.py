@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
@@ -21,6 +21,9 @@ from vehicle.command import (
     Result,
 )
 from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _DOOR_IDS = {
     DoorName.DRIVER: body_pb2.DOOR_ID_DRIVER,
@@ -92,10 +95,6 @@ def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Comm
         raise NotUnderstood("name doors, or all of them, and not both")
     if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
         raise NotUnderstood("a door is named twice or cannot be commanded")
-    try:
-        expires_at = message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None
-    except (ValueError, OverflowError) as error:
-        raise NotUnderstood("a time is out of range") from error
     return Command(
         command_id=message.command_id,
         action=action,
@@ -103,7 +102,6 @@ def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Comm
         doors=tuple(_COMMANDED[number] for number in message.doors),
         all_doors=message.all_doors,
         deadline_millis=deadline_millis,
-        expires_at=expires_at,
     )
 
 
