@@ -56,6 +56,7 @@ class FailureReason(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
+    COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
 class Mode(StrEnum):
@@ -164,7 +165,8 @@ class DoorResult:
 
     door_id: str
     success: bool
-    locked: bool
+    locked: bool | None
+    """None where the vehicle cannot tell."""
     failure_reason: FailureReason | None = None
 
 
@@ -284,21 +286,8 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which finished requests to list."""
-
-    since: datetime
-    as_of: datetime
-    limit: int
-    offset: int
-    action: Action | None = None
-    status: Status | None = None
-    source: str | None = None
-    of_subject: str | None = None
-    """Of this customer alone."""
+    door_results: tuple[DoorResult, ...] = ()
+    """What the vehicle reported of each door before the command ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -225,7 +225,9 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
     whole = bool(doors) and len(doors) == len(result.doors) and all(door.success for door in doors)
     match result.outcome:
         case report_pb2.COMMAND_OUTCOME_SUCCEEDED if whole:
-            message = readable(result.guidance) or "Done: every requested door reached its position."
+            # Which doors "all" meant is the vehicle's to say.
+            told = ", ".join(door.door_id for door in doors)
+            message = readable(result.guidance) or f"Done, as the vehicle reports: {told}."
             return Ending(Status.SUCCESS, now, message, door_results=doors)
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
@@ -250,9 +252,9 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
 
 def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
     fault = _FAULTS.get(outcome.fault, FailureReason.ACTUATOR_FAULT)
-    return DoorResult(
-        _DOOR_NAMES[outcome.door], outcome.succeeded, outcome.locked, None if outcome.succeeded else fault
-    )
+    locked = outcome.locked if outcome.HasField("locked") else None
+    failed_for = None if outcome.succeeded else fault
+    return DoorResult(_DOOR_NAMES[outcome.door], outcome.succeeded, locked, failed_for)
 
 
 def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:

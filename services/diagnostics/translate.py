@@ -13,6 +13,7 @@ from services.diagnostics.domain import OLDEST_SHOWN, Component, ComponentStatus
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
+from services.runtime.public_values import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,7 +152,7 @@ def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnosti
         components=[_door_component(each) for each in check.components],
         alerts=[_door_alert(each) for each in diagnosis.alerts],
     )
-    message.last_check.FromDatetime(check.observed_at)
+    set_time(message.last_check, check.observed_at)
     return message
 
 
@@ -164,9 +165,9 @@ def _door_component(component: Component) -> door_diagnostics_pb2.DoorComponent:
         error_codes=component.error_codes,
     )
     if component.last_reported is not None:
-        message.last_reported.FromDatetime(component.last_reported)
+        set_time(message.last_reported, component.last_reported)
     if component.last_maintenance is not None:
-        message.last_maintenance.FromDatetime(component.last_maintenance)
+        set_time(message.last_maintenance, component.last_maintenance)
     return message
 
 
@@ -177,7 +178,7 @@ def _door_alert(alert: Alert) -> door_diagnostics_pb2.DiagnosticsAlert:
         message=alert.message,
         component_id=alert.component_id,
     )
-    message.raised_at.FromDatetime(alert.raised_at)
+    set_time(message.raised_at, alert.raised_at)
     return message
 
 
@@ -195,7 +196,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
             cleared=True if change.cleared else None,
         ),
     )
-    message.timestamp.FromDatetime(change.check.observed_at)
+    set_time(message.timestamp, change.check.observed_at)
     return message
 
 

@@ -1,12 +1,15 @@
 """How doors stand and what changed: rules only.
 
 A report's doors are kept as six flag bytes, one per door in the order of DOOR_NAMES, zero where the
-vehicle has no such door: most reports change nothing, and two equal byte strings say so at once.
+vehicle has no such door: most reports change nothing, and two equal byte strings say so at once. What the vehicle
+cannot tell has a flag of its own, so that flags from before there was one say that all is known; LOCKED and OPEN are
+never set beside it.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
-PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN = 1, 2, 4, 8, 16
+PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
 
 LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
 """What arrives from a vehicle later than this after a result says nothing about its command any more."""
@@ -30,12 +33,18 @@ NEWEST_ORDER, OLDEST_ORDER = 0, -1
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+def is_locked(flags: int) -> bool | None:
+    """Return whether this door is locked; None where the vehicle cannot tell."""
+    return None if flags & LOCK_UNKNOWN else bool(flags & LOCKED)
+
+
+def is_open(flags: int) -> bool | None:
+    """Return whether this door is open; None where the vehicle cannot tell."""
+    return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
+
+
 class NotYetReported(Exception):
     """The vehicle has never reported, so there is nothing to show."""
-
-
-class EventIdMalformed(ValueError):
-    """Not an id of an update."""
 
 
 class StreamEnded(Exception):
@@ -43,7 +52,7 @@ class StreamEnded(Exception):
 
 
 class ReaderTooSlow(StreamEnded):
-    """More updates wait for this reader than are kept for one."""
+    """This reader is too far behind its updates, in time or in bytes."""
 
 
 class GaveWay(StreamEnded):
@@ -222,7 +231,7 @@ def fold(
 
 
 def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
-    """What changed, door by door; a door that only one of them has did not change.
+    """What changed, door by door; a door that only one of them has did not change, nor what one of them cannot tell.
 
     On one door the order is that of the physical act: unlock before open, close before lock.
     """
@@ -232,6 +241,10 @@ def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
             continue
         kinds: list[str] = []
         changed = before ^ now
+        if (before | now) & LOCK_UNKNOWN:
+            changed &= ~LOCKED
+        if (before | now) & OPEN_UNKNOWN:
+            changed &= ~OPEN
         if changed & LOCKED and not now & LOCKED:
             kinds.append("UNLOCKED")
         if changed & OPEN:
@@ -322,6 +335,8 @@ class Update:
     position: Position
     payload: bytes
     rendered: object = None
+    published_at: float = math.inf
+    """By the broker's clock, seconds since 1970; known of what is read from the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from services.status.domain import (
     DOOR_NAMES,
+    LOCK_UNKNOWN,
     LOCKED,
     LONGEST_WAIT_MICROSECONDS,
     PRESENT,
@@ -80,7 +81,7 @@ class Verdict:
 def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
     """What the first of `seen` that came after the result says, and which that is; None when none did.
 
-    A report that leaves out a door of the command says nothing about it.
+    A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
     """
     later = [
         each
@@ -113,7 +114,9 @@ def place_of(said: Ordered) -> tuple[int, int]:
 
 
 def _has_all(doors: bytes, promised: bytes) -> bool:
-    return all(now & PRESENT for now, door in zip(doors, promised, strict=True) if door)
+    return all(
+        now & PRESENT and not now & LOCK_UNKNOWN for now, door in zip(doors, promised, strict=True) if door
+    )
 
 
 def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
+from services.runtime.public_values import amount, set_microseconds
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,
     HAS_WINDOW,
+    LOCK_UNKNOWN,
     LOCKED,
     OPEN,
+    OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
     Report,
     shown_at_us,
 )
 from services.status.judgement import Moved
-from services.status.translate import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,7 +72,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: S
     observed_at_us = _observed_at_us(report.observed_at)
     if observed_at_us is None:
         cut.append("observed_at")
-        set_time(report.observed_at, received_at_us)
+        set_microseconds(report.observed_at, received_at_us)
     boot_id, sequence, speed_kmh = report.boot_id, report.sequence, report.speed_kmh
     if not (1 <= len(boot_id) <= _MAX_BOOT_ID and boot_id.isascii() and boot_id.isprintable()):
         cut.append("boot_id")
@@ -101,7 +103,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: S
         report.sequence,
         doors,
         report.ignition,
-        report.speed_kmh,
+        amount(report.speed_kmh),
         report.SerializeToString() if cut else payload,
         report.going_to_sleep,
         said.epoch,
@@ -132,9 +134,13 @@ def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes | None:
         if not 0 <= index < len(DOOR_NAMES) or flags[index]:
             return None
         bits = PRESENT
-        if observation.locked:
+        if not observation.HasField("locked"):
+            bits |= LOCK_UNKNOWN
+        elif observation.locked:
             bits |= LOCKED
-        if observation.open:
+        if not observation.HasField("open"):
+            bits |= OPEN_UNKNOWN
+        elif observation.open:
             bits |= OPEN
         if observation.HasField("window_open"):
             bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
@@ -202,6 +208,8 @@ def _promised(result: report_pb2.CommandResult) -> bytes | None:
         index = outcome.door - 1
         if not 0 <= index < len(DOOR_NAMES):
             return None
+        if not outcome.HasField("locked"):
+            continue  # nothing that a report could contradict
         flags[index] = PRESENT | LOCKED if outcome.locked else PRESENT
     return bytes(flags) if any(flags) else None
 
@@ -215,5 +223,5 @@ def condition_payload(report: Report, *, ended: bool) -> bytes:
         speed_kmh=report.speed_kmh,
         asleep=report.asleep,
     )
-    set_time(condition.observed_at, report.received_at_us)
+    set_microseconds(condition.observed_at, report.received_at_us)
     return condition.SerializeToString()

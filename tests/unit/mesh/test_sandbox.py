@@ -135,7 +135,8 @@ def test_a_vehicle_is_asked_for_a_certificate_and_has_no_password(tmp_path: Path
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     text = render_nats(Ports(), sandbox, Pki(sandbox.pki, NOW).pair("nats"))
-    assert text.count("verify: true") == 2  # NATS and MQTT
+    assert f'ca_file: "{sandbox.broker_clients}", verify_and_map: true' in text  # NATS
+    assert f'ca_file: "{sandbox.vehicle_ca}", verify: true' in text  # MQTT
     assert not any(vin in text for vin in OWNERS)
     seeded = json.loads(sandbox.enrolment_seed.read_text())
     for entry in json.loads(sandbox.vehicles.read_text()):

@@ -27,8 +27,8 @@ def good() -> report_pb2.StatusReport:
         boot_id="boot", sequence=7, speed_kmh=50.5, reporting_interval_seconds=30
     )
     report.observed_at.seconds = 1_899_999_999
-    report.doors.add(door=1, locked=True)
-    report.doors.add(door=6, open=True)
+    report.doors.add(door=1, locked=True, open=False)
+    report.doors.add(door=6, locked=False, open=True)
     return report
 
 
@@ -69,7 +69,7 @@ def test_what_breaks_a_rule_is_cut_and_nothing_else_is() -> None:
         (lambda r: setattr(r, "gear", -1), "gear"),
         (lambda r: r.doors.add(door=7), "doors"),
         (lambda r: r.doors.add(door=0), "doors"),
-        (lambda r: r.doors.add(door=6, open=True), "doors"),
+        (lambda r: r.doors.add(door=6, locked=False, open=True), "doors"),
     ],
 )
 def test_one_bad_member_costs_itself(change: Callable[[report_pb2.StatusReport], object], cut: str) -> None:
