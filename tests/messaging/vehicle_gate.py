@@ -138,9 +138,15 @@ class Gate:
             tls_key=pair.key,
             nats_user=broker_user(room),
             nats_password_file=self.sandbox.nats_password(room),
+            health_patience_seconds=0.0,
             nats_api_prefix=STORE_API,
             nats_provision="self" if room == "enrolment" else "await",
         )
+
+    @property
+    def broker(self) -> Broker | None:
+        """The enrolment service's connection, which makes what there is."""
+        return self._broker
 
     @property
     def url(self) -> str:
