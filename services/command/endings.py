@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.command.domain import Ending, FailureReason, Status
+from services.command.domain import Action, Ending, FailureReason, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from services.command.domain import DoorResult, Order
 
 GUIDANCE = {
     FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
@@ -50,6 +53,63 @@ def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
         if not surely_unsent
         else "The vehicle was not reached and did not act; try again.",
         may_have_succeeded=not surely_unsent,
+    )
+
+
+def partial_success(now: datetime, doors: tuple[DoorResult, ...], guidance: str = "") -> Ending:
+    """Return the ending of a command of which some doors moved; of one of which none did, or all, what is unclear."""
+    moved = ", ".join(door.door_id for door in doors if door.success)
+    stood = ", ".join(door.door_id for door in doors if not door.success)
+    if not moved or not stood:
+        return unclear(now, doors)
+    return Ending(
+        Status.FAILED,
+        now,
+        f"Moved: {moved}. Did not move: {stood}.",
+        FailureReason.PARTIAL_SUCCESS,
+        guidance or GUIDANCE[FailureReason.PARTIAL_SUCCESS],
+        door_results=doors,
+    )
+
+
+def unclear(now: datetime, doors: tuple[DoorResult, ...]) -> Ending:
+    """Return the ending of a command whose signed result does not fit together, or has an outcome that is not known
+    here: it is over, and what is said of each door is all that is known.
+    """
+    return Ending(
+        Status.FAILED,
+        now,
+        "The vehicle has finished, but its result is not clear.",
+        FailureReason.INTERRUPTED,
+        "Check the door status before trying again: doors may have moved.",
+        may_have_succeeded=True,
+        door_results=doors,
+    )
+
+
+def held_against(order: Order, ending: Ending) -> Ending:
+    """Return the ending of `order`, where a success whose doors stand otherwise than was ordered is none."""
+    otherwise = order.action is not Action.LOCK
+    if ending.status is not Status.SUCCESS or not any(
+        door.locked is otherwise for door in ending.door_results
+    ):
+        return ending
+    doors = tuple(
+        replace(door, success=False, failure_reason=FailureReason.ACTUATOR_FAULT)
+        if door.locked is otherwise
+        else door
+        for door in ending.door_results
+    )
+    if any(door.success for door in doors):
+        return partial_success(ending.finished_at, doors)
+    word = "unlocked" if order.action is Action.LOCK else "locked"
+    return Ending(
+        Status.FAILED,
+        ending.finished_at,
+        f"The vehicle says that it is done, and that the doors are still {word}.",
+        FailureReason.ACTUATOR_FAULT,
+        GUIDANCE[FailureReason.ACTUATOR_FAULT],
+        door_results=doors,
     )
 
 

@@ -31,7 +31,7 @@ from services.command.domain import (
     StatusCheck,
     taken_back_id,
 )
-from services.command.endings import GUIDANCE
+from services.command.endings import GUIDANCE, partial_success, unclear
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 from services.runtime.free_text import readable
 
@@ -183,14 +183,6 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
             raise NotUnderstood("settings do not belong on this subject")
 
 
-def said_at(info: session_pb2.SessionInfo) -> datetime:
-    """When the hello was said, by the vehicle's clock."""
-    try:
-        return info.hello.said_at.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):  # no time at all: older than every report
-        return datetime.min.replace(tzinfo=UTC)
-
-
 def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
     """What was observed after commands had succeeded."""
     return [
@@ -228,12 +220,11 @@ def _cancelled(now: datetime) -> Ending:
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
     """How the command ended, by the vehicle's word. The cloud's clock dates it, as it dated the beginning."""
-    doors = tuple(_door_result(outcome) for outcome in result.doors)
+    doors = tuple(_door_result(outcome) for outcome in result.doors if outcome.door in _DOOR_NAMES)
     fault = _FAULTS.get(result.fault)
+    whole = bool(doors) and len(doors) == len(result.doors) and all(door.success for door in doors)
     match result.outcome:
-        case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            if not doors or not all(door.success for door in doors):
-                raise NotUnderstood("a success without every door's success")
+        case report_pb2.COMMAND_OUTCOME_SUCCEEDED if whole:
             # Which doors "all" meant is the vehicle's to say.
             told = ", ".join(door.door_id for door in doors)
             message = readable(result.guidance) or f"Done, as the vehicle reports: {told}."
@@ -241,11 +232,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
         case report_pb2.COMMAND_OUTCOME_PARTIAL:
-            moved = ", ".join(door.door_id for door in doors if door.success)
-            stood = ", ".join(door.door_id for door in doors if not door.success)
-            if not moved or not stood:
-                raise NotUnderstood("a partial success that is not one")
-            reason, message = FailureReason.PARTIAL_SUCCESS, f"Moved: {moved}. Did not move: {stood}."
+            return partial_success(now, doors, readable(result.guidance))
         case report_pb2.COMMAND_OUTCOME_REFUSED if fault is FailureReason.TTL_EXPIRED:
             return Ending(
                 Status.TIMEOUT,
@@ -255,25 +242,19 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
                 guidance="Nothing moved; try again.",
                 may_have_succeeded=False,
             )
-        case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED:
-            if fault is None:
-                raise NotUnderstood("a failure without a fault")
+        case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED if fault is not None:
             reason, message = fault, "The vehicle did not carry it out."
         case _:
-            raise NotUnderstood("a result without an outcome")
+            return unclear(now, doors)
     guidance = readable(result.guidance) or GUIDANCE[reason]
     return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
 
 
 def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
-    name = _DOOR_NAMES.get(outcome.door)
-    if name is None:
-        raise NotUnderstood("a door that no command can name")
-    fault = _FAULTS.get(outcome.fault)
-    if not outcome.succeeded and fault is None:
-        raise NotUnderstood(f"{name} failed without a fault")
+    fault = _FAULTS.get(outcome.fault, FailureReason.ACTUATOR_FAULT)
     locked = outcome.locked if outcome.HasField("locked") else None
-    return DoorResult(name, outcome.succeeded, locked, None if outcome.succeeded else fault)
+    failed_for = None if outcome.succeeded else fault
+    return DoorResult(_DOOR_NAMES[outcome.door], outcome.succeeded, locked, failed_for)
 
 
 def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:

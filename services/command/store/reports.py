@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -13,7 +14,7 @@ from services.command.domain import (
     Status,
     taken_back_id,
 )
-from services.command.endings import right_ended_on_the_way
+from services.command.endings import held_against, right_ended_on_the_way
 from services.command.store.requests import (
     Announce,
     end_cancellation,
@@ -153,6 +154,7 @@ def _apply(
         case Received():
             return mark_received(connection, about, report.at, announce)
         case Resulted():
+            report = replace(report, ending=held_against(about.order, report.ending))
             ending = _because(connection, about.command_id, report.ending)
             ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
