@@ -36,7 +36,14 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },
-    "command": _INTAKE | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
+    "command": _INTAKE
+    | {
+        "COMMAND_TTL_SECONDS",
+        "ESTIMATED_DURATION_SECONDS",
+        "HISTORY_RETENTION_DAYS",
+        "STATUS_CHECK_RETENTION_DAYS",
+        "STATUS_CHECKS_LISTED",
+    },
     "config": _INTAKE,
     "diagnostics": _REPORTS,
     "enrolment": _ROOM,

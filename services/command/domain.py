@@ -56,6 +56,7 @@ class FailureReason(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
+    COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
 class Mode(StrEnum):
@@ -284,21 +285,6 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which finished requests to list."""
-
-    since: datetime
-    as_of: datetime
-    limit: int
-    offset: int
-    action: Action | None = None
-    status: Status | None = None
-    source: str | None = None
-    of_subject: str | None = None
-    """Of this customer alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -254,6 +254,8 @@ class FailureReason(_message.Message):
         """The vehicle does not have a requested door, or can not do this."""
         CANCELLED: FailureReason._Value.ValueType  # 12
         """A cancellation stopped it."""
+        COMMAND_IN_PROGRESS: FailureReason._Value.ValueType  # 20
+        """Another command was in flight on this vehicle."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: FailureReason.Value.ValueType  # 0
@@ -281,6 +283,8 @@ class FailureReason(_message.Message):
     """The vehicle does not have a requested door, or can not do this."""
     CANCELLED: FailureReason.Value.ValueType  # 12
     """A cancellation stopped it."""
+    COMMAND_IN_PROGRESS: FailureReason.Value.ValueType  # 20
+    """Another command was in flight on this vehicle."""
 
     def __init__(
         self,
@@ -769,7 +773,11 @@ Global___DoorCommandDetails: _TypeAlias = DoorCommandDetails  # noqa: Y015
 
 @_typing.final
 class DoorHistoryEntry(_message.Message):
-    """One finished request. (Specification: an entry of the Door History Response.)"""
+    """One finished request. (Specification: an entry of the Door History Response.)
+
+    A request that was refused at once because of the state of the vehicle or of its commands is an entry too: FAILED, with
+    the reason.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -785,6 +793,9 @@ class DoorHistoryEntry(_message.Message):
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    """The command's; of a cancellation that of the command it is about. Of what never became a command (STATUS_CHECK,
+    refused at once) an id of the entry's own.
+    """
     action: Global___CommandAction.Value.ValueType
     status: Global___CommandStatus.Value.ValueType
     execution_time: _builtins.float
@@ -801,7 +812,7 @@ class DoorHistoryEntry(_message.Message):
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it was requested, UTC."""
+        """When it was requested, UTC. The one time of an entry: by it the list is in order, and `period` counts."""
 
     @_builtins.property
     def failure_reason(self) -> _struct_pb2.Value:
@@ -850,15 +861,20 @@ class DoorHistory(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     total: _builtins.int
     """How many entries match, on all pages."""
     has_more: _builtins.bool
+    next_page_token: _builtins.str
+    """Send it back as `pageToken`, with the same filters, for the page after this one. Absent on the last."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorHistoryEntry]: ...
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Send it back as `asOf` with the next offset: entries that arrive in between then shift no page."""
+        """The moment that the list is of: it has what the record held then, of the `period` before it. Send it back as `asOf`
+        with the next offset: whatever is recorded in between then shifts no page.
+        """
 
     def __init__(
         self,
@@ -868,13 +884,19 @@ class DoorHistory(_message.Message):
         total: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        next_page_token: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "as_of", b"as_of"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "next_page_token", b"next_page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "as_of", b"as_of", "has_more", b"has_more", "history", b"history", "total", b"total", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "has_more", b"has_more", "history", b"history", "next_page_token", b"next_page_token", "total", b"total", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__as_of: _TypeAlias = _typing.Literal["as_of"]  # noqa: Y015
     _WhichOneofArgType__as_of: _TypeAlias = _typing.Literal["_as_of", b"_as_of"]  # noqa: Y015
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__as_of) -> _WhichOneofReturnType__as_of | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
 
 Global___DoorHistory: _TypeAlias = DoorHistory  # noqa: Y015
