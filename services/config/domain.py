@@ -129,6 +129,8 @@ class DoorConfig:
     rejection: str | None = None
     proof: Proof | None = None
     resends: int = 0
+    running: DoorSettings | None = None
+    """What the vehicle runs with, where it is known and others are wanted."""
 
     @property
     def state(self) -> ApplicationState:
@@ -160,6 +162,8 @@ class Answer:
     version: int
     applied: bool
     reason: str
+    running: DoorSettings | None = None
+    """What it runs with after it, by its own word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: Proof) -> DoorCon
         return config
     return replace(
         config,
+        running=config.settings if config.state is ApplicationState.APPLIED else config.running,
         settings=settings,
         updated_at=proof.asked_at,
         desired_version=config.desired_version + 1,
@@ -236,11 +241,39 @@ def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
         config.applied_version or FACTORY_VERSION
     ):
         return config
+    running = answer.running or config.running
     if answer.applied:
-        return replace(config, applied_version=answer.version, applied_at=answer.answered_at)
+        wanted = config.settings
+        if answer.version == config.desired_version:
+            # It may have left out what it does not have: then that is not so, whatever was wanted.
+            wanted = running = answer.running or wanted
+        return replace(
+            config,
+            settings=wanted,
+            running=running,
+            applied_version=answer.version,
+            applied_at=answer.answered_at,
+        )
     if answer.version < config.desired_version:
         return config
-    return replace(config, rejected_version=answer.version, rejection=answer.reason)
+    return _given_up(replace(config, running=running), answer.reason)
+
+
+def _given_up(config: DoorConfig, reason: str) -> DoorConfig:
+    """The config after the desired version came to nothing: its settings are those that run.
+
+    So a later change carries nothing of it along. They stay as wanted where nobody knows what runs: of a vehicle
+    whose settings were applied before this was kept.
+    """
+    running = config.running
+    if running is None and not config.applied_version:
+        running = DoorSettings()
+    return replace(
+        config,
+        settings=running or config.settings,
+        rejected_version=config.desired_version,
+        rejection=reason,
+    )
 
 
 def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
@@ -268,7 +301,7 @@ def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
         return config, None
     if not fault.out_of_step:
         reason = f"The vehicle did not accept the order: {fault.name}."
-        return replace(config, rejected_version=fault.version, rejection=reason), None
+        return _given_up(config, reason), None
     if config.resends >= MOST_RESENDS:
         return config, None
     return _sent(replace(config, resends=config.resends + 1), cause=f"fault:{fault.message_id}")
@@ -286,7 +319,7 @@ def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:
     """The config after nobody would sign this version: it is given up, and not tried again."""
     if not is_wanted(config, version):
         return config
-    return replace(config, rejected_version=version, rejection=reason, proof=None)
+    return replace(_given_up(config, reason), proof=None)
 
 
 def push(config: DoorConfig, proof: Proof, cause: str) -> Push:

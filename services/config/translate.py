@@ -53,6 +53,11 @@ _VEHICLE_UNLOCK_MODES = {
     UnlockMode.SEQUENCE: body_pb2.UNLOCK_MODE_SEQUENCE,
 }
 
+_UNLOCK_MODES = {number: mode for mode, number in _VEHICLE_UNLOCK_MODES.items()}
+AUTO_LOCK_DELAY = range(5, 601)
+SPEED_LOCK = range(5, 61)
+"""Seconds and km/h, as the contract bounds them."""
+
 
 class NewsRefused(ValueError):
     """A vehicle's message that means nothing; the text says why."""
@@ -194,6 +199,26 @@ def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, 
         _version(report.version),
         report.applied,
         readable(report.reason) or "The vehicle gave no reason.",
+        _running(report),
+    )
+
+
+def _running(report: report_pb2.ConfigReport) -> DoorSettings | None:
+    """What the vehicle says it runs with; None where it does not say, or says what no settings are."""
+    told = report.settings
+    mode = _UNLOCK_MODES.get(told.unlock_mode)
+    if not report.HasField("settings") or mode is None:
+        return None
+    if told.auto_lock_delay_seconds not in AUTO_LOCK_DELAY or told.speed_lock_threshold_kmh not in SPEED_LOCK:
+        return None
+    return DoorSettings(
+        auto_lock_enabled=told.auto_lock_enabled,
+        auto_lock_delay_seconds=told.auto_lock_delay_seconds,
+        unlock_mode=mode,
+        child_lock_enabled=told.child_lock_enabled,
+        speed_based_lock_enabled=told.speed_based_lock_enabled,
+        speed_lock_threshold_kmh=told.speed_lock_threshold_kmh,
+        parking_auto_unlock=told.parking_auto_unlock,
     )
 
 

@@ -132,7 +132,9 @@ Global___DoorConfigUpdate: _TypeAlias = DoorConfigUpdate  # noqa: Y015
 
 @_typing.final
 class DoorConfig(_message.Message):
-    """All settings as wanted, and whether the vehicle has them. (Specification: Door Settings Response.)"""
+    """All settings as wanted, and whether the vehicle has them. Once the vehicle has refused them (REJECTED) they are those that
+    it runs with, so that nothing that was refused goes along with the next change. (Specification: Door Settings Response.)
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
