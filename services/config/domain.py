@@ -88,6 +88,42 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a request says of what is not its to change, as it was read before; None where it says nothing."""
+
+    updated_at: datetime | None = None
+    desired_version: int | None = None
+    state: ApplicationState | None = None
+    applied_version: int | None = None
+    reason: str | None = None
+
+    def differing(self, config: DoorConfig) -> str | None:
+        """The member that is another than the config's; None when all is as it was read.
+
+        What the vehicle said meanwhile of the same settings is no difference: nobody can read faster than it speaks.
+        """
+        if self.updated_at is not None and _millis(self.updated_at) != _millis(config.updated_at):
+            return "updatedTime"
+        if self.desired_version is None and self.state is None:
+            return None
+        if self.desired_version != config.desired_version:
+            return "application"
+        if self.state is ApplicationState.PENDING:
+            return None
+        shown = config.rejection if config.state is ApplicationState.REJECTED else None
+        same = (self.state, self.applied_version, self.reason) == (
+            config.state,
+            config.applied_version,
+            shown,
+        )
+        return None if same else "application"
+
+
+def _millis(at: datetime) -> int:
+    return int(at.timestamp() * 1_000)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRequest:
     """A change, who wants it and on whose behalf. The correlation id makes a repeat recognisable.
 
@@ -101,6 +137,7 @@ class ChangeRequest:
     source: str
     correlation_id: str
     capability: str = field(repr=False)
+    read_back: ReadBack = ReadBack()
 
 
 class ApplicationState(StrEnum):
@@ -202,6 +239,14 @@ class RightEnded:
 
     principal: str | None
     vin: str | None
+
+
+class ReadOnlyChanged(Exception):
+    """A request wants what is not its to change, or was made of settings that have been changed since."""
+
+    def __init__(self, member: str) -> None:
+        super().__init__(member)
+        self.member = member
 
 
 class CorrelationIdReused(Exception):

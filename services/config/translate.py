@@ -20,12 +20,14 @@ from services.config.domain import (
     DoorSettings,
     Fault,
     Hello,
+    ReadBack,
+    ReadOnlyChanged,
     SettingsChange,
     UnlockMode,
 )
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import Refusal
+from services.runtime.errors import Refusal, Violation
 from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ _STATES = {
     ApplicationState.APPLIED: door_config_pb2.ConfigApplication.State.APPLIED,
     ApplicationState.REJECTED: door_config_pb2.ConfigApplication.State.REJECTED,
 }
+_STATE_OF = {number: state for state, number in _STATES.items()}
 _VEHICLE_UNLOCK_MODES = {
     UnlockMode.ALL: body_pb2.UNLOCK_MODE_ALL,
     UnlockMode.DRIVER_ONLY: body_pb2.UNLOCK_MODE_DRIVER_ONLY,
@@ -74,6 +77,19 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
         source=granted.source,
         correlation_id=call.correlation_id,
         capability=call.metadata[METADATA_KEY],
+        read_back=read_back(update),
+    )
+
+
+def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
+    """What `update` says of what is not to be changed."""
+    told = update.application if update.HasField("application") else None
+    return ReadBack(
+        updated_at=update.updated_time.ToDatetime(tzinfo=UTC) if update.HasField("updated_time") else None,
+        desired_version=told.desired_version if told else None,
+        state=_STATE_OF.get(told.state) if told else None,
+        applied_version=told.applied_version if told and told.HasField("applied_version") else None,
+        reason=told.reason if told and told.HasField("reason") else None,
     )
 
 
@@ -246,6 +262,13 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "This correlation id was used before with another body; send this change under a new one.",
+            may_have_succeeded=False,
+        )
+    if isinstance(error, ReadOnlyChanged):
+        return Refusal(
+            errors.INVALID_REQUEST,
+            "The settings are not as the request says that they were read; read them again and go on from that.",
+            violations=[Violation(error.member, "is read-only, and differs from what it is now")],
             may_have_succeeded=False,
         )
     return None
