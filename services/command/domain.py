@@ -165,7 +165,8 @@ class DoorResult:
 
     door_id: str
     success: bool
-    locked: bool
+    locked: bool | None
+    """None where the vehicle cannot tell."""
     failure_reason: FailureReason | None = None
 
 
@@ -285,6 +286,8 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
+    door_results: tuple[DoorResult, ...] = ()
+    """What the vehicle reported of each door before the command ended."""
 
 
 @dataclass(frozen=True, slots=True)

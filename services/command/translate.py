@@ -38,12 +38,12 @@ from services.command.history import HistoryPage, HistoryQuery
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Reason, Refusal
+from services.runtime.public_values import seconds, set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.runtime.call import Call
     from services.runtime.capability import Capability
@@ -211,7 +211,7 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
         if ending.may_have_succeeded is not None:
             answer.may_have_succeeded = ending.may_have_succeeded
         if command.received_at is not None and command.status is not Status.TIMEOUT:
-            answer.execution_time = round((ending.finished_at - command.accepted_at).total_seconds(), 3)
+            answer.execution_time = seconds((ending.finished_at - command.accepted_at).total_seconds())
     late = command.late_result
     if late is not None:
         answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
@@ -280,11 +280,12 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
         action=door_pb2.CommandAction.Value.Value(entry.action.value),
         target_doors=entry.target_doors,
         status=door_pb2.CommandStatus.Value.Value(entry.status.value),
-        execution_time=round(entry.execution_seconds, 3),
+        execution_time=seconds(entry.execution_seconds),
         user_id=entry.user_id,
         source=door_pb2.CommandSource.Value.Value(entry.source),
         failure_reason=Value(string_value=reason.value) if reason else Value(null_value=NULL_VALUE),
         correlation_id=entry.correlation_id,
+        door_results=map(door_result, entry.door_results),
     )
     if entry.actor_id != entry.user_id:
         message.actor_id = entry.actor_id
@@ -322,11 +323,6 @@ def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
     )
     set_time(message.timestamp, at)
     return message
-
-
-def set_time(timestamp: Timestamp, at: datetime) -> None:
-    """To the millisecond: finer than that no two clocks here agree."""
-    timestamp.FromMilliseconds(int(at.timestamp() * 1000))
 
 
 def refusal_of(error: Exception) -> Refusal | None:

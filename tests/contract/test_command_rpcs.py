@@ -191,6 +191,7 @@ async def test_the_history_is_the_specifications_with_a_null(room: Room) -> None
                 "source": "MOBILE_APP",
                 "failureReason": None,
                 "correlationId": "c-1",
+                "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
             }
         ],
         "total": 1,

@@ -17,9 +17,11 @@ import services.access
 import services.enrolment
 from services.access import seed as access_seed
 from services.access import store as access_store
+from services.access.store import grants as access_grants
 from services.command import store
 from services.command.announcements import Announcements
-from services.command.domain import Command, Status, StatusCheck, timed_out
+from services.command.domain import Command, Status, StatusCheck
+from services.command.endings import timed_out
 from services.command.history_usecases import forget_the_old
 from services.command.store.tables import history, outbox, wake_up
 from services.command.usecases import Desk, Rules, time_out_overdue
@@ -211,7 +213,7 @@ async def test_both_plant_the_same_grants(database_url: str) -> None:
         await asyncio.gather(
             *(each.write(lambda c: access_seed.plant(c, planted, b"pepper" * 4, START)) for each in databases)
         )
-        grants = await databases[0].read(lambda c: access_store.grants_on(c, VIN))
+        grants = await databases[0].read(lambda c: access_grants.grants_on(c, VIN))
         assert len(grants) == COMMANDS
     finally:
         for database in databases:

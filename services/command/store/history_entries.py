@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.command.domain import Action, FailureReason, HistoryEntry, Status
 from services.command.history import HistoryPage, Position
-from services.command.store.tables import RECORDED_NOW, history
+from services.command.store.tables import RECORDED_NOW, command, history, results_from_text
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
@@ -152,8 +152,10 @@ def page(connection: Connection, vin: str, query: HistoryQuery) -> HistoryPage:
     if query.after is not None:
         place = tuple_(history.c.requested_at, history.c.entry_id)
         matching.append(place < tuple_(*_values_of(query.after)))
+    # A cancellation's entry, and that of a look at the status, has an id that no command has.
     rows = connection.execute(
-        select(history)
+        select(history, command.c.door_results)
+        .outerjoin(command, command.c.command_id == history.c.entry_id)
         .where(*matching)
         .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
         .limit(query.limit + 1)  # one more tells whether there is more
@@ -207,4 +209,5 @@ def _entry(row: Row[Any]) -> HistoryEntry:
         source=row.source,
         failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
         correlation_id=row.correlation_id,
+        door_results=results_from_text(row.door_results),
     )

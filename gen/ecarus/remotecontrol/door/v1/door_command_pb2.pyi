@@ -443,7 +443,7 @@ class DoorResult(_message.Message):
     success: _builtins.bool
     """True when the door reached the requested position, also when it was there already."""
     locked: _builtins.bool
-    """Whether the door is locked after the command, as the vehicle saw it."""
+    """Whether the door is locked after the command, as the vehicle saw it. Absent where it cannot tell."""
     failure_reason: Global___FailureReason.Value.ValueType
     """Why not, when success is false."""
     def __init__(
@@ -451,16 +451,21 @@ class DoorResult(_message.Message):
         *,
         door_id: _builtins.str = ...,
         success: _builtins.bool = ...,
-        locked: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
         failure_reason: Global___FailureReason.Value.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "failure_reason", b"failure_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "_locked", b"_locked", "failure_reason", b"failure_reason", "locked", b"locked"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "door_id", b"door_id", "failure_reason", b"failure_reason", "locked", b"locked", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "_locked", b"_locked", "door_id", b"door_id", "failure_reason", b"failure_reason", "locked", b"locked", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure_reason: _TypeAlias = _typing.Literal["failure_reason"]  # noqa: Y015
     _WhichOneofArgType__failure_reason: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason"]  # noqa: Y015
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__failure_reason) -> _WhichOneofReturnType__failure_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
 
 Global___DoorResult: _TypeAlias = DoorResult  # noqa: Y015
 
@@ -792,6 +797,7 @@ class DoorHistoryEntry(_message.Message):
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
+    DOOR_RESULTS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """The command's; of a cancellation that of the command it is about. Of what never became a command (STATUS_CHECK,
     refused at once) an id of the entry's own.
@@ -808,7 +814,9 @@ class DoorHistoryEntry(_message.Message):
     """Who acted, where that is not the user: a call-centre agent."""
     @_builtins.property
     def target_doors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As requested; empty for CANCEL and STATUS_CHECK."""
+        """As requested; empty for CANCEL and STATUS_CHECK. What moved is in door_results: which doors "all" means, the vehicle
+        decides.
+        """
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
@@ -818,6 +826,12 @@ class DoorHistoryEntry(_message.Message):
     def failure_reason(self) -> _struct_pb2.Value:
         """A FailureReason's name, or null. A Value because the specification shows a JSON null here, which
         only a Value prints.
+        """
+
+    @_builtins.property
+    def door_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorResult]:
+        """One for every door that the command meant, as the vehicle reported it before the command ended; empty for CANCEL and
+        STATUS_CHECK, and where the vehicle reported nothing.
         """
 
     def __init__(
@@ -834,10 +848,11 @@ class DoorHistoryEntry(_message.Message):
         failure_reason: _struct_pb2.Value | None = ...,
         correlation_id: _builtins.str | None = ...,
         actor_id: _builtins.str | None = ...,
+        door_results: _abc.Iterable[Global___DoorResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "door_results", b"door_results", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__actor_id: _TypeAlias = _typing.Literal["actor_id"]  # noqa: Y015
     _WhichOneofArgType__actor_id: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id"]  # noqa: Y015
