@@ -4,7 +4,8 @@ Buckets live in this process: with N replicas a caller has up to N times the rat
 stop floods; nothing about safety rests on it.
 
 A LOCK has a bucket of its own, that nothing else is counted against: a person who can do nothing else any more can
-still lock the car. What was refused is counted apart from what was carried out, for the same reason.
+still lock the car. So has a cancellation, which takes back what has spent the rate. What was refused is counted apart
+from what was carried out, for the same reason.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ _IPV6_NETWORK_BITS = 64
 
 WHAT = {
     "lock": "lock requests a minute for this vehicle",
+    "cancel": "cancellations a minute for this vehicle",
     "command": "command requests a minute for this vehicle",
     "read": "read requests a minute for this vehicle",
     "refused": "requests a minute that had to be refused",

@@ -50,6 +50,9 @@ SERVICE_OF = {
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
+_OWN_RATE = {domain.LOCK: "lock", domain.CANCEL: "cancel"}
+"""What makes a car safer counts against nothing else's rate."""
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -68,8 +71,8 @@ class Route:
     @property
     def limit_class(self) -> str:
         """The rate it counts against."""
-        if self.action == domain.LOCK:
-            return "lock"
+        if self.action in _OWN_RATE:
+            return _OWN_RATE[self.action]
         return "command" if self.action in domain.COMMANDS else "read"
 
 

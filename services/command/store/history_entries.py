@@ -97,7 +97,9 @@ def add(connection: Connection, rows: Sequence[dict[str, object]], at: datetime)
     """Keep entries that have ended; those that are there already stay as they are."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     if rows:
-        connection.execute(dialect.insert(history).on_conflict_do_nothing(), rows)
+        # In one order for all: two that keep the same entries at once wait for each other and do not deadlock.
+        in_order = sorted(rows, key=lambda row: str(row["entry_id"]))
+        connection.execute(dialect.insert(history).on_conflict_do_nothing(), in_order)
         record_ended(connection, at)
 
 

@@ -308,6 +308,21 @@ async def test_nothing_that_a_user_does_keeps_their_lock_from_its_bucket(house: 
     await denied(house, lock(house), "RATE_LIMITED")
 
 
+async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
+    body = b'{"correlationId":"c-1","reason":"","force":false}'
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    await denied(house, house.unlock(), "RATE_LIMITED")
+    for _ in range(10):
+        await admitted(house, lock(house))
+    for _ in range(RATES["cancel"]):
+        await admitted(house, house.unlock(body, path="cancel"))
+    flood = await denied(house, house.unlock(body, path="cancel"), "RATE_LIMITED")
+    assert flood.refusal.retry_after_seconds == 1
+    house.clock.at += 6
+    await admitted(house, house.unlock())  # what was cancelled has cost the commands nothing
+
+
 async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
     token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
     by_agent = {"authorization": f"Bearer {token}"}

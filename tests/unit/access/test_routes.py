@@ -22,7 +22,7 @@ BASE = "/api/v1/remotecontrol/vehicles/KMHSH81C7LU123456/door/"
     [
         ("unlock", "POST", "door.unlock", "command"),
         ("lock", "POST", "door.lock", "lock"),
-        ("cancel", "POST", "door.cancel", "command"),
+        ("cancel", "POST", "door.cancel", "cancel"),
         ("commands/cmd-1", "GET", "door.status.read", "read"),
         ("history", "GET", "door.history.read", "read"),
         ("status", "GET", "door.status.read", "read"),
