@@ -66,10 +66,10 @@ class Route:
     body_message: type[Message] | None = None
 
     @property
-    def limit_class(self) -> str:
-        """The rate it counts against."""
+    def limit_class(self) -> str | None:
+        """The rate it counts against; None for a lock, which nobody has to wait for."""
         if self.action == domain.LOCK:
-            return "lock"
+            return None
         return "command" if self.action in domain.COMMANDS else "read"
 
 

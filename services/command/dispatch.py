@@ -54,8 +54,8 @@ class Orders(Protocol):
         """
 
     async def issue(self, signed: Sequence[tuple[str, Order, Place, bytes]]) -> list[bytes | None]:
-        """Keep that these envelopes are issued at these places, in one commit. For each the request hash, or None
-        when another process took its place.
+        """Keep that these envelopes are issued at these places, in one commit. For each the request hash; None when
+        another process took its place; empty when it must not leave, because a lock took its place.
         """
 
 
@@ -251,7 +251,7 @@ class Dispatcher:
             for each in signed:
                 if each.message.message_id in self._recalled:
                     fates[each.message.message_id] = None
-                elif each.request_hash is not None and each.lives(now):
+                elif each.request_hash and each.lives(now):
                     going.append(each)
                     self._unsent.pop(each.message.message_id, None)
             confirmed = await self._broker.publish_all([self._packed(each, now) for each in going])
@@ -310,7 +310,7 @@ class Dispatcher:
         return [each for each in placed if each.envelope]
 
     def _packed(self, leaving: _Leaving, now: datetime) -> OutgoingMessage:
-        if leaving.keys is None or leaving.request_hash is None:
+        if leaving.keys is None or not leaving.request_hash:
             raise LookupError("an order is packed after it was issued")
         message = leaving.message
         return OutgoingMessage(

@@ -56,6 +56,7 @@ class FailureReason(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
+    SUPERSEDED = "SUPERSEDED"
 
 
 class Mode(StrEnum):
@@ -231,6 +232,8 @@ class Command:
     confirmation: Confirmation | None = None
     taken_over: bool = False
     """Whether another process than the one that accepted it may have handed it to the vehicle."""
+    superseded: bool = False
+    """Whether a later lock took its place: it is not sent any more, and stands in nobody's way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +261,18 @@ class RightEnded:
 
     principal: str | None
     vin: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """The command that stands in the way of others on its vehicle."""
+
+    command_id: str
+    action: Action
+
+    def gives_way_to(self, order: Order) -> bool:
+        """An unlock does to a lock: nobody has to wait to lock a vehicle."""
+        return self.action is Action.UNLOCK and order.action is Action.LOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,11 +396,3 @@ class Forbidden(Refused):
 
     reason: FailureReason
     open_doors: tuple[str, ...] = field(default=())
-
-
-_TAKEN_BACK = "ended-"
-
-
-def taken_back_id(command_id: str) -> str:
-    """The id of the cloud's own cancellation of a command whose right ended: the same whoever makes it."""
-    return f"{_TAKEN_BACK}{command_id}"

@@ -22,6 +22,7 @@ GUIDANCE = {
     FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
     FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
     FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
+    FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""
 
@@ -56,6 +57,18 @@ def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
 def cancelled_before_dispatch(now: datetime) -> Ending:
     """The ending of a command that was withdrawn before it left."""
     return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
+
+
+def superseded(now: datetime) -> Ending:
+    """The ending of an unlock that a lock took the place of before the vehicle acted on it."""
+    return Ending(
+        Status.CANCELLED,
+        now,
+        "A later lock took its place; the vehicle did not act on this unlock.",
+        failure_reason=FailureReason.SUPERSEDED,
+        guidance=GUIDANCE[FailureReason.SUPERSEDED],
+        may_have_succeeded=False,
+    )
 
 
 def right_ended(now: datetime) -> Ending:

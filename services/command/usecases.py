@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from services.command.accepting import Taken, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
     Action,
@@ -14,7 +15,6 @@ from services.command.domain import (
     CannotDeliver,
     Command,
     CommandAlreadyFinished,
-    CommandInProgress,
     CommandNotFound,
     Condition,
     CorrelationIdReused,
@@ -23,6 +23,7 @@ from services.command.domain import (
     Forbidden,
     HistoryEntry,
     HistoryQuery,
+    InFlight,
     NotYoursToCancel,
     Observed,
     Order,
@@ -45,11 +46,6 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
-_ATTEMPTS = 3
-
-
-class Taken(Exception):
-    """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
 class Commands(Protocol):
@@ -66,8 +62,15 @@ class Commands(Protocol):
     async def release_key(self, prior: Prior) -> None:
         """Let its idempotency key be used anew."""
 
-    async def in_flight(self, vin: str) -> str | None:
-        """The id of the command in flight on this vehicle."""
+    async def in_flight(self, vin: str) -> InFlight | None:
+        """The command in flight on this vehicle; one that is superseded is in nobody's way."""
+
+    async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
+        """Keep a new lock in the place of an unlock, which ends at once where it surely never left, and else is not
+        sent any more and is the vehicle's to give up. Raises Taken.
+
+        False when the unlock has ended or was superseded meanwhile: then nothing is kept.
+        """
 
     async def get(self, vin: str, command_id: str) -> Command | None:
         """One command of this vehicle."""
@@ -251,21 +254,10 @@ async def request_doors(
         expires_at=now + desk.rules.ttl,
         estimated_seconds=desk.rules.estimated_seconds,
     )
-    for _ in range(_ATTEMPTS):
-        try:
-            await desk.commands.accept(command)
-        except Taken:
-            first = await _first_answer(
-                desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
-            )
-            if first:
-                return first
-            in_flight = await desk.commands.in_flight(vin)
-            if in_flight:
-                raise CommandInProgress(in_flight) from None
-            continue  # what was in the way ended between the two looks
-        return command
-    raise CommandInProgress(await desk.commands.in_flight(vin) or "")
+    repeated = partial(
+        _first_answer, desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+    )
+    return await accept(desk, command, repeated)
 
 
 async def _first_answer(

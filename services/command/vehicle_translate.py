@@ -29,9 +29,9 @@ from services.command.domain import (
     RightEnded,
     Status,
     StatusCheck,
-    taken_back_id,
 )
 from services.command.endings import GUIDANCE
+from services.command.own_cancellations import superseded_id, taken_back_id
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 from services.runtime.free_text import readable
 
@@ -145,6 +145,26 @@ def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> si
         ),
     )
     requested.asked_at.FromDatetime(at)
+    requested.mac = mac.of(requested)
+    return requested
+
+
+def requested_superseding(unlock: Requested, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
+    """The cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its place is the
+    proof. `force`: where the vehicle has begun, it stops between doors.
+    """
+    requested = signing.RequestedOrder(
+        vin=unlock.vin,
+        withdraws=signing.RequestedOrder.FromString(unlock.order),
+        superseded_by=requested_command(lock, mac),
+        cancel=command_pb2.CancelCommand(
+            cancel_id=superseded_id(unlock.command_id),
+            command_id=unlock.command_id,
+            reason="Superseded by a lock",
+            force=True,
+        ),
+    )
+    requested.asked_at.FromDatetime(lock.accepted_at)
     requested.mac = mac.of(requested)
     return requested
 

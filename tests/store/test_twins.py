@@ -19,7 +19,8 @@ from services.access import seed as access_seed
 from services.access import store as access_store
 from services.command import store
 from services.command.announcements import Announcements
-from services.command.domain import Command, Status, StatusCheck, timed_out
+from services.command.domain import Command, Status, StatusCheck
+from services.command.endings import timed_out
 from services.command.store.tables import history, outbox, wake_up
 from services.command.usecases import Desk, Rules, forget_the_old, time_out_overdue
 from services.command.vehicle_usecases import wake_the_silent

@@ -11,9 +11,9 @@ from services.command.domain import (
     Command,
     FailureReason,
     Status,
-    taken_back_id,
 )
-from services.command.endings import right_ended_on_the_way
+from services.command.endings import right_ended_on_the_way, superseded
+from services.command.own_cancellations import taken_back_id
 from services.command.store.requests import (
     Announce,
     end_cancellation,
@@ -153,22 +153,23 @@ def _apply(
         case Received():
             return mark_received(connection, about, report.at, announce)
         case Resulted():
-            ending = _because(connection, about.command_id, report.ending)
+            ending = _because(connection, about, report.ending)
             ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
         case CancelDecided():
-            return _decide(connection, report, announce)
+            return _decide(connection, about, report, announce)
         case OrderRefused():
             return []
 
 
-def _because(connection: Connection, command_id: str, ending: Ending) -> Ending:
-    """The same ending; of a command that the cloud took back, with the reason."""
+def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
+    """The same ending; of a command that the cloud took back, or a lock the place of, with the reason."""
     if ending.status is not Status.CANCELLED:
         return ending
-    taken_back = select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == taken_back_id(command_id))
+    cancel_id = taken_back_id(about.command_id)
+    taken_back = select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == cancel_id)
     if connection.execute(taken_back).one_or_none() is None:
-        return ending
+        return superseded(ending.finished_at) if about.superseded else ending
     return right_ended_on_the_way(ending.finished_at)
 
 
@@ -191,11 +192,13 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
     return messages
 
 
-def _decide(connection: Connection, report: CancelDecided, announce: Announce) -> list[OutgoingMessage]:
+def _decide(
+    connection: Connection, about: Command, report: CancelDecided, announce: Announce
+) -> list[OutgoingMessage]:
     """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
     messages: list[OutgoingMessage] = []
     if report.ending is not None:
-        ending = _because(connection, report.command_id, report.ending)
+        ending = _because(connection, about, report.ending)
         messages = end_command(connection, report.command_id, ending, announce) or []
     row = connection.execute(
         select(cancellation).where(

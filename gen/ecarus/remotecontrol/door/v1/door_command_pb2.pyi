@@ -254,6 +254,8 @@ class FailureReason(_message.Message):
         """The vehicle does not have a requested door, or can not do this."""
         CANCELLED: FailureReason._Value.ValueType  # 12
         """A cancellation stopped it."""
+        SUPERSEDED: FailureReason._Value.ValueType  # 13
+        """A later lock took its place: an unlock that is in flight gives way to it."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: FailureReason.Value.ValueType  # 0
@@ -281,6 +283,8 @@ class FailureReason(_message.Message):
     """The vehicle does not have a requested door, or can not do this."""
     CANCELLED: FailureReason.Value.ValueType  # 12
     """A cancellation stopped it."""
+    SUPERSEDED: FailureReason.Value.ValueType  # 13
+    """A later lock took its place: an unlock that is in flight gives way to it."""
 
     def __init__(
         self,
