@@ -299,6 +299,7 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
+    late_result: LateResult | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.command.domain import Ending, FailureReason, Status
+from services.command.domain import Action, Ending, FailureReason, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from services.command.domain import Order
 
 GUIDANCE = {
     FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
@@ -25,6 +28,29 @@ GUIDANCE = {
     FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""
+
+
+def as_the_doors_stand(order: Order, ending: Ending) -> Ending:
+    """The ending as the doors bear it out: one that is said to have moved and does not stand as asked has not."""
+    locks = order.action is Action.LOCK
+    doors = tuple(
+        replace(door, success=False, failure_reason=FailureReason.ACTUATOR_FAULT)
+        if door.success and door.locked is (not locks)
+        else door
+        for door in ending.door_results
+    )
+    if doors == ending.door_results:
+        return ending
+    some = any(door.success for door in doors)
+    reason = FailureReason.PARTIAL_SUCCESS if some else FailureReason.ACTUATOR_FAULT
+    return Ending(
+        Status.FAILED,
+        ending.finished_at,
+        "The vehicle says that it is done, but doors do not stand as asked: see doorResults.",
+        reason,
+        GUIDANCE[reason],
+        door_results=doors,
+    )
 
 
 def not_accepted(now: datetime, fault: str) -> Ending:
@@ -51,6 +77,18 @@ def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
         if not surely_unsent
         else "The vehicle was not reached and did not act; try again.",
         may_have_succeeded=not surely_unsent,
+    )
+
+
+def arrived_too_late(now: datetime) -> Ending:
+    """The ending of a command whose time was up when the vehicle got it, as the vehicle signs: it did not act."""
+    return Ending(
+        Status.TIMEOUT,
+        now,
+        "The vehicle got the command after its time was up and did not act.",
+        failure_reason=FailureReason.TTL_EXPIRED,
+        guidance="Nothing moved; try again.",
+        may_have_succeeded=False,
     )
 
 

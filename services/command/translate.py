@@ -25,6 +25,7 @@ from services.command.domain import (
     Forbidden,
     HistoryEntry,
     HistoryQuery,
+    LateResult,
     Mode,
     NotYoursToCancel,
     Order,
@@ -191,16 +192,22 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
             answer.may_have_succeeded = ending.may_have_succeeded
         if command.received_at is not None and command.status is not Status.TIMEOUT:
             answer.execution_time = round((ending.finished_at - command.accepted_at).total_seconds(), 3)
-    late = command.late_result
-    if late is not None:
-        answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
-        set_time(answer.late_result.received_at, late.received_at)
-        answer.late_result.door_results.extend(map(door_result, late.door_results))
-        if late.failure_reason:
-            answer.late_result.failure_reason = failure_reason(late.failure_reason)
+    if command.late_result is not None:
+        answer.late_result.CopyFrom(_late(command.late_result))
     if command.confirmation is not None and command.status is Status.SUCCESS:
         _add_confirmation(answer, command.confirmation)
     return answer
+
+
+def _late(late: LateResult) -> door_pb2.LateResult:
+    message = door_pb2.LateResult(
+        status=door_pb2.CommandStatus.Value.Value(late.status.value),
+        door_results=map(door_result, late.door_results),
+    )
+    set_time(message.received_at, late.received_at)
+    if late.failure_reason:
+        message.failure_reason = failure_reason(late.failure_reason)
+    return message
 
 
 def _add_confirmation(answer: door_pb2.DoorCommandDetails, confirmation: Confirmation) -> None:
@@ -265,6 +272,8 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
     )
     if entry.actor_id != entry.user_id:
         message.actor_id = entry.actor_id
+    if entry.late_result is not None:
+        message.late_result.CopyFrom(_late(entry.late_result))
     set_time(message.timestamp, entry.requested_at)
     return message
 

@@ -30,7 +30,7 @@ from services.command.domain import (
     Status,
     StatusCheck,
 )
-from services.command.endings import GUIDANCE
+from services.command.endings import GUIDANCE, arrived_too_late
 from services.command.own_cancellations import superseded_id, taken_back_id
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 from services.runtime.free_text import readable
@@ -198,6 +198,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 issued.order_id,
                 fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
+                at=now,
             )
         case _:
             raise NotUnderstood("settings do not belong on this subject")
@@ -243,7 +244,9 @@ def _cancel_decided(opened: OpenedAnswer, message: report_pb2.CancelResult, now:
 
 
 def _cancelled(now: datetime) -> Ending:
-    return Ending(Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.")
+    return Ending(
+        Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.", may_have_succeeded=False
+    )
 
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
@@ -265,14 +268,7 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
                 raise NotUnderstood("a partial success that is not one")
             reason, message = FailureReason.PARTIAL_SUCCESS, f"Moved: {moved}. Did not move: {stood}."
         case report_pb2.COMMAND_OUTCOME_REFUSED if fault is FailureReason.TTL_EXPIRED:
-            return Ending(
-                Status.TIMEOUT,
-                now,
-                "The vehicle got the command after its time was up and did not act.",
-                failure_reason=fault,
-                guidance="Nothing moved; try again.",
-                may_have_succeeded=False,
-            )
+            return arrived_too_late(now)
         case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED:
             if fault is None:
                 raise NotUnderstood("a failure without a fault")
@@ -280,7 +276,9 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case _:
             raise NotUnderstood("a result without an outcome")
     guidance = readable(result.guidance) or GUIDANCE[reason]
-    return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
+    # What the vehicle signs as refused moved nothing.
+    moved_nothing = False if result.outcome == report_pb2.COMMAND_OUTCOME_REFUSED else None
+    return Ending(Status.FAILED, now, message, reason, guidance, moved_nothing, door_results=doors)
 
 
 def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:

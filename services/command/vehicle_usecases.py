@@ -72,6 +72,7 @@ class OrderRefused:
     order_id: str
     fault: str
     again: bool
+    at: datetime
 
 
 Report = Received | Resulted | CancelDecided | OrderRefused

@@ -255,8 +255,8 @@ async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room)
 
 
 async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
-    first = await room.unlock()
-    problem = await refused(room.lock("c-2"))
+    first = await room.lock()
+    problem = await refused(room.unlock("c-2"))
     assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
         409,
         "COMMAND_IN_PROGRESS",
@@ -413,3 +413,19 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
             "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
         },
     )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["lateResult"]) == ("TIMEOUT", told["lateResult"])
+
+
+async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
+    first = await room.unlock()
+    second = await room.lock("c-2")
+    assert second.command_id != first.command_id
+    told = await room.details(first.command_id)
+    assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
+        "CANCELLED",
+        "SUPERSEDED",
+        False,
+    )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["failureReason"]) == ("CANCELLED", "SUPERSEDED")

@@ -105,7 +105,9 @@ async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
 async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: Room) -> None:
     unlock = await on_its_way(room)
     await room.request("c-2", LOCK)
-    refused = OrderRefused("m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True)
+    refused = OrderRefused(
+        "m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True, at=room.now
+    )
     assert await room.report(refused) == []
     assert unlock.command_id not in room.dispatch.restored
     assert unlock.command_id not in {m.message_id for m in await room.commands.unreceived(VIN, room.now)}

@@ -17,6 +17,7 @@ import services.access
 import services.enrolment
 from services.access import seed as access_seed
 from services.access import store as access_store
+from services.access.store.grants import grants_on
 from services.command import store
 from services.command.announcements import Announcements
 from services.command.domain import Command, Status, StatusCheck
@@ -209,7 +210,7 @@ async def test_both_plant_the_same_grants(database_url: str) -> None:
         await asyncio.gather(
             *(each.write(lambda c: access_seed.plant(c, planted, b"pepper" * 4, START)) for each in databases)
         )
-        grants = await databases[0].read(lambda c: access_store.grants_on(c, VIN))
+        grants = await databases[0].read(lambda c: grants_on(c, VIN))
         assert len(grants) == COMMANDS
     finally:
         for database in databases:

@@ -26,6 +26,7 @@ from services.command.store.tables import (
     command_from_row,
     history,
     idempotency_key,
+    late_from_text,
     outbox,
 )
 from services.command.usecases import Prior
@@ -225,4 +226,5 @@ def _entry(row: Row[Any]) -> HistoryEntry:
         source=row.source,
         failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
         correlation_id=row.correlation_id,
+        late_result=late_from_text(row.late_result),
     )

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from protocol.faults import MessageRefused
+from protocol.faults import Fault, MessageRefused
 from services.command.domain import (
     Command,
     FailureReason,
     Status,
 )
-from services.command.endings import right_ended_on_the_way, superseded
+from services.command.endings import arrived_too_late, as_the_doors_stand, right_ended_on_the_way, superseded
 from services.command.own_cancellations import taken_back_id
 from services.command.store.requests import (
     Announce,
@@ -26,6 +27,7 @@ from services.command.store.tables import (
     command,
     command_from_row,
     confirmation_to_text,
+    history,
     inbox,
     late_to_text,
     outbox,
@@ -153,13 +155,48 @@ def _apply(
         case Received():
             return mark_received(connection, about, report.at, announce)
         case Resulted():
+            report = replace(report, ending=as_the_doors_stand(about.order, report.ending))
             ending = _because(connection, about, report.ending)
             ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
         case CancelDecided():
             return _decide(connection, about, report, announce)
         case OrderRefused():
-            return []
+            return _prove(connection, about, report, announce)
+
+
+def _prove(
+    connection: Connection, about: Command, report: OrderRefused, announce: Announce
+) -> list[OutgoingMessage]:
+    """A command that its vehicle refuses as expired, and whose time is up, was never taken: a known one is answered by
+    its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
+    """
+    if (
+        report.fault != Fault.EXPIRED.name
+        or report.order_id != about.command_id
+        or report.at < about.expires_at
+    ):
+        return []
+    ending = arrived_too_late(report.at)
+    ended = end_command(connection, about.command_id, ending, announce)
+    if ended is None:
+        _did_not_act(connection, about, ending)
+    return ended or []
+
+
+def _did_not_act(connection: Connection, about: Command, proven: Ending) -> None:
+    """It has timed out and was thought to have acted, perhaps. Its status stays."""
+    changed = connection.execute(
+        update(command)
+        .where(
+            command.c.command_id == about.command_id,
+            command.c.status == Status.TIMEOUT.value,
+            command.c.may_have_succeeded.is_(True),
+        )
+        .values(may_have_succeeded=False, guidance=proven.guidance)
+    )
+    if changed.rowcount:
+        write_audit(connection, about, "COMMAND_DID_NOT_ACT", proven.finished_at, {})
 
 
 def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
@@ -183,6 +220,13 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
         .where(command.c.command_id == report.command_id)
         .values(late_result=late_to_text(late(report.ending)))
     )
+    connection.execute(
+        update(history)
+        .where(history.c.entry_id == report.command_id)
+        .values(late_result=late_to_text(late(report.ending)))
+    )
+    if report.ending.may_have_succeeded is False:
+        _did_not_act(connection, ended, arrived_too_late(report.ending.finished_at))
     write_audit(
         connection, ended, "LATE_RESULT", report.ending.finished_at, {"status": report.ending.status.value}
     )

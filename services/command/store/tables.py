@@ -136,6 +136,7 @@ class HistoryRow(RoomModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=Instant)
     execution_us: int | None = Field(default=None, sa_type=BigInteger)
     failure_reason: str | None = Field(default=None, max_length=32)
+    late_result: str | None = Field(default=None, sa_type=Text)
 
 
 class AuditRow(RoomModel, table=True):
@@ -203,7 +204,8 @@ def late_to_text(late: LateResult) -> str:
     )
 
 
-def _late_from_text(stored: str | None) -> LateResult | None:
+def late_from_text(stored: str | None) -> LateResult | None:
+    """And back."""
     if stored is None:
         return None
     late = json.loads(stored)
@@ -267,7 +269,7 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         sent_at=sent_at,
         received_at=row.received_at,
         ending=ending,
-        late_result=_late_from_text(row.late_result),
+        late_result=late_from_text(row.late_result),
         waking_at=row.waking_at,
         confirmation=_confirmation_from_text(row.confirmation),
         taken_over=row.taken_over_at is not None,

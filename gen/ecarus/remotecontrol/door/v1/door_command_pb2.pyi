@@ -788,6 +788,7 @@ class DoorHistoryEntry(_message.Message):
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
+    LATE_RESULT_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     action: Global___CommandAction.Value.ValueType
     status: Global___CommandStatus.Value.ValueType
@@ -813,6 +814,10 @@ class DoorHistoryEntry(_message.Message):
         only a Value prints.
         """
 
+    @_builtins.property
+    def late_result(self) -> Global___LateResult:
+        """What the vehicle reported after the command had timed out."""
+
     def __init__(
         self,
         *,
@@ -827,19 +832,24 @@ class DoorHistoryEntry(_message.Message):
         failure_reason: _struct_pb2.Value | None = ...,
         correlation_id: _builtins.str | None = ...,
         actor_id: _builtins.str | None = ...,
+        late_result: Global___LateResult | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "late_result", b"late_result", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "late_result", b"late_result", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__actor_id: _TypeAlias = _typing.Literal["actor_id"]  # noqa: Y015
     _WhichOneofArgType__actor_id: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id"]  # noqa: Y015
     _WhichOneofReturnType__correlation_id: _TypeAlias = _typing.Literal["correlation_id"]  # noqa: Y015
     _WhichOneofArgType__correlation_id: _TypeAlias = _typing.Literal["_correlation_id", b"_correlation_id"]  # noqa: Y015
+    _WhichOneofReturnType__late_result: _TypeAlias = _typing.Literal["late_result"]  # noqa: Y015
+    _WhichOneofArgType__late_result: _TypeAlias = _typing.Literal["_late_result", b"_late_result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_id) -> _WhichOneofReturnType__actor_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__correlation_id) -> _WhichOneofReturnType__correlation_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_result) -> _WhichOneofReturnType__late_result | None: ...
 
 Global___DoorHistoryEntry: _TypeAlias = DoorHistoryEntry  # noqa: Y015
 
