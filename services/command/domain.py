@@ -57,6 +57,7 @@ class FailureReason(StrEnum):
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
+    NOT_PROVEN = "NOT_PROVEN"
 
 
 class Mode(StrEnum):

@@ -25,6 +25,7 @@ GUIDANCE = {
     FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
     FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
     FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
+    FailureReason.NOT_PROVEN: "Nothing was sent. Try again; if that does not help, contact customer support.",
     FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""
@@ -117,6 +118,18 @@ def right_ended(now: datetime) -> Ending:
         "Not handed to the vehicle: the right to command it had ended.",
         failure_reason=FailureReason.GRANT_REVOKED,
         guidance=GUIDANCE[FailureReason.GRANT_REVOKED],
+    )
+
+
+def not_proven(now: datetime) -> Ending:
+    """The ending of a command that the signer saw no proof for: no word on anybody's right."""
+    return Ending(
+        Status.FAILED,
+        now,
+        "Not handed to the vehicle: that it was asked for could not be proven.",
+        failure_reason=FailureReason.NOT_PROVEN,
+        guidance=GUIDANCE[FailureReason.NOT_PROVEN],
+        may_have_succeeded=False,
     )
 
 

@@ -35,8 +35,9 @@ from services.command.domain import (
     Viewer,
     Withdrawal,
 )
-from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
+from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.runtime.isolation import LeftAlone, by_halves
+from services.runtime.signing_again import SigningAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -217,6 +218,8 @@ class Desk:
     """Commands that could not be ended."""
     left_asleep: LeftAlone = field(default_factory=LeftAlone)
     """Commands whose vehicles could not be woken."""
+    again: SigningAgain = field(default_factory=SigningAgain)
+    """Orders that their vehicles refused as out of step."""
 
 
 async def request_doors(
@@ -373,9 +376,9 @@ async def _time_out(desk: Desk, now: datetime, ids: Sequence[str], *, surely_uns
         desk.dispatch.forget(command_id)
 
 
-async def end_for_lack_of_right(desk: Desk, command_ids: Sequence[str]) -> None:
-    """End commands that were never handed over and may not be any more."""
-    ending = right_ended(desk.now())
+async def end_unsigned(desk: Desk, command_ids: Sequence[str], *, proven: bool) -> None:
+    """End commands that were never handed over and are not signed: for lack of a right, or (not `proven`) of proof."""
+    ending = right_ended(desk.now()) if proven else not_proven(desk.now())
     await desk.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
     for command_id in command_ids:
         desk.dispatch.forget(command_id)

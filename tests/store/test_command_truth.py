@@ -21,8 +21,9 @@ from services.command.domain import (
 )
 from services.command.endings import arrived_too_late
 from services.command.store import tables
-from services.command.vehicle_usecases import OrderRefused, Resulted
-from tests.store.command_desk import LOCK, VIN, Room, open_room
+from services.command.vehicle_usecases import OrderRefused, Resulted, take_in_heard
+from services.runtime.signing_again import SigningAgain
+from tests.store.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -148,3 +149,17 @@ async def test_so_it_is_with_a_late_one(room: Room) -> None:
     late = (await room.find(command)).late_result
     assert late
     assert (late.status, late.failure_reason) == (Status.FAILED, FailureReason.ACTUATOR_FAULT)
+
+
+async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_theirs(room: Room) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    refused = replace(expired(room, command), fault="WRONG_EPOCH")
+    desk = replace(room.desk, again=SigningAgain(lambda: 0.0))
+    for number in range(50):
+        await take_in_heard(desk, admitted(replace(refused, message_id=f"m-{number}")))
+    assert room.dispatch.restored == [command.command_id]
+    other = await room.request("c-2", vin=OTHER)
+    theirs = replace(refused, vin=OTHER, command_id=other.command_id, order_id=other.command_id)
+    await take_in_heard(desk, admitted(theirs))
+    assert room.dispatch.restored == [command.command_id, other.command_id]

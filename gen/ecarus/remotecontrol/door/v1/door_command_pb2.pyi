@@ -256,6 +256,10 @@ class FailureReason(_message.Message):
         """A cancellation stopped it."""
         SUPERSEDED: FailureReason._Value.ValueType  # 13
         """A later lock took its place: an unlock that is in flight gives way to it."""
+        NOT_PROVEN: FailureReason._Value.ValueType  # 14
+        """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+        was changed. Nothing was sent.
+        """
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: FailureReason.Value.ValueType  # 0
@@ -285,6 +289,10 @@ class FailureReason(_message.Message):
     """A cancellation stopped it."""
     SUPERSEDED: FailureReason.Value.ValueType  # 13
     """A later lock took its place: an unlock that is in flight gives way to it."""
+    NOT_PROVEN: FailureReason.Value.ValueType  # 14
+    """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+    was changed. Nothing was sent.
+    """
 
     def __init__(
         self,
