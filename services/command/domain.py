@@ -235,6 +235,8 @@ class Command:
     """Whether another process than the one that accepted it may have handed it to the vehicle."""
     superseded: bool = False
     """Whether a later lock took its place: it is not sent any more, and stands in nobody's way."""
+    asleep: bool = False
+    """Whether the vehicle slept when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)

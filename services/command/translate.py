@@ -73,6 +73,7 @@ _PROGRESS = {
     Status.SUCCESS: "Done: every requested door reached its position.",
 }
 
+ASLEEP = "Command received; the vehicle sleeps and is sent a wake-up first."
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -142,7 +143,11 @@ def history_query(
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:
     """What the caller is told when a command is taken in, and told again for the same request."""
-    return _filled(door_pb2.DoorCommand(), command, Status.PENDING, FIRST_ANSWER)
+    answer = _filled(
+        door_pb2.DoorCommand(), command, Status.PENDING, ASLEEP if command.asleep else FIRST_ANSWER
+    )
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def current_answer(command: Command) -> door_pb2.DoorCommand:
@@ -150,7 +155,9 @@ def current_answer(command: Command) -> door_pb2.DoorCommand:
     message = message_of(command)
     if not command.status.final:
         message = "The vehicle has been asked to cancel; the command's status will tell what it decided."
-    return _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer = _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def message_of(command: Command) -> str:

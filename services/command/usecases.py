@@ -198,6 +198,8 @@ class Rules:
     ttl: timedelta
     estimated_seconds: int
     retention: timedelta
+    asleep_seconds: int = 20
+    """How long a command to a vehicle that sleeps takes, as a guess: it is woken, connects, and acts."""
 
 
 def _always() -> bool:
@@ -247,6 +249,7 @@ async def request_doors(
             return first
         doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
         raise Forbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
+    asleep = condition is not None and condition.asleep
     command = Command(
         command_id=f"cmd-{uuid.uuid4()}",
         vin=vin,
@@ -255,7 +258,8 @@ async def request_doors(
         correlation_id=correlation_id,
         accepted_at=now,
         expires_at=now + desk.rules.ttl,
-        estimated_seconds=desk.rules.estimated_seconds,
+        estimated_seconds=desk.rules.asleep_seconds if asleep else desk.rules.estimated_seconds,
+        asleep=asleep,
     )
     repeated = partial(
         _first_answer, desk, requester, vin, order.action.value, correlation_id, order.fingerprint()

@@ -158,6 +158,7 @@ async def test_a_command_is_answered_with_202_its_place_and_the_specifications_d
         "status": "PENDING",
         "message": "Command received; it is on its way to the vehicle.",
         "estimatedDuration": 5,
+        "correlationId": "c-1",
         "timestamp": "2026-01-12T14:30:00Z",
     }
     headers = dict(await call.initial_metadata())
@@ -275,9 +276,24 @@ async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
 )
 async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, code: str) -> None:
     room.conditions[VIN] = condition
-    problem = await refused(room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"}))
+    call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
+    problem = await refused(call)
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
+    assert (problem["retryable"], dict(await call.trailing_metadata())["retry-after"]) == (True, "5")
     assert (await room.history())["total"] == 0
+
+
+async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(room: Room) -> None:
+    awake = as_json(await room.unlock())
+    assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
+    assert as_json(await room.cancel())["correlationId"] == "c-1"
+    room.conditions[VIN] = Condition(START, asleep=True)
+    first = as_json(await room.unlock("c-2"))
+    assert (first["correlationId"], first["estimatedDuration"]) == ("c-2", 20)
+    assert "sleeps" in first["message"]
+    assert "sleeps" not in awake["message"]
+    del room.conditions[VIN]
+    assert as_json(await room.unlock("c-2")) == first
 
 
 async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:

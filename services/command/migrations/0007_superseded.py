@@ -1,5 +1,5 @@
 """A lock takes the place of an unlock in flight: of what is superseded, any number may be in flight on a vehicle.
-And what vehicles said too late is part of the history.
+What vehicles said too late is part of the history, and whether a vehicle slept of a command.
 
 Old code goes on as before: what it accepts is not superseded, so one of them is in flight on a vehicle.
 """
@@ -15,6 +15,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("command", sa.Column("superseded_at", sa.BigInteger()))
+    op.add_column("command", sa.Column("asleep", sa.Boolean()))
     op.add_column("history", sa.Column("late_result", sa.Text()))
     op.drop_index("command_in_flight", table_name="command")
     _one_in_flight("finished_at IS NULL AND superseded_at IS NULL")
@@ -26,6 +27,7 @@ def downgrade() -> None:
     with op.batch_alter_table("history") as history:
         history.drop_column("late_result")
     with op.batch_alter_table("command") as command:
+        command.drop_column("asleep")
         command.drop_column("superseded_at")
 
 

@@ -101,6 +101,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
             "role": new.requester.role.value if new.requester.role else None,
+            "asleep": new.asleep,
         },
     )
     INSERT_HISTORY(

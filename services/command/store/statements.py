@@ -58,6 +58,7 @@ INSERT_COMMAND = Insert(
     "estimated_seconds",
     "status",
     "role",
+    "asleep",
 )
 INSERT_HISTORY = Insert(
     history,

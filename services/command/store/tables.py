@@ -87,6 +87,7 @@ class CommandRow(RoomModel, table=True):
     confirmation: str | None = Field(default=None, sa_type=Text)
     role: str | None = Field(default=None, max_length=16)
     superseded_at: datetime | None = Field(default=None, sa_type=Instant)
+    asleep: bool | None = Field(default=None)
 
 
 class WakeUpRow(RoomModel, table=True):
@@ -274,4 +275,5 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         confirmation=_confirmation_from_text(row.confirmation),
         taken_over=row.taken_over_at is not None,
         superseded=row.superseded_at is not None,
+        asleep=bool(row.asleep),
     )

@@ -405,6 +405,7 @@ class DoorCommand(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     ESTIMATED_DURATION_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """"cmd-" and a UUID."""
     vin: _builtins.str
@@ -414,6 +415,8 @@ class DoorCommand(_message.Message):
     """For people: what happened and what comes next."""
     estimated_duration: _builtins.int
     """Estimated execution time in seconds, from now."""
+    correlation_id: _builtins.str
+    """The id under which the command was requested: what a cancellation names it by."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When the command was accepted, UTC."""
@@ -427,10 +430,11 @@ class DoorCommand(_message.Message):
         message: _builtins.str = ...,
         estimated_duration: _builtins.int = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
+        correlation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "correlation_id", b"correlation_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
