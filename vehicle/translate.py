@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
 from vehicle import diagnosis
-from vehicle.body import CHILD_LOCKED, WINDOWED, Body, DoorName, Gear, Ignition
+from vehicle.body import Body, DoorName, Gear, Ignition
 from vehicle.command import (
     Action,
     Cancellation,
@@ -192,7 +192,7 @@ def status_report(
     message = report_pb2.StatusReport(
         boot_id=boot_id,
         sequence=sequence,
-        doors=[_observation(name, body) for name in DoorName],
+        doors=[_observation(name, body) for name in body.doors if body.equipment.senses(name)],
         ignition=_IGNITIONS[body.ignition],
         speed_kmh=body.speed_kmh,
         gear=_GEARS[body.gear],
@@ -244,21 +244,27 @@ def config_report(
 
 
 def _observation(name: DoorName, body: Body) -> body_pb2.DoorObservation:
-    door = body.doors[name]
+    door, fitted = body.doors[name], body.equipment
     return body_pb2.DoorObservation(
         door=_DOOR_IDS[name],
-        locked=door.locked,
-        open=door.open,
-        window_open=door.window_open if name in WINDOWED else None,
-        child_lock=door.child_lock if name in CHILD_LOCKED else None,
+        locked=door.locked if name in fitted.lock_switches else None,
+        open=door.open if name in fitted.door_switches else None,
+        window_open=door.window_open if name in fitted.window_sensors else None,
+        child_lock=door.child_lock if name in fitted.child_locks else None,
     )
+
+
+def _sensed_lock(name: DoorName, body: Body) -> bool | None:
+    if name not in body.doors or name not in body.equipment.lock_switches:
+        return None
+    return body.doors[name].locked
 
 
 def _door_outcome(outcome: DoorOutcome, body: Body) -> report_pb2.DoorOutcome:
     message = report_pb2.DoorOutcome(
         door=_DOOR_IDS[outcome.door],
         succeeded=outcome.succeeded,
-        locked=body.doors[outcome.door].locked,
+        locked=_sensed_lock(outcome.door, body),
     )
     if outcome.fault:
         message.fault = _FAULTS[outcome.fault]

@@ -50,10 +50,9 @@ async def valid_too_long_never_acts(unit: Unit) -> None:
 @GROUP.rule
 async def longest_validity_acts(unit: Unit) -> None:
     """An order that is valid for as long as allowed acts."""
-    longest = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.COMMAND])
-    await unit.result(await unit.order(lock(), longest))
-    # What is too long for a door is not too long for its withdrawal.
-    await unit.result(await unit.order(withdraw("nothing"), longest))
+    for order, domain in ((lock(), Domain.COMMAND), (withdraw("nothing"), Domain.CANCEL)):
+        longest = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[domain])
+        await unit.result(await unit.order(order, longest))
 
 
 @GROUP.rule

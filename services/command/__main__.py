@@ -19,6 +19,7 @@ from protocol.key_files import read_open_keys
 from services.command import right_link, store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
+from services.command.history_usecases import RefusedRequests, forget_the_old
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.vehicle_queue import BrokerQueue
@@ -68,6 +69,19 @@ class CommandSettings(VehicleRoomSettings):
     command_ttl_seconds: int = Field(default=30, ge=1, le=30)
     estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
     history_retention_days: int = Field(default=90, ge=1, le=3650)
+    status_check_retention_days: int = Field(default=30, ge=0, le=3650)
+    status_checks_listed: bool = True
+
+    @property
+    def rules(self) -> usecases.Rules:
+        """What the use cases keep to."""
+        return usecases.Rules(
+            timedelta(seconds=self.command_ttl_seconds),
+            self.estimated_duration_seconds,
+            timedelta(days=self.history_retention_days),
+            checks_kept=timedelta(days=self.status_check_retention_days),
+            checks_listed=self.status_checks_listed,
+        )
 
 
 def _now() -> datetime:
@@ -127,14 +141,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         lambda command_ids: usecases.take_over(desk, command_ids),
         _now,
     )
-    rules = usecases.Rules(
-        timedelta(seconds=settings.command_ttl_seconds),
-        settings.estimated_duration_seconds,
-        timedelta(days=settings.history_retention_days),
-    )
     desk = usecases.Desk(
-        commands, dispatcher, conditions, rules, _now, can_deliver=lambda: health.serves(COMMANDS)
+        commands, dispatcher, conditions, settings.rules, _now, can_deliver=lambda: health.serves(COMMANDS)
     )
+    refused = RefusedRequests(commands, _now)
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -175,7 +185,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     server = RoomServer(
         settings,
         [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, refused)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
@@ -194,14 +204,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_vehicles.run(),
             to_watchers.run(),
             keeper.run(),
+            refused.run(),
             *(consumer.run() for consumer in taking),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
-            regularly("forget_the_old", _FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
+            regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
         )
     finally:
         await server.stop()
+        await refused.close()
         await tap.close()
         await to_signer.close()
         await to_enrolment.close()

@@ -58,6 +58,7 @@ class FailureReason(StrEnum):
     CANCELLED = "CANCELLED"
     SUPERSEDED = "SUPERSEDED"
     NOT_PROVEN = "NOT_PROVEN"
+    COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
 class Mode(StrEnum):
@@ -166,7 +167,8 @@ class DoorResult:
 
     door_id: str
     success: bool
-    locked: bool
+    locked: bool | None
+    """None where the vehicle cannot tell."""
     failure_reason: FailureReason | None = None
 
 
@@ -302,22 +304,9 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
+    door_results: tuple[DoorResult, ...] = ()
+    """What the vehicle reported of each door before the command ended."""
     late_result: LateResult | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which finished requests to list."""
-
-    since: datetime
-    as_of: datetime
-    limit: int
-    offset: int
-    action: Action | None = None
-    status: Status | None = None
-    source: str | None = None
-    of_subject: str | None = None
-    """Of this customer alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,8 +22,6 @@ from services.command.domain import (
     Ending,
     FailureReason,
     Forbidden,
-    HistoryEntry,
-    HistoryQuery,
     InFlight,
     NotYoursToCancel,
     Observed,
@@ -31,7 +30,6 @@ from services.command.domain import (
     Requester,
     RightEnded,
     Status,
-    StatusCheck,
     Viewer,
     Withdrawal,
 )
@@ -41,8 +39,10 @@ from services.runtime.signing_again import SigningAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
+    from services.command.domain import StatusCheck
+    from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.vehicle_usecases import Heard, TakenIn
     from services.runtime.outbox import OutgoingMessage
 
@@ -132,14 +132,21 @@ class Commands(Protocol):
     async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
         """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
 
-    async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
-        """A page of finished requests, newest first, and how many match in all."""
+    async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
+        """A page of finished requests, newest first."""
 
-    async def add_status_checks(self, checks: Sequence[StatusCheck]) -> None:
+    async def add_status_checks(self, checks: Sequence[StatusCheck], at: datetime) -> None:
         """Keep these in the history; those that are there already stay as they are."""
 
-    async def forget(self, before: datetime, keys_before: datetime, now: datetime) -> None:
-        """Drop the history that is past its retention, idempotency keys past theirs, and what served vehicles."""
+    async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
+        """Keep these in the history; those that are there already stay as they are."""
+
+    async def forget(
+        self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
+    ) -> None:
+        """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
+        vehicles.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +207,10 @@ class Rules:
     retention: timedelta
     asleep_seconds: int = 20
     """How long a command to a vehicle that sleeps takes, as a guess: it is woken, connects, and acts."""
+    checks_kept: timedelta = timedelta(days=30)
+    """How long looks at the status are in the history; zero keeps none."""
+    checks_listed: bool = True
+    """Whether a list for which no action is named or left out has them."""
 
 
 def _always() -> bool:
@@ -354,11 +365,6 @@ async def read(desk: Desk, viewer: Viewer, vin: str, command_id: str) -> Command
     return command
 
 
-async def list_history(desk: Desk, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
-    """A page of what was asked of this vehicle and how it ended, and how many entries match in all."""
-    return await desk.commands.history(vin, query)
-
-
 async def time_out_overdue(desk: Desk) -> int:
     """End what has had no result in time. How many were tried. One that cannot be ended is left alone for a while."""
     now = desk.now()
@@ -391,14 +397,3 @@ async def end_unsigned(desk: Desk, command_ids: Sequence[str], *, proven: bool) 
 async def take_over(desk: Desk, command_ids: Sequence[str]) -> set[str]:
     """Before sending what another process, or this one earlier, may have sent: which of them are alive."""
     return await desk.commands.take_over(command_ids, desk.now())
-
-
-async def record_status_checks(desk: Desk, checks: Sequence[StatusCheck]) -> None:
-    """Keep looks at the door status in the history."""
-    await desk.commands.add_status_checks(checks)
-
-
-async def forget_the_old(desk: Desk) -> None:
-    """Apply the retention period."""
-    now = desk.now()
-    await desk.commands.forget(now - desk.rules.retention, now - IDEMPOTENCY_KEPT, now)

@@ -19,8 +19,8 @@ from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.streams import command_queue
 from services.command import vehicle_translate
+from services.command.history_usecases import record_status_checks
 from services.command.mqtt_queue import forward_waiting
-from services.command.usecases import record_status_checks
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
 from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.database import StorageUnavailable

@@ -257,7 +257,9 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
             if not doors or not all(door.success for door in doors):
                 raise NotUnderstood("a success without every door's success")
-            message = readable(result.guidance) or "Done: every requested door reached its position."
+            # Which doors "all" meant is the vehicle's to say.
+            told = ", ".join(door.door_id for door in doors)
+            message = readable(result.guidance) or f"Done, as the vehicle reports: {told}."
             return Ending(Status.SUCCESS, now, message, door_results=doors)
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
@@ -288,7 +290,8 @@ def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
     fault = _FAULTS.get(outcome.fault)
     if not outcome.succeeded and fault is None:
         raise NotUnderstood(f"{name} failed without a fault")
-    return DoorResult(name, outcome.succeeded, outcome.locked, None if outcome.succeeded else fault)
+    locked = outcome.locked if outcome.HasField("locked") else None
+    return DoorResult(name, outcome.succeeded, locked, None if outcome.succeeded else fault)
 
 
 def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:

@@ -27,6 +27,7 @@ from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
+from services.runtime.public_values import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +108,7 @@ def door_config(config: DoorConfig) -> door_config_pb2.DoorConfig:
         parking_auto_unlock=settings.parking_auto_unlock,
         application=_application(config),
     )
-    message.updated_time.FromDatetime(config.updated_at)
+    set_time(message.updated_time, config.updated_at)
     return message
 
 
@@ -120,7 +121,7 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
         reason=config.rejection if state is ApplicationState.REJECTED else None,
     )
     if config.applied_at is not None:
-        message.applied_time.FromDatetime(config.applied_at)
+        set_time(message.applied_time, config.applied_at)
     return message
 
 

@@ -13,6 +13,7 @@ from services.diagnostics.domain import LONGEST_LEAD, Component, ComponentStatus
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
+from services.runtime.public_values import set_time
 from services.runtime.vehicle_rules import broken_rule
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnosti
         components=[_door_component(each) for each in check.components],
         alerts=[_door_alert(each) for each in diagnosis.alerts],
     )
-    message.last_check.FromDatetime(check.observed_at)
+    set_time(message.last_check, check.observed_at)
     return message
 
 
@@ -96,7 +97,7 @@ def _door_component(component: Component) -> door_diagnostics_pb2.DoorComponent:
         error_codes=component.error_codes,
     )
     if component.last_maintenance is not None:
-        message.last_maintenance.FromDatetime(component.last_maintenance)
+        set_time(message.last_maintenance, component.last_maintenance)
     return message
 
 
@@ -107,7 +108,7 @@ def _door_alert(alert: Alert) -> door_diagnostics_pb2.DiagnosticsAlert:
         message=alert.message,
         component_id=alert.component_id,
     )
-    message.raised_at.FromDatetime(alert.raised_at)
+    set_time(message.raised_at, alert.raised_at)
     return message
 
 
@@ -125,7 +126,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
             cleared=True if change.cleared else None,
         ),
     )
-    message.timestamp.FromDatetime(change.check.observed_at)
+    set_time(message.timestamp, change.check.observed_at)
     return message
 
 

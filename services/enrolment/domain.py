@@ -10,6 +10,9 @@ from enum import StrEnum
 LONGEST_ADMISSION = timedelta(hours=12)
 """After this long the broker ends the connection, and the vehicle comes again."""
 
+SHUT_OUT_FOR = timedelta(hours=1)
+"""So long a vehicle that did harm at the broker is not let in; the operator's `enrol` ends it."""
+
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
@@ -81,6 +84,31 @@ class Admission:
     vin: str
     link: Link
     until: datetime
+
+
+class ShutOut:
+    """Vehicles that are not let in for a while, because of what they did at the broker."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, datetime] = {}
+
+    def add(self, vin: str, now: datetime) -> bool:
+        """Shut it out from now on; whether it was not before."""
+        was_out = self.holds(vin, now)
+        self._until[vin] = now + SHUT_OUT_FOR
+        return not was_out
+
+    def remove(self, vin: str) -> None:
+        """Let it in again."""
+        self._until.pop(vin, None)
+
+    def holds(self, vin: str, now: datetime) -> bool:
+        """Whether it is shut out."""
+        until = self._until.get(vin)
+        if until is not None and until <= now:
+            del self._until[vin]
+            return False
+        return until is not None
 
 
 def checked_vin(vin: str) -> str:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from services.runtime.database import StorageUnavailable
 from services.runtime.fair_queue import FairQueue
@@ -155,7 +154,7 @@ class Consumer:
     async def run(self) -> None:
         """Consume until cancelled."""
         plan = self._plan
-        await self._broker.ensure_consumer(plan.stream, _config(plan))
+        await self._broker.ensure_consumer(plan)
         await self._broker.client.subscribe(
             f"deliver.{plan.name}",
             queue=plan.name if plan.shared else "",
@@ -354,20 +353,6 @@ class Consumer:
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
-
-
-def _config(plan: ConsumerPlan) -> ConsumerConfig:
-    return ConsumerConfig(
-        durable_name=plan.name,
-        filter_subjects=list(plan.subjects),
-        deliver_policy=DeliverPolicy.ALL,
-        deliver_subject=f"deliver.{plan.name}",
-        deliver_group=plan.name if plan.shared else None,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=plan.ack_wait_seconds,
-        max_deliver=-1,
-        max_ack_pending=plan.max_pending,
-    )
 
 
 def _kind(plan: ConsumerPlan) -> str:

@@ -1,11 +1,14 @@
 """How doors stand and what changed: rules only.
 
 A report's doors are kept as six flag bytes, one per door in the order of DOOR_NAMES, zero where the
-vehicle has no such door: most reports change nothing, and two equal byte strings say so at once.
+vehicle has no such door: most reports change nothing, and two equal byte strings say so at once. What the vehicle
+cannot tell has a flag of its own, so that flags from before there was one say that all is known; LOCKED and OPEN are
+never set beside it.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
 
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
-PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN = 1, 2, 4, 8, 16
+PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
 
 FUTURE_TOLERANCE_MICROSECONDS = 5 * 60 * 1_000_000
 """How far a vehicle's clock may run ahead of ours before its report is not believed."""
@@ -26,6 +29,16 @@ LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
+def is_locked(flags: int) -> bool | None:
+    """Return whether this door is locked; None where the vehicle cannot tell."""
+    return None if flags & LOCK_UNKNOWN else bool(flags & LOCKED)
+
+
+def is_open(flags: int) -> bool | None:
+    """Return whether this door is open; None where the vehicle cannot tell."""
+    return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
+
+
 class ImpossibleReport(ValueError):
     """A report that no vehicle in its right mind sends; the text says why."""
 
@@ -34,16 +47,12 @@ class NotYetReported(Exception):
     """The vehicle has never reported, so there is nothing to show."""
 
 
-class EventIdMalformed(ValueError):
-    """Not an id of an update."""
-
-
 class StreamEnded(Exception):
     """A stream of updates ends before its reader wanted it to."""
 
 
 class ReaderTooSlow(StreamEnded):
-    """More updates wait for this reader than are kept for one."""
+    """This reader is too far behind its updates, in time or in bytes."""
 
 
 class GaveWay(StreamEnded):
@@ -164,7 +173,7 @@ def fold(known: Mapping[str, Seen], reports: Iterable[Report]) -> tuple[dict[str
 
 
 def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
-    """What changed, door by door; a door that only one of them has did not change.
+    """What changed, door by door; a door that only one of them has did not change, nor what one of them cannot tell.
 
     On one door the order is that of the physical act: unlock before open, close before lock.
     """
@@ -174,6 +183,10 @@ def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
             continue
         kinds: list[str] = []
         changed = before ^ now
+        if (before | now) & LOCK_UNKNOWN:
+            changed &= ~LOCKED
+        if (before | now) & OPEN_UNKNOWN:
+            changed &= ~OPEN
         if changed & LOCKED and not now & LOCKED:
             kinds.append("UNLOCKED")
         if changed & OPEN:
@@ -273,7 +286,7 @@ class Verdict:
 def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
     """What the first of `seen` that came after the result says, and which that is; None when none did.
 
-    A report that leaves out a door of the command says nothing about it.
+    A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
     """
     later = [
         each for each in seen if is_newer(each, expectation) and _has_all(each.doors, expectation.promised)
@@ -292,7 +305,9 @@ def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding,
 
 
 def _has_all(doors: bytes, promised: bytes) -> bool:
-    return all(now & PRESENT for now, door in zip(doors, promised, strict=True) if door)
+    return all(
+        now & PRESENT and not now & LOCK_UNKNOWN for now, door in zip(doors, promised, strict=True) if door
+    )
 
 
 def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:
@@ -336,6 +351,8 @@ class Update:
     position: Position
     payload: bytes
     rendered: object = None
+    published_at: float = math.inf
+    """By the broker's clock, seconds since 1970; known of what is read from the log."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,8 @@ async def watch_updates(
 ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
     """A vehicle's updates as they happen: first what came after `after`, then live.
 
-    No gap, no duplicate, no reorder. Begins with Reset when `after` is not kept any more. The watcher
+    No gap, no duplicate, no reorder. Begins with Reset when `after` is not kept any more, and where something
+    was published after it and before the watcher's right began. The watcher
     is in the hub already, so what happens during the replay waits in its queue. Raises StreamEnded,
     LogUnavailable.
     """
@@ -147,6 +148,11 @@ async def watch_updates(
                 missed = await log.next_after(watcher.vin, replayed)
                 watcher.check()  # its right may end while it catches up
                 if missed is None or missed.position.sequence > live_after.sequence:
+                    break
+                if (
+                    missed.published_at < watcher.right.since
+                ):  # somebody else's past; what came after is not worth
+                    yield Reset(live_after)  # a search: the status shows what came of it
                     break
                 replayed = missed.position
                 yield missed

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
+from services.runtime.public_values import amount, set_microseconds
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,
     FUTURE_TOLERANCE_MICROSECONDS,
     HAS_WINDOW,
+    LOCK_UNKNOWN,
     LOCKED,
     LONGEST_WAIT_MICROSECONDS,
     OPEN,
+    OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
     ImpossibleReport,
     Moved,
     Report,
 )
-from services.status.translate import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -75,7 +77,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, now_us:
         sequence,
         _flags_of(report.doors),
         report.ignition,
-        speed_kmh,
+        amount(speed_kmh),
         payload,
         report.going_to_sleep,
     )
@@ -90,9 +92,13 @@ def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes:
         if flags[index]:
             raise ImpossibleReport("a door twice")
         bits = PRESENT
-        if observation.locked:
+        if not observation.HasField("locked"):
+            bits |= LOCK_UNKNOWN
+        elif observation.locked:
             bits |= LOCKED
-        if observation.open:
+        if not observation.HasField("open"):
+            bits |= OPEN_UNKNOWN
+        elif observation.open:
             bits |= OPEN
         if observation.HasField("window_open"):
             bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
@@ -123,6 +129,8 @@ def _promised(result: report_pb2.CommandResult) -> bytes | None:
         index = outcome.door - 1
         if not 0 <= index < len(DOOR_NAMES):
             return None
+        if not outcome.HasField("locked"):
+            continue  # nothing that a report could contradict
         flags[index] = PRESENT | LOCKED if outcome.locked else PRESENT
     return bytes(flags) if any(flags) else None
 
@@ -140,5 +148,5 @@ def condition_payload(report: Report, *, ended: bool) -> bytes:
         speed_kmh=report.speed_kmh,
         asleep=report.asleep,
     )
-    set_time(condition.observed_at, report.observed_at_us)
+    set_microseconds(condition.observed_at, report.observed_at_us)
     return condition.SerializeToString()

@@ -17,11 +17,12 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
-import nats
+import nats.errors
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enrolment
 from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2_grpc as enrolment_grpc
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from nats.aio.client import Client
 
 from protocol import cose
 from protocol.broker import STATUS_PARTITIONS, Event, event_subject
@@ -38,8 +39,6 @@ from vehicle.credentials import make_car_keys, read_credentials
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from nats.aio.client import Client
 
     from tests.system.conftest import Mesh
 
@@ -194,24 +193,20 @@ class RawNats:
         async def failed(error: Exception) -> None:
             raw.errors.append(str(error))
 
-        raw.client = await nats.connect(
+        raw.client = await connected(
             f"tls://127.0.0.1:{car.mesh.ports.nats}",
             tls=car.tls(),
             inbox_prefix=f"_INBOX.{car.vin}",
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
             error_cb=failed,
-            connect_timeout=5,
         )
-        await raw.client.flush()
         return raw
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.client is not None and not self.client.is_closed:
-            await self.client.close()
+        if self.client is not None:
+            await hang_up(self.client)
 
     @property
     def alive(self) -> bool:
@@ -273,6 +268,38 @@ class RawNats:
         finally:
             await subscription.unsubscribe()
         return []
+
+
+async def connected(url: str, **options: Any) -> Client:
+    """A client that the broker let in. Raises nats.errors.Error, OSError or TimeoutError, and leaves nothing open."""
+    client = Client()
+    try:
+        await client.connect(
+            url, allow_reconnect=False, max_reconnect_attempts=1, connect_timeout=5, **options
+        )
+        await client.flush(5)
+        if not client.is_connected:
+            raise nats.errors.ConnectionClosedError
+    except (nats.errors.Error, OSError, TimeoutError):
+        await hang_up(client)
+        raise
+    return client
+
+
+async def hang_up(client: Client) -> None:
+    """Close, also where the client would leave its socket to the garbage collector."""
+    try:
+        async with asyncio.timeout(2):
+            await client.close()
+    except (nats.errors.Error, OSError, TimeoutError):
+        pass  # it was never open, or the broker hung up first
+    transport = client._transport
+    for name in ("_io_writer", "_bare_io_writer"):
+        writer = getattr(transport, name, None)
+        if writer is not None:
+            writer.transport.abort()
+    await asyncio.sleep(0)  # what is aborted is gone by the loop's next turn
+    await asyncio.sleep(0)
 
 
 async def not_refused(subjects: Sequence[str], errors: list[str], seconds: float = 5) -> list[str]:

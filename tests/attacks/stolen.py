@@ -7,10 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
-import nats
-import nats.errors
 
-from tests.attacks.hostile_car import not_refused
+from tests.attacks.hostile_car import connected, hang_up, not_refused
 from tests.attacks.people import certified
 from tests.attacks.sandbox import broker_user
 
@@ -55,32 +53,26 @@ class StolenService:
         return self.mesh.data / "data" / f"{self.name}.db"
 
     async def connect(self, certificate: str | None = None) -> Self:
-        """Raises nats.errors.Error or TimeoutError where this pair of password and certificate is nobody."""
+        """Raises nats.errors.Error, OSError or TimeoutError where this pair of password and certificate is nobody."""
 
         async def failed(error: Exception) -> None:
             self.errors.append(str(error))
 
-        self.client = await nats.connect(
+        self.client = await connected(
             f"tls://127.0.0.1:{self.mesh.ports.nats}",
             user=broker_user(self.name),
             password=self.password,
             tls=self.tls(certificate),
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
             error_cb=failed,
-            connect_timeout=5,
         )
-        await self.client.flush(5)
-        if not self.client.is_connected or self.errors:
-            raise nats.errors.Error(" ".join(self.errors) or "thrown out")
         return self
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self.client is not None and not self.client.is_closed:
-            await self.client.close()
+        if self.client is not None:
+            await hang_up(self.client)
 
     async def publish(self, subject: str, data: bytes = b"{}", reply: str = "") -> None:
         assert self.client is not None

@@ -34,7 +34,7 @@ import services.access
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import key_id_of
+from services.access.domain import SANDBOX_CLIENTS, key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
 from services.access.limits import RateLimits
@@ -133,7 +133,12 @@ async def access(
         watch.hurry()
 
     tokens = TokenVerifier(
-        issuer="i", audience="a", jwks=token_issuer.jwks, now=time.time, withdrawn=withdrawn
+        issuer="i",
+        audience="a",
+        jwks=token_issuer.jwks,
+        clients=SANDBOX_CLIENTS,
+        now=time.time,
+        withdrawn=withdrawn,
     )
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()

@@ -78,7 +78,7 @@ def report(
     )
     made.observed_at.FromMicroseconds(observed_at_us or now_us())
     for door in range(1, 7):
-        made.doors.add(door=door, locked=not (unlocked and door == 1))
+        made.doors.add(door=door, locked=not (unlocked and door == 1), open=False)
     return made
 
 

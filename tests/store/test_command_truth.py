@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,12 +15,13 @@ from services.command.domain import (
     DoorResult,
     Ending,
     FailureReason,
-    HistoryQuery,
     Mode,
     Order,
     Status,
 )
 from services.command.endings import arrived_too_late
+from services.command.history import HistoryQuery
+from services.command.history_usecases import list_history
 from services.command.store import tables
 from services.command.vehicle_usecases import OrderRefused, Resulted, take_in_heard
 from services.runtime.signing_again import SigningAgain
@@ -62,9 +64,8 @@ async def may_have_succeeded(room: Room, command: Command) -> bool | None:
 
 
 async def listed(room: Room) -> list[HistoryEntry]:
-    query = HistoryQuery(room.now.replace(year=2025), room.now.replace(year=2027), 50, 0)
-    entries, _ = await usecases.list_history(room.desk, VIN, query)
-    return entries
+    page = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
+    return list(page.entries)
 
 
 async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: Room) -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select
+from sqlalchemy import Connection, bindparam, literal, or_, select
 
 from services.command.domain import (
     Action,
     Command,
-    FailureReason,
-    HistoryEntry,
-    HistoryQuery,
     InFlight,
     Requested,
     Requester,
@@ -24,9 +20,7 @@ from services.command.store.tables import (
     cancellation,
     command,
     command_from_row,
-    history,
     idempotency_key,
-    late_from_text,
     outbox,
 )
 from services.command.usecases import Prior
@@ -38,7 +32,6 @@ if TYPE_CHECKING:
 
     from services.runtime.outbox import OutgoingMessage
 
-_MICROSECONDS = 1_000_000
 # Made once, because making a statement takes longer than running it.
 _IN_FLIGHT = select(command.c.command_id, command.c.action).where(
     command.c.vin == bindparam("of_vin"),
@@ -185,46 +178,3 @@ def unanswered(
         .limit(at_most)
     )
     return [(row.command_id, row.vin) for row in rows]
-
-
-def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
-    """A page of finished requests, newest first, and how many match."""
-    matching = [
-        history.c.vin == vin,
-        history.c.requested_at >= query.since,
-        history.c.finished_at <= query.as_of,
-    ]
-    if query.action:
-        matching.append(history.c.action == query.action.value)
-    if query.status:
-        matching.append(history.c.status == query.status.value)
-    if query.source:
-        matching.append(history.c.source == query.source)
-    if query.of_subject:
-        matching.append(history.c.user_id == query.of_subject)
-    total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
-    rows = connection.execute(
-        select(history)
-        .where(*matching)
-        .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
-        .limit(query.limit)
-        .offset(query.offset)
-    )
-    return [_entry(row) for row in rows], total
-
-
-def _entry(row: Row[Any]) -> HistoryEntry:
-    return HistoryEntry(
-        command_id=row.command_id,
-        action=Action(row.action),
-        target_doors=tuple(json.loads(row.target_doors)),
-        status=Status(row.status),
-        requested_at=row.requested_at,
-        execution_seconds=row.execution_us / _MICROSECONDS,
-        user_id=row.user_id,
-        actor_id=row.actor_id,
-        source=row.source,
-        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
-        correlation_id=row.correlation_id,
-        late_result=late_from_text(row.late_result),
-    )

@@ -27,7 +27,6 @@ from services.command.store.tables import (
     command,
     command_from_row,
     confirmation_to_text,
-    history,
     inbox,
     late_to_text,
     outbox,
@@ -218,11 +217,6 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
     connection.execute(
         update(command)
         .where(command.c.command_id == report.command_id)
-        .values(late_result=late_to_text(late(report.ending)))
-    )
-    connection.execute(
-        update(history)
-        .where(history.c.entry_id == report.command_id)
         .values(late_result=late_to_text(late(report.ending)))
     )
     if report.ending.may_have_succeeded is False:

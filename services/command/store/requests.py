@@ -258,7 +258,7 @@ def end_history(
     requested_at: datetime,
     reason: FailureReason | None,
 ) -> None:
-    """Make an entry part of the history that is listed."""
+    """Make an entry part of the history that is listed; history_entries.record_ended dates it."""
     connection.execute(
         END_HISTORY,
         {

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from services.command.domain import Status
-from services.command.store.tables import audit, cancellation, command, history, outbox, wake_up
+from services.command.store.tables import (
+    RECORDED_NOW,
+    audit,
+    cancellation,
+    command,
+    history,
+    outbox,
+    wake_up,
+)
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
@@ -93,6 +101,7 @@ END_HISTORY = (
         finished_at=bindparam("at"),
         execution_us=bindparam("new_duration"),
         failure_reason=bindparam("new_reason"),
+        recorded_at=RECORDED_NOW,
     )
 )
 OPEN_CANCELLATIONS = select(cancellation.c.cancel_id, cancellation.c.requested_at).where(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, MetaData, Row, Text, text
@@ -28,7 +28,10 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0007_superseded"
+HEAD = "0008_superseded"
+
+RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
+"""Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
 
 
 class RoomModel(SQLModel):
@@ -121,7 +124,22 @@ class HistoryRow(RoomModel, table=True):
     """One request, listed once it has ended."""
 
     __tablename__ = "history"
-    __table_args__ = (Index("history_by_vehicle", "vin", "requested_at"),)
+    __table_args__ = (
+        Index("history_by_vehicle", "vin", "requested_at"),
+        Index(
+            "history_as_recorded",
+            "vin",
+            "recorded_at",
+            sqlite_where=text("recorded_at IS NOT NULL"),
+            postgresql_where=text("recorded_at IS NOT NULL"),
+        ),
+        Index(
+            "history_being_recorded",
+            "vin",
+            sqlite_where=text("recorded_at = 0"),
+            postgresql_where=text("recorded_at = 0"),
+        ),
+    )
 
     entry_id: str = Field(primary_key=True, max_length=64)
     vin: str = Field(max_length=17)
@@ -137,7 +155,7 @@ class HistoryRow(RoomModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=Instant)
     execution_us: int | None = Field(default=None, sa_type=BigInteger)
     failure_reason: str | None = Field(default=None, max_length=32)
-    late_result: str | None = Field(default=None, sa_type=Text)
+    recorded_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
 class AuditRow(RoomModel, table=True):

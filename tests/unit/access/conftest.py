@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.admission import Admission, EdgeRequest
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import ROLE_ACTIONS, Caller, Role, Source, Standing
+from services.access.domain import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, Role, Source, Standing
 from services.access.identity import Identity, key_hash
 from services.access.limits import RateLimits
 from services.access.routes import Routes
@@ -151,7 +151,9 @@ def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
 
 @pytest.fixture
 def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
-    return TokenVerifier(issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, now=clock)
+    return TokenVerifier(
+        issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, clients=SANDBOX_CLIENTS, now=clock
+    )
 
 
 @pytest.fixture

@@ -470,3 +470,16 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     identity = Identity(tokens=tokens, find_key=find_key, pepper=b"x" * 16, sandbox=False, now=house.clock)
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")
+
+
+async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(house: Any) -> None:
+    before = await admitted(house, house.request())
+    house.admission.forget(principal="user-123")
+    changed = await admitted(house, house.request())
+    assert changed.capability != before.capability
+    assert (await admitted(house, house.request())).capability == changed.capability
+    house.clock.at += 1.0
+    settled = await admitted(house, house.request())
+    assert settled.capability != changed.capability
+    house.clock.at += 1.0
+    assert (await admitted(house, house.request())).capability == settled.capability

@@ -55,6 +55,13 @@ def test_a_success_names_its_doors() -> None:
     )
 
 
+def test_a_door_whose_lock_nothing_senses_is_neither_locked_nor_unlocked() -> None:
+    made = result("SUCCEEDED", OPEN)
+    made.doors[0].ClearField("locked")
+    [door] = ending(made).door_results
+    assert (door.success, door.locked) == (True, None)
+
+
 def test_a_refusal_that_never_began_has_its_reason_and_guidance() -> None:
     end = ending(result("REFUSED", (1, False, True, 3), fault="ENGINE_ON"))
     assert (end.status, end.failure_reason) == (Status.FAILED, FailureReason.ENGINE_ON)
@@ -144,7 +151,7 @@ def test_what_a_vehicle_wrote_is_one_short_line() -> None:
     assert len(end.guidance) == 300
     done = result("SUCCEEDED", OPEN)
     done.guidance = "\u200b\n"
-    assert ending(done).message == "Done: every requested door reached its position."
+    assert ending(done).message == "Done, as the vehicle reports: driver."
 
 
 @pytest.mark.parametrize("number", [0, 99, -1])

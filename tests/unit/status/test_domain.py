@@ -6,8 +6,10 @@ import pytest
 
 from services.status.domain import (
     HAS_WINDOW,
+    LOCK_UNKNOWN,
     LOCKED,
     OPEN,
+    OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
     Expectation,
@@ -47,6 +49,13 @@ def report(at: int, sequence: int = 1, boot_id: str = "b", flags: bytes = SHUT, 
         (0, PRESENT | LOCKED, []),
         (PRESENT | LOCKED, 0, []),
         (PRESENT | LOCKED, PRESENT | LOCKED, []),
+        (PRESENT | LOCKED, PRESENT | LOCK_UNKNOWN, []),
+        (PRESENT | LOCK_UNKNOWN, PRESENT | LOCKED, []),
+        (PRESENT | OPEN, PRESENT | OPEN_UNKNOWN, []),
+        (PRESENT | OPEN_UNKNOWN, PRESENT | OPEN, []),
+        (PRESENT | LOCK_UNKNOWN, PRESENT | LOCK_UNKNOWN | OPEN, ["OPENED"]),
+        (PRESENT | LOCKED | OPEN_UNKNOWN, PRESENT | OPEN_UNKNOWN, ["UNLOCKED"]),
+        (PRESENT | LOCK_UNKNOWN | HAS_WINDOW, PRESENT | HAS_WINDOW | WINDOW_OPEN, ["WINDOW_OPENED"]),
     ],
 )
 def test_changes_of_one_door(before: int, after: int, kinds: list[str]) -> None:
@@ -129,6 +138,8 @@ def expectation(promised: bytes = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])) -> E
         ([report(20, 6, flags=doors(PRESENT | LOCKED | OPEN))], Finding.KEPT, 20),
         ([report(30, 7), report(20, 6, flags=doors(PRESENT))], Finding.BROKEN, 20),
         ([report(20, 6, flags=doors(0)), report(30, 7)], Finding.KEPT, 30),
+        ([report(20, 6, flags=doors(PRESENT | LOCK_UNKNOWN))], None, 0),
+        ([report(20, 6, flags=doors(PRESENT | LOCK_UNKNOWN)), report(30, 7)], Finding.KEPT, 30),
         ([report(100, 6, flags=doors(PRESENT))], Finding.TOO_LATE, 100),
     ],
     ids=[
@@ -140,6 +151,8 @@ def expectation(promised: bytes = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])) -> E
         "only locks count",
         "the first decides",
         "a door left out says nothing",
+        "a lock that nothing senses says nothing",
+        "it waits for one that says",
         "too late",
     ],
 )

@@ -10,7 +10,20 @@ from ecarus.remotecontrol.door.v1 import door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from services.status.domain import LOCKED, PRESENT, ImpossibleReport, Position, Report, Update, Verdict, fold
+from services.status.domain import (
+    HAS_WINDOW,
+    LOCK_UNKNOWN,
+    LOCKED,
+    OPEN,
+    OPEN_UNKNOWN,
+    PRESENT,
+    ImpossibleReport,
+    Position,
+    Report,
+    Update,
+    Verdict,
+    fold,
+)
 from services.status.event_ids import EventIds
 from services.status.translate import (
     messages_of,
@@ -83,6 +96,36 @@ def test_a_sound_report_is_believed() -> None:
     assert (made.observed_at_us, made.sequence, made.doors[0] & LOCKED) == (NOW_US, 7, LOCKED)
 
 
+def test_what_a_report_does_not_say_of_a_door_is_unknown() -> None:
+    made = report()
+    made.doors.add(door=2, open=True)
+    made.doors.add(door=5)
+    made.speed_kmh = -0.0
+    flags = report_of(VIN, made, b"", NOW_US)
+    assert flags.doors == bytes(
+        [
+            PRESENT | LOCKED | OPEN_UNKNOWN | HAS_WINDOW,
+            PRESENT | LOCK_UNKNOWN | OPEN,
+            0,
+            0,
+            PRESENT | LOCK_UNKNOWN | OPEN_UNKNOWN,
+            0,
+        ]
+    )
+    assert str(flags.speed_kmh) == "0.0"
+
+
+def test_a_change_tells_only_what_is_known_on_either_side() -> None:
+    before = PRESENT | LOCKED | OPEN_UNKNOWN
+    known = {VIN: Report(VIN, 1, "b", 1, bytes([before, 0, 0, 0, 0, 0]), 1, 0.0, b"")}
+    _, steps = fold(known, [Report(VIN, 2, "b", 2, bytes([PRESENT | OPEN_UNKNOWN] + [0] * 5), 1, 0.0, b"")])
+    [message] = messages_of(steps, NOW_US)
+    change = door_update_pb2.DoorUpdate.FromString(message.payload).door_status
+    assert (change.HasField("locked"), change.locked, change.HasField("open")) == (True, False, False)
+    previous = change.previous_state
+    assert (previous.locked, previous.HasField("open")) == (True, False)
+
+
 def test_updates_have_the_same_ids_whenever_they_are_made() -> None:
     known = {VIN: Report(VIN, 1, "b", 1, bytes([PRESENT, 0, 0, 0, 0, 0]), 1, 0.0, b"")}
     _, steps = fold(known, [report_of(VIN, report(), b"", NOW_US)])
@@ -98,9 +141,10 @@ def test_the_specifications_event_byte_for_byte() -> None:
         door_status=door_update_pb2.DoorStatusChange(
             door_id="driver",
             locked=True,
+            open=False,
             window_open=False,
             change_type=door_update_pb2.DoorChangeType.Value.LOCKED,
-            previous_state=door_update_pb2.PreviousDoorState(),
+            previous_state=door_update_pb2.PreviousDoorState(locked=False, open=False),
         ),
     )
     update.timestamp.FromMicroseconds(NOW_US)
@@ -109,7 +153,7 @@ def test_the_specifications_event_byte_for_byte() -> None:
     assert body.content_type == "text/event-stream"
     assert body.data == (
         b"id: " + IDS.id_of(event.position).encode() + b"\nevent: DOOR_STATUS_UPDATE\n"
-        b'data: {"type":"DOOR_STATUS_UPDATE","vin":"KMHSH81C7LU123456","timestamp":"2026-01-12T14:30:18Z",'
+        b'data: {"type":"DOOR_STATUS_UPDATE","vin":"KMHSH81C7LU123456","timestamp":"2026-01-12T14:30:18.000Z",'
         b'"data":{"doorId":"driver","locked":true,"open":false,"windowOpen":false,"changeType":"LOCKED",'
         b'"previousState":{"locked":false,"open":false}}}\n\n'
     )
@@ -152,7 +196,7 @@ def result(
     made.finished_at.FromMicroseconds(at_us)
     made.started_at.FromMicroseconds(at_us - 500_000)
     made.doors.add(door=1, succeeded=True, locked=True)
-    made.doors.add(door=5, succeeded=True)
+    made.doors.add(door=5, succeeded=True, locked=False)
     return made
 
 
@@ -162,6 +206,15 @@ def test_what_a_result_promises() -> None:
     assert moved is not None
     assert moved.promised == bytes([PRESENT | LOCKED, 0, 0, 0, PRESENT, 0])
     assert moved.started_at_us == NOW_US - 500_000
+    without_switches = result()
+    without_switches.doors[0].ClearField("locked")
+    moved = moved_of(without_switches, status, NOW_US)
+    assert moved is not None
+    assert moved.promised == bytes([0, 0, 0, 0, PRESENT, 0])
+    without_switches.doors[1].ClearField("locked")
+    moved = moved_of(without_switches, status, NOW_US)
+    assert moved is not None
+    assert moved.promised is None
     partial = moved_of(result(report_pb2.COMMAND_OUTCOME_PARTIAL), status, NOW_US)
     assert partial is not None
     assert partial.promised is None

@@ -207,7 +207,7 @@ class DoorOutcome(_message.Message):
     door: _body_pb2.DoorId.ValueType
     succeeded: _builtins.bool
     locked: _builtins.bool
-    """After the command."""
+    """After the command, as observed. Absent where nothing senses the lock."""
     fault: Global___FaultCode.ValueType
     """Set when succeeded is false."""
     def __init__(
@@ -215,14 +215,16 @@ class DoorOutcome(_message.Message):
         *,
         door: _body_pb2.DoorId.ValueType = ...,
         succeeded: _builtins.bool = ...,
-        locked: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
         fault: Global___FaultCode.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "locked", b"locked"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["door", b"door", "fault", b"fault", "locked", b"locked", "succeeded", b"succeeded"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "door", b"door", "fault", b"fault", "locked", b"locked", "succeeded", b"succeeded"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
 
 Global___DoorOutcome: _TypeAlias = DoorOutcome  # noqa: Y015
 

@@ -1,5 +1,5 @@
 """A lock takes the place of an unlock in flight: of what is superseded, any number may be in flight on a vehicle.
-What vehicles said too late is part of the history, and whether a vehicle slept of a command.
+And whether a vehicle slept when a command was accepted.
 
 Old code goes on as before: what it accepts is not superseded, so one of them is in flight on a vehicle.
 """
@@ -7,8 +7,8 @@ Old code goes on as before: what it accepts is not superseded, so one of them is
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007_superseded"
-down_revision = "0006_bounded_dead_letters"
+revision = "0008_superseded"
+down_revision = "0007_recorded_history"
 branch_labels = None
 depends_on = None
 
@@ -16,7 +16,6 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("command", sa.Column("superseded_at", sa.BigInteger()))
     op.add_column("command", sa.Column("asleep", sa.Boolean()))
-    op.add_column("history", sa.Column("late_result", sa.Text()))
     op.drop_index("command_in_flight", table_name="command")
     _one_in_flight("finished_at IS NULL AND superseded_at IS NULL")
 
@@ -24,8 +23,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("command_in_flight", table_name="command")
     _one_in_flight("finished_at IS NULL")
-    with op.batch_alter_table("history") as history:
-        history.drop_column("late_result")
     with op.batch_alter_table("command") as command:
         command.drop_column("asleep")
         command.drop_column("superseded_at")
