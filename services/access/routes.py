@@ -50,7 +50,6 @@ SERVICE_OF = {
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
-_OWN_RATE = {domain.LOCK: "lock", domain.CANCEL: "cancel"}
 """What makes a car safer counts against nothing else's rate."""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
@@ -69,10 +68,12 @@ class Route:
     body_message: type[Message] | None = None
 
     @property
-    def limit_class(self) -> str:
-        """The rate it counts against."""
-        if self.action in _OWN_RATE:
-            return _OWN_RATE[self.action]
+    def limit_class(self) -> str | None:
+        """The rate it counts against; None for a lock, which nobody has to wait for."""
+        if self.action == domain.LOCK:
+            return None
+        if self.action == domain.CANCEL:
+            return "cancel"
         return "command" if self.action in domain.COMMANDS else "read"
 
 
