@@ -31,29 +31,6 @@ GUIDANCE = {
 """What to do about it, where the vehicle gave no guidance of its own."""
 
 
-def as_the_doors_stand(order: Order, ending: Ending) -> Ending:
-    """The ending as the doors bear it out: one that is said to have moved and does not stand as asked has not."""
-    locks = order.action is Action.LOCK
-    doors = tuple(
-        replace(door, success=False, failure_reason=FailureReason.ACTUATOR_FAULT)
-        if door.success and door.locked is (not locks)
-        else door
-        for door in ending.door_results
-    )
-    if doors == ending.door_results:
-        return ending
-    some = any(door.success for door in doors)
-    reason = FailureReason.PARTIAL_SUCCESS if some else FailureReason.ACTUATOR_FAULT
-    return Ending(
-        Status.FAILED,
-        ending.finished_at,
-        "The vehicle says that it is done, but doors do not stand as asked: see doorResults.",
-        reason,
-        GUIDANCE[reason],
-        door_results=doors,
-    )
-
-
 def not_accepted(now: datetime, fault: str) -> Ending:
     """The ending of a command that the vehicle refuses to take as an order."""
     return Ending(
