@@ -144,7 +144,12 @@ class Admission:
         content_type = asked.headers.get("content-type")
         try:
             members = rest_request.check(
-                route, query=query, content_type=content_type, body=asked.body, vin=vin
+                route,
+                query=query,
+                content_type=content_type,
+                content_encoding=asked.headers.get("content-encoding"),
+                body=asked.body,
+                vin=vin,
             )
         except Refusal:
             # Counted apart: what is not carried out must not use up what a LOCK needs.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,9 @@ def _boolean_text(value: str) -> str | None:
 
 
 def _integer(value: object) -> str | None:
+    # JSON has one kind of number: 30, 30.0 and 3e1 are the same one (RFC 8259, 6), and some writers have no other.
+    if isinstance(value, float) and not math.isnan(value) and (math.isinf(value) or value.is_integer()):
+        value = int(max(min(value, 2.0**32), -(2.0**32)))
     if not isinstance(value, int) or isinstance(value, bool):
         return f"must be an integer, not {_kind(value)}"
     return None if MIN_INT32 <= value <= MAX_INT32 else "is out of the range of 32 bits"

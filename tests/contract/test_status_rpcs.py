@@ -332,7 +332,7 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "STREAM_OPENED",
         "vin": VIN,
-        "timestamp": "2026-01-12T14:30:00Z",
+        "timestamp": "2026-01-12T14:30:00.000Z",
         "data": {},
     }
     room.log.publish(change())

@@ -243,12 +243,12 @@ async def test_the_access_service_s_refusal_is_the_answer(client: httpx.AsyncCli
         ("GET", "unlock", "POST"),
         ("PUT", "lock", "POST"),
         ("DELETE", "cancel", "POST"),
-        ("POST", "status", "GET"),
-        ("POST", "history", "GET"),
-        ("POST", "diagnostics", "GET"),
+        ("POST", "status", "GET, HEAD"),
+        ("POST", "history", "GET, HEAD"),
+        ("POST", "diagnostics", "GET, HEAD"),
         ("POST", "updates/stream", "GET"),
-        ("PATCH", "commands/c1", "GET"),
-        ("POST", "config", "GET, PUT"),
+        ("PATCH", "commands/c1", "GET, HEAD"),
+        ("POST", "config", "GET, HEAD, PUT"),
     ],
 )
 async def test_a_wrong_method_is_405_with_allow(
@@ -272,7 +272,10 @@ async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeStand, client: 
     answer = await client.post(
         f"{BASE}/unlock", headers=GOOD | {"content-type": "application/grpc"}, content=b"{}"
     )
-    assert answer.headers["grpc-status"] != "0"  # to a gRPC client Envoy speaks gRPC
+    assert_problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")  # to whoever asks for a path of REST
+    rpc = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
+    native = await client.post(rpc, headers=GOOD | {"content-type": "application/grpc"}, content=b"{}")
+    assert native.headers["grpc-status"] != "0"  # to a gRPC client Envoy speaks gRPC
     assert len(edge.received.calls) == calls
 
 
