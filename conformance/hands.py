@@ -137,6 +137,10 @@ class Hands:
         """The engine runs, or the ignition is off. Raises Skipped without control interface."""
         await self._control("POST", "/ignition", {"ignition": "ON" if engine_runs else "OFF"})
 
+    async def charge(self, percent: int) -> None:
+        """The battery holds so much. Raises Skipped without control interface."""
+        await self._control("POST", "/battery", {"percent": percent})
+
     async def close(self) -> None:
         """Hangs up."""
         if self._http is not None:

@@ -21,6 +21,8 @@ _OTHER_VIN = "11111111111111111"
 _OTHER_EPOCH = bytes(16)
 _LATE_MILLIS = -1_000
 _AHEAD = 1_000
+_EMPTY_PERCENT = 1
+_FULL_PERCENT = 90
 _NOBODY = session_pb2.ROLE_UNSPECIFIED
 
 
@@ -103,3 +105,14 @@ async def own_refusal_is_a_result(unit: Unit) -> None:
     require(result.fault, "it was told to unlock with the engine on, and names no fault of its own")
     require(result.guidance, "it refuses and says nothing of what can be done about it")
     await unit.never_acts(signed)
+
+
+@GROUP.rule
+async def lock_whatever_the_battery(unit: Unit) -> None:
+    """A lock must not be refused for the battery."""
+    await unit.does(unlock())
+    await unit.hands.charge(_EMPTY_PERCENT)
+    try:
+        await unit.does(lock())
+    finally:
+        await unit.hands.charge(_FULL_PERCENT)

@@ -16,6 +16,7 @@ from protocol.session import VehicleSession
 from protocol.vehicle_side import Accepted, Known, VehicleSide
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import executor
+from vehicle.command import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -378,3 +379,18 @@ def owners_only(swap: Swap) -> None:
 def nonsense_is_answered(swap: Swap) -> None:
     """What is not well-formed gets an answer."""
     swap(vehicle_side, "ANSWERED", to(ANSWERED | {Fault.MALFORMED}))
+
+
+@mutant("lock-whatever-the-battery")
+def nothing_on_a_low_battery(swap: Swap) -> None:
+    """Whoever left the light on cannot lock."""
+
+    def refusal(was: Any) -> Any:
+        def sparing(action: Action, mode: Any, doors: Any, body: Any) -> Any:
+            if action is Action.LOCK and body.battery_percent < 10:
+                return was(Action.UNLOCK, mode, doors, body)
+            return was(action, mode, doors, body)
+
+        return sparing
+
+    swap(executor, "refusal", refusal)
