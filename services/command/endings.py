@@ -25,6 +25,8 @@ GUIDANCE = {
     FailureReason.INTERRUPTED: "The vehicle restarted while acting; check the door status before trying again.",
     FailureReason.NOT_SUPPORTED: "This vehicle does not have that door or function.",
     FailureReason.CANCELLED: "Cancelled on request; some doors may have moved before: see doorResults.",
+    FailureReason.NOT_PROVEN: "Nothing was sent. Try again; if that does not help, contact customer support.",
+    FailureReason.SUPERSEDED: "A later lock took its place. Unlock again once that has ended, if you still want to.",
 }
 """What to do about it, where the vehicle gave no guidance of its own."""
 
@@ -113,9 +115,33 @@ def held_against(order: Order, ending: Ending) -> Ending:
     )
 
 
+def arrived_too_late(now: datetime) -> Ending:
+    """The ending of a command whose time was up when the vehicle got it, as the vehicle signs: it did not act."""
+    return Ending(
+        Status.TIMEOUT,
+        now,
+        "The vehicle got the command after its time was up and did not act.",
+        failure_reason=FailureReason.TTL_EXPIRED,
+        guidance="Nothing moved; try again.",
+        may_have_succeeded=False,
+    )
+
+
 def cancelled_before_dispatch(now: datetime) -> Ending:
     """The ending of a command that was withdrawn before it left."""
     return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
+
+
+def superseded(now: datetime) -> Ending:
+    """The ending of an unlock that a lock took the place of before the vehicle acted on it."""
+    return Ending(
+        Status.CANCELLED,
+        now,
+        "A later lock took its place; the vehicle did not act on this unlock.",
+        failure_reason=FailureReason.SUPERSEDED,
+        guidance=GUIDANCE[FailureReason.SUPERSEDED],
+        may_have_succeeded=False,
+    )
 
 
 def right_ended(now: datetime) -> Ending:
@@ -126,6 +152,18 @@ def right_ended(now: datetime) -> Ending:
         "Not handed to the vehicle: the right to command it had ended.",
         failure_reason=FailureReason.GRANT_REVOKED,
         guidance=GUIDANCE[FailureReason.GRANT_REVOKED],
+    )
+
+
+def not_proven(now: datetime) -> Ending:
+    """The ending of a command that the signer saw no proof for: no word on anybody's right."""
+    return Ending(
+        Status.FAILED,
+        now,
+        "Not handed to the vehicle: that it was asked for could not be proven.",
+        failure_reason=FailureReason.NOT_PROVEN,
+        guidance=GUIDANCE[FailureReason.NOT_PROVEN],
+        may_have_succeeded=False,
     )
 
 

@@ -29,9 +29,9 @@ from services.command.domain import (
     RightEnded,
     Status,
     StatusCheck,
-    taken_back_id,
 )
-from services.command.endings import GUIDANCE, partial_success, unclear
+from services.command.endings import GUIDANCE, arrived_too_late, partial_success, unclear
+from services.command.own_cancellations import superseded_id, taken_back_id
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 from services.runtime.free_text import readable
 
@@ -149,6 +149,26 @@ def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> si
     return requested
 
 
+def requested_superseding(unlock: Requested, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
+    """The cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its place is the
+    proof. `force`: where the vehicle has begun, it stops between doors.
+    """
+    requested = signing.RequestedOrder(
+        vin=unlock.vin,
+        withdraws=signing.RequestedOrder.FromString(unlock.order),
+        superseded_by=requested_command(lock, mac),
+        cancel=command_pb2.CancelCommand(
+            cancel_id=superseded_id(unlock.command_id),
+            command_id=unlock.command_id,
+            reason="Superseded by a lock",
+            force=True,
+        ),
+    )
+    requested.asked_at.FromDatetime(lock.accepted_at)
+    requested.mac = mac.of(requested)
+    return requested
+
+
 def right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
     """Which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
@@ -178,6 +198,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 issued.order_id,
                 fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
+                at=now,
             )
         case _:
             raise NotUnderstood("settings do not belong on this subject")
@@ -215,7 +236,9 @@ def _cancel_decided(opened: OpenedAnswer, message: report_pb2.CancelResult, now:
 
 
 def _cancelled(now: datetime) -> Ending:
-    return Ending(Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.")
+    return Ending(
+        Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.", may_have_succeeded=False
+    )
 
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
@@ -234,20 +257,15 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_PARTIAL:
             return partial_success(now, doors, readable(result.guidance))
         case report_pb2.COMMAND_OUTCOME_REFUSED if fault is FailureReason.TTL_EXPIRED:
-            return Ending(
-                Status.TIMEOUT,
-                now,
-                "The vehicle got the command after its time was up and did not act.",
-                failure_reason=fault,
-                guidance="Nothing moved; try again.",
-                may_have_succeeded=False,
-            )
+            return arrived_too_late(now)
         case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED if fault is not None:
             reason, message = fault, "The vehicle did not carry it out."
         case _:
             return unclear(now, doors)
     guidance = readable(result.guidance) or GUIDANCE[reason]
-    return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
+    # What the vehicle signs as refused moved nothing.
+    moved_nothing = False if result.outcome == report_pb2.COMMAND_OUTCOME_REFUSED else None
+    return Ending(Status.FAILED, now, message, reason, guidance, moved_nothing, door_results=doors)
 
 
 def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.enrolment.domain import (
     Admission,
+    Arrivals,
     Caller,
     Enrolment,
     NotAdmitted,
@@ -70,13 +71,17 @@ class Office:
     changes: KeyChanges
     now: Callable[[], datetime]
     shut_out: ShutOut = field(default_factory=ShutOut)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 async def admit(office: Office, caller: Caller) -> Admission:
     """Let a vehicle in. Raises NotAdmitted."""
     if office.shut_out.holds(caller.vin, office.now()):
         raise NotAdmitted("the vehicle did harm at the broker, and is shut out for a while")
-    return admission(caller, await office.register.find(caller.vin), office.now())
+    admitted = admission(caller, await office.register.find(caller.vin), office.now())
+    if not office.arrivals.take(caller.vin, office.now()):
+        raise NotAdmitted("the vehicle comes too often")
+    return admitted
 
 
 async def enrol(office: Office, vin: str, fingerprint: str, keys: PublicKeys) -> Enrolment:

@@ -377,7 +377,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, domain.NotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
-            "The vehicle has not reported yet; try again when it has been online.",
+            "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
             retry_after_seconds=5,
         )
     if isinstance(error, domain.StreamEnded):

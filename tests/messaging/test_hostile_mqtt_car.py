@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,7 @@ from protocol.broker import (
     presence_subject,
     status_subject,
 )
+from services.enrolment.domain import MOST_ARRIVALS
 from tests.messaging.test_hostile_car import HARMFUL
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from tests.messaging.witness import Witness
@@ -206,7 +208,8 @@ async def test_no_will_speaks_under_another_topic(gate: Gate, witness: Witness, 
     await witness.assert_nothing_came_of_it()
 
 
-async def test_a_car_hears_nothing_but_its_own_commands(gate: Gate, witness: Witness) -> None:
+@pytest.mark.parametrize("qos", [0, 1, 2])
+async def test_a_car_hears_nothing_but_its_own_commands(gate: Gate, witness: Witness, qos: int) -> None:
     patterns = [
         "#",
         "+/#",
@@ -218,10 +221,9 @@ async def test_a_car_hears_nothing_but_its_own_commands(gate: Gate, witness: Wit
     ]
     patterns += ["$MQTT/#", "$SYS/#", "$JS/#", "_INBOX/#", "door/update/+", "room/#", f"vehicle/{VIN}/cmd/#"]
     for topic in (*patterns, *(topic for topic in FOREIGN if f"vehicle/{VIN}/cmd" not in topic)):
-        for qos in (0, 1, 2):
-            hostile = await car(gate)
-            assert await hostile.subscribe(topic, qos) in {None, REFUSED}, (topic, qos)
-            hostile.cut()
+        hostile = await car(gate)
+        assert await hostile.subscribe(topic, qos) in {None, REFUSED}, topic
+        hostile.cut()
     await witness.assert_nothing_came_of_it()
 
 
@@ -246,6 +248,16 @@ async def test_a_service_s_name_and_password_are_nothing_over_mqtt(gate: Gate, s
     # The listener takes certificates of vehicles only.
     hostile = await RawMqtt.open(gate, service)
     assert await hostile.connect(VIN, user=(broker_user(service), password)) is None
+
+
+async def test_a_car_is_not_let_in_without_end(gate: Gate) -> None:
+    for _ in range(MOST_ARRIVALS):
+        assert gate.office.arrivals.take(VIN, datetime.now(UTC))
+    hostile = await RawMqtt.open(gate)
+    assert await hostile.connect() != 0
+    other = gate.link("mqtt", vin=OTHER)
+    await other.open()
+    await other.close()
 
 
 async def test_no_message_is_kept_for_whoever_subscribes(gate: Gate) -> None:

@@ -117,7 +117,7 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
     number = session_pb2.ProtocolFault.Value(f"PROTOCOL_FAULT_{fault}")
     issued = IssuedOrder(ISSUED.vin, Domain.CANCEL, "cancel-1", "cmd-1", bytes(32), 0)
     said = told(session_pb2.OrderRefused(fault=number), issued)
-    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again)
+    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again, NOW)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.enrolment.domain import SHUT_OUT_FOR, ShutOut
+from services.enrolment import domain
+from services.enrolment.domain import ARRIVAL_EVERY, MOST_ARRIVALS, SHUT_OUT_FOR, Arrivals, ShutOut
 from services.enrolment.reply_guard import is_own, vin_of_request
 
 VIN = "KMHSH81C7LU123456"
@@ -51,6 +52,27 @@ def test_what_is_not(reply: str) -> None:
 )
 def test_whose_request_it_is(subject: str, vin: str | None) -> None:
     assert vin_of_request(subject) == vin
+
+
+def test_a_vehicle_is_let_in_so_often_and_another_is_not_asked_why() -> None:
+    arrivals = Arrivals()
+    assert all(arrivals.take(VIN, NOW) for _ in range(MOST_ARRIVALS))
+    assert not arrivals.take(VIN, NOW)
+    assert arrivals.take(OTHER, NOW)
+    assert not arrivals.take(VIN, NOW + ARRIVAL_EVERY / 2)
+    assert arrivals.take(VIN, NOW + ARRIVAL_EVERY)
+    assert not arrivals.take(VIN, NOW + ARRIVAL_EVERY)
+    later = NOW + 2 * MOST_ARRIVALS * ARRIVAL_EVERY
+    assert sum(arrivals.take(VIN, later) for _ in range(2 * MOST_ARRIVALS)) == MOST_ARRIVALS
+
+
+def test_who_has_not_come_for_long_is_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(domain, "_MOST_REMEMBERED", 3)
+    arrivals = Arrivals()
+    for vin in ("A", "B", "C"):
+        assert arrivals.take(vin, NOW)
+    assert arrivals.take("D", NOW + 2 * ARRIVAL_EVERY)
+    assert list(arrivals._left) == ["D"]
 
 
 def test_shut_out_for_a_while() -> None:

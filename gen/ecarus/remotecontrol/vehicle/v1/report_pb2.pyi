@@ -386,9 +386,13 @@ class ConfigReport(_message.Message):
     """The version this answers."""
     applied: _builtins.bool
     reason: _builtins.str
-    """Why not."""
+    """Why not, or what was left out."""
     @_builtins.property
-    def settings(self) -> _body_pb2.DoorSettings: ...
+    def settings(self) -> _body_pb2.DoorSettings:
+        """What it runs with after this. A vehicle that lacks one member may apply the others: then this differs from what it was
+        told, and the cloud shows this.
+        """
+
     @_builtins.property
     def applied_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
