@@ -13,10 +13,10 @@ TEST_READY := $(VENV)/.test-ready
 
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
-	fuzz check generate generate-check baseline bench load pin
+	conformance-mutants fuzz check generate generate-check baseline bench load pin
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-20s %s\n", $$1, $$2}'
 
 $(BOOTSTRAPPED): requirements/bootstrap.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; set PYTHON=")'
@@ -70,6 +70,9 @@ test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
 
 test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
 	$(BIN)/pytest tests/attacks
+
+conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
+	$(BIN)/python -m tests.mutants.play $(NAME)
 
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)

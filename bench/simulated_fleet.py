@@ -19,7 +19,6 @@ from bench.http_client import BenchFailedError
 from mesh.component import Running
 from mesh.edge_config import ROOT
 from mesh.files import write_private_json
-from mesh.pki import Pki
 from mesh.probes import ready_line
 from mesh.sandbox import vehicle_identity
 
@@ -63,7 +62,7 @@ class SimulatedFleet:
         seed["apiKeys"].append({"key": self.key, "principal": OWNER, "source": "MOBILE_APP"})
         write_private_json(sandbox.seed, seed)
         write_private_json(sandbox.vehicles, [])
-        pki = Pki(sandbox.pki, datetime.now(UTC))
+        pki = sandbox.vehicle_pki(datetime.now(UTC))
         enrolled: list[dict[str, str]] = json.loads(sandbox.enrolment_seed.read_text(encoding="utf-8"))
         cars: list[dict[str, Any]] = []
         for number, vin in enumerate(self.vins):

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from conformance.bench import BenchLock, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.finding import Finding, Verdict, Violated
 from conformance.hands import Hands, UnitProcess
@@ -18,7 +19,6 @@ from conformance.rules.session import HELLO
 from conformance.runner import play
 from conformance.throwaway_broker import CLOUD, LOOPBACK, UNIT, ThrowawayBroker
 from conformance.unit import Patience, Unit
-from protocol.domains import Domain
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -49,17 +49,19 @@ class Assignment:
 async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
     """A finding for each rule. `tell` is for the person at the bench.
 
-    Raises KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
+    Raises BenchTaken, KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
     """
     unit_keys = read_unit_keys(assignment.unit_keys)
-    assignment.work.mkdir(parents=True, exist_ok=True, mode=0o700)
-    keys = CloudKeys(assignment.work / "cloud")
-    cloud = Cloud(assignment.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000)
     async with contextlib.AsyncExitStack() as stack:
+        stack.callback(BenchLock(assignment.work).release)
+        keys = CloudKeys(assignment.work / "cloud")
+        issued = IssuedHashes(assignment.work / "cloud" / "issued")
+        cloud = Cloud(assignment.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000, issued)
         broker = None
         account = assignment.account
         if account is None:
             broker = ThrowawayBroker(assignment.work / "broker", assignment.vin, assignment.host)
+            broker.forget()
             stack.callback(broker.kill)
             await broker.start()
             account = broker_account(broker)
@@ -70,6 +72,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         link = Link(account, assignment.vin, unit.hear, over_mqtt=over_mqtt)
         stack.push_async_callback(link.close)
         await link.open()
+        await link.forget_orders()
         unit.attach(link)
         access = _access(assignment.link, account, broker)
         provision = Provision.write(
@@ -115,12 +118,7 @@ def _access(link: str, account: Account, broker: ThrowawayBroker | None) -> Acce
 async def _greeted(unit: Unit, seconds: float) -> None:
     """The unit said hello, and has the newest manifest, as far as it takes it."""
     await unit.until(lambda: bool(unit.hellos()), "a hello that can be believed", seconds)
-    keys = unit.cloud.keys
-    version = unit.hellos()[-1].manifest_version
-    for lacking in range(version + 1, keys.version + 1):
-        await unit.send_bytes(Domain.KEYS, unit.cloud.seal(keys.endorsed(lacking)))
-    if version < keys.version:
-        await unit.asked()
+    await unit.catch_up()
 
 
 def _nothing_heard(rules: Sequence[Rule], why: str, disbelieved: Sequence[str]) -> list[Finding]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from google.protobuf.message import DecodeError
 
+from conformance.acceptance import unacceptable
 from conformance.forge import RIGHT, Wrong, sealed_order
 from protocol.broker import Event
 from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, next_place
@@ -27,6 +28,7 @@ from protocol.signing import sign_session_request
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from conformance.bench import IssuedHashes
     from conformance.keys import CloudKeys
     from protocol.keys import Signer, VehicleKeys
     from protocol.order import Order
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 VALID_MILLIS = 20_000
 _EPOCHS_OF_REPORTS = 10
 _PLACE_BYTES = 26
+_RECEIVER = slice(2, 10)
 _REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsReport]] = {
     Domain.STATUS: report_pb2.StatusReport,
     Domain.DIAGNOSTICS: report_pb2.DiagnosticsReport,
@@ -70,8 +73,16 @@ class Heard:
     at_millis: int
     digest: bytes
     """SHA-256 over the message as it came."""
+    message: Any
+    """The whole that was signed or sealed."""
+    sealed_to: bytes
+    """The id of the key it was sealed to; of no meaning for a report."""
     request_hash: bytes = b""
     info: session_pb2.SessionInfo | None = None
+
+
+class _OfEarlierRun(Exception):
+    """An answer to what an earlier run ordered: nothing that this run can judge."""
 
 
 @dataclass(slots=True)
@@ -116,9 +127,18 @@ class _Reported:
 
 
 class Cloud:
-    """The cloud of one unit. `now_millis` is its clock: it need only run evenly."""
+    """The cloud of one unit. `now_millis` is its clock: it need only run evenly. `issued` knows the orders of earlier
+    runs.
+    """
 
-    def __init__(self, vin: str, keys: CloudKeys, unit: VehicleKeys, now_millis: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        vin: str,
+        keys: CloudKeys,
+        unit: VehicleKeys,
+        now_millis: Callable[[], int],
+        issued: IssuedHashes | None = None,
+    ) -> None:
         self.vin = vin
         self.keys = keys
         self.unit = unit
@@ -126,6 +146,9 @@ class Cloud:
         self.disbelieved: list[str] = []
         """What no cloud would have believed, and why."""
         self.now_millis = now_millis
+        self._issued = issued
+        self.said: list[Event] = []
+        """The event of each message that was heard, believed or not, in the order in which they came."""
         self._store = _Store(unit)
         self._ledger = Ledger(self._store, now_millis)
         self._enrolled = _Enrolled(vin, unit)
@@ -183,7 +206,14 @@ class Cloud:
                 self.vin, domain, order_id(order), command_id(order), made.request_hash, self.now_millis()
             )
         )
+        if self._issued is not None:
+            self._issued.add(made.request_hash)
         return Signed(domain, order, made.envelope, made.data, made.request_hash)
+
+    def skip_to(self, domain: Domain, counter: int) -> None:
+        """As if all counters up to this one had been issued."""
+        session = self.session
+        self._store.session = replace(session, current=session.current.with_issued(domain, counter))
 
     def unit_clock_millis(self) -> int:
         """What the unit's clock says now, or a little less."""
@@ -210,6 +240,7 @@ class Cloud:
         if digest in self._came:
             return None
         self._came.add(digest)
+        self.said.append(event)
         return self._hear(event, data)
 
     def is_stored(self, heard: Heard) -> bool:
@@ -219,6 +250,8 @@ class Cloud:
     def _hear(self, event: Event, data: bytes) -> Heard | None:
         try:
             heard = self._open(event, data)
+        except _OfEarlierRun:
+            return None
         except MessageRefused as refused:
             if refused.fault is Fault.WRONG_EPOCH:
                 self._early.append((event, data))
@@ -226,6 +259,9 @@ class Cloud:
                 self.disbelieved.append(f"evt.{event.value}: {refused}")
             return None
         self.heard.append(heard)
+        for fault in unacceptable(heard.message):
+            # Filed all the same: what is wrong with it is to be said once, not by every rule that waits for it.
+            self.disbelieved.append(f"evt.{event.value}: {fault}")
         if event is Event.HELLO:
             early, self._early = self._early, []
             for one in early:
@@ -247,8 +283,11 @@ class Cloud:
         if domain is Domain.HELLO:
             info = self._reader.hello(self.vin, data)
             self._ledger.learn(info)
-            return Heard(event, info.message_id, info.epoch, 0, info.hello, *self._at(data), info=info)
+            at = self._at(data, info)
+            return Heard(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
         message = self._reader.answer(self.vin, domain, data)
+        if self._issued is not None and self._issued.is_earlier(message.request_hash):
+            raise _OfEarlierRun
         opened = self._ledger.admit(domain, message)
         return Heard(
             event,
@@ -256,12 +295,12 @@ class Cloud:
             message.epoch,
             message.counter,
             opened.answer,
-            *self._at(data),
+            *self._at(data, message),
             message.request_hash,
         )
 
-    def _at(self, data: bytes) -> tuple[int, bytes]:
-        return self.now_millis(), hashlib.sha256(data).digest()
+    def _at(self, data: bytes, message: Any) -> tuple[int, bytes, Any, bytes]:
+        return self.now_millis(), hashlib.sha256(data).digest(), message, data[_RECEIVER]
 
     def _open_report(self, event: Event, domain: Domain, data: bytes) -> Heard:
         place = (domain, data[:_PLACE_BYTES])
@@ -273,7 +312,7 @@ class Cloud:
             report = _REPORTS[domain].FromString(opened.payload)
         except DecodeError as error:
             raise MessageRefused(Fault.MALFORMED, "not a report") from error
-        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data))
+        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data, report))
 
 
 def new_id() -> str:

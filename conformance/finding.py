@@ -19,6 +19,7 @@ class Verdict(StrEnum):
     PASS = "PASS"  # noqa: S105  # a verdict, not a password
     FAIL = "FAIL"
     SKIP = "SKIP"
+    MOOT = "N/A"
 
 
 class Violated(Exception):
@@ -27,6 +28,10 @@ class Violated(Exception):
 
 class Skipped(Exception):
     """The rule could not be tried; the text says what it would take."""
+
+
+class NotApplicable(Exception):
+    """The rule speaks of another link than the unit's; the text says of which. Nothing is missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class Group:
         self.rules: list[Rule] = []
 
     def rule(self, script: Script) -> Script:
-        """Makes a rule of a script: it returns, or raises Violated or Skipped."""
+        """Makes a rule of a script: it returns, or raises Violated, Skipped or NotApplicable."""
         rule_id = script.__name__.replace("_", "-")
         sentence = " ".join((script.__doc__ or "").split())
         self.rules.append(Rule(rule_id, self.name, sentence, script))

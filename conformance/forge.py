@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
     from protocol.keys import Signer
 
+_UNKNOWN_FIELD = b"\xfa\xff\x03"  # field 8191, length-delimited
 _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 @dataclass(frozen=True, slots=True)
 class Wrong:
-    """What is wrong with an order; None is right. `left_millis`: how long it is still valid by the unit's clock."""
+    """What is wrong with an order; None is right. `left_millis`: how long it is still valid by the unit's clock.
+    `payload` is signed in its place, `extra` after it.
+    """
 
     signer: Signer | None = None
     epoch: bytes | None = None
@@ -37,6 +40,8 @@ class Wrong:
     subject: bytes | None = None
     content_type: str | None = None
     unsigned: bool = False
+    payload: bytes | None = None
+    extra: bytes = b""
     receiver: SealKey | None = None
     direction: Direction = Direction.TO_VEHICLE
 
@@ -67,7 +72,9 @@ def sealed_order(
         twisted.epoch = wrong.epoch
     if wrong.counter is not None:
         twisted.counter = wrong.counter
-    envelope = payload = twisted.SerializeToString()
+    envelope = payload = (
+        twisted.SerializeToString() if wrong.payload is None else wrong.payload
+    ) + wrong.extra
     if not wrong.unsigned:
         field = message.WhichOneof("order")
         own_type = next(ORDER_TYPES[one] for one, name in ORDER_FIELDS.items() if name == field)
@@ -85,6 +92,16 @@ def seal_anything(envelope: bytes, receiver: SealKey, direction: Direction, vin:
     """As protocol.seal, of any length."""
     ciphertext = _SUITE.encrypt(envelope, receiver.key, info(direction, vin, receiver.key_id))
     return b"".join((HEAD, receiver.key_id, ciphertext))
+
+
+def unknown_field(length: int) -> bytes:
+    """A protobuf field that no message of today has, holding so many bytes."""
+    return _UNKNOWN_FIELD + _varint(length) + bytes(length)
+
+
+def _varint(value: int) -> bytes:
+    low, rest = value & 0x7F, value >> 7
+    return bytes((low | 0x80,)) + _varint(rest) if rest else bytes((low,))
 
 
 def stranger() -> KeySigner:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import shlex
 import signal
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 _STOP_SECONDS = 10
 _REBOOT_COMMAND_SECONDS = 120
 _CONTROL_SECONDS = 10
+
+
+_ACTUATIONS = "/actuations"
 
 
 class StartFailed(Exception):
@@ -102,9 +106,11 @@ class Hands:
         return self._http is None and self._reboot_command is None
 
     async def actuations(self, command_id: str) -> int:
-        """How often an actuator was set in motion for this command. Raises Skipped where that cannot be seen."""
-        lines = (await self._control("GET", "/actuations")).json()
-        return sum(line["command_id"] == command_id and line["phase"] == "BEFORE" for line in lines)
+        """How often an actuator was set in motion for this command. Raises Skipped where that cannot be seen, also
+        because the answer is not what docs/conformance.md says it is.
+        """
+        lines = _actuations((await self._control("GET", _ACTUATIONS)).content)
+        return sum(line == (command_id, "BEFORE") for line in lines)
 
     async def reboot(self) -> None:
         """Reboots the unit as a power cut would. Where it is a person who does, this returns at once."""
@@ -127,6 +133,10 @@ class Hands:
         """How long each door takes. Raises Skipped without control interface."""
         await self._control("POST", "/door-time", {"seconds": seconds})
 
+    async def ignite(self, *, engine_runs: bool) -> None:
+        """The engine runs, or the ignition is off. Raises Skipped without control interface."""
+        await self._control("POST", "/ignition", {"ignition": "ON" if engine_runs else "OFF"})
+
     async def close(self) -> None:
         """Hangs up."""
         if self._http is not None:
@@ -136,7 +146,9 @@ class Hands:
         if self._http is None:
             raise Skipped("needs the reference agent's control interface (--control)")
         answer = await self._http.request(method, f"/vehicles/{self._vin}{deed}", json=body)
-        return answer.raise_for_status()
+        if not answer.is_success:
+            raise Skipped(f"--control answered {answer.status_code} to {method} {_told(deed)}")
+        return answer
 
     async def _run(self, command: str) -> None:
         try:
@@ -154,3 +166,27 @@ class Hands:
             raise Skipped(f"--reboot did not end within {_REBOOT_COMMAND_SECONDS} s") from error
         if status != 0:
             raise Skipped(f"--reboot ended with status {status}")
+
+
+def _actuations(body: bytes) -> list[tuple[str, str]]:
+    """Command and phase of each line. Raises Skipped."""
+    try:
+        lines = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Skipped(f"--control: {_told(_ACTUATIONS)} is not JSON") from error
+    if not isinstance(lines, list):
+        raise Skipped(f"--control: {_told(_ACTUATIONS)} is not a JSON list")
+    told = []
+    for line in lines:
+        words = (line.get("command_id"), line.get("phase")) if isinstance(line, dict) else ()
+        if not (words and all(isinstance(word, str) for word in words)):
+            raise Skipped(
+                f"--control: {_told(_ACTUATIONS)} has a line without the texts command_id and phase "
+                "(docs/conformance.md, The control interface)"
+            )
+        told.append((str(words[0]), str(words[1])))
+    return told
+
+
+def _told(deed: str) -> str:
+    return f"/vehicles/VIN{deed}"

@@ -123,10 +123,11 @@ class CloudKeys:
         """The next manifest will revoke it. A root is replaced by the one after it."""
         self._keys = [replace(one, is_revoked=True) if one == key else one for one in self._keys]
 
-    def endorse_next(self, before: Key | None = None) -> int:
+    def endorse_next(self, before: Key | None = None, lifetime_seconds: int = LIFETIME_SECONDS) -> int:
         """The next manifest's version; `endorsed` has it. `before` is the root before, where it changes."""
         version = self.version + 1
         manifest = self.manifest(version)
+        manifest.expires_at_seconds = manifest.issued_at_seconds + lifetime_seconds
         endorsed = endorse(manifest, self.root.signer, (before or self.root).signer)
         self._manifest_file(version).write_bytes(endorsed)
         self.version = version
@@ -181,6 +182,8 @@ class CloudKeys:
         for use in ("root", *_USES):
             if not any(key.is_usable for key in self.all(use)):
                 raise KeyFileRefused(f"{self._folder} has lost the private key in use to {use}")
+        if manifest.expires_at_seconds <= time.time():  # left by a rule that was cut short
+            self.endorse_next()
 
     def _manifest_file(self, version: int) -> Path:
         return self._folder / f"{version}.manifest"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import nats
 import nats.errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
-from nats.js.errors import APIError, BadRequestError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from conformance.throwaway_broker import BrokerFailed
 from protocol.broker import (
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
     Heard = Callable[[Event, bytes, bool, bool], bool]
 
+MQTT_RETAINED = "$MQTT_rmsgs"
+"""The broker's own stream of what was published to be retained."""
 KEEP_SECONDS = 60
 CONNECT_SECONDS = 10
 _ACK_WAIT_SECONDS = 5
@@ -137,6 +139,18 @@ class Link:
         if self._over_mqtt:
             await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
 
+    async def forget_orders(self) -> None:
+        """What an earlier run left waiting for the unit, wherever it waits."""
+        await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
+        await self._jetstream.purge_stream(MQTT_MESSAGES, subject=mqtt_queue_subject(self._commands))
+
+    async def retained(self) -> int:
+        """How many messages the broker retains for MQTT."""
+        try:
+            return int((await self._jetstream.stream_info(MQTT_RETAINED)).state.messages)
+        except NotFoundError:  # nobody retained anything yet
+            return 0
+
     async def lose_events(self) -> None:
         """From now on the broker stores no event, and so confirms none."""
         await self._jetstream.delete_stream(VEHICLE_EVENTS)
@@ -190,12 +204,11 @@ class Link:
 
     def _hear(self, message: Msg, *, stored: bool) -> None:
         event = Event(message.subject.rpartition(".")[2])
-        has_qos_1 = MQTT_QOS_HEADER in (message.headers or {})
-        if self._heard(event, message.data, has_qos_1, stored) and event is Event.HELLO:
+        if self._heard(event, message.data, _has_qos_1(message), stored) and event is Event.HELLO:
             self._queues_to_open.set()
 
     async def _take_status(self, message: Msg) -> None:
-        self._heard(Event.STATUS, message.data, MQTT_QOS_HEADER in (message.headers or {}), False)
+        self._heard(Event.STATUS, message.data, _has_qos_1(message), False)
 
     async def _keep_queue_open(self) -> None:
         """As the command room does on each hello."""
@@ -229,6 +242,10 @@ class Link:
     async def _count(self, stream: str, subjects: str) -> int:
         info = await self._jetstream.stream_info(stream, subjects_filter=subjects)
         return sum((info.state.subjects or {}).values())
+
+
+def _has_qos_1(message: Msg) -> bool:
+    return (message.headers or {}).get(MQTT_QOS_HEADER) == "1"
 
 
 async def _quiet(_error: Exception) -> None:

@@ -51,9 +51,13 @@ def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
 
 
 def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
-    """What the report says of this door. Raises Violated where it says nothing."""
+    """What the report says of this door. Raises Violated where it says nothing: absent is not unlocked."""
     for one in status.doors:
         if one.door == door:
+            if not one.HasField("locked"):
+                raise Violated("a report does not say whether a door is locked: false must be written, too")
+            if not one.HasField("locked"):
+                raise Violated("it does not say whether the door is locked: what is absent is unknown")
             return one.locked
     raise Violated("the result does not say how the doors stand (CommandResult.status)")
 

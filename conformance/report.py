@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from conformance.finding import Verdict
@@ -16,6 +17,16 @@ if TYPE_CHECKING:
 _VIN_TAIL = 6
 
 
+class Standing(StrEnum):
+    """What the run says of the unit."""
+
+    CERTIFIED = "certified"
+    """Every rule that applies was played, and none was violated."""
+    VIOLATED = "violated"
+    INCOMPLETE = "incomplete"
+    """None was violated, and not every one was played: that is no certificate."""
+
+
 def line(finding: Finding) -> str:
     """One rule."""
     said = finding.rule.sentence if finding.verdict is Verdict.PASS else finding.detail
@@ -27,19 +38,41 @@ def listed(rule: Rule) -> str:
     return f"{rule.group:<14} {rule.rule_id:<34} {rule.sentence}"
 
 
-def summary(findings: Sequence[Finding]) -> str:
+def summary(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> str:
     """The last line."""
     counts = Counter(finding.verdict for finding in findings)
-    return f"{counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, {counts[Verdict.SKIP]} skipped"
+    told = (
+        f"{standing(findings, every_rule)}: {counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
+        f"{counts[Verdict.SKIP]} skipped"
+    )
+    if counts[Verdict.MOOT]:
+        told += f", {counts[Verdict.MOOT]} for another link"
+    left_out = _left_out(findings, every_rule)
+    return f"{told}, {left_out} not chosen" if left_out else told
 
 
-def is_conformant(findings: Sequence[Finding]) -> bool:
-    """Whether no rule was violated. What was skipped was not tried."""
-    return all(finding.verdict is not Verdict.FAIL for finding in findings)
+def standing(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> Standing:
+    """What was not played, be it skipped or left out of `every_rule`, is no pass."""
+    verdicts = {finding.verdict for finding in findings}
+    if Verdict.FAIL in verdicts:
+        return Standing.VIOLATED
+    if Verdict.SKIP in verdicts or _left_out(findings, every_rule):
+        return Standing.INCOMPLETE
+    return Standing.CERTIFIED
+
+
+def _left_out(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> int:
+    return len({rule.rule_id for rule in every_rule} - {finding.rule.rule_id for finding in findings})
 
 
 def as_json(
-    findings: Sequence[Finding], *, vin: str, link: str, key_id: bytes, began_at: datetime
+    findings: Sequence[Finding],
+    every_rule: Sequence[Rule],
+    *,
+    vin: str,
+    link: str,
+    key_id: bytes,
+    began_at: datetime,
 ) -> dict[str, Any]:
     """The whole report. The unit is known by its key; of its VIN only the tail is told."""
     counts = Counter(finding.verdict for finding in findings)
@@ -48,9 +81,12 @@ def as_json(
         "unitKeyId": key_id.hex(),
         "link": link,
         "beganAt": began_at.isoformat(),
+        "standing": standing(findings, every_rule).value,
         "passed": counts[Verdict.PASS],
         "failed": counts[Verdict.FAIL],
         "skipped": counts[Verdict.SKIP],
+        "notApplicable": counts[Verdict.MOOT],
+        "notChosen": _left_out(findings, every_rule),
         "rules": [
             {
                 "id": finding.rule.rule_id,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 import nats.errors
+from nats.js.errors import APIError
 
-from conformance.finding import Finding, Skipped, Verdict, Violated, require
+from conformance.finding import Finding, NotApplicable, Skipped, Verdict, Violated, require
 from conformance.throwaway_broker import BrokerFailed
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from conformance.unit import Unit
 
 RULE_SECONDS = 300
+_DISBELIEVED = "it said what no cloud believes"
 
 
 async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
@@ -32,19 +34,23 @@ async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
 async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
     disbelieved = len(unit.cloud.disbelieved)
     try:
-        async with asyncio.timeout(RULE_SECONDS):
+        async with asyncio.timeout(RULE_SECONDS) as limit:
             await unit.at_rest()
             await rule.script(unit)
             new = unit.cloud.disbelieved[disbelieved:]
-            require(not new, f"it said what no cloud believes: {''.join(new[:1])}")
+            require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
     except Skipped as skipped:
         return Verdict.SKIP, str(skipped)
+    except NotApplicable as elsewhere:
+        return Verdict.MOOT, str(elsewhere)
     except Violated as violated:
         why = str(violated)
-    except TimeoutError:
-        why = f"not over within {RULE_SECONDS} s"
-    except (nats.errors.Error, BrokerFailed) as error:
-        why = f"the broker: {error!r}"
+        new = unit.cloud.disbelieved[disbelieved:]
+        if new and not why.startswith(_DISBELIEVED):
+            why = f"{why} ({_DISBELIEVED}: {new[0]})"
+    except (TimeoutError, nats.errors.Error, APIError, BrokerFailed) as error:
+        # The broker's client has timeouts of its own.
+        why = f"not over within {RULE_SECONDS} s" if limit.expired() else f"the broker: {error!r}"
     except httpx.HTTPError as error:
         why = f"the control interface: {error!r}"
     else:

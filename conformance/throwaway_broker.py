@@ -6,8 +6,11 @@ Vehicles of the product show a certificate; here a password stands for it, and t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import random
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -26,6 +29,8 @@ MAX_PAYLOAD_BYTES = 131_072
 _ACK_WAIT_SECONDS = 10
 _START_SECONDS = 15
 _ASK_AGAIN_SECONDS = 0.02
+_PORTS = range(20_000, 32_000)
+_TRIES = 50
 
 
 class BrokerFailed(Exception):
@@ -33,15 +38,17 @@ class BrokerFailed(Exception):
 
 
 class ThrowawayBroker:
-    """Its files and passwords are in `folder`. It listens on `host`; port 0 takes a free one."""
+    """Its files and passwords are in `folder`. It listens on `host`; port 0 takes a free one, and the same the next
+    time, so that a unit that was provisioned finds it again.
+    """
 
     def __init__(
         self, folder: Path, vin: str, host: str = LOOPBACK, port: int = 0, mqtt_port: int = 0
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.host = host
-        self.port = port or _free_port(host)
-        self.mqtt_port = mqtt_port or _free_port(host)
+        self.port = port or _kept_port(folder / "nats.port", host)
+        self.mqtt_port = mqtt_port or _kept_port(folder / "mqtt.port", host)
         self.password_file = folder / "cloud.password"
         self.unit_password_file = folder / "unit.password"
         for path in (self.password_file, self.unit_password_file):
@@ -50,8 +57,9 @@ class ThrowawayBroker:
                 path.write_text(secrets.token_urlsafe(24), encoding="ascii")
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
+        self._store = folder / "jetstream"
         self._config.touch(0o600)
-        self._config.write_text(self._text(vin, folder / "jetstream"), encoding="utf-8")
+        self._config.write_text(self._text(vin, self._store), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -63,6 +71,11 @@ class ThrowawayBroker:
     def mqtt_url(self) -> str:
         """For MQTT."""
         return f"mqtt://{self.host}:{self.mqtt_port}"
+
+    def forget(self) -> None:
+        """Before `start`: all that an earlier run left in its streams and sessions."""
+        if self._store.exists():
+            shutil.rmtree(self._store)
 
     async def start(self) -> None:
         """Returns when it listens. Raises BrokerFailed."""
@@ -134,9 +147,21 @@ def _spawn(binary: Path, config: Path, log: TextIO) -> subprocess.Popen[bytes]:
 
 
 def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+    """One that no outgoing connection is given: a broker that was killed must find its port free again."""
+    for port in random.sample(_PORTS, _TRIES):
+        with contextlib.suppress(OSError), socket.create_server((host, port)):
+            return port
+    raise BrokerFailed(f"no port between {_PORTS.start} and {_PORTS.stop} is free on {host}")
+
+
+def _kept_port(file: Path, host: str) -> int:
+    try:
+        kept = int(file.read_text(encoding="ascii"))
+        socket.create_server((host, kept)).close()
+    except (OSError, ValueError):  # none was kept, or somebody else has it
+        kept = _free_port(host)
+        file.write_text(str(kept), encoding="ascii")
+    return kept
 
 
 async def _listens(host: str, port: int) -> bool:

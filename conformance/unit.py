@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
@@ -17,7 +17,6 @@ from protocol.faults import SYNCHRONISATION, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from typing import Any
 
     from conformance.cloud import Cloud, Heard, Signed
     from conformance.hands import Hands
@@ -131,27 +130,36 @@ class Unit:
         event = _answered_on(signed)
         return [one for one in self.cloud.answers(signed.request_hash) if one.event is event]
 
-    async def answer(self, signed: Signed) -> Heard:
+    async def answer(self, signed: Signed, seconds: float | None = None) -> Heard:
         """The first answer."""
         what = f"an answer on evt.{_answered_on(signed).value}"
-        await self.until(lambda: bool(self.answers(signed)), what)
+        await self.until(lambda: bool(self.answers(signed)), what, seconds)
         return self.answers(signed)[0]
 
-    async def stored_answer(self, signed: Signed) -> Heard:
+    async def stored_answer(self, signed: Signed, seconds: float | None = None) -> Heard:
         """The first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
 
         def stored() -> list[Heard]:
             return [one for one in self.answers(signed) if self.cloud.is_stored(one)]
 
-        await self.until(lambda: bool(stored()), "an answer that is stored", self.patience.comeback)
+        await self.until(
+            lambda: bool(stored()), "an answer that is stored", seconds or self.patience.comeback
+        )
         return stored()[0]
 
-    async def result(self, signed: Signed) -> Any:
+    async def result(self, signed: Signed, seconds: float | None = None) -> Any:
         """The answer, which must not be a refusal by the protocol."""
-        answer = await self.answer(signed)
+        answer = await self.answer(signed, seconds)
         if isinstance(answer.payload, session_pb2.OrderRefused):
             raise Violated(f"refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
+
+    async def succeeds(self, signed: Signed, seconds: float | None = None) -> report_pb2.CommandResult:
+        """The result, which must be a success."""
+        result: report_pb2.CommandResult = await self.result(signed, seconds)
+        if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
+            raise Violated(f"a good order ended as {_told(result)}")
+        return result
 
     async def insist(
         self, send: Callable[[], Awaitable[None]], answered: Callable[[], bool], what: str
@@ -220,8 +228,7 @@ class Unit:
         """Orders doors, and the unit must do it; the result."""
         result: report_pb2.CommandResult = await self.obeys(order, by)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            outcome = report_pb2.CommandOutcome.Name(result.outcome)
-            raise Violated(f"a good order ended as {outcome.removeprefix('COMMAND_OUTCOME_')}")
+            raise Violated(f"a good order ended as {_told(result)}")
         return result
 
     async def fence(self) -> report_pb2.CommandResult:
@@ -234,6 +241,7 @@ class Unit:
 
     async def at_rest(self) -> None:
         """The doors that the rules move are locked, and nothing waits."""
+        await self.catch_up()
         await self.does(lock(DRIVER, PASSENGER))
         await self.link.forget_copies()
 
@@ -260,6 +268,18 @@ class Unit:
         """No word was said of these. After `never_acts` or `fence`."""
         said = self.cloud.answers(*(one.request_hash for one in signed))
         require(not said, f"{len(said)} answers where none may be given")
+
+    # -- manifests
+
+    async def catch_up(self) -> None:
+        """Sends the manifests that it lacks, by its last hello; as far as it takes them."""
+        keys = self.cloud.keys
+        version = self.hellos()[-1].manifest_version
+        if version >= keys.version:
+            return
+        for lacking in range(version + 1, keys.version + 1):
+            await self.send_bytes(Domain.KEYS, self.cloud.seal(keys.endorsed(lacking)))
+        await self.asked()
 
     # -- hellos
 
@@ -338,4 +358,17 @@ def _answered_on(signed: Signed) -> Event:
 
 
 def _fault_name(number: int) -> str:
-    return session_pb2.ProtocolFault.Name(session_pb2.ProtocolFault.ValueType(number))
+    return _name(session_pb2.ProtocolFault, number, "PROTOCOL_FAULT_")
+
+
+def _told(result: report_pb2.CommandResult) -> str:
+    """The outcome, why, and what the unit says can be done about it."""
+    outcome = _name(report_pb2.CommandOutcome, result.outcome, "COMMAND_OUTCOME_")
+    fault = _name(report_pb2.FaultCode, result.fault, "FAULT_CODE_")
+    return f"{outcome}, {fault}: {result.guidance or 'it gives no guidance'}"
+
+
+def _name(words: Any, number: int, prefix: str) -> str:
+    if number not in words.values():
+        return f"number {number}"
+    return str(words.Name(number)).removeprefix(prefix)

@@ -12,6 +12,7 @@ import typer
 import uvloop
 
 from conformance import report
+from conformance.bench import BenchTaken
 from conformance.certification import Assignment, certify
 from conformance.hands import StartFailed
 from conformance.keys import read_unit_keys
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from conformance.finding import Finding, Rule
+
+
+_STATUSES = {
+    report.Standing.CERTIFIED: 0,
+    report.Standing.VIOLATED: 1,
+    report.Standing.INCOMPLETE: 3,
+}
 
 
 class LinkName(StrEnum):
@@ -65,7 +73,9 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
     list_rules: Annotated[bool, typer.Option("--list", help="list the rules, and play none")] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="write the report there, too")] = None,
 ) -> None:
-    """Play the vehicle protocol's rules on a unit. Status 1 when one was violated, 2 when none could be played."""
+    """Play the vehicle protocol's rules on a unit. Status 0: certified; 1: a rule was violated; 2: none could be
+    played; 3: incomplete, not every one was.
+    """
     rules = _chosen(only or [])
     if list_rules:
         for rule in rules:
@@ -94,16 +104,15 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
     try:
         findings = uvloop.run(_certify(assignment))
         key_id = read_unit_keys(keys).verify_key_id
-        typer.echo(report.summary(findings))
+        typer.echo(report.summary(findings, RULES))
         if json_file is not None:
-            told = report.as_json(findings, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
+            told = report.as_json(findings, RULES, vin=vin, link=link.value, key_id=key_id, began_at=began_at)
             json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    except (KeyFileRefused, BrokerFailed, StartFailed) as failed:
+    except (KeyFileRefused, BrokerFailed, StartFailed, BenchTaken) as failed:
         _fail(str(failed))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}")
-    if not report.is_conformant(findings):
-        raise typer.Exit(1)
+    raise typer.Exit(_STATUSES[report.standing(findings, RULES)])
 
 
 async def _certify(assignment: Assignment) -> list[Finding]:

@@ -9,6 +9,7 @@ local METADATA = "ecarus.edge"
 local INTERNAL = {
   "x-http-code", "x-problem", "grpc-status", "grpc-message", "grpc-status-details-bin",
   "grpc-encoding", "grpc-accept-encoding",
+  "x-envoy-upstream-healthchecked-cluster", "x-envoy-immediate-health-check-fail",
 }
 local PASSED_ON = { "retry-after", "www-authenticate", "ratelimit", "ratelimit-policy" }
 local TYPE_BASE = "https://docs.ecarus.example/problems/"
@@ -20,6 +21,8 @@ local FALLBACK = {
     "The request is not one this service reads; correct it. Nothing was accepted.", false, false },
   ["404"] = { "PATH_NOT_FOUND", "No such path",
     "There is nothing at this path; see the API's list of endpoints.", false, false },
+  ["415"] = { "UNSUPPORTED_MEDIA_TYPE", "Unsupported media type",
+    "Send the body as application/json; gRPC is served on the mutual TLS port. Nothing was accepted.", false, false },
   ["429"] = { "RATE_LIMITED", "Too many requests",
     "Too many requests; nothing was accepted. Try again shortly.", true, false },
   ["501"] = { "PATH_NOT_FOUND", "No such path",
@@ -48,6 +51,22 @@ local function is_grpc(headers)
   return (headers:get("content-type") or ""):sub(1, 16) == "application/grpc"
 end
 
+-- A browser's EventSource comes back by itself while it is answered with 200, and at any other status never again.
+local PASSES = { ["429"] = true, ["500"] = true, ["502"] = true, ["503"] = true, ["504"] = true }
+local STREAM = "/door/updates/stream"
+local HEALTH = "/grpc.health.v1.Health/"
+
+-- The service that a health question names: a frame with one message, whose only field is the name.
+local function health_of(handle)
+  local body = handle:body()
+  local bytes = body and body:getBytes(0, body:length()) or ""
+  local length = bytes:byte(7)
+  if bytes:byte(1) ~= 0 or bytes:byte(6) ~= 10 or not length or length > 127 or #bytes ~= 7 + length then
+    return nil
+  end
+  return bytes:sub(8):match("^[%w._]+$")
+end
+
 -- One that is sent but malformed is left in place for the access service to refuse; the answer then
 -- carries the made one.
 function envoy_on_request(handle)
@@ -64,12 +83,30 @@ function envoy_on_request(handle)
     end
   end
   local metadata = handle:streamInfo():dynamicMetadata()
+  local path, method, ssl = headers:get(":path"):match("^[^?]*"), headers:get(":method"), handle:streamInfo():downstreamSslConnection()
+  local is_team, is_stream = ssl ~= nil and ssl:peerCertificatePresented(), path:sub(-#STREAM) == STREAM
+  local misnamed = is_grpc(headers) and not is_team and path:sub(1, 5) == "/api/"
+  -- A stream has no end, so there is nothing to say of it beforehand: that stays 405.
+  if method == "HEAD" and not is_team and not is_stream then
+    method = "GET"
+    headers:replace(":method", method)
+    metadata:set(METADATA, "head", true)
+  end
   metadata:set(METADATA, "correlation_id", id)
-  metadata:set(METADATA, "path", headers:get(":path"):match("^[^?]*"))
-  metadata:set(METADATA, "method", headers:get(":method"))
-  metadata:set(METADATA, "native", is_grpc(headers))
+  metadata:set(METADATA, "path", path)
+  metadata:set(METADATA, "method", method)
+  metadata:set(METADATA, "native", is_grpc(headers) and not misnamed)
+  metadata:set(METADATA, "misnamed", misnamed)
+  local accepts = (headers:get("accept") or ""):lower()
+  metadata:set(METADATA, "events", is_stream and method == "GET" and accepts:find("text/event-stream", 1, true) ~= nil)
   local host = headers:get(":authority"):lower():match("^[^:]*")
-  metadata:set(METADATA, "hsts", handle:connection():ssl() ~= nil and host ~= "localhost")
+  metadata:set(METADATA, "hsts", ssl ~= nil and host ~= "localhost")
+  if is_team and (path == HEALTH .. "Check" or path == HEALTH .. "Watch") then
+    local name = health_of(handle)
+    if name then
+      handle:headers():replace("x-ecarus-health-of", name)
+    end
+  end
 end
 
 local function strip(headers)
@@ -130,6 +167,56 @@ local function tell(handle, headers, metadata)
   strip(headers)
 end
 
+-- To what is gRPC by its content type alone Envoy answers in gRPC, which nobody who asks for a path of REST reads.
+local function refuse_misnamed(handle, headers, metadata)
+  local status = headers:get("grpc-status") == "8" and "429" or "415"
+  handle:body(true):setBytes(fallback(status, metadata))
+  headers = handle:headers()
+  headers:replace(":status", status)
+  headers:replace("content-type", "application/problem+json")
+  headers:replace("x-content-type-options", "nosniff")
+  strip(headers)
+end
+
+-- What passes is told as a stream that has ended, with the delay after which its reader comes back.
+local function end_stream(handle, headers)
+  local body = handle:body(true)
+  local document = body:getBytes(0, body:length())
+  headers = handle:headers()
+  local seconds = tonumber(headers:get("retry-after") or "") or 2
+  local code = document:match('"code":"([%w_]+)"') or "DEPENDENCY_UNAVAILABLE"
+  local detail = document:match('"detail":"([^"\\]*)"') or "try again shortly."
+  body:setBytes(string.format("retry: %d\n\n: the stream ends: %s: %s\n\n", seconds * 1000, code, detail))
+  headers = handle:headers()
+  headers:replace(":status", "200")
+  headers:replace("content-type", "text/event-stream")
+  headers:remove("retry-after")
+end
+
+-- HEAD: as GET, with the length of a body that is not sent.
+local function leave_body_out(handle)
+  local body = handle:body()
+  if body and body:length() > 0 then
+    local length = body:length()
+    body:setBytes("")
+    handle:headers():replace("content-length", tostring(length))
+  end
+end
+
+-- Every time has three digits (docs/decisions/0045): the services tell milliseconds, and the transcoder prints none of
+-- them where a second is whole. A text that is such a time and nothing else gets them as well.
+local WHOLE_SECOND = '("%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d)Z"'
+
+local function tell_milliseconds(handle)
+  local body = handle:body()
+  if body then
+    local text, count = body:getBytes(0, body:length()):gsub(WHOLE_SECOND, '%1.000Z"')
+    if count > 0 then
+      body:setBytes(text)
+    end
+  end
+end
+
 function envoy_on_response(handle)
   local headers = handle:headers()
   local metadata = handle:streamInfo():dynamicMetadata():get(METADATA)
@@ -145,6 +232,10 @@ function envoy_on_response(handle)
     headers:replace("strict-transport-security", HSTS)
   end
   local status = headers:get(":status")
+  if metadata.misnamed then
+    refuse_misnamed(handle, headers, metadata)
+    return
+  end
   -- The transcoder leaves an error whose details it can not print as it was: gRPC, and without a body.
   if tonumber(status) >= 400 and (headers:get("content-type") == "application/json" or is_grpc(headers)) then
     tell(handle, headers, metadata)
@@ -153,8 +244,20 @@ function envoy_on_response(handle)
       headers:replace(":status", "202")
     end
     strip(headers)
+    if headers:get("content-type") == "application/json" then
+      tell_milliseconds(handle) -- handles taken before body() are dead after it
+    end
   end
-  local trailers = handle:trailers()
+  headers = handle:headers()
+  if metadata.events and PASSES[headers:get(":status")] then
+    end_stream(handle, headers)
+  elseif metadata.head then
+    leave_body_out(handle)
+  elseif metadata.path:sub(1, 7) == "/readyz" and headers:get(":status") == "200" then
+    handle:body(true):setBytes('{"status":"ready"}\n')
+    handle:headers():replace("content-type", "application/json")
+  end
+  local trailers = handle:trailers() -- last: before it comes, the body has gone by
   if trailers then
     strip(trailers)
   end

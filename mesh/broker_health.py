@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 1.0
 _LOOPBACK = "127.0.0.1"
-_QUESTION = "$SYS.REQ.SERVER.PING.HEALTHZ"
-_INBOX = "_INBOX.mesh.health"
+HEALTH_QUESTION = "$SYS.REQ.SERVER.PING.HEALTHZ"
+HEALTH_INBOX = "_INBOX.mesh.health"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ def broker_healthy(
         "version": "1",
         "protocol": 1,
     }
-    question = f"CONNECT {json.dumps(login)}\r\nSUB {_INBOX} 1\r\nPUB {_QUESTION} {_INBOX} 0\r\n\r\n".encode()
+    ask = f"SUB {HEALTH_INBOX} 1\r\nPUB {HEALTH_QUESTION} {HEALTH_INBOX} 0\r\n\r\n"
+    question = f"CONNECT {json.dumps(login)}\r\n{ask}".encode()
 
     async def probe() -> bool:
         # Silence, a refusal and an answer that is none are all the same: not healthy.

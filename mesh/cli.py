@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from doorctl.ceremony import CeremonyRefused
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
+from mesh.environment import ignored
 from mesh.files import private_folder
 from mesh.housekeeping import housekeeping, low_space_bytes, say, write
 from mesh.pki import Pki
@@ -81,6 +82,8 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
             pki.revoke(pki.pair(arguments.name).cert)
             print(f"revoked {arguments.name}: in force in a few seconds")
         else:
+            for sentence in ignored(environment):
+                print(f"mesh: {sentence}", file=sys.stderr)
             _only_the_sandbox(environment.get("DOORS_PROFILE"))
             ports = _ports(environment.get("DOORS_PORT_BASE"))
             with _only_one(sandbox.folder):

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 LEASH = Path(__file__).with_name("leash.py")
+MASKED = Path(__file__).with_name("masked.py")
 READY_TIMEOUT_SECONDS = 30.0
+MASK_SECONDS = 2.0
+"""How long the last words of a component that has ended may take into its log."""
 _PROBE_INTERVAL_SECONDS = 0.03
 _LONGEST_REASON = 300
 
@@ -29,7 +32,7 @@ class ComponentFailedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Component:
     """What to run. `probe` makes a fresh readiness check for one start of it; `is_alive`, where there is one, says
-    later whether it is still of use.
+    later whether it is still of use. With `masked` its log holds no whole VIN.
     """
 
     name: str
@@ -39,14 +42,21 @@ class Component:
     probe: Callable[[], Callable[[], Awaitable[bool]]]
     stop_seconds: float = 3.0
     is_alive: Callable[[], Awaitable[bool]] | None = None
+    masked: bool = False
 
 
 class Running:
     """A component's process."""
 
-    def __init__(self, component: Component, process: asyncio.subprocess.Process) -> None:
+    def __init__(
+        self,
+        component: Component,
+        process: asyncio.subprocess.Process,
+        mask: asyncio.subprocess.Process | None = None,
+    ) -> None:
         self.component = component
         self._process = process
+        self._mask = mask
 
     @classmethod
     async def start(cls, component: Component, folder: Path) -> Running:
@@ -56,17 +66,22 @@ class Running:
         everything in order.
         """
         words = (sys.executable, "-I", "-S", str(LEASH), str(os.getpid()), *component.command)
-        with _opened(component.log) as log:
+        mask: asyncio.subprocess.Process | None = None
+        with contextlib.ExitStack() as open_here:
+            said = log = open_here.enter_context(_opened(component.log))
+            if component.masked:
+                mask, said = await _mask(log)
+                open_here.enter_context(said)
             process = await asyncio.create_subprocess_exec(
                 *words,
                 cwd=folder,
                 env=dict(component.environment),
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=said,
+                stderr=said,
                 start_new_session=True,
             )
-        return cls(component, process)
+        return cls(component, process, mask)
 
     @property
     def pid(self) -> int:
@@ -75,7 +90,16 @@ class Running:
 
     async def wait(self) -> int:
         """The exit status, negative for a signal, once it has ended."""
-        return await self._process.wait()
+        status = await self._process.wait()
+        if self._mask is not None:
+            try:
+                async with asyncio.timeout(MASK_SECONDS):
+                    await self._mask.wait()
+            except TimeoutError:  # somebody else still holds its input
+                with contextlib.suppress(ProcessLookupError):
+                    self._mask.kill()
+                await self._mask.wait()
+        return status
 
     async def until_ready(self, is_ready: Callable[[], Awaitable[bool]]) -> None:
         """Return when it is ready. Raises ComponentFailedError when it dies or takes too long."""
@@ -116,6 +140,20 @@ class Running:
         """SIGKILL, without waiting."""
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+
+async def _mask(log: IO[bytes]) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
+    """Who brings into the log, without VINs, what is written to the file; it ends when nobody can write there."""
+    end_to_read, end_to_write = os.pipe()
+    with os.fdopen(end_to_read, "rb") as source:
+        mask = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-S", str(MASKED)),
+            stdin=source,
+            stdout=log,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    return mask, os.fdopen(end_to_write, "wb")
 
 
 def _opened(log: Path) -> IO[bytes]:

@@ -6,6 +6,7 @@ must find none of them.
 
 from __future__ import annotations
 
+import difflib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,16 +28,24 @@ _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 MAY_SET: Mapping[str, frozenset[str]] = {
     "access": _ROOM
     | {
+        "TOKEN_CLIENTS",
         "TOKEN_LONGEST_SECONDS",
         "KEYS_REREAD_SECONDS",
         "COMMANDS_PER_MINUTE",
-        "LOCKS_PER_MINUTE",
+        "CANCELLATIONS_PER_MINUTE",
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },
-    "command": _INTAKE | {"COMMAND_TTL_SECONDS", "ESTIMATED_DURATION_SECONDS", "HISTORY_RETENTION_DAYS"},
+    "command": _INTAKE
+    | {
+        "COMMAND_TTL_SECONDS",
+        "ESTIMATED_DURATION_SECONDS",
+        "HISTORY_RETENTION_DAYS",
+        "STATUS_CHECK_RETENTION_DAYS",
+        "STATUS_CHECKS_LISTED",
+    },
     "config": _INTAKE,
     "diagnostics": _REPORTS,
     "enrolment": _ROOM,
@@ -47,7 +56,8 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "STATUS_BATCH",
         "STATUS_MAX_PENDING",
         "HEARTBEAT_SECONDS",
-        "UPDATES_WAITING_PER_STREAM",
+        "STREAM_MAX_BEHIND_SECONDS",
+        "STREAM_MAX_WAITING_BYTES",
         "MAX_STREAMS",
         "MAX_STREAMS_PER_USER",
         "MAX_STREAMS_PER_VEHICLE",
@@ -61,6 +71,31 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     "vehicles": frozenset({"LOG_LEVEL"}),
 }
 """The settings of each component that the user may set, without DOORS_; all others are the mesh's to say."""
+
+_THE_MESHS = frozenset(
+    {
+        "PORT_BASE",
+        "DATA_DIR",
+        "PROFILE",
+        "OPERATOR_FILE",
+        "LOW_SPACE_BYTES",
+        "EDGE_CONNECTIONS",
+        "EDGE_REQUESTS_PER_SECOND",
+    }
+)
+"""What `make run` and doorctl themselves read."""
+
+
+def ignored(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each DOORS_ variable that nothing of the sandbox heeds, by name."""
+    heeded = sorted({f"DOORS_{name}" for name in _THE_MESHS.union(*MAY_SET.values())})
+    sentences = []
+    for name in sorted(environment):
+        if name.startswith("DOORS_") and name not in heeded:
+            like = difflib.get_close_matches(name, heeded, 1)
+            hint = f"; did you mean {like[0]}?" if like else "; see docs/deployment.md"
+            sentences.append(f"{name} is no setting of the sandbox and is ignored{hint}")
+    return sentences
 
 
 def of_the_machine(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,127 +1,185 @@
 """NATS's configuration: durable JetStream over mutual TLS, and who may say what.
 
 `sync_interval: always`, because the default loses acknowledged messages when the power fails. A vehicle is
-nobody here: the broker asks the enrolment room for each that connects, which says what it may do. A room
-may publish only what is its own to say.
+nobody here: the broker asks the enrolment service for each that connects, which says what it may do. A service is a
+DNS name in its certificate and its password, both. What each may reach is in `mesh.broker_accounts`.
 """
 
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from mesh.broker_accounts import (
+    AUTH_QUESTIONS,
+    OWN,
+    STORES,
+    SYSTEM,
+    Kind,
+    account_of,
+    passages,
+)
+from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
 from mesh.ports import BROKER_ROOMS, LOOPBACK
-from mesh.sandbox import SYSTEM_USER
+from mesh.sandbox import MONITOR, broker_user
 from protocol import broker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from mesh.broker_accounts import Passage
     from mesh.pki import Pair
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
 
-ACCOUNT = "DOORS"
 MAX_PAYLOAD_BYTES = 131_072
 MQTT_ACK_WAIT_SECONDS = 10
 """How long a vehicle on MQTT may take to confirm a command before it gets it again."""
+PULL_ANSWERS_SECONDS = 60
+"""How long the way back of a pull is kept. A vehicle's pull ends after 25 s."""
+MOST_SUBSCRIPTIONS = 16
+"""Of a vehicle. The reference unit has two over NATS, and one over MQTT, of which the broker makes more."""
 _LINE = "\n      "
-
-# JetStream's interface for those who own streams. Nothing in the product deletes a stream.
-_JETSTREAM = ["$JS.API.>", "$JS.ACK.>", "$JS.FC.>"]
-_NEVER = ["$JS.API.STREAM.DELETE.>", "vehicle.*.evt.>", "vehicle_status.>"]
-_SAYS = {
-    "access": ["room.access.>"],
-    "command": ["vehicle.*.cmd.>", "$MQTT.msgs.vehicle.*.cmd.*", "door.update.*", "room.command.>"],
-    "status": ["door.update.*", "room.status.>", "hint.condition.*"],
-    "config": ["vehicle.*.cmd.config", "door.update.*", "room.config.>"],
-    "diagnostics": ["door.update.*", "room.diagnostics.>"],
-    "enrolment": ["room.enrolment.>"],
-}
-_HEARS = [
-    "_INBOX.>",
-    "deliver.*",
-    broker.GRANT_REVOKED_SUBJECT,
-    broker.VEHICLE_KEYS_CHANGED_SUBJECT,
-    "hint.condition.*",
-]
-_ALSO_HEARS = {
-    "enrolment": ["$SYS.REQ.USER.AUTH"],
-    "status": [broker.presence_subject("*")],
-}
 
 
 def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iterable[str] = ()) -> str:
     """The configuration file's text. It holds passwords: keep it private.
 
-    Whoever connects shows a certificate, and the broker asks the enrolment room about vehicles. A load
+    Whoever connects shows a certificate, and the broker asks the enrolment service about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
     for a certificate, and the monitoring pages, which ask nobody for anything, are open to it.
     """
-    source, destination = broker.STATUS_MAPPING
     fleet = list(passwords_of)
-    users = [
-        *(_room_user(sandbox, room) for room in BROKER_ROOMS),
-        *(_vehicle_user(sandbox, vin) for vin in fleet),
-    ]
-    known = [*BROKER_ROOMS, SYSTEM_USER, *fleet]
-    ca = sandbox.pki.resolve() / "ca.crt"
-    asked = "" if fleet else f", ca_file: {_quoted(ca)}, verify: true"
-    tls = (
-        f"tls {{ cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}"
-        f"{asked}, timeout: 5 }}"
+    prefix = sandbox.store_prefix.read_text(encoding="utf-8")
+    walls = passages(BROKER_ROOMS, prefix)
+    users = {
+        **{account_of(room): [_service_user(sandbox, room, walls)] for room in BROKER_ROOMS},
+        SYSTEM: [_monitor(sandbox)],
+        broker.CARS_ACCOUNT: [_vehicle_user(sandbox, vin) for vin in fleet],
+    }
+    known = [*(broker_user(name) for name in (*BROKER_ROOMS, MONITOR)), *fleet]
+    files = (
+        f"cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}, timeout: 5"
     )
+    anybody, vehicles = sandbox.broker_clients.resolve(), sandbox.vehicle_ca.resolve()
+    asked = "" if fleet else f", ca_file: {_quoted(anybody)}, verify_and_map: true"
+    asked_over_mqtt = "" if fleet else f", ca_file: {_quoted(vehicles)}, verify: true"
     monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if fleet else ""
     admission_key = sandbox.admission_public.read_text(encoding="utf-8")
+    callout = {
+        "issuer": admission_key,
+        "account": account_of("enrolment"),
+        "auth_users": known,
+        "allowed_accounts": [broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT],
+    }
     return f"""server_name: doors
 listen: "{LOOPBACK}:{ports.nats}"
 {monitor}max_payload: {MAX_PAYLOAD_BYTES}
-{tls}
-jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always }}
+tls {{ {files}{asked} }}
+jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always, strict: true }}
 mqtt {{
   listen: "{LOOPBACK}:{ports.mqtt}"
-  {tls}
+  tls {{ {files}{asked_over_mqtt} }}
   ack_wait: "{MQTT_ACK_WAIT_SECONDS}s"
   max_ack_pending: 16
+  reject_qos2_publish: true
+  downgrade_qos2_subscribe: true
 }}
 accounts {{
-  {ACCOUNT} {{
-    jetstream: enabled
-    mappings {{ {_quoted(source)}: {_quoted(destination)} }}
-    users: [
-      {_LINE.join(users)}
-    ]
-  }}
-  SYS {{ users: [ {_user(sandbox, SYSTEM_USER, {})} ] }}
+{render_accounts(walls, users)}
 }}
-system_account: SYS
+system_account: {SYSTEM}
 authorization {{
-  auth_callout {{ issuer: {_quoted(admission_key)}, account: {ACCOUNT}, auth_users: {json.dumps(known)} }}
+  auth_callout: {json.dumps(callout)}
 }}
 """
 
 
-def _room_user(sandbox: Sandbox, room: str) -> str:
-    publish = {"allow": [*_SAYS[room], *_JETSTREAM], "deny": _NEVER}
-    subscribe = {"allow": [*_HEARS, *_ALSO_HEARS.get(room, ())]}
-    return _user(sandbox, room, {"publish": publish, "subscribe": subscribe, "allow_responses": True})
+def render_accounts(walls: Sequence[Passage], users: Mapping[str, Sequence[str]]) -> str:
+    """The accounts with their users, and what passes between them."""
+    names = dict.fromkeys([*users, *STORES, *(name for wall in walls for name in (wall.owner, wall.user))])
+    return "\n".join(_account(name, walls, users.get(name, ())) for name in names)
+
+
+def _account(name: str, walls: Sequence[Passage], users: Sequence[str]) -> str:
+    parts = [f"users: [{_LINE}{_LINE.join(users)}\n    ]"] if users else []
+    if name in STORES:
+        parts.insert(0, "jetstream: enabled")
+    if name in (broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT):
+        source, destination = broker.STATUS_MAPPING
+        # Of each connection. The broker heeds no such limit in the admission of one.
+        limits = f"max_payload: {broker.VEHICLE_MESSAGE_BYTES}, max_subscriptions: {MOST_SUBSCRIPTIONS}"
+        parts.append(f"limits: {{ {limits} }}")
+        parts.append(f"mappings: {{ {_quoted(source)}: {_quoted(destination)} }}")
+    exports = _exports([wall for wall in walls if wall.owner == name])
+    imports = [_import(wall) for wall in walls if wall.user == name]
+    for key, lines in (("exports", exports), ("imports", imports)):
+        if lines:
+            parts.append(f"{key}: [{_LINE}{_LINE.join(lines)}\n    ]")
+    return f"  {name} {{\n    " + "\n    ".join(parts) + "\n  }"
+
+
+def _exports(walls: Sequence[Passage]) -> list[str]:
+    """One for each subject, open to those accounts only that import it."""
+    found: dict[tuple[Kind, str, bool], list[str]] = defaultdict(list)
+    for wall in walls:
+        found[wall.kind, wall.subject, wall.many].append(wall.user)
+    lines = []
+    for (kind, subject, many), accounts in found.items():
+        line: dict[str, object] = {kind.value: subject, "accounts": accounts}
+        if many:
+            line |= {"response": "stream", "response_threshold": f"{PULL_ANSWERS_SECONDS}s"}
+        lines.append(json.dumps(line))
+    return lines
+
+
+def _import(wall: Passage) -> str:
+    line: dict[str, object] = {wall.kind.value: {"account": wall.owner, "subject": wall.subject}}
+    return json.dumps({**line, "to": wall.mapped} if wall.local else line)
+
+
+def _service_user(sandbox: Sandbox, room: str, walls: Sequence[Passage]) -> str:
+    account = account_of(room)
+    used = [wall for wall in walls if wall.user == account]
+    owned = [wall for wall in walls if wall.owner == account]
+    answers = {wall.subject for wall in owned if wall.kind is Kind.SERVICE}
+    says = {wall.called for wall in used if wall.kind is Kind.SERVICE}
+    says |= {wall.subject for wall in owned if wall.kind is Kind.STREAM}
+    hears = {wall.called for wall in used if wall.kind is Kind.STREAM}
+    rights: dict[str, object] = {
+        "publish": {"allow": sorted(says)},
+        "subscribe": {"allow": sorted({*hears, *answers, *OWN.get(room, ()), f"_INBOX.{room}.>"})},
+    }
+    if answers or AUTH_QUESTIONS in OWN.get(room, ()):
+        rights["allow_responses"] = True
+    return _user(broker_user(room), rights, sandbox.nats_password(room).read_text(encoding="utf-8"))
+
+
+def _monitor(sandbox: Sandbox) -> str:
+    rights = {"publish": {"allow": [HEALTH_QUESTION]}, "subscribe": {"allow": [HEALTH_INBOX]}}
+    password = sandbox.nats_password(MONITOR).read_text(encoding="utf-8")
+    return _user(broker_user(MONITOR), dict(rights), password)
 
 
 def _vehicle_user(sandbox: Sandbox, vin: str) -> str:
+    events = [broker.event_subject(vin, event) for event in broker.Event if event is not broker.Event.STATUS]
     publish = [
-        f"vehicle.{vin}.evt.>",
+        *events,
         # A status report is mapped to its partition first and judged by the subject it is mapped to.
         f"vehicle_status.*.{vin}",
         f"$JS.API.CONSUMER.MSG.NEXT.{broker.VEHICLE_COMMANDS}.{vin}",
         f"$JS.ACK.{broker.VEHICLE_COMMANDS}.{vin}.>",
     ]
     inbox = [f"_INBOX.{vin}.>"]
-    return _user(sandbox, vin, {"publish": {"allow": publish}, "subscribe": {"allow": inbox}})
+    password = sandbox.nats_password(vin).read_text(encoding="utf-8")
+    return _user(vin, {"publish": {"allow": publish}, "subscribe": {"allow": inbox}}, password)
 
 
-def _user(sandbox: Sandbox, name: str, permissions: dict[str, object]) -> str:
-    password = sandbox.nats_password(name).read_text(encoding="utf-8")
-    return json.dumps({"user": name, "password": password, "permissions": permissions})
+def _user(name: str, permissions: dict[str, object], password: str) -> str:
+    # Not over MQTT: there no certificate is mapped to a user.
+    user = {"user": name, "password": password, "permissions": permissions}
+    return json.dumps({**user, "allowed_connection_types": ["STANDARD"]})
 
 
 def _quoted(value: object) -> str:

@@ -1,8 +1,8 @@
-"""The sandbox's certificates: a development CA and what it signs.
+"""The sandbox's certificates: two development CAs, of services and of vehicles, and what each signs.
 
 All keys are P-256, because gRPC's TLS refuses Ed25519 certificates. Workloads carry a SPIFFE URI;
 servers also carry the names and the address they are reached by. Nothing here is fit for production:
-the CA's key lies beside its certificates.
+a CA's key lies beside its certificates.
 """
 
 from __future__ import annotations
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CA_DAYS = 3650
+SERVICE_CA = "ca"
+"""Signs services, the edge, teams and operators."""
+VEHICLE_CA = "vehicle-ca"
+"""Signs vehicles. Only the broker trusts it; nothing that it signs is a service."""
 LEAF_DAYS = 90
 RENEW_BEFORE_DAYS = 7
 # A clock that is a little behind must not find a fresh certificate "not yet valid".
@@ -51,31 +55,36 @@ class Pair:
 
 
 class Pki:
-    """The certificates in one folder. `now` is an aware time; it decides what must be renewed."""
+    """The certificates of one CA in a folder; CAs may share one. `now` is an aware time; it decides what must be
+    renewed.
+    """
 
-    def __init__(self, folder: Path, now: datetime) -> None:
+    def __init__(self, folder: Path, now: datetime, ca: str = SERVICE_CA) -> None:
         self._folder = folder
         self._now = now
+        self._ca_name = ca
         self._ca_cert, self._ca_key = self._load_ca() or self._make_ca()
 
     @property
     def ca(self) -> Path:
-        """The PEM file that every party trusts."""
-        return self._folder / "ca.crt"
+        """The CA's certificate, a PEM file."""
+        return self.pair(self._ca_name).cert
 
     @property
     def revocations(self) -> Path:
         """The PEM file of the CA's revocation list (RFC 5280, section 5)."""
-        return self._folder / "ca.crl"
+        return self._folder / f"{self._ca_name}.crl"
 
     def pair(self, name: str) -> Pair:
         """Where the files of this name lie."""
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
 
     def ensure(self, identity: Identity) -> Pair:
-        """The identity's certificate: made if it is missing, another CA's, revoked, or soon to expire."""
+        """The identity's certificate: made if it is missing, another CA's, under other names, revoked, or soon to
+        expire.
+        """
         pair = self.pair(identity.name)
-        if not (pair.key.is_file() and self._is_good(pair.cert)):
+        if not (pair.key.is_file() and self._is_good(pair.cert, identity)):
             self._issue(identity, pair)
         return pair
 
@@ -124,7 +133,7 @@ class Pki:
         write_private(self.revocations, text)
 
     def _load_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey] | None:
-        pair = self.pair("ca")
+        pair = self.pair(self._ca_name)
         if not (pair.cert.is_file() and pair.key.is_file()):
             return None
         cert = _load_cert(pair.cert)
@@ -140,22 +149,22 @@ class Pki:
 
     def _make_ca(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _common_name("ecarus development CA")
-        cert = (
+        of_whom = "" if self._ca_name == SERVICE_CA else f" ({self._ca_name})"
+        name = _common_name(f"ecarus development CA{of_whom}")
+        builder = (
             self._builder(name, name, key.public_key(), CA_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_usage(signs_certificates=True), critical=True)
-            .sign(key, hashes.SHA256())
         )
-        self._write(self.pair("ca"), cert, key)
+        if self._ca_name == VEHICLE_CA:
+            builder = builder.add_extension(_only_uris(), critical=True)
+        cert = builder.sign(key, hashes.SHA256())
+        self._write(self.pair(self._ca_name), cert, key)
         return cert, key
 
     def _issue(self, identity: Identity, pair: Pair) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        names: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.dns]
-        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in identity.addresses]
-        if identity.uri:
-            names.append(x509.UniformResourceIdentifier(identity.uri))
+        names = _names_of(identity)
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * identity.server
         purposes += [ExtendedKeyUsageOID.CLIENT_AUTH] * identity.client
         cert = (
@@ -182,12 +191,17 @@ class Pki:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         )
 
-    def _is_good(self, path: Path) -> bool:
+    def _is_good(self, path: Path, identity: Identity) -> bool:
         if not path.is_file():
             return False
         cert = _load_cert(path)
         ours = cert.issuer == self._ca_cert.subject and _signed_by(cert, self._ca_cert)
-        return ours and not self._expires_soon(cert) and not self._is_revoked(cert)
+        try:
+            names = list(cert.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+        except x509.ExtensionNotFound:
+            return False
+        as_it_is = ours and names == _names_of(identity)
+        return as_it_is and not self._expires_soon(cert) and not self._is_revoked(cert)
 
     def _is_revoked(self, cert: x509.Certificate) -> bool:
         found = self._revocation_list()
@@ -209,6 +223,30 @@ class Pki:
             ),
         )
         write_private(pair.cert, cert.public_bytes(serialization.Encoding.PEM))
+
+
+def _names_of(identity: Identity) -> list[x509.GeneralName]:
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.dns]
+    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in identity.addresses]
+    if identity.uri:
+        names.append(x509.UniformResourceIdentifier(identity.uri))
+    return names
+
+
+def _only_uris() -> x509.NameConstraints:
+    """The CA signs URIs of the trust domain (RFC 5280, section 4.2.1.10), and no other kind of name but in a domain
+    that nobody has. The broker knows services by their DNS names.
+    """
+    return x509.NameConstraints(
+        permitted_subtrees=[
+            x509.UniformResourceIdentifier("ecarus"),
+            x509.DNSName("vehicles.invalid"),
+            x509.RFC822Name("vehicles.invalid"),
+        ],
+        excluded_subtrees=[
+            x509.IPAddress(ipaddress.ip_network(everything)) for everything in ("0.0.0.0/0", "::/0")
+        ],
+    )
 
 
 def _common_name(name: str) -> x509.Name:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mesh.broker_accounts import STORE_API
 from mesh.broker_health import Account, broker_healthy
 from mesh.component import Component
 from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
@@ -16,7 +17,7 @@ from mesh.nats_config import render_nats
 from mesh.pki import Pair
 from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
-from mesh.sandbox import SYSTEM_USER
+from mesh.sandbox import MONITOR, broker_user
 from mesh.tokens import AUDIENCE, ISSUER
 
 if TYPE_CHECKING:
@@ -87,20 +88,21 @@ class Planner:
     def _pair(self, name: str) -> Pair:
         return Pair(self._sandbox.pki / f"{name}.crt", self._sandbox.pki / f"{name}.key")
 
-    def _broker(self, user: str) -> dict[str, str]:
+    def _broker(self, room: str) -> dict[str, str]:
         return {
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
-            "DOORS_NATS_USER": user,
-            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(user)),
+            "DOORS_NATS_USER": broker_user(room),
+            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(room)),
+            "DOORS_NATS_API_PREFIX": STORE_API,
+            "DOORS_NATS_PROVISION": "self" if room == "enrolment" else "await",
         }
 
     def _nats(self) -> Component:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
-        # The enrolment room's user in the system account, with that room's certificate.
-        account = Account(SYSTEM_USER, self._sandbox.nats_password(SYSTEM_USER), self._pair("enrolment"))
+        account = Account(broker_user(MONITOR), self._sandbox.nats_password(MONITOR), self._pair(MONITOR))
         return Component(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
@@ -111,6 +113,7 @@ class Planner:
             is_alive=broker_healthy(
                 self._ports.nats, self._sandbox.pki / "ca.crt", account, BROKER_ALIVE_SECONDS
             ),
+            masked=True,
         )
 
     def _room(self, name: str) -> Component:
@@ -196,8 +199,8 @@ class Planner:
 
     def _enrolment_settings(self) -> dict[str, str]:
         return {
-            "DOORS_NATS_SYSTEM_USER": SYSTEM_USER,
-            "DOORS_NATS_SYSTEM_PASSWORD_FILE": _absolute(self._sandbox.nats_password(SYSTEM_USER)),
+            "DOORS_STORE_PREFIX_FILE": _absolute(self._sandbox.store_prefix),
+            "DOORS_VEHICLE_CA": _absolute(self._sandbox.vehicle_ca),
             "DOORS_ADMISSION_SEED_FILE": _absolute(self._sandbox.admission_seed),
             "DOORS_ENROLMENT_SEED": _absolute(self._sandbox.enrolment_seed),
         }

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from mesh.ceremony import Ceremony
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
-from mesh.pki import Identity, Pair, Pki
+from mesh.pki import VEHICLE_CA, Identity, Pair, Pki
 from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK, OPERATED
 
 if TYPE_CHECKING:
@@ -48,19 +48,29 @@ _LONGEST_SOCKET_NAME = 107
 
 OPERATOR = "operator"
 """Who `doorctl` is: the name of its certificate."""
-SYSTEM_USER = "enrolment-system"
-"""The enrolment room's user in the broker's system account."""
+MONITOR = "broker-monitor"
+"""Who asks the broker how it is: the name of its certificate."""
 
 # Published in the specification, so it is no secret; the access service honours it in this profile only.
 SAMPLE_KEY = "sk_4f9c7b8e2d1a6c0f3e7a9b5d8c1e4f2a7c6d9e0b3f5a8c1d4e7f9b2c6a1e3d"
 SAMPLE_KEY_OWNER = "user-123"
+
+
+def broker_user(name: str) -> str:
+    """The broker's user of a room or of the monitor: a DNS name in its certificate.
+
+    Not its URI: the broker does not look which CA signed, and vehicles have URIs of the same trust domain. Their CA may
+    sign no DNS name.
+    """
+    return f"{name}.ecarus.internal" if name == MONITOR else f"{name}.rooms.ecarus.internal"
+
 
 IDENTITIES = (
     *(
         Identity(
             room,
             uri=f"{TRUST_DOMAIN}/room/{room}",
-            dns=(f"{room}.rooms.ecarus.internal", "localhost"),
+            dns=(broker_user(room), "localhost"),
             addresses=(LOOPBACK,),
         )
         for room in ALL_ROOMS
@@ -69,6 +79,7 @@ IDENTITIES = (
     Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
     Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
+    Identity(MONITOR, dns=(broker_user(MONITOR),), server=False),
     Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
@@ -84,6 +95,16 @@ class Sandbox:
     def pki(self) -> Path:
         """Certificates and their keys."""
         return self.folder / "pki"
+
+    @property
+    def vehicle_ca(self) -> Path:
+        """The CA of vehicles (PEM). `pki/ca.crt` is that of everybody else."""
+        return self.pki / f"{VEHICLE_CA}.crt"
+
+    @property
+    def broker_clients(self) -> Path:
+        """Both CAs: whose certificates the broker accepts."""
+        return self.pki / "broker-clients.crt"
 
     @property
     def logs(self) -> Path:
@@ -149,6 +170,11 @@ class Sandbox:
         return self.folder / "public" / "admission.pub"
 
     @property
+    def store_prefix(self) -> Path:
+        """What stands before the subjects at which the broker's stores listen: who knows it may write into them."""
+        return self.folder / "secrets" / "broker-store-prefix"
+
+    @property
     def enrolment_seed(self) -> Path:
         """The vehicles that the enrolment room knows from the start."""
         return self.folder / "enrolment-seed.json"
@@ -173,6 +199,10 @@ class Sandbox:
         """The keys of the protocol between cloud and vehicles."""
         return Ceremony(self.folder)
 
+    def vehicle_pki(self, now: datetime) -> Pki:
+        """The vehicles' certificates."""
+        return Pki(self.pki, now, VEHICLE_CA)
+
     def nats_password(self, user: str) -> Path:
         """The file with the broker password of a room or a vehicle."""
         return self.folder / "secrets" / f"nats-{user}.password"
@@ -192,11 +222,15 @@ class Sandbox:
         for identity in IDENTITIES:
             pki.ensure(identity)
         pki.ensure_revocations()
+        vehicle_pki = self.vehicle_pki(now)
         for vin in OWNERS:
-            pki.ensure(vehicle_identity(vin))
-        for user in (*BROKER_ROOMS, SYSTEM_USER):
+            vehicle_pki.ensure(vehicle_identity(vin))
+        write_private(self.broker_clients, pki.ca.read_bytes() + vehicle_pki.ca.read_bytes())
+        for user in (*BROKER_ROOMS, MONITOR):
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
+        if not self.store_prefix.is_file():
+            write_private(self.store_prefix, secrets.token_hex(16).encode())
         _ensure_secret(self.api_key_pepper)
         _ensure_secret(self.order_mac_key)
         _ensure_secret(self.update_id_key)

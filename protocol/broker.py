@@ -20,10 +20,17 @@ VEHICLE_COMMANDS = "VEHICLE_COMMANDS"
 VEHICLE_EVENTS = "VEHICLE_EVENTS"
 DOOR_UPDATES = "DOOR_UPDATES"
 ROOM_EVENTS = "ROOM_EVENTS"
+MQTT_RETAINED = "$MQTT_rmsgs"
 MQTT_MESSAGES = "$MQTT_msgs"
-"""The broker's own stream behind MQTT sessions; it makes one for everything if this one is not there."""
+"""The broker's own streams behind retained messages and MQTT sessions; it makes them for everything where they are not
+there."""
 
-MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_rmsgs", "$MQTT_out", "$MQTT_qos2in")
+CARS_ACCOUNT = "CARS"
+"""The broker's account of vehicles on NATS. Streams and services are in others."""
+MQTT_CARS_ACCOUNT = "CARS_MQTT"
+"""Of vehicles on MQTT, and of the broker's streams behind their sessions."""
+
+MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_out", "$MQTT_qos2in")
 """What else the broker keeps for MQTT. It makes these at the first MQTT connection, and nobody else does."""
 
 STATUS_PARTITIONS = 8
@@ -42,6 +49,8 @@ SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 
+_FNV_BASIS = 2_166_136_261
+_FNV_PRIME = 16_777_619
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
@@ -73,6 +82,11 @@ class Stream:
 
     `stored_as` renames on arrival and `passed_on` sends a copy: both (subject, new subject). `needs` are the
     streams that must be made before it. `vehicles_consume`: each vehicle has a consumer of its own here.
+    `vehicles_write` is the subject under which it stores what vehicles say.
+
+    Of each subject at most `most_per_subject` messages are kept, the newest (0: all), of at most `most_bytes` each
+    with their headers (0: the broker's own limit). There is no limit for the stream: what one vehicle says too much
+    of would push out, or keep out, what others say.
     """
 
     name: str
@@ -83,10 +97,22 @@ class Stream:
     passed_on: tuple[str, str] | None = None
     needs: tuple[Stream, ...] = ()
     vehicles_consume: bool = False
+    vehicles_write: str = ""
     max_age_seconds: int = 0
-    duplicate_window_seconds: int = 120
+    duplicate_window_seconds: float = 120
     message_ttl: bool = False
+    most_per_subject: int = 0
+    most_bytes: int = 0
 
+
+VEHICLE_MESSAGE_BYTES = 68 * 1024
+"""The longest message of a vehicle, with its headers: the longest report has 64 KiB."""
+_MOST_EVENTS = 256
+_MOST_REPORTS = 128
+_MOST_UPDATES = 4_096
+_NO_REPETITIONS_SECONDS = 0.1
+"""The shortest that the broker takes. It knows a repetition by its id alone, whoever sent it: in a stream of what many
+vehicles say one of them could name another's. Services recognise repetitions themselves."""
 
 _FOR_MQTT = Stream(
     MQTT_MESSAGES,
@@ -97,10 +123,19 @@ _FOR_MQTT = Stream(
     message_ttl=True,
 )
 
+_RETAINED = Stream(
+    MQTT_RETAINED,
+    ("$MQTT.rmsgs.>",),
+    most_per_subject=1,
+    # Nothing is that short, so nothing is kept: no topic has a message that waits for whoever subscribes.
+    most_bytes=1,
+)
+
 STREAMS = {
     stream.name: stream
     for stream in (
         _FOR_MQTT,
+        _RETAINED,
         Stream(
             VEHICLE_COMMANDS,
             ("vehicle.*.cmd.*",),
@@ -116,14 +151,32 @@ STREAMS = {
                 *(f"vehicle.*.evt.{event.value}" for event in Event if event is not Event.STATUS),
                 "$MQTT.msgs.vehicle.*.evt.*",
             ),
+            vehicles_write="vehicle.*.evt.*",
             max_age_seconds=7 * 86_400,
+            duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
+            most_per_subject=_MOST_EVENTS,
+            most_bytes=VEHICLE_MESSAGE_BYTES,
             stored_as=("$MQTT.msgs.vehicle.*.evt.*", "vehicle.{{wildcard(1)}}.evt.{{wildcard(2)}}"),
             needs=(_FOR_MQTT,),
         ),
-        Stream(DOOR_UPDATES, ("door.update.*",), max_age_seconds=86_400, duplicate_window_seconds=600),
+        Stream(
+            DOOR_UPDATES,
+            ("door.update.*",),
+            max_age_seconds=86_400,
+            duplicate_window_seconds=600,
+            most_per_subject=_MOST_UPDATES,
+        ),
         Stream(ROOM_EVENTS, ("room.>",), max_age_seconds=86_400, duplicate_window_seconds=600),
         *(
-            Stream(f"VEHICLE_STATUS_{n}", (f"vehicle_status.{n}.*",), max_age_seconds=86_400)
+            Stream(
+                f"VEHICLE_STATUS_{n}",
+                (f"vehicle_status.{n}.*",),
+                vehicles_write=f"vehicle_status.{n}.*",
+                max_age_seconds=86_400,
+                duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
+                most_per_subject=_MOST_REPORTS,
+                most_bytes=VEHICLE_MESSAGE_BYTES,
+            )
             for n in range(STATUS_PARTITIONS)
         ),
     )
@@ -138,6 +191,14 @@ def status_stream(partition: int) -> Stream:
 def event_subject(vin: str, event: Event) -> str:
     """Where the vehicle publishes this event."""
     return f"vehicle.{vin}.evt.{event.value}"
+
+
+def status_subject(vin: str) -> str:
+    """Where the broker puts the vehicle's status reports: `STATUS_MAPPING`, as nats-server computes it (FNV-1a)."""
+    digest = _FNV_BASIS
+    for byte in vin.encode():
+        digest = ((digest ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
+    return f"vehicle_status.{digest % STATUS_PARTITIONS}.{vin}"
 
 
 def command_subject(vin: str, command: Command) -> str:

@@ -33,6 +33,7 @@ from vehicle.channel import NoReportKey
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
 from vehicle.credentials import make_car_keys, read_credentials
+from vehicle.equipment import read_equipment
 from vehicle.journal import JournalDamaged
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
 
 _CAR_KEYS = {
     "vin", "awake", "doorTimeSeconds", "link", "certFile", "keyFile", "natsUser", "natsPasswordFile",
-    "keysFile", "rootKeyFile", "manifestFile",
+    "keysFile", "rootKeyFile", "manifestFile", "equipment",
 }  # fmt: skip
 LINKS = ("nats", "mqtt")
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -140,6 +141,7 @@ def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
             SystemClock(),
             awake=entry["awake"],
             door_time_seconds=float(entry["doorTimeSeconds"]),
+            equipment=read_equipment(entry.get("equipment", {})),
         )
     except (JournalDamaged, ManifestDamaged, NoReportKey) as error:
         raise SettingsMissing(f"vehicle: the car ...{entry['vin'][-6:]} cannot start: {error}") from error

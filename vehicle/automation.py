@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, Position
+from vehicle.body import Body, DoorName, Gear, Position
 from vehicle.settings import DoorSettings, doors_to_unlock
 
 
@@ -73,20 +73,24 @@ class Automation:
         if self.auto_lock_since_millis is not None and not before.auto_lock_enabled:
             self.auto_lock_since_millis = now_millis
         if _locks_at(settings, body) and not _locks_at(before, body):
-            return _lock_job(Which.SPEED_LOCK, body, LOCKABLE)
+            return _lock_job(Which.SPEED_LOCK, body, body.lockable)
         return None
 
     def observe(self, before: Body, after: Body, now_millis: int, cause: Cause) -> Job | None:
         """Return what a change of the body calls for at once."""
-        if any(before.doors[name].locked and not after.doors[name].locked for name in LOCKABLE):
+        if any(before.doors[name].locked and not after.doors[name].locked for name in after.lockable):
             self.unlocked(now_millis, cause)
-        everything_locked = all(after.doors[name].locked for name in LOCKABLE)
-        somebody_came = any(after.doors[name].open for name in LOCKABLE)
+        everything_locked = all(after.doors[name].locked for name in after.lockable)
+        somebody_came = any(after.doors[name].open for name in after.lockable)
         if everything_locked or somebody_came:
             self.auto_lock_since_millis = None
         if _locks_at(self.settings, after):
-            shut = tuple(name for name in LOCKABLE if before.doors[name].open and not after.doors[name].open)
-            return _lock_job(Which.SPEED_LOCK, after, shut if _locks_at(self.settings, before) else LOCKABLE)
+            shut = tuple(
+                name for name in after.lockable if before.doors[name].open and not after.doors[name].open
+            )
+            return _lock_job(
+                Which.SPEED_LOCK, after, shut if _locks_at(self.settings, before) else after.lockable
+            )
         came_to_park = before.gear is not Gear.P and after.gear is Gear.P and after.speed_kmh == 0
         if self.settings.parking_auto_unlock and came_to_park:
             doors = doors_to_unlock(self.settings.unlock_mode, after)
@@ -106,7 +110,7 @@ class Automation:
         if due_at_millis is None or now_millis < due_at_millis:
             return None
         self.auto_lock_since_millis = None
-        return _lock_job(Which.AUTO_LOCK, body, LOCKABLE)
+        return _lock_job(Which.AUTO_LOCK, body, body.lockable)
 
 
 def _locks_at(settings: DoorSettings, body: Body) -> bool:

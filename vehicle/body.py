@@ -1,7 +1,8 @@
 """The car's body: doors, windows, locks, ignition, gear, speed. Pure; every change gives a new body.
 
 Mechanics only: unlocking a door does not open it, an open door cannot be locked, a locked door
-cannot be opened. What may be done when is decided in `safety`.
+cannot be opened. What may be done when is decided in `safety`. Which doors there are, and what the car can tell of
+them, its equipment says: a coupe has no rear doors, and cheap locks are driven without being sensed.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ class DoorName(StrEnum):
 
 
 LOCKABLE = tuple(door for door in DoorName if door is not DoorName.HOOD)
-"""The doors with a lock actuator, in the order in which they are actuated."""
+"""The doors that can have a lock actuator, in the order in which they are actuated."""
 
 REAR = (DoorName.REAR_LEFT, DoorName.REAR_RIGHT)
 WINDOWED = (DoorName.DRIVER, DoorName.PASSENGER, *REAR)
 CHILD_LOCKED = (DoorName.DRIVER, *REAR)
-"""The doors that report a child lock. The driver's has none to engage: it reports false."""
+"""The doors that can report a child lock. The driver's has none to engage: it reports false."""
 
 
 class Ignition(StrEnum):
@@ -87,6 +88,28 @@ class Door:
         return self.locked if position is Position.LOCKED else self.deadlocked
 
 
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """Which doors a car has, and what it senses of each. By default every door, and all of it.
+
+    A door of which nothing is sensed is left out of the reports.
+    """
+
+    doors: frozenset[DoorName] = frozenset(DoorName)
+    lock_switches: frozenset[DoorName] = frozenset(DoorName)
+    door_switches: frozenset[DoorName] = frozenset(DoorName)
+    window_sensors: frozenset[DoorName] = frozenset(WINDOWED)
+    child_locks: frozenset[DoorName] = frozenset(CHILD_LOCKED)
+
+    def senses(self, name: DoorName) -> bool:
+        """Return whether the car can tell anything of this door."""
+        sensed = self.lock_switches | self.door_switches | self.window_sensors | self.child_locks
+        return name in sensed and name in self.doors
+
+
+FULL_EQUIPMENT = Equipment()
+
+
 def _shut_doors() -> Mapping[DoorName, Door]:
     return MappingProxyType({name: Door() for name in DoorName})
 
@@ -101,6 +124,18 @@ class Body:
     speed_kmh: float = 0.0
     battery_percent: int = 90
     failed_actuators: frozenset[DoorName] = frozenset()
+    equipment: Equipment = FULL_EQUIPMENT
+
+    @property
+    def lockable(self) -> tuple[DoorName, ...]:
+        """The doors of this car with a lock actuator, in the order in which they are actuated."""
+        return tuple(name for name in LOCKABLE if name in self.doors)
+
+    def fitted_with(self, equipment: Equipment) -> Body:
+        """The same car built with `equipment`: doors that both have stay as they are, new ones are shut and locked."""
+        doors = {name: self.doors.get(name, Door()) for name in DoorName if name in equipment.doors}
+        failed = self.failed_actuators & equipment.doors
+        return replace(self, doors=MappingProxyType(doors), failed_actuators=failed, equipment=equipment)
 
     def with_lock(self, name: DoorName, position: Position) -> Body:
         """The lock brought to `position`. Raises NotFitted (hood) or MechanicsRefused (door open)."""
@@ -116,7 +151,7 @@ class Body:
 
         The hood's latch is pulled to open it and catches when it is shut.
         """
-        door = self.doors[name]
+        door = self._door(name)
         if name is DoorName.HOOD:
             return self._with(name, replace(door, open=is_open, locked=not is_open))
         if is_open and door.locked:
@@ -125,13 +160,15 @@ class Body:
 
     def with_window(self, name: DoorName, *, is_open: bool) -> Body:
         """The window opened or shut. Raises NotFitted where there is none."""
+        door = self._door(name)
         if name not in WINDOWED:
             raise NotFitted(f"{name.value} has no window")
-        return self._with(name, replace(self.doors[name], window_open=is_open))
+        return self._with(name, replace(door, window_open=is_open))
 
     def with_child_lock(self, *, engaged: bool) -> Body:
-        """Both rear doors' child locks set."""
-        changed = {name: replace(self.doors[name], child_lock=engaged) for name in REAR}
+        """The child locks of the rear doors set, where there are any."""
+        fitted = (name for name in REAR if name in self.doors and name in self.equipment.child_locks)
+        changed = {name: replace(self.doors[name], child_lock=engaged) for name in fitted}
         return replace(self, doors=MappingProxyType({**self.doors, **changed}))
 
     def with_actuator(self, name: DoorName, *, failed: bool) -> Body:
@@ -171,7 +208,12 @@ class Body:
     def _with(self, name: DoorName, door: Door) -> Body:
         return replace(self, doors=MappingProxyType({**self.doors, name: door}))
 
-    @staticmethod
-    def _needs_lock(name: DoorName) -> None:
+    def _door(self, name: DoorName) -> Door:
+        if name not in self.doors:
+            raise NotFitted(f"this car has no door {name.value}")
+        return self.doors[name]
+
+    def _needs_lock(self, name: DoorName) -> None:
+        self._door(name)
         if name not in LOCKABLE:
             raise NotFitted(f"{name.value} has no lock actuator")

@@ -16,13 +16,14 @@ import structlog
 
 from vehicle.actuation_log import ActuationLog, Phase
 from vehicle.automation import Automation, Cause, Job
-from vehicle.body import LOCKABLE, Body, DoorName, Position
+from vehicle.body import Body, DoorName, Position
 from vehicle.car_state import CarState, StateFile
 from vehicle.command import DoorOutcome, Fault
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from vehicle.body import Equipment
     from vehicle.clock import Clock
     from vehicle.settings import DoorSettings
 
@@ -114,6 +115,11 @@ class Car:
         if job:
             self._start(job)
 
+    def rebuild(self, equipment: Equipment) -> None:
+        """Make it a car of this equipment. No automation takes a door that came or went for one that moved."""
+        self._body = self._body.fitted_with(equipment)
+        self._keep(durable=True)
+
     def configure(self, version: int, settings: DoorSettings) -> None:
         """Runs with these settings from now on. On the disk when it returns."""
         job = self._automation.configure(settings, self._body, self._clock.uptime_millis())
@@ -126,7 +132,7 @@ class Car:
 
     def unlocked(self, cause: Cause) -> None:
         """Give whoever unlocked the full delay of the auto lock, also when every door was unlocked already."""
-        if any(self._body.doors[door].open for door in LOCKABLE):
+        if any(self._body.doors[door].open for door in self._body.lockable):
             return
         self._automation.unlocked(self._clock.uptime_millis(), cause)
         self._keep(durable=False)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vehicle.body import Body, Door, DoorName, Gear, Ignition
+from vehicle.body import FULL_EQUIPMENT, Body, Door, DoorName, Equipment, Gear, Ignition
 from vehicle.settings import FACTORY_SETTINGS, DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
@@ -29,24 +29,25 @@ PAGE_BYTES = 4096
 
 
 class StateFile:
-    """Where the state of one car is kept: one page, overwritten as a whole by one write.
+    """Where the state of one car of this equipment is kept: one page, overwritten as a whole by one write.
 
     Doors move often, and writing a page costs a few microseconds, where replacing a file costs a
     fifth of a millisecond. A page reaches the disk whole or not at all.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, equipment: Equipment = FULL_EQUIPMENT) -> None:
+        self._equipment = equipment
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def load(self) -> CarState:
         """The state kept, or a new car's. Raises ValueError or KeyError on a damaged file."""
         page = os.pread(self._file, PAGE_BYTES, 0)
         if not page:
-            return CarState()
+            return CarState(Body().fitted_with(self._equipment))
         kept = json.loads(page)
         settings = kept["settings"]
         return CarState(
-            _body_from(kept["body"]),
+            _body_from(kept["body"]).fitted_with(self._equipment),
             DoorSettings(**{**settings, "unlock_mode": UnlockMode(settings["unlock_mode"])}),
             kept["config_version"],
             bool(kept.get("auto_lock_pending")),
@@ -100,7 +101,7 @@ def _body_from(kept: dict[str, object]) -> Body:
     if not isinstance(doors, dict) or not isinstance(failed, list):
         raise ValueError("the car's state file does not hold a body")  # noqa: TRY004 - damage, not a caller's type
     return Body(
-        doors=MappingProxyType({name: Door(**doors[name.value]) for name in DoorName}),
+        doors=MappingProxyType({DoorName(name): Door(**door) for name, door in doors.items()}),
         ignition=Ignition(str(kept["ignition"])),
         gear=Gear(str(kept["gear"])),
         speed_kmh=float(str(kept["speed_kmh"])),

@@ -19,7 +19,6 @@ from starlette.routing import Route
 
 from vehicle.automation import Cause
 from vehicle.body import (
-    CHILD_LOCKED,
     WINDOWED,
     Body,
     DoorName,
@@ -29,6 +28,7 @@ from vehicle.body import (
     NotFitted,
     Position,
 )
+from vehicle.equipment import read_equipment
 from vehicle.local_only import LocalOnly
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class _Control:
             "gear": self._gear,
             "battery": self._battery,
             "door-time": self._door_time,
+            "equipment": self._equipment,
             "sleep": lambda one, _request: one.agent.sleep(),
             "wake": self._wake,
             "tap": self._tap,
@@ -195,6 +196,13 @@ class _Control:
     async def _door_time(self, one: SimulatedCar, request: Request) -> None:
         one.car.door_time_seconds = await _number(request, "seconds", 0, LONGEST_DOOR_TIME_SECONDS)
 
+    async def _equipment(self, one: SimulatedCar, request: Request) -> None:
+        try:
+            equipment = read_equipment(await _member(request, "equipment"))
+        except ValueError as error:
+            raise Refused(422, str(error)) from error
+        await one.rebuild(equipment)
+
     async def _wake(self, one: SimulatedCar, _request: Request) -> None:
         one.agent.wake()
 
@@ -219,7 +227,7 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "asleep": agent.is_asleep,
         "connected": agent.connected.is_set(),
         "hasCoverage": one.has_coverage,
-        "doors": {name.value: _door_view(name, body) for name in DoorName},
+        "doors": {name.value: _door_view(name, body) for name in body.doors},
         "ignition": body.ignition.value,
         "gear": body.gear.value,
         "speedKmh": body.speed_kmh,
@@ -243,7 +251,7 @@ def _door_view(name: DoorName, body: Body) -> dict[str, bool]:
     view = {"locked": door.locked, "deadlocked": door.deadlocked, "open": door.open}
     if name in WINDOWED:
         view["windowOpen"] = door.window_open
-    if name in CHILD_LOCKED:
+    if name in body.equipment.child_locks:
         view["childLock"] = door.child_lock
     return view
 

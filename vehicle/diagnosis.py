@@ -48,12 +48,13 @@ _ACTUATORS = (
 
 
 def components(body: Body) -> tuple[Component, ...]:
-    """Every component, the five actuators first."""
+    """Every component, the actuators of the doors it has first."""
     actuators = tuple(
         Component(component_id, name, Condition.ERROR, 0, LAST_MAINTENANCE, (code,))
         if door in body.failed_actuators
         else Component(component_id, name, Condition.ACTIVE, 98, LAST_MAINTENANCE, ())
         for door, component_id, name, code in _ACTUATORS
+        if door in body.doors
     )
     return (*actuators, _lock_module(body))
 

@@ -57,6 +57,10 @@ class Execution:
         doors = target_doors(command, self._car)
         if command.is_expired(self._clock):
             return self._unmoved(Outcome.REFUSED, Fault.EXPIRED, EXPIRED_GUIDANCE, doors)
+        lacking = [door.value for door in doors if door not in self._car.body.doors]
+        if lacking:
+            guidance = f"This car has no door {', '.join(lacking)}. Nothing was moved; name the doors it has, or all."
+            return self._unmoved(Outcome.REFUSED, Fault.NOT_SUPPORTED, guidance, doors)
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
             return self._unmoved(Outcome.REFUSED, refused.fault, refused.guidance, doors)
@@ -97,7 +101,7 @@ class Execution:
             moved = [outcome.door.value for outcome in outcomes if outcome.succeeded]
             done = _DONE[self._command.action].removeprefix("The doors are ").removesuffix(".")
             return " ".join([*failed, f"Now {done}: {', '.join(moved) or 'none of them'}."])
-        if self._command.all_doors and len(outcomes) < len(LOCKABLE):
+        if self._command.all_doors and len(outcomes) < len(self._car.body.lockable):
             if self._car.settings.unlock_mode is UnlockMode.SEQUENCE:
                 return "The driver's door is unlocked, as your settings say. Unlock again for the others."
             return (
@@ -117,7 +121,7 @@ def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
         return tuple(door for door in LOCKABLE if door in command.doors)
     if command.action is Action.UNLOCK and command.mode is Mode.NORMAL:
         return doors_to_unlock(car.settings.unlock_mode, car.body)
-    return LOCKABLE
+    return car.body.lockable
 
 
 def withdrawn(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:
@@ -137,7 +141,7 @@ def interrupted(command: Command, car: Car, began_at: datetime, now: datetime) -
     """The result of a command that a crash cut short: the doors as observed now. It never acts again."""
     outcomes = tuple(
         DoorOutcome(door, succeeded=at_target, moved=False, fault=None if at_target else Fault.INTERRUPTED)
-        for door in _possible_targets(command)
+        for door in _possible_targets(command, car)
         for at_target in (car.body.doors[door].is_at(command.position),)
     )
     guidance = (
@@ -146,9 +150,10 @@ def interrupted(command: Command, car: Car, began_at: datetime, now: datetime) -
     return Result(command.command_id, Outcome.FAILED, Fault.INTERRUPTED, guidance, outcomes, began_at, now)
 
 
-def _possible_targets(command: Command) -> tuple[DoorName, ...]:
+def _possible_targets(command: Command, car: Car) -> tuple[DoorName, ...]:
     # What "all" meant was decided by the body as it stood then; report every door it may have meant.
-    return LOCKABLE if command.all_doors else tuple(door for door in LOCKABLE if door in command.doors)
+    lockable = car.body.lockable
+    return lockable if command.all_doors else tuple(door for door in lockable if door in command.doors)
 
 
 def _verdict(outcomes: tuple[DoorOutcome, ...], faults: Counter[Fault]) -> tuple[Outcome, Fault | None]:

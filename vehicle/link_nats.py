@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ CONFIRM_SECONDS = 2
 CLOSE_SECONDS = 1
 PING_SECONDS = 10
 
+_SECRET_BYTES = 16
 _PORTS = {"nats": 4222, "tls": 4222}
 _NANOSECONDS = 1_000_000_000
 _KINDS = {command.value: command for command in Command}
@@ -109,6 +111,7 @@ class NatsLink:
         self._jetstream: JetStreamContext | None = None
         self._arrived: asyncio.Queue[Msg | None] = asyncio.Queue()
         self._pulls = 0
+        self._pulls_below = ""
         self._pull_inbox = ""
         self._outstanding = 0
         self._drained = False
@@ -158,7 +161,9 @@ class NatsLink:
                     closed_cb=wake_receiver,
                     error_cb=on_error,
                 )
-                await client.subscribe(f"{self._inbox_prefix}.pull.*", cb=on_message)
+                # Any vehicle may name any inbox as the place for its own answers: nobody may guess this one.
+                self._pulls_below = f"{self._inbox_prefix}.{secrets.token_hex(_SECRET_BYTES)}"
+                await client.subscribe(f"{self._pulls_below}.*", cb=on_message)
                 await client.flush()
         except (nats.errors.Error, OSError, TimeoutError) as error:
             await self.close()
@@ -217,7 +222,7 @@ class NatsLink:
             request = {**request, "idle_heartbeat": HEARTBEAT_SECONDS * _NANOSECONDS}
         # A reply subject of its own for each pull tells this pull's end from an earlier one's.
         self._pulls += 1
-        self._pull_inbox = f"{self._inbox_prefix}.pull.{self._pulls}"
+        self._pull_inbox = f"{self._pulls_below}.{self._pulls}"
         try:
             body = json.dumps({"batch": BATCH, **request}).encode()
             await self._client.publish(self._next_subject, body, reply=self._pull_inbox)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vehicle.body import LOCKABLE, Body, DoorName
+from vehicle.body import Body, DoorName
 
 AUTO_LOCK_DELAY_SECONDS = range(5, 601)
 SPEED_LOCK_THRESHOLD_KMH = range(5, 61)
@@ -55,4 +55,4 @@ def doors_to_unlock(mode: UnlockMode, body: Body) -> tuple[DoorName, ...]:
     driver_is_locked = body.doors[DoorName.DRIVER].locked
     if mode is UnlockMode.DRIVER_ONLY or (mode is UnlockMode.SEQUENCE and driver_is_locked):
         return (DoorName.DRIVER,)
-    return LOCKABLE
+    return body.lockable

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vehicle.actuation_log import ActuationLog
 from vehicle.agent import Agent, Reporting
+from vehicle.body import FULL_EQUIPMENT
 from vehicle.car import Car
 from vehicle.car_state import StateFile
 from vehicle.journal import Journal
@@ -16,6 +17,7 @@ from vehicle.manifest_file import ManifestFile
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from vehicle.body import Equipment
     from vehicle.clock import Clock
     from vehicle.credentials import Credentials
 
@@ -40,10 +42,14 @@ class SimulatedCar:
         awake: bool,
         door_time_seconds: float = 0.0,
         reporting: Reporting = Reporting(),  # noqa: B008 - frozen
+        equipment: Equipment = FULL_EQUIPMENT,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.car = Car(
-            vin, StateFile(folder / "car.json"), ActuationLog(folder / "actuations.jsonl", vin), clock
+            vin,
+            StateFile(folder / "car.json", equipment),
+            ActuationLog(folder / "actuations.jsonl", vin),
+            clock,
         )
         self.car.door_time_seconds = door_time_seconds
         self._folder = folder
@@ -75,6 +81,15 @@ class SimulatedCar:
         """Drives out again, and connects."""
         self.has_coverage = True
         self.agent.wake()
+
+    async def rebuild(self, equipment: Equipment) -> None:
+        """Makes it a car of this equipment, until the process ends; its agent boots anew.
+
+        Waits for what moves doors now.
+        """
+        async with self.car.actuators:
+            self.car.rebuild(equipment)
+        await self.reboot()
 
     async def reboot(self) -> None:
         """Abandons the agent as a crash would and starts it anew from the journal, awake."""

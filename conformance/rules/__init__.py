@@ -6,26 +6,40 @@ Reboots come early, so that what a reboot left unacknowledged has come again by 
 from __future__ import annotations
 
 from conformance.rules import (
+    budget,
     cancellations,
+    checks,
     delivery,
+    doors,
+    encoding,
     forged,
     keys,
+    manifests,
     orders,
     reports,
     session,
     settings,
+    sleep,
     validity,
+    waiting,
 )
 
 GROUPS = (
     session.GROUP,
     orders.GROUP,
+    doors.GROUP,
     delivery.GROUP,
+    waiting.GROUP,
+    sleep.GROUP,
     validity.GROUP,
+    checks.GROUP,
+    encoding.GROUP,
     forged.GROUP,
+    budget.GROUP,
     cancellations.GROUP,
     settings.GROUP,
     keys.GROUP,
+    manifests.GROUP,
     reports.GROUP,
 )
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from conformance.finding import Group, Skipped, Violated, require
+from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock
+from conformance.scenes import ARRIVAL_SECONDS, has_acted
 from protocol.faults import Fault
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ GROUP = Group("delivery")
 _DOORS = (DRIVER, PASSENGER)
 _DOOR_SECONDS = 0.5
 _TOLERANCE_MILLIS = 1_000
-_UNSEEN_SECONDS = 1.0
-_ASK_AGAIN_SECONDS = 0.02
 
 
 @GROUP.rule
@@ -32,9 +31,12 @@ async def lost_reply_is_sent_again(unit: Unit) -> None:
     await unit.link.lose_events()
     try:
         signed = await unit.order(unlock())
-        await _has_acted(unit, signed.order_id)
+        await has_acted(unit, signed.order_id)
+        await asyncio.sleep(ARRIVAL_SECONDS)
+        left = await unit.link.unsettled()
     finally:
         await unit.link.store_events()
+    require(left, "it acknowledged the order before the broker had stored its answer")
     stored = await unit.stored_answer(signed)
     result = stored.payload
     require(result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED, "the result came otherwise than it was")
@@ -98,7 +100,7 @@ async def crash_interrupts_for_good(unit: Unit) -> None:
     await unit.hands.set_door_time(_DOOR_SECONDS)
     try:
         signed = await unit.order(unlock(*_DOORS))
-        await _has_acted(unit, signed.order_id)
+        await has_acted(unit, signed.order_id)
         await unit.reboot()
     finally:
         await unit.hands.set_door_time(0)
@@ -112,16 +114,3 @@ async def crash_interrupts_for_good(unit: Unit) -> None:
     require(await unit.known_result(signed.order) == result, "sent again, the order was answered otherwise")
     await unit.fence()
     require(await unit.hands.actuations(signed.order_id) == begun, "it went on after the reboot")
-
-
-async def _has_acted(unit: Unit, command_id: str) -> None:
-    """Waits until an actuator was set in motion; where that cannot be seen, for long enough."""
-    if not unit.hands.sees_actuations:
-        await asyncio.sleep(_UNSEEN_SECONDS)
-        return
-    try:
-        async with asyncio.timeout(unit.patience.answer):
-            while not await unit.hands.actuations(command_id):  # noqa: ASYNC110  # nobody tells
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
-    except TimeoutError as error:
-        raise Violated("it did not act") from error

@@ -27,7 +27,9 @@ async def good_order_acts(unit: Unit) -> None:
     result = await unit.result(signed)
     require(result.command_id == signed.order_id, "the result names another command")
     require([one.door for one in result.doors] == [DRIVER], "the result does not name the door, and no other")
+    require(result.doors[0].HasField("locked"), "the result does not say whether its door is locked")
     require(result.doors[0].succeeded and not result.doors[0].locked, "the door was not unlocked")
+    require(result.doors[0].HasField("locked"), "the result does not say that the door is not locked")
     require(not is_locked(result.status, DRIVER), "the result's status does not agree with its door")
     await unit.acted_once(signed)
     again = await unit.does(lock())
@@ -89,6 +91,16 @@ async def signed_anew_acts_once(unit: Unit) -> None:
 
 
 @GROUP.rule
+async def answer_again_is_stored(unit: Unit) -> None:
+    """Where the broker is given an id to tell repetitions by, make it of message id and request hash together."""
+    order = lock()
+    await unit.succeeds(await unit.order(order))
+    again = unit.cloud.sign(order)
+    await unit.provoked(again)
+    await unit.stored_answer(again, unit.patience.answer)
+
+
+@GROUP.rule
 async def known_comes_first(unit: Unit) -> None:
     """A known order id is looked at before epoch, expiry and counter."""
     order = unlock()
@@ -140,5 +152,9 @@ async def refused_spends_nothing(unit: Unit) -> None:
     """Only step 9 spends the counter: what an earlier step refuses leaves it as it was."""
     ahead = unit.cloud.session.current.issued.get(Domain.COMMAND, 0) + 1_000
     signed = unit.cloud.sign(unlock(), Wrong(counter=ahead, left_millis=-1_000))
-    await unit.refusal(signed, Fault.EXPIRED)
+    refused = await unit.refusal(signed, Fault.EXPIRED)
+    counters = {one.domain: one.counter for one in refused.session.counters}
+    told = counters.get(Domain.COMMAND.value, 0)
+    require(told < ahead, f"counter {ahead} of a refused order was spent: it says {told}")
+    await unit.succeeds(await unit.order(lock()))
     await unit.never_acts(signed)

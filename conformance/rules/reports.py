@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
+from functools import partial
 from typing import TYPE_CHECKING
 
-from conformance.finding import Group, Skipped, Violated, require
+from conformance.finding import Group, Skipped, require
+from conformance.orders import DRIVER, is_locked, lock, unlock
+from conformance.scenes import settled
 from protocol.broker import Event
 
 if TYPE_CHECKING:
     from conformance.unit import Unit
 
 GROUP = Group("reports")
-_ASK_AGAIN_SECONDS = 0.02
 _REPORTS = (Event.STATUS, Event.DIAGNOSTICS)
+_UNLIKE_BITS = 24
+"""Of 128: by chance two epochs differ in fewer once in 10^12 times."""
+_AT_ONCE_SHARE = 6
+_AT_ONCE_LEAST_SECONDS = 2.0
 
 
 @GROUP.rule
@@ -30,6 +35,25 @@ async def reports_have_their_place(unit: Unit) -> None:
 
 
 @GROUP.rule
+async def report_at_once(unit: Unit) -> None:
+    """Report at once after each result."""
+    await unit.fence()
+    for order, locked in ((unlock(), False), (lock(), True), (unlock(), False), (lock(), True)):
+        said = len(unit.reports())
+        await unit.does(order)
+        interval = max([0, *(one.payload.reporting_interval_seconds for one in unit.reports())])
+        # Far shorter than the interval at which it reports anyway, so that not all four can be chance.
+        limit = min(unit.patience.answer, max(_AT_ONCE_LEAST_SECONDS, interval / _AT_ONCE_SHARE))
+        await unit.until(
+            partial(_says, unit, said, locked), "a report of how the door stands after a result", limit
+        )
+
+
+def _says(unit: Unit, after: int, locked: bool) -> bool:
+    return any(is_locked(one.payload, DRIVER) == locked for one in unit.reports()[after:])
+
+
+@GROUP.rule
 async def report_keys_are_new(unit: Unit) -> None:
     """A new report key at every epoch, never stored."""
     keys = {info.epoch: info.report_public_key for info in unit.hellos()}
@@ -38,6 +62,32 @@ async def report_keys_are_new(unit: Unit) -> None:
     require(len(set(keys.values())) == len(keys), "two epochs have one report key")
     changed = [info for info in unit.hellos() if info.report_public_key != keys[info.epoch]]
     require(not changed, "one epoch has two report keys")
+
+
+@GROUP.rule
+async def reports_count_from_1(unit: Unit) -> None:
+    """The counter starts at 1 in each epoch and domain."""
+    # The epoch that the kit came into may have begun long before.
+    epochs = list(dict.fromkeys(info.epoch for info in unit.hellos()))[1:]
+    if not epochs:
+        raise Skipped("needs a second epoch")
+    for event in _REPORTS:
+        for epoch in epochs:
+            counters = [one.counter for one in unit.cloud.heard if (one.event, one.epoch) == (event, epoch)]
+            least = min(counters, default=1)
+            require(least == 1, f"the first counter of an epoch on evt.{event.value} is {least}")
+
+
+@GROUP.rule
+async def epochs_are_random(unit: Unit) -> None:
+    """At every boot the vehicle makes an epoch: 16 random bytes."""
+    epochs = list({info.epoch for info in unit.hellos()})
+    if len(epochs) == 1:
+        raise Skipped("needs a second epoch")
+    for nth, one in enumerate(epochs):
+        for other in epochs[:nth]:
+            unlike = (int.from_bytes(one) ^ int.from_bytes(other)).bit_count()
+            require(unlike >= _UNLIKE_BITS, f"two epochs differ in {unlike} of 128 bits")
 
 
 @GROUP.rule
@@ -69,10 +119,4 @@ async def all_it_says_is_believed(unit: Unit) -> None:
 async def everything_is_acknowledged(unit: Unit) -> None:
     """Acknowledge the broker's message: nothing is left in the queue."""
     await unit.fence()
-    try:
-        async with asyncio.timeout(unit.patience.answer + unit.patience.comeback / 2):
-            while await unit.link.unsettled():  # noqa: ASYNC110  # the broker tells nobody
-                await asyncio.sleep(_ASK_AGAIN_SECONDS)
-    except TimeoutError as error:
-        left = await unit.link.unsettled()
-        raise Violated(f"{left} messages were never acknowledged") from error
+    await settled(unit, unit.patience.answer + unit.patience.comeback / 2)

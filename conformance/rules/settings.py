@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
 from conformance.orders import settings
+from protocol.domains import Domain
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
@@ -42,3 +43,26 @@ async def older_settings_change_nothing(unit: Unit) -> None:
         require(report.settings == wanted.settings, "older settings were put in force")
     in_force = (await unit.asked()).hello.config_version
     require(in_force == version, f"version {version} is newest, and the hello says {in_force}")
+
+
+@GROUP.rule
+async def settings_outlive_reboot(unit: Unit) -> None:
+    """Known settings are those of which this or a newer version is in force, also after a reboot."""
+    version = (await unit.asked()).hello.config_version + 1
+    wanted = settings(version, delay_seconds=75)
+    await _applied(unit, wanted)
+    info = await unit.reboot()
+    in_force = info.hello.config_version
+    require(in_force == version, f"version {version} was applied, and after the reboot it says {in_force}")
+    report = await unit.known_result(settings(version, delay_seconds=120))
+    require(report.settings == wanted.settings, "after the reboot it runs with other settings")
+
+
+@GROUP.rule
+async def settings_count(unit: Unit) -> None:
+    """Session information has the highest counter accepted in each domain of orders, cmd.config, too."""
+    version = (await unit.asked()).hello.config_version + 1
+    await _applied(unit, settings(version, delay_seconds=60))
+    counters = {one.domain: one.counter for one in (await unit.asked()).counters}
+    last, told = unit.cloud.session.current.issued[Domain.CONFIG], counters.get(Domain.CONFIG.value)
+    require(told == last, f"it accepted counter {last} in cmd.config, and says {told}")

@@ -83,6 +83,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         issuer=settings.token_issuer,
         audience=settings.token_audience,
         jwks=settings.token_jwks,
+        clients=settings.clients,
         now=time.time,
         longest_seconds=settings.token_longest_seconds,
         withdrawn=keys_withdrawn,

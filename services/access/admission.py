@@ -144,10 +144,15 @@ class Admission:
         content_type = asked.headers.get("content-type")
         try:
             members = rest_request.check(
-                route, query=query, content_type=content_type, body=asked.body, vin=vin
+                route,
+                query=query,
+                content_type=content_type,
+                content_encoding=asked.headers.get("content-encoding"),
+                body=asked.body,
+                vin=vin,
             )
         except Refusal:
-            # Counted apart: what is not carried out must not use up what a LOCK needs.
+            # Counted apart: what is not carried out must not use up what commands need.
             self._limits.take("refused", caller.actor)
             raise
         emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
@@ -214,7 +219,8 @@ class Admission:
         self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
     ) -> str:
         """The capability for this request, counted against its rate."""
-        self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
+        if route.limit_class is not None:
+            self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
         return self._issuer.capability(digest, caller, vin, standing, purpose)
 

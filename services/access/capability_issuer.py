@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 _MAX_KEPT = 100_000
 _USED_SHARE = 2 / 3
+_UNSETTLED_SECONDS = 1.0
+"""For so long after a right began or ended nothing that was read of it is used again: a stream must not be refused for
+most of a minute because of what was read within some milliseconds of the change."""
 
 
 class SigningKeyRefused(Exception):
@@ -77,6 +80,7 @@ class CapabilityIssuer:
         self._key = key
         self._now = now
         self._issued: Recent[tuple[bytes, str, Purpose], _Issued] = Recent(_MAX_KEPT)
+        self._unsettled: Recent[str, float] = Recent(_MAX_KEPT)
 
     def use(self, key: SigningKey) -> None:
         """Sign with this key from now on, and use nothing again that another one signed."""
@@ -117,6 +121,8 @@ class CapabilityIssuer:
             headers={"kid": self._key.key_id},
         )
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
+        for name in (caller.subject, caller.actor, caller.credential):
+            reuse_until = min(reuse_until, self._unsettled.get(name, now) or reuse_until)
         self._issued.put(slot, _Issued(token, standing, caller), reuse_until)
         return token
 
@@ -128,6 +134,9 @@ class CapabilityIssuer:
         if not (principal or credential):
             self._issued.clear()
             return
+        now = self._now()
+        for name in filter(None, (principal, credential)):
+            self._unsettled.put(name, now + _UNSETTLED_SECONDS, now + _UNSETTLED_SECONDS)
         self._issued.drop(
             lambda _key, issued: (
                 bool(principal and principal in {issued.caller.subject, issued.caller.actor})

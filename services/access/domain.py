@@ -66,13 +66,13 @@ class Source(Enum):
     VOICE_ASSISTANT = "VOICE_ASSISTANT"
 
 
-SOURCE_OF_CLIENT = {
+SANDBOX_CLIENTS = {
     "mobile-app": Source.MOBILE_APP,
     "call-center": Source.CALL_CENTER,
     "web": Source.WEB,
     "voice-assistant": Source.VOICE_ASSISTANT,
 }
-"""By the OAuth client id of a token."""
+"""The sandbox's OAuth clients, by the client id of a token."""
 
 
 class GrantConflict(Exception):

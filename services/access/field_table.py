@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
+
+from services.access.strict_json import Object
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -59,6 +62,8 @@ def _rule_of(field: FieldDescriptor) -> FieldRule:
         checks = (check, check)
     elif field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         checks = (_timestamp, _timestamp)
+    elif field.message_type is not None and not field.is_repeated:
+        checks = (_object_check(table_of(field.message_type)), _no_query)
     else:
         raise TypeError(f"{field.full_name}: no rule for this kind of field in REST")
     return FieldRule(*checks, repeated=field.is_repeated)
@@ -85,6 +90,9 @@ def _boolean_text(value: str) -> str | None:
 
 
 def _integer(value: object) -> str | None:
+    # JSON has one kind of number: 30, 30.0 and 3e1 are the same one (RFC 8259, 6), and some writers have no other.
+    if isinstance(value, float) and not math.isnan(value) and (math.isinf(value) or value.is_integer()):
+        value = int(max(min(value, 2.0**32), -(2.0**32)))
     if not isinstance(value, int) or isinstance(value, bool):
         return f"must be an integer, not {_kind(value)}"
     return None if MIN_INT32 <= value <= MAX_INT32 else "is out of the range of 32 bits"
@@ -112,6 +120,30 @@ def _timestamp(value: object) -> str | None:
     except ValueError:
         return reason
     return None
+
+
+def _object_check(table: FieldTable) -> Check:
+    """An object within the body. Its first fault stands for all: such members are only sent back as they were read."""
+
+    def fault(value: object) -> str | None:
+        if not isinstance(value, Object):
+            return f"must be an object, not {_kind(value)}"
+        seen: set[str] = set()
+        for name, member in value:
+            rule = table.get(name)
+            if rule is None or rule.repeated or name in seen:
+                return "has a member that is not known, or one more than once"
+            seen.add(name)
+            reason = rule.in_body(member)
+            if reason is not None:
+                return f"{name} {reason}"
+        return None
+
+    return fault
+
+
+def _no_query(_: str) -> str:
+    return "is no query parameter"
 
 
 def _kind(value: object) -> str:

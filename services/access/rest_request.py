@@ -28,15 +28,32 @@ _MAX_VIOLATIONS = 32
 _MAX_NAME_SHOWN = 64
 _NAME = re.compile(r"[A-Za-z0-9_]+")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-_CONTENT_TYPE = re.compile(r'application/json\s*(;\s*charset\s*=\s*"?utf-8"?\s*)?', re.IGNORECASE)
+# With an empty parameter, which RFC 9110 (5.6.6) has recipients ignore, and the other common name of UTF-8.
+_CONTENT_TYPE = re.compile(r'application/json\s*(;\s*(charset\s*=\s*("utf-?8"|utf-?8)\s*)?)*', re.IGNORECASE)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _WHOLE_BODY = "(body)"
 
 
-def check(route: Route, *, query: str, content_type: str | None, body: bytes, vin: str) -> Mapping[str, Any]:
+def check(
+    route: Route,
+    *,
+    query: str,
+    content_type: str | None,
+    body: bytes,
+    vin: str,
+    content_encoding: str | None = None,
+) -> Mapping[str, Any]:
     """The body's members. Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless all is sound.
 
     `query` is the raw text after the path's question mark; `vin` the path's, upper case.
     """
+    if body and (content_encoding or "identity").strip().lower() != "identity":
+        raise Refusal(
+            errors.UNSUPPORTED_MEDIA_TYPE,
+            "The body is compressed, which is not read here; send it without Content-Encoding.",
+            headers={"accept-encoding": "identity"},  # RFC 9110, 12.5.3
+        )
     violations = _query_violations(query, route.query) if query else []
     document = strict_json.Object()
     if route.body is None:
@@ -58,8 +75,8 @@ def _query_violations(query: str, table: FieldTable) -> list[Violation]:
     violations: list[Violation] = []
     seen: set[str] = set()
     for part in query.split("&"):
-        name, _, raw = part.partition("=")
-        reason = _query_fault(name, raw, table, seen)
+        name, equals, raw = part.partition("=")
+        reason = _query_fault(name, raw, table, seen) or ("has no value" if not (equals and raw) else None)
         if reason is not None:
             violations.append(Violation(_shown(name) or "(query)", reason))
         seen.add(name)
@@ -121,7 +138,7 @@ def _rule_violations(route: Route, document: strict_json.Object, found: list[Vio
     if route.body is None or route.body_message is None:
         return []
     faulty = {violation.field.partition("[")[0] for violation in found}
-    sound = {name: value for name, value in document if name in route.body and name not in faulty}
+    sound = {name: _plain(value) for name, value in document if name in route.body and name not in faulty}
     message = json_format.ParseDict(sound, route.body_message())
     return [
         violation
@@ -130,7 +147,13 @@ def _rule_violations(route: Route, document: strict_json.Object, found: list[Vio
     ]
 
 
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, strict_json.Object) else value
+
+
 def _parse(body: bytes) -> strict_json.Object:
+    if body.startswith(_BYTE_ORDER_MARK):  # RFC 8259, 8.1; the transcoder behind reads none either
+        raise _malformed("it begins with a byte order mark; leave that out")
     try:
         document = strict_json.parse(body)
     except strict_json.NotStrictJson as error:
@@ -168,4 +191,5 @@ def _vin_fault(value: object, vin: str) -> str | None:
 
 
 def _shown(name: str) -> str:
+    name = _SURROGATES.sub("\ufffd", name)  # half of a pair in our answer would be no JSON that anybody reads
     return name if len(name) <= _MAX_NAME_SHOWN else name[:_MAX_NAME_SHOWN] + "…"

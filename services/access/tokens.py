@@ -17,7 +17,7 @@ import jwt
 import structlog
 
 from services.access import strict_json
-from services.access.domain import SOURCE_OF_CLIENT, VIN_FORM, Caller
+from services.access.domain import VIN_FORM, Caller
 from services.access.scopes import actions_in
 from services.runtime import errors
 from services.runtime.errors import Refusal
@@ -25,6 +25,8 @@ from services.runtime.errors import Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from services.access.domain import Source
 
 ALGORITHMS = ("EdDSA", "ES256")
 LEEWAY_SECONDS = 30
@@ -57,7 +59,8 @@ class TokenVerifier:
 
     The file is read again by `reread`, which is called regularly, and when a token names a key that is not known yet,
     so that keys can be rotated and withdrawn without a restart; `withdrawn` hears at once of keys that are not there
-    any more. A token that is good for more than `longest_seconds` is refused.
+    any more. A token that is good for more than `longest_seconds` is refused, and one of a client that is not among
+    `clients`, each with the source it stands for.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class TokenVerifier:
         issuer: str,
         audience: str,
         jwks: Path,
+        clients: Mapping[str, Source],
         now: Callable[[], float],
         longest_seconds: int = 3_600,
         withdrawn: Callable[[frozenset[str]], None] = lambda _credentials: None,
@@ -73,6 +77,7 @@ class TokenVerifier:
         self._issuer = issuer
         self._audience = audience
         self._jwks = jwks
+        self._clients = clients
         self._now = now
         self._longest_seconds = longest_seconds
         self._withdrawn = withdrawn
@@ -160,7 +165,7 @@ class TokenVerifier:
             if name in claims:
                 raise _invalid(why)
         client_id = claims["client_id"]
-        source = SOURCE_OF_CLIENT.get(client_id) if isinstance(client_id, str) else None
+        source = self._clients.get(client_id) if isinstance(client_id, str) else None
         if source is None:
             raise _invalid("its client is not registered here")
         factors = claims.get("amr", [])

@@ -19,10 +19,11 @@ from protocol.key_files import read_open_keys
 from services.command import right_link, store, translate, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
+from services.command.history_usecases import RefusedRequests, forget_the_old
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import wake_the_silent
+from services.command.vehicle_usecases import sign_again, wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
+_SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
@@ -67,6 +69,19 @@ class CommandSettings(VehicleRoomSettings):
     command_ttl_seconds: int = Field(default=30, ge=1, le=30)
     estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
     history_retention_days: int = Field(default=90, ge=1, le=3650)
+    status_check_retention_days: int = Field(default=30, ge=0, le=3650)
+    status_checks_listed: bool = True
+
+    @property
+    def rules(self) -> usecases.Rules:
+        """What the use cases keep to."""
+        return usecases.Rules(
+            timedelta(seconds=self.command_ttl_seconds),
+            self.estimated_duration_seconds,
+            timedelta(days=self.history_retention_days),
+            checks_kept=timedelta(days=self.status_check_retention_days),
+            checks_listed=self.status_checks_listed,
+        )
 
 
 def _now() -> datetime:
@@ -122,18 +137,14 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         orders,
         signer,
         waker,
-        lambda command_ids: usecases.end_for_lack_of_right(desk, command_ids),
+        lambda command_ids, proven: usecases.end_unsigned(desk, command_ids, proven=proven),
         lambda command_ids: usecases.take_over(desk, command_ids),
         _now,
     )
-    rules = usecases.Rules(
-        timedelta(seconds=settings.command_ttl_seconds),
-        settings.estimated_duration_seconds,
-        timedelta(days=settings.history_retention_days),
-    )
     desk = usecases.Desk(
-        commands, dispatcher, conditions, rules, _now, can_deliver=lambda: health.serves(COMMANDS)
+        commands, dispatcher, conditions, settings.rules, _now, can_deliver=lambda: health.serves(COMMANDS)
     )
+    refused = RefusedRequests(commands, _now)
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
@@ -174,7 +185,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     server = RoomServer(
         settings,
         [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk)),
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, refused)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         translate.refusal_of,
@@ -193,13 +204,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             to_vehicles.run(),
             to_watchers.run(),
             keeper.run(),
+            refused.run(),
             *(consumer.run() for consumer in taking),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
-            regularly("forget_the_old", _FORGET_SECONDS, partial(usecases.forget_the_old, desk)),
+            regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
         )
     finally:
         await server.stop()
+        await refused.close()
         await tap.close()
         await to_signer.close()
         await to_enrolment.close()

@@ -56,6 +56,9 @@ class FailureReason(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
+    SUPERSEDED = "SUPERSEDED"
+    NOT_PROVEN = "NOT_PROVEN"
+    COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
 class Mode(StrEnum):
@@ -164,7 +167,8 @@ class DoorResult:
 
     door_id: str
     success: bool
-    locked: bool
+    locked: bool | None
+    """None where the vehicle cannot tell."""
     failure_reason: FailureReason | None = None
 
 
@@ -231,6 +235,10 @@ class Command:
     confirmation: Confirmation | None = None
     taken_over: bool = False
     """Whether another process than the one that accepted it may have handed it to the vehicle."""
+    superseded: bool = False
+    """Whether a later lock took its place: it is not sent any more, and stands in nobody's way."""
+    asleep: bool = False
+    """Whether the vehicle slept when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +269,18 @@ class RightEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """The command that stands in the way of others on its vehicle."""
+
+    command_id: str
+    action: Action
+
+    def gives_way_to(self, order: Order) -> bool:
+        """An unlock does to a lock: nobody has to wait to lock a vehicle."""
+        return self.action is Action.UNLOCK and order.action is Action.LOCK
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """A live command as the signer gets it."""
 
@@ -284,21 +304,9 @@ class HistoryEntry:
     source: str
     failure_reason: FailureReason | None
     correlation_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """Which finished requests to list."""
-
-    since: datetime
-    as_of: datetime
-    limit: int
-    offset: int
-    action: Action | None = None
-    status: Status | None = None
-    source: str | None = None
-    of_subject: str | None = None
-    """Of this customer alone."""
+    door_results: tuple[DoorResult, ...] = ()
+    """What the vehicle reported of each door before the command ended."""
+    late_result: LateResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,11 +389,3 @@ class Forbidden(Refused):
 
     reason: FailureReason
     open_doors: tuple[str, ...] = field(default=())
-
-
-_TAKEN_BACK = "ended-"
-
-
-def taken_back_id(command_id: str) -> str:
-    """The id of the cloud's own cancellation of a command whose right ended: the same whoever makes it."""
-    return f"{_TAKEN_BACK}{command_id}"

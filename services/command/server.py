@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 
-from services.command import translate, usecases
+from services.command import history_usecases, translate, usecases
+from services.command.domain import Action
 from services.runtime.call import current_call
 from services.runtime.policy import through_the_edge
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
     from services.command.domain import Order
+    from services.command.history_usecases import RefusedRequests
     from services.command.usecases import Desk
     from services.runtime.policy import Policy
 
@@ -35,8 +37,9 @@ POLICY: Policy = {
 class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     """DoorCommandService of the contract."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, refused: RefusedRequests) -> None:
         self._desk = desk
+        self._refused = refused
 
     async def UnlockDoors(  # noqa: N802  # the contract's name
         self, request: door_command_service_pb2.UnlockDoorsRequest, context: Context
@@ -53,7 +56,8 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     async def _order(self, vin: str, order: Order, context: Context) -> door_command_pb2.DoorCommand:
         call = current_call()
         requester = translate.requester_of(call)
-        command = await usecases.request_doors(self._desk, requester, vin, order, call.correlation_id)
+        with self._refused.noting(requester, vin, order.action, call.correlation_id, order.target_doors):
+            command = await usecases.request_doors(self._desk, requester, vin, order, call.correlation_id)
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
 
@@ -62,13 +66,12 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     ) -> door_command_pb2.DoorCommand:
         """See the contract."""
         call = current_call()
-        command = await usecases.cancel(
-            self._desk,
-            translate.requester_of(call),
-            request.vin,
-            translate.withdrawal(request.cancellation),
-            call.correlation_id,
-        )
+        requester = translate.requester_of(call)
+        withdrawal = translate.withdrawal(request.cancellation)
+        with self._refused.noting(requester, request.vin, Action.CANCEL, call.correlation_id):
+            command = await usecases.cancel(
+                self._desk, requester, request.vin, withdrawal, call.correlation_id
+            )
         await _accepted(context, request.vin, command.command_id)
         return translate.current_answer(command)
 
@@ -87,9 +90,11 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> door_command_pb2.DoorHistory:
         """See the contract."""
-        query = translate.history_query(request, translate.viewer_of(current_call()), self._desk.now())
-        entries, total = await usecases.list_history(self._desk, request.vin, query)
-        return translate.history_page(request.vin, entries, total, query)
+        viewer = translate.viewer_of(current_call())
+        listed = self._desk.rules.checks_listed
+        query = translate.history_query(request, viewer, self._desk.now(), checks_listed=listed)
+        page = await history_usecases.list_history(self._desk, request.vin, query)
+        return translate.history_page(page, request)
 
 
 async def _accepted(context: Context, vin: str, command_id: str) -> None:

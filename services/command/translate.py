@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import grpc
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
 
+from services.command import page_tokens
 from services.command.domain import (
     FIRST_ANSWER,
     Action,
@@ -24,7 +25,7 @@ from services.command.domain import (
     FailureReason,
     Forbidden,
     HistoryEntry,
-    HistoryQuery,
+    LateResult,
     Mode,
     NotYoursToCancel,
     Order,
@@ -34,15 +35,16 @@ from services.command.domain import (
     Viewer,
     Withdrawal,
 )
+from services.command.history import HistoryPage, HistoryQuery
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Reason, Refusal
+from services.runtime.public_values import seconds, set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
-    from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.runtime.call import Call
     from services.runtime.capability import Capability
@@ -72,6 +74,7 @@ _PROGRESS = {
     Status.SUCCESS: "Done: every requested door reached its position.",
 }
 
+ASLEEP = "Command received; the vehicle sleeps and is sent a wake-up first."
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -117,21 +120,33 @@ def withdrawal(cancellation: door_pb2.DoorCancellation) -> Withdrawal:
 
 
 def history_query(
-    request: service_pb2.ListCommandHistoryRequest, viewer: Viewer, now: datetime
+    request: service_pb2.ListCommandHistoryRequest,
+    viewer: Viewer,
+    now: datetime,
+    *,
+    checks_listed: bool = True,
 ) -> HistoryQuery:
-    """Which page of the history is asked for, of what this reader may see."""
-    as_of = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else now
+    """Which page of the history is asked for, of what this reader may see. Raises Refusal.
+
+    `checks_listed` says whether looks are listed where no action is named or left out.
+    """
+    place = page_tokens.place_of(request)
+    told = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else None
+    excluded = _action(request, "exclude_action")
+    action = _action(request, "action")
+    if not checks_listed and action is None and excluded is None:
+        excluded = Action.STATUS_CHECK
     return HistoryQuery(
-        since=max(
-            viewer.since, now - _PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD]
-        ),
-        of_subject=None if viewer.role is Role.OWNER else viewer.subject,
-        as_of=as_of,
+        now=now,
+        period=_PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD],
         limit=request.limit if request.HasField("limit") else DEFAULT_LIMIT,
         offset=request.offset,
-        action=Action(door_pb2.CommandAction.Value.Name(request.action))
-        if request.HasField("action")
-        else None,
+        as_of=place.as_of if place else told,
+        after=place.after if place else None,
+        not_before=viewer.since,
+        of_subject=None if viewer.role is Role.OWNER else viewer.subject,
+        action=action,
+        excluded_action=excluded,
         status=Status(door_pb2.CommandStatus.Value.Name(request.status))
         if request.HasField("status")
         else None,
@@ -139,9 +154,21 @@ def history_query(
     )
 
 
+def _action(
+    request: service_pb2.ListCommandHistoryRequest, name: Literal["action", "exclude_action"]
+) -> Action | None:
+    if not request.HasField(name):
+        return None
+    return Action(door_pb2.CommandAction.Value.Name(getattr(request, name)))
+
+
 def first_answer(command: Command) -> door_pb2.DoorCommand:
     """What the caller is told when a command is taken in, and told again for the same request."""
-    return _filled(door_pb2.DoorCommand(), command, Status.PENDING, FIRST_ANSWER)
+    answer = _filled(
+        door_pb2.DoorCommand(), command, Status.PENDING, ASLEEP if command.asleep else FIRST_ANSWER
+    )
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def current_answer(command: Command) -> door_pb2.DoorCommand:
@@ -149,7 +176,9 @@ def current_answer(command: Command) -> door_pb2.DoorCommand:
     message = message_of(command)
     if not command.status.final:
         message = "The vehicle has been asked to cancel; the command's status will tell what it decided."
-    return _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer = _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def message_of(command: Command) -> str:
@@ -190,17 +219,23 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
         if ending.may_have_succeeded is not None:
             answer.may_have_succeeded = ending.may_have_succeeded
         if command.received_at is not None and command.status is not Status.TIMEOUT:
-            answer.execution_time = round((ending.finished_at - command.accepted_at).total_seconds(), 3)
-    late = command.late_result
-    if late is not None:
-        answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
-        set_time(answer.late_result.received_at, late.received_at)
-        answer.late_result.door_results.extend(map(door_result, late.door_results))
-        if late.failure_reason:
-            answer.late_result.failure_reason = failure_reason(late.failure_reason)
+            answer.execution_time = seconds((ending.finished_at - command.accepted_at).total_seconds())
+    if command.late_result is not None:
+        answer.late_result.CopyFrom(_late(command.late_result))
     if command.confirmation is not None and command.status is Status.SUCCESS:
         _add_confirmation(answer, command.confirmation)
     return answer
+
+
+def _late(late: LateResult) -> door_pb2.LateResult:
+    message = door_pb2.LateResult(
+        status=door_pb2.CommandStatus.Value.Value(late.status.value),
+        door_results=map(door_result, late.door_results),
+    )
+    set_time(message.received_at, late.received_at)
+    if late.failure_reason:
+        message.failure_reason = failure_reason(late.failure_reason)
+    return message
 
 
 def _add_confirmation(answer: door_pb2.DoorCommandDetails, confirmation: Confirmation) -> None:
@@ -239,15 +274,17 @@ def failure_reason(reason: FailureReason) -> door_pb2.FailureReason.Value.ValueT
     return door_pb2.FailureReason.Value.Value(reason.value)
 
 
-def history_page(
-    vin: str, entries: list[HistoryEntry], total: int, query: HistoryQuery
-) -> door_pb2.DoorHistory:
+def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> door_pb2.DoorHistory:
     """A page of the history."""
-    page = door_pb2.DoorHistory(
-        vin=vin, total=total, has_more=query.offset + len(entries) < total, history=map(_entry, entries)
+    message = door_pb2.DoorHistory(
+        vin=request.vin,
+        total=page.total,
+        has_more=page.has_more,
+        history=map(_entry, page.entries),
+        next_page_token=page_tokens.token_for(page, request),
     )
-    page.as_of.FromDatetime(query.as_of)
-    return page
+    set_time(message.as_of, page.as_of)
+    return message
 
 
 def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
@@ -257,14 +294,17 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
         action=door_pb2.CommandAction.Value.Value(entry.action.value),
         target_doors=entry.target_doors,
         status=door_pb2.CommandStatus.Value.Value(entry.status.value),
-        execution_time=round(entry.execution_seconds, 3),
+        execution_time=seconds(entry.execution_seconds),
         user_id=entry.user_id,
         source=door_pb2.CommandSource.Value.Value(entry.source),
         failure_reason=Value(string_value=reason.value) if reason else Value(null_value=NULL_VALUE),
         correlation_id=entry.correlation_id,
+        door_results=map(door_result, entry.door_results),
     )
     if entry.actor_id != entry.user_id:
         message.actor_id = entry.actor_id
+    if entry.late_result is not None:
+        message.late_result.CopyFrom(_late(entry.late_result))
     set_time(message.timestamp, entry.requested_at)
     return message
 
@@ -299,11 +339,6 @@ def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
     )
     set_time(message.timestamp, at)
     return message
-
-
-def set_time(timestamp: Timestamp, at: datetime) -> None:
-    """To the millisecond: finer than that no two clocks here agree."""
-    timestamp.FromMilliseconds(int(at.timestamp() * 1000))
 
 
 def refusal_of(error: Exception) -> Refusal | None:

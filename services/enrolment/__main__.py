@@ -8,13 +8,15 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from pydantic import Field, FilePath
+from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation when it runs
 
 from protocol.broker import STREAMS
-from services.enrolment import seed, store
+from protocol.consumers import CONSUMERS
+from services.enrolment import seed, store, translate
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
+from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import Office
@@ -31,10 +33,12 @@ ROOM = "enrolment"
 
 
 class EnrolmentSettings(RoomSettings):
-    """What this room needs besides: a user in the broker's system account, and the seed that signs admissions."""
+    """What this room needs besides: the CA (PEM, or more than one) of vehicles, the secret prefix of the broker's
+    stores, and the seed that signs admissions.
+    """
 
-    nats_system_user: str = Field(min_length=1)
-    nats_system_password_file: FilePath
+    vehicle_ca: FilePath
+    store_prefix_file: FilePath
     admission_seed_file: FilePath
     enrolment_seed: FilePath | None = None
 
@@ -46,6 +50,7 @@ def now() -> datetime:
 
 async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
+    vehicle_cas = translate.read_cas(settings.vehicle_ca.read_bytes())
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
@@ -53,20 +58,17 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
     health = Health()
-    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
-    in_system_account = settings.model_copy(
-        update={
-            "nats_user": settings.nats_system_user,
-            "nats_password_file": settings.nats_system_password_file,
-        }
-    )
-    system = await jetstream.connect(in_system_account, name=f"room-{ROOM}-system")
+    prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
+    broker = await jetstream.connect(settings, f"room-{ROOM}", health, prefix)
     record, changes = store.SqlRegister(database), BrokerKeyChanges(broker)
-    office = Office(record, BrokerConnections(system.client), changes, now)
+    office = Office(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
+    for consumer in CONSUMERS.values():
+        await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
     await changes.tell(*planted)
-    await Doorman(office, issuer, broker).stand()
+    await Doorman(office, issuer, broker, vehicle_cas).stand()
+    await ReplyGuard(office, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
         settings,
@@ -85,12 +87,10 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
             stop,
             rpc.keep_health(),
             broker.watch(),
-            system.watch(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
         )
     finally:
         await rpc.stop()
-        await system.close()
         await broker.close()
         await database.close()
 

@@ -1,4 +1,4 @@
-"""The live connections of vehicles (usecases.Connections), through the broker's system account."""
+"""The live connections of vehicles (usecases.Connections), of which the broker's system account is asked."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _NEXT_ANSWER_SECONDS = 0.25
 
 
 class BrokerConnections:
-    """`system` is a client in the broker's system account."""
+    """`client` may ask the broker's system account for connections, and to end one."""
 
-    def __init__(self, system: Client) -> None:
-        self._system = system
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def cut(self, vin: str) -> int:
         """See usecases.Connections."""
@@ -32,7 +32,7 @@ class BrokerConnections:
             found = [each for node in await self._ask_all(vin) for each in _of_vehicle(node, vin)]
             for server_id, connection in found:
                 kick = json.dumps({"cid": connection}).encode()
-                await self._system.request(
+                await self._client.request(
                     f"$SYS.REQ.SERVER.{server_id}.KICK", kick, timeout=_FIRST_ANSWER_SECONDS
                 )
         except (nats.errors.Error, TimeoutError, ValueError, KeyError) as error:
@@ -41,11 +41,11 @@ class BrokerConnections:
 
     async def _ask_all(self, vin: str) -> list[dict[str, Any]]:
         """Every node's answer."""
-        inbox = self._system.new_inbox()
-        answers = await self._system.subscribe(inbox)
+        inbox = self._client.new_inbox()
+        answers = await self._client.subscribe(inbox)
         try:
             question = {"auth": True, "user": vin, "limit": _MOST_AT_ONCE}
-            await self._system.publish(_CONNECTIONS, json.dumps(question).encode(), reply=inbox)
+            await self._client.publish(_CONNECTIONS, json.dumps(question).encode(), reply=inbox)
             nodes = [json.loads((await answers.next_msg(_FIRST_ANSWER_SECONDS)).data)]
             while True:
                 try:

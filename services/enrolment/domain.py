@@ -10,6 +10,12 @@ from enum import StrEnum
 LONGEST_ADMISSION = timedelta(hours=12)
 """After this long the broker ends the connection, and the vehicle comes again."""
 
+MOST_ARRIVALS = 240
+ARRIVAL_EVERY = timedelta(seconds=15)
+_MOST_REMEMBERED = 100_000
+SHUT_OUT_FOR = timedelta(hours=1)
+"""So long a vehicle that did harm at the broker is not let in; the operator's `enrol` ends it."""
+
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
@@ -81,6 +87,57 @@ class Admission:
     vin: str
     link: Link
     until: datetime
+
+
+class ShutOut:
+    """Vehicles that are not let in for a while, because of what they did at the broker."""
+
+    def __init__(self) -> None:
+        self._until: dict[str, datetime] = {}
+
+    def add(self, vin: str, now: datetime) -> bool:
+        """Shut it out from now on; whether it was not before."""
+        was_out = self.holds(vin, now)
+        self._until[vin] = now + SHUT_OUT_FOR
+        return not was_out
+
+    def remove(self, vin: str) -> None:
+        """Let it in again."""
+        self._until.pop(vin, None)
+
+    def holds(self, vin: str, now: datetime) -> bool:
+        """Whether it is shut out."""
+        until = self._until.get(vin)
+        if until is not None and until <= now:
+            del self._until[vin]
+            return False
+        return until is not None
+
+
+class Arrivals:
+    """How often each vehicle is let in: MOST_ARRIVALS at once, and one more for each of ARRIVAL_EVERY.
+
+    Each admission may be a connection for LONGEST_ADMISSION, and the broker has room for so many.
+    """
+
+    def __init__(self) -> None:
+        self._left: dict[str, tuple[float, datetime]] = {}
+
+    def take(self, vin: str, now: datetime) -> bool:
+        """Whether it may be let in once more, which it then is."""
+        left = self._left_of(vin, now)
+        if left < 1:
+            return False
+        if len(self._left) >= _MOST_REMEMBERED:
+            self._left = {
+                one: have for one, have in self._left.items() if self._left_of(one, now) < MOST_ARRIVALS
+            }
+        self._left[vin] = (left - 1, now)
+        return True
+
+    def _left_of(self, vin: str, now: datetime) -> float:
+        left, since = self._left.get(vin, (MOST_ARRIVALS, now))
+        return min(MOST_ARRIVALS, left + (now - since) / ARRIVAL_EVERY)
 
 
 def checked_vin(vin: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
 from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enrolment_contract
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -38,10 +39,10 @@ if TYPE_CHECKING:
 
 ALREADY_ENROLLED = Reason("ALREADY_ENROLLED", 409, grpc.StatusCode.ALREADY_EXISTS, "Already enrolled")
 VEHICLE_URI = "spiffe://ecarus/vehicle/"
-ACCOUNT = "DOORS"
-"""The broker's account in which vehicles and rooms meet."""
 
 _REQUEST = "nats-authorization-request"
+_LINKS = {"nats": Link.NATS, "mqtt": Link.MQTT}
+_ACCOUNTS = {Link.NATS: layout.CARS_ACCOUNT, Link.MQTT: layout.MQTT_CARS_ACCOUNT}
 
 
 class NotACertificate(ValueError):
@@ -67,25 +68,42 @@ def question_of(claims: dict[str, Any]) -> Question:
         raise NotAdmitted("not the broker's question") from error
 
 
-def caller_of(claims: dict[str, Any]) -> Caller:
-    """Who asks to be let in. Raises NotAdmitted."""
+def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> Caller:
+    """Who asks to be let in. Raises NotAdmitted.
+
+    `vehicle_cas` are the CAs of vehicles (DER): the broker trusts the services' CA, too, which signs no vehicle.
+    """
     try:
         nats = claims["nats"]
         client = nats["client_info"]
         chains = nats.get("client_tls", {}).get("verified_chains") or ()
-        leaf = chains[0][0].encode() if chains else b""
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        signed = [chain for chain in chains if _der(chain[-1]) in vehicle_cas]
+        leaf = signed[0][0].encode() if signed else b""
+    except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
         raise NotAdmitted("not the broker's question") from error
-    if not leaf:
+    if not chains:
         raise NotAdmitted("no certificate")
+    if not leaf:
+        raise NotAdmitted("not a certificate of the vehicles' CA")
     try:
         vin, certificate = vehicle_certificate(leaf)
+        link = _LINKS[client["type"]]
     except (NotACertificate, NotAVin) as error:
         raise NotAdmitted(str(error)) from error
-    link = Link.MQTT if client.get("type") == "mqtt" else Link.NATS
+    except KeyError as error:
+        raise NotAdmitted("neither NATS nor MQTT") from error
     return Caller(
         vin, fingerprint_of(certificate), certificate.not_valid_after_utc, link, client.get("mqtt_id")
     )
+
+
+def read_cas(pem: bytes) -> frozenset[bytes]:
+    """The certificates in a PEM file, as DER. Raises ValueError when there is none."""
+    return frozenset(one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(pem))
+
+
+def _der(pem: str) -> bytes:
+    return x509.load_pem_x509_certificate(pem.encode()).public_bytes(Encoding.DER)
 
 
 def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
@@ -110,7 +128,7 @@ def user_claims(admission: Admission, question: Question) -> dict[str, Any]:
     """What the admitted may do, as the broker's user token claims it."""
     publish, subscribe = _rights(admission)
     return {
-        "aud": ACCOUNT,
+        "aud": _ACCOUNTS[admission.link],
         "sub": question.user_key,
         "name": admission.vin,
         "exp": int(admission.until.timestamp()),
@@ -138,13 +156,15 @@ def answer_claims(question: Question, *, user_token: str = "", error: str = "") 
 
 
 def _rights(admission: Admission) -> tuple[list[str], list[str]]:
-    """The subjects the vehicle may publish and subscribe to: its own, and no consumer's or stream's interface."""
+    """The subjects the vehicle may publish and subscribe to: each event of its own, and its own queue or session."""
     vin = admission.vin
     # A status report is mapped to its partition first and judged by the subject it is mapped to.
-    events = [f"vehicle.{vin}.evt.>", f"vehicle_status.*.{vin}"]
+    events = [layout.event_subject(vin, event) for event in layout.Event if event is not layout.Event.STATUS]
+    events.append(layout.status_subject(vin))
     if admission.link is Link.MQTT:
         # The broker delivers a session's messages by $MQTT.sub; an MQTT client cannot ask for that itself.
-        return [*events, layout.presence_subject(vin)], [f"vehicle.{vin}.cmd.*", "$MQTT.sub.>"]
+        commands = layout.command_subject(vin, layout.Command.DOOR).removesuffix("door") + "*"
+        return [*events, layout.presence_subject(vin)], [commands, "$MQTT.sub.>"]
     queue = layout.VEHICLE_COMMANDS
     pull = [f"$JS.API.CONSUMER.MSG.NEXT.{queue}.{vin}", f"$JS.ACK.{queue}.{vin}.>"]
     return [*events, *pull], [f"_INBOX.{vin}.>"]

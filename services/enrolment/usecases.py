@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from services.enrolment.domain import Admission, Caller, Enrolment, NotEnrolled, PublicKeys, admission
+from services.enrolment.domain import (
+    Admission,
+    Arrivals,
+    Caller,
+    Enrolment,
+    NotAdmitted,
+    NotEnrolled,
+    PublicKeys,
+    ShutOut,
+    admission,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -60,11 +70,18 @@ class Office:
     connections: Connections
     changes: KeyChanges
     now: Callable[[], datetime]
+    shut_out: ShutOut = field(default_factory=ShutOut)
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
 
 async def admit(office: Office, caller: Caller) -> Admission:
     """Let a vehicle in. Raises NotAdmitted."""
-    return admission(caller, await office.register.find(caller.vin), office.now())
+    if office.shut_out.holds(caller.vin, office.now()):
+        raise NotAdmitted("the vehicle did harm at the broker, and is shut out for a while")
+    admitted = admission(caller, await office.register.find(caller.vin), office.now())
+    if not office.arrivals.take(caller.vin, office.now()):
+        raise NotAdmitted("the vehicle comes too often")
+    return admitted
 
 
 async def enrol(office: Office, vin: str, fingerprint: str, keys: PublicKeys) -> Enrolment:
@@ -75,6 +92,7 @@ async def enrol(office: Office, vin: str, fingerprint: str, keys: PublicKeys) ->
     before = await office.register.find(vin)
     enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys)
     await office.register.put(enrolment)
+    office.shut_out.remove(vin)
     await office.changes.tell(vin)
     if before is not None:  # it comes back at once, if it may
         await office.connections.cut(vin)

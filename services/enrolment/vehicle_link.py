@@ -25,16 +25,17 @@ _log = structlog.get_logger()
 
 
 class Doorman:
-    """Answers the broker.
+    """Answers the broker. `vehicle_cas`: see translate.caller_of.
 
     Nobody is let in before the streams are there that keep what vehicles say: over MQTT the broker would
     confirm what nothing keeps.
     """
 
-    def __init__(self, office: Office, issuer: Issuer, broker: Broker) -> None:
+    def __init__(self, office: Office, issuer: Issuer, broker: Broker, vehicle_cas: frozenset[bytes]) -> None:
         self._office = office
         self._issuer = issuer
         self._broker = broker
+        self._vehicle_cas = vehicle_cas
         self._prepared_connect = -1
 
     async def stand(self) -> None:
@@ -63,7 +64,7 @@ class Doorman:
         vin = ""
         try:
             self._check_prepared()
-            caller = translate.caller_of(claims)
+            caller = translate.caller_of(claims, self._vehicle_cas)
             vin = caller.vin
             admission = await usecases.admit(self._office, caller)
         except (NotAdmitted, StorageUnavailable) as refused:

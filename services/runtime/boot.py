@@ -13,7 +13,7 @@ import structlog
 import uvloop
 
 from services.runtime import logs
-from services.runtime.settings import ServerSettings, SettingsRefused, load
+from services.runtime.settings import ServerSettings, SettingsRefused, ignored, load
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -44,6 +44,8 @@ def run(room: str, model: type[Settings], main: Callable[[Settings, asyncio.Even
         print(f"{room} cannot start:\n{refused}", file=sys.stderr)  # noqa: T201  # logs are not configured yet
         sys.exit(2)
     logs.configure(settings.log_level, room)
+    if unread := ignored(model, os.environ):
+        _log.warning("settings_ignored", names=unread)
     sys.setswitchinterval(SWITCH_SECONDS)
     # What was imported stays for ever: the collector need not walk through it again and again.
     gc.freeze()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from services.runtime.settings import RoomSettings
 
 _CONNECT_SECONDS = 2
+_VIN = re.compile(r"\b[A-HJ-NPR-Z0-9]{17}\b", re.IGNORECASE)
 _log = structlog.get_logger()
 
 
@@ -81,7 +83,7 @@ async def open_client(
     """Connect as `settings` say. Tries every node until one takes it, so give it a time limit."""
 
     async def failed(error: Exception) -> None:
-        _log.warning("broker_error", reason=f"{type(error).__name__}: {error}")
+        _log.warning("broker_error", reason=without_vins(f"{type(error).__name__}: {error}"))
 
     tls = None
     if settings.nats_ca:
@@ -91,6 +93,8 @@ async def open_client(
     await client.connect(
         broker_urls(settings.nats_url),
         name=name,
+        # What is answered to it comes there, and no other service may listen there.
+        inbox_prefix=f"_INBOX.{name.removeprefix('room-')}",
         user=settings.nats_user,
         password=settings.nats_password_file.read_text(encoding="utf-8").strip(),
         tls=tls,
@@ -106,3 +110,8 @@ async def open_client(
         error_cb=failed,
     )
     return client
+
+
+def without_vins(text: str) -> str:
+    """What the broker said, without the VINs in it, for logs. The client puts it into small letters."""
+    return _VIN.sub("*", text)

@@ -10,7 +10,7 @@ from services.runtime.database import StorageUnavailable
 from services.runtime.jetstream import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Container, Sequence
 
     from services.runtime.outbox import OutgoingMessage
 
@@ -43,6 +43,11 @@ class GuardedSend:
         self._send = send
         self._set_aside = set_aside
         self._failures: dict[str, int] = {}
+
+    @property
+    def suspects(self) -> Container[str]:
+        """The ids of messages that broke their sending when they were alone."""
+        return self._failures.keys()
 
     async def __call__(self, messages: Sequence[OutgoingMessage], /) -> list[bool | None]:
         """See Send."""

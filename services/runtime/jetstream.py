@@ -3,7 +3,7 @@
 Streams and consumers are made again at every connect, because the broker's disk is not the record: a
 broker that lost everything is filled anew from the outboxes. And they are looked at every few seconds, because
 they may go while the connection stays. What is missing is made again, and as long as that fails the
-process's health says so.
+process's health says so. One service makes them all; the others look and wait.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, BadRequestError, NotFoundError, TooManyStalledMsgsError
+from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 
 from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
-from protocol.streams import stream_config
 from services.runtime.broker_client import open_client
+from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, BrokerLayout, Missing
 from services.runtime.health import COMMANDS, STREAMS, Health
 from services.runtime.refused_messages import RefusedMessages
 
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
-    from nats.js.api import ConsumerConfig, StreamInfo
 
     from protocol.broker import Stream
+    from protocol.streams import Durable
     from services.runtime.health import Condition
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
@@ -38,16 +38,9 @@ if TYPE_CHECKING:
 PUBLISH_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
 LOOK_SECONDS = 5.0
-_ANSWER_SECONDS = 3.0
 _SILENT_LOOKS = 3
 """After so many looks in a row that nobody answered, the connection is taken for dead, whatever it says of itself."""
-_NAME_IN_USE = 10058
-_FAILURES = (NatsError, APIError, TimeoutError)
 _log = structlog.get_logger()
-
-
-class Missing(NatsError):
-    """A stream or a consumer is not there and cannot be made; the text says which and why."""
 
 
 class BrokerLost(Exception):
@@ -63,6 +56,8 @@ class Broker:
 
     `replicas` is on how many nodes of a cluster each stream is kept at least. `watch` must run beside it. What fails is
     told to `health`; `probe_subject` is published on to find out whether the broker takes messages again.
+
+    JetStream's interface is below `api_prefix`. `provisions` and `store_prefix`: see BrokerLayout.
     """
 
     def __init__(
@@ -74,10 +69,14 @@ class Broker:
         patience_seconds: float = 0.0,
         look_seconds: float = LOOK_SECONDS,
         probe_subject: str | None = None,
+        provisions: bool = True,
+        api_prefix: str = "$JS.API",
+        store_prefix: str = "",
     ) -> None:
         self.client = client
         self._replicas = replicas
-        self.jetstream: JetStreamContext = client.jetstream()
+        self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
+        self._layout = BrokerLayout(self.jetstream, replicas, store_prefix, provisions=provisions)
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
         self._looks: list[tuple[Condition, Callable[[], Awaitable[None]]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
@@ -95,9 +94,9 @@ class Broker:
         publishing = health.condition("publishing", patience_seconds=patience_seconds, needed_by=(COMMANDS,))
 
         async def probe() -> None:
-            await self.jetstream.publish(probe_subject or "", b"", timeout=_ANSWER_SECONDS)
+            await self.jetstream.publish(probe_subject or "", b"", timeout=ANSWER_SECONDS)
 
-        self._refused = RefusedMessages(publishing, probe if probe_subject else None, _FAILURES)
+        self._refused = RefusedMessages(publishing, probe if probe_subject else None, FAILURES)
 
     @property
     def connected(self) -> bool:
@@ -144,7 +143,7 @@ class Broker:
         while self.connected:
             try:
                 await make()
-            except _FAILURES as error:
+            except FAILURES as error:
                 _log.warning("broker_setup_failed", reason=str(error))
             except Exception:  # noqa: BLE001  # the client would drop it, and with it all that is still to be made
                 _log.exception("broker_setup_failed")
@@ -203,29 +202,18 @@ class Broker:
 
         async def make() -> None:
             for stream in streams:
-                await self._ensure_stream(stream)
+                await self._layout.have_stream(stream)
 
         await self.at_every_connect(make)
         for stream in streams:
-            self._looks.append((self._streams, partial(self._look_at_stream, stream)))
+            self._looks.append((self._streams, partial(self._layout.look_at_stream, stream)))
 
-    async def ensure_consumer(self, stream: str, config: ConsumerConfig) -> None:
+    async def ensure_consumer(self, consumer: Durable) -> None:
         """Have this durable consumer, now and as long as the connection lives.
 
         A broker that does not answer now, because it elects a leader, is waited for. Raises BadRequestError.
         """
-        name = config.durable_name or ""
-
-        async def make() -> None:
-            await self.jetstream.add_consumer(stream, config)
-
-        async def look() -> None:
-            try:
-                await self.jetstream.consumer_info(stream, name, timeout=_ANSWER_SECONDS)
-            except NotFoundError:
-                _log.warning("consumer_missing", stream=stream, consumer=name)
-                await _made(f"consumer {name}", make())
-
+        make = partial(self._layout.have_consumer, consumer)
         self._on_connect.append(make)
         pause = 0.1
         while True:
@@ -234,54 +222,24 @@ class Broker:
                 break
             except BadRequestError:
                 raise
-            except _FAILURES as error:
-                _log.warning("consumer_not_made", consumer=name, reason=str(error))
+            except FAILURES as error:
+                _log.warning("consumer_not_made", consumer=consumer.name, reason=str(error))
                 self._consumers.bad(str(error) or "no answer")
             await asyncio.sleep(pause)
             pause = min(2.0, pause * 2)
         self._consumers.good()
-        self._looks.append((self._consumers, look))
+        self._looks.append((self._consumers, partial(self._layout.look_at_consumer, consumer)))
 
     async def scale_mqtt_streams(self) -> None:
         """Keep what the broker itself has made for MQTT on as many nodes as everything else, from now on."""
 
         async def look() -> None:
-            for name in MQTT_OWN_STREAMS:
-                with contextlib.suppress(NotFoundError):  # no vehicle has connected over MQTT yet
-                    await self._scale(await self.jetstream.stream_info(name))
+            for name in MQTT_OWN_STREAMS:  # not there before a vehicle has connected over MQTT
+                await self._layout.scale(name)
 
         if self._replicas > 1:
             await self.at_every_connect(look)
             self._looks.append((self._streams, look))
-
-    async def _look_at_stream(self, stream: Stream) -> None:
-        try:
-            info = await self.jetstream.stream_info(stream.name)
-        except NotFoundError:
-            _log.warning("stream_missing", stream=stream.name)
-            await _made(f"stream {stream.name}", self._ensure_stream(stream))
-            return
-        await self._scale(info)
-        if info.cluster is not None and not info.cluster.leader:
-            raise NatsError(f"{stream.name} has no leader")
-
-    async def _scale(self, info: StreamInfo) -> None:
-        """Spread it over more nodes where it lies; never over fewer, which another replica's setting may have meant."""
-        if (info.config.num_replicas or 1) < self._replicas:
-            _log.info("stream_scaled", stream=info.config.name, replicas=self._replicas)
-            await self.jetstream.update_stream(info.config.evolve(num_replicas=self._replicas))
-
-    async def _ensure_stream(self, stream: Stream) -> None:
-        for needed in stream.needs:
-            await self._ensure_stream(needed)
-        config = stream_config(stream, self._replicas)
-        try:
-            await self.jetstream.add_stream(config)
-        except BadRequestError as error:
-            if error.err_code != _NAME_IN_USE:
-                raise
-            there = (await self.jetstream.stream_info(stream.name)).config.num_replicas or 1
-            await self.jetstream.update_stream(config.evolve(num_replicas=max(there, self._replicas)))
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         """Publish in order; for each, whether the broker has confirmed that it keeps it.
@@ -334,16 +292,9 @@ class Broker:
 async def _outcome(look: Callable[[], Awaitable[None]]) -> Exception | None:
     try:
         await look()
-    except _FAILURES as error:
+    except FAILURES as error:
         return error
     return None
-
-
-async def _made(what: str, making: Awaitable[None]) -> None:
-    try:
-        await making
-    except _FAILURES as error:
-        raise Missing(f"{what}: {error or 'no answer'}") from error
 
 
 def _confirmed(future: asyncio.Future[object] | None) -> bool:
@@ -375,8 +326,10 @@ def kind_of(subject: str) -> str:
     return ".".join("*" if is_vin(word) else word for word in subject.split("."))
 
 
-async def connect(settings: RoomSettings, name: str, health: Health | None = None) -> Broker:
-    """Connect to one of the broker's nodes, and keep coming back to any.
+async def connect(
+    settings: RoomSettings, name: str, health: Health | None = None, store_prefix: str = ""
+) -> Broker:
+    """Connect to one of the broker's nodes, and keep coming back to any. `store_prefix`: see Broker.
 
     Raises TimeoutError when there is none within CONNECT_SECONDS.
     """
@@ -399,5 +352,8 @@ async def connect(settings: RoomSettings, name: str, health: Health | None = Non
         patience_seconds=settings.health_patience_seconds,
         look_seconds=settings.broker_look_seconds,
         probe_subject=f"room.{name.removeprefix('room-')}.probe",
+        provisions=settings.nats_provision == "self",
+        api_prefix=settings.nats_api_prefix,
+        store_prefix=store_prefix,
     )
     return broker

@@ -279,7 +279,7 @@ class OutboxRelay:
             self._sent.set()
             elsewhere = len(remaining) < len(wanted) or len({m.subject for m in remaining}) == 1
             if remaining and elsewhere and not self._stalls.full:
-                self._stalls.stall(remaining)
+                self._stalls.stall(remaining, self._send.suspects)
                 remaining = []
         finally:
             self._taken = set()

@@ -11,8 +11,8 @@ import structlog
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health as grpc_health
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
+from services.runtime import reflection
 from services.runtime.audit import log_call
 from services.runtime.health import CALLS, GROUPS, Health
 from services.runtime.interceptor import CallInterceptor
@@ -38,7 +38,7 @@ STORAGE = "storage"
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-_OPTIONS: tuple[tuple[str, Any], ...] = (
+SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.so_reuseport", 0),  # two processes on one port must be an error, not a coin toss
     ("grpc.max_receive_message_length", 256 * 1024),
     ("grpc.keepalive_permit_without_calls", 1),
@@ -65,10 +65,10 @@ class RoomServer:
     `services` are the full names of the protobuf services; `register` adds their servicers; `besides` are APIs that
     are not the room's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
-    vehicle where the request names none. Reflection shows `services` and those in `also_reflected`,
-    which another room serves. `health` is what health checks are told; without it all is well as long as the server
-    serves. Where `settings` name a database in a file, health checks are told under
-    STORAGE whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
+    vehicle where the request names none. Reflection shows those of `services` that are called through the edge, and
+    those in `also_reflected`, which another room serves. `health` is what health checks are told; without it all is
+    well as long as the server serves. Where `settings` name a database in a file, health checks are told under STORAGE
+    whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class RoomServer:
             else None
         )
         self._revocation_check_seconds = settings.revocation_check_seconds
-        self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
+        self._server = grpc.aio.server(interceptors=[interceptor], options=SERVER_OPTIONS)
         self._conditions = health or Health()
         self._groups = {"": "", **dict.fromkeys(services, CALLS), **{group: group for group in GROUPS}}
         self._health = _Health()
@@ -117,9 +117,7 @@ class RoomServer:
         for api in besides:
             api.register(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (*services, *also_reflected, grpc_health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
-        )
+        reflection.enable(self._server, (*reflection.public_services(services, policy), *also_reflected))
         self.port: int = self._server.add_secure_port(settings.listen, _credentials(settings))
         """The port it listens on, also when the settings said 0."""
 

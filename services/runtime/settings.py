@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FilePath, ValidationError
 
@@ -104,6 +104,10 @@ class RoomSettings(ServerSettings):
     nats_password_file: FilePath
     low_space_bytes: int = Field(default=LOW_SPACE_BYTES, ge=LEAST_LOW_SPACE_BYTES, le=1 << 50)
     nats_replicas: int = Field(default=1, ge=1, le=5)
+    nats_api_prefix: str = Field(default="$JS.API", pattern=r"^[$\w]+(\.\w+)*$")
+    """Under which subjects it reaches JetStream's interface."""
+    nats_provision: Literal["self", "await"] = "self"
+    """Whether it makes streams and consumers, or waits for those that the enrolment service makes."""
     broker_look_seconds: float = Field(default=5.0, ge=1, le=60)
 
 
@@ -129,3 +133,9 @@ def load(model: type[Model], environ: Mapping[str, str]) -> Model:
             for problem in error.errors(include_input=False, include_url=False)
         ]
         raise SettingsRefused("\n".join(lines)) from None
+
+
+def ignored(model: type[BaseModel], environ: Mapping[str, str]) -> list[str]:
+    """Return the DOORS_ variables that `model` does not read, by name: mistyped, perhaps, or another service's."""
+    read = {PREFIX + name.upper() for name in model.model_fields}
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in read)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Container, Iterable
 
     from services.runtime.outbox import OutgoingMessage
 
@@ -27,7 +27,7 @@ class _Stall:
 
 
 class Stalls:
-    """By subject, what is to be tried again after a pause that doubles. `release` gets it back, in order."""
+    """What is to be tried again after a pause that doubles, by subject (or by its id). `release` gets it in order."""
 
     def __init__(
         self,
@@ -48,22 +48,24 @@ class Stalls:
         """Keep it if its subject stalls; whether it does."""
         if not self._stalls:
             return False
-        stall = self._stalls.get(message.subject)
-        if stall is None or not stall.waits:
-            return False
-        if len(stall.messages) < MOST_BEHIND:
-            stall.messages.setdefault(message.message_id, message)
-        return True
+        for key in (message.message_id, message.subject):
+            stall = self._stalls.get(key)
+            if stall is not None and stall.waits:
+                if len(stall.messages) < MOST_BEHIND:
+                    stall.messages.setdefault(message.message_id, message)
+                return True
+        return False
 
-    def stall(self, messages: Iterable[OutgoingMessage]) -> None:
-        """These could not leave: their subjects pause."""
+    def stall(self, messages: Iterable[OutgoingMessage], suspects: Container[str]) -> None:
+        """These could not leave: their subjects pause. A suspect of breaking its sending pauses alone."""
         for message in messages:
-            stall = self._stalls.setdefault(message.subject, _Stall())
+            key = message.message_id if message.message_id in suspects else message.subject
+            stall = self._stalls.setdefault(key, _Stall())
             stall.messages.setdefault(message.message_id, message)
             if not stall.waits:
                 stall.waits = True
                 stall.pause = min(_LONGEST_PAUSE_SECONDS, stall.pause * 2)
-                task = asyncio.ensure_future(self._pause(message.subject, stall))
+                task = asyncio.ensure_future(self._pause(key, stall))
                 self._pausing.add(task)
                 task.add_done_callback(self._pausing.discard)
 
@@ -72,9 +74,10 @@ class Stalls:
         if not self._stalls:
             return
         for message in messages:
-            stall = self._stalls.get(message.subject)
-            if stall is not None and not stall.waits:
-                del self._stalls[message.subject]
+            for key in (message.message_id, message.subject):
+                stall = self._stalls.get(key)
+                if stall is not None and not stall.waits:
+                    del self._stalls[key]
 
     def pop(self, message_id: str) -> OutgoingMessage | None:
         """Take it out, if it is here."""
@@ -89,11 +92,11 @@ class Stalls:
         for task in self._pausing:
             task.cancel()
 
-    async def _pause(self, subject: str, stall: _Stall) -> None:
+    async def _pause(self, key: str, stall: _Stall) -> None:
         await self._sleep(stall.pause)
         stall.waits = False
         messages = list(stall.messages.values())
         stall.messages.clear()
         if not messages:
-            self._stalls.pop(subject, None)
+            self._stalls.pop(key, None)
         self._release(messages)

@@ -25,9 +25,38 @@ def violations_of(request: Message, body_field: str | None) -> list[Violation]:
     """
     found = _validator.collect_violations(request)
     return [
-        Violation(path_of(request.DESCRIPTOR, violation, body_field), violation.proto.message)
+        Violation(path_of(request.DESCRIPTOR, violation, body_field), _reason(request.DESCRIPTOR, violation))
         for violation in found
     ]
+
+
+def _reason(descriptor: Any, violation: Violated) -> str:
+    """What the rule says, in the words of an enum where it is about one: callers know no numbers."""
+    enum = _enum_of(descriptor, violation)
+    if enum is None:
+        return str(violation.proto.message)
+    rules = violation.proto.rule_id
+    words = {value.number: value.name for value in enum.values}
+    rule = violation.rule_value
+    if rules == "enum.in":
+        allowed = [words[number] for number in rule if number in words]
+    elif rules == "enum.not_in":
+        allowed = [word for number, word in words.items() if number and number not in rule]
+    elif rules == "enum.const":
+        allowed = [words[rule]]
+    else:  # defined_only, required
+        allowed = [word for number, word in words.items() if number]
+    return f"must be one of {', '.join(allowed)}"
+
+
+def _enum_of(descriptor: Any, violation: Violated) -> Any:
+    """The enum that the broken rule is about; None for a rule about anything else."""
+    place = violation.proto.field
+    enum = None
+    for element in place.elements if place is not None else ():
+        field = descriptor.fields_by_name[element.field_name]
+        enum, descriptor = field.enum_type, field.message_type
+    return enum if violation.proto.rule_id.startswith("enum.") else None
 
 
 def body_field_of(method: MethodDescriptor) -> str | None:

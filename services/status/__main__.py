@@ -65,7 +65,8 @@ class StatusSettings(ReportSettings):
     status_batch: int = Field(default=512, ge=1, le=4_096)
     status_max_pending: int = Field(default=4_000, ge=1, le=100_000)
     heartbeat_seconds: float = Field(default=15.0, gt=0, le=60)
-    updates_waiting_per_stream: int = Field(default=256, ge=1, le=10_000)
+    stream_max_behind_seconds: float = Field(default=10.0, ge=1, le=300)
+    stream_max_waiting_bytes: int = Field(default=1_048_576, ge=65_536, le=67_108_864)
     max_streams: int = Field(default=5_000, ge=1, le=100_000)
     max_streams_per_user: int = Field(default=100, ge=1, le=100_000)
     max_streams_per_vehicle: int = Field(default=50, ge=1, le=100_000)
@@ -156,10 +157,11 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     hub = Hub(
         time.monotonic,
         time.time,
-        settings.updates_waiting_per_stream,
         settings.max_streams,
         settings.max_streams_per_user,
         settings.max_streams_per_vehicle,
+        max_behind_seconds=settings.stream_max_behind_seconds,
+        max_waiting_bytes=settings.stream_max_waiting_bytes,
     )
     verifier = CapabilityVerifier(settings.capability_jwks, service=ROOM)
     revocations = Revocations(hub, verifier)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from services.status.domain import UNKNOWN_PLACE, EventIdMalformed, Position, base36
+from services.status.domain import UNKNOWN_PLACE, Position, base36
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 KEY_BYTES = 32
 _MIN_SECRET_BYTES = 32
 _FORM = re.compile(r"[A-Za-z0-9_-]{21}[AQgw]")
-_OLD_FORM = re.compile(r"[0-9a-z]{1,13}-[0-9]{1,18}")
 _HALF = 8
 
 
@@ -55,11 +54,12 @@ class EventIds:
         return base64.urlsafe_b64encode(self._seal.update(block)).decode().rstrip("=")
 
     def position_of(self, event_id: str) -> Position:
-        """The place an id stands for; UNKNOWN_PLACE for one from before ids were sealed. Raises EventIdMalformed."""
-        if _OLD_FORM.fullmatch(event_id):
-            return UNKNOWN_PLACE
+        """Return the place an id stands for; UNKNOWN_PLACE for what no stream of ours has sent in this form.
+
+        A browser sends whatever id it saw last, for ever: refusing it would end its stream for good, and tell nobody.
+        """
         if not _FORM.fullmatch(event_id):
-            raise EventIdMalformed
+            return UNKNOWN_PLACE
         block = self._open.update(base64.urlsafe_b64decode(event_id + "=="))
         epoch, sequence = (int.from_bytes(half, "big") for half in (block[:_HALF], block[_HALF:]))
         return Position(base36(epoch), sequence)

@@ -46,7 +46,8 @@ class Watcher:
         self.right = right
         self.heartbeats = heartbeats
         self.joined_at = Position("0", 0)
-        self._items: deque[Update | Reset | Heartbeat] = deque()
+        self._items: deque[tuple[float, Update | Reset | Heartbeat]] = deque()
+        self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._ended: StreamEnded | None = None
 
@@ -56,15 +57,25 @@ class Watcher:
         return len(self._items)
 
     @property
+    def waiting_bytes(self) -> int:
+        """How much its reader has not taken yet."""
+        return self._waiting_bytes
+
+    def behind(self, at: float) -> float:
+        """Return for how many seconds what waits longest has been waiting; 0 when nothing waits."""
+        return at - self._items[0][0] if self._items else 0.0
+
+    @property
     def ended(self) -> bool:
         """Whether its reader gets nothing any more but the reason."""
         return self._ended is not None
 
-    def put(self, item: Update | Reset | Heartbeat) -> None:
-        """Give it to the reader, unless that has been ended."""
+    def put(self, item: Update | Reset | Heartbeat, at: float) -> None:
+        """Give it to the reader, unless that has been ended. `at` counts seconds."""
         if self._ended is not None:
             return
-        self._items.append(item)
+        self._items.append((at, item))
+        self._waiting_bytes += _size_of(item)
         self._arrived.set()
 
     def end(self, reason: StreamEnded) -> None:
@@ -72,6 +83,7 @@ class Watcher:
         if self._ended is None:
             self._ended = reason
             self._items.clear()
+            self._waiting_bytes = 0
             self._arrived.set()
 
     def check(self) -> None:
@@ -85,28 +97,38 @@ class Watcher:
             self.check()
             self._arrived.clear()
             await self._arrived.wait()
-        return self._items.popleft()
+        _, item = self._items.popleft()
+        self._waiting_bytes -= _size_of(item)
+        return item
+
+
+def _size_of(item: Update | Reset | Heartbeat) -> int:
+    return len(item.payload) if isinstance(item, Update) else 0
 
 
 class Hub:
     """Gives every update to the watchers of its vehicle, for as long as their rights last.
 
-    `monotonic` is in seconds, `now` in seconds since 1970. `queue_limit` is how many updates may wait for one reader;
-    the others are how many readers there may be, at all, of one user and of one vehicle.
+    `monotonic` is in seconds, `now` in seconds since 1970. A reader may be `max_behind_seconds` behind its updates,
+    and `max_waiting_bytes`: a burst of many, which a fast reader takes at once, ends nobody.
+    The others are how many readers there may be, at all, of one user and of one vehicle.
     """
 
     def __init__(
         self,
         monotonic: Callable[[], float],
         now: Callable[[], float],
-        queue_limit: int = 256,
         max_watchers: int = 5_000,
         max_per_user: int = 100,
         max_per_vehicle: int = 50,
+        *,
+        max_behind_seconds: float = 10.0,
+        max_waiting_bytes: int = 1_048_576,
     ) -> None:
         self._monotonic = monotonic
         self._now = now
-        self._queue_limit = queue_limit
+        self._max_behind_seconds = max_behind_seconds
+        self._max_waiting_bytes = max_waiting_bytes
         self._streams = Streams(max_watchers, max_per_user, max_per_vehicle)
         self._ended_rights = EndedRights()
         self._ends: list[tuple[float, int, Watcher]] = []
@@ -151,12 +173,13 @@ class Hub:
         watchers = self._streams.of_vehicle(vin)
         if not watchers:
             return
-        update = Update(position, payload)
+        update, now = Update(position, payload), self._monotonic()
         for watcher in watchers:
-            if watcher.waiting >= self._queue_limit:
+            too_late = watcher.behind(now) > self._max_behind_seconds
+            if too_late or watcher.waiting_bytes + len(payload) > self._max_waiting_bytes:
                 self._end(watcher, ReaderTooSlow())
             else:
-                watcher.put(update)
+                watcher.put(update, now)
 
     def start_at(self, position: Position) -> None:
         """The feed begins here, for the first time."""
@@ -165,8 +188,9 @@ class Hub:
     def restart_at(self, position: Position) -> None:
         """The feed lost its place: every reader must read the status anew."""
         self.position = position
+        now = self._monotonic()
         for watcher in self._streams.all():
-            watcher.put(Reset(position))
+            watcher.put(Reset(position), now)
 
     def right_ended(self, told: Ending) -> None:
         """End every stream that ran on what has ended, and on nothing else."""
@@ -215,9 +239,10 @@ class Hub:
 
     def beat(self) -> None:
         """Show idle readers that their stream lives; one that has something to read knows."""
+        now = self._monotonic()
         for watcher in self._streams.all():
             if watcher.heartbeats and not watcher.waiting:
-                watcher.put(_HEARTBEAT)
+                watcher.put(_HEARTBEAT, now)
 
     async def beat_regularly(self, seconds: float) -> None:
         """Beat until cancelled."""

@@ -52,6 +52,8 @@ class Right:
     ends_with: Cause = Cause.GRANT
     credential: str = ""
     signed_by: str = ""
+    since: float = 0.0
+    """When the first of the grants behind it was made: what happened before is not shown to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class Ending:
     vin: str = ""
     credential: str = ""
     remaining_until: float | None = None
+    ended_at: float = math.inf
+    """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
 
     def concerns(self, right: Right, vin: str) -> bool:
         """Whether a stream of this vehicle on this right runs on what has ended."""
@@ -79,6 +83,8 @@ class Ending:
     def left_of(self, right: Right) -> Right:
         """What is left of a right that this concerns. Raises RightEnded when it is nothing."""
         if right.read_at > self.at:  # it was given since
+            return right
+        if self.cause is Cause.GRANT and right.since > self.ended_at:  # by grants that were all made since
             return right
         if self.remaining_until is None:
             raise RightEnded(self.cause)
@@ -103,7 +109,7 @@ class EndedRights:
         be from before its commit.
         """
         surely = max(told.at, min(now, told.at + _LONGEST_COMMIT_SECONDS)) + _CLOCKS_APART_SECONDS
-        ending = replace(told, at=surely)
+        ending = replace(told, at=surely, ended_at=told.at)
         key = (told.cause, told.credential if told.cause is Cause.CREDENTIAL else told.principal, told.vin)
         self._endings.pop(key, None)  # so that the first is always the oldest
         self._endings[key] = (ending, monotonic)

@@ -18,7 +18,6 @@ from services.runtime.policy import Policy, through_the_edge
 from services.status import translate
 from services.status.domain import (
     Check,
-    EventIdMalformed,
     Heartbeat,
     LogUnavailable,
     Reset,
@@ -92,7 +91,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         call = current_call()
         capability = call.granted()
         asked_at_us = self._now_us()
-        payload, received_at_us = await look_at_status(self._reader, request.vin)
+        last = await look_at_status(self._reader, request.vin)
         now_us = self._now_us()
         self._checks.record(
             Check(
@@ -106,8 +105,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
                 execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
             )
         )
-        lost = self._lost.is_lost(request.vin, received_at_us)
-        return translate.status_of(request.vin, payload, received_at_us, now_us, lost=lost)
+        lost = self._lost.is_lost(request.vin, last.received_at_us)
+        return translate.status_of(request.vin, last, now_us, lost=lost)
 
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context
@@ -115,10 +114,11 @@ class DoorStatusServer(DoorStatusServiceServicer):
         """Updates as typed messages."""
         after = None
         if request.HasField("last_event_id"):
-            after = self._place(request.last_event_id, "lastEventId")
+            after = self._ids.position_of(request.last_event_id)
         with self._hub.watching(_watcher(request.vin, heartbeats=False)) as watcher:
-            # The caller learns that the watch has begun before anything happens.
-            await context.send_initial_metadata(())
+            # The caller learns that the watch has begun before anything happens, and where.
+            place = () if after is not None else ((LAST_EVENT_ID, self._ids.id_of(watcher.joined_at)),)
+            await context.send_initial_metadata(place)
             async with contextlib.aclosing(self._updates(watcher, after)) as items:
                 async for item in items:
                     if isinstance(item, Heartbeat):
@@ -133,9 +133,13 @@ class DoorStatusServer(DoorStatusServiceServicer):
     ) -> AsyncIterator[HttpBody]:
         """Updates as Server-Sent Events."""
         text = current_call().metadata.get(LAST_EVENT_ID)
-        after = self._place(text, "Last-Event-ID") if text else None
+        after = self._ids.position_of(text) if text else None
         with self._hub.watching(_watcher(request.vin, heartbeats=True)) as watcher:
-            yield translate.opening_body(None if after else self._ids.id_of(watcher.joined_at))
+            if after is not None:
+                yield translate.resumed_body()
+            else:
+                place = self._ids.id_of(watcher.joined_at)
+                yield translate.opening_body(request.vin, place, self._now_us())
             try:
                 async with contextlib.aclosing(self._updates(watcher, after)) as items:
                     async for item in items:
@@ -156,12 +160,6 @@ class DoorStatusServer(DoorStatusServiceServicer):
 
     def _reset_message(self, vin: str, reset: Reset) -> DoorUpdate:
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
-
-    def _place(self, event_id: str, field: str) -> Position:
-        try:
-            return self._ids.position_of(event_id)
-        except EventIdMalformed as error:
-            raise translate.event_id_refusal(field) from error
 
     def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
         """An update that is none, or cannot be told, is a defect of its publisher, and no reason to end a reader's
@@ -186,5 +184,6 @@ def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
         Cause.TOKEN if capability.ends_with == Cause.TOKEN.value else Cause.GRANT,
         capability.credential,
         capability.key_id,
+        capability.since,
     )
     return Watcher(vin, right, heartbeats=heartbeats)

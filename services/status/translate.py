@@ -9,31 +9,33 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_status_pb2, door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
 from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
 from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
+from services.runtime.errors import Refusal
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.public_values import amount, seconds, set_microseconds, time_text
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,
     LOCKED,
-    OPEN,
     Report,
 )
+from services.status.judgement import broken_doors
 from services.status.rights import Cause, RightEnded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from google.protobuf.descriptor import Descriptor
-    from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.status.domain import Check, Step, Update, Verdict
+    from services.status.domain import Check, Step, Update
     from services.status.event_ids import EventIds
+    from services.status.judgement import Verdict
+    from services.status.usecases import LastReport
 
 QUEUE = "status"
 RETRY_MILLISECONDS = 2_000
@@ -48,37 +50,50 @@ _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
 
 
-def status_of(
-    vin: str, payload: bytes, received_at_us: int, now_us: int, *, lost: bool
-) -> door_status_pb2.DoorStatus:
-    """The answer to a look at the status, from a serialized report that was believed; `lost`: the broker has said
-    since that the vehicle's connection broke.
+def status_of(vin: str, last: LastReport, now_us: int, *, lost: bool) -> door_status_pb2.DoorStatus:
+    """The answer to a look at the status, from the last report; `lost`: the broker has said since that the vehicle's
+    connection broke.
     """
-    report = report_pb2.StatusReport.FromString(payload)
-    observed_at_us = report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000
-    stale = domain.is_stale(now_us, observed_at_us, report.reporting_interval_seconds)
+    report = report_pb2.StatusReport.FromString(last.payload)
+    received_at_us = last.received_at_us
+    observed_at_us = domain.shown_at_us(
+        report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000, received_at_us
+    )
+    stale = domain.is_stale(now_us, received_at_us, report.reporting_interval_seconds)
     connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
         ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
-        vehicle_speed=report.speed_kmh,
+        vehicle_speed=amount(report.speed_kmh),
         gear_position=report.gear,  # type: ignore[arg-type]  # the two enums share their numbers
         stale=stale,
         connectivity=_CONNECTIVITIES.Value(connectivity.value),
     )
-    doors = status.doors
     for observation in report.doors:
-        door = getattr(doors, _DOOR_FIELDS[observation.door - 1])
-        door.SetInParent()
-        door.locked = observation.locked
-        door.open = observation.open
-        if observation.HasField("window_open"):
-            door.window_open = observation.window_open
-        if observation.HasField("child_lock"):
-            door.child_lock = observation.child_lock
-    set_time(status.timestamp, observed_at_us)
-    set_time(status.received_at, received_at_us)
+        _show_door(status.doors, observation)
+    if last.kept:
+        for named_at_us, observed in json.loads(last.kept).values():
+            door = _show_door(status.doors, body_pb2.DoorObservation.FromString(bytes.fromhex(observed)))
+            set_microseconds(door.received_at, named_at_us)
+    set_microseconds(status.timestamp, observed_at_us)
+    set_microseconds(status.received_at, received_at_us)
     return status
+
+
+def _show_door(
+    doors: door_status_pb2.Doors, observation: body_pb2.DoorObservation
+) -> door_status_pb2.DoorState:
+    door: door_status_pb2.DoorState = getattr(doors, _DOOR_FIELDS[observation.door - 1])
+    door.SetInParent()
+    if observation.HasField("locked"):
+        door.locked = observation.locked
+    if observation.HasField("open"):
+        door.open = observation.open
+    if observation.HasField("window_open"):
+        door.window_open = observation.window_open
+    if observation.HasField("child_lock"):
+        door.child_lock = observation.child_lock
+    return door
 
 
 def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
@@ -86,7 +101,7 @@ def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
     created_at = moment_of(now_us)
     return [
         OutgoingMessage(
-            message_id=f"door-{step.report.vin}-{step.report.observed_at_us}-{step.report.sequence}-{number}",
+            message_id=f"door-{step.report.vin}-{step.report.place}-{number}",
             queue=QUEUE,
             subject=update_subject(step.report.vin),
             payload=_update_of(step.report, change).SerializeToString(),
@@ -108,9 +123,9 @@ def missed_message(report: Report, now_us: int) -> OutgoingMessage:
             message="The vehicle reports more changes than are told one by one; read the door status.",
         ),
     )
-    set_time(update.timestamp, report.observed_at_us)
+    set_microseconds(update.timestamp, report.observed_at_us)
     return OutgoingMessage(
-        message_id=f"missed-{report.vin}-{report.observed_at_us}-{report.sequence}",
+        message_id=f"missed-{report.vin}-{report.place}",
         queue=QUEUE,
         subject=update_subject(report.vin),
         payload=update.SerializeToString(),
@@ -124,18 +139,18 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
         vin=report.vin,
         door_status=door_update_pb2.DoorStatusChange(
             door_id=change.door,
-            locked=bool(change.flags & LOCKED),
-            open=bool(change.flags & OPEN),
+            locked=domain.is_locked(change.flags),
+            open=domain.is_open(change.flags),
             window_open=change.window_open,
             change_type=_CHANGES.Value(change.kind),
             previous_state=door_update_pb2.PreviousDoorState(
-                locked=bool(change.previous_flags & LOCKED),
-                open=bool(change.previous_flags & OPEN),
+                locked=domain.is_locked(change.previous_flags),
+                open=domain.is_open(change.previous_flags),
                 window_open=change.window_was_open,
             ),
         ),
     )
-    set_time(update.timestamp, report.observed_at_us)
+    set_microseconds(update.timestamp, report.observed_at_us)
     return update
 
 
@@ -159,7 +174,7 @@ def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
     document = {
         "type": kind,
         "vin": message.vin,
-        "timestamp": message.timestamp.ToJsonString(),
+        "timestamp": time_text(message.timestamp),
         "data": {},
     }
     member = message.WhichOneof("data")
@@ -183,13 +198,24 @@ def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[s
     return ordered
 
 
-def opening_body(event_id: str | None) -> HttpBody:
-    """What a stream begins with, so that its headers leave at once.
+def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
+    """What a stream that starts now begins with: its place, so that its reader can come back to it before its first
+    update.
 
-    A reader that starts now is given its place, so that it can come back to it before its first update.
+    It is an event with data. Readers may ignore an id in a block without (the WHATWG's own text keeps it, common
+    libraries do not), and would lose the first gap.
     """
-    place = "" if event_id is None else f"id: {event_id}\n"
-    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n{place}\n")
+    opened = door_update_pb2.DoorUpdate(id=event_id, type=_TYPES.STREAM_OPENED, vin=vin)
+    set_microseconds(opened.timestamp, now_us)
+    return HttpBody(
+        content_type=SSE_CONTENT_TYPE,
+        data=f"retry: {RETRY_MILLISECONDS}\n".encode() + event_body(opened).data,
+    )
+
+
+def resumed_body() -> HttpBody:
+    """What a stream that is resumed begins with, so that its headers leave at once. Its reader has a place."""
+    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n\n")
 
 
 def comment_body(text: str) -> HttpBody:
@@ -218,10 +244,10 @@ def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorU
         system_alert=door_update_pb2.SystemAlert(
             code="UPDATES_RESET",
             severity=door_update_pb2.AlertSeverity.Value.WARNING,
-            message="Updates were missed that are not kept any more; read the door status anew.",
+            message="What happened since the last id cannot be shown; read the door status anew.",
         ),
     )
-    set_time(message.timestamp, now_us)
+    set_microseconds(message.timestamp, now_us)
     return message
 
 
@@ -236,9 +262,9 @@ def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
             actor_id=check.actor_id,
             source=_SOURCES.Value(check.source) if check.source in _SOURCES.keys() else _SOURCES.UNSPECIFIED,  # noqa: SIM118  # an enum wrapper is no dict
             correlation_id=check.correlation_id,
-            execution_time=check.execution_time_seconds,
+            execution_time=seconds(check.execution_time_seconds),
         )
-        set_time(added.time, check.time_us)
+        set_microseconds(added.time, check.time_us)
     return OutgoingMessage(
         message_id=f"checks-{uuid.uuid4()}",
         queue=QUEUE,
@@ -277,7 +303,7 @@ def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
             if promised
         ],
     )
-    set_time(confirmation.time, verdict.observed_at_us)
+    set_microseconds(confirmation.time, verdict.observed_at_us)
     return room_event_pb2.CommandVerdict(
         vin=verdict.vin, command_id=verdict.command_id, confirmation=confirmation
     )
@@ -285,7 +311,7 @@ def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
 
 def _contradiction(verdict: Verdict) -> door_update_pb2.DoorUpdate:
     found = ", ".join(
-        f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in domain.broken_doors(verdict)
+        f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in broken_doors(verdict)
     )
     update = door_update_pb2.DoorUpdate(
         type=_TYPES.SYSTEM_ALERT,
@@ -298,7 +324,7 @@ def _contradiction(verdict: Verdict) -> door_update_pb2.DoorUpdate:
             "by hand, have the lock checked in a workshop.",
         ),
     )
-    set_time(update.timestamp, verdict.observed_at_us)
+    set_microseconds(update.timestamp, verdict.observed_at_us)
     return update
 
 
@@ -307,13 +333,6 @@ def moment_of(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
         microsecond=microseconds % 1_000_000
     )
-
-
-def set_time(timestamp: Timestamp, microseconds: int) -> None:
-    """To milliseconds, as the contract shows times."""
-    seconds, rest = divmod(microseconds, 1_000_000)
-    timestamp.seconds = seconds
-    timestamp.nanos = rest // 1_000 * 1_000_000
 
 
 _RIGHT_ENDED = {
@@ -343,7 +362,7 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
     if isinstance(error, domain.ReaderTooSlow):
         return Refusal(
             errors.RATE_LIMITED,
-            "You read slower than your updates come; resume with your last id.",
+            "You are too far behind your updates; resume with your last id.",
             retry_after_seconds=1,
         )
     return Refusal(
@@ -353,21 +372,12 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
     )
 
 
-def event_id_refusal(field: str) -> Refusal:
-    """`field` does not hold the id of an update."""
-    return Refusal(
-        errors.INVALID_REQUEST,
-        f"{field} is not the id of an update; leave it out to start now.",
-        violations=[Violation(field, "not an id that this stream has sent")],
-    )
-
-
 def refusal_of(error: Exception) -> Refusal | None:
     """What the caller reads of this room's own exceptions."""
     if isinstance(error, domain.NotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
-            "The vehicle has not reported yet; try again when it has been online.",
+            "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
             retry_after_seconds=5,
         )
     if isinstance(error, domain.StreamEnded):

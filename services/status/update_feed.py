@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -195,7 +196,9 @@ class JetStreamLog:
         except (NatsError, APIError, TimeoutError) as error:
             raise LogUnavailable from error
         heed_cancellation()
-        return Update(Position(position.epoch, found.seq or 0), found.data or b"")
+        published_at = found.time.timestamp() if found.time is not None else math.inf
+        place = Position(position.epoch, found.seq or 0)
+        return Update(place, found.data or b"", published_at=published_at)
 
     def _check_connected(self) -> None:
         if not self._broker.connected:

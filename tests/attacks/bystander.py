@@ -33,6 +33,7 @@ QUIET_COMMANDS = 4
 QUIET_LASTS_SECONDS = 15.0
 """For so long what was measured when all was quiet says how long a command takes."""
 COMMANDS_AFTER = 2
+EXPECTED = {"STREAM_OPENED", "COMMAND_STATUS_UPDATE", "DOOR_STATUS_UPDATE"}
 PACE_SECONDS = 0.25
 """From one command to the next at least: a car has quotas, and nobody presses the button faster for minutes."""
 FACTOR = 2.0
@@ -235,7 +236,7 @@ class BystanderProbe:
         for event in events:
             assert event["data"]["vin"] == self.vin, f"a foreign event: {event}"
             data = event["data"]["data"]
-            assert event["event"] in {"COMMAND_STATUS_UPDATE", "DOOR_STATUS_UPDATE"}, f"unexpected: {event}"
+            assert event["event"] in EXPECTED, f"unexpected: {event}"
             if event["event"] == "COMMAND_STATUS_UPDATE":
                 assert data["commandId"] in self._mine, f"not the bystander's command: {event}"
         ends = [

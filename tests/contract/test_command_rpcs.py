@@ -21,6 +21,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from services.command import store, translate, usecases
 from services.command.announcements import Announcements
 from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
+from services.command.history_usecases import RefusedRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk, Rules
 from services.command.vehicle_usecases import Received, Resulted, take_in_heard
@@ -48,6 +49,7 @@ class Room:
     dispatch: FakeDispatch
     conditions: FakeConditions
     commands: store.SqlCommands
+    refused: Any = None
     stub: Any = None
     signer: Any = None
     now: datetime = START
@@ -126,7 +128,10 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any, tmp_path:
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         desk = Desk(room.commands, dispatch, room.conditions, room.desk.rules, lambda: room.now)
-        register = partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk))
+        room.refused = RefusedRequests(room.commands, lambda: room.now)
+        register = partial(
+            stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, room.refused)
+        )
         return RoomServer(settings, [SERVICE], register, POLICY, verifier, translate.refusal_of)
 
     running = await start_room("command", build)
@@ -158,6 +163,7 @@ async def test_a_command_is_answered_with_202_its_place_and_the_specifications_d
         "status": "PENDING",
         "message": "Command received; it is on its way to the vehicle.",
         "estimatedDuration": 5,
+        "correlationId": "c-1",
         "timestamp": "2026-01-12T14:30:00Z",
     }
     headers = dict(await call.initial_metadata())
@@ -186,6 +192,7 @@ async def test_the_history_is_the_specifications_with_a_null(room: Room) -> None
                 "source": "MOBILE_APP",
                 "failureReason": None,
                 "correlationId": "c-1",
+                "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
             }
         ],
         "total": 1,
@@ -255,8 +262,8 @@ async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room)
 
 
 async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
-    first = await room.unlock()
-    problem = await refused(room.lock("c-2"))
+    first = await room.lock()
+    problem = await refused(room.unlock("c-2"))
     assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
         409,
         "COMMAND_IN_PROGRESS",
@@ -275,9 +282,24 @@ async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
 )
 async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, code: str) -> None:
     room.conditions[VIN] = condition
-    problem = await refused(room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"}))
+    call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
+    problem = await refused(call)
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
+    assert (problem["retryable"], dict(await call.trailing_metadata())["retry-after"]) == (True, "5")
     assert (await room.history())["total"] == 0
+
+
+async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(room: Room) -> None:
+    awake = as_json(await room.unlock())
+    assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
+    assert as_json(await room.cancel())["correlationId"] == "c-1"
+    room.conditions[VIN] = Condition(START, asleep=True)
+    first = as_json(await room.unlock("c-2"))
+    assert (first["correlationId"], first["estimatedDuration"]) == ("c-2", 20)
+    assert "sleeps" in first["message"]
+    assert "sleeps" not in awake["message"]
+    del room.conditions[VIN]
+    assert as_json(await room.unlock("c-2")) == first
 
 
 async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:
@@ -413,3 +435,57 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
             "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
         },
     )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["lateResult"]) == ("TIMEOUT", told["lateResult"])
+
+
+async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
+    first = await room.unlock()
+    second = await room.lock("c-2")
+    assert second.command_id != first.command_id
+    told = await room.details(first.command_id)
+    assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
+        "CANCELLED",
+        "SUPERSEDED",
+        False,
+    )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["failureReason"]) == ("CANCELLED", "SUPERSEDED")
+
+
+async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(room: Room) -> None:
+    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"trunk"}))
+    assert (await refused(room.lock("c-0")))["code"] == "DOOR_OPEN"
+    del room.conditions[VIN]
+    room.now += timedelta(seconds=1)
+    command_id = (await room.unlock("c-1")).command_id
+    assert (await refused(room.unlock("c-2")))["code"] == "COMMAND_IN_PROGRESS"
+    await room.vehicle_ends(command_id, Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON))
+    assert (await refused(room.cancel("x-1", "c-1")))["code"] == "COMMAND_ALREADY_FINISHED"
+    await room.refused.flush()
+
+    listed, query = [], {"limit": 1, "excludeAction": "STATUS_CHECK"}
+    page = await room.history(**query)
+    while True:
+        listed += page["history"]
+        assert (page["total"], page["hasMore"]) == (4, "nextPageToken" in page)
+        if not page["hasMore"]:
+            break
+        page = await room.history(**query, pageToken=page["nextPageToken"])
+    told = {(each["correlationId"], each["action"], each["status"], each["failureReason"]) for each in listed}
+    assert told == {
+        ("c-0", "LOCK", "FAILED", "DOOR_OPEN"),
+        ("c-1", "UNLOCK", "FAILED", "ENGINE_ON"),
+        ("c-2", "UNLOCK", "FAILED", "COMMAND_IN_PROGRESS"),
+        ("x-1", "CANCEL", "FAILED", "TOO_LATE"),
+    }
+    assert [each["timestamp"] for each in listed] == sorted(
+        (each["timestamp"] for each in listed), reverse=True
+    )
+    problem = await refused_history(room, pageToken="of-no-list")
+    assert (problem["status"], problem["errors"][0]["field"]) == (400, "pageToken")
+
+
+async def refused_history(room: Room, **query: Any) -> dict[str, Any]:
+    request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
+    return await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-2")))

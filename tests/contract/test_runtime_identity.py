@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from cryptography import x509
+from ecarus.remotecontrol.access.v1 import access_service_pb2
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
@@ -17,7 +18,19 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mesh.pki import Identity, Pki
 from services.runtime.revocation import RevocationListRefused
 from services.runtime.workload import workload_of
-from tests.contract.runtime_room import CONFIG, LIVE, READ, VIN, Room, get, native, reason_of, refused, watch
+from tests.contract.runtime_room import (
+    CONFIG,
+    LIVE,
+    READ,
+    STATUS,
+    VIN,
+    Room,
+    get,
+    native,
+    reason_of,
+    refused,
+    watch,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,7 +125,24 @@ async def test_health_and_reflection_are_for_who_serves_and_asks(running: Runnin
         health = health_pb2_grpc.HealthStub(channel)
         assert (await health.Check(health_pb2.HealthCheckRequest())).status == serving
         names = {each.name for each in (await _reflect(channel)).list_services_response.service}
-    assert CONFIG in names
+    assert names == {CONFIG, STATUS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
+
+
+async def test_what_is_for_others_is_found_by_no_name(running: RunningRoom) -> None:
+    internal = access_service_pb2.DESCRIPTOR.services_by_name[
+        "AccessService"
+    ].full_name  # so this process knows it
+    async with running.channel("team/fleet") as channel:
+        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        for asked in (
+            reflection_pb2.ServerReflectionRequest(file_containing_symbol=internal),
+            reflection_pb2.ServerReflectionRequest(file_by_filename=access_service_pb2.DESCRIPTOR.name),
+        ):
+            answer = await stub.ServerReflectionInfo(iter([asked])).read()
+            assert answer.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
+        wanted = reflection_pb2.ServerReflectionRequest(file_containing_symbol=CONFIG)
+        answer = await stub.ServerReflectionInfo(iter([wanted])).read()
+        assert answer.file_descriptor_response.file_descriptor_proto
 
 
 async def test_health_lists_every_service(running: RunningRoom) -> None:

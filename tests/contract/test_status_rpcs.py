@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from services.status.hub import Hub
 from services.status.presence import LostVehicles
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.usecases import LastReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -52,10 +54,10 @@ def at(sequence: int, epoch: str = "e1") -> str:
 class FakeReader:
     """Knows the reports it was given; `break_down` makes its storage go away."""
 
-    reports: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    reports: dict[str, LastReport] = field(default_factory=dict)
     broken: bool = False
 
-    async def last_report(self, vin: str) -> tuple[bytes, int] | None:
+    async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
             raise StorageUnavailable("gone")
         return self.reports.get(vin)
@@ -79,10 +81,10 @@ class FakeLog:
     first: int = 1
     kept: list[tuple[str, Update]] = field(default_factory=list)
 
-    def publish(self, update: door_update_pb2.DoorUpdate) -> None:
+    def publish(self, update: door_update_pb2.DoorUpdate, published_at: float = math.inf) -> None:
         position = Position("e1", self.hub.position.sequence + 1)
         payload = update.SerializeToString()
-        self.kept.append((update.vin, Update(position, payload)))
+        self.kept.append((update.vin, Update(position, payload, published_at=published_at)))
         self.hub.publish(update.vin, position, payload)
 
     def forget(self, count: int) -> None:
@@ -138,7 +140,11 @@ class Room:
 
 @pytest.fixture
 async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
-    reader, store, hub = FakeReader(), FakeStore(), Hub(time.monotonic, time.time, 8, 50, 30, 60)
+    reader, store, hub = (
+        FakeReader(),
+        FakeStore(),
+        Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000),
+    )
     hub.start_at(Position("e1", 0))
     log, lost = FakeLog(hub), LostVehicles()
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
@@ -164,9 +170,9 @@ def sample_report() -> report_pb2.StatusReport:
     )
     made.observed_at.FromMicroseconds(NOW_US)
     for door, child in ((1, False), (2, None), (3, True), (4, True)):
-        made.doors.add(door=door, locked=True, window_open=False, child_lock=child)
-    made.doors.add(door=5, locked=True)
-    made.doors.add(door=6, locked=True)
+        made.doors.add(door=door, locked=True, open=False, window_open=False, child_lock=child)
+    made.doors.add(door=5, locked=True, open=False)
+    made.doors.add(door=6, locked=True, open=False)
     return made
 
 
@@ -207,7 +213,7 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str,
 
 
 async def test_the_status_is_the_specifications(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 1_000)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 1_000)
     answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
     shut = {"locked": True, "open": False}
     assert answer == {
@@ -230,16 +236,53 @@ async def test_the_status_is_the_specifications(room: Room) -> None:
     }
 
 
+async def test_what_the_vehicle_cannot_tell_is_absent(room: Room) -> None:
+    made = sample_report()
+    del made.doors[2:4]  # two doors
+    made.doors[0].ClearField("locked")
+    made.doors[1].ClearField("open")
+    made.doors[1].ClearField("window_open")
+    made.doors[2].ClearField("locked")
+    made.doors[2].ClearField("open")
+    made.speed_kmh = -0.0
+    room.reader.reports[VIN] = LastReport(made.SerializeToString(), NOW_US)
+    answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
+    assert answer["doors"] == {
+        "driver": {"open": False, "windowOpen": False, "childLock": False},
+        "passenger": {"locked": True},
+        "trunk": {},
+        "hood": {"locked": True, "open": False},
+    }
+    assert str(answer["vehicleSpeed"]) == "0.0"
+
+
+async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: Room) -> None:
+    stream = room.sse()
+    await read(stream)
+    update = change()
+    update.door_status.ClearField("open")
+    update.door_status.previous_state.ClearField("open")
+    room.log.publish(update)
+    document = json.loads((await read(stream)).data.decode().split("data: ")[1])
+    assert document["data"] == {
+        "doorId": "driver",
+        "locked": True,
+        "windowOpen": False,
+        "changeType": "LOCKED",
+        "previousState": {"locked": False},
+    }
+
+
 async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 2)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
 async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     await room.status(actor="agent-7", source="CALL_CENTER")
     await room.status()
     await room.checks.flush()
@@ -285,7 +328,14 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     stream = room.sse()
     opening = await read(stream)
     assert opening.content_type == "text/event-stream"
-    assert opening.data == f"retry: 2000\n\n: updates follow as they happen\nid: {at(0)}\n\n".encode()
+    retry, place, opened, data = opening.data.decode().removesuffix("\n\n").split("\n")
+    assert (retry, place, opened) == ("retry: 2000", f"id: {at(0)}", "event: STREAM_OPENED")
+    assert json.loads(data.removeprefix("data: ")) == {
+        "type": "STREAM_OPENED",
+        "vin": VIN,
+        "timestamp": "2026-01-12T14:30:00.000Z",
+        "data": {},
+    }
     room.log.publish(change())
     event = (await read(stream)).data.decode()
     name, kind, data, end = event.split("\n", 3)
@@ -293,7 +343,7 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     assert json.loads(data.removeprefix("data: ")) == {
         "type": "DOOR_STATUS_UPDATE",
         "vin": VIN,
-        "timestamp": "2026-01-12T14:30:18Z",
+        "timestamp": "2026-01-12T14:30:18.000Z",
         "data": {
             "doorId": "driver",
             "locked": True,
@@ -339,14 +389,71 @@ async def test_an_id_that_is_not_kept_begins_with_a_reset(room: Room, last_event
 
 @pytest.mark.parametrize(
     "last_event_id",
-    ["nonsense", "-", "e1-", "E1-1", "e1--1", "e1-1 or more", "A" * 21, "A" * 23, "A" * 21 + "B"],
+    [
+        "nonsense",
+        "-",
+        "e1-",
+        "E1-1",
+        "e1--1",
+        "e1-1 or more",
+        "A" * 21,
+        "A" * 23,
+        "A" * 21 + "B",
+        "x" * 4_000,
+    ],
 )
-async def test_an_id_that_is_none_is_named(room: Room, last_event_id: str) -> None:
-    code, problem, _ = await refused(room.sse(last_event_id=last_event_id))
-    assert (code, problem["code"]) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
-    assert problem["errors"][0]["field"] == "Last-Event-ID"
-    code, problem, _ = await refused(room.watch(last_event_id))
-    assert problem["errors"][0]["field"] == "lastEventId"
+async def test_an_id_that_is_none_begins_with_a_reset_and_refuses_nobody(
+    room: Room, last_event_id: str
+) -> None:
+    sse, typed = room.sse(last_event_id=last_event_id), room.watch(last_event_id)
+    assert b"id:" not in (await read(sse)).data
+    assert b'"code":"UPDATES_RESET"' in (await read(sse)).data
+    reset = await read(typed)
+    assert (reset.system_alert.code, reset.id) == ("UPDATES_RESET", at(0))
+
+
+async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(room: Room) -> None:
+    sse, typed = room.sse(), room.watch()
+    [place] = [
+        line.removeprefix(b"id: ") for line in (await read(sse)).data.split(b"\n") if line.startswith(b"id: ")
+    ]
+    assert dict(await typed.initial_metadata())["last-event-id"] == place.decode()
+    sse.cancel()
+    typed.cancel()
+    room.log.publish(change())
+    resumed = room.sse(last_event_id=place.decode())
+    await read(resumed)
+    assert (await read(resumed)).data.startswith(f"id: {at(1)}\n".encode())
+    again = room.watch(place.decode())
+    assert "last-event-id" not in dict(await again.initial_metadata())
+    assert (await read(again)).id == at(1)
+
+
+async def test_nobody_is_shown_what_happened_before_their_right_began(room: Room) -> None:
+    for published_at in (100.0, 200.0, 300.0):
+        room.log.publish(change(), published_at)
+    theirs = room.sse(last_event_id=at(1), since=150.0)
+    await read(theirs)
+    assert [(await read(theirs)).data.split(b"\n")[0] for _ in range(2)] == [
+        f"id: {at(n)}".encode() for n in (2, 3)
+    ]
+    for stream in (room.sse(last_event_id=at(0), since=150.0), room.sse(last_event_id=at(1), since=250.0)):
+        await read(stream)
+        assert b'"code":"UPDATES_RESET"' in (await read(stream)).data
+    reset = await read(room.watch(at(0), since=400.0))
+    assert reset.system_alert.code == "UPDATES_RESET"
+    room.log.publish(change())
+    assert (await read(theirs)).data.startswith(f"id: {at(4)}\n".encode())
+    assert (await read(stream)).data.startswith(f"id: {at(4)}\n".encode())
+
+
+async def test_whoever_is_granted_the_right_again_watches_at_once(room: Room) -> None:
+    ended_at = time.time()
+    room.hub.right_ended(Ending(Cause.GRANT, ended_at, "user-123", VIN))
+    again = room.sse(read=ended_at + 0.002, since=ended_at + 0.001)
+    assert b"STREAM_OPENED" in (await read(again)).data
+    _, problem, _ = await refused(room.sse(read=ended_at + 0.002, since=ended_at - 1))
+    assert problem["code"] == "ACTION_NOT_GRANTED", "read before the end was surely known"
 
 
 async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
@@ -467,7 +574,7 @@ async def test_at_shutdown_streams_end_so_that_clients_come_back(room: Room) -> 
 async def test_a_reader_slower_than_its_updates_is_ended(room: Room) -> None:
     typed = room.watch()
     await typed.initial_metadata()
-    for _ in range(9):  # without a turn of the loop in between, nobody can read
+    for _ in range(40):  # without a turn of the loop in between, nobody can read
         room.log.publish(change())
     code, problem, _ = await refused(typed)
     assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")

@@ -259,7 +259,7 @@ class SmallUnit:
         await self._publish(self._side.seal_report(self._status()))
 
     def _status(self) -> report_pb2.StatusReport:
-        status = report_pb2.StatusReport(reporting_interval_seconds=1)
+        status = report_pb2.StatusReport(boot_id=self._session.epoch.hex(), reporting_interval_seconds=1)
         status.observed_at.GetCurrentTime()
         for door, locked in self._locked.items():
             status.doors.add(door=door, locked=locked)

@@ -139,7 +139,36 @@ async def test_a_message_that_no_stream_takes_is_not_confirmed_and_harms_no_othe
     now = datetime.now(UTC)
     messages = [
         OutgoingMessage("a", "vehicle", "nobody.listens", b"", now),
-        OutgoingMessage("b", "vehicle", SUBJECT, b"x" * (2 * 1024 * 1024), now),
         OutgoingMessage("c", "vehicle", SUBJECT, b"", now),
     ]
-    assert await broker.publish_all(messages) == [False, False, True]
+    assert await broker.publish_all(messages) == [False, True]
+    with pytest.raises(jetstream.MessageTooLarge):
+        await broker.publish_all([too_large("b")])
+
+
+def too_large(message_id: str) -> OutgoingMessage:
+    return OutgoingMessage(message_id, "vehicle", SUBJECT, b"x" * (2 * 1024 * 1024), datetime.now(UTC))
+
+
+async def test_a_message_that_the_broker_never_takes_is_set_aside_and_the_others_leave(
+    database: Database, broker: Broker
+) -> None:
+    aside: list[tuple[str, str]] = []
+
+    async def set_aside(message: OutgoingMessage, reason: str) -> None:
+        aside.append((message.message_id, reason))
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    relay = OutboxRelay(database, OUTBOX, "vehicle", broker.publish_all, now, set_aside=set_aside)
+    running = asyncio.create_task(relay.run())
+    large = too_large("large")
+    await database.write(lambda connection: OUTBOX.add(connection, [large]))
+    relay.hand_over([large, *await commit(database, ["a", "b"])])
+    await until_all_marked(database)
+    assert await kept(broker) == ["a", "b"]
+    [(message_id, reason)] = aside
+    assert message_id == "large"
+    assert "MessageTooLarge: 2097152 bytes" in reason
+    await stop(running)

@@ -11,10 +11,9 @@ import nats.errors
 import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
-from nats.js.api import AckPolicy, ConsumerConfig
 
-from mesh.pki import Identity, Pki
-from mesh.sandbox import OPERATOR, vehicle_identity
+from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.sandbox import OPERATOR, broker_user, vehicle_identity
 from protocol.broker import (
     MQTT_QOS_HEADER,
     STREAMS,
@@ -26,6 +25,7 @@ from protocol.broker import (
     command_subject,
     event_subject,
 )
+from protocol.streams import command_queue
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
@@ -51,7 +51,8 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 
 
 async def last_event(gate: Gate, vin: str) -> bytes | None:
-    found = await gate.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(vin, Event.HELLO))
+    events = await gate.observe(VEHICLE_EVENTS)
+    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(vin, Event.HELLO))
     return found.data
 
 
@@ -88,10 +89,10 @@ async def test_nobody_gets_in_as_a_car_with_another_certificate(
 async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
     gate: Gate, link: str, tmp_path: Path
 ) -> None:
-    strange = Pki(tmp_path / "strange", datetime.now(UTC)).ensure(vehicle_identity(VIN))
+    strange = Pki(tmp_path / "strange", datetime.now(UTC), VEHICLE_CA).ensure(vehicle_identity(VIN))
     stranger = gate.tls(None)
     stranger.load_cert_chain(strange.cert, strange.key)
-    ours_but_new = gate.pki.ensure(Identity("again", uri=vehicle_identity(VIN).uri, server=False))
+    ours_but_new = gate.vehicle_pki.ensure(Identity("again", uri=vehicle_identity(VIN).uri, server=False))
     unknown = gate.tls(None)
     unknown.load_cert_chain(ours_but_new.cert, ours_but_new.key)
     for tls in (gate.tls(None), stranger, unknown):
@@ -105,12 +106,22 @@ async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
         await car.close()
 
 
-async def test_a_room_s_name_without_its_password_is_not_enough(gate: Gate) -> None:
-    for certificate in (vehicle_identity(VIN).name, "command"):
-        car = NatsLink(VIN, NatsAccount(gate.url, "command", "guess", gate.tls(certificate)))
+async def test_a_service_s_name_is_not_enough(gate: Gate) -> None:
+    """With a car's certificate one is the car, whatever one calls oneself."""
+    for certificate in ("command", "status"):
+        account = NatsAccount(gate.url, broker_user("command"), "guess", gate.tls(certificate))
+        car = NatsLink(VIN, account)
         with pytest.raises(LinkDown):
             await car.open()
         await car.close()
+    tls = gate.tls(vehicle_identity(VIN).name)
+    password = gate.sandbox.nats_password("command").read_text()
+    car = NatsLink(VIN, NatsAccount(gate.url, broker_user("command"), password, tls))
+    await car.open()
+    assert await gate.revoke(VIN) == 1
+    with pytest.raises(LinkDown):
+        await asyncio.wait_for(car.receive(), WAIT_SECONDS)
+    await car.close()
 
 
 FORBIDDEN_TO_SAY = [
@@ -237,7 +248,6 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
                 break
             except LinkDown:  # not let in before the streams are there
                 await asyncio.sleep(0.02)
-    gate.jetstream = (await gate.client("command", "command")).jetstream()
     assert await last_event(gate, VIN) == b"confirmed"
     await car.close()
 
@@ -278,13 +288,9 @@ async def test_no_other_room_says_so(gate: Gate, room: str) -> None:
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))
 
-    password = gate.sandbox.nats_password(room).read_text()
-    client = await nats.connect(
-        gate.url, user=room, password=password, tls=gate.tls(room), allow_reconnect=False, error_cb=on_error
-    )
+    client = await gate.client(room, room, error_cb=on_error)
     await client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, b"")
     assert VEHICLE_KEYS_CHANGED_SUBJECT in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
-    await client.close()
 
 
 async def test_the_signer_is_nobody_at_the_broker(gate: Gate) -> None:
@@ -298,10 +304,7 @@ async def test_the_signer_is_nobody_at_the_broker(gate: Gate) -> None:
 @LINKS
 async def test_requests_for_a_session_and_manifests_reach_a_car(gate: Gate, link: str) -> None:
     if link == "nats":  # on MQTT the session keeps them
-        queue = ConsumerConfig(
-            durable_name=VIN, filter_subject=f"vehicle.{VIN}.cmd.*", ack_policy=AckPolicy.EXPLICIT
-        )
-        await gate.jetstream.add_consumer(VEHICLE_COMMANDS, queue)
+        await gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
     car = gate.link(link)
     await car.open()
     for kind in (Command.SESSION, Command.KEYS):

@@ -185,6 +185,39 @@ async def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, name: str, valu
     assert name in err.decode()
 
 
+async def test_a_car_has_the_doors_that_the_file_says(broker: Broker, tmp_path: Path) -> None:
+    cloud = Cloud(broker)
+    await cloud.start()
+    env = environment(broker.url, tmp_path)
+    cars = json.loads((tmp_path / "vehicles.json").read_text())
+    cars[0]["equipment"] = {"doors": ["driver", "passenger", "trunk"], "lockSwitches": ["driver"]}
+    (tmp_path / "vehicles.json").write_text(json.dumps(cars))
+    process = await start(env)
+    first = await cloud.hears(Event.STATUS)
+    assert [(door.door, door.HasField("locked"), door.open) for door in first.doors] == [
+        (1, True, False),
+        (2, False, False),
+        (5, False, False),
+    ]
+    await cloud.order(Command.DOOR, door_command())
+    assert [door.door for door in (await cloud.hears(Event.RESULT)).doors] == [1, 2, 5]
+    process.send_signal(signal.SIGTERM)
+    await asyncio.wait_for(process.communicate(), 15)
+    await cloud.stop()
+
+
+async def test_equipment_that_makes_no_car_is_one_clear_line(tmp_path: Path) -> None:
+    env = environment("nats://127.0.0.1:1", tmp_path)
+    cars = json.loads((tmp_path / "vehicles.json").read_text())
+    cars[0]["equipment"] = {"doors": ["boot"]}
+    (tmp_path / "vehicles.json").write_text(json.dumps(cars))
+    process = await start(env)
+    out, err = await asyncio.wait_for(process.communicate(), 15)
+    assert (process.returncode, out) == (1, b"")
+    assert err.decode().count("\n") == 1
+    assert "equipment: doors is a list of" in err.decode()
+
+
 @pytest.mark.parametrize("missing", ["keysFile", "rootKeyFile", "manifestFile"])
 async def test_a_car_without_its_keys_is_one_clear_line(tmp_path: Path, missing: str) -> None:
     env = environment("nats://127.0.0.1:1", tmp_path)

@@ -1,7 +1,11 @@
-"""A broker with its door: nats-server that asks the enrolment room who a car is, and cars to knock at it."""
+"""A broker with its walls: nats-server that asks the enrolment service who a car is, and cars and services at it.
+
+An observer looks into each account that holds streams: nobody in the product does.
+"""
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import socket
@@ -16,17 +20,20 @@ from typing import TYPE_CHECKING, Any
 import nats
 import nats.errors
 
+from mesh.broker_accounts import STORE_API, STORES, store_of
 from mesh.nats_config import render_nats
-from mesh.pki import Pki
+from mesh.pki import Identity, Pki
 from mesh.ports import Ports
-from mesh.sandbox import SYSTEM_USER, Sandbox, vehicle_identity
+from mesh.sandbox import Sandbox, broker_user, vehicle_identity
 from protocol.broker import STREAMS
+from protocol.consumers import CONSUMERS
 from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.public_keys import read_public_keys
+from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime.jetstream import Broker, connect
@@ -40,10 +47,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nats.aio.client import Client
+    from nats.js import JetStreamContext
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
 WAIT_SECONDS = 15
+OBSERVER_PASSWORD = "only-in-tests"
 
 
 @dataclass
@@ -80,19 +89,34 @@ class Gate:
         self.sandbox = Sandbox(folder)
         self.sandbox.prepare(datetime.now(UTC))
         self.pki = Pki(self.sandbox.pki, datetime.now(UTC))
-        self.pki.ensure(vehicle_identity(OTHER))
+        self.vehicle_pki = self.sandbox.vehicle_pki(datetime.now(UTC))
+        for vin in (VIN, OTHER):
+            self.vehicle_pki.ensure(vehicle_identity(vin))
         self.ports = ports
         self.register = InMemory()
         self._clients: list[Client] = []
+        self._observers: dict[str, Client] = {}
         self._broker: Broker | None = None
         self._config = folder / "nats.conf"
-        self._config.write_text(render_nats(ports, self.sandbox, self.pki.pair("nats")))
+        self._config.write_text(self._observed(render_nats(ports, self.sandbox, self.pki.pair("nats"))))
+        self.log = folder / "nats.log"
         self._start()
+
+    def _observed(self, text: str) -> str:
+        """The configuration with an observer in each account that holds streams."""
+        for store in STORES:
+            identity = _observer(store)
+            self.pki.ensure(identity)
+            user = json.dumps({"user": identity.dns[0], "password": OBSERVER_PASSWORD})
+            begin = f"  {store} {{\n    jetstream: enabled"
+            assert text.count(begin) == 1
+            text = text.replace(begin, f"{begin}\n    users: [ {user} ]")
+            text = text.replace('"auth_users": [', f'"auth_users": [{json.dumps(identity.dns[0])}, ')
+        return text
 
     def _start(self) -> None:
         binary = Path(sys.executable).with_name("nats-server")
-        log = self._config.with_name("nats.log")
-        self._process = subprocess.Popen([binary, "-c", self._config, "-l", log])
+        self._process = subprocess.Popen([binary, "-c", self._config, "-l", self.log])
 
     async def lose_everything(self) -> None:
         """The broker dies, and its disk with it; an empty one starts."""
@@ -112,9 +136,17 @@ class Gate:
             nats_ca=self.pki.ca,
             tls_cert=pair.cert,
             tls_key=pair.key,
-            nats_user=room,
+            nats_user=broker_user(room),
             nats_password_file=self.sandbox.nats_password(room),
+            health_patience_seconds=0.0,
+            nats_api_prefix=STORE_API,
+            nats_provision="self" if room == "enrolment" else "await",
         )
+
+    @property
+    def broker(self) -> Broker | None:
+        """The enrolment service's connection, which makes what there is."""
+        return self._broker
 
     @property
     def url(self) -> str:
@@ -126,26 +158,52 @@ class Gate:
             context.load_cert_chain(self.pki.pair(name).cert, self.pki.pair(name).key)
         return context
 
-    async def client(self, user: str, certificate: str, inbox: str = "_INBOX") -> Client:
+    async def client(self, user: str, certificate: str, **options: Any) -> Client:
+        """A service. `options` are nats-py's."""
         password = self.sandbox.nats_password(user).read_text()
-        options: dict[str, Any] = {"user": user, "password": password, "tls": self.tls(certificate)}
-        one = await nats.connect(
-            self.url, **options, inbox_prefix=inbox, allow_reconnect=False, error_cb=_quiet
+        return await self._connect(
+            broker_user(user), password, certificate, **{"inbox_prefix": f"_INBOX.{user}", **options}
         )
+
+    async def observe(self, stream: str) -> JetStreamContext:
+        """Somebody who may do everything in the account of this stream."""
+        return (await self.observer(store_of(stream))).jetstream()
+
+    async def observer(self, account: str) -> Client:
+        """Somebody who may do everything in this account."""
+        found = self._observers.get(account)
+        if found is None or found.is_closed:
+            name = _observer(account)
+            found = await self._connect(name.dns[0], OBSERVER_PASSWORD, name.name)
+            self._observers[account] = found
+        return found
+
+    async def _connect(self, user: str, password: str, certificate: str, **options: Any) -> Client:
+        tls = self.tls(certificate)
+        kept = {"allow_reconnect": False, "error_cb": _quiet, **options}
+        one = await nats.connect(self.url, user=user, password=password, tls=tls, **kept)
         self._clients.append(one)
         return one
 
-    async def open(self) -> None:
+    async def open(self, *, guarded: bool = True) -> None:
+        """`guarded`: with the guard over reply subjects; without it the walls have to hold alone."""
         await self._until_listening()
-        self._broker = broker = await connect(self.room_settings(), "room-enrolment")
-        system = await self.client(SYSTEM_USER, "enrolment")
+        self._broker = broker = await connect(
+            self.room_settings(), "room-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
+        )
         changes = BrokerKeyChanges(broker)
-        office = Office(self.register, BrokerConnections(system), changes, lambda: datetime.now(UTC))
+        office = Office(self.register, BrokerConnections(broker.client), changes, lambda: datetime.now(UTC))
         await broker.ensure_streams(*STREAMS.values())
+        for consumer in CONSUMERS.values():
+            await broker.ensure_consumer(consumer)
         issuer = Issuer(self.sandbox.admission_seed.read_text())
-        await Doorman(office, issuer, broker).stand()
+        vehicle_cas = translate.read_cas(self.vehicle_pki.ca.read_bytes())
+        await Doorman(office, issuer, broker, vehicle_cas).stand()
         self.office = office
-        self.jetstream = (await self.client("command", "command")).jetstream()
+        self._guard = ReplyGuard(office, broker)
+        if guarded:
+            await self.guard()
+        self.jetstream = (await self.client("command", "command")).jetstream(prefix=STORE_API)
         for vin in (VIN, OTHER):
             _vin, certificate = translate.vehicle_certificate(
                 self.pki.pair(vehicle_identity(vin).name).cert.read_bytes()
@@ -153,6 +211,23 @@ class Gate:
             keys = read_public_keys(self.keys_of(vin).encode())
             fingerprint = translate.fingerprint_of(certificate)
             await self.register.put(Enrolment(vin, fingerprint, datetime.now(UTC), keys=keys))
+
+    async def guard(self) -> None:
+        """Watch over reply subjects from now on."""
+        await self._guard.start()
+
+    def rights_of(self, service: str) -> dict[str, Any]:
+        """What the broker's configuration says of a service: subjects to publish, and to subscribe."""
+        for line in self._config.read_text().splitlines():
+            if f'"user": "{broker_user(service)}"' in line:
+                found: dict[str, Any] = json.loads(line)["permissions"]
+                return found
+        raise AssertionError(f"no user for {service}")
+
+    def hears(self, service: str) -> list[str]:
+        """What a service may subscribe to."""
+        found: list[str] = self.rights_of(service)["subscribe"]["allow"]
+        return found
 
     def certificate_of(self, vin: str) -> str:
         """PEM."""
@@ -186,6 +261,10 @@ class Gate:
             await self._broker.client.close()
         self._process.kill()
         self._process.wait()
+
+
+def _observer(account: str) -> Identity:
+    return Identity(f"observer-{account}", dns=(f"{account.lower()}.observer",), server=False)
 
 
 async def _quiet(_error: Exception) -> None:

@@ -20,13 +20,14 @@ from services.command.domain import (
     DoorResult,
     Ending,
     FailureReason,
-    HistoryQuery,
     Mode,
     Order,
     Requester,
     Status,
     Withdrawal,
 )
+from services.command.history import HistoryQuery
+from services.command.history_usecases import list_history
 from services.command.usecases import Desk, Rules
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable, open_database
@@ -161,9 +162,9 @@ class Room:
         return await usecases.find(self.desk, command.vin, command.command_id)
 
     async def history(self, **changes: Any) -> tuple[list[tuple[Action, Status, FailureReason | None]], int]:
-        query = HistoryQuery(self.now - timedelta(hours=24), self.now, 50, 0)
-        entries, total = await usecases.list_history(self.desk, VIN, replace(query, **changes))
-        return [(e.action, e.status, e.failure_reason) for e in entries], total
+        query = HistoryQuery(self.now, timedelta(hours=24), 50)
+        page = await list_history(self.desk, VIN, replace(query, **changes))
+        return [(e.action, e.status, e.failure_reason) for e in page.entries], page.total
 
     async def count(self, table: Any, *where: Any) -> int:
         query = select(func.count()).select_from(table).where(*where)

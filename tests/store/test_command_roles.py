@@ -23,6 +23,7 @@ from services.command.domain import (
     StatusCheck,
     Viewer,
 )
+from services.command.history_usecases import list_history, record_status_checks
 from services.command.store import tables
 from tests.store.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
 
@@ -80,16 +81,16 @@ async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
 
 async def listed(room: Room, viewer: Viewer) -> list[tuple[str, Action]]:
     query = translate.history_query(rpc.ListCommandHistoryRequest(vin=VIN), viewer, room.now)
-    entries, total = await usecases.list_history(room.desk, VIN, query)
-    assert total == len(entries)
-    return [(entry.user_id, entry.action) for entry in reversed(entries)]
+    page = await list_history(room.desk, VIN, query)
+    assert page.total == len(page.entries)
+    return [(entry.user_id, entry.action) for entry in reversed(page.entries)]
 
 
 async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
     first = await room.request("c-1", who=OWNER)
     await room.report(room.succeeded(first, "m-1"))
     looked = StatusCheck("check-1", VIN, room.now, replace(OWNER), "c-9", 0.004)
-    await usecases.record_status_checks(room.desk, [looked])
+    await record_status_checks(room.desk, [looked])
     room.pass_seconds(60)
     began = room.now
     second = await room.request("c-2", who=KEY)

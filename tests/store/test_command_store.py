@@ -25,12 +25,13 @@ from services.command.domain import (
     Ending,
     FailureReason,
     Forbidden,
-    HistoryQuery,
     Mode,
     Order,
     Status,
     StatusCheck,
 )
+from services.command.history import HistoryQuery
+from services.command.history_usecases import forget_the_old, list_history, record_status_checks
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Received, Resulted, wake_the_silent
 from services.runtime.database import StorageUnavailable
@@ -317,13 +318,18 @@ async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: Room) 
 
 async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> None:
     first = await room.request()
-    await usecases.end_for_lack_of_right(room.desk, [first.command_id])
+    await usecases.end_unsigned(room.desk, [first.command_id], proven=True)
     ended = await room.find(first)
     assert ended.ending is not None
     assert (ended.status, ended.ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
+    strange = await room.request("c-3")
+    await usecases.end_unsigned(room.desk, [strange.command_id], proven=False)
+    told = (await room.find(strange)).ending
+    assert told is not None
+    assert (told.failure_reason, told.may_have_succeeded) == (FailureReason.NOT_PROVEN, False)
     second = await room.request("c-2")
     await usecases.take_over(room.desk, [second.command_id])
-    await usecases.end_for_lack_of_right(room.desk, [second.command_id])
+    await usecases.end_unsigned(room.desk, [second.command_id], proven=True)
     assert (await room.find(second)).status is Status.PENDING
 
 
@@ -331,16 +337,16 @@ async def test_pages_do_not_shift_when_something_ends_in_between(room: Room) -> 
     for n in range(5):
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1)
-    query = HistoryQuery(room.now - timedelta(hours=1), room.now, limit=2, offset=0)
-    first, total = await usecases.list_history(room.desk, VIN, query)
+    query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
+    first = await list_history(room.desk, VIN, query)
     room.pass_seconds(1)
     await room.report(room.succeeded(await room.request("c-5"), "m-5"))
     pages = [first]
     for offset in (2, 4):
-        page, again = await usecases.list_history(room.desk, VIN, replace(query, offset=offset))
-        assert again == total == 5
+        page = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, offset=offset))
+        assert page.total == first.total == 5
         pages.append(page)
-    listed = [entry.correlation_id for page in pages for entry in page]
+    listed = [entry.correlation_id for page in pages for entry in page.entries]
     assert listed == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
@@ -351,26 +357,26 @@ async def test_the_history_is_filtered(room: Room) -> None:
     room.pass_seconds(30)
     await usecases.time_out_overdue(room.desk)
     check = StatusCheck("check-1", VIN, room.now, OWNER, "c-3", 0.004)
-    await usecases.record_status_checks(room.desk, [check, check])
-    await usecases.record_status_checks(room.desk, [check])
+    await record_status_checks(room.desk, [check, check])
+    await record_status_checks(room.desk, [check])
     timeout = (Action.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
     unlock, look = (Action.UNLOCK, Status.SUCCESS, None), (Action.STATUS_CHECK, Status.SUCCESS, None)
     assert await room.history() == ([look, timeout, unlock], 3)
     assert await room.history(action=Action.LOCK) == ([timeout], 1)
     assert await room.history(status=Status.SUCCESS) == ([look, unlock], 2)
     assert await room.history(source="CALL_CENTER") == ([unlock], 1)
-    assert await room.history(since=room.now) == ([look], 1)
+    assert await room.history(not_before=room.now) == ([look], 1)
     assert await room.history(limit=1, offset=1) == ([timeout], 3)
 
 
 async def test_the_retention_period_is_kept(room: Room) -> None:
     await room.report(room.succeeded(await room.request()))
     room.pass_seconds(89 * 86_400)
-    await usecases.forget_the_old(room.desk)
+    await forget_the_old(room.desk)
     assert await room.count(tables.history) == 1
     room.pass_seconds(2 * 86_400)
     running = await room.request("c-2")
-    await usecases.forget_the_old(room.desk)
+    await forget_the_old(room.desk)
     assert await room.count(tables.command) == await room.count(tables.history) == 1
     assert (await room.find(running)).status is Status.PENDING
 

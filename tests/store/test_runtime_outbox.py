@@ -471,3 +471,12 @@ async def test_what_waits_behind_a_stalled_one_can_be_dropped(room: Room) -> Non
     room.broker.refused = set()
     await room.clock.advance(1)
     assert room.broker.kept == ["a1"]
+
+
+async def test_a_row_that_breaks_the_sending_does_not_hold_up_its_own_vehicles_next(room: Room) -> None:
+    relay, _sent = await breaking(room, {"bad"})
+    relay.hand_over(to("vehicle.a.cmd.door", "bad"))
+    await room.clock.advance(3)
+    relay.hand_over(to("vehicle.a.cmd.door", "lock"))
+    await room.clock.advance(0.001)
+    assert room.broker.kept == ["lock"]

@@ -17,11 +17,14 @@ import services.access
 import services.enrolment
 from services.access import seed as access_seed
 from services.access import store as access_store
+from services.access.store import grants as access_grants
 from services.command import store
 from services.command.announcements import Announcements
-from services.command.domain import Command, Status, StatusCheck, timed_out
+from services.command.domain import Command, Status, StatusCheck
+from services.command.endings import timed_out
+from services.command.history_usecases import forget_the_old
 from services.command.store.tables import history, outbox, wake_up
-from services.command.usecases import Desk, Rules, forget_the_old, time_out_overdue
+from services.command.usecases import Desk, Rules, time_out_overdue
 from services.command.vehicle_usecases import wake_the_silent
 from services.enrolment import seed as enrolment_seed
 from services.enrolment import store as enrolment_store
@@ -143,7 +146,9 @@ async def test_both_forget_and_record_the_same(twins: tuple[Replica, Replica]) -
     await one.commands.accept(a_command(0))
     await one.commands.finish([("cmd-0", timed_out(START, surely_unsent=True))], unless_taken_over=False)
     checks = [StatusCheck(f"look-{n}", VIN, START, OWNER, f"s-{n}", 0.01) for n in range(COMMANDS)]
-    await asyncio.gather(*(each.commands.add_status_checks(checks) for each in twins for _ in range(ROUNDS)))
+    await asyncio.gather(
+        *(each.commands.add_status_checks(checks, START) for each in twins for _ in range(ROUNDS))
+    )
     assert await count(one.database, history) == COMMANDS + 1
     await at(timedelta(days=100), *twins)
     await asyncio.gather(*(forget_the_old(each.desk) for each in twins for _ in range(2)))
@@ -208,7 +213,7 @@ async def test_both_plant_the_same_grants(database_url: str) -> None:
         await asyncio.gather(
             *(each.write(lambda c: access_seed.plant(c, planted, b"pepper" * 4, START)) for each in databases)
         )
-        grants = await databases[0].read(lambda c: access_store.grants_on(c, VIN))
+        grants = await databases[0].read(lambda c: access_grants.grants_on(c, VIN))
         assert len(grants) == COMMANDS
     finally:
         for database in databases:

@@ -35,6 +35,15 @@ async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeSt
         yield stand
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def edge_that_pings(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeStand]:
+    """The edge, whose pings to services come every half second instead of every thirty."""
+    envoy = Path(sys.executable).with_name("envoy")
+    shorter = {"connection_keepalive: {interval: 30s": "connection_keepalive: {interval: 0.5s"}
+    async with EdgeStand(tmp_path_factory.mktemp("edge"), envoy, instead=shorter) as stand:
+        yield stand
+
+
 @dataclass
 class Mesh:
     """The running mesh: where to reach it, its process, and what its console said so far."""

@@ -39,9 +39,10 @@ from mesh.pki import Pki
 from mesh.ports import ROOMS, PortInUseError, Ports
 from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
+from services.runtime.server import SERVER_OPTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Mapping
+    from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
     from pathlib import Path
 
 VIN = "KMHSH81C7LU123456"
@@ -150,8 +151,11 @@ class Rooms(
 
     def __init__(self) -> None:
         self.received = Received()
+        self.answers: dict[type[Any], Any] = {}
+        """What is answered instead of an almost empty message of this type."""
 
     async def _serve(self, request: Any, context: Any, answer: Any) -> Any:
+        answer = self.answers.get(type(answer), answer)
         metadata = self.received.note(request, context)
         failure = metadata.get("x-fail", "")
         if failure.startswith("document-"):
@@ -210,6 +214,8 @@ class Rooms(
 
     async def WatchDoorUpdates(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802  # generated name
         await self._serve(request, context, None)
+        await context.send_initial_metadata(())
+        await asyncio.sleep(float(self.received.last[1].get("x-quiet-seconds", "0")))
         yield door_update_pb2.DoorUpdate(vin=request.vin)
 
 
@@ -298,7 +304,7 @@ class EdgeStand:
 
     async def start_room(self, room: str) -> None:
         """Serve this room's port."""
-        server = grpc.aio.server()
+        server = grpc.aio.server(options=SERVER_OPTIONS)
         checks = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         reflection.enable_server_reflection((health.SERVICE_NAME,), server)
@@ -325,13 +331,15 @@ class EdgeStand:
         """Take the room away at once."""
         await self._servers.pop(room).stop(None)
 
-    def team_channel(self, name: str = "team-demo") -> grpc.aio.Channel:
+    def team_channel(
+        self, name: str = "team-demo", options: Sequence[tuple[str, int]] = ()
+    ) -> grpc.aio.Channel:
         """A channel to the mTLS listener under this certificate."""
         pair = self.pki.pair(name)
         credentials = grpc.ssl_channel_credentials(
             self.pki.ca.read_bytes(), pair.key.read_bytes(), pair.cert.read_bytes()
         )
-        return grpc.aio.secure_channel(f"127.0.0.1:{self.ports.mtls}", credentials)
+        return grpc.aio.secure_channel(f"127.0.0.1:{self.ports.mtls}", credentials, options=list(options))
 
     def log_lines(self) -> Iterable[dict[str, Any]]:
         """The access log so far."""

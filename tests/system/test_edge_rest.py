@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import pytest_asyncio
+from ecarus.remotecontrol.door.v1 import door_command_pb2, door_diagnostics_pb2
 from grpc_health.v1 import health_pb2
 
 from tests.system.edge_stand import BASE, CAPABILITY, OTHER_VIN, VIN, EdgeStand
@@ -51,6 +52,50 @@ async def test_an_accepted_command_is_202_with_location(edge: EdgeStand, client:
     assert list(request.unlock.target_doors) == ["all"]
     assert metadata[CAPABILITY] == f"for:{VIN}"
     assert "authorization" not in metadata
+
+
+WHOLE, SHORT, USUAL = 1_768_228_218_000, 1_768_228_218_120, 1_768_228_218_005
+"""Milliseconds: a whole second, and such as print one digit or three when nobody takes care."""
+
+
+async def test_every_time_has_three_digits(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+    command = door_command_pb2.DoorCommandDetails(
+        command_id="c1", message="At 2026-01-12T14:30:18Z it was done."
+    )
+    for millis in (WHOLE, SHORT, USUAL):
+        command.stages.add().time.FromMilliseconds(millis)
+    command.timestamp.FromMilliseconds(WHOLE)
+    accepted = door_command_pb2.DoorCommand(command_id="c1")
+    accepted.timestamp.FromMilliseconds(WHOLE)
+    history = door_command_pb2.DoorHistory(vin=VIN)
+    history.as_of.FromMilliseconds(WHOLE)
+    for number in range(200):
+        history.history.add(command_id=f"c{number}").timestamp.FromMilliseconds(WHOLE + number % 2)
+    diagnostics = door_diagnostics_pb2.DoorDiagnostics(vin=VIN)
+    diagnostics.components.add().last_maintenance.FromMilliseconds(WHOLE)
+    messages = (command, accepted, history, diagnostics)
+    edge.rooms.answers = {type(message): message for message in messages}
+    try:
+        told = [
+            (await client.get(f"{BASE}/{path}", headers=GOOD)).json()
+            for path in ("commands/c1", "history", "diagnostics")
+        ]
+        answer = await client.post(f"{BASE}/unlock", headers=GOOD, json=UNLOCK)
+    finally:
+        edge.rooms.answers = {}
+
+    assert (answer.status_code, answer.json()["timestamp"]) == (202, "2026-01-12T14:30:18.000Z")
+    assert [stage["time"] for stage in told[0]["stages"]] == [
+        "2026-01-12T14:30:18.000Z",
+        "2026-01-12T14:30:18.120Z",
+        "2026-01-12T14:30:18.005Z",
+    ]
+    assert told[0]["timestamp"] == "2026-01-12T14:30:18.000Z"
+    assert told[0]["message"] == "At 2026-01-12T14:30:18Z it was done."
+    times = {entry["timestamp"] for entry in told[1]["history"]}
+    assert (len(told[1]["history"]), times) == (200, {"2026-01-12T14:30:18.000Z", "2026-01-12T14:30:18.001Z"})
+    assert told[1]["asOf"] == "2026-01-12T14:30:18.000Z"
+    assert told[2]["components"][0]["lastMaintenance"] == "2026-01-12T14:30:18.000Z"
 
 
 async def test_every_endpoint_reaches_its_rpc(edge: EdgeStand, client: httpx.AsyncClient) -> None:
@@ -198,12 +243,12 @@ async def test_the_access_service_s_refusal_is_the_answer(client: httpx.AsyncCli
         ("GET", "unlock", "POST"),
         ("PUT", "lock", "POST"),
         ("DELETE", "cancel", "POST"),
-        ("POST", "status", "GET"),
-        ("POST", "history", "GET"),
-        ("POST", "diagnostics", "GET"),
+        ("POST", "status", "GET, HEAD"),
+        ("POST", "history", "GET, HEAD"),
+        ("POST", "diagnostics", "GET, HEAD"),
         ("POST", "updates/stream", "GET"),
-        ("PATCH", "commands/c1", "GET"),
-        ("POST", "config", "GET, PUT"),
+        ("PATCH", "commands/c1", "GET, HEAD"),
+        ("POST", "config", "GET, HEAD, PUT"),
     ],
 )
 async def test_a_wrong_method_is_405_with_allow(
@@ -227,7 +272,10 @@ async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeStand, client: 
     answer = await client.post(
         f"{BASE}/unlock", headers=GOOD | {"content-type": "application/grpc"}, content=b"{}"
     )
-    assert answer.headers["grpc-status"] != "0"  # to a gRPC client Envoy speaks gRPC
+    assert_problem(answer, 415, "UNSUPPORTED_MEDIA_TYPE")  # to whoever asks for a path of REST
+    rpc = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
+    native = await client.post(rpc, headers=GOOD | {"content-type": "application/grpc"}, content=b"{}")
+    assert native.headers["grpc-status"] != "0"  # to a gRPC client Envoy speaks gRPC
     assert len(edge.received.calls) == calls
 
 

@@ -81,6 +81,16 @@ def test_a_production_profile_is_not_taken_for_the_sandbox(tmp_path: Path) -> No
     assert not list(tmp_path.iterdir())
 
 
+def test_a_setting_that_nothing_reads_is_said(tmp_path: Path) -> None:
+    done = mesh(tmp_path, "run", DOORS_READS_PER_MINUT="5", DOORS_SIGNING_KEY="x", DOORS_PROFILE="production")
+    assert (
+        "DOORS_READS_PER_MINUT is no setting of the sandbox and is ignored; did you mean DOORS_READS_PER_MINUTE?"
+        in (done.stderr)
+    )
+    assert "DOORS_SIGNING_KEY is no setting of the sandbox and is ignored" in done.stderr
+    assert "DOORS_PROFILE is no setting" not in done.stderr
+
+
 @pytest.mark.parametrize("seconds", [0.05, 0.3, 0.8])
 def test_ctrl_c_in_the_first_seconds_has_no_traceback(tmp_path: Path, seconds: float) -> None:
     with subprocess.Popen(

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from services.command.domain import (
-    Action,
-    Status,
-)
-from services.command.store import queries, reports, requests
+from services.command.accepting import Taken
+from services.command.domain import Action
+from services.command.store import history_entries, queries, reports, requests, supersedings
 from services.command.store.tables import (
     audit,
     cancellation,
@@ -23,7 +20,6 @@ from services.command.store.tables import (
     sessions,
     wake_up,
 )
-from services.command.usecases import Taken
 from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
@@ -36,14 +32,15 @@ if TYPE_CHECKING:
         Cancellation,
         Command,
         Ending,
-        HistoryEntry,
-        HistoryQuery,
+        InFlight,
         Observed,
         Requested,
         Requester,
         RightEnded,
+        Status,
         StatusCheck,
     )
+    from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.usecases import Prior
     from services.command.vehicle_usecases import Heard, TakenIn
     from services.runtime.database import Database
@@ -70,6 +67,21 @@ class SqlCommands:
         """See usecases.Commands."""
         announce = self._announce
         await self._insert(lambda connection: requests.insert_command(connection, new, announce))
+
+    async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            messages = supersedings.supersede(
+                connection, lock, unlock_id, announce, surely_unsent=surely_unsent
+            )
+            if messages is None:
+                raise _TooLate
+            history_entries.record_ended(connection, lock.accepted_at)
+            return messages
+
+        return await self._insert(work)
 
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
         """See usecases.Commands."""
@@ -99,6 +111,7 @@ class SqlCommands:
             if messages is None:
                 raise _TooLate
             outbox.withdraw(connection, new.command_id, ending.finished_at)
+            history_entries.record_ended(connection, ending.finished_at)
             return messages
 
         return await self._insert(work)
@@ -121,6 +134,7 @@ class SqlCommands:
             .where(
                 command.c.command_id.in_(command_ids),
                 command.c.finished_at.is_(None),
+                command.c.superseded_at.is_(None),
                 command.c.expires_at > now,
             )
             .values(taken_over_at=now)
@@ -143,6 +157,8 @@ class SqlCommands:
                 if ended is not None:
                     messages += ended
                     outbox.withdraw(connection, command_id, ending.finished_at)
+            if endings:
+                history_entries.record_ended(connection, max(ending.finished_at for _, ending in endings))
             return messages
 
         self._committed(await self._database.write(work))
@@ -150,9 +166,13 @@ class SqlCommands:
     async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
         """See usecases.Commands."""
         announce = self._announce
-        messages, taken = await self._database.write(
-            lambda connection: reports.take_in(connection, arrived, at, announce)
-        )
+
+        def work(connection: Connection) -> tuple[list[OutgoingMessage], TakenIn]:
+            answer = reports.take_in(connection, arrived, at, announce)
+            history_entries.record_ended(connection, at)
+            return answer
+
+        messages, taken = await self._database.write(work)
         self._committed(messages)
         return taken
 
@@ -188,7 +208,7 @@ class SqlCommands:
             lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
         )
 
-    async def in_flight(self, vin: str) -> str | None:
+    async def in_flight(self, vin: str) -> InFlight | None:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.in_flight(connection, vin))
 
@@ -235,26 +255,32 @@ class SqlCommands:
             lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
         )
 
-    async def history(self, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
+    async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
         """See usecases.Commands."""
-        return await self._database.read(lambda connection: queries.history_page(connection, vin, query))
+        return await self._database.read(lambda connection: history_entries.page(connection, vin, query))
 
-    async def add_status_checks(self, checks: Sequence[StatusCheck]) -> None:
+    async def add_status_checks(self, checks: Sequence[StatusCheck], at: datetime) -> None:
         """See usecases.Commands."""
+        rows = [history_entries.status_check_row(check) for check in checks]
+        await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
-        def work(connection: Connection) -> None:
-            dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-            keep = dialect.insert(history).on_conflict_do_nothing()
-            if checks:
-                connection.execute(keep, [_status_check_row(check) for check in checks])
+    async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
+        """See usecases.Commands."""
+        rows = [history_entries.refused_row(each) for each in refused]
+        await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
-        await self._database.write(work)
-
-    async def forget(self, before: datetime, keys_before: datetime, now: datetime) -> None:
+    async def forget(
+        self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
+    ) -> None:
         """See usecases.Commands."""
 
         def work(connection: Connection) -> None:
             connection.execute(delete(history).where(history.c.requested_at < before))
+            connection.execute(
+                delete(history).where(
+                    history.c.action == Action.STATUS_CHECK.value, history.c.requested_at < checks_before
+                )
+            )
             connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
             connection.execute(delete(audit).where(audit.c.at < before))
             connection.execute(delete(command).where(command.c.finished_at < before))
@@ -276,22 +302,3 @@ def _alive(command_id: str) -> Select[tuple[str]]:
         .where(command.c.command_id == command_id, command.c.finished_at.is_(None))
         .with_for_update()
     )
-
-
-def _status_check_row(check: StatusCheck) -> dict[str, object]:
-    microseconds = round(check.seconds * 1_000_000)
-    return {
-        "entry_id": check.check_id,
-        "vin": check.vin,
-        "command_id": check.check_id,
-        "action": Action.STATUS_CHECK.value,
-        "target_doors": "[]",
-        "requested_at": check.at,
-        "user_id": check.requester.subject,
-        "actor_id": check.requester.principal,
-        "source": check.requester.source,
-        "correlation_id": check.correlation_id,
-        "status": Status.SUCCESS.value,
-        "finished_at": check.at,
-        "execution_us": microseconds,
-    }

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, or_, select
+from sqlalchemy import Connection, bindparam, literal, or_, select
 
 from services.command.domain import (
     Action,
     Command,
-    FailureReason,
-    HistoryEntry,
-    HistoryQuery,
+    InFlight,
     Requested,
     Requester,
     RightEnded,
     Status,
-    taken_back_id,
 )
+from services.command.own_cancellations import taken_back_id
 from services.command.store.tables import (
     cancellation,
     command,
     command_from_row,
-    history,
     idempotency_key,
     outbox,
 )
@@ -36,10 +32,11 @@ if TYPE_CHECKING:
 
     from services.runtime.outbox import OutgoingMessage
 
-_MICROSECONDS = 1_000_000
 # Made once, because making a statement takes longer than running it.
-_IN_FLIGHT = select(command.c.command_id).where(
-    command.c.vin == bindparam("of_vin"), command.c.finished_at.is_(None)
+_IN_FLIGHT = select(command.c.command_id, command.c.action).where(
+    command.c.vin == bindparam("of_vin"),
+    command.c.finished_at.is_(None),
+    command.c.superseded_at.is_(None),
 )
 _PRIOR = select(command, command.c.fingerprint.label("print"), command.c.accepted_at.label("at")).where(
     command.c.idempotency_key == bindparam("of_key")
@@ -100,9 +97,10 @@ def prior(
     return Prior(command_from_row(row), row.print, row.at, key, answered)
 
 
-def in_flight(connection: Connection, vin: str) -> str | None:
-    """The id of the command in flight on this vehicle."""
-    return connection.execute(_IN_FLIGHT, {"of_vin": vin}).scalar()
+def in_flight(connection: Connection, vin: str) -> InFlight | None:
+    """The command in flight on this vehicle."""
+    row = connection.execute(_IN_FLIGHT, {"of_vin": vin}).one_or_none()
+    return None if row is None else InFlight(row.command_id, Action(row.action))
 
 
 def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
@@ -139,6 +137,7 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
         command.c.finished_at.is_(None),
         command.c.received_at.is_(None),
         command.c.expires_at > now,
+        command.c.superseded_at.is_(None),
         _not_taken_back,
     )
     rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(alive)))
@@ -148,7 +147,10 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
 def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) -> list[OutgoingMessage]:
     """These messages, without those of commands and cancellations that have ended."""
     open_commands = select(command.c.command_id).where(
-        command.c.command_id.in_(message_ids), command.c.finished_at.is_(None), _not_taken_back
+        command.c.command_id.in_(message_ids),
+        command.c.finished_at.is_(None),
+        command.c.superseded_at.is_(None),
+        _not_taken_back,
     )
     open_cancellations = select(cancellation.c.cancel_id).where(
         cancellation.c.cancel_id.in_(message_ids), cancellation.c.finished_at.is_(None)
@@ -168,6 +170,7 @@ def unanswered(
             command.c.finished_at.is_(None),
             command.c.received_at.is_(None),
             command.c.waking_at.is_(None),
+            command.c.superseded_at.is_(None),
             command.c.accepted_at <= accepted_before,
             command.c.expires_at > now,
         )
@@ -175,45 +178,3 @@ def unanswered(
         .limit(at_most)
     )
     return [(row.command_id, row.vin) for row in rows]
-
-
-def history_page(connection: Connection, vin: str, query: HistoryQuery) -> tuple[list[HistoryEntry], int]:
-    """A page of finished requests, newest first, and how many match."""
-    matching = [
-        history.c.vin == vin,
-        history.c.requested_at >= query.since,
-        history.c.finished_at <= query.as_of,
-    ]
-    if query.action:
-        matching.append(history.c.action == query.action.value)
-    if query.status:
-        matching.append(history.c.status == query.status.value)
-    if query.source:
-        matching.append(history.c.source == query.source)
-    if query.of_subject:
-        matching.append(history.c.user_id == query.of_subject)
-    total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
-    rows = connection.execute(
-        select(history)
-        .where(*matching)
-        .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
-        .limit(query.limit)
-        .offset(query.offset)
-    )
-    return [_entry(row) for row in rows], total
-
-
-def _entry(row: Row[Any]) -> HistoryEntry:
-    return HistoryEntry(
-        command_id=row.command_id,
-        action=Action(row.action),
-        target_doors=tuple(json.loads(row.target_doors)),
-        status=Status(row.status),
-        requested_at=row.requested_at,
-        execution_seconds=row.execution_us / _MICROSECONDS,
-        user_id=row.user_id,
-        actor_id=row.actor_id,
-        source=row.source,
-        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
-        correlation_id=row.correlation_id,
-    )

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from services.command.domain import Status
-from services.command.store.tables import audit, cancellation, command, history, outbox, wake_up
+from services.command.store.tables import (
+    RECORDED_NOW,
+    audit,
+    cancellation,
+    command,
+    history,
+    outbox,
+    wake_up,
+)
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
@@ -58,6 +66,7 @@ INSERT_COMMAND = Insert(
     "estimated_seconds",
     "status",
     "role",
+    "asleep",
 )
 INSERT_HISTORY = Insert(
     history,
@@ -92,6 +101,7 @@ END_HISTORY = (
         finished_at=bindparam("at"),
         execution_us=bindparam("new_duration"),
         failure_reason=bindparam("new_reason"),
+        recorded_at=RECORDED_NOW,
     )
 )
 OPEN_CANCELLATIONS = select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
@@ -117,13 +127,14 @@ def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Update:
     _results.
     """
     at = bindparam("at", type_=Instant)
-    # When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before its end.
+    # When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before that.
     left_before = (
         select(outbox.table.c.sent_at)
         .where(
             outbox.table.c.message_id == command.c.command_id,
             outbox.table.c.sent_at < at,
             outbox.table.c.sent_at < command.c.expires_at,
+            outbox.table.c.sent_at < func.coalesce(command.c.superseded_at, at),
         )
         .scalar_subquery()
     )

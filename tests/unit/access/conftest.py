@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.admission import Admission, EdgeRequest
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import ROLE_ACTIONS, Caller, Role, Source, Standing
+from services.access.domain import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, Role, Source, Standing
 from services.access.identity import Identity, key_hash
 from services.access.limits import RateLimits
 from services.access.routes import Routes
@@ -30,7 +30,7 @@ KEY = "sk_0123456789abcdef0123456789abcdef"
 PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
-RATES = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
 
 
 @dataclass(slots=True)
@@ -151,7 +151,9 @@ def token_issuer(clock: Clock, tmp_path: Path) -> TokenIssuer:
 
 @pytest.fixture
 def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
-    return TokenVerifier(issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, now=clock)
+    return TokenVerifier(
+        issuer=ISSUER, audience=AUDIENCE, jwks=token_issuer.jwks, clients=SANDBOX_CLIENTS, now=clock
+    )
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 from typing import Any
 
@@ -87,13 +88,26 @@ def test_sound_bodies_pass(where: Route, body: str) -> None:
             '{"correlationId": 7, "reason": {}, "force": "false"}',
             ["correlationId", "reason", "force"],
         ),
-        (CONFIG, '{"autoLockDelay": 30.0}', ["autoLockDelay"]),
+        (CONFIG, '{"autoLockDelay": 30.5}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": "30"}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": true}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": 2147483648}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": ' + "9" * 5000 + "}", ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": 1e400}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockEnabled": 1, "updatedTime": "x"}', ["autoLockEnabled", "updatedTime"]),
+        (CONFIG, '{"application": [], "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"state": 1}, "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"other": 1}, "autoLockDelay": 30}', ["application"]),
+        (
+            CONFIG,
+            '{"application": {"reason": "a", "reason": "b"}, "autoLockDelay": 3}',
+            ["application", "autoLockDelay"],
+        ),
+        (
+            CONFIG,
+            '{"application": {"desiredVersion": 1}, "autoLockDelay": 3, "x": 1}',
+            ["x", "autoLockDelay"],
+        ),
         (UNLOCK, b"", ["(body)"]),
     ],
 )
@@ -140,7 +154,14 @@ def test_a_repeated_name_is_malformed_however_it_is_written(body: str, name: str
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'],
+    [
+        "application/json",
+        "application/json; charset=utf-8",
+        'Application/JSON;charset="UTF-8"',
+        "application/json; charset=utf8",
+        "application/json;",
+        "application/json ; ; charset=UTF-8;",
+    ],
 )
 def test_json_in_utf8_is_taken(content_type: str) -> None:
     check(UNLOCK, '{"targetDoors": ["all"]}', content_type=content_type)
@@ -154,6 +175,10 @@ def test_json_in_utf8_is_taken(content_type: str) -> None:
         "text/plain",
         "application/x-www-form-urlencoded",
         "application/json; charset=latin1",
+        "application/json; charset=utf-16",
+        'application/json; charset="utf-8',
+        "application/json; charset=utf-8; version=2",
+        "application/json charset=utf-8",
         "application/jsonp",
     ],
 )
@@ -187,6 +212,9 @@ def test_sound_queries_pass(query: str) -> None:
         ("as_of=2026-01-12T14:30:00Z", ["as_of"]),
         ("limit=1&limit=2", ["limit"]),
         ("limit", ["limit"]),
+        ("period", ["period"]),
+        ("period=", ["period"]),
+        ("period&action=UNLOCK", ["period"]),
         ("limit=1.5&offset=0x10", ["limit", "offset"]),
         ("limit=%31", []),
         ("limit=99999999999", ["limit"]),
@@ -245,3 +273,57 @@ def test_any_bytes_are_taken_or_refused(where: Route, body: bytes, query: str) -
 def _only_refusals(where: Route, body: bytes, query: str = "") -> None:
     with contextlib.suppress(Refusal):  # and nothing else
         check(where, body, query=query)
+
+
+@pytest.mark.parametrize("number", ["30", "30.0", "3e1", "3E+1", "300e-1", "-0.0", "2147483647.0"])
+def test_a_number_without_a_fraction_is_an_integer_however_it_is_written(number: str) -> None:
+    check(CONFIG, f'{{"autoLockDelay": {number}}}')
+
+
+@pytest.mark.parametrize(
+    "number", ["30.5", "1e-1", "2147483648.0", "-1e300", "1e999", "-1e999", '"30"', "true"]
+)
+def test_other_numbers_are_not(number: str) -> None:
+    assert refused(CONFIG, f'{{"autoLockDelay": {number}}}') == ("INVALID_REQUEST", ["autoLockDelay"])
+
+
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(Refusal) as caught:
+        check(UNLOCK, b'\xef\xbb\xbf{"targetDoors": ["all"]}')
+    assert caught.value.reason.code == "MALFORMED_JSON"
+    assert "byte order mark" in caught.value.detail
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip"])
+def test_a_compressed_body_is_refused_with_what_would_be_read(encoding: str) -> None:
+    body = gzip.compress(b'{"targetDoors": ["all"]}')
+    with pytest.raises(Refusal) as caught:
+        rest_request.check(
+            UNLOCK,
+            query="",
+            content_type="application/json",
+            content_encoding=encoding,
+            body=body,
+            vin=VIN,
+        )
+    assert caught.value.reason.code == "UNSUPPORTED_MEDIA_TYPE"
+    assert "Content-Encoding" in caught.value.detail
+    assert caught.value.headers["accept-encoding"] == "identity"
+
+
+def test_an_encoding_that_is_none_and_one_of_nothing_are_taken() -> None:
+    body = b'{"targetDoors": ["all"]}'
+    form: dict[str, Any] = {"query": "", "content_type": "application/json", "vin": VIN}
+    rest_request.check(UNLOCK, **form, content_encoding="Identity", body=body)
+    rest_request.check(HISTORY, **form, content_encoding="gzip", body=b"")
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a\\udfffb", "\\ud800\\ud800"])
+def test_a_name_with_half_a_surrogate_pair_comes_back_as_text(name: str) -> None:
+    code, fields = refused(UNLOCK, f'{{"targetDoors": ["all"], "{name}": 1}}')
+    assert code == "INVALID_REQUEST"
+    fields[0].encode("utf-8")
+    assert "\ufffd" in fields[0]
+    code, fields = refused(UNLOCK, f'{{"{name}": 1, "{name}": 2}}')
+    assert code == "MALFORMED_JSON"
+    fields[0].encode("utf-8")

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from jwt.algorithms import OKPAlgorithm
 
 from services.access.capability_issuer import SigningKeyRefused, read_signing_key
+from services.access.domain import SANDBOX_CLIENTS, Source
 from services.access.limits import WHAT
 from services.access.settings import AccessSettings
 from services.runtime.settings import SettingsRefused, load
@@ -39,7 +40,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 SETTING_OF = {
     "command": "COMMANDS_PER_MINUTE",
-    "lock": "LOCKS_PER_MINUTE",
+    "cancel": "CANCELLATIONS_PER_MINUTE",
     "read": "READS_PER_MINUTE",
     "refused": "REFUSALS_PER_MINUTE",
     "unknown": "UNKNOWN_VEHICLES_PER_MINUTE",
@@ -50,13 +51,13 @@ SETTING_OF = {
 def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) -> None:
     wide = load(AccessSettings, environment).requests_per_minute
     assert wide == {name: 60_000 if name == "read" else 6_000 for name in WHAT}
-    environment["DOORS_PROFILE"] = "production"
-    narrow = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+    environment |= {"DOORS_PROFILE": "production", "DOORS_TOKEN_CLIENTS": "app=MOBILE_APP"}
+    narrow = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
     assert load(AccessSettings, environment).requests_per_minute == narrow
-    for number, setting in enumerate(SETTING_OF.values(), 3):
+    for number, setting in enumerate(SETTING_OF.values(), 10):
         environment[f"DOORS_{setting}"] = str(number)
     changed = load(AccessSettings, environment).requests_per_minute
-    assert changed == {name: number for number, name in enumerate(SETTING_OF, 3)}
+    assert changed == {name: number for number, name in enumerate(SETTING_OF, 10)}
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) 
         ("DOORS_TOKEN_LONGEST_SECONDS", "86401"),
         ("DOORS_KEYS_REREAD_SECONDS", "61"),
         ("DOORS_KEYS_REREAD_SECONDS", "0"),
-        ("DOORS_LOCKS_PER_MINUTE", "0"),
+        ("DOORS_CANCELLATIONS_PER_MINUTE", "9"),
     ],
 )
 def test_a_setting_out_of_its_bounds_stops_the_start(
@@ -116,3 +117,22 @@ def test_the_signing_key_is_one_the_rooms_know(tmp_path: Path) -> None:
     write(generate_private_key(SECP256R1()))
     with pytest.raises(SigningKeyRefused, match="Ed25519"):
         read_signing_key(pem, jwks)
+
+
+def test_the_issuers_clients_are_a_setting_and_the_sandbox_has_its_own(environment: dict[str, str]) -> None:
+    assert load(AccessSettings, environment).clients == SANDBOX_CLIENTS
+    environment["DOORS_TOKEN_CLIENTS"] = "https://app.example=MOBILE_APP, desk=CALL_CENTER"
+    clients = {"https://app.example": Source.MOBILE_APP, "desk": Source.CALL_CENTER}
+    assert load(AccessSettings, environment).clients == clients
+    environment["DOORS_PROFILE"] = "production"
+    assert load(AccessSettings, environment).clients == clients
+    del environment["DOORS_TOKEN_CLIENTS"]
+    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_CLIENTS"):
+        load(AccessSettings, environment)
+
+
+@pytest.mark.parametrize("wrong", ["app", "app=APP", "=WEB", "app=WEB,app=WEB", "app=WEB,", "app=web"])
+def test_clients_that_are_not_spelt_so_stop_the_start(environment: dict[str, str], wrong: str) -> None:
+    environment["DOORS_TOKEN_CLIENTS"] = wrong
+    with pytest.raises(SettingsRefused, match="DOORS_TOKEN_CLIENTS"):
+        load(AccessSettings, environment)

@@ -116,7 +116,9 @@ def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
     signed = kit.cloud.sign(unlock())
     kit.car.boot()
     data = kit.car.side.seal_answer("msg-1", signed.request_hash, succeeded("cmd-1")).data
-    report = kit.car.side.seal_report(report_pb2.StatusReport()).data
+    said = report_pb2.StatusReport(boot_id="boot-1", doors=[{"door": 1}])
+    said.observed_at.GetCurrentTime()
+    report = kit.car.side.seal_report(said).data
     assert kit.cloud.hear(Event.RESULT, data) is None
     assert kit.cloud.hear(Event.STATUS, report) is None
     assert kit.cloud.unannounced == 2

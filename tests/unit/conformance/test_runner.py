@@ -12,7 +12,7 @@ import nats.errors
 import pytest
 
 from conformance import report, runner
-from conformance.finding import Finding, Group, Skipped, Verdict, Violated, require
+from conformance.finding import Finding, Group, NotApplicable, Skipped, Verdict, Violated, require
 from conformance.rules import GROUPS, RULES
 from conformance.unit import Patience, Unit
 
@@ -79,7 +79,9 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
     [
         (Violated("it moved"), Verdict.FAIL, "it moved"),
         (Skipped("no hands"), Verdict.SKIP, "no hands"),
+        (NotApplicable("over MQTT only"), Verdict.MOOT, "over MQTT only"),
         (nats.errors.ConnectionClosedError(), Verdict.FAIL, "the broker"),
+        (nats.errors.TimeoutError(), Verdict.FAIL, "the broker"),
         (httpx.ConnectError("gone"), Verdict.FAIL, "the control interface"),
     ],
 )
@@ -110,6 +112,9 @@ def test_every_rule_has_its_own_id_and_a_sentence() -> None:
     assert all(group.rules for group in GROUPS)
 
 
+EVERY = GROUP.rules[:1]
+
+
 def findings(*verdicts: Verdict) -> list[Finding]:
     rule = GROUP.rules[0]
     return [Finding(rule, verdict, "" if verdict is Verdict.PASS else "why", 0.1234) for verdict in verdicts]
@@ -117,19 +122,23 @@ def findings(*verdicts: Verdict) -> list[Finding]:
 
 def test_the_report() -> None:
     mixed = findings(Verdict.PASS, Verdict.FAIL, Verdict.SKIP)
-    assert report.summary(mixed) == "1 passed, 1 failed, 1 skipped"
+    assert report.summary(mixed, EVERY) == "violated: 1 passed, 1 failed, 1 skipped"
     assert [report.line(one).split() for one in mixed] == [
         ["PASS", "passes", *GROUP.rules[0].sentence.split()],
         ["FAIL", "passes", "why"],
         ["SKIP", "passes", "why"],
     ]
-    assert not report.is_conformant(mixed)
-    assert report.is_conformant(findings(Verdict.PASS, Verdict.SKIP))
     told = report.as_json(
-        mixed, vin="KMHSH81C7LU123456", link="mqtt", key_id=b"\1\2", began_at=datetime(2031, 1, 1, tzinfo=UTC)
+        mixed,
+        EVERY,
+        vin="KMHSH81C7LU123456",
+        link="mqtt",
+        key_id=b"\1\2",
+        began_at=datetime(2031, 1, 1, tzinfo=UTC),
     )
     assert "KMHSH81C7LU123456" not in str(told)
     assert (told["unitKeyId"], told["passed"], told["failed"], told["skipped"]) == ("0102", 1, 1, 1)
+    assert (told["standing"], told["notApplicable"], told["notChosen"]) == ("violated", 0, 0)
     assert told["rules"][1] == {
         "id": "passes",
         "group": "examples",
@@ -138,6 +147,42 @@ def test_the_report() -> None:
         "detail": "why",
         "seconds": 0.123,
     }
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "says"),
+    [
+        ([Verdict.PASS, Verdict.PASS], "certified: 2 passed, 0 failed, 0 skipped"),
+        ([Verdict.PASS, Verdict.MOOT], "certified: 1 passed, 0 failed, 0 skipped, 1 for another link"),
+        ([Verdict.PASS, Verdict.SKIP], "incomplete: 1 passed, 0 failed, 1 skipped"),
+        ([Verdict.SKIP], "incomplete: 0 passed, 0 failed, 1 skipped"),
+        ([Verdict.FAIL, Verdict.SKIP], "violated: 0 passed, 1 failed, 1 skipped"),
+    ],
+)
+def test_what_was_not_played_is_no_pass(verdicts: list[Verdict], says: str) -> None:
+    assert report.summary(findings(*verdicts), EVERY) == says
+
+
+def test_what_was_not_chosen_is_no_pass() -> None:
+    passed = findings(Verdict.PASS)
+    assert report.standing(passed, GROUP.rules) is report.Standing.INCOMPLETE
+    assert report.summary(passed, GROUP.rules) == "incomplete: 1 passed, 0 failed, 0 skipped, 2 not chosen"
+    assert report.standing([], GROUP.rules) is report.Standing.INCOMPLETE
+
+
+async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> None:
+    group = Group("examples")
+
+    @group.rule
+    async def waits_in_vain(unit: Unit) -> None:
+        """Nothing that can be taken came."""
+        unit.cloud.disbelieved.append("evt.result: a result without an outcome")
+        raise Violated("an answer did not come")
+
+    (finding,) = await played(*group.rules)
+    assert finding.detail == (
+        "an answer did not come (it said what no cloud believes: evt.result: a result without an outcome)"
+    )
 
 
 async def test_what_costs_the_budget_is_paced() -> None:

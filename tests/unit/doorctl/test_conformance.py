@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 import doorctl.conformance
+from conformance.bench import BenchLock
 from conformance.finding import Finding, Verdict
 from conformance.rules import RULES
 from conformance.throwaway_broker import BrokerFailed
@@ -70,14 +71,42 @@ def test_findings_a_summary_and_a_status(unit: list[str], played: list[Assignmen
     assert (code, said) == (1, ["waiting"])
     assert len(lines) == len(RULES) + 1
     assert lines[1].startswith("FAIL")
-    assert lines[-1] == f"{len(RULES) - 1} passed, 1 failed, 0 skipped"
+    assert lines[-1] == f"violated: {len(RULES) - 1} passed, 1 failed, 0 skipped"
     assert json.loads((tmp_path / "report.json").read_text())["failed"] == 1
     assert (played[0].wait_seconds, played[0].patience.comeback, played[0].account) == (7, 7, None)
 
 
+@pytest.mark.parametrize(
+    ("last", "status", "says"),
+    [(Verdict.PASS, 0, "certified"), (Verdict.MOOT, 0, "certified"), (Verdict.SKIP, 3, "incomplete")],
+)
+def test_a_certificate_is_for_all_rules(
+    unit: list[str], monkeypatch: pytest.MonkeyPatch, last: Verdict, status: int, says: str
+) -> None:
+    async def certify(order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+        for rule in order.rules:
+            yield Finding(rule, last if rule is RULES[-1] else Verdict.PASS, "", 0)
+
+    monkeypatch.setattr(doorctl.conformance, "certify", certify)
+    code, lines, _ = doorctl_conformance(*unit)
+    assert (code, lines[-1].partition(":")[0]) == (status, says)
+
+
+def test_two_runs_at_once_on_one_bench(unit: list[str], tmp_path: Path) -> None:
+    lock = BenchLock(tmp_path / "work")
+    try:
+        code, lines, said = doorctl_conformance(*unit)
+    finally:
+        lock.release()
+    assert (code, lines, len(said)) == (2, [], 1)
+    assert "another run" in said[0]
+    assert "--work" in said[0]
+
+
 def test_only_some_rules(unit: list[str], played: list[Assignment]) -> None:
     code, lines, _ = doorctl_conformance(*unit, "--only", "expired-never-acts")
-    assert (code, lines[-1]) == (0, "1 passed, 0 failed, 0 skipped")
+    left_out = len(RULES) - 1
+    assert (code, lines[-1]) == (3, f"incomplete: 1 passed, 0 failed, 0 skipped, {left_out} not chosen")
     assert [rule.rule_id for rule in played[0].rules] == ["expired-never-acts"]
 
 

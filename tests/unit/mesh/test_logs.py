@@ -104,3 +104,26 @@ async def test_a_component_whose_log_can_not_be_made_runs_without(tmp_path: Path
     running = await Running.start(quiet, tmp_path)
     assert await running.wait() == 0
     assert running.obituary() == "quiet ended with status 0: no output"
+
+
+async def test_the_log_of_a_masked_component_holds_no_whole_vin(tmp_path: Path) -> None:
+    log = tmp_path / "talker.log"
+    words = "user:KMHSH81C7LU123456 - vehicle.KMHSH81C7LU123456.evt.x; XKMHSH81C7LU1234567 is none"
+    means_nothing = 'User "x" found in connect proto, but user required from cert'
+    script = f'echo "{words}"; echo "{means_nothing}"; echo the end >&2'
+    talker = Component("talker", ("/bin/sh", "-c", script), {}, log, lambda: ready_line(log), masked=True)
+    running = await Running.start(talker, tmp_path)
+    await running.wait()
+    async with asyncio.timeout(10):
+        while "the end" not in log.read_text():  # noqa: ASYNC110 - another process writes it
+            await asyncio.sleep(0.01)
+    said = log.read_text().splitlines()
+    assert said == ["user:KMH...3456 - vehicle.KMH...3456.evt.x; XKMHSH81C7LU1234567 is none", "the end"]
+
+
+async def test_a_masked_component_goes_on_when_its_words_cannot_be_kept(tmp_path: Path) -> None:
+    full = tmp_path / "full.log"
+    full.symlink_to("/dev/full")
+    script = "for i in 1 2 3; do echo KMHSH81C7LU123456; done; exit 7"
+    talker = Component("talker", ("/bin/sh", "-c", script), {}, full, lambda: ready_line(full), masked=True)
+    assert await (await Running.start(talker, tmp_path)).wait() == 7

@@ -10,9 +10,9 @@ import pytest
 from cryptography import x509
 
 from mesh.nats_config import render_nats
-from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, Identity, Pki
-from mesh.ports import Ports
-from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox
+from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, Identity, Pki
+from mesh.ports import BROKER_ROOMS, Ports
+from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
 from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -135,7 +135,8 @@ def test_a_vehicle_is_asked_for_a_certificate_and_has_no_password(tmp_path: Path
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     text = render_nats(Ports(), sandbox, Pki(sandbox.pki, NOW).pair("nats"))
-    assert text.count("verify: true") == 2  # NATS and MQTT
+    assert f'ca_file: "{sandbox.broker_clients}", verify_and_map: true' in text  # NATS
+    assert f'ca_file: "{sandbox.vehicle_ca}", verify: true' in text  # MQTT
     assert not any(vin in text for vin in OWNERS)
     seeded = json.loads(sandbox.enrolment_seed.read_text())
     for entry in json.loads(sandbox.vehicles.read_text()):
@@ -174,3 +175,43 @@ def test_the_admin_socket_fits_its_name_wherever_the_data_lies(
     deep.envoy_admin.parent.chmod(0o777)  # somebody else's, perhaps
     with pytest.raises(PermissionError):
         _ = deep.envoy_admin
+
+
+def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> None:
+    sandbox = Sandbox(tmp_path)
+    sandbox.prepare(NOW)
+    before = {vin: sandbox.pki / f"{vehicle_identity(vin).name}.crt" for vin in OWNERS}
+    services = {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in BROKER_ROOMS}
+    for path in (
+        sandbox.vehicle_ca,
+        sandbox.vehicle_ca.with_suffix(".key"),
+        sandbox.broker_clients,
+        sandbox.store_prefix,
+    ):
+        path.unlink()
+    old = {vin: Pki(sandbox.pki, NOW).ensure(vehicle_identity(vin)).cert.read_bytes() for vin in OWNERS}
+    sandbox.prepare(NOW)
+    ca = x509.load_pem_x509_certificate(sandbox.vehicle_ca.read_bytes())
+    seeded = {entry["vin"]: entry for entry in json.loads(sandbox.enrolment_seed.read_text())}
+    for vin, path in before.items():
+        x509.load_pem_x509_certificate(path.read_bytes()).verify_directly_issued_by(ca)
+        assert path.read_bytes() != old[vin]
+        assert Path(seeded[vin]["certificateFile"]) == path.resolve()
+    assert {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in BROKER_ROOMS} == services
+
+
+def test_a_certificate_under_other_names_is_made_anew(tmp_path: Path) -> None:
+    pki = Pki(tmp_path, NOW)
+    first = pki.ensure(Identity("one", dns=("a.example",))).cert.read_bytes()
+    assert pki.ensure(Identity("one", dns=("a.example",))).cert.read_bytes() == first
+    assert pki.ensure(Identity("one", dns=("b.example",))).cert.read_bytes() != first
+
+
+def test_the_vehicles_ca_is_constrained_to_uris(tmp_path: Path) -> None:
+    ca = x509.load_pem_x509_certificate(Pki(tmp_path, NOW, VEHICLE_CA).ca.read_bytes())
+    constraints = ca.extensions.get_extension_for_class(x509.NameConstraints)
+    assert constraints.critical
+    permitted = constraints.value.permitted_subtrees or []
+    assert x509.UniformResourceIdentifier("ecarus") in permitted
+    assert [name.value for name in permitted if isinstance(name, x509.DNSName)] == ["vehicles.invalid"]
+    assert len(constraints.value.excluded_subtrees or []) == 2

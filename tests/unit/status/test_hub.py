@@ -69,7 +69,7 @@ class FakeLog:
 @pytest.fixture
 def hub() -> Hub:
     clock = Clock()
-    hub = Hub(clock, clock, queue_limit=4, max_watchers=3)
+    hub = Hub(clock, clock, max_watchers=3, max_behind_seconds=10, max_waiting_bytes=1_000)
     hub.start_at(Position("e", 0))
     return hub
 
@@ -99,13 +99,39 @@ async def test_only_the_vehicles_own_watchers_hear_of_it(hub: Hub) -> None:
 
 async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) -> None:
     with hub.watching(watcher()) as slow, hub.watching(watcher()) as quick:
-        for sequence in range(1, 6):
+        for sequence in range(1, 4):
             hub.publish(VIN, Position("e", sequence), b"x")
             assert (await quick.next()).position.sequence == sequence  # type: ignore[union-attr]  # an update
+            assert not slow.ended
+            hub._monotonic.seconds += 4.9  # type: ignore[attr-defined]  # the test's clock
+        hub.publish(VIN, Position("e", 4), b"x")
         with pytest.raises(ReaderTooSlow):
             await slow.next()
-        hub.publish(VIN, Position("e", 6), b"x")
-        assert slow.waiting == 0
+        hub.publish(VIN, Position("e", 5), b"x")
+        assert (slow.waiting, slow.waiting_bytes) == (0, 0)
+        assert quick.waiting == 2
+
+
+async def test_a_burst_ends_no_reader_that_takes_it(hub: Hub) -> None:
+    with hub.watching(watcher()) as reader:
+        for sequence in range(1, 1_001):
+            hub.publish(VIN, Position("e", sequence), b"x")
+        got = [(await reader.next()).position.sequence for _ in range(1_000)]  # type: ignore[union-attr]  # updates
+        assert got == list(range(1, 1_001))
+        assert reader.waiting_bytes == 0
+
+
+async def test_what_waits_for_a_reader_is_bounded(hub: Hub) -> None:
+    with hub.watching(watcher()) as reader:
+        for sequence in range(1, 11):
+            hub.publish(VIN, Position("e", sequence), b"x" * 100)
+        assert reader.waiting_bytes == 1_000
+        await reader.next()
+        hub.publish(VIN, Position("e", 11), b"x" * 100)
+        assert not reader.ended
+        hub.publish(VIN, Position("e", 12), b"x")
+        with pytest.raises(ReaderTooSlow):
+            await reader.next()
 
 
 async def test_streams_are_counted(hub: Hub) -> None:

@@ -80,6 +80,15 @@ async def test_sleep_wake_and_reboot(http: httpx.AsyncClient, simulated: Simulat
     assert (await http.get("/vehicles")).json()[0]["vin"] == VIN
 
 
+async def test_it_can_be_another_car(http: httpx.AsyncClient, simulated: SimulatedCar) -> None:
+    doors = ["driver", "passenger", "trunk"]
+    coupe = await ask(http, "equipment", {"equipment": {"doors": doors, "windowSensors": []}})
+    assert (list(coupe["doors"]), coupe["counters"]["boots"]) == (doors, 2)
+    assert (await http.post(f"/vehicles/{VIN}/doors/rearLeft/open")).status_code == 422
+    await simulated.agent.reported.wait()
+    assert len((await ask(http, "equipment", {"equipment": {}}))["doors"]) == 6
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
@@ -98,6 +107,8 @@ async def test_sleep_wake_and_reboot(http: httpx.AsyncClient, simulated: Simulat
         ("battery", {"percent": 101}, 422),
         ("door-time", {"seconds": -1}, 422),
         ("doors/hood/lock", None, 422),
+        ("equipment", {"equipment": {"doors": ["boot"]}}, 422),
+        ("equipment", {"doors": ["driver"]}, 422),
         ("doors/trunk/window-open", None, 422),
     ],
 )

@@ -254,6 +254,14 @@ class FailureReason(_message.Message):
         """The vehicle does not have a requested door, or can not do this."""
         CANCELLED: FailureReason._Value.ValueType  # 12
         """A cancellation stopped it."""
+        SUPERSEDED: FailureReason._Value.ValueType  # 13
+        """A later lock took its place: an unlock that is in flight gives way to it."""
+        NOT_PROVEN: FailureReason._Value.ValueType  # 14
+        """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+        was changed. Nothing was sent.
+        """
+        COMMAND_IN_PROGRESS: FailureReason._Value.ValueType  # 20
+        """Another command was in flight on this vehicle."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: FailureReason.Value.ValueType  # 0
@@ -281,6 +289,14 @@ class FailureReason(_message.Message):
     """The vehicle does not have a requested door, or can not do this."""
     CANCELLED: FailureReason.Value.ValueType  # 12
     """A cancellation stopped it."""
+    SUPERSEDED: FailureReason.Value.ValueType  # 13
+    """A later lock took its place: an unlock that is in flight gives way to it."""
+    NOT_PROVEN: FailureReason.Value.ValueType  # 14
+    """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+    was changed. Nothing was sent.
+    """
+    COMMAND_IN_PROGRESS: FailureReason.Value.ValueType  # 20
+    """Another command was in flight on this vehicle."""
 
     def __init__(
         self,
@@ -393,6 +409,7 @@ class DoorCommand(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     ESTIMATED_DURATION_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """"cmd-" and a UUID."""
     vin: _builtins.str
@@ -402,6 +419,8 @@ class DoorCommand(_message.Message):
     """For people: what happened and what comes next."""
     estimated_duration: _builtins.int
     """Estimated execution time in seconds, from now."""
+    correlation_id: _builtins.str
+    """The id under which the command was requested: what a cancellation names it by."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When the command was accepted, UTC."""
@@ -415,10 +434,11 @@ class DoorCommand(_message.Message):
         message: _builtins.str = ...,
         estimated_duration: _builtins.int = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
+        correlation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "correlation_id", b"correlation_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -439,7 +459,7 @@ class DoorResult(_message.Message):
     success: _builtins.bool
     """True when the door reached the requested position, also when it was there already."""
     locked: _builtins.bool
-    """Whether the door is locked after the command, as the vehicle saw it."""
+    """Whether the door is locked after the command, as the vehicle saw it. Absent where it cannot tell."""
     failure_reason: Global___FailureReason.Value.ValueType
     """Why not, when success is false."""
     def __init__(
@@ -447,16 +467,21 @@ class DoorResult(_message.Message):
         *,
         door_id: _builtins.str = ...,
         success: _builtins.bool = ...,
-        locked: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
         failure_reason: Global___FailureReason.Value.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "failure_reason", b"failure_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "_locked", b"_locked", "failure_reason", b"failure_reason", "locked", b"locked"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "door_id", b"door_id", "failure_reason", b"failure_reason", "locked", b"locked", "success", b"success"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason", "_locked", b"_locked", "door_id", b"door_id", "failure_reason", b"failure_reason", "locked", b"locked", "success", b"success"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure_reason: _TypeAlias = _typing.Literal["failure_reason"]  # noqa: Y015
     _WhichOneofArgType__failure_reason: _TypeAlias = _typing.Literal["_failure_reason", b"_failure_reason"]  # noqa: Y015
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__failure_reason) -> _WhichOneofReturnType__failure_reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
 
 Global___DoorResult: _TypeAlias = DoorResult  # noqa: Y015
 
@@ -769,7 +794,11 @@ Global___DoorCommandDetails: _TypeAlias = DoorCommandDetails  # noqa: Y015
 
 @_typing.final
 class DoorHistoryEntry(_message.Message):
-    """One finished request. (Specification: an entry of the Door History Response.)"""
+    """One finished request. (Specification: an entry of the Door History Response.)
+
+    A request that was refused at once because of the state of the vehicle or of its commands is an entry too: FAILED, with
+    the reason.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -784,7 +813,12 @@ class DoorHistoryEntry(_message.Message):
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
+    LATE_RESULT_FIELD_NUMBER: _builtins.int
+    DOOR_RESULTS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
+    """The command's; of a cancellation that of the command it is about. Of what never became a command (STATUS_CHECK,
+    refused at once) an id of the entry's own.
+    """
     action: Global___CommandAction.Value.ValueType
     status: Global___CommandStatus.Value.ValueType
     execution_time: _builtins.float
@@ -797,16 +831,28 @@ class DoorHistoryEntry(_message.Message):
     """Who acted, where that is not the user: a call-centre agent."""
     @_builtins.property
     def target_doors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """As requested; empty for CANCEL and STATUS_CHECK."""
+        """As requested; empty for CANCEL and STATUS_CHECK. What moved is in door_results: which doors "all" means, the vehicle
+        decides.
+        """
 
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When it was requested, UTC."""
+        """When it was requested, UTC. The one time of an entry: by it the list is in order, and `period` counts."""
 
     @_builtins.property
     def failure_reason(self) -> _struct_pb2.Value:
         """A FailureReason's name, or null. A Value because the specification shows a JSON null here, which
         only a Value prints.
+        """
+
+    @_builtins.property
+    def late_result(self) -> Global___LateResult:
+        """What the vehicle reported after the command had timed out."""
+
+    @_builtins.property
+    def door_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorResult]:
+        """One for every door that the command meant, as the vehicle reported it before the command ended; empty for CANCEL and
+        STATUS_CHECK, and where the vehicle reported nothing.
         """
 
     def __init__(
@@ -823,19 +869,25 @@ class DoorHistoryEntry(_message.Message):
         failure_reason: _struct_pb2.Value | None = ...,
         correlation_id: _builtins.str | None = ...,
         actor_id: _builtins.str | None = ...,
+        late_result: Global___LateResult | None = ...,
+        door_results: _abc.Iterable[Global___DoorResult] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "late_result", b"late_result", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "door_results", b"door_results", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "late_result", b"late_result", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__actor_id: _TypeAlias = _typing.Literal["actor_id"]  # noqa: Y015
     _WhichOneofArgType__actor_id: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id"]  # noqa: Y015
     _WhichOneofReturnType__correlation_id: _TypeAlias = _typing.Literal["correlation_id"]  # noqa: Y015
     _WhichOneofArgType__correlation_id: _TypeAlias = _typing.Literal["_correlation_id", b"_correlation_id"]  # noqa: Y015
+    _WhichOneofReturnType__late_result: _TypeAlias = _typing.Literal["late_result"]  # noqa: Y015
+    _WhichOneofArgType__late_result: _TypeAlias = _typing.Literal["_late_result", b"_late_result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_id) -> _WhichOneofReturnType__actor_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__correlation_id) -> _WhichOneofReturnType__correlation_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_result) -> _WhichOneofReturnType__late_result | None: ...
 
 Global___DoorHistoryEntry: _TypeAlias = DoorHistoryEntry  # noqa: Y015
 
@@ -850,15 +902,20 @@ class DoorHistory(_message.Message):
     TOTAL_FIELD_NUMBER: _builtins.int
     HAS_MORE_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     total: _builtins.int
     """How many entries match, on all pages."""
     has_more: _builtins.bool
+    next_page_token: _builtins.str
+    """Send it back as `pageToken`, with the same filters, for the page after this one. Absent on the last."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorHistoryEntry]: ...
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Send it back as `asOf` with the next offset: entries that arrive in between then shift no page."""
+        """The moment that the list is of: it has what the record held then, of the `period` before it. Send it back as `asOf`
+        with the next offset: whatever is recorded in between then shifts no page.
+        """
 
     def __init__(
         self,
@@ -868,13 +925,19 @@ class DoorHistory(_message.Message):
         total: _builtins.int = ...,
         has_more: _builtins.bool = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        next_page_token: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "as_of", b"as_of"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "next_page_token", b"next_page_token"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "as_of", b"as_of", "has_more", b"has_more", "history", b"history", "total", b"total", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_as_of", b"_as_of", "_next_page_token", b"_next_page_token", "as_of", b"as_of", "has_more", b"has_more", "history", b"history", "next_page_token", b"next_page_token", "total", b"total", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__as_of: _TypeAlias = _typing.Literal["as_of"]  # noqa: Y015
     _WhichOneofArgType__as_of: _TypeAlias = _typing.Literal["_as_of", b"_as_of"]  # noqa: Y015
+    _WhichOneofReturnType__next_page_token: _TypeAlias = _typing.Literal["next_page_token"]  # noqa: Y015
+    _WhichOneofArgType__next_page_token: _TypeAlias = _typing.Literal["_next_page_token", b"_next_page_token"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__as_of) -> _WhichOneofReturnType__as_of | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__next_page_token) -> _WhichOneofReturnType__next_page_token | None: ...
 
 Global___DoorHistory: _TypeAlias = DoorHistory  # noqa: Y015

@@ -125,10 +125,12 @@ class ListCommandHistoryRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     SOURCE_FIELD_NUMBER: _builtins.int
     AS_OF_FIELD_NUMBER: _builtins.int
+    EXCLUDE_ACTION_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q; upper-cased on entry."""
     period: _builtins.str
-    """How far back: 1h, 24h, 7d or 30d. Default 24h."""
+    """How far back from the moment that the list is of: 1h, 24h, 7d or 30d. Default 24h."""
     limit: _builtins.int
     """Page size, 1-200. Default 50."""
     offset: _builtins.int
@@ -139,9 +141,13 @@ class ListCommandHistoryRequest(_message.Message):
     """Only this final status: SUCCESS, FAILED, TIMEOUT or CANCELLED."""
     source: _door_command_pb2.CommandSource.Value.ValueType
     """Only through this door of ours."""
+    exclude_action: _door_command_pb2.CommandAction.Value.ValueType
+    """All actions but this one."""
+    page_token: _builtins.str
+    """The `nextPageToken` of the page before, with the same filters; without offset and asOf, which it holds."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
-        """Only what had ended by then: the `asOf` of an earlier page."""
+        """The list as it was at that moment: the `asOf` of an earlier page. Both ends hold still under it."""
 
     def __init__(
         self,
@@ -154,17 +160,23 @@ class ListCommandHistoryRequest(_message.Message):
         status: _door_command_pb2.CommandStatus.Value.ValueType | None = ...,
         source: _door_command_pb2.CommandSource.Value.ValueType | None = ...,
         as_of: _timestamp_pb2.Timestamp | None = ...,
+        exclude_action: _door_command_pb2.CommandAction.Value.ValueType | None = ...,
+        page_token: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_limit", b"_limit", "_offset", b"_offset", "_period", b"_period", "_source", b"_source", "_status", b"_status", "action", b"action", "as_of", b"as_of", "limit", b"limit", "offset", b"offset", "period", b"period", "source", b"source", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_exclude_action", b"_exclude_action", "_limit", b"_limit", "_offset", b"_offset", "_page_token", b"_page_token", "_period", b"_period", "_source", b"_source", "_status", b"_status", "action", b"action", "as_of", b"as_of", "exclude_action", b"exclude_action", "limit", b"limit", "offset", b"offset", "page_token", b"page_token", "period", b"period", "source", b"source", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_limit", b"_limit", "_offset", b"_offset", "_period", b"_period", "_source", b"_source", "_status", b"_status", "action", b"action", "as_of", b"as_of", "limit", b"limit", "offset", b"offset", "period", b"period", "source", b"source", "status", b"status", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_exclude_action", b"_exclude_action", "_limit", b"_limit", "_offset", b"_offset", "_page_token", b"_page_token", "_period", b"_period", "_source", b"_source", "_status", b"_status", "action", b"action", "as_of", b"as_of", "exclude_action", b"exclude_action", "limit", b"limit", "offset", b"offset", "page_token", b"page_token", "period", b"period", "source", b"source", "status", b"status", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__action: _TypeAlias = _typing.Literal["action"]  # noqa: Y015
     _WhichOneofArgType__action: _TypeAlias = _typing.Literal["_action", b"_action"]  # noqa: Y015
+    _WhichOneofReturnType__exclude_action: _TypeAlias = _typing.Literal["exclude_action"]  # noqa: Y015
+    _WhichOneofArgType__exclude_action: _TypeAlias = _typing.Literal["_exclude_action", b"_exclude_action"]  # noqa: Y015
     _WhichOneofReturnType__limit: _TypeAlias = _typing.Literal["limit"]  # noqa: Y015
     _WhichOneofArgType__limit: _TypeAlias = _typing.Literal["_limit", b"_limit"]  # noqa: Y015
     _WhichOneofReturnType__offset: _TypeAlias = _typing.Literal["offset"]  # noqa: Y015
     _WhichOneofArgType__offset: _TypeAlias = _typing.Literal["_offset", b"_offset"]  # noqa: Y015
+    _WhichOneofReturnType__page_token: _TypeAlias = _typing.Literal["page_token"]  # noqa: Y015
+    _WhichOneofArgType__page_token: _TypeAlias = _typing.Literal["_page_token", b"_page_token"]  # noqa: Y015
     _WhichOneofReturnType__period: _TypeAlias = _typing.Literal["period"]  # noqa: Y015
     _WhichOneofArgType__period: _TypeAlias = _typing.Literal["_period", b"_period"]  # noqa: Y015
     _WhichOneofReturnType__source: _TypeAlias = _typing.Literal["source"]  # noqa: Y015
@@ -174,9 +186,13 @@ class ListCommandHistoryRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__action) -> _WhichOneofReturnType__action | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__exclude_action) -> _WhichOneofReturnType__exclude_action | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__limit) -> _WhichOneofReturnType__limit | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__offset) -> _WhichOneofReturnType__offset | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__page_token) -> _WhichOneofReturnType__page_token | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__period) -> _WhichOneofReturnType__period | None: ...
     @_typing.overload

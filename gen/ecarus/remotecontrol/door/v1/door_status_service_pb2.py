@@ -29,7 +29,7 @@ from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.api import httpbody_pb2 as google_dot_api_dot_httpbody__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_status_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a.ecarus/remotecontrol/door/v1/door_update.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x14GetDoorStatusRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x8d\x01\n\x17WatchDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\x30\n\rlast_event_id\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@H\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"J\n\x18StreamDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin2\xdc\x03\n\x11\x44oorStatusService\x12\xa7\x01\n\rGetDoorStatus\x12\x32.ecarus.remotecontrol.door.v1.GetDoorStatusRequest\x1a(.ecarus.remotecontrol.door.v1.DoorStatus\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/status\x12u\n\x10WatchDoorUpdates\x12\x35.ecarus.remotecontrol.door.v1.WatchDoorUpdatesRequest\x1a(.ecarus.remotecontrol.door.v1.DoorUpdate0\x01\x12\xa5\x01\n\x11StreamDoorUpdates\x12\x36.ecarus.remotecontrol.door.v1.StreamDoorUpdatesRequest\x1a\x14.google.api.HttpBody\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n6ecarus/remotecontrol/door/v1/door_status_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a.ecarus/remotecontrol/door/v1/door_status.proto\x1a.ecarus/remotecontrol/door/v1/door_update.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x19google/api/httpbody.proto\"F\n\x14GetDoorStatusRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x84\x01\n\x17WatchDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12\'\n\rlast_event_id\x18\x02 \x01(\tH\x00R\x0blastEventId\x88\x01\x01\x42\x10\n\x0e_last_event_id\"J\n\x18StreamDoorUpdatesRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin2\xdc\x03\n\x11\x44oorStatusService\x12\xa7\x01\n\rGetDoorStatus\x12\x32.ecarus.remotecontrol.door.v1.GetDoorStatusRequest\x1a(.ecarus.remotecontrol.door.v1.DoorStatus\"8\x82\xd3\xe4\x93\x02\x32\x12\x30/api/v1/remotecontrol/vehicles/{vin}/door/status\x12u\n\x10WatchDoorUpdates\x12\x35.ecarus.remotecontrol.door.v1.WatchDoorUpdatesRequest\x1a(.ecarus.remotecontrol.door.v1.DoorUpdate0\x01\x12\xa5\x01\n\x11StreamDoorUpdates\x12\x36.ecarus.remotecontrol.door.v1.StreamDoorUpdatesRequest\x1a\x14.google.api.HttpBody\"@\x82\xd3\xe4\x93\x02:\x12\x38/api/v1/remotecontrol/vehicles/{vin}/door/updates/stream0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,8 +40,6 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDOORSTATUSREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_WATCHDOORUPDATESREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_WATCHDOORUPDATESREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
-  _globals['_WATCHDOORUPDATESREQUEST'].fields_by_name['last_event_id']._loaded_options = None
-  _globals['_WATCHDOORUPDATESREQUEST'].fields_by_name['last_event_id']._serialized_options = b'\272H\004r\002\030@'
   _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_STREAMDOORUPDATESREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_DOORSTATUSSERVICE'].methods_by_name['GetDoorStatus']._loaded_options = None
@@ -51,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETDOORSTATUSREQUEST']._serialized_start=270
   _globals['_GETDOORSTATUSREQUEST']._serialized_end=340
   _globals['_WATCHDOORUPDATESREQUEST']._serialized_start=343
-  _globals['_WATCHDOORUPDATESREQUEST']._serialized_end=484
-  _globals['_STREAMDOORUPDATESREQUEST']._serialized_start=486
-  _globals['_STREAMDOORUPDATESREQUEST']._serialized_end=560
-  _globals['_DOORSTATUSSERVICE']._serialized_start=563
-  _globals['_DOORSTATUSSERVICE']._serialized_end=1039
+  _globals['_WATCHDOORUPDATESREQUEST']._serialized_end=475
+  _globals['_STREAMDOORUPDATESREQUEST']._serialized_start=477
+  _globals['_STREAMDOORUPDATESREQUEST']._serialized_end=551
+  _globals['_DOORSTATUSSERVICE']._serialized_start=554
+  _globals['_DOORSTATUSSERVICE']._serialized_end=1030
 # @@protoc_insertion_point(module_scope)

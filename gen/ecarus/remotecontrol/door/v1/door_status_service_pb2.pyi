@@ -45,7 +45,7 @@ class WatchDoorUpdatesRequest(_message.Message):
     vin: _builtins.str
     """17 characters, no I, O or Q; upper-cased on entry."""
     last_event_id: _builtins.str
-    """Start after this update. Absent: from now on."""
+    """Start after this update; what is no id begins with UPDATES_RESET. Absent: from now on."""
     def __init__(
         self,
         *,

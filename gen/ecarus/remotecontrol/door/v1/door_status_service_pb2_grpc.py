@@ -81,8 +81,9 @@ class DoorStatusServiceServicer:
 
     def WatchDoorUpdates(self, request, context):
         """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
-        revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is slower than its updates, UNAVAILABLE
-        (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id.
+        revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is too far behind its updates, UNAVAILABLE
+        (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id. The initial metadata `last-event-id` of a
+        watch that starts now is where it starts, for whoever must come back before the first update.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -90,8 +91,9 @@ class DoorStatusServiceServicer:
 
     def StreamDoorUpdates(self, request, context):
         """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
-        specification), `retry:` first, a comment as heartbeat. Metadata `last-event-id` resumes; an id
-        that is no longer kept begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
+        specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
+        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+        that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
         message ends the stream; the reason is its last comment.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -50,13 +50,15 @@ class DoorStatusServiceStub:
     """
     WatchDoorUpdates: _grpc.UnaryStreamMultiCallable[_door_status_service_pb2.WatchDoorUpdatesRequest, _door_update_pb2.DoorUpdate]
     """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
-    revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is slower than its updates, UNAVAILABLE
-    (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id.
+    revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is too far behind its updates, UNAVAILABLE
+    (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id. The initial metadata `last-event-id` of a
+    watch that starts now is where it starts, for whoever must come back before the first update.
     """
     StreamDoorUpdates: _grpc.UnaryStreamMultiCallable[_door_status_service_pb2.StreamDoorUpdatesRequest, _httpbody_pb2.HttpBody]
     """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
-    specification), `retry:` first, a comment as heartbeat. Metadata `last-event-id` resumes; an id
-    that is no longer kept begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
+    specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
+    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+    that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
     message ends the stream; the reason is its last comment.
     """
 
@@ -79,13 +81,15 @@ class DoorStatusServiceAsyncStub(DoorStatusServiceStub):
     """
     WatchDoorUpdates: _aio.UnaryStreamMultiCallable[_door_status_service_pb2.WatchDoorUpdatesRequest, _door_update_pb2.DoorUpdate]  # type: ignore[assignment]
     """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
-    revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is slower than its updates, UNAVAILABLE
-    (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id.
+    revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is too far behind its updates, UNAVAILABLE
+    (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id. The initial metadata `last-event-id` of a
+    watch that starts now is where it starts, for whoever must come back before the first update.
     """
     StreamDoorUpdates: _aio.UnaryStreamMultiCallable[_door_status_service_pb2.StreamDoorUpdatesRequest, _httpbody_pb2.HttpBody]  # type: ignore[assignment]
     """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
-    specification), `retry:` first, a comment as heartbeat. Metadata `last-event-id` resumes; an id
-    that is no longer kept begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
+    specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
+    STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+    that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
     message ends the stream; the reason is its last comment.
     """
 
@@ -117,8 +121,9 @@ class DoorStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_door_update_pb2.DoorUpdate], _abc.AsyncIterator[_door_update_pb2.DoorUpdate]]:
         """Updates as they happen. Ends with PERMISSION_DENIED (ACTION_NOT_GRANTED) at once when the grant is
-        revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is slower than its updates, UNAVAILABLE
-        (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id.
+        revoked, RESOURCE_EXHAUSTED (RATE_LIMITED) when the reader is too far behind its updates, UNAVAILABLE
+        (DEPENDENCY_UNAVAILABLE) at shutdown: come back with the last id. The initial metadata `last-event-id` of a
+        watch that starts now is where it starts, for whoever must come back before the first update.
         """
 
     @_abc_1.abstractmethod
@@ -128,8 +133,9 @@ class DoorStatusServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_httpbody_pb2.HttpBody], _abc.AsyncIterator[_httpbody_pb2.HttpBody]]:
         """The same updates as Server-Sent Events: `id:`, `event:` (the type), `data:` (the JSON of the
-        specification), `retry:` first, a comment as heartbeat. Metadata `last-event-id` resumes; an id
-        that is no longer kept begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
+        specification), `retry:` first, a comment as heartbeat. The first event of a stream that starts now is
+        STREAM_OPENED, whose id is where it starts. Metadata `last-event-id` resumes; one
+        that is no longer kept, or is no id, begins with a SYSTEM_ALERT of code UPDATES_RESET. An error after the first
         message ends the stream; the reason is its last comment.
         """
 

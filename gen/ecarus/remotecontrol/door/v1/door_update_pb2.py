@@ -26,33 +26,33 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2 as ecarus_dot_remoteco
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_update.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a/ecarus/remotecontrol/door/v1/door_command.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"o\n\x0e\x44oorUpdateType\"]\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x16\n\x12\x44OOR_STATUS_UPDATE\x10\x01\x12\x19\n\x15\x43OMMAND_STATUS_UPDATE\x10\x02\x12\x10\n\x0cSYSTEM_ALERT\x10\x03\"\xb7\x03\n\nDoorUpdate\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x46\n\x04type\x18\x02 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUpdateType.ValueR\x04type\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12\x38\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ttimestamp\x12Q\n\x0b\x64oor_status\x18\x05 \x01(\x0b\x32..ecarus.remotecontrol.door.v1.DoorStatusChangeH\x00R\ndoorStatus\x12Z\n\x0e\x63ommand_status\x18\x06 \x01(\x0b\x32\x31.ecarus.remotecontrol.door.v1.CommandStatusChangeH\x00R\rcommandStatus\x12N\n\x0csystem_alert\x18\x07 \x01(\x0b\x32).ecarus.remotecontrol.door.v1.SystemAlertH\x00R\x0bsystemAlertB\x06\n\x04\x64\x61ta\"\x82\x01\n\x0e\x44oorChangeType\"p\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06LOCKED\x10\x01\x12\x0c\n\x08UNLOCKED\x10\x02\x12\n\n\x06OPENED\x10\x03\x12\n\n\x06\x43LOSED\x10\x04\x12\x11\n\rWINDOW_OPENED\x10\x05\x12\x11\n\rWINDOW_CLOSED\x10\x06\"\xba\x02\n\x10\x44oorStatusChange\x12\x17\n\x07\x64oor_id\x18\x01 \x01(\tR\x06\x64oorId\x12\x16\n\x06locked\x18\x02 \x01(\x08R\x06locked\x12\x12\n\x04open\x18\x03 \x01(\x08R\x04open\x12$\n\x0bwindow_open\x18\x04 \x01(\x08H\x00R\nwindowOpen\x88\x01\x01\x12S\n\x0b\x63hange_type\x18\x05 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorChangeType.ValueR\nchangeType\x12V\n\x0eprevious_state\x18\x06 \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.PreviousDoorStateR\rpreviousStateB\x0e\n\x0c_window_open\"u\n\x11PreviousDoorState\x12\x16\n\x06locked\x18\x01 \x01(\x08R\x06locked\x12\x12\n\x04open\x18\x02 \x01(\x08R\x04open\x12$\n\x0bwindow_open\x18\x03 \x01(\x08H\x00R\nwindowOpen\x88\x01\x01\x42\x0e\n\x0c_window_open\"\xe4\x04\n\x13\x43ommandStatusChange\x12\x1d\n\ncommand_id\x18\x01 \x01(\tR\tcommandId\x12%\n\x0e\x63orrelation_id\x18\x02 \x01(\tR\rcorrelationId\x12I\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandAction.ValueR\x06\x61\x63tion\x12I\n\x06status\x18\x04 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandStatus.ValueR\x06status\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12]\n\x0e\x66\x61ilure_reason\x18\x06 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.FailureReason.ValueH\x00R\rfailureReason\x88\x01\x01\x12\x1f\n\x08guidance\x18\x07 \x01(\tH\x01R\x08guidance\x88\x01\x01\x12\x31\n\x12may_have_succeeded\x18\x08 \x01(\x08H\x02R\x10mayHaveSucceeded\x88\x01\x01\x12K\n\x0c\x64oor_results\x18\t \x03(\x0b\x32(.ecarus.remotecontrol.door.v1.DoorResultR\x0b\x64oorResults\x12\x17\n\x04late\x18\n \x01(\x08H\x03R\x04late\x88\x01\x01\x42\x11\n\x0f_failure_reasonB\x0b\n\t_guidanceB\x15\n\x13_may_have_succeededB\x07\n\x05_late\"N\n\rAlertSeverity\"=\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x08\n\x04INFO\x10\x01\x12\x0b\n\x07WARNING\x10\x02\x12\x0c\n\x08\x43RITICAL\x10\x03\"\xee\x01\n\x0bSystemAlert\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12M\n\x08severity\x18\x02 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.AlertSeverity.ValueR\x08severity\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12&\n\x0c\x63omponent_id\x18\x04 \x01(\tH\x00R\x0b\x63omponentId\x88\x01\x01\x12\x1d\n\x07\x63leared\x18\x05 \x01(\x08H\x01R\x07\x63leared\x88\x01\x01\x42\x0f\n\r_component_idB\n\n\x08_clearedb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_update.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a/ecarus/remotecontrol/door/v1/door_command.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x01\n\x0e\x44oorUpdateType\"p\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x16\n\x12\x44OOR_STATUS_UPDATE\x10\x01\x12\x19\n\x15\x43OMMAND_STATUS_UPDATE\x10\x02\x12\x10\n\x0cSYSTEM_ALERT\x10\x03\x12\x11\n\rSTREAM_OPENED\x10\x04\"\xb7\x03\n\nDoorUpdate\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x46\n\x04type\x18\x02 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorUpdateType.ValueR\x04type\x12\x10\n\x03vin\x18\x03 \x01(\tR\x03vin\x12\x38\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ttimestamp\x12Q\n\x0b\x64oor_status\x18\x05 \x01(\x0b\x32..ecarus.remotecontrol.door.v1.DoorStatusChangeH\x00R\ndoorStatus\x12Z\n\x0e\x63ommand_status\x18\x06 \x01(\x0b\x32\x31.ecarus.remotecontrol.door.v1.CommandStatusChangeH\x00R\rcommandStatus\x12N\n\x0csystem_alert\x18\x07 \x01(\x0b\x32).ecarus.remotecontrol.door.v1.SystemAlertH\x00R\x0bsystemAlertB\x06\n\x04\x64\x61ta\"\x82\x01\n\x0e\x44oorChangeType\"p\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06LOCKED\x10\x01\x12\x0c\n\x08UNLOCKED\x10\x02\x12\n\n\x06OPENED\x10\x03\x12\n\n\x06\x43LOSED\x10\x04\x12\x11\n\rWINDOW_OPENED\x10\x05\x12\x11\n\rWINDOW_CLOSED\x10\x06\"\xd8\x02\n\x10\x44oorStatusChange\x12\x17\n\x07\x64oor_id\x18\x01 \x01(\tR\x06\x64oorId\x12\x1b\n\x06locked\x18\x02 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x03 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x04 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x12S\n\x0b\x63hange_type\x18\x05 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.DoorChangeType.ValueR\nchangeType\x12V\n\x0eprevious_state\x18\x06 \x01(\x0b\x32/.ecarus.remotecontrol.door.v1.PreviousDoorStateR\rpreviousStateB\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_open\"\x93\x01\n\x11PreviousDoorState\x12\x1b\n\x06locked\x18\x01 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x02 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x03 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x42\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_open\"\xe4\x04\n\x13\x43ommandStatusChange\x12\x1d\n\ncommand_id\x18\x01 \x01(\tR\tcommandId\x12%\n\x0e\x63orrelation_id\x18\x02 \x01(\tR\rcorrelationId\x12I\n\x06\x61\x63tion\x18\x03 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandAction.ValueR\x06\x61\x63tion\x12I\n\x06status\x18\x04 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.CommandStatus.ValueR\x06status\x12\x18\n\x07message\x18\x05 \x01(\tR\x07message\x12]\n\x0e\x66\x61ilure_reason\x18\x06 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.FailureReason.ValueH\x00R\rfailureReason\x88\x01\x01\x12\x1f\n\x08guidance\x18\x07 \x01(\tH\x01R\x08guidance\x88\x01\x01\x12\x31\n\x12may_have_succeeded\x18\x08 \x01(\x08H\x02R\x10mayHaveSucceeded\x88\x01\x01\x12K\n\x0c\x64oor_results\x18\t \x03(\x0b\x32(.ecarus.remotecontrol.door.v1.DoorResultR\x0b\x64oorResults\x12\x17\n\x04late\x18\n \x01(\x08H\x03R\x04late\x88\x01\x01\x42\x11\n\x0f_failure_reasonB\x0b\n\t_guidanceB\x15\n\x13_may_have_succeededB\x07\n\x05_late\"N\n\rAlertSeverity\"=\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x08\n\x04INFO\x10\x01\x12\x0b\n\x07WARNING\x10\x02\x12\x0c\n\x08\x43RITICAL\x10\x03\"\xee\x01\n\x0bSystemAlert\x12\x12\n\x04\x63ode\x18\x01 \x01(\tR\x04\x63ode\x12M\n\x08severity\x18\x02 \x01(\x0e\x32\x31.ecarus.remotecontrol.door.v1.AlertSeverity.ValueR\x08severity\x12\x18\n\x07message\x18\x03 \x01(\tR\x07message\x12&\n\x0c\x63omponent_id\x18\x04 \x01(\tH\x00R\x0b\x63omponentId\x88\x01\x01\x12\x1d\n\x07\x63leared\x18\x05 \x01(\x08H\x01R\x07\x63leared\x88\x01\x01\x42\x0f\n\r_component_idB\n\n\x08_clearedb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.door.v1.door_update_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOORUPDATETYPE']._serialized_start=162
-  _globals['_DOORUPDATETYPE']._serialized_end=273
-  _globals['_DOORUPDATETYPE_VALUE']._serialized_start=180
-  _globals['_DOORUPDATETYPE_VALUE']._serialized_end=273
-  _globals['_DOORUPDATE']._serialized_start=276
-  _globals['_DOORUPDATE']._serialized_end=715
-  _globals['_DOORCHANGETYPE']._serialized_start=718
-  _globals['_DOORCHANGETYPE']._serialized_end=848
-  _globals['_DOORCHANGETYPE_VALUE']._serialized_start=736
-  _globals['_DOORCHANGETYPE_VALUE']._serialized_end=848
-  _globals['_DOORSTATUSCHANGE']._serialized_start=851
-  _globals['_DOORSTATUSCHANGE']._serialized_end=1165
-  _globals['_PREVIOUSDOORSTATE']._serialized_start=1167
-  _globals['_PREVIOUSDOORSTATE']._serialized_end=1284
-  _globals['_COMMANDSTATUSCHANGE']._serialized_start=1287
-  _globals['_COMMANDSTATUSCHANGE']._serialized_end=1899
-  _globals['_ALERTSEVERITY']._serialized_start=1901
-  _globals['_ALERTSEVERITY']._serialized_end=1979
-  _globals['_ALERTSEVERITY_VALUE']._serialized_start=1918
-  _globals['_ALERTSEVERITY_VALUE']._serialized_end=1979
-  _globals['_SYSTEMALERT']._serialized_start=1982
-  _globals['_SYSTEMALERT']._serialized_end=2220
+  _globals['_DOORUPDATETYPE']._serialized_start=163
+  _globals['_DOORUPDATETYPE']._serialized_end=293
+  _globals['_DOORUPDATETYPE_VALUE']._serialized_start=181
+  _globals['_DOORUPDATETYPE_VALUE']._serialized_end=293
+  _globals['_DOORUPDATE']._serialized_start=296
+  _globals['_DOORUPDATE']._serialized_end=735
+  _globals['_DOORCHANGETYPE']._serialized_start=738
+  _globals['_DOORCHANGETYPE']._serialized_end=868
+  _globals['_DOORCHANGETYPE_VALUE']._serialized_start=756
+  _globals['_DOORCHANGETYPE_VALUE']._serialized_end=868
+  _globals['_DOORSTATUSCHANGE']._serialized_start=871
+  _globals['_DOORSTATUSCHANGE']._serialized_end=1215
+  _globals['_PREVIOUSDOORSTATE']._serialized_start=1218
+  _globals['_PREVIOUSDOORSTATE']._serialized_end=1365
+  _globals['_COMMANDSTATUSCHANGE']._serialized_start=1368
+  _globals['_COMMANDSTATUSCHANGE']._serialized_end=1980
+  _globals['_ALERTSEVERITY']._serialized_start=1982
+  _globals['_ALERTSEVERITY']._serialized_end=2060
+  _globals['_ALERTSEVERITY_VALUE']._serialized_start=1999
+  _globals['_ALERTSEVERITY_VALUE']._serialized_end=2060
+  _globals['_SYSTEMALERT']._serialized_start=2063
+  _globals['_SYSTEMALERT']._serialized_end=2301
 # @@protoc_insertion_point(module_scope)

@@ -35,12 +35,16 @@ class DoorUpdateType(_message.Message):
         DOOR_STATUS_UPDATE: DoorUpdateType._Value.ValueType  # 1
         COMMAND_STATUS_UPDATE: DoorUpdateType._Value.ValueType  # 2
         SYSTEM_ALERT: DoorUpdateType._Value.ValueType  # 3
+        STREAM_OPENED: DoorUpdateType._Value.ValueType  # 4
+        """Where an event stream begins; nothing has happened. Only Server-Sent Events have it, without members in `data`."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: DoorUpdateType.Value.ValueType  # 0
     DOOR_STATUS_UPDATE: DoorUpdateType.Value.ValueType  # 1
     COMMAND_STATUS_UPDATE: DoorUpdateType.Value.ValueType  # 2
     SYSTEM_ALERT: DoorUpdateType.Value.ValueType  # 3
+    STREAM_OPENED: DoorUpdateType.Value.ValueType  # 4
+    """Where an event stream begins; nothing has happened. Only Server-Sent Events have it, without members in `data`."""
 
     def __init__(
         self,
@@ -155,9 +159,11 @@ class DoorStatusChange(_message.Message):
     door_id: _builtins.str
     """driver, passenger, rearLeft, rearRight, trunk or hood."""
     locked: _builtins.bool
+    """Absent where the vehicle cannot tell."""
     open: _builtins.bool
+    """Absent where the vehicle cannot tell."""
     window_open: _builtins.bool
-    """Absent where the door has no window."""
+    """Absent where the door has no window, or nothing senses it."""
     change_type: Global___DoorChangeType.Value.ValueType
     @_builtins.property
     def previous_state(self) -> Global___PreviousDoorState: ...
@@ -165,18 +171,27 @@ class DoorStatusChange(_message.Message):
         self,
         *,
         door_id: _builtins.str = ...,
-        locked: _builtins.bool = ...,
-        open: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
+        open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
         change_type: Global___DoorChangeType.Value.ValueType = ...,
         previous_state: Global___PreviousDoorState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
+    _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 
 Global___DoorStatusChange: _TypeAlias = DoorStatusChange  # noqa: Y015
@@ -189,22 +204,33 @@ class PreviousDoorState(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     WINDOW_OPEN_FIELD_NUMBER: _builtins.int
     locked: _builtins.bool
+    """Absent where the vehicle could not tell."""
     open: _builtins.bool
+    """Absent where the vehicle could not tell."""
     window_open: _builtins.bool
     """Present when the window is what changed."""
     def __init__(
         self,
         *,
-        locked: _builtins.bool = ...,
-        open: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
+        open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
+    _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 
 Global___PreviousDoorState: _TypeAlias = PreviousDoorState  # noqa: Y015
@@ -322,8 +348,8 @@ class SystemAlert(_message.Message):
     CLEARED_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Machine-readable: the vehicle's fault code; COMMAND_CONTRADICTED when the vehicle's report disagrees with a
-    command's success; or UPDATES_RESET when the stream can not be resumed from the given id and the door status
-    is to be read anew.
+    command's success; or UPDATES_RESET when the stream can not be resumed from the given id (it is not kept, it is
+    none, or what came after it was before the reader's right began) and the door status is to be read anew.
     """
     severity: Global___AlertSeverity.Value.ValueType
     message: _builtins.str

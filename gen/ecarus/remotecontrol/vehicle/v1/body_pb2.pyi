@@ -105,7 +105,9 @@ Global___Gear: _TypeAlias = Gear  # noqa: Y015
 
 @_typing.final
 class DoorObservation(_message.Message):
-    """One door as observed."""
+    """One door as observed. What is absent the vehicle cannot tell: it is never taken for false. A unit that can tell writes
+    false too.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -116,30 +118,40 @@ class DoorObservation(_message.Message):
     CHILD_LOCK_FIELD_NUMBER: _builtins.int
     door: Global___DoorId.ValueType
     locked: _builtins.bool
+    """Absent where nothing senses the lock."""
     open: _builtins.bool
+    """Absent where nothing senses whether the door is shut."""
     window_open: _builtins.bool
-    """Absent where the door has no window."""
+    """Absent where the door has no window, or nothing senses it."""
     child_lock: _builtins.bool
     """Absent where the door has no child lock."""
     def __init__(
         self,
         *,
         door: Global___DoorId.ValueType = ...,
-        locked: _builtins.bool = ...,
-        open: _builtins.bool = ...,
+        locked: _builtins.bool | None = ...,
+        open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
         child_lock: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_window_open", b"_window_open", "child_lock", b"child_lock", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_window_open", b"_window_open", "child_lock", b"child_lock", "door", b"door", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "door", b"door", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__child_lock: _TypeAlias = _typing.Literal["child_lock"]  # noqa: Y015
     _WhichOneofArgType__child_lock: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock"]  # noqa: Y015
+    _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
+    _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
+    _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
+    _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__child_lock) -> _WhichOneofReturnType__child_lock | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 

@@ -1,0 +1,106 @@
+"""The order of the checks: of two things that are wrong, the earlier is said."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
+from conformance.cloud import new_id
+from conformance.finding import Group, Violated, require
+from conformance.forge import Wrong, stranger
+from conformance.orders import lock, unlock, withdraw
+from protocol.domains import ContentType, Domain
+from protocol.faults import Fault
+
+if TYPE_CHECKING:
+    from conformance.unit import Unit
+
+GROUP = Group("checks")
+_OTHER_VIN = "11111111111111111"
+_OTHER_EPOCH = bytes(16)
+_LATE_MILLIS = -1_000
+_AHEAD = 1_000
+_NOBODY = session_pb2.ROLE_UNSPECIFIED
+
+
+@GROUP.rule
+async def checks_come_in_order(unit: Unit) -> None:
+    """The vehicle checks in this order and stops at the first that fails."""
+    pairs = (
+        (Wrong(signer=stranger(), content_type=ContentType.RESULT), Fault.UNKNOWN_KEY),
+        (Wrong(content_type=ContentType.RESULT, vin=_OTHER_VIN), Fault.WRONG_TYPE),
+        (Wrong(vin=_OTHER_VIN, epoch=_OTHER_EPOCH), Fault.WRONG_VEHICLE),
+        (Wrong(epoch=_OTHER_EPOCH, left_millis=_LATE_MILLIS), Fault.WRONG_EPOCH),
+        (Wrong(left_millis=_LATE_MILLIS, counter=0), Fault.EXPIRED),
+        (Wrong(counter=0, role=_NOBODY), Fault.COUNTER_NOT_NEW),
+    )
+    for wrong, fault in pairs:
+        signed = unit.cloud.sign(unlock(), wrong)
+        await unit.refusal(signed, fault)
+        await unit.never_acts(signed)
+
+
+@GROUP.rule
+async def type_comes_before_known(unit: Unit) -> None:
+    """A known id under a wrong content type is WRONG_TYPE: the form is looked at first."""
+    order = unlock()
+    await unit.succeeds(await unit.order(order))
+    await unit.does(lock())
+    await unit.refusal(unit.cloud.sign(order, Wrong(content_type=ContentType.RESULT)), Fault.WRONG_TYPE)
+
+
+@GROUP.rule
+async def role_comes_last(unit: Unit) -> None:
+    """Step 9 spends the counter, before the role is looked at."""
+    signed = await unit.order(unlock(), Wrong(role=_NOBODY))
+    await unit.refusal(signed, Fault.ROLE_NOT_ALLOWED)
+    counter = unit.cloud.session.current.issued[Domain.COMMAND]
+    counters = {one.domain: one.counter for one in (await unit.asked()).counters}
+    told = counters.get(Domain.COMMAND.value, 0)
+    require(told >= counter, f"counter {counter} was refused for its role, and it says {told}")
+    await unit.never_acts(signed)
+
+
+@GROUP.rule
+async def every_domain_counts_for_itself(unit: Unit) -> None:
+    """Counter (strictly rising per domain): a high one in cmd.door leaves cmd.cancel as it was."""
+    issued = unit.cloud.session.current.issued
+    unit.cloud.skip_to(Domain.COMMAND, max(issued.values(), default=0) + _AHEAD)
+    await unit.succeeds(await unit.order(lock()))
+    await unit.result(await unit.order(withdraw(new_id())))
+
+
+@GROUP.rule
+async def whole_epoch_is_compared(unit: Unit) -> None:
+    """Epoch, else WRONG_EPOCH: all 16 bytes of it, and no other length."""
+    epoch = unit.cloud.session.epoch
+    for wrong in (b"", epoch[:8], epoch[:15] + bytes((epoch[15] ^ 1,)), epoch + b"\0"):
+        signed = unit.cloud.sign(unlock(), Wrong(epoch=wrong))
+        try:
+            await unit.refusal(signed, Fault.WRONG_EPOCH)
+        except Violated as violated:
+            raise Violated(f"an epoch of {len(wrong)} bytes: {violated}") from violated
+        await unit.never_acts(signed)
+
+
+@GROUP.rule
+async def cancellations_need_a_role(unit: Unit) -> None:
+    """Role may give this order (others: any of the three), on cmd.cancel, too."""
+    await unit.refuses(withdraw(new_id()), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
+    for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
+        await unit.result(await unit.order(withdraw(new_id()), Wrong(role=role)))
+
+
+@GROUP.rule
+async def own_refusal_is_a_result(unit: Unit) -> None:
+    """The vehicle's own rules (moving, door open, engine on, battery): refusing by those is a result, not a fault."""
+    await unit.hands.ignite(engine_runs=True)
+    try:
+        signed = await unit.order(unlock())
+        result = await unit.result(signed)
+    finally:
+        await unit.hands.ignite(engine_runs=False)
+    require(result.fault, "it was told to unlock with the engine on, and names no fault of its own")
+    require(result.guidance, "it refuses and says nothing of what can be done about it")
+    await unit.never_acts(signed)

@@ -1,0 +1,285 @@
+"""Who may reach what at the broker: an account for each, and the passages between them.
+
+The broker checks a client's rights on the subject that it publishes to. It does not check the reply subject that the
+client names, nor the subject to which a consumer delivers: both are published by the broker itself. So rights on
+subjects alone keep nobody out of an account in which he may ask for anything. Here nobody shares an account with
+anybody: streams lie in accounts without users, each service and the vehicles of each link have an account of their
+own, and what one may ask of another is an import of exactly that. An answer comes back into the account of who asked,
+and nowhere else.
+
+Vehicles share an account, and two things follow. The broker forgets the way back of everybody's requests when one of
+them names a reply subject with wildcards; so what they say goes one way, as messages, and its confirmation comes back
+one way, too. And it is confirmed within the store's account, to any subject that the vehicle names: all that listens
+there has a secret prefix, or takes no confirmation for a request. Pulls and acknowledgements are requests: who names
+wildcards there is shut out (services.enrolment.reply_guard).
+
+What is not stored goes from account to account at once: the broker passes nothing on to a third.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from protocol.broker import (
+    CARS_ACCOUNT,
+    DOOR_UPDATES,
+    GRANT_REVOKED_SUBJECT,
+    MQTT_CARS_ACCOUNT,
+    MQTT_MESSAGES,
+    MQTT_OWN_STREAMS,
+    ROOM_EVENTS,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_KEYS_CHANGED_SUBJECT,
+    Command,
+    Event,
+    command_subject,
+    condition_subject,
+    event_subject,
+    mqtt_queue_subject,
+    presence_subject,
+    update_subject,
+)
+from protocol.consumers import CONSUMERS, consumers_of
+
+VEHICLE_STORE = "STORE_VEHICLES"
+"""What vehicles say."""
+COMMAND_STORE = "STORE_COMMANDS"
+"""What vehicles are told."""
+UPDATE_STORE = "STORE_UPDATES"
+"""Live updates."""
+SERVICE_STORE = "STORE_SERVICES"
+"""What services tell each other."""
+AUTH_QUESTIONS = "$SYS.REQ.USER.AUTH"
+STORE_API = "store.api"
+"""What services put before JetStream's questions in place of `$JS.API`."""
+SYSTEM = "SYS"
+
+PULLS = f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*"
+ACKNOWLEDGEMENTS = f"$JS.ACK.{VEHICLE_COMMANDS}.>"
+
+STORES = (VEHICLE_STORE, COMMAND_STORE, UPDATE_STORE, SERVICE_STORE, MQTT_CARS_ACCOUNT)
+"""The accounts with JetStream. MQTT sessions are streams of the account in which their clients are."""
+
+_STORE_OF = {
+    VEHICLE_COMMANDS: COMMAND_STORE,
+    DOOR_UPDATES: UPDATE_STORE,
+    ROOM_EVENTS: SERVICE_STORE,
+}
+
+
+class Kind(StrEnum):
+    """What passes: requests with their answers, or messages one way."""
+
+    SERVICE = "service"
+    STREAM = "stream"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """`user` may publish `subject` to `owner` (SERVICE), or hear what is published there (STREAM).
+
+    `many`: one request has more than one answer. `local` is how the user calls it, where that differs.
+    """
+
+    owner: str
+    user: str
+    kind: Kind
+    subject: str
+    many: bool = False
+    local: str = ""
+
+    @property
+    def called(self) -> str:
+        """The subject as the user calls it."""
+        return self.local or self.subject
+
+    @property
+    def mapped(self) -> str:
+        """`local` in the broker's configuration, which numbers the wildcards of messages one way."""
+        if self.kind is Kind.SERVICE:
+            return self.local
+        words, count = [], 0
+        for word in self.local.split("."):
+            count += word == "*"
+            words.append(f"${count}" if word == "*" else word)
+        return ".".join(words)
+
+
+def account_of(service: str) -> str:
+    """The account of a service."""
+    return f"SERVICE_{service.upper()}"
+
+
+def store_of(stream: str) -> str:
+    """The account in which a stream lies."""
+    return MQTT_CARS_ACCOUNT if stream.startswith("$MQTT_") else _STORE_OF.get(stream, VEHICLE_STORE)
+
+
+OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS,)}
+"""What a service hears within its own account: from its other replicas, and from the broker."""
+
+
+def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
+    """All of them. `prefix` is the secret one of what listens where vehicles' messages are confirmed."""
+    found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix)]
+    for service in services:
+        found += _consuming(service, prefix)
+        found += _PARTICULAR[service](account_of(service))
+    return found
+
+
+def _ask(user: str, owner: str, *subjects: str, many: bool = False) -> list[Passage]:
+    return [Passage(owner, user, Kind.SERVICE, subject, many) for subject in subjects]
+
+
+def _hear(user: str, owner: str, *subjects: str) -> list[Passage]:
+    return [Passage(owner, user, Kind.STREAM, subject) for subject in subjects]
+
+
+def _api(user: str, verb: str, stream: str, rest: str = "") -> list[Passage]:
+    """Of JetStream's interface. An account without streams answers itself below `$JS.API`, that it has none."""
+    question = f"{verb}.{stream}{rest}"
+    return [
+        Passage(store_of(stream), user, Kind.SERVICE, f"$JS.API.{question}", local=f"{STORE_API}.{question}")
+    ]
+
+
+def _pull(user: str) -> list[Passage]:
+    """Vehicles' consumers are pulled from by the name that they have everywhere; nobody else answers to it."""
+    return [*_ask(user, COMMAND_STORE, PULLS, many=True), *_ask(user, COMMAND_STORE, ACKNOWLEDGEMENTS)]
+
+
+def _nats_vehicles(prefix: str) -> list[Passage]:
+    # A status report is mapped to its partition before it leaves the account.
+    said = [event_subject("*", event) for event in Event if event is not Event.STATUS]
+    return [
+        *_enter(CARS_ACCOUNT, prefix, *said, "vehicle_status.*.*"),
+        *_hear(CARS_ACCOUNT, VEHICLE_STORE, "_INBOX.*.>"),
+        *_pull(CARS_ACCOUNT),
+        # Who asks how, for reply_guard.
+        *_hear(account_of("enrolment"), CARS_ACCOUNT, PULLS, ACKNOWLEDGEMENTS),
+    ]
+
+
+def _mqtt_vehicles(prefix: str) -> list[Passage]:
+    """A vehicle on MQTT names no reply subject: the broker itself waits for the answer."""
+    said = [event_subject("*", event) for event in Event if event is not Event.STATUS]
+    commands = f"{mqtt_queue_subject(command_subject('*', Command.DOOR)).removesuffix('door')}*"
+    return [
+        *(
+            Passage(
+                VEHICLE_STORE,
+                MQTT_CARS_ACCOUNT,
+                Kind.SERVICE,
+                f"{prefix}.{subject}",
+                local=mqtt_queue_subject(subject),
+            )
+            for subject in said
+        ),
+        *_enter(MQTT_CARS_ACCOUNT, prefix, "vehicle_status.*.*"),
+        # The copy of each command that the broker makes for sessions.
+        *_ask(COMMAND_STORE, MQTT_CARS_ACCOUNT, commands),
+    ]
+
+
+def _enter(account: str, prefix: str, *subjects: str) -> list[Passage]:
+    """What is published in this account goes into the vehicles' store."""
+    return [
+        Passage(account, VEHICLE_STORE, Kind.STREAM, subject, local=f"{prefix}.{subject}")
+        for subject in subjects
+    ]
+
+
+def _consuming(service: str, prefix: str) -> list[Passage]:
+    """What a service needs for its durable consumers, and to see that the streams are there."""
+    user = account_of(service)
+    found = []
+    for consumer in consumers_of(service):
+        store = store_of(consumer.stream)
+        here = f"deliver.{consumer.name}"
+        found.append(Passage(store, user, Kind.STREAM, f"{prefix}.{here}", local=here))
+        found += _ask(user, store, f"$JS.ACK.{consumer.stream}.{consumer.name}.>")
+        found += _api(user, "CONSUMER.INFO", consumer.stream, f".{consumer.name}")
+    for stream in STREAMS:
+        found += _api(user, "STREAM.INFO", stream)
+    return found
+
+
+def _access(user: str) -> list[Passage]:
+    return _ask(user, SERVICE_STORE, "room.access.>")
+
+
+def _command(user: str) -> list[Passage]:
+    commands = f"{command_subject('*', Command.DOOR).removesuffix('door')}*"
+    return [
+        *_ask(user, COMMAND_STORE, commands),
+        *_api(user, "CONSUMER.CREATE", VEHICLE_COMMANDS, ".>"),
+        *_pull(user),
+        # What was revoked is taken out of the queue, and out of sessions.
+        *_api(user, "STREAM.PURGE", VEHICLE_COMMANDS),
+        *_api(user, "STREAM.PURGE", MQTT_MESSAGES),
+        *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
+        *_ask(user, UPDATE_STORE, update_subject("*")),
+        *_ask(user, SERVICE_STORE, "room.command.>"),
+        *_hear(user, account_of("status"), condition_subject("*")),
+        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+    ]
+
+
+def _status(user: str) -> list[Passage]:
+    return [
+        *_ask(user, UPDATE_STORE, update_subject("*")),
+        *_ask(user, SERVICE_STORE, "room.status.>"),
+        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+        *_hear(user, MQTT_CARS_ACCOUNT, presence_subject("*")),
+        # Replicas follow these two with consumers that live as long as they do, and deliver to their inboxes.
+        *_api(user, "CONSUMER.CREATE", DOOR_UPDATES),
+        *_api(user, "CONSUMER.CREATE", ROOM_EVENTS),
+        *_hear(user, UPDATE_STORE, "_INBOX.status.>"),
+        *_hear(user, SERVICE_STORE, "_INBOX.status.>"),
+        *_api(user, "DIRECT.GET", DOOR_UPDATES),
+    ]
+
+
+def _config(user: str) -> list[Passage]:
+    return [
+        *_ask(user, COMMAND_STORE, command_subject("*", Command.CONFIG)),
+        *_ask(user, UPDATE_STORE, update_subject("*")),
+        *_ask(user, SERVICE_STORE, "room.config.>"),
+        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+    ]
+
+
+def _diagnostics(user: str) -> list[Passage]:
+    return [
+        *_ask(user, UPDATE_STORE, update_subject("*")),
+        *_ask(user, SERVICE_STORE, "room.diagnostics.>"),
+        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+    ]
+
+
+def _enrolment(user: str) -> list[Passage]:
+    """It says who a vehicle is, ends vehicles' connections, and makes every stream and durable consumer."""
+    found = _ask(user, SERVICE_STORE, "room.enrolment.probe")
+    for stream in STREAMS:
+        found += [*_api(user, "STREAM.CREATE", stream), *_api(user, "STREAM.UPDATE", stream)]
+    for stream in MQTT_OWN_STREAMS:  # to spread them over more nodes
+        found += [*_api(user, "STREAM.INFO", stream), *_api(user, "STREAM.UPDATE", stream)]
+    for consumer in CONSUMERS.values():
+        found += _api(user, "CONSUMER.DURABLE.CREATE", consumer.stream, f".{consumer.name}")
+        found += _api(user, "CONSUMER.INFO", consumer.stream, f".{consumer.name}")
+    found += _ask(user, SYSTEM, "$SYS.REQ.SERVER.PING.CONNZ", many=True)
+    found += _ask(user, SYSTEM, "$SYS.REQ.SERVER.*.KICK")
+    return found
+
+
+_PARTICULAR = {
+    "access": _access,
+    "command": _command,
+    "status": _status,
+    "config": _config,
+    "diagnostics": _diagnostics,
+    "enrolment": _enrolment,
+}

@@ -1,0 +1,88 @@
+"""The durable consumers of the services: which service reads what, and under which name.
+
+They are made by the enrolment service, which alone may make any at the broker: a consumer says itself where its
+messages go, and the broker checks no right for that. Services look whether theirs is there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from protocol.broker import (
+    GRANT_REVOKED_SUBJECT,
+    ROOM_EVENTS,
+    SETTINGS_WITHDRAWN_SUBJECT,
+    STATUS_CHECKS_SUBJECT,
+    STATUS_PARTITIONS,
+    VEHICLE_EVENTS,
+    VERDICTS_SUBJECT,
+    Event,
+    event_subject,
+    status_stream,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DurableConsumer:
+    """A push consumer of `stream` that `service` reads under `name`.
+
+    With `shared`, replicas divide the messages among them; without, every replica that listens gets all.
+    """
+
+    name: str
+    service: str
+    stream: str
+    subjects: tuple[str, ...]
+    shared: bool = True
+    max_pending: int = 2_000
+    ack_wait_seconds: int = 10
+
+
+def _of_events(name: str, service: str, *events: Event) -> DurableConsumer:
+    return DurableConsumer(
+        name, service, VEHICLE_EVENTS, tuple(event_subject("*", event) for event in events)
+    )
+
+
+CONSUMERS = {
+    consumer.name: consumer
+    for consumer in (
+        _of_events(
+            "command-events",
+            "command",
+            *(event for event in Event if event not in {Event.STATUS, Event.DIAGNOSTICS}),
+        ),
+        DurableConsumer("command-status-checks", "command", ROOM_EVENTS, (STATUS_CHECKS_SUBJECT,)),
+        DurableConsumer("command-verdicts", "command", ROOM_EVENTS, (VERDICTS_SUBJECT,)),
+        DurableConsumer(
+            "command-rights",
+            "command",
+            ROOM_EVENTS,
+            (GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT),
+            shared=False,
+        ),
+        DurableConsumer("config-rights", "config", ROOM_EVENTS, (GRANT_REVOKED_SUBJECT,)),
+        _of_events("config-vehicle-events", "config", Event.HELLO, Event.CONFIG),
+        _of_events("diagnostics-reports", "diagnostics", Event.DIAGNOSTICS),
+        _of_events("diagnostics-hellos", "diagnostics", Event.HELLO),
+        _of_events("status-results", "status", Event.RESULT),
+        _of_events("status-hellos", "status", Event.HELLO),
+        *(
+            DurableConsumer(
+                f"status-{n}",
+                "status",
+                status_stream(n).name,
+                status_stream(n).subjects,
+                shared=False,
+                max_pending=4_000,
+            )
+            for n in range(STATUS_PARTITIONS)
+        ),
+    )
+}
+"""By name."""
+
+
+def consumers_of(service: str) -> list[DurableConsumer]:
+    """Those that this service reads."""
+    return [consumer for consumer in CONSUMERS.values() if consumer.service == service]

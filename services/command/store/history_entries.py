@@ -1,0 +1,214 @@
+"""The history's entries: how each gets its place in the record, and how pages are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from services.command.domain import Action, FailureReason, HistoryEntry, Status
+from services.command.history import HistoryPage, Position
+from services.command.store.tables import RECORDED_NOW, command, history, late_from_text, results_from_text
+from services.runtime.database import Instant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from services.command.domain import StatusCheck
+    from services.command.history import HistoryQuery, RefusedRequest
+
+_MICROSECONDS = 1_000_000
+_MILLISECOND_US = 1_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_JUST_ENDED = select(history.c.vin).where(literal_column("recorded_at") == literal_column("0")).distinct()
+_earlier = history.alias("earlier")
+_LATEST = (
+    select(literal_column("earlier.recorded_at", BigInteger))
+    .select_from(_earlier)
+    .where(_earlier.c.vin == history.c.vin, _earlier.c.recorded_at.is_not(None))
+    .order_by(_earlier.c.recorded_at.desc())
+    .limit(1)
+    .correlate(history)
+    .scalar_subquery()
+)
+_NEWEST = (
+    select(history.c.recorded_at)
+    .where(history.c.vin == bindparam("of_vin"), history.c.recorded_at.is_not(None))
+    .order_by(history.c.recorded_at.desc())
+    .limit(1)
+)
+_LOCK = select(
+    func.pg_advisory_xact_lock(
+        func.unnest(bindparam("keys", type_=ARRAY(BigInteger)), type_=BigInteger).column_valued("vehicle")
+    )
+)
+
+
+def record_ended(connection: Connection, at: datetime) -> None:
+    """Date what this transaction made part of the list: after everything that was recorded of its vehicle before.
+
+    The last thing that a transaction does. SQLite has one writer, so the order of its transactions is that of their
+    commits. In PostgreSQL whoever ends something of the same vehicle waits here for the commit of who came first.
+    """
+    vins = connection.execute(_JUST_ENDED).scalars().all()
+    if not vins:
+        return
+    on_postgres = connection.dialect.name == "postgresql"
+    if on_postgres:
+        # In one order for all, so that two that lock several wait for each other and do not deadlock.
+        connection.execute(_LOCK, {"keys": sorted(map(_lock_key, vins))}).all()
+    after_all = func.coalesce(_LATEST, 0) + _MILLISECOND_US
+    now = bindparam("now_us", type_=BigInteger)
+    now_us = (at - _EPOCH) // _MICROSECOND
+    connection.execute(
+        update(history)
+        .where(literal_column("recorded_at") == literal_column("0"))
+        .values(recorded_at=func.greatest(now, after_all) if on_postgres else func.max(now, after_all)),
+        {"now_us": now_us - now_us % _MILLISECOND_US},
+    )
+
+
+def _lock_key(vin: str) -> int:
+    digest = hashlib.sha256(f"command history of {vin}".encode()).digest()
+    return int.from_bytes(digest[:8], "big", signed=True)
+
+
+def add(connection: Connection, rows: Sequence[dict[str, object]], at: datetime) -> None:
+    """Keep entries that have ended; those that are there already stay as they are."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    if rows:
+        # In one order for all: two that keep the same entries at once wait for each other and do not deadlock.
+        in_order = sorted(rows, key=lambda row: str(row["entry_id"]))
+        connection.execute(dialect.insert(history).on_conflict_do_nothing(), in_order)
+        record_ended(connection, at)
+
+
+def status_check_row(check: StatusCheck) -> dict[str, object]:
+    """A look at the door status."""
+    return {
+        "entry_id": check.check_id,
+        "vin": check.vin,
+        "command_id": check.check_id,
+        "action": Action.STATUS_CHECK.value,
+        "target_doors": "[]",
+        "requested_at": check.at,
+        "user_id": check.requester.subject,
+        "actor_id": check.requester.principal,
+        "source": check.requester.source,
+        "correlation_id": check.correlation_id,
+        "status": Status.SUCCESS.value,
+        "finished_at": check.at,
+        "execution_us": round(check.seconds * _MICROSECONDS),
+        "recorded_at": RECORDED_NOW,
+    }
+
+
+def refused_row(refused: RefusedRequest) -> dict[str, object]:
+    """A request that was refused at once."""
+    return {
+        "entry_id": refused.entry_id,
+        "vin": refused.vin,
+        "command_id": refused.command_id or refused.entry_id,
+        "action": refused.action.value,
+        "target_doors": json.dumps(refused.target_doors),
+        "requested_at": refused.at,
+        "user_id": refused.requester.subject,
+        "actor_id": refused.requester.principal,
+        "source": refused.requester.source,
+        "correlation_id": refused.correlation_id,
+        "status": Status.FAILED.value,
+        "finished_at": refused.at,
+        "execution_us": 0,
+        "failure_reason": refused.reason.value,
+        "recorded_at": RECORDED_NOW,
+    }
+
+
+def page(connection: Connection, vin: str, query: HistoryQuery) -> HistoryPage:
+    """A page of finished requests, newest first."""
+    as_of = query.moment(connection.execute(_NEWEST, {"of_vin": vin}).scalar_one_or_none())
+    matching = _matching(vin, query, as_of)
+    total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()
+    if query.after is not None:
+        place = tuple_(history.c.requested_at, history.c.entry_id)
+        matching.append(place < tuple_(*_values_of(query.after)))
+    # A cancellation's entry, and that of a look at the status, has an id that no command has.
+    rows = connection.execute(
+        select(history, command.c.door_results, command.c.late_result)
+        .outerjoin(command, command.c.command_id == history.c.entry_id)
+        .where(*matching)
+        .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
+        .limit(query.limit + 1)  # one more tells whether there is more
+        .offset(query.offset)
+    ).all()
+    shown = rows[: query.limit]
+    last = Position(shown[-1].requested_at, shown[-1].entry_id) if shown else None
+    return HistoryPage(tuple(map(_entry, shown)), total, len(rows) > query.limit, as_of, last)
+
+
+def _values_of(position: Position) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return (
+        bindparam("after_time", position.requested_at, type_=Instant),
+        bindparam("after_id", position.entry_id),
+    )
+
+
+def _matching(vin: str, query: HistoryQuery, as_of: datetime) -> list[ColumnElement[bool]]:
+    matching = [
+        history.c.vin == vin,
+        history.c.requested_at >= query.since(as_of),
+        or_(
+            history.c.recorded_at <= as_of,
+            # Ended by code from before entries were dated when they were recorded.
+            and_(history.c.recorded_at.is_(None), history.c.finished_at <= as_of),
+        ),
+    ]
+    if query.action:
+        matching.append(history.c.action == query.action.value)
+    if query.excluded_action:
+        matching.append(history.c.action != query.excluded_action.value)
+    if query.status:
+        matching.append(history.c.status == query.status.value)
+    if query.source:
+        matching.append(history.c.source == query.source)
+    if query.of_subject:
+        matching.append(history.c.user_id == query.of_subject)
+    return matching
+
+
+def _entry(row: Row[Any]) -> HistoryEntry:
+    return HistoryEntry(
+        command_id=row.command_id,
+        action=Action(row.action),
+        target_doors=tuple(json.loads(row.target_doors)),
+        status=Status(row.status),
+        requested_at=row.requested_at,
+        execution_seconds=row.execution_us / _MICROSECONDS,
+        user_id=row.user_id,
+        actor_id=row.actor_id,
+        source=row.source,
+        failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
+        correlation_id=row.correlation_id,
+        door_results=results_from_text(row.door_results),
+        late_result=late_from_text(row.late_result),
+    )

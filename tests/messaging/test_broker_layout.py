@@ -1,0 +1,123 @@
+"""Who makes what at the broker, and that what is said twice is the same twice."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+from typing import TYPE_CHECKING
+
+import nats
+import pytest
+import pytest_asyncio
+
+from mesh.ports import ROOMS
+from mesh.sandbox import vehicle_identity
+from protocol.broker import STREAMS, VEHICLE_EVENTS, Event, event_subject, status_subject
+from protocol.consumers import CONSUMERS, consumers_of
+from services.runtime.consumer import ConsumerPlan
+from services.runtime.health import COMMANDS, Health
+from services.runtime.jetstream import connect
+from services.status.vehicle_link import status_plan
+from tests.messaging.vehicle_gate import VIN, WAIT_SECONDS, Gate, free_base
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.messaging.conftest import NatsServer
+
+
+@pytest_asyncio.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    one = Gate(tmp_path / "doors", free_base())
+    try:
+        await one.open()
+        yield one
+    finally:
+        await one.close()
+
+
+def plans_of(service: str) -> list[ConsumerPlan]:
+    found = [status_plan(n, batch=1, max_pending=4_000) for n in range(8)] if service == "status" else []
+    for module in ("vehicle_link", "right_link"):
+        try:
+            names = vars(importlib.import_module(f"services.{service}.{module}"))
+        except ModuleNotFoundError:
+            continue
+        found += [value for value in names.values() if isinstance(value, ConsumerPlan)]
+    return found
+
+
+@pytest.mark.parametrize("service", [name for name in ROOMS if name != "access"])
+def test_the_consumers_that_are_made_are_those_that_services_read(service: str) -> None:
+    made = {
+        (one.name, one.stream, one.subjects, one.shared, one.max_pending, one.ack_wait_seconds)
+        for one in consumers_of(service)
+    }
+    assert made == {
+        (one.name, one.stream, one.subjects, one.shared, one.max_pending, one.ack_wait_seconds)
+        for one in plans_of(service)
+    }
+
+
+async def test_the_partition_is_the_broker_s(nats_server: NatsServer) -> None:
+    settings = nats_server.settings()
+    client = await nats.connect(
+        nats_server.url, user=settings.nats_user, password=settings.nats_password_file.read_text()
+    )
+    heard = await client.subscribe("vehicle_status.>")
+    chosen = random.Random(7)  # noqa: S311  # not a secret
+    for _ in range(200):
+        vin = "".join(chosen.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=17))
+        await client.publish(event_subject(vin, Event.STATUS), b"x")
+        assert (await heard.next_msg(WAIT_SECONDS)).subject == status_subject(vin)
+    await client.close()
+
+
+async def test_a_car_may_write_into_its_own_partition_only(gate: Gate) -> None:
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(error: Exception) -> None:
+        refused.put_nowait(str(error))
+
+    tls = gate.tls(vehicle_identity(VIN).name)
+    car = await nats.connect(gate.url, tls=tls, allow_reconnect=False, error_cb=on_error)
+    for partition in range(8):
+        subject = f"vehicle_status.{partition}.{VIN}"
+        if subject != status_subject(VIN):
+            await car.publish(subject, b"x")
+            assert subject.lower() in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
+    await car.close()
+
+
+async def test_a_service_makes_nothing_and_says_that_something_is_missing(gate: Gate) -> None:
+    """The consumer is made again by the service that may: here nobody is left that does."""
+    assert gate.broker is not None
+    health = Health()
+
+    def serves() -> bool:
+        health.look()
+        return health.serves(COMMANDS)
+
+    broker = await connect(gate.room_settings("command"), "room-command", health)
+    consumer = CONSUMERS["command-events"]
+    await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
+    await broker.ensure_consumer(consumer)
+    assert serves()
+    events = await gate.observe(VEHICLE_EVENTS)
+    await events.delete_consumer(VEHICLE_EVENTS, consumer.name)
+    await broker._look()
+    assert not serves()
+    assert consumer.name not in [one.name for one in await events.consumers_info(VEHICLE_EVENTS)]
+    await gate.broker._look()
+    await broker._look()
+    assert serves()
+    assert consumer.name in [one.name for one in await events.consumers_info(VEHICLE_EVENTS)]
+    await events.delete_stream(VEHICLE_EVENTS)
+    await broker._look()
+    assert not serves()
+    await gate.broker._look()
+    await broker._look()
+    assert serves()
+    await broker.close()

@@ -1,0 +1,393 @@
+"""A service in an attacker's hands: its password and certificate open nothing at the broker but what it may itself.
+
+What each may is written down here once more, by hand: who widens a right has to say so here. The probes are all
+subjects that anybody may use, and JetStream's interface for every stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import nats
+import pytest
+import pytest_asyncio
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.errors import APIError
+
+from mesh.broker_accounts import STORE_API
+from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.ports import BROKER_ROOMS
+from mesh.sandbox import IDENTITIES, MONITOR, broker_user, vehicle_identity
+from protocol.broker import (
+    DOOR_UPDATES,
+    MQTT_MESSAGES,
+    MQTT_OWN_STREAMS,
+    ROOM_EVENTS,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+    Command,
+    command_subject,
+    update_subject,
+)
+from protocol.consumers import CONSUMERS, consumers_of
+from tests.messaging.test_hostile_car import HARMFUL, NOTHING_WAITS
+from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
+from tests.messaging.witness import Witness
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+STATUS_STREAMS = [name for name in STREAMS if name.startswith("VEHICLE_STATUS_")]
+EVERYBODY_ASKS = {f"{STORE_API}.STREAM.INFO.{name}" for name in STREAMS}
+SAYS = {
+    "access": {"room.access.>"},
+    "command": {
+        "vehicle.*.cmd.*",
+        "$MQTT.msgs.vehicle.*.cmd.*",
+        "door.update.*",
+        "room.command.>",
+        f"{STORE_API}.CONSUMER.CREATE.{VEHICLE_COMMANDS}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*",
+        f"$JS.ACK.{VEHICLE_COMMANDS}.>",
+        f"{STORE_API}.STREAM.PURGE.{VEHICLE_COMMANDS}",
+        f"{STORE_API}.STREAM.PURGE.{MQTT_MESSAGES}",
+    },
+    "status": {
+        "door.update.*",
+        "room.status.>",
+        "hint.condition.*",
+        f"{STORE_API}.CONSUMER.CREATE.{DOOR_UPDATES}",
+        f"{STORE_API}.CONSUMER.CREATE.{ROOM_EVENTS}",
+        f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
+    },
+    "config": {"vehicle.*.cmd.config", "door.update.*", "room.config.>"},
+    "diagnostics": {"door.update.*", "room.diagnostics.>"},
+    "enrolment": {
+        "room.enrolment.changed",
+        "room.enrolment.probe",
+        "$SYS.REQ.SERVER.PING.CONNZ",
+        "$SYS.REQ.SERVER.*.KICK",
+        *(f"{STORE_API}.STREAM.{verb}.{name}" for verb in ("CREATE", "UPDATE") for name in STREAMS),
+        *(f"{STORE_API}.STREAM.{verb}.{name}" for verb in ("INFO", "UPDATE") for name in MQTT_OWN_STREAMS),
+        *(
+            f"{STORE_API}.CONSUMER.{verb}.{one.stream}.{one.name}"
+            for verb in ("DURABLE.CREATE", "INFO")
+            for one in CONSUMERS.values()
+        ),
+    },
+}
+HEARS = {
+    "access": {"room.access.revoked"},
+    "command": {"hint.condition.*", "room.enrolment.changed"},
+    "status": {"room.enrolment.changed", "vehicle.*.presence"},
+    "config": {"room.enrolment.changed"},
+    "diagnostics": {"room.enrolment.changed"},
+    "enrolment": {
+        "$SYS.REQ.USER.AUTH",
+        f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*",
+        f"$JS.ACK.{VEHICLE_COMMANDS}.>",
+    },
+}
+VERBS = [
+    "STREAM.DELETE",
+    "STREAM.PURGE",
+    "STREAM.UPDATE",
+    "STREAM.CREATE",
+    "STREAM.MSG.GET",
+    "STREAM.MSG.DELETE",
+]
+VERBS += ["STREAM.SNAPSHOT", "STREAM.RESTORE", "CONSUMER.LIST", "CONSUMER.CREATE", "DIRECT.GET"]
+PROBES = sorted(
+    {
+        *(f"{api}.{verb}.{name}" for api in ("$JS.API", STORE_API) for verb in VERBS for name in STREAMS),
+        *(
+            f"{STORE_API}.CONSUMER.{verb}.{one.stream}.{one.name}"
+            for verb in ("DELETE", "DURABLE.CREATE", "CREATE", "MSG.NEXT", "PAUSE", "INFO")
+            for one in CONSUMERS.values()
+        ),
+        *(f"deliver.{name}" for name in CONSUMERS),
+        *(f"$JS.ACK.{one.stream}.{one.name}.1.1.1.1.0" for one in CONSUMERS.values()),
+        *(subject.replace("*", VIN).replace(">", "x") for said in SAYS.values() for subject in said),
+        *(subject.replace("*", VIN).replace(">", "x") for heard in HEARS.values() for subject in heard),
+        f"{STORE_API}.STREAM.NAMES",
+        "$JS.API.STREAM.NAMES",
+        "$JS.API.INFO",
+        f"vehicle.{VIN}.evt.hello",
+        f"vehicle_status.0.{VIN}",
+        "_INBOX.x",
+        *(f"_INBOX.{room}.x" for room in BROKER_ROOMS),
+    }
+)
+EARS = [
+    ">",
+    "*.>",
+    "_INBOX.>",
+    "deliver.>",
+    "deliver.*",
+    "vehicle.>",
+    "room.>",
+    "operator.>",
+    "$JS.>",
+    "$SYS.>",
+]
+EARS += ["store.>", "door.update.*", f"vehicle.{VIN}.evt.*", "$MQTT.>", *PROBES]
+
+
+@pytest_asyncio.fixture
+async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
+    one = Gate(tmp_path / "doors", free_base())
+    try:
+        await one.open()
+        yield one
+    finally:
+        await one.close()
+
+
+def may(rights: set[str], subject: str) -> bool:
+    return any(matches(right, subject) for right in rights)
+
+
+def matches(right: str, subject: str) -> bool:
+    """Whether all that `subject` stands for is within `right`."""
+    of_right, of_subject = right.split("."), subject.split(".")
+    for index, word in enumerate(of_right):
+        if word == ">":
+            return len(of_subject) > index
+        if index >= len(of_subject) or of_subject[index] == ">":
+            return False
+        if word not in ("*", of_subject[index]):
+            return False
+    return len(of_right) == len(of_subject)
+
+
+def reached(witness: Witness, service: str) -> list[tuple[str, str]]:
+    """What other services heard under a harmful subject. In its own account a service may say what it likes."""
+    return [(who, subject) for who, subject in witness.heard if subject in HARMFUL and who != service]
+
+
+def says(service: str) -> set[str]:
+    own = consumers_of(service)
+    reads = {f"$JS.ACK.{one.stream}.{one.name}.>" for one in own}
+    reads |= {f"{STORE_API}.CONSUMER.INFO.{one.stream}.{one.name}" for one in own}
+    return SAYS[service] | EVERYBODY_ASKS | reads
+
+
+def hears(service: str) -> set[str]:
+    return HEARS[service] | {f"_INBOX.{service}.>"} | {f"deliver.{one.name}" for one in consumers_of(service)}
+
+
+@pytest.mark.parametrize("service", BROKER_ROOMS)
+async def test_the_configuration_gives_what_is_written_here_and_no_more(gate: Gate, service: str) -> None:
+    rights = gate.rights_of(service)
+    assert set(rights["publish"]["allow"]) == says(service)
+    assert set(rights["subscribe"]["allow"]) == hears(service)
+
+
+@pytest.mark.parametrize("service", BROKER_ROOMS)
+async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> None:
+    refused: set[str] = set()
+    told_all = asyncio.Event()
+
+    async def on_error(error: Exception) -> None:
+        refused.add(str(error).lower())
+        if "the.end" in str(error):
+            told_all.set()
+
+    client = await gate.client(service, service, error_cb=on_error)
+    for subject in PROBES:
+        if not may(says(service), subject):
+            await client.publish(subject, b"{}")
+    for subject in EARS:
+        if not may(hears(service), subject):
+            await client.subscribe(subject)
+    await client.publish("the.end", b"")
+    await asyncio.wait_for(told_all.wait(), WAIT_SECONDS)
+    told = "\n".join(refused)
+    for subject in PROBES:
+        assert may(says(service), subject) or f'publish to "{subject.lower()}"' in told, subject
+    for subject in EARS:
+        assert may(hears(service), subject) or f'subscription to "{subject.lower()}"' in told, subject
+
+
+@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+async def test_a_password_opens_nothing_with_another_certificate_and_a_certificate_nothing_without_it(
+    gate: Gate, service: str
+) -> None:
+    password = gate.sandbox.nats_password(service).read_text()
+    others = [one.name for one in IDENTITIES if one.name != service and one.client]
+    attempts = [(password, certificate) for certificate in others]
+    attempts += [
+        (gate.sandbox.nats_password(name).read_text(), service) for name in BROKER_ROOMS if name != service
+    ]
+    attempts += [("", service), (password, None)]
+    for said, certificate in attempts:
+        assert not await lets_in(gate, gate.tls(certificate), broker_user(service), said), certificate
+    assert await lets_in(gate, gate.tls(service), broker_user(service), password)
+
+
+@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(gate: Gate, service: str) -> None:
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async def on_error(error: Exception) -> None:
+        refused.put_nowait(str(error))
+
+    client = await nats.connect(
+        gate.url,
+        user=broker_user(service),
+        password=gate.sandbox.nats_password(service).read_text(),
+        tls=gate.tls(vehicle_identity(VIN).name),
+        allow_reconnect=False,
+        error_cb=on_error,
+    )
+    await client.publish("room.access.x", b"")
+    assert "room.access.x" in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
+    await client.close()
+
+
+@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, service: str) -> None:
+    """Nor does the services' CA make a vehicle."""
+    (like,) = [one for one in IDENTITIES if one.name == service]
+    password = gate.sandbox.nats_password(service).read_text()
+    for identity in (
+        like,
+        Identity("forged", uri=like.uri, server=False),
+        Identity("forged2", dns=like.dns, server=False),
+    ):
+        folder = tmp_path / identity.name
+        folder.mkdir()
+        for half in ("crt", "key"):
+            (folder / f"{VEHICLE_CA}.{half}").write_bytes(
+                (gate.sandbox.pki / f"{VEHICLE_CA}.{half}").read_bytes()
+            )
+        forged = Pki(folder, datetime.now(UTC), VEHICLE_CA).ensure(identity)
+        tls = gate.tls(None)
+        tls.load_cert_chain(forged.cert, forged.key)
+        assert not await lets_in(gate, tls, broker_user(service), password)
+    gate.pki.ensure(Identity("like-a-car", uri=vehicle_identity(VIN).uri, server=False))
+    assert not await lets_in(gate, gate.tls("like-a-car"))
+
+
+@pytest.mark.parametrize("service", BROKER_ROOMS)
+async def test_the_broker_s_answers_to_a_service_reach_nothing(gate: Gate, service: str) -> None:
+    """The reply subject is the service's to choose, and is not looked at."""
+    witness = Witness(gate)
+    await witness.begin()
+    client = await gate.client(service, service)
+    questions = [f"{STORE_API}.STREAM.INFO.{VEHICLE_EVENTS}"]
+    if service == "command":
+        questions.append(f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{VIN}")
+        await gate.observe(VEHICLE_COMMANDS)
+        await client.jetstream(prefix=STORE_API).add_consumer(
+            VEHICLE_COMMANDS,
+            ConsumerConfig(name="mine", filter_subject=f"vehicle.{VIN}.cmd.*", ack_policy=AckPolicy.EXPLICIT),
+        )
+        questions.append(f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.mine")
+    if service == "status":
+        questions.append(f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}")
+    for subject in HARMFUL:
+        for question in questions:
+            body = NOTHING_WAITS if "MSG.NEXT" in question else b'{"seq": 1}' if "DIRECT" in question else b""
+            await client.publish(question, body, reply=subject)
+    await client.flush(WAIT_SECONDS)
+    if service == "command":
+        commands = await gate.observe(VEHICLE_COMMANDS)
+        await commands.delete_consumer(VEHICLE_COMMANDS, "mine")
+    assert reached(witness, service) == []
+    await witness.assert_nothing_came_of_it()
+
+
+async def test_the_confirmation_of_what_a_service_says_reaches_nothing(gate: Gate) -> None:
+    said = {
+        "access": "room.access.x",
+        "command": "room.command.x",
+        "status": "room.status.x",
+        "config": "room.config.x",
+        "diagnostics": update_subject(VIN),
+    }
+    witness = Witness(gate)
+    await witness.begin()
+    for service, subject in said.items():
+        client = await gate.client(service, service)
+        for reply in HARMFUL:
+            await client.publish(subject, b"x", reply=reply)
+        await client.request(subject, b"last", timeout=WAIT_SECONDS)
+        assert reached(witness, service) == []
+        witness.heard.clear()
+    kept = [one for one in HARMFUL if not one.startswith(("$JS.ACK.", "_R_."))]
+    after = await witness.look()
+    assert sum(after[ROOM_EVENTS][2].values()) == 4 * (len(kept) + 1)
+    assert sum(after[DOOR_UPDATES][2].values()) == len(kept) + 1
+    await witness.assert_nothing_came_of_it(other_streams={ROOM_EVENTS, DOOR_UPDATES})
+
+
+@pytest.mark.parametrize("headers_only", [False, True])
+async def test_where_consumers_of_the_command_service_deliver_to_is_its_own_store(
+    gate: Gate, *, headers_only: bool
+) -> None:
+    """It makes vehicles' consumers, and so can have commands delivered anywhere: in an account with nothing else."""
+    witness = Witness(gate)
+    await witness.begin()
+    client = await gate.client("command", "command")
+    jetstream = client.jetstream(prefix=STORE_API)
+    for number, subject in enumerate(HARMFUL):
+        if VEHICLE_COMMANDS in subject or "*" in subject:
+            continue
+        config = ConsumerConfig(
+            name=f"evil{number}",
+            filter_subject=f"vehicle.{VIN}.cmd.*",
+            ack_policy=AckPolicy.EXPLICIT,
+            deliver_subject=subject,
+            headers_only=headers_only,
+        )
+        with contextlib.suppress(APIError):  # of a work queue only one may have a subject
+            await jetstream.add_consumer(VEHICLE_COMMANDS, config)
+            await jetstream.publish(command_subject(VIN, Command.DOOR), b"")
+            commands = await gate.observe(VEHICLE_COMMANDS)
+            await commands.delete_consumer(VEHICLE_COMMANDS, f"evil{number}")
+    assert reached(witness, "command") == []
+    await witness.assert_nothing_came_of_it(other_streams={VEHICLE_COMMANDS, MQTT_MESSAGES})
+
+
+async def test_where_consumers_of_the_status_service_deliver_to_is_far_from_vehicles(gate: Gate) -> None:
+    witness = Witness(gate)
+    await witness.begin()
+    client = await gate.client("status", "status")
+    jetstream = client.jetstream(prefix=STORE_API)
+    await jetstream.publish(update_subject(OTHER), b"")
+    await jetstream.publish("room.status.x", b"")
+    for stream in (DOOR_UPDATES, ROOM_EVENTS):
+        for subject in HARMFUL:
+            if stream in subject or "*" in subject or subject.startswith(("door.update", "room.")):
+                continue
+            with contextlib.suppress(APIError):
+                await jetstream.add_consumer(
+                    stream,
+                    ConsumerConfig(ack_policy=AckPolicy.NONE, deliver_subject=subject, headers_only=True),
+                )
+    await client.flush(WAIT_SECONDS)
+    assert reached(witness, "status") == []
+    await witness.assert_nothing_came_of_it(other_streams={DOOR_UPDATES, ROOM_EVENTS})
+
+
+async def lets_in(gate: Gate, tls: ssl.SSLContext, user: str = "", password: str = "") -> bool:
+    """Whether the broker greets who shows this certificate and says this."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", gate.ports.nats)
+    try:
+        await reader.readline()
+        await writer.start_tls(tls, server_hostname="localhost")
+        login = {"verbose": False, "tls_required": True, "user": user, "pass": password}
+        writer.write(b"CONNECT %b\r\nPING\r\n" % json.dumps(login).encode())
+        return (await asyncio.wait_for(reader.readline(), WAIT_SECONDS)).strip() == b"PONG"
+    except OSError:
+        return False
+    finally:
+        writer.transport.abort()

@@ -1,0 +1,292 @@
+"""The history as lists: pages that hold still however much is written beside them, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import select, update
+
+from services.command import usecases
+from services.command.domain import (
+    Action,
+    CommandAlreadyFinished,
+    CommandInProgress,
+    Condition,
+    CorrelationIdReused,
+    FailureReason,
+    Forbidden,
+    Order,
+    Status,
+    StatusCheck,
+)
+from services.command.history import SETTLED, HistoryPage, HistoryQuery
+from services.command.history_usecases import (
+    RefusedRequests,
+    forget_the_old,
+    list_history,
+    record_status_checks,
+)
+from services.command.store import tables
+from services.runtime.database import StorageUnavailable
+from tests.store.command_desk import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+ROUNDS = 12
+LOOKS_AT_ONCE = 7
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture
+async def twins(database_url: str) -> AsyncIterator[tuple[Room, Room]]:
+    async with AsyncExitStack() as opened:
+        one = await opened.enter_async_context(open_room(database_url))
+        yield one, await opened.enter_async_context(open_room(database_url))
+
+
+def a_look(name: str, at: datetime, vin: str = VIN) -> StatusCheck:
+    return StatusCheck(name, vin, at, OWNER, f"s-{name}", 0.004)
+
+
+async def whole(room: Room, query: HistoryQuery) -> list[str]:
+    """The correlation ids on all pages of the list of the query's moment, by offset."""
+    listed: list[str] = []
+    while True:
+        page = await list_history(room.desk, VIN, replace(query, offset=len(listed)))
+        listed += [entry.correlation_id for entry in page.entries]
+        if not page.has_more:
+            assert page.total == len(listed)
+            return listed
+
+
+async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: Room) -> None:
+    for n in range(4):
+        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
+        room.pass_seconds(1)
+    query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
+    first = await list_history(room.desk, VIN, query)
+    late = a_look("late", room.now - timedelta(seconds=3.5))
+    await record_status_checks(room.desk, [late])
+    by_offset = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, offset=2))
+    by_place = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, after=first.last))
+    assert [entry.correlation_id for entry in by_offset.entries] == ["c-1", "c-0"]
+    assert by_place.entries == by_offset.entries
+    assert (by_offset.total, by_offset.has_more, by_place.has_more) == (4, False, False)
+    assert "s-late" in await whole(room, query)
+
+
+async def test_both_ends_of_a_list_hold_still_while_time_passes(room: Room) -> None:
+    for n in range(3):
+        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
+        room.pass_seconds(1_000)
+    first = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), limit=1))
+    room.pass_seconds(1_800)
+    later = HistoryQuery(room.now, timedelta(hours=1), limit=1, as_of=first.as_of)
+    assert await whole(room, later) == ["c-2", "c-1", "c-0"]
+    assert await whole(room, replace(later, as_of=None)) == ["c-2"]
+
+
+async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is_shown(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-0")))
+    [entry] = (await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))).entries
+    assert entry.requested_at == room.now
+    room.pass_seconds(3_600 + SETTLED.total_seconds())
+    query = HistoryQuery(room.now, timedelta(hours=1), 9)
+    page = await list_history(room.desk, VIN, query)
+    assert page.as_of == room.now - SETTLED
+    assert [each.correlation_id for each in page.entries] == ["c-0"]
+    room.pass_seconds(0.001)
+    assert await whole(room, replace(query, now=room.now)) == []
+
+
+async def test_a_moment_that_has_not_come_is_taken_as_now(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-0")))
+    query = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now + timedelta(days=1))
+    page = await list_history(room.desk, VIN, query)
+    assert (page.total, page.as_of) == (1, room.now)
+
+
+async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-0"), "m-0"))
+    first = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
+    room.pass_seconds(-5)  # the clock is set back
+    await room.report(room.succeeded(await room.request("c-1"), "m-1"))
+    under_it = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=first.as_of)
+    assert await whole(room, under_it) == ["c-0"]
+    assert await whole(room, HistoryQuery(room.now, timedelta(hours=1), 9)) == ["c-0", "c-1"]
+    query = select(tables.history.c.recorded_at).order_by(tables.history.c.recorded_at)
+    recorded = await room.database.read(lambda connection: connection.execute(query).scalars().all())
+    assert len(set(recorded)) == len(recorded) == 2
+
+
+async def test_entries_from_before_are_listed_by_their_end(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-0")))
+    await room.database.write(lambda c: c.execute(update(tables.history).values(recorded_at=None)))
+    room.pass_seconds(60)
+    assert await whole(room, HistoryQuery(room.now, timedelta(hours=1), 9)) == ["c-0"]
+    before = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now - timedelta(seconds=61))
+    assert await whole(room, before) == []
+
+
+async def test_nothing_stays_undated(room: Room) -> None:
+    await room.request("c-0")
+    await room.cancel("x-0", "c-0")
+    command = await room.request("c-1", vin=OTHER)
+    await room.report(replace(room.succeeded(command), vin=OTHER))
+    await room.request("c-2")
+    room.pass_seconds(31)
+    await usecases.time_out_overdue(room.desk)
+    await record_status_checks(room.desk, [a_look("1", room.now), a_look("2", room.now, OTHER)])
+    undated = (tables.history.c.recorded_at.is_(None)) | (tables.history.c.recorded_at == tables.RECORDED_NOW)
+    assert await room.count(tables.history) == 6
+    assert await room.count(tables.history, undated) == 0
+
+
+@pytest.mark.timeout(120)
+async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> None:
+    """Looks, endings and refusals from two replicas, all of one vehicle, while pages are turned."""
+    done = asyncio.Event()
+
+    async def write(replica: Room, name: str) -> None:
+        refused = RefusedRequests(replica.commands, lambda: datetime.now(UTC))
+        for n in range(ROUNDS):
+            replica.now = datetime.now(UTC)
+            # Dated when they happened, written when they were gathered, and several vehicles' at once.
+            at = replica.now - timedelta(milliseconds=n % 5 * 9)
+            looks = [a_look(f"{name}-{n}-{k}", at, VIN if k % 3 else OTHER) for k in range(LOOKS_AT_ONCE)]
+            writes = [record_status_checks(replica.desk, [*looks[k:], *looks[:k]]) for k in (0, 3)]
+            with refused.noting(OWNER, VIN, Action.LOCK, f"r-{name}-{n}", ("all",)):
+                try:
+                    command = await replica.request(f"c-{name}-{n}")
+                except CommandInProgress:
+                    command = None
+            ends = [replica.report(replica.succeeded(command, f"m-{name}-{n}"))] if command else []
+            await asyncio.gather(*writes, *ends, refused.flush())
+
+    async def turn(replica: Room, step: int, lists: list[tuple[HistoryQuery, list[str]]]) -> None:
+        while not done.is_set():
+            query = HistoryQuery(datetime.now(UTC), timedelta(hours=1), limit=step)
+            page: HistoryPage = await list_history(replica.desk, VIN, query)
+            query = replace(query, as_of=page.as_of)
+            listed = [entry.correlation_id for entry in page.entries]
+            turned = 1
+            while page.has_more and turned < 40:
+                where = {"after": page.last} if step % 2 else {"offset": turned * step}
+                page = await list_history(replica.desk, VIN, replace(query, **where))
+                listed += [entry.correlation_id for entry in page.entries]
+                turned += 1
+                await asyncio.sleep(0)
+            lists.append((query, listed))
+            await asyncio.sleep(0.02)  # lets the writers write: reading SQLite waits for nothing
+
+    lists: list[tuple[HistoryQuery, list[str]]] = []
+    readers = [asyncio.create_task(turn(twins[n], 4 + n, lists)) for n in (0, 1)]
+    try:
+        await asyncio.gather(write(twins[0], "a"), write(twins[1], "b"))
+    finally:
+        done.set()
+        await asyncio.gather(*readers)
+    assert len(lists) > 4
+    assert any(listed for _, listed in lists)
+    for query, listed in lists:
+        after_all = await whole(twins[0], replace(query, limit=200))
+        assert listed == after_all[: len(listed)]
+        assert len(listed) == len(after_all) or len(listed) >= 40 * query.limit
+
+
+async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: Room) -> None:
+    refused = RefusedRequests(room.commands, lambda: room.now)
+
+    async def ask(order: Order, correlation_id: str) -> None:
+        with refused.noting(OWNER, VIN, order.action, correlation_id, order.target_doors):
+            await room.request(correlation_id, order)
+
+    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    with pytest.raises(Forbidden):
+        await ask(LOCK, "c-0")
+    room.conditions[VIN] = Condition(room.now, speed_kmh=30.0)
+    with pytest.raises(Forbidden):
+        await ask(UNLOCK, "c-1")
+    del room.conditions[VIN]
+    command = await room.request("c-2")
+    with pytest.raises(CommandInProgress):
+        await ask(UNLOCK, "c-3")
+    await room.report(room.succeeded(command))
+    with pytest.raises(CommandAlreadyFinished), refused.noting(OWNER, VIN, Action.CANCEL, "x-1"):
+        await room.cancel("x-1", "c-2")
+    with pytest.raises(CorrelationIdReused):  # the caller's own fault, and nothing about the vehicle
+        await ask(Order(Action.UNLOCK, ("trunk",), UNLOCK.mode), "c-2")
+
+    assert len((await room.history())[0]) == 1  # nobody waited
+    await refused.flush()
+    page = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
+    assert {
+        (e.correlation_id, e.action, e.status, e.failure_reason, e.target_doors) for e in page.entries
+    } == {
+        ("c-0", Action.LOCK, Status.FAILED, FailureReason.DOOR_OPEN, ("driver",)),
+        ("c-1", Action.UNLOCK, Status.FAILED, FailureReason.VEHICLE_MOVING, ("all",)),
+        ("c-2", Action.UNLOCK, Status.SUCCESS, None, ("all",)),
+        ("c-3", Action.UNLOCK, Status.FAILED, FailureReason.COMMAND_IN_PROGRESS, ("all",)),
+        ("x-1", Action.CANCEL, Status.FAILED, FailureReason.TOO_LATE, ()),
+    }
+    [about] = [e.command_id for e in page.entries if e.correlation_id == "x-1"]
+    assert about == command.command_id
+
+
+async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
+    refused = RefusedRequests(room.commands, lambda: room.now)
+    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    for _ in range(3):
+        with pytest.raises(Forbidden), refused.noting(OWNER, VIN, Action.LOCK, "c-0", LOCK.target_doors):
+            await room.request("c-0", LOCK)
+        await refused.flush()
+    del room.conditions[VIN]
+    command = await room.request("c-0", LOCK)
+    await room.report(room.succeeded(command))
+    assert await room.history() == (
+        [
+            (Action.LOCK, Status.FAILED, FailureReason.DOOR_OPEN),
+            (Action.LOCK, Status.SUCCESS, None),
+        ],
+        2,
+    )
+
+
+async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room: Room) -> None:
+    refused = RefusedRequests(room.commands, lambda: room.now, most=3)
+    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    for n in range(5):
+        with pytest.raises(Forbidden), refused.noting(OWNER, VIN, Action.LOCK, f"c-{n}", LOCK.target_doors):
+            await room.request(f"c-{n}", LOCK)
+    room.database.fail_next = True
+    with pytest.raises(StorageUnavailable):
+        await refused.flush()
+    await refused.flush()
+    assert (await room.history())[1] == 3
+
+
+async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(room: Room) -> None:
+    await room.report(room.succeeded(await room.request("c-0")))
+    await record_status_checks(room.desk, [a_look("1", room.now)])
+    unlock, look = (Action.UNLOCK, Status.SUCCESS, None), (Action.STATUS_CHECK, Status.SUCCESS, None)
+    assert sorted((await room.history())[0]) == sorted([unlock, look])
+    assert await room.history(excluded_action=Action.STATUS_CHECK) == ([unlock], 1)
+    assert await room.history(excluded_action=Action.UNLOCK) == ([look], 1)
+    room.pass_seconds(31 * 86_400)
+    await forget_the_old(room.desk)
+    assert await room.count(tables.history) == 1
+    none_kept = replace(room.desk, rules=replace(room.desk.rules, checks_kept=timedelta(0)))
+    await record_status_checks(none_kept, [a_look("2", room.now)])
+    assert await room.count(tables.history) == 1

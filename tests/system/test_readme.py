@@ -1,0 +1,63 @@
+"""The README's lines, pasted in their order into one shell, tell the story that it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.app import App, Car, eventually
+from tests.system.documents import ROOT, blocks, paste
+
+if TYPE_CHECKING:
+    from mesh.ports import Ports
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+
+# As the reader's curl, but for what it says at the end of each answer; a job-control shell, as a reader's is.
+CURL = """set -m
+curl() { command curl -sS --max-time 60 -w '\\n[%{http_code}]\\n' "$@"; }
+"""
+
+
+def moved(block: str, ports: Ports) -> str:
+    """The block with the ports of this mesh."""
+    return block.replace("127.0.0.1:8080", f"127.0.0.1:{ports.http}").replace(
+        "127.0.0.1:8600", f"127.0.0.1:{ports.control}"
+    )
+
+
+def statuses(said: str) -> list[str]:
+    return re.findall(r"^\[(\d{3})\]$", said, re.MULTILINE)
+
+
+def test_the_readmes_lines_tell_a_story_that_works(mesh: Mesh) -> None:
+    orders, hands = blocks("README.md", "## Try it")
+    car, app = Car(mesh), App(mesh)
+    car.do("wake")
+    car.meet()
+    eventually(lambda: app.get("status").status_code == 200)
+
+    first = paste(CURL + moved(orders, mesh.ports), ROOT)
+    assert first.returncode == 0, first.stderr
+    stream = [line for line in first.stdout.splitlines() if line.startswith(("event:", "data:"))]
+    told = [json.loads(line.removeprefix("data:"))["type"] for line in stream if line.startswith("data:")]
+    assert {"DOOR_STATUS_UPDATE", "COMMAND_STATUS_UPDATE"} <= set(told)
+    assert statuses(first.stdout) == [
+        "202",  # unlock
+        "200",  # status
+        "202",  # lock
+        *["200"] * 5,  # history, diagnostics, config three times
+    ]
+    assert first.stdout.count('"status":"SUCCESS"') + first.stdout.count('"status": "SUCCESS"') >= 2
+
+    preamble = orders.split("\n\n", 1)[0] + "\n"
+    second = paste(CURL + moved(preamble + hands, mesh.ports), ROOT)
+    assert second.returncode == 0, second.stderr
+    answers = [code for code in statuses(second.stdout) if code != "200"]
+    assert answers == ["409", "409", "202", "202", "202"]  # lock, unlock, lock, unlock, cancel
+    for word in ("DOOR_OPEN", "VEHICLE_MOVING", "PARTIAL_SUCCESS", '"CANCELLED"'):
+        assert word in second.stdout, word

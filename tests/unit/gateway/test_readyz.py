@@ -1,0 +1,17 @@
+"""Readiness leaves nothing out that the edge sends requests to."""
+
+from __future__ import annotations
+
+import re
+
+from mesh.edge_config import ROOT
+
+
+def test_every_cluster_that_is_checked_has_its_part_in_readiness() -> None:
+    text = (ROOT / "envoy.yaml").read_text(encoding="utf-8")
+    checked = set(re.findall(r"  - name: (\w+)\n(?:    .*\n)*?    health_checks:", text))
+    [whole] = re.findall(r"exact: /readyz\}\}\]\n +cluster_min_healthy_percentages: \{(.*)\}", text)
+    assert set(re.findall(r"(\w+): \{value", whole)) == checked
+    parts = set(re.findall(r"exact: /readyz/(\w+)\}", text))
+    assert parts == {"access", "command", "commands", "status", "streams", "config", "diagnostics"}
+    assert len(checked) == len(parts)
