@@ -59,8 +59,8 @@ class TokenVerifier:
 
     The file is read again by `reread`, which is called regularly, and when a token names a key that is not known yet,
     so that keys can be rotated and withdrawn without a restart; `changed` hears at once whenever they are others than
-    before, of those that are not there any more. A token that is good for more than `longest_seconds` is refused, and one of a client that is not among
-    `clients`, each with the source it stands for.
+    before, of those that are not there any more. A token that is good for more than `longest_seconds` is refused, and
+    one of a client that is not among `clients`, each with the source it stands for.
     """
 
     def __init__(
