@@ -53,13 +53,12 @@ async def type_comes_before_known(unit: Unit) -> None:
 @GROUP.rule
 async def role_comes_last(unit: Unit) -> None:
     """Step 9 spends the counter, before the role is looked at."""
-    signed = await unit.order(unlock(), Wrong(role=_NOBODY))
-    await unit.refusal(signed, Fault.ROLE_NOT_ALLOWED)
+    sent = await unit.refuses(unlock(), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
     counter = unit.cloud.session.current.issued[Domain.COMMAND]
     counters = {one.domain: one.counter for one in (await unit.asked()).counters}
     told = counters.get(Domain.COMMAND.value, 0)
     require(told >= counter, f"counter {counter} was refused for its role, and it says {told}")
-    await unit.never_acts(signed)
+    await unit.never_acts(*sent)
 
 
 @GROUP.rule

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GROUP = Group("manifests")
 _LIFE_SECONDS = 5
 _SKEW_SECONDS = 6
+_LATE_MILLIS = -1_000
 _DOOR_SECONDS = 1.0
 
 
@@ -122,7 +123,8 @@ async def manifest_that_ran_out_is_said(unit: Unit) -> None:
     await adopts(unit, keys.endorse_next(lifetime_seconds=_LIFE_SECONDS))
     try:
         await _ran_out(unit)
-        signed = unit.cloud.sign(unlock())
+        # Expired, too: a copy that comes once the next manifest is here would be a good order.
+        signed = unit.cloud.sign(unlock(), Wrong(left_millis=_LATE_MILLIS))
         await unit.refusal(signed, Fault.EXPIRED_KEY)
     finally:
         version = keys.endorse_next()
