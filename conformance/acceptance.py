@@ -7,7 +7,6 @@ What the product cuts or leaves out of a message is unacceptable here: a unit is
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +17,6 @@ from protocol.faults import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-LONGEST_LEAD_SECONDS = 300
-"""How far the clock that dates a report may be ahead."""
 
 _validator = protovalidate.Validator()
 _DOORS = set(body_pb2.DoorId.values()) - {body_pb2.DOOR_ID_UNSPECIFIED}
@@ -68,7 +64,6 @@ def _unfit(message: Any) -> Iterable[str]:
 
 
 def _status(report: report_pb2.StatusReport) -> Iterator[str]:
-    yield from _ahead(report.observed_at.seconds)
     doors = Counter(one.door for one in report.doors)
     if not doors.keys() <= _DOORS:
         yield "a door that is none"
@@ -77,14 +72,8 @@ def _status(report: report_pb2.StatusReport) -> Iterator[str]:
 
 
 def _diagnostics(report: report_pb2.DiagnosticsReport) -> Iterator[str]:
-    yield from _ahead(report.observed_at.seconds)
     if any(times > 1 for times in Counter(one.component_id for one in report.components).values()):
         yield "two components with one id"
-
-
-def _ahead(seconds: int) -> Iterator[str]:
-    if seconds > time.time() + LONGEST_LEAD_SECONDS:
-        yield "observed_at in the future"
 
 
 def _result(result: report_pb2.CommandResult) -> Iterator[str]:

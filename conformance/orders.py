@@ -56,6 +56,8 @@ def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
         if one.door == door:
             if not one.HasField("locked"):
                 raise Violated("a report does not say whether a door is locked: false must be written, too")
+            if not one.HasField("locked"):
+                raise Violated("it does not say whether the door is locked: what is absent is unknown")
             return one.locked
     raise Violated("the result does not say how the doors stand (CommandResult.status)")
 

@@ -32,7 +32,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "TOKEN_LONGEST_SECONDS",
         "KEYS_REREAD_SECONDS",
         "COMMANDS_PER_MINUTE",
-        "LOCKS_PER_MINUTE",
+        "CANCELLATIONS_PER_MINUTE",
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
         "UNKNOWN_VEHICLES_PER_MINUTE",

@@ -74,12 +74,14 @@ class ReportSealer:
 class ReportSession:
     """What the session information of an epoch says about its reports, and what was seen of them before.
 
-    `seen` has the windows as the caller stored them; domains left out were not seen.
+    `seen` has the windows as the caller stored them; domains left out were not seen. `order` is the epoch's among the
+    vehicle's (CloudSession.order_of).
     """
 
     vehicle_public_key: bytes
     cloud_key_id: bytes
     seen: tuple[tuple[Domain, Window], ...] = ()
+    order: int = 0
 
 
 class ReportSessions(Protocol):
@@ -94,13 +96,14 @@ class ReportSessions(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OpenedReport:
-    """A report of this vehicle. (epoch, counter) is unique within its domain."""
+    """A report of this vehicle. (epoch, counter) is unique within its domain; `order` is the epoch's."""
 
     vin: str
     domain: Domain
     epoch: bytes
     counter: int
     payload: bytes
+    order: int = 0
 
 
 @dataclass(slots=True)
@@ -109,6 +112,7 @@ class _Channel:
     key: AESGCM
     subject: bytes
     window: Window
+    order: int
 
 
 class ReportOpener:
@@ -143,7 +147,7 @@ class ReportOpener:
             )
         except InvalidTag as error:
             raise MessageRefused(Fault.NOT_FOR_US, "it does not open") from error
-        return OpenedReport(vin, domain, epoch, counter, payload)
+        return OpenedReport(vin, domain, epoch, counter, payload, channel.order)
 
     def taken(self, report: OpenedReport) -> Window | None:
         """This report is committed: a repetition is refused from here on. The window, to be stored by whoever
@@ -189,4 +193,5 @@ class ReportOpener:
         except ValueError as error:  # a point of small order
             raise MessageRefused(Fault.MALFORMED, "an impossible report key") from error
         key = AESGCM(report_key(shared, epoch, vin, domain))
-        return _Channel(epoch, key, subject_of(vin, domain), dict(session.seen).get(domain, Window()))
+        window = dict(session.seen).get(domain, Window())
+        return _Channel(epoch, key, subject_of(vin, domain), window, session.order)

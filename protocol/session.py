@@ -91,9 +91,16 @@ class VehicleSession:
 
 @dataclass(frozen=True, slots=True)
 class EpochRecord:
-    """The counters of one epoch: the last the cloud issued, and which of the vehicle's it saw, by domain."""
+    """The counters of one epoch: the last the cloud issued, and which of the vehicle's it saw, by domain.
+
+    `order` puts a vehicle's epochs in order: thousandths of a second since 1970 at which the cloud heard of this one,
+    raised where that is needed to be above the one before; 0 in records that were made before this was kept. `boot_id`
+    is what the hello of the epoch said.
+    """
 
     epoch: bytes = b""
+    order: int = 0
+    boot_id: str = ""
     issued: Mapping[Domain, int] = field(default_factory=dict)
     seen: Mapping[Domain, Window] = field(default_factory=dict)
 
@@ -164,7 +171,9 @@ class CloudSession:
         lead = info.clock_millis - now_millis
         if info.epoch == self.epoch and not is_fresh:
             lead = max(lead, self.clock_lead_millis)
-        current, ended = self._entered(info.epoch, is_fresh=is_fresh)
+        current, ended = self._entered(info.epoch, now_millis, is_fresh=is_fresh)
+        if info.HasField("hello"):
+            current = replace(current, boot_id=info.hello.boot_id)
         for one in info.counters:
             if one.domain in LONGEST_VALIDITY_MILLIS:
                 current = current.with_claimed(Domain(one.domain), one.counter)
@@ -190,6 +199,26 @@ class CloudSession:
         """Whether this is the epoch, or one that ended."""
         return any(record.epoch == epoch for record in (self.current, *self.ended))
 
+    def record_of(self, epoch: bytes, boot_id: str) -> EpochRecord:
+        """Return the record of the epoch in which a status was made that an answer of `epoch` holds: an answer that is
+        sent again after a reboot holds the status of the boot before. A boot that no hello named is that of `epoch`.
+
+        Raise MessageRefused (WRONG_EPOCH) for an epoch that is not known.
+        """
+        records = (self.current, *self.ended)
+        of_answer = next((record for record in records if epoch and record.epoch == epoch), None)
+        if of_answer is None:
+            raise MessageRefused(Fault.WRONG_EPOCH, "an epoch that no session information told of")
+        if of_answer.boot_id in {"", boot_id}:
+            return of_answer
+        return next((record for record in self.ended if record.boot_id == boot_id), of_answer)
+
+    def order_of(self, record: EpochRecord) -> int:
+        """Return where this epoch stands among the vehicle's: 0 for a current one of unknown order, which is newer
+        than all, and -1 for one that ended, which is older.
+        """
+        return record.order or (0 if record.epoch == self.epoch else -1)
+
     def with_seen(self, epoch: bytes, domain: Domain, counter: int) -> CloudSession:
         """Having seen this counter of the vehicle.
 
@@ -202,16 +231,20 @@ class CloudSession:
         ended = (r.with_seen(domain, counter) if r.epoch == epoch else r for r in self.ended)
         return replace(self, ended=tuple(ended))
 
-    def _entered(self, epoch: bytes, *, is_fresh: bool) -> tuple[EpochRecord, tuple[EpochRecord, ...]]:
+    def _entered(
+        self, epoch: bytes, now_millis: int, *, is_fresh: bool
+    ) -> tuple[EpochRecord, tuple[EpochRecord, ...]]:
         """The record of this epoch, and of those that ended, latest first."""
+        order = max(now_millis, 1 + max(record.order for record in (self.current, *self.ended)))
         if epoch == self.epoch:
-            return self.current, self.ended
-        entered = EpochRecord(epoch)
+            current = self.current if self.current.order else replace(self.current, order=order)
+            return current, self.ended
+        entered = EpochRecord(epoch, order)
         for record in self.ended:
             if record.epoch == epoch:
                 if not is_fresh:
                     raise MessageRefused(Fault.STALE_SESSION, "an epoch that ended")
-                entered = record
+                entered = replace(record, order=order)
         ended = tuple(r for r in (self.current, *self.ended) if r.epoch not in {b"", epoch})
         return entered, ended[:EPOCHS_REMEMBERED]
 

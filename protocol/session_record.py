@@ -45,6 +45,8 @@ def load(text: str) -> CloudSession:
 def _record(record: EpochRecord) -> dict[str, Any]:
     return {
         "epoch": record.epoch.hex(),
+        "order": record.order,
+        "bootId": record.boot_id,
         "issued": {domain.value: counter for domain, counter in record.issued.items()},
         "seen": {domain.value: [window.highest, window.seen] for domain, window in record.seen.items()},
     }
@@ -53,6 +55,8 @@ def _record(record: EpochRecord) -> dict[str, Any]:
 def _loaded(stored: dict[str, Any]) -> EpochRecord:
     return EpochRecord(
         bytes.fromhex(stored["epoch"]),
+        stored.get("order", 0),
+        stored.get("bootId", ""),
         {Domain(domain): counter for domain, counter in stored["issued"].items()},
         {Domain(domain): Window(highest, seen) for domain, (highest, seen) in stored["seen"].items()},
     )

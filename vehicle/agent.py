@@ -105,7 +105,15 @@ class Agent:
         self.outbox = Outbox(car.vin, link)
         answers = Answers(car.vin, channel, journal, self.outbox, Budget(clock))
         self._orders = Orders(
-            car, channel, journal, self._pending, answers, clock, self._status_now, self._changed.set
+            car,
+            channel,
+            journal,
+            self._pending,
+            answers,
+            clock,
+            self._status_now,
+            self._changed.set,
+            sequence_now=lambda: self._sequence,
         )
         self._inbox = Inbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
         self._told = asyncio.Event()

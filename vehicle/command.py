@@ -67,10 +67,7 @@ class NotUnderstood(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Move these doors. `doors` is empty with `all_doors`.
-
-    `deadline_millis` is by Clock.uptime_millis, `expires_at` by the wall clock and None where nothing is said.
-    """
+    """Move these doors. `doors` is empty with `all_doors`. `deadline_millis` is by Clock.uptime_millis."""
 
     command_id: str
     action: Action
@@ -78,7 +75,6 @@ class Command:
     doors: tuple[DoorName, ...]
     all_doors: bool
     deadline_millis: int
-    expires_at: datetime | None
 
     @property
     def position(self) -> Position:
@@ -88,10 +84,8 @@ class Command:
         return Position.DEADLOCKED if self.mode is Mode.SECURE else Position.LOCKED
 
     def is_expired(self, clock: Clock) -> bool:
-        """Whether it may no longer act. The wall clock, which may be wrong, can only shorten its time."""
-        if clock.uptime_millis() >= self.deadline_millis:
-            return True
-        return self.expires_at is not None and clock.now() >= self.expires_at
+        """Whether it may no longer act, by the epoch's clock. The wall clock, which may be wrong, has no say."""
+        return clock.uptime_millis() >= self.deadline_millis
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,8 @@ logger = structlog.get_logger(__name__)
 class Orders:
     """The orders of one car. `recover` first, then `work` runs for as long as the agent lives.
 
-    `status_now` makes a status report; `concluded` is called whenever a command has its result.
+    `status_now` makes a status report and `sequence_now` says which was made last; `concluded` is called whenever a
+    command has its result.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class Orders:
         clock: Clock,
         status_now: Callable[[], report_pb2.StatusReport],
         concluded: Callable[[], None],
+        *,
+        sequence_now: Callable[[], int],
     ) -> None:
         self._car = car
         self._channel = channel
@@ -62,6 +65,7 @@ class Orders:
         self._answers = answers
         self._clock = clock
         self._status_now = status_now
+        self._sequence_now = sequence_now
         self._concluded = concluded
         self._arrived = asyncio.Event()
 
@@ -150,6 +154,7 @@ class Orders:
         self._pending.running = running
         try:
             now = self._clock.now()
+            began_after = self._sequence_now()
             self._journal.begin(command.command_id, Begun(now, waiting.kept, waiting.request_hash))
             self._answers.received(waiting.request_hash, translate.received(command.command_id, now))
             await asyncio.sleep(0)  # the message is on its way before the first door moves
@@ -157,7 +162,7 @@ class Orders:
         finally:
             self._pending.running = None
         # No await from here on: a cancellation finds the command either running or answered.
-        answer = self._result_answer(result, running.request_hash)
+        answer = self._result_answer(result, running.request_hash, began_after)
         outcome = CancelOutcome.STOPPED if result.stopped else CancelOutcome.TOO_LATE
         stops = [
             (self._cancel_answer(stop.cancellation, outcome, stop.request_hash), stop.deliveries)
@@ -245,8 +250,8 @@ class Orders:
         self._answers.send(answer, *deliveries)
         self._concluded()
 
-    def _result_answer(self, result: Result, request_hash: bytes) -> Answer:
-        message = translate.result_into(result, self._car.body, self._status_now())
+    def _result_answer(self, result: Result, request_hash: bytes, began_after: int | None = None) -> Answer:
+        message = translate.result_into(result, self._car.body, self._status_now(), began_after)
         return Answer(
             AnswerKind.RESULT,
             result.command_id,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 LOW_BATTERY_PERCENT = 10
-"""Below this the charge is kept for starting the car."""
+"""Below this the charge is kept for starting the car, and for locking it: a lock is never refused for it."""
 
 _MOVING = Refusal(Fault.VEHICLE_MOVING, "The car is moving. Try again once it stands still.")
 _ENGINE_ON_UNLOCK = Refusal(
@@ -25,7 +25,7 @@ _ENGINE_ON_SECURE = Refusal(
 )
 _LOW_BATTERY = Refusal(
     Fault.LOW_BATTERY,
-    "The battery is almost empty, and its charge is kept for starting. "
+    "The battery is almost empty, and its charge is kept for starting and for locking. "
     "Use the mechanical key, or charge the car.",
 )
 
@@ -55,4 +55,4 @@ def _lock_refusal(mode: Mode, doors: Collection[DoorName], body: Body) -> Refusa
     open_doors = [door.value for door in doors if body.doors[door].open]
     if open_doors:
         return Refusal(Fault.DOOR_OPEN, f"Shut {', '.join(open_doors)} and lock again. No door was locked.")
-    return _LOW_BATTERY if body.battery_percent < LOW_BATTERY_PERCENT else None
+    return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
@@ -21,6 +21,9 @@ from vehicle.command import (
     Result,
 )
 from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 _DOOR_IDS = {
     DoorName.DRIVER: body_pb2.DOOR_ID_DRIVER,
@@ -92,10 +95,6 @@ def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Comm
         raise NotUnderstood("name doors, or all of them, and not both")
     if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
         raise NotUnderstood("a door is named twice or cannot be commanded")
-    try:
-        expires_at = message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None
-    except (ValueError, OverflowError) as error:
-        raise NotUnderstood("a time is out of range") from error
     return Command(
         command_id=message.command_id,
         action=action,
@@ -103,7 +102,6 @@ def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Comm
         doors=tuple(_COMMANDED[number] for number in message.doors),
         all_doors=message.all_doors,
         deadline_millis=deadline_millis,
-        expires_at=expires_at,
     )
 
 
@@ -147,14 +145,17 @@ def received(command_id: str, now: datetime) -> report_pb2.CommandReceived:
     return message
 
 
-def result_into(result: Result, body: Body, status: report_pb2.StatusReport) -> report_pb2.CommandResult:
-    """What became of a command, with the car as it stands."""
+def result_into(
+    result: Result, body: Body, status: report_pb2.StatusReport, began_after: int | None = None
+) -> report_pb2.CommandResult:
+    """Return what became of a command that began after the report of sequence `began_after`, and how the car stands."""
     message = report_pb2.CommandResult(
         command_id=result.command_id,
         outcome=_OUTCOMES[result.outcome],
         guidance=result.guidance,
         doors=[_door_outcome(outcome, body) for outcome in result.doors],
         status=status,
+        began_after_sequence=began_after,
     )
     if result.fault:
         message.fault = _FAULTS[result.fault]

@@ -10,6 +10,7 @@ from conformance.rules import (
     cancellations,
     checks,
     delivery,
+    doors,
     encoding,
     forged,
     keys,
@@ -26,6 +27,7 @@ from conformance.rules import (
 GROUPS = (
     session.GROUP,
     orders.GROUP,
+    doors.GROUP,
     delivery.GROUP,
     waiting.GROUP,
     sleep.GROUP,

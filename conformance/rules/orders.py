@@ -27,6 +27,7 @@ async def good_order_acts(unit: Unit) -> None:
     result = await unit.result(signed)
     require(result.command_id == signed.order_id, "the result names another command")
     require([one.door for one in result.doors] == [DRIVER], "the result does not name the door, and no other")
+    require(result.doors[0].HasField("locked"), "the result does not say whether its door is locked")
     require(result.doors[0].succeeded and not result.doors[0].locked, "the door was not unlocked")
     require(result.doors[0].HasField("locked"), "the result does not say that the door is not locked")
     require(not is_locked(result.status, DRIVER), "the result's status does not agree with its door")

@@ -152,7 +152,7 @@ class Admission:
                 vin=vin,
             )
         except Refusal:
-            # Counted apart: what is not carried out must not use up what a LOCK needs.
+            # Counted apart: what is not carried out must not use up what commands need.
             self._limits.take("refused", caller.actor)
             raise
         emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
@@ -219,7 +219,8 @@ class Admission:
         self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
     ) -> str:
         """The capability for this request, counted against its rate."""
-        self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
+        if route.limit_class is not None:
+            self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
         return self._issuer.capability(digest, caller, vin, standing, purpose)
 

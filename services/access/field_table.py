@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.descriptor import FieldDescriptor
 
+from services.access.strict_json import Object
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -60,6 +62,8 @@ def _rule_of(field: FieldDescriptor) -> FieldRule:
         checks = (check, check)
     elif field.message_type is not None and field.message_type.full_name == "google.protobuf.Timestamp":
         checks = (_timestamp, _timestamp)
+    elif field.message_type is not None and not field.is_repeated:
+        checks = (_object_check(table_of(field.message_type)), _no_query)
     else:
         raise TypeError(f"{field.full_name}: no rule for this kind of field in REST")
     return FieldRule(*checks, repeated=field.is_repeated)
@@ -116,6 +120,30 @@ def _timestamp(value: object) -> str | None:
     except ValueError:
         return reason
     return None
+
+
+def _object_check(table: FieldTable) -> Check:
+    """An object within the body. Its first fault stands for all: such members are only sent back as they were read."""
+
+    def fault(value: object) -> str | None:
+        if not isinstance(value, Object):
+            return f"must be an object, not {_kind(value)}"
+        seen: set[str] = set()
+        for name, member in value:
+            rule = table.get(name)
+            if rule is None or rule.repeated or name in seen:
+                return "has a member that is not known, or one more than once"
+            seen.add(name)
+            reason = rule.in_body(member)
+            if reason is not None:
+                return f"{name} {reason}"
+        return None
+
+    return fault
+
+
+def _no_query(_: str) -> str:
+    return "is no query parameter"
 
 
 def _kind(value: object) -> str:

@@ -3,8 +3,10 @@
 Buckets live in this process: with N replicas a caller has up to N times the rate. That is enough to
 stop floods; nothing about safety rests on it.
 
-A LOCK has a bucket of its own, that nothing else is counted against: a person who can do nothing else any more can
-still lock the car. What was refused is counted apart from what was carried out, for the same reason.
+A LOCK that is carried out is not counted: a person who can do nothing else any more can still lock the car. One command
+is in flight on a vehicle, so the vehicle itself bounds how many there are. A cancellation has a bucket of its own, that
+nothing else is counted against: it takes back what has spent the rate. What was refused is counted apart from what
+was carried out, so that mistakes do not use up what commands need.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ MAX_BUCKETS = 100_000
 _IPV6_NETWORK_BITS = 64
 
 WHAT = {
-    "lock": "lock requests a minute for this vehicle",
+    "cancel": "cancellations a minute for this vehicle",
     "command": "command requests a minute for this vehicle",
     "read": "read requests a minute for this vehicle",
     "refused": "requests a minute that had to be refused",

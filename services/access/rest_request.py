@@ -138,13 +138,17 @@ def _rule_violations(route: Route, document: strict_json.Object, found: list[Vio
     if route.body is None or route.body_message is None:
         return []
     faulty = {violation.field.partition("[")[0] for violation in found}
-    sound = {name: value for name, value in document if name in route.body and name not in faulty}
+    sound = {name: _plain(value) for name, value in document if name in route.body and name not in faulty}
     message = json_format.ParseDict(sound, route.body_message())
     return [
         violation
         for violation in violations_of(message, None)
         if violation.field != _WHOLE_BODY and violation.field.partition("[")[0] not in faulty
     ]
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, strict_json.Object) else value
 
 
 def _parse(body: bytes) -> strict_json.Object:

@@ -50,6 +50,8 @@ SERVICE_OF = {
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
 
+"""What makes a car safer counts against nothing else's rate."""
+
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
 
@@ -66,10 +68,12 @@ class Route:
     body_message: type[Message] | None = None
 
     @property
-    def limit_class(self) -> str:
-        """The rate it counts against."""
+    def limit_class(self) -> str | None:
+        """The rate it counts against; None for a lock, which nobody has to wait for."""
         if self.action == domain.LOCK:
-            return "lock"
+            return None
+        if self.action == domain.CANCEL:
+            return "cancel"
         return "command" if self.action in domain.COMMANDS else "read"
 
 

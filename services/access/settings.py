@@ -33,7 +33,7 @@ class AccessSettings(RoomSettings):
     token_longest_seconds: int = Field(default=3_600, ge=60, le=86_400)
     keys_reread_seconds: float = Field(default=30.0, ge=1, le=60)
     commands_per_minute: int | None = Field(default=None, ge=1)
-    locks_per_minute: int | None = Field(default=None, ge=1)
+    cancellations_per_minute: int | None = Field(default=None, ge=10)
     reads_per_minute: int | None = Field(default=None, ge=1)
     refusals_per_minute: int | None = Field(default=None, ge=1)
     unknown_vehicles_per_minute: int | None = Field(default=None, ge=1)
@@ -77,7 +77,7 @@ class AccessSettings(RoomSettings):
         wide = self.is_sandbox
         return {
             "command": self.commands_per_minute or (6_000 if wide else 10),
-            "lock": self.locks_per_minute or (6_000 if wide else 10),
+            "cancel": self.cancellations_per_minute or (6_000 if wide else 60),
             "read": self.reads_per_minute or (60_000 if wide else 120),
             "refused": self.refusals_per_minute or (6_000 if wide else 30),
             "unknown": self.unknown_vehicles_per_minute or (6_000 if wide else 20),

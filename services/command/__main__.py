@@ -23,7 +23,7 @@ from services.command.history_usecases import RefusedRequests, forget_the_old
 from services.command.introductions import Manifests, SessionRequests
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import wake_the_silent
+from services.command.vehicle_usecases import sign_again, wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
+_SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _FORGET_SECONDS = 3_600.0
 _log = structlog.get_logger()
@@ -136,7 +137,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         orders,
         signer,
         waker,
-        lambda command_ids: usecases.end_for_lack_of_right(desk, command_ids),
+        lambda command_ids, proven: usecases.end_unsigned(desk, command_ids, proven=proven),
         lambda command_ids: usecases.take_over(desk, command_ids),
         _now,
     )
@@ -206,6 +207,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             refused.run(),
             *(consumer.run() for consumer in taking),
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
+            regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
             regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from protocol import broker as layout
 from services.command import translate, vehicle_translate
-from services.command.domain import taken_back_id
+from services.command.own_cancellations import superseded_id, taken_back_id
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
@@ -63,6 +63,12 @@ class Announcements:
         order = vehicle_translate.requested_taking_back(command, at, self._mac)
         subject = layout.command_subject(command.vin, layout.Command.CANCEL)
         return [_outgoing(taken_back_id(command.command_id), TO_VEHICLES, subject, order, at)]
+
+    def supersede(self, unlock: Requested, lock: Command) -> list[OutgoingMessage]:
+        """The cloud's own cancellation to the vehicle."""
+        order = vehicle_translate.requested_superseding(unlock, lock, self._mac)
+        subject = layout.command_subject(unlock.vin, layout.Command.CANCEL)
+        return [_outgoing(superseded_id(unlock.command_id), TO_VEHICLES, subject, order, lock.accepted_at)]
 
 
 def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:

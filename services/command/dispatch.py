@@ -54,8 +54,8 @@ class Orders(Protocol):
         """
 
     async def issue(self, signed: Sequence[tuple[str, Order, Place, bytes]]) -> list[bytes | None]:
-        """Keep that these envelopes are issued at these places, in one commit. For each the request hash, or None
-        when another process took its place.
+        """Keep that these envelopes are issued at these places, in one commit. For each the request hash; None when
+        another process took its place; empty when it must not leave, because a lock took its place.
         """
 
 
@@ -132,8 +132,8 @@ class Dispatcher:
     It knows which commands this process accepted and has not begun to publish: only those can be called
     surely unsent, and only those leave without a look at the record. Any other (found by the relay's scan,
     tried before, handed over again) is taken over first, so that no two processes can disagree on whether it
-    was withdrawn. What is recalled stays parked until it is released. `end_unauthorised` ends commands;
-    `take_over` says which are alive. `relay` is set by the wiring.
+    was withdrawn. What is recalled stays parked until it is released. `end_unsigned` ends commands, and is told
+    whether they were proven and lacked the right alone; `take_over` says which are alive. `relay` is set by the wiring.
     """
 
     relay: OutboxRelay
@@ -145,7 +145,7 @@ class Dispatcher:
         orders: Orders,
         pen: Pen,
         away: Away,
-        end_unauthorised: Callable[[Sequence[str]], Awaitable[None]],
+        end_unsigned: Callable[[Sequence[str], bool], Awaitable[None]],
         take_over: Callable[[Sequence[str]], Awaitable[set[str]]],
         now: Callable[[], datetime],
     ) -> None:
@@ -154,7 +154,7 @@ class Dispatcher:
         self._orders = orders
         self._pen = pen
         self._away = away
-        self._end_unauthorised = end_unauthorised
+        self._end_unsigned = end_unsigned
         self._take_over = take_over
         self._now = now
         self._unsent: OrderedDict[str, None] = OrderedDict()
@@ -251,7 +251,7 @@ class Dispatcher:
             for each in signed:
                 if each.message.message_id in self._recalled:
                     fates[each.message.message_id] = None
-                elif each.request_hash is not None and each.lives(now):
+                elif each.request_hash and each.lives(now):
                     going.append(each)
                     self._unsent.pop(each.message.message_id, None)
             confirmed = await self._broker.publish_all([self._packed(each, now) for each in going])
@@ -293,24 +293,26 @@ class Dispatcher:
         answers = await self._pen.sign([_to_sign(each) for each in placed])
         if answers is None:
             return None
-        refused = []
+        refused: dict[str, bool] = {}
         for each, answer in zip(placed, answers, strict=True):
             each.envelope = answer.envelope
             if answer.verdict not in {signing.SIGNING_VERDICT_SIGNED, signing.SIGNING_VERDICT_TOO_OLD}:
-                refused.append(each.message.message_id)
+                proven = answer.verdict == signing.SIGNING_VERDICT_NOT_ALLOWED
+                refused[each.message.message_id] = proven
                 _log.warning(
                     "order_not_signed",
                     vin=masked_vin(each.vin),
                     verdict=signing.SigningVerdict.Name(answer.verdict),
                 )
         # What may have left before is not called refused: its result or its timeout tells how it ended.
-        never_left = [message_id for message_id in refused if message_id in self._unsent]
-        if never_left:
-            await self._end_unauthorised(never_left)
+        for proven in (True, False):
+            never_left = [each for each, was in refused.items() if was is proven and each in self._unsent]
+            if never_left:
+                await self._end_unsigned(never_left, proven)
         return [each for each in placed if each.envelope]
 
     def _packed(self, leaving: _Leaving, now: datetime) -> OutgoingMessage:
-        if leaving.keys is None or leaving.request_hash is None:
+        if leaving.keys is None or not leaving.request_hash:
             raise LookupError("an order is packed after it was issued")
         message = leaving.message
         return OutgoingMessage(

@@ -56,6 +56,8 @@ class FailureReason(StrEnum):
     INTERRUPTED = "INTERRUPTED"
     NOT_SUPPORTED = "NOT_SUPPORTED"
     CANCELLED = "CANCELLED"
+    SUPERSEDED = "SUPERSEDED"
+    NOT_PROVEN = "NOT_PROVEN"
     COMMAND_IN_PROGRESS = "COMMAND_IN_PROGRESS"
 
 
@@ -233,6 +235,10 @@ class Command:
     confirmation: Confirmation | None = None
     taken_over: bool = False
     """Whether another process than the one that accepted it may have handed it to the vehicle."""
+    superseded: bool = False
+    """Whether a later lock took its place: it is not sent any more, and stands in nobody's way."""
+    asleep: bool = False
+    """Whether the vehicle slept when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +269,18 @@ class RightEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """The command that stands in the way of others on its vehicle."""
+
+    command_id: str
+    action: Action
+
+    def gives_way_to(self, order: Order) -> bool:
+        """An unlock does to a lock: nobody has to wait to lock a vehicle."""
+        return self.action is Action.UNLOCK and order.action is Action.LOCK
+
+
+@dataclass(frozen=True, slots=True)
 class Requested:
     """A live command as the signer gets it."""
 
@@ -288,6 +306,7 @@ class HistoryEntry:
     correlation_id: str
     door_results: tuple[DoorResult, ...] = ()
     """What the vehicle reported of each door before the command ended."""
+    late_result: LateResult | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,11 +389,3 @@ class Forbidden(Refused):
 
     reason: FailureReason
     open_doors: tuple[str, ...] = field(default=())
-
-
-_TAKEN_BACK = "ended-"
-
-
-def taken_back_id(command_id: str) -> str:
-    """The id of the cloud's own cancellation of a command whose right ended: the same whoever makes it."""
-    return f"{_TAKEN_BACK}{command_id}"

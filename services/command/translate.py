@@ -25,6 +25,7 @@ from services.command.domain import (
     FailureReason,
     Forbidden,
     HistoryEntry,
+    LateResult,
     Mode,
     NotYoursToCancel,
     Order,
@@ -73,6 +74,7 @@ _PROGRESS = {
     Status.SUCCESS: "Done: every requested door reached its position.",
 }
 
+ASLEEP = "Command received; the vehicle sleeps and is sent a wake-up first."
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -162,7 +164,11 @@ def _action(
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:
     """What the caller is told when a command is taken in, and told again for the same request."""
-    return _filled(door_pb2.DoorCommand(), command, Status.PENDING, FIRST_ANSWER)
+    answer = _filled(
+        door_pb2.DoorCommand(), command, Status.PENDING, ASLEEP if command.asleep else FIRST_ANSWER
+    )
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def current_answer(command: Command) -> door_pb2.DoorCommand:
@@ -170,7 +176,9 @@ def current_answer(command: Command) -> door_pb2.DoorCommand:
     message = message_of(command)
     if not command.status.final:
         message = "The vehicle has been asked to cancel; the command's status will tell what it decided."
-    return _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer = _filled(door_pb2.DoorCommand(), command, command.status, message)
+    answer.correlation_id = command.correlation_id
+    return answer
 
 
 def message_of(command: Command) -> str:
@@ -212,16 +220,22 @@ def details(command: Command) -> door_pb2.DoorCommandDetails:
             answer.may_have_succeeded = ending.may_have_succeeded
         if command.received_at is not None and command.status is not Status.TIMEOUT:
             answer.execution_time = seconds((ending.finished_at - command.accepted_at).total_seconds())
-    late = command.late_result
-    if late is not None:
-        answer.late_result.status = door_pb2.CommandStatus.Value.Value(late.status.value)
-        set_time(answer.late_result.received_at, late.received_at)
-        answer.late_result.door_results.extend(map(door_result, late.door_results))
-        if late.failure_reason:
-            answer.late_result.failure_reason = failure_reason(late.failure_reason)
+    if command.late_result is not None:
+        answer.late_result.CopyFrom(_late(command.late_result))
     if command.confirmation is not None and command.status is Status.SUCCESS:
         _add_confirmation(answer, command.confirmation)
     return answer
+
+
+def _late(late: LateResult) -> door_pb2.LateResult:
+    message = door_pb2.LateResult(
+        status=door_pb2.CommandStatus.Value.Value(late.status.value),
+        door_results=map(door_result, late.door_results),
+    )
+    set_time(message.received_at, late.received_at)
+    if late.failure_reason:
+        message.failure_reason = failure_reason(late.failure_reason)
+    return message
 
 
 def _add_confirmation(answer: door_pb2.DoorCommandDetails, confirmation: Confirmation) -> None:
@@ -289,6 +303,8 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
     )
     if entry.actor_id != entry.user_id:
         message.actor_id = entry.actor_id
+    if entry.late_result is not None:
+        message.late_result.CopyFrom(_late(entry.late_result))
     set_time(message.timestamp, entry.requested_at)
     return message
 

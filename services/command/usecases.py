@@ -8,6 +8,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from services.command.accepting import Taken, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
     Action,
@@ -15,13 +16,13 @@ from services.command.domain import (
     CannotDeliver,
     Command,
     CommandAlreadyFinished,
-    CommandInProgress,
     CommandNotFound,
     Condition,
     CorrelationIdReused,
     Ending,
     FailureReason,
     Forbidden,
+    InFlight,
     NotYoursToCancel,
     Observed,
     Order,
@@ -32,8 +33,9 @@ from services.command.domain import (
     Viewer,
     Withdrawal,
 )
-from services.command.endings import cancelled_before_dispatch, right_ended, timed_out
+from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.runtime.isolation import LeftAlone, by_halves
+from services.runtime.signing_again import SigningAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,11 +47,6 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
-_ATTEMPTS = 3
-
-
-class Taken(Exception):
-    """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
 class Commands(Protocol):
@@ -66,8 +63,15 @@ class Commands(Protocol):
     async def release_key(self, prior: Prior) -> None:
         """Let its idempotency key be used anew."""
 
-    async def in_flight(self, vin: str) -> str | None:
-        """The id of the command in flight on this vehicle."""
+    async def in_flight(self, vin: str) -> InFlight | None:
+        """The command in flight on this vehicle; one that is superseded is in nobody's way."""
+
+    async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
+        """Keep a new lock in the place of an unlock, which ends at once where it surely never left, and else is not
+        sent any more and is the vehicle's to give up. Raises Taken.
+
+        False when the unlock has ended or was superseded meanwhile: then nothing is kept.
+        """
 
     async def get(self, vin: str, command_id: str) -> Command | None:
         """One command of this vehicle."""
@@ -201,6 +205,8 @@ class Rules:
     ttl: timedelta
     estimated_seconds: int
     retention: timedelta
+    asleep_seconds: int = 20
+    """How long a command to a vehicle that sleeps takes, as a guess: it is woken, connects, and acts."""
     checks_kept: timedelta = timedelta(days=30)
     """How long looks at the status are in the history; zero keeps none."""
     checks_listed: bool = True
@@ -225,6 +231,8 @@ class Desk:
     """Commands that could not be ended."""
     left_asleep: LeftAlone = field(default_factory=LeftAlone)
     """Commands whose vehicles could not be woken."""
+    again: SigningAgain = field(default_factory=SigningAgain)
+    """Orders that their vehicles refused as out of step."""
 
 
 async def request_doors(
@@ -252,6 +260,7 @@ async def request_doors(
             return first
         doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
         raise Forbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
+    asleep = condition is not None and condition.asleep
     command = Command(
         command_id=f"cmd-{uuid.uuid4()}",
         vin=vin,
@@ -260,23 +269,13 @@ async def request_doors(
         correlation_id=correlation_id,
         accepted_at=now,
         expires_at=now + desk.rules.ttl,
-        estimated_seconds=desk.rules.estimated_seconds,
+        estimated_seconds=desk.rules.asleep_seconds if asleep else desk.rules.estimated_seconds,
+        asleep=asleep,
     )
-    for _ in range(_ATTEMPTS):
-        try:
-            await desk.commands.accept(command)
-        except Taken:
-            first = await _first_answer(
-                desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
-            )
-            if first:
-                return first
-            in_flight = await desk.commands.in_flight(vin)
-            if in_flight:
-                raise CommandInProgress(in_flight) from None
-            continue  # what was in the way ended between the two looks
-        return command
-    raise CommandInProgress(await desk.commands.in_flight(vin) or "")
+    repeated = partial(
+        _first_answer, desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+    )
+    return await accept(desk, command, repeated)
 
 
 async def _first_answer(
@@ -387,9 +386,9 @@ async def _time_out(desk: Desk, now: datetime, ids: Sequence[str], *, surely_uns
         desk.dispatch.forget(command_id)
 
 
-async def end_for_lack_of_right(desk: Desk, command_ids: Sequence[str]) -> None:
-    """End commands that were never handed over and may not be any more."""
-    ending = right_ended(desk.now())
+async def end_unsigned(desk: Desk, command_ids: Sequence[str], *, proven: bool) -> None:
+    """End commands that were never handed over and are not signed: for lack of a right, or (not `proven`) of proof."""
+    ending = right_ended(desk.now()) if proven else not_proven(desk.now())
     await desk.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
     for command_id in command_ids:
         desk.dispatch.forget(command_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,6 @@ from services.runtime.vehicle_messages import by_vehicle, judged
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from ecarus.remotecontrol.vehicle.v1 import session_pb2
     from nats.aio.msg import Msg
@@ -75,6 +75,7 @@ class _Greeting:
 
     info: session_pb2.SessionInfo
     over_mqtt: bool
+    arrived_at: datetime
 
 
 class VehicleEvents:
@@ -111,7 +112,10 @@ class VehicleEvents:
                 if kind == layout.Event.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
                     one = Heard(vin, partial(self._learn, info))
-                    greetings[one] = _Greeting(info, layout.MQTT_QOS_HEADER in delivery.headers)
+                    over_mqtt = layout.MQTT_QOS_HEADER in delivery.headers
+                    arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
+                    arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
+                    greetings[one] = _Greeting(info, over_mqtt, arrived_at)
                 else:
                     domain = _ANSWERS[kind]
                     answer = self._reader.answer(vin, domain, delivery.data)
@@ -171,7 +175,7 @@ class VehicleEvents:
         Nobody can pull over MQTT: there what the queue holds is put into the vehicle's session.
         """
         info, vin = greeting.info, greeting.info.vin
-        self._greeted(vin, vehicle_translate.said_at(info))
+        self._greeted(vin, greeting.arrived_at)
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._desk.now())
@@ -250,8 +254,8 @@ class HeardConditions:
         condition = self._latest.get(vin)
         return condition is not None and condition.asleep
 
-    def greeted(self, vin: str, said_at: datetime) -> None:
-        """It said hello at this time by its own clock, and is awake."""
+    def greeted(self, vin: str, arrived_at: datetime) -> None:
+        """Its hello arrived at this time, and it is awake."""
         condition = self._latest.get(vin)
-        if condition is not None and condition.asleep and condition.observed_at <= said_at:
+        if condition is not None and condition.asleep and condition.observed_at <= arrived_at:
             del self._latest[vin]

@@ -29,9 +29,9 @@ from services.command.domain import (
     RightEnded,
     Status,
     StatusCheck,
-    taken_back_id,
 )
-from services.command.endings import GUIDANCE
+from services.command.endings import GUIDANCE, arrived_too_late, partial_success, unclear
+from services.command.own_cancellations import superseded_id, taken_back_id
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
 from services.runtime.free_text import readable
 
@@ -149,6 +149,26 @@ def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> si
     return requested
 
 
+def requested_superseding(unlock: Requested, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
+    """The cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its place is the
+    proof. `force`: where the vehicle has begun, it stops between doors.
+    """
+    requested = signing.RequestedOrder(
+        vin=unlock.vin,
+        withdraws=signing.RequestedOrder.FromString(unlock.order),
+        superseded_by=requested_command(lock, mac),
+        cancel=command_pb2.CancelCommand(
+            cancel_id=superseded_id(unlock.command_id),
+            command_id=unlock.command_id,
+            reason="Superseded by a lock",
+            force=True,
+        ),
+    )
+    requested.asked_at.FromDatetime(lock.accepted_at)
+    requested.mac = mac.of(requested)
+    return requested
+
+
 def right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
     """Which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
@@ -178,17 +198,10 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 issued.order_id,
                 fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
+                at=now,
             )
         case _:
             raise NotUnderstood("settings do not belong on this subject")
-
-
-def said_at(info: session_pb2.SessionInfo) -> datetime:
-    """When the hello was said, by the vehicle's clock."""
-    try:
-        return info.hello.said_at.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):  # no time at all: older than every report
-        return datetime.min.replace(tzinfo=UTC)
 
 
 def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
@@ -223,17 +236,18 @@ def _cancel_decided(opened: OpenedAnswer, message: report_pb2.CancelResult, now:
 
 
 def _cancelled(now: datetime) -> Ending:
-    return Ending(Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.")
+    return Ending(
+        Status.CANCELLED, now, "Cancelled: the vehicle will not act on it.", may_have_succeeded=False
+    )
 
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
     """How the command ended, by the vehicle's word. The cloud's clock dates it, as it dated the beginning."""
-    doors = tuple(_door_result(outcome) for outcome in result.doors)
+    doors = tuple(_door_result(outcome) for outcome in result.doors if outcome.door in _DOOR_NAMES)
     fault = _FAULTS.get(result.fault)
+    whole = bool(doors) and len(doors) == len(result.doors) and all(door.success for door in doors)
     match result.outcome:
-        case report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            if not doors or not all(door.success for door in doors):
-                raise NotUnderstood("a success without every door's success")
+        case report_pb2.COMMAND_OUTCOME_SUCCEEDED if whole:
             # Which doors "all" meant is the vehicle's to say.
             told = ", ".join(door.door_id for door in doors)
             message = readable(result.guidance) or f"Done, as the vehicle reports: {told}."
@@ -241,39 +255,24 @@ def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
         case report_pb2.COMMAND_OUTCOME_CANCELLED:
             return _cancelled(now)
         case report_pb2.COMMAND_OUTCOME_PARTIAL:
-            moved = ", ".join(door.door_id for door in doors if door.success)
-            stood = ", ".join(door.door_id for door in doors if not door.success)
-            if not moved or not stood:
-                raise NotUnderstood("a partial success that is not one")
-            reason, message = FailureReason.PARTIAL_SUCCESS, f"Moved: {moved}. Did not move: {stood}."
+            return partial_success(now, doors, readable(result.guidance))
         case report_pb2.COMMAND_OUTCOME_REFUSED if fault is FailureReason.TTL_EXPIRED:
-            return Ending(
-                Status.TIMEOUT,
-                now,
-                "The vehicle got the command after its time was up and did not act.",
-                failure_reason=fault,
-                guidance="Nothing moved; try again.",
-                may_have_succeeded=False,
-            )
-        case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED:
-            if fault is None:
-                raise NotUnderstood("a failure without a fault")
+            return arrived_too_late(now)
+        case report_pb2.COMMAND_OUTCOME_FAILED | report_pb2.COMMAND_OUTCOME_REFUSED if fault is not None:
             reason, message = fault, "The vehicle did not carry it out."
         case _:
-            raise NotUnderstood("a result without an outcome")
+            return unclear(now, doors)
     guidance = readable(result.guidance) or GUIDANCE[reason]
-    return Ending(Status.FAILED, now, message, reason, guidance, door_results=doors)
+    # What the vehicle signs as refused moved nothing.
+    moved_nothing = False if result.outcome == report_pb2.COMMAND_OUTCOME_REFUSED else None
+    return Ending(Status.FAILED, now, message, reason, guidance, moved_nothing, door_results=doors)
 
 
 def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
-    name = _DOOR_NAMES.get(outcome.door)
-    if name is None:
-        raise NotUnderstood("a door that no command can name")
-    fault = _FAULTS.get(outcome.fault)
-    if not outcome.succeeded and fault is None:
-        raise NotUnderstood(f"{name} failed without a fault")
+    fault = _FAULTS.get(outcome.fault, FailureReason.ACTUATOR_FAULT)
     locked = outcome.locked if outcome.HasField("locked") else None
-    return DoorResult(name, outcome.succeeded, locked, None if outcome.succeeded else fault)
+    failed_for = None if outcome.succeeded else fault
+    return DoorResult(_DOOR_NAMES[outcome.door], outcome.succeeded, locked, failed_for)
 
 
 def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:

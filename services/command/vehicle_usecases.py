@@ -72,6 +72,7 @@ class OrderRefused:
     order_id: str
     fault: str
     again: bool
+    at: datetime
 
 
 Report = Received | Resulted | CancelDecided | OrderRefused
@@ -121,9 +122,23 @@ async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None
         if not refusal.again and refusal.order_id == refusal.command_id:
             ending = not_accepted(now, refusal.fault)
             await desk.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
-    again = [refusal.order_id for refusal in refusals if refusal.again]
+    for refusal in refusals:
+        if refusal.again:
+            desk.again.refused(refusal.order_id)
+    await sign_again(desk)
+
+
+async def sign_again(desk: Desk) -> None:
+    """Hand over what vehicles refused and may take, if it is signed anew, once its turn has come."""
+    due = desk.again.take_due()
+    try:
+        again = await desk.commands.outgoing(due, desk.now()) if due else ()
+    except StorageUnavailable:
+        for order_id in due:
+            desk.again.refused(order_id)
+        raise
     if again:
-        desk.dispatch.send_again(await desk.commands.outgoing(again, now))
+        desk.dispatch.send_again(again)
 
 
 async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]]) -> None:

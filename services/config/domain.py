@@ -88,6 +88,42 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadBack:
+    """What a request says of what is not its to change, as it was read before; None where it says nothing."""
+
+    updated_at: datetime | None = None
+    desired_version: int | None = None
+    state: ApplicationState | None = None
+    applied_version: int | None = None
+    reason: str | None = None
+
+    def differing(self, config: DoorConfig) -> str | None:
+        """The member that is another than the config's; None when all is as it was read.
+
+        What the vehicle said meanwhile of the same settings is no difference: nobody can read faster than it speaks.
+        """
+        if self.updated_at is not None and _millis(self.updated_at) != _millis(config.updated_at):
+            return "updatedTime"
+        if self.desired_version is None and self.state is None:
+            return None
+        if self.desired_version != config.desired_version:
+            return "application"
+        if self.state is ApplicationState.PENDING:
+            return None
+        shown = config.rejection if config.state is ApplicationState.REJECTED else None
+        same = (self.state, self.applied_version, self.reason) == (
+            config.state,
+            config.applied_version,
+            shown,
+        )
+        return None if same else "application"
+
+
+def _millis(at: datetime) -> int:
+    return int(at.timestamp() * 1_000)
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeRequest:
     """A change, who wants it and on whose behalf. The correlation id makes a repeat recognisable.
 
@@ -101,6 +137,7 @@ class ChangeRequest:
     source: str
     correlation_id: str
     capability: str = field(repr=False)
+    read_back: ReadBack = ReadBack()
 
 
 class ApplicationState(StrEnum):
@@ -129,6 +166,8 @@ class DoorConfig:
     rejection: str | None = None
     proof: Proof | None = None
     resends: int = 0
+    running: DoorSettings | None = None
+    """What the vehicle runs with, where it is known and others are wanted."""
 
     @property
     def state(self) -> ApplicationState:
@@ -160,6 +199,8 @@ class Answer:
     version: int
     applied: bool
     reason: str
+    running: DoorSettings | None = None
+    """What it runs with after it, by its own word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,6 +241,14 @@ class RightEnded:
     vin: str | None
 
 
+class ReadOnlyChanged(Exception):
+    """A request wants what is not its to change, or was made of settings that have been changed since."""
+
+    def __init__(self, member: str) -> None:
+        super().__init__(member)
+        self.member = member
+
+
 class CorrelationIdReused(Exception):
     """This correlation id came before, with another change."""
 
@@ -211,6 +260,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: Proof) -> DoorCon
         return config
     return replace(
         config,
+        running=config.settings if config.state is ApplicationState.APPLIED else config.running,
         settings=settings,
         updated_at=proof.asked_at,
         desired_version=config.desired_version + 1,
@@ -236,11 +286,39 @@ def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
         config.applied_version or FACTORY_VERSION
     ):
         return config
+    running = answer.running or config.running
     if answer.applied:
-        return replace(config, applied_version=answer.version, applied_at=answer.answered_at)
+        wanted = config.settings
+        if answer.version == config.desired_version:
+            # It may have left out what it does not have: then that is not so, whatever was wanted.
+            wanted = running = answer.running or wanted
+        return replace(
+            config,
+            settings=wanted,
+            running=running,
+            applied_version=answer.version,
+            applied_at=answer.answered_at,
+        )
     if answer.version < config.desired_version:
         return config
-    return replace(config, rejected_version=answer.version, rejection=answer.reason)
+    return _given_up(replace(config, running=running), answer.reason)
+
+
+def _given_up(config: DoorConfig, reason: str) -> DoorConfig:
+    """The config after the desired version came to nothing: its settings are those that run.
+
+    So a later change carries nothing of it along. They stay as wanted where nobody knows what runs: of a vehicle
+    whose settings were applied before this was kept.
+    """
+    running = config.running
+    if running is None and not config.applied_version:
+        running = DoorSettings()
+    return replace(
+        config,
+        settings=running or config.settings,
+        rejected_version=config.desired_version,
+        rejection=reason,
+    )
 
 
 def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
@@ -268,7 +346,7 @@ def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
         return config, None
     if not fault.out_of_step:
         reason = f"The vehicle did not accept the order: {fault.name}."
-        return replace(config, rejected_version=fault.version, rejection=reason), None
+        return _given_up(config, reason), None
     if config.resends >= MOST_RESENDS:
         return config, None
     return _sent(replace(config, resends=config.resends + 1), cause=f"fault:{fault.message_id}")
@@ -286,7 +364,7 @@ def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:
     """The config after nobody would sign this version: it is given up, and not tried again."""
     if not is_wanted(config, version):
         return config
-    return replace(config, rejected_version=version, rejection=reason, proof=None)
+    return replace(_given_up(config, reason), proof=None)
 
 
 def push(config: DoorConfig, proof: Proof, cause: str) -> Push:

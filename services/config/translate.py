@@ -20,12 +20,14 @@ from services.config.domain import (
     DoorSettings,
     Fault,
     Hello,
+    ReadBack,
+    ReadOnlyChanged,
     SettingsChange,
     UnlockMode,
 )
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import Refusal
+from services.runtime.errors import Refusal, Violation
 from services.runtime.free_text import readable
 from services.runtime.public_values import set_time
 
@@ -48,11 +50,17 @@ _STATES = {
     ApplicationState.APPLIED: door_config_pb2.ConfigApplication.State.APPLIED,
     ApplicationState.REJECTED: door_config_pb2.ConfigApplication.State.REJECTED,
 }
+_STATE_OF = {number: state for state, number in _STATES.items()}
 _VEHICLE_UNLOCK_MODES = {
     UnlockMode.ALL: body_pb2.UNLOCK_MODE_ALL,
     UnlockMode.DRIVER_ONLY: body_pb2.UNLOCK_MODE_DRIVER_ONLY,
     UnlockMode.SEQUENCE: body_pb2.UNLOCK_MODE_SEQUENCE,
 }
+
+_UNLOCK_MODES = {number: mode for mode, number in _VEHICLE_UNLOCK_MODES.items()}
+AUTO_LOCK_DELAY = range(5, 601)
+SPEED_LOCK = range(5, 61)
+"""Seconds and km/h, as the contract bounds them."""
 
 
 class NewsRefused(ValueError):
@@ -70,6 +78,19 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
         source=granted.source,
         correlation_id=call.correlation_id,
         capability=call.metadata[METADATA_KEY],
+        read_back=read_back(update),
+    )
+
+
+def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
+    """What `update` says of what is not to be changed."""
+    told = update.application if update.HasField("application") else None
+    return ReadBack(
+        updated_at=update.updated_time.ToDatetime(tzinfo=UTC) if update.HasField("updated_time") else None,
+        desired_version=told.desired_version if told else None,
+        state=_STATE_OF.get(told.state) if told else None,
+        applied_version=told.applied_version if told and told.HasField("applied_version") else None,
+        reason=told.reason if told and told.HasField("reason") else None,
     )
 
 
@@ -195,6 +216,26 @@ def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, 
         _version(report.version),
         report.applied,
         readable(report.reason) or "The vehicle gave no reason.",
+        _running(report),
+    )
+
+
+def _running(report: report_pb2.ConfigReport) -> DoorSettings | None:
+    """What the vehicle says it runs with; None where it does not say, or says what no settings are."""
+    told = report.settings
+    mode = _UNLOCK_MODES.get(told.unlock_mode)
+    if not report.HasField("settings") or mode is None:
+        return None
+    if told.auto_lock_delay_seconds not in AUTO_LOCK_DELAY or told.speed_lock_threshold_kmh not in SPEED_LOCK:
+        return None
+    return DoorSettings(
+        auto_lock_enabled=told.auto_lock_enabled,
+        auto_lock_delay_seconds=told.auto_lock_delay_seconds,
+        unlock_mode=mode,
+        child_lock_enabled=told.child_lock_enabled,
+        speed_based_lock_enabled=told.speed_based_lock_enabled,
+        speed_lock_threshold_kmh=told.speed_lock_threshold_kmh,
+        parking_auto_unlock=told.parking_auto_unlock,
     )
 
 
@@ -222,6 +263,13 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "This correlation id was used before with another body; send this change under a new one.",
+            may_have_succeeded=False,
+        )
+    if isinstance(error, ReadOnlyChanged):
+        return Refusal(
+            errors.INVALID_REQUEST,
+            "The settings are not as the request says that they were read; read them again and go on from that.",
+            violations=[Violation(error.member, "is read-only, and differs from what it is now")],
             may_have_succeeded=False,
         )
     return None

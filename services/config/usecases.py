@@ -67,7 +67,8 @@ class ConfigRecord(Protocol):
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else.
+        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else, and
+        ReadOnlyChanged.
         """
 
     async def take_in(self, heard: Sequence[Heard], at: datetime) -> list[MessageRefused | None]:
@@ -104,7 +105,7 @@ async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: st
 async def change_config(
     record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
 ) -> DoorConfig:
-    """The settings after the change. Raises CorrelationIdReused."""
+    """The settings after the change. Raises CorrelationIdReused, ReadOnlyChanged."""
     return await record.change(request, now())
 
 

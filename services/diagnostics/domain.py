@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -17,8 +17,12 @@ MOST_ALERTS = 64
 """So many alerts stand at once, the most severe first: nobody reads more."""
 MOST_TOLD = 8
 """So many changes of one self-check are told one by one; of more, a summary."""
-LONGEST_LEAD = timedelta(minutes=5)
-"""How far a vehicle's clock may be ahead; a report from later would hide all that follow."""
+MOST_COMPONENTS = 64
+"""So many components are kept of a vehicle, those that a self-check leaves out among them."""
+OLDEST_SHOWN = timedelta(days=1)
+"""A clock that is further behind than this is not set: the time of arrival is shown instead of it."""
+NEWEST_ORDER = 0
+"""The order of an epoch of which it is only known that it is the vehicle's current one."""
 
 
 class Severity(StrEnum):
@@ -109,7 +113,9 @@ class SystemStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """One component. `health` is a score, 0-100; `error_codes` are newest first."""
+    """One component. `health` is a score, 0-100; `error_codes` are newest first. `last_reported` is the time of the
+    self-check that named it, where that is not the last one.
+    """
 
     component_id: str
     name: str
@@ -117,23 +123,49 @@ class Component:
     health: int
     last_maintenance: datetime | None
     error_codes: tuple[str, ...]
+    last_reported: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SelfCheck:
-    """A vehicle's report on itself; `sequence` counts up within a boot."""
+    """A vehicle's report on itself: number `counter` of its `epoch`; `epoch_order` puts the epochs in order. Its time
+    is shown and decides nothing. `cut` names what was not understood and is left out or put right.
+    """
 
     vin: str
     observed_at: datetime
     boot_id: str
     sequence: int
     components: tuple[Component, ...]
+    epoch: bytes = b""
+    epoch_order: int = NEWEST_ORDER
+    counter: int = 0
+    cut: tuple[str, ...] = ()
 
     def is_newer_than(self, other: SelfCheck) -> bool:
-        """Whether it may replace `other`."""
-        if self.observed_at != other.observed_at:
-            return self.observed_at > other.observed_at
-        return self.boot_id == other.boot_id and self.sequence > other.sequence
+        """Whether the vehicle said it later: no clock has a part in it."""
+        if self.epoch == other.epoch:
+            return (self.counter, self.sequence) > (other.counter, other.sequence)
+        if not other.epoch or NEWEST_ORDER in {self.epoch_order, other.epoch_order}:
+            return True
+        return self.epoch_order > other.epoch_order
+
+    def with_rest_of(self, previous: SelfCheck) -> SelfCheck:
+        """With the components that it does not name, as they were: silence is no repair."""
+        named = {each.component_id for each in self.components}
+        rest = [
+            replace(each, last_reported=each.last_reported or previous.observed_at)
+            for each in previous.components
+            if each.component_id not in named
+        ]
+        # What is in order is given up first, and of that what was not heard of for longest.
+        rest.sort(key=lambda each: (each.status is ComponentStatus.ACTIVE, -_seconds(each.last_reported)))
+        room = max(0, MOST_COMPONENTS - len(self.components))
+        return replace(self, components=(*self.components, *rest[:room]))
+
+
+def _seconds(at: datetime | None) -> float:
+    return at.timestamp() if at is not None else 0.0
 
 
 SUMMARY_CODE = "ALERTS_CHANGED"
@@ -168,11 +200,16 @@ class Diagnosis:
 
     @property
     def system_status(self) -> SystemStatus:
-        """The worst of the components decides."""
+        """The worst of the components and of what stands decides."""
         components = self.check.components
-        if any(each.status is ComponentStatus.ERROR for each in components):
+        severities = {each.severity for each in self.alerts}
+        if Severity.CRITICAL in severities or any(
+            each.status is ComponentStatus.ERROR for each in components
+        ):
             return SystemStatus.FAULT
-        if any(each.status is not ComponentStatus.ACTIVE or each.health < LOW_HEALTH for each in components):
+        if Severity.WARNING in severities or any(
+            each.status is not ComponentStatus.ACTIVE or each.health < LOW_HEALTH for each in components
+        ):
             return SystemStatus.DEGRADED
         return SystemStatus.NORMAL
 
@@ -211,6 +248,7 @@ def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, lis
         return current, list(_changes(check, (), current.alerts))
     if not check.is_newer_than(previous.check):
         return None
+    check = check.with_rest_of(previous.check)
     current = diagnose(check, previous.alerts)
     return current, list(_changes(check, previous.alerts, current.alerts))
 

@@ -7,7 +7,19 @@ import time
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, Column, Connection, MetaData, String, Text, delete, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
@@ -35,7 +47,7 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0004_bounded_dead_letters"
+HEAD = "0005_order_of_self_checks"
 
 
 class RoomModel(SQLModel):
@@ -45,7 +57,7 @@ class RoomModel(SQLModel):
 
 
 class LastCheck(RoomModel, table=True):
-    """The newest self-check of a vehicle; `components` is JSON."""
+    """The newest self-check of a vehicle, by epoch and counter; `components` is JSON."""
 
     __tablename__ = "last_check"
 
@@ -54,6 +66,9 @@ class LastCheck(RoomModel, table=True):
     boot_id: str = Field(sa_column=Column(String(64), nullable=False))
     sequence: int = Field(sa_column=Column(BigInteger, nullable=False))
     components: str = Field(sa_column=Column(Text, nullable=False))
+    epoch: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    epoch_order: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    counter: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
 
 
 class StandingAlert(RoomModel, table=True):
@@ -184,12 +199,16 @@ def _row(check: SelfCheck) -> dict[str, Any]:
         "boot_id": check.boot_id,
         "sequence": check.sequence,
         "components": json.dumps([_component_to_json(each) for each in check.components]),
+        "epoch": check.epoch,
+        "epoch_order": check.epoch_order,
+        "counter": check.counter,
     }
 
 
 def _check(row: Row[Any]) -> SelfCheck:
     components = tuple(_component_from_json(each) for each in json.loads(row.components))
-    return SelfCheck(row.vin, row.observed_at, row.boot_id, row.sequence, components)
+    order = (bytes(row.epoch or b""), row.epoch_order, row.counter)
+    return SelfCheck(row.vin, row.observed_at, row.boot_id, row.sequence, components, *order)
 
 
 def _alert(row: Row[Any]) -> Alert:
@@ -197,24 +216,32 @@ def _alert(row: Row[Any]) -> Alert:
 
 
 def _component_to_json(component: Component) -> dict[str, Any]:
-    maintained = component.last_maintenance
     return {
         "id": component.component_id,
         "name": component.name,
         "status": component.status.value,
         "health": component.health,
-        "lastMaintenance": None if maintained is None else maintained.isoformat(),
+        "lastMaintenance": _to_text(component.last_maintenance),
         "errorCodes": component.error_codes,
+        "lastReported": _to_text(component.last_reported),
     }
 
 
 def _component_from_json(values: dict[str, Any]) -> Component:
-    maintained = values["lastMaintenance"]
     return Component(
         component_id=values["id"],
         name=values["name"],
         status=ComponentStatus(values["status"]),
         health=values["health"],
-        last_maintenance=None if maintained is None else datetime.fromisoformat(maintained),
+        last_maintenance=_from_text(values["lastMaintenance"]),
         error_codes=tuple(values["errorCodes"]),
+        last_reported=_from_text(values.get("lastReported")),
     )
+
+
+def _to_text(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _from_text(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)

@@ -2,28 +2,43 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
-from services.diagnostics.domain import LONGEST_LEAD, Component, ComponentStatus, NotYetReported, SelfCheck
+from services.diagnostics.domain import OLDEST_SHOWN, Component, ComponentStatus, NotYetReported, SelfCheck
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
 from services.runtime.public_values import set_time
-from services.runtime.vehicle_rules import broken_rule
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from protocol.reports import OpenedReport
     from services.diagnostics.domain import Alert, AlertChange, Diagnosis
 
 _RETRY_AFTER_SECONDS = 5
+_MAX_SEQUENCE = 2**63 - 1
+_MAX_NAME = 64
+_MAX_CODE = 32
+_MOST_CODES = 8
+_MOST_REPORTED = 32
+_END_OF_TIME = 4_102_444_800
+"""The year 2100, seconds since 1970."""
+_MAX_NANOS = 999_999_999
+_FROM_GOOD_TO_BAD = [
+    ComponentStatus.ACTIVE,
+    ComponentStatus.INACTIVE,
+    ComponentStatus.MAINTENANCE_REQUIRED,
+    ComponentStatus.ERROR,
+]
 
 _CONDITIONS = {
     report_pb2.COMPONENT_CONDITION_ACTIVE: ComponentStatus.ACTIVE,
@@ -34,45 +49,98 @@ _CONDITIONS = {
 
 
 class ReportRefused(ValueError):
-    """A vehicle's report that means nothing; the text says why."""
+    """What is no report; the text says why."""
 
 
-def self_check(vin: str, payload: bytes, received_at: datetime) -> SelfCheck:
-    """What a serialized DiagnosticsReport says. Raises ReportRefused."""
+def self_check(opened: OpenedReport, received_at: datetime) -> SelfCheck:
+    """Return what a DiagnosticsReport says. What is not understood in it is left out or put right, and named in `cut`;
+    the rules are those of the contract (proto/.../vehicle/v1/report.proto). Raise ReportRefused when it is no report.
+    """
     try:
-        report = report_pb2.DiagnosticsReport.FromString(payload)
+        report = report_pb2.DiagnosticsReport.FromString(opened.payload)
     except DecodeError as error:
         raise ReportRefused("not a diagnostics report") from error
-    broken = broken_rule(report)
-    if broken is not None:
-        raise ReportRefused(broken)
+    cut: set[str] = set()
     observed_at = _time(report.observed_at)
-    if observed_at > received_at + LONGEST_LEAD:
-        raise ReportRefused("observed in the future")
-    components = tuple(_component(each) for each in report.components)
-    if len({each.component_id for each in components}) != len(components):
-        raise ReportRefused("two components with one id")
-    return SelfCheck(vin, observed_at, report.boot_id, report.sequence, components)
-
-
-def _component(component: report_pb2.Component) -> Component:
-    return Component(
-        component_id=component.component_id,
-        name=readable(component.name) or component.component_id,
-        status=_CONDITIONS[component.condition],
-        health=component.health,
-        last_maintenance=_time(component.last_maintenance)
-        if component.HasField("last_maintenance")
-        else None,
-        error_codes=tuple(component.error_codes),
+    if observed_at is None:
+        cut.add("observed_at")
+    if observed_at is None or not timedelta(0) <= received_at - observed_at <= OLDEST_SHOWN:
+        observed_at = received_at
+    boot_id = _name(report.boot_id) or "unknown"
+    if boot_id != report.boot_id:
+        cut.add("boot_id")
+    if report.sequence > _MAX_SEQUENCE:
+        cut.add("sequence")
+    return SelfCheck(
+        opened.vin,
+        observed_at,
+        boot_id,
+        min(report.sequence, _MAX_SEQUENCE),
+        _components(report.components, cut),
+        opened.epoch,
+        opened.order,
+        opened.counter,
+        tuple(sorted(cut)),
     )
 
 
-def _time(timestamp: Timestamp) -> datetime:
-    try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise ReportRefused("a time that is none") from error
+def _components(reported: Iterable[report_pb2.Component], cut: set[str]) -> tuple[Component, ...]:
+    """Return the components that are understood: of those named twice the worse one, and of too many the worst."""
+    found: dict[str, Component] = {}
+    for each in reported:
+        component = _component(each, cut)
+        if component is None:
+            cut.add("components")
+            continue
+        other = found.get(component.component_id)
+        if other is not None:
+            cut.add("components")
+        if other is None or _badness(component) > _badness(other):
+            found[component.component_id] = component
+    if len(found) > _MOST_REPORTED:
+        cut.add("components")
+        worst = set(sorted(found, key=lambda name: _badness(found[name]), reverse=True)[:_MOST_REPORTED])
+        return tuple(component for name, component in found.items() if name in worst)
+    return tuple(found.values())
+
+
+def _badness(component: Component) -> tuple[int, int]:
+    return _FROM_GOOD_TO_BAD.index(component.status), len(component.error_codes)
+
+
+def _component(component: report_pb2.Component, cut: set[str]) -> Component | None:
+    """Return what is said of one component; None when it has no name, or nothing that is understood is said of it."""
+    component_id = _name(component.component_id)
+    codes = tuple(filter(None, (_name(code, _MAX_CODE) for code in component.error_codes[:_MOST_CODES])))
+    condition = component.condition
+    # Of a newer vehicle: what has fault codes is in error, whatever its condition is called.
+    status = _CONDITIONS.get(condition) or (ComponentStatus.ERROR if codes else None)
+    if not component_id or status is None:
+        return None
+    name = readable(component.name)[:_MAX_NAME] or component_id
+    health = max(0, min(100, component.health))
+    maintained = _time(component.last_maintenance) if component.HasField("last_maintenance") else None
+    if (
+        component_id != component.component_id
+        or condition not in _CONDITIONS
+        or codes != tuple(component.error_codes)
+        or not 1 <= len(component.name) <= _MAX_NAME
+        or health != component.health
+        or (maintained is None and component.HasField("last_maintenance"))
+    ):
+        cut.add("components")
+    return Component(component_id, name, status, health, maintained, codes)
+
+
+def _name(text: str, most: int = _MAX_NAME) -> str:
+    return "".join(each for each in text if each.isascii() and each.isprintable())[:most]
+
+
+def _time(timestamp: Timestamp) -> datetime | None:
+    """Return the time; None when it is none that the contract allows."""
+    if not (0 <= timestamp.seconds < _END_OF_TIME and 0 <= timestamp.nanos <= _MAX_NANOS):
+        return None
+    return timestamp.ToDatetime(tzinfo=UTC)
 
 
 def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnostics:
@@ -96,6 +164,8 @@ def _door_component(component: Component) -> door_diagnostics_pb2.DoorComponent:
         health=component.health,
         error_codes=component.error_codes,
     )
+    if component.last_reported is not None:
+        set_time(message.last_reported, component.last_reported)
     if component.last_maintenance is not None:
         set_time(message.last_maintenance, component.last_maintenance)
     return message

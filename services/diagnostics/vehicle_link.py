@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject
 from services.diagnostics import translate, usecases
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.vehicle_messages import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from services.diagnostics.domain import AlertChange, SelfCheck
     from services.diagnostics.usecases import DiagnosisRecord
@@ -39,7 +40,7 @@ HELLO_PLAN = ConsumerPlan(
 def outgoing(change: AlertChange, at: datetime) -> OutgoingMessage:
     """The live update that tells of `change`; the same change has the same message id."""
     check = change.check
-    moment = (check.vin, check.observed_at.isoformat(), check.boot_id, str(check.sequence))
+    moment = (check.vin, check.epoch.hex(), check.boot_id, str(check.sequence), str(check.counter))
     facts = (*moment, *change.alert.key, str(change.cleared))
     return OutgoingMessage(
         message_id=f"alert-{hashlib.sha256('/'.join(facts).encode()).hexdigest()[:40]}",
@@ -62,12 +63,17 @@ class VehicleReports:
         """Take in what can be believed, in one commit; the rest is poison, or for later."""
         opened, unhandled = await self._reports.open(deliveries)
         checks: list[SelfCheck] = []
-        received_at = self._now()
+        now_us = round(self._now().timestamp() * 1_000_000)
         for delivery, report in opened:
+            received_at = datetime.fromtimestamp(delivery.arrived_at_us(now_us) / 1_000_000, UTC)
             try:
-                checks.append(translate.self_check(report.vin, report.payload, received_at))
+                check = translate.self_check(report, received_at)
             except translate.ReportRefused as refused:
                 unhandled.append(Poison(delivery, str(refused)))
+                continue
+            if check.cut:
+                unhandled.append(left_out(delivery, check.cut))
+            checks.append(check)
         await usecases.take_self_checks(self._record, checks)
         self._reports.taken(opened)
         return unhandled

@@ -54,11 +54,16 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 class Delivery(NamedTuple):
-    """One delivered message."""
+    """One delivered message. `stored_at_ns`: when the broker stored it, since 1970; 0 when that is not known."""
 
     subject: str
     data: bytes
     headers: Mapping[str, str] = _NO_HEADERS
+    stored_at_ns: int = 0
+
+    def arrived_at_us(self, now_us: int) -> int:
+        """When it arrived in the cloud, microseconds since 1970, and never later than `now_us`."""
+        return min(self.stored_at_ns // 1_000 or now_us, now_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +71,8 @@ class Poison:
     """A delivery that is buried, and why: no retry here makes it understandable.
 
     With `waits` it is to be tried again by whoever keeps what is buried. With `merges` it stands for `count`
-    deliveries of this subject that are kept as one.
+    deliveries of this subject that are kept as one. With `accepted` only parts of it were not understood, which the
+    reason names: it counts in no quota of what is buried.
     """
 
     delivery: Delivery
@@ -74,6 +80,7 @@ class Poison:
     waits: bool = False
     merges: bool = False
     count: int = 1
+    accepted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +251,7 @@ class Consumer:
         """Handle them together; where that fails, either half."""
         if not arrived:
             return
-        deliveries = [_delivery(message) for _, _, message in arrived]
+        deliveries = [_delivery(message, int(stored_at)) for (_, stored_at), _, message in arrived]
         try:
             unhandled = await self._keep_trying(lambda: self._handle(deliveries))
         except Exception as error:  # noqa: BLE001  # whatever it raises, one message must not stop the rest
@@ -291,7 +298,7 @@ class Consumer:
             index = places[id(one.delivery)]
             if isinstance(one, Poison):
                 poison.append(one)
-                if self._quotas is not None:
+                if self._quotas is not None and not one.accepted:
                     (_, stored_at), _, _ = arrived[index]
                     mute = self._quotas.buried(one.delivery.subject, int(stored_at))
                     if mute is not None:
@@ -359,5 +366,5 @@ def _kind(plan: ConsumerPlan) -> str:
     return plan.subjects[0].partition(".")[0]
 
 
-def _delivery(message: Msg) -> Delivery:
-    return Delivery(message.subject, message.data, message.headers or _NO_HEADERS)
+def _delivery(message: Msg, stored_at_ns: int = 0) -> Delivery:
+    return Delivery(message.subject, message.data, message.headers or _NO_HEADERS, stored_at_ns)

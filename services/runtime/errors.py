@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 DOMAIN = "remotecontrol.ecarus"
 TYPE_BASE = "https://docs.ecarus.example/problems/"
+CONFLICT_RETRY_SECONDS = 5
 MAX_DOCUMENT_BYTES = 5_000
 MAX_DETAILS_BYTES = 1_800
 """gRPC clients refuse an answer whose metadata exceeds 8 KiB in sum, and text may triple when it is encoded."""
+
+_CONFLICT = 409
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,15 @@ class Refusal(Exception):
     retry_after_seconds: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """A conflict that may be over when it is tried again says when to."""
+        if (
+            self.reason.retryable
+            and self.reason.http_status == _CONFLICT
+            and self.retry_after_seconds is None
+        ):
+            self.retry_after_seconds = CONFLICT_RETRY_SECONDS
 
     def __str__(self) -> str:
         return f"{self.reason.code}: {self.detail}"

@@ -38,3 +38,8 @@ def judged(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
     if refused.fault is Fault.WRONG_EPOCH:  # its hello is on its way
         return [Later(delivery, str(refused))]
     return [Poison(delivery, str(refused))]
+
+
+def left_out(delivery: Delivery, members: Iterable[str]) -> Poison:
+    """A message that was accepted without these members, which were not understood: told of like a dead letter."""
+    return Poison(delivery, f"CUT: accepted without {', '.join(members)}", merges=True, accepted=True)

@@ -81,6 +81,10 @@ class ReportReader:
             await self._open_unknown(unknown, opened, unhandled)
         return opened, unhandled
 
+    async def sessions_of(self, vins: Iterable[str]) -> dict[str, CloudSession]:
+        """Return the sessions there are of these vehicles. Raise StorageUnavailable."""
+        return await self._database.read(lambda connection: self._sessions.find_all(connection, sorted(vins)))
+
     def taken(self, opened: Iterable[tuple[Delivery, OpenedReport]]) -> None:
         """These are committed: repetitions of them are not opened any more."""
         taken = self._opener.taken
@@ -100,7 +104,8 @@ class ReportReader:
         session = self._loaded.get(vin)
         if session is None or session.epoch != epoch or self._directory.find(vin) is None:
             return None
-        return ReportSession(session.report_public_key, session.report_key_id)
+        order = session.order_of(session.current)
+        return ReportSession(session.report_public_key, session.report_key_id, order=order)
 
     def _open(
         self,
@@ -132,7 +137,7 @@ class ReportReader:
         unhandled: list[Unhandled],
     ) -> None:
         vins = sorted({vin_of(delivery.subject) for delivery in deliveries})
-        found = await self._database.read(lambda connection: self._sessions.find_all(connection, vins))
+        found = await self.sessions_of(vins)
         reason = "WRONG_EPOCH: an epoch that no session information told of"
         try:
             await self._directory.fetch(found)

@@ -18,7 +18,7 @@ from services.runtime import errors
 from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal
 from services.runtime.policy import SPIFFE
-from services.signer.domain import Kind, Proof, Verdict, Wish
+from services.signer.domain import CLOCK_SKEW, Kind, Proof, Verdict, Wish
 from services.signer.usecases import AccessAway, Answer, Request
 
 if TYPE_CHECKING:
@@ -80,7 +80,9 @@ def requested_of(
     if requested.WhichOneof("order") not in _SIGNED_FOR.get(peer, ()) or not mac.fits(requested):
         return Request(requested, None, None)
     try:
-        if requested.HasField("withdraws"):
+        if requested.HasField("superseded_by"):
+            wish, capability = _superseding(requested, mac)
+        elif requested.HasField("withdraws"):
             wish, capability = _withdrawal(requested, mac)
         else:
             wish, capability = _wish(requested), requested.capability
@@ -180,15 +182,39 @@ def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish
     withdrawn = requested.withdraws
     if (
         requested.capability
-        or withdrawn.HasField("withdraws")
-        or not mac.fits(withdrawn)
         or not requested.HasField("cancel")
-        or not withdrawn.HasField("door")
-        or withdrawn.vin != requested.vin
+        or not _stamped_for(withdrawn, requested.vin, mac)
         or withdrawn.door.command_id != requested.cancel.command_id
     ):
         raise Malformed
     return replace(_wish(withdrawn), withdrawn_at=_time(requested.asked_at)), withdrawn.capability
+
+
+def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish, str]:
+    """The cancellation of an unlock for which a lock stands, which came no earlier, and the lock's capability."""
+    unlock, _ = _withdrawal(requested, mac)
+    lock = requested.superseded_by
+    if not _stamped_for(lock, requested.vin, mac):
+        raise Malformed
+    proving = _wish(lock)
+    if (
+        (unlock.action, proving.action) != ("door.unlock", "door.lock")
+        or proving.asked_at != _time(requested.asked_at)
+        or proving.asked_at < unlock.asked_at - CLOCK_SKEW
+    ):
+        raise Malformed
+    return replace(proving, kind=Kind.CANCELLATION, expires_at=None), lock.capability
+
+
+def _stamped_for(order: contract.RequestedOrder, vin: str, mac: OrderMac) -> bool:
+    """Whether it moves doors of this vehicle, as a person asked for it and its room stamped it."""
+    return (
+        not order.HasField("withdraws")
+        and not order.HasField("superseded_by")
+        and order.HasField("door")
+        and order.vin == vin
+        and mac.fits(order)
+    )
 
 
 def _proof(capability: Capability) -> Proof:

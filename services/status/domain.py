@@ -8,23 +8,27 @@ never set beside it.
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
 PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
 
-FUTURE_TOLERANCE_MICROSECONDS = 5 * 60 * 1_000_000
-"""How far a vehicle's clock may run ahead of ours before its report is not believed."""
-
 LONGEST_WAIT_MICROSECONDS = 10 * 60 * 1_000_000
-"""What a vehicle reports later than this after a command says nothing about the command any more."""
+"""What arrives from a vehicle later than this after a result says nothing about its command any more."""
+
+SHOWN_AT_MOST_BEFORE_MICROSECONDS = 24 * 3_600 * 1_000_000
+"""A clock that is further behind than this is not set: the time of arrival is shown instead of it."""
+
+NEWEST_ORDER, OLDEST_ORDER = 0, -1
+"""The order of an epoch of which it is only known that it is the vehicle's current one, or that it ended."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -37,10 +41,6 @@ def is_locked(flags: int) -> bool | None:
 def is_open(flags: int) -> bool | None:
     """Return whether this door is open; None where the vehicle cannot tell."""
     return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
-
-
-class ImpossibleReport(ValueError):
-    """A report that no vehicle in its right mind sends; the text says why."""
 
 
 class NotYetReported(Exception):
@@ -71,34 +71,55 @@ class LogUnavailable(Exception):
     """What was missed can not be looked up now."""
 
 
-class Dated(Protocol):
-    """When a vehicle observed something, in its own order."""
+class Ordered(Protocol):
+    """When a vehicle said something, in its own order. No clock has a part in it."""
 
     @property
-    def observed_at_us(self) -> int:
-        """By the vehicle's clock, microseconds since 1970."""
+    def epoch(self) -> bytes | None:
+        """The epoch it was said in; None or empty for what was kept before epochs were."""
 
     @property
-    def boot_id(self) -> str:
-        """Which boot of the vehicle's agent observed it."""
+    def epoch_order(self) -> int:
+        """Counts up from epoch to epoch of a vehicle; also NEWEST_ORDER, OLDEST_ORDER."""
 
     @property
     def sequence(self) -> int:
-        """Counts up within a boot."""
+        """Counts up with everything the vehicle reports in an epoch; 0 when it does not say."""
+
+    @property
+    def counter(self) -> int:
+        """Under which its report was sealed, counts up in an epoch; 0 for what a result says."""
 
 
-class Seen(Dated, Protocol):
+class Seen(Ordered, Protocol):
     """What is known of a state of a vehicle."""
 
     @property
     def doors(self) -> bytes:
         """Flag bytes; see the module."""
 
+    @property
+    def received_at_us(self) -> int:
+        """When it arrived in the cloud, microseconds since 1970."""
+
+    @property
+    def observed_at_us(self) -> int:
+        """When it was observed, as it is shown, microseconds since 1970."""
+
+    @property
+    def kept(self) -> str:
+        """The doors among `doors` that were named earlier; see Report."""
+
 
 @dataclass(slots=True)
 class Report:
-    """One believable report of a vehicle. `payload` is the serialized report as it came; `asleep` says that it
-    was the last word before the vehicle went to sleep.
+    """One report of a vehicle. `payload` is the serialized report as it is kept; `asleep` says that it was the last
+    word before the vehicle went to sleep. See Ordered and Seen.
+
+    `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
+    say, besides doors. `kept` is JSON of
+    the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
+    it last, and the serialized observation; empty when there are none.
     """
 
     vin: str
@@ -110,6 +131,27 @@ class Report:
     speed_kmh: float
     payload: bytes
     asleep: bool = False
+    epoch: bytes = b""
+    epoch_order: int = NEWEST_ORDER
+    counter: int = 0
+    received_at_us: int = 0
+    unsaid: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
+    kept: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it stands among all that the vehicle ever says, for the ids of what tells of it."""
+        return f"{self.epoch.hex()[:16]}-{self.sequence}-{self.counter}"
+
+
+def shown_at_us(observed_at_us: int | None, received_at_us: int) -> int:
+    """Return the time that is shown of an observation: the vehicle's, where that can be; else when it arrived."""
+    if observed_at_us is None or observed_at_us > received_at_us:
+        return received_at_us
+    if received_at_us - observed_at_us > SHOWN_AT_MOST_BEFORE_MICROSECONDS:
+        return received_at_us
+    return observed_at_us
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +185,32 @@ class Step:
     changes: list[DoorChange]
 
 
-def is_newer(report: Seen, known: Dated) -> bool:
-    """True when `report` was observed later; the sequence decides within one moment of one boot."""
-    if report.observed_at_us != known.observed_at_us:
-        return report.observed_at_us > known.observed_at_us
-    return report.boot_id == known.boot_id and report.sequence > known.sequence
+def is_newer(report: Ordered, known: Ordered) -> bool:
+    """True when the vehicle said `report` later: in a later epoch, or later in the same one.
+
+    The sequence orders reports and results. Where one of two reports has none, their counters do.
+    """
+    if report.epoch != known.epoch:
+        if not known.epoch or report.epoch_order == OLDEST_ORDER:
+            return not known.epoch
+        return (
+            NEWEST_ORDER in {report.epoch_order, known.epoch_order} or report.epoch_order > known.epoch_order
+        )
+    if report.counter and known.counter and not (report.sequence and known.sequence):
+        return report.counter > known.counter
+    return (report.sequence, report.counter) > (known.sequence, known.counter)
 
 
-def fold(known: Mapping[str, Seen], reports: Iterable[Report]) -> tuple[dict[str, Report], list[Step]]:
+def fold(
+    known: Mapping[str, Seen],
+    reports: Iterable[Report],
+    inherit: Callable[[Report, Seen], None] = lambda _, __: None,
+) -> tuple[dict[str, Report], list[Step]]:
     """Apply `reports` in the order they came on what was known of their vehicles.
 
     Returns the newest report of each vehicle that has a newer one, and every step that changed doors.
-    A vehicle's first report changes nothing: there is nothing to compare it with.
+    A vehicle's first report changes nothing: there is nothing to compare it with. What a report does not say stays
+    as it was: `inherit` puts that into a report that leaves something out, from what was known before it.
     """
     latest: dict[str, Report] = {}
     steps: list[Step] = []
@@ -164,7 +220,9 @@ def fold(known: Mapping[str, Seen], reports: Iterable[Report]) -> tuple[dict[str
         if before is not None:
             if not is_newer(report, before):
                 continue
-            if report.doors != before.doors:
+            if report.doors != before.doors or report.unsaid:
+                if report.unsaid or missing_doors(before.doors, report.doors):
+                    inherit(report, before)
                 changes = changes_between(before.doors, report.doors)
                 if changes:
                     steps.append(Step(report, changes))
@@ -199,6 +257,19 @@ def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
     return found
 
 
+def missing_doors(known: bytes, reported: bytes) -> list[int]:
+    """Return the places of the doors that are known and not reported."""
+    return [n for n, (before, now) in enumerate(zip(known, reported, strict=True)) if before and not now]
+
+
+def named_doors(seen: Seen) -> bytes:
+    """Return the flags of the doors that the report itself names."""
+    if not seen.kept:
+        return seen.doors
+    kept = json.loads(seen.kept)
+    return bytes(0 if name in kept else flags for name, flags in zip(DOOR_NAMES, seen.doors, strict=True))
+
+
 _ALL_OPEN = int.from_bytes(bytes([OPEN] * len(DOOR_NAMES)))
 
 
@@ -212,9 +283,9 @@ def open_doors(doors: bytes) -> tuple[str, ...]:
     return tuple(name for name, flags in zip(DOOR_NAMES, doors, strict=True) if flags & OPEN)
 
 
-def is_stale(now_us: int, observed_at_us: int, reporting_interval_seconds: int) -> bool:
+def is_stale(now_us: int, received_at_us: int, reporting_interval_seconds: int) -> bool:
     """True when two reports in a row are overdue, with five seconds for their way."""
-    return now_us - observed_at_us > (2 * reporting_interval_seconds + 5) * 1_000_000
+    return now_us - received_at_us > (2 * reporting_interval_seconds + 5) * 1_000_000
 
 
 class Connectivity(StrEnum):
@@ -230,93 +301,6 @@ def connectivity_of(*, asleep: bool, stale: bool, lost: bool) -> Connectivity:
     if asleep:
         return Connectivity.ASLEEP
     return Connectivity.LOST if stale or lost else Connectivity.ONLINE
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A vehicle's signed word that it moved doors for a command, or tried to, and how it stands afterwards.
-
-    `promised` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
-    where there is nothing to hold the vehicle to.
-    """
-
-    command_id: str
-    started_at_us: int
-    status: Report
-    promised: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """How the next report of a vehicle must show the doors of a command that succeeded.
-
-    It must come after the state (`observed_at_us`, `boot_id`, `sequence`) that the result told of, and count
-    from before `until_us`: what was observed later may have another cause.
-    """
-
-    vin: str
-    command_id: str
-    observed_at_us: int
-    boot_id: str
-    sequence: int
-    promised: bytes
-    until_us: int
-
-
-class Finding(StrEnum):
-    """What a report says of an expectation."""
-
-    KEPT = "KEPT"
-    BROKEN = "BROKEN"
-    TOO_LATE = "TOO_LATE"
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What is told of a command that had succeeded: `doors` are the flags as observed."""
-
-    vin: str
-    command_id: str
-    confirmed: bool
-    observed_at_us: int
-    doors: bytes
-    promised: bytes
-
-
-def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
-    """What the first of `seen` that came after the result says, and which that is; None when none did.
-
-    A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
-    """
-    later = [
-        each for each in seen if is_newer(each, expectation) and _has_all(each.doors, expectation.promised)
-    ]
-    if not later:
-        return None
-    first = min(later, key=lambda each: (each.observed_at_us, each.sequence))
-    if first.observed_at_us >= expectation.until_us:
-        return Finding.TOO_LATE, first
-    kept = all(
-        now & LOCKED == promised & LOCKED
-        for now, promised in zip(first.doors, expectation.promised, strict=True)
-        if promised
-    )
-    return (Finding.KEPT if kept else Finding.BROKEN), first
-
-
-def _has_all(doors: bytes, promised: bytes) -> bool:
-    return all(
-        now & PRESENT and not now & LOCK_UNKNOWN for now, door in zip(doors, promised, strict=True) if door
-    )
-
-
-def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:
-    """The doors that stand otherwise than was promised, and whether they are locked."""
-    return [
-        (name, bool(now & LOCKED))
-        for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
-        if promised and (now ^ promised) & LOCKED
-    ]
 
 
 @dataclass(frozen=True, slots=True)

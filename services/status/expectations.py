@@ -26,21 +26,28 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.status.domain import (
-    LONGEST_WAIT_MICROSECONDS,
-    Expectation,
-    Finding,
-    Verdict,
-    finding_of,
-)
+from services.status.domain import LONGEST_WAIT_MICROSECONDS
+from services.status.judgement import Expectation, Finding, Verdict, finding_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from sqlalchemy import Row
 
-    from services.status.domain import Moved, Seen
+    from services.status.domain import Seen
+    from services.status.judgement import Moved
 
+PLACES = (
+    "began_order",
+    "began_sequence",
+    "until_order",
+    "until_sequence",
+    "seen_order",
+    "seen_sequence",
+)
+"""Places among what a vehicle says (epoch order, sequence): the last report before the command began, the last one that
+says something of it, and the one that did."""
+_JUDGED = ("state", "seen_at_us", "seen_doors", "judged_at_us", "seen_order", "seen_sequence")
 _AT_ONCE = 256
 _STATES = {Finding.KEPT: "CONFIRMED", Finding.BROKEN: "DOUBTED", Finding.TOO_LATE: "MOOT"}
 
@@ -65,12 +72,24 @@ class Expectations:
             Column("seen_doors", LargeBinary, nullable=True),
             Column("judged_at_us", BigInteger, nullable=True),
             Column("created_at_us", BigInteger, nullable=False, index=True),
+            Column("epoch", LargeBinary, nullable=True),
+            Column("epoch_order", BigInteger, nullable=False, server_default="0"),
+            *(Column(name, BigInteger, nullable=True) for name in PLACES),
         )
         columns = self.table.c
         doubted = columns.state == "DOUBTED"
         Index("expectation_doubted", columns.judged_at_us, sqlite_where=doubted, postgresql_where=doubted)
         # Statements on the way of a result are made once: making one takes longer than running it.
-        self._others = select(columns.state, columns.started_at_us, columns.until_us).where(
+        self._others = select(
+            columns.command_id, columns.state, columns.epoch_order, columns.sequence, columns.began_order
+        ).add_columns(
+            columns.began_sequence,
+            columns.until_order,
+            columns.until_sequence,
+            columns.seen_order,
+            columns.seen_sequence,
+        )
+        self._others = self._others.where(
             columns.vin == bindparam("of_vin"), columns.command_id != bindparam("of_command")
         )
         self._open = (
@@ -83,10 +102,11 @@ class Expectations:
             "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
         }
         this_one = (columns.vin == bindparam("of_vin"), columns.command_id == bindparam("of_command"))
-        self._judged = (
+        self._judged = update(self.table).where(*this_one).values({name: bindparam(name) for name in _JUDGED})
+        self._limited = (
             update(self.table)
             .where(*this_one)
-            .values({name: bindparam(name) for name in ("state", "seen_at_us", "seen_doors", "judged_at_us")})
+            .values(until_order=bindparam("new_order"), until_sequence=bindparam("new_sequence"))
         )
         self._ended = update(self.table).where(*this_one, doubted).values(state=bindparam("state"))
 
@@ -98,13 +118,12 @@ class Expectations:
         """
         held: set[str] = set()
         # In one order, so that replicas that take the same results wait and do not deadlock.
-        for each in sorted(moved, key=lambda one: (one.status.vin, one.started_at_us)):
+        for each in sorted(moved, key=lambda one: (one.status.vin, place_of(one.status))):
             of_others = {"of_vin": each.status.vin, "of_command": each.command_id}
             rows = connection.execute(self._others, of_others).all()
             if each.promised is not None and self._insert(connection, each, rows, now_us):
                 held.add(each.status.vin)
-            if any(row.state in {"OPEN", "DOUBTED"} and row.until_us > each.started_at_us for row in rows):
-                self._limit(connection, each)
+            self._limit(connection, each, rows)
         return held
 
     def judge(
@@ -130,6 +149,8 @@ class Expectations:
                     "seen_at_us": report.observed_at_us,
                     "seen_doors": report.doors,
                     "judged_at_us": now_us,
+                    "seen_order": report.epoch_order,
+                    "seen_sequence": report.sequence,
                 }
             )
             if finding is Finding.KEPT:
@@ -191,47 +212,66 @@ class Expectations:
     def _insert(self, connection: Connection, moved: Moved, others: Sequence[Any], now_us: int) -> bool:
         """False when this command is known already."""
         status = moved.status
-        began_later = [row.started_at_us for row in others if row.started_at_us >= status.observed_at_us]
+        ended = place_of(status)
+        # Of a command that does not say when it began, only that it was after this one.
+        later = [_began(row, ended) for row in others if (row.epoch_order, row.sequence) > ended]
+        until = min(later, default=(None, None))
+        began = (None, None) if moved.began_after is None else (status.epoch_order, moved.began_after)
         row = {
             "vin": status.vin,
             "command_id": moved.command_id,
             "state": "OPEN",
             "promised": moved.promised,
-            "started_at_us": moved.started_at_us,
             "observed_at_us": status.observed_at_us,
             "boot_id": status.boot_id,
             "sequence": status.sequence,
-            "until_us": min([status.observed_at_us + LONGEST_WAIT_MICROSECONDS, *began_later]),
-            "created_at_us": now_us,
+            "created_at_us": status.received_at_us or now_us,
+            "epoch": status.epoch,
+            "epoch_order": status.epoch_order,
+            **dict(zip(PLACES, (*began, *until), strict=False)),
+            # What a process of an earlier version reads beside this one.
+            "started_at_us": status.observed_at_us,
+            "until_us": status.observed_at_us + LONGEST_WAIT_MICROSECONDS,
         }
         return connection.execute(self._inserts[connection.dialect.name], row).rowcount == 1
 
-    def _limit(self, connection: Connection, moved: Moved) -> None:
-        columns = self.table.c
-        earlier = (
-            columns.vin == moved.status.vin,
-            columns.command_id != moved.command_id,
-            columns.started_at_us <= moved.started_at_us,
-        )
-        connection.execute(
-            update(self.table)
-            .where(*earlier, columns.state == "OPEN", columns.until_us > moved.started_at_us)
-            .values(until_us=moved.started_at_us)
-        )
-        connection.execute(
-            update(self.table)
-            .where(*earlier, columns.state == "DOUBTED", columns.seen_at_us >= moved.started_at_us)
-            .values(state="MOOT")
-        )
+    def _limit(self, connection: Connection, moved: Moved, others: Sequence[Any]) -> None:
+        """What was expected before this command began must have been seen before that."""
+        status = moved.status
+        limited: list[dict[str, Any]] = []
+        moot: list[dict[str, Any]] = []
+        for row in others:
+            ended = (row.epoch_order, row.sequence)
+            if row.state not in {"OPEN", "DOUBTED"} or ended >= place_of(status):
+                continue
+            began = ended if moved.began_after is None else (status.epoch_order, moved.began_after)
+            this_one = {"of_vin": status.vin, "of_command": row.command_id}
+            if row.state == "OPEN" and (
+                row.until_order is None or began < (row.until_order, row.until_sequence)
+            ):
+                limited.append({**this_one, "new_order": began[0], "new_sequence": began[1]})
+            elif row.state == "DOUBTED" and (
+                row.seen_order is None or (row.seen_order, row.seen_sequence) > began
+            ):
+                moot.append({**this_one, "state": "MOOT"})
+        if limited:
+            connection.execute(self._limited, limited)
+        if moot:
+            connection.execute(self._ended, moot)
+
+
+def _began(row: Row[Any], otherwise: tuple[int, int]) -> tuple[int, int]:
+    return otherwise if row.began_order is None else (row.began_order, row.began_sequence)
 
 
 def _expectation(row: Row[Any]) -> Expectation:
     return Expectation(
         row.vin,
         row.command_id,
-        row.observed_at_us,
-        row.boot_id,
+        bytes(row.epoch or b""),
+        row.epoch_order,
         row.sequence,
         bytes(row.promised),
-        row.until_us,
+        row.created_at_us,
+        None if row.until_order is None else (row.until_order, row.until_sequence),
     )

@@ -91,7 +91,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         call = current_call()
         capability = call.granted()
         asked_at_us = self._now_us()
-        payload, received_at_us = await look_at_status(self._reader, request.vin)
+        last = await look_at_status(self._reader, request.vin)
         now_us = self._now_us()
         self._checks.record(
             Check(
@@ -105,8 +105,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
                 execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
             )
         )
-        lost = self._lost.is_lost(request.vin, received_at_us)
-        return translate.status_of(request.vin, payload, received_at_us, now_us, lost=lost)
+        lost = self._lost.is_lost(request.vin, last.received_at_us)
+        return translate.status_of(request.vin, last, now_us, lost=lost)
 
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context

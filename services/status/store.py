@@ -15,9 +15,11 @@ from sqlalchemy import (
     LargeBinary,
     MetaData,
     String,
+    Text,
     and_,
     bindparam,
     false,
+    not_,
     or_,
     select,
     update,
@@ -30,9 +32,10 @@ from services.runtime.isolation import by_halves
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
-from services.status.domain import Report, Step, fold
+from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
-from services.status.usecases import Taken
+from services.status.usecases import LastReport, Taken
+from services.status.vehicle_translate import inherit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,9 +44,10 @@ if TYPE_CHECKING:
 
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
-    from services.status.domain import Moved, Verdict
+    from services.status.domain import Seen
+    from services.status.judgement import Moved, Verdict
 
-HEAD = "0005_bounded_dead_letters"
+HEAD = "0006_order_of_reports"
 _log = structlog.get_logger()
 
 
@@ -54,9 +58,11 @@ class RoomModel(SQLModel):
 
 
 class VehicleStatus(RoomModel, table=True):
-    """The last report of a vehicle. The times are microseconds since 1970, as the reports are compared.
+    """The last report of a vehicle: by `epoch`, `epoch_order`, `sequence` and `counter`, as domain.Ordered says. The
+    times, microseconds since 1970, are shown and decide nothing.
 
-    `asleep` is the report's own word; `awaited` says that the next report has to show something.
+    `asleep` is the report's own word; `awaited` says that the next report has to show something; `kept` has the doors
+    that the report does not name.
     """
 
     __tablename__ = "vehicle_status"
@@ -70,6 +76,10 @@ class VehicleStatus(RoomModel, table=True):
     received_at_us: int = Field(sa_column=Column(BigInteger, nullable=False))
     asleep: bool = Field(sa_column=Column(Boolean, nullable=False))
     awaited: bool = Field(sa_column=Column(Boolean, nullable=False, server_default=false()))
+    epoch: bytes | None = Field(sa_column=Column(LargeBinary, nullable=True))
+    epoch_order: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    counter: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    kept: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 outbox = Outbox(RoomModel.metadata)
@@ -82,13 +92,14 @@ _columns = _status.c
 
 # Rows are locked in one order, so that replicas that take the same reports wait and do not deadlock.
 _KNOWN = (
-    select(_columns.vin, _columns.observed_at_us, _columns.boot_id, _columns.sequence, _columns.doors)
+    select(_columns.vin, _columns.observed_at_us, _columns.received_at_us, _columns.sequence, _columns.doors)
+    .add_columns(_columns.epoch, _columns.epoch_order, _columns.counter, _columns.kept)
     .add_columns(_columns.asleep, _columns.awaited)
     .where(_columns.vin.in_(bindparam("vins", expanding=True)))
     .order_by(_columns.vin)
     .with_for_update()
 )
-_LAST = select(_columns.vin, _columns.report, _columns.received_at_us).where(
+_LAST = select(_columns.vin, _columns.report, _columns.received_at_us, _columns.kept).where(
     _columns.vin.in_(bindparam("vins", expanding=True))
 )
 _AWAIT = (
@@ -101,12 +112,35 @@ _AWAIT = (
 def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> object:
     statement = dialect_insert(_status)
     new = statement.excluded
+    # domain.is_newer once more: whoever did not lock the row does not set it back either.
+    unnumbered = and_(new.counter > 0, _columns.counter > 0, or_(new.sequence == 0, _columns.sequence == 0))
     newer = or_(
-        new.observed_at_us > _columns.observed_at_us,
         and_(
-            new.observed_at_us == _columns.observed_at_us,
-            new.boot_id == _columns.boot_id,
-            new.sequence > _columns.sequence,
+            new.epoch == _columns.epoch,
+            or_(
+                and_(unnumbered, new.counter > _columns.counter),
+                and_(
+                    not_(unnumbered),
+                    or_(
+                        new.sequence > _columns.sequence,
+                        and_(new.sequence == _columns.sequence, new.counter > _columns.counter),
+                    ),
+                ),
+            ),
+        ),
+        and_(
+            _columns.epoch.is_distinct_from(new.epoch),
+            or_(
+                _columns.epoch.is_(None),
+                and_(
+                    new.epoch_order != OLDEST_ORDER,
+                    or_(
+                        new.epoch_order == NEWEST_ORDER,
+                        _columns.epoch_order == NEWEST_ORDER,
+                        new.epoch_order > _columns.epoch_order,
+                    ),
+                ),
+            ),
         ),
     )
     names = [column.name for column in _status.columns if column.name not in {"vin", "awaited"}]
@@ -141,9 +175,9 @@ def take(
     """Keep what is new in `reports`, what `moved` lets expect, and the messages that tell of it: one transaction."""
     vins = sorted({report.vin for report in reports})
     rows = connection.execute(_KNOWN, {"vins": vins}).all()
-    latest, steps = fold({row.vin: row for row in rows}, reports)
+    latest, steps = fold({row.vin: row for row in rows}, reports, partial(_inherit, connection))
     if latest:
-        values = [_values(report, now_us) for _, report in sorted(latest.items())]
+        values = [_values(report) for _, report in sorted(latest.items())]
         connection.execute(_UPSERTS[connection.dialect.name], values)  # type: ignore[call-overload]  # a table of statements
     messages = made.messages_of(steps, now_us) if steps else []
     awaited = {row.vin for row in rows if row.awaited}
@@ -159,7 +193,16 @@ def take(
     return Taken(latest, woken), messages
 
 
-def _values(report: Report, now_us: int) -> dict[str, object]:
+def _inherit(connection: Connection, report: Report, before: Seen) -> None:
+    """Complete a report that leaves something out. Few vehicles send such reports: only these cost another query."""
+    if isinstance(before, Report):
+        inherit(report, before.doors, before.payload, before.received_at_us, before.kept)
+        return
+    [(_, payload, received_at_us, kept)] = connection.execute(_LAST, {"vins": [report.vin]})
+    inherit(report, before.doors, payload, received_at_us, kept)
+
+
+def _values(report: Report) -> dict[str, object]:
     return {
         "vin": report.vin,
         "observed_at_us": report.observed_at_us,
@@ -167,8 +210,12 @@ def _values(report: Report, now_us: int) -> dict[str, object]:
         "sequence": report.sequence,
         "doors": report.doors,
         "report": report.payload,
-        "received_at_us": now_us,
+        "received_at_us": report.received_at_us,
         "asleep": report.asleep,
+        "epoch": report.epoch,
+        "epoch_order": report.epoch_order,
+        "counter": report.counter,
+        "kept": report.kept,
     }
 
 
@@ -187,10 +234,10 @@ def _judge(
     return verdicts
 
 
-def last_reports(connection: Connection, vins: Sequence[str]) -> dict[str, tuple[bytes, int]]:
-    """By VIN: the serialized last report and when it came, microseconds since 1970."""
+def last_reports(connection: Connection, vins: Sequence[str]) -> dict[str, LastReport]:
+    """By VIN, the last report."""
     rows = connection.execute(_LAST, {"vins": vins})
-    return {vin: (report, received_at_us) for vin, report, received_at_us in rows}
+    return {vin: LastReport(report, received_at_us, kept) for vin, report, received_at_us, kept in rows}
 
 
 class StatusStore:
@@ -205,15 +252,13 @@ class StatusStore:
         self._database = database
         self._relay = relay
         self._messages = messages
-        self._asked: dict[str, asyncio.Future[tuple[bytes, int] | None]] = {}
+        self._asked: dict[str, asyncio.Future[LastReport | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def take_reports(
-        self, reports: Sequence[Report], moved: Sequence[Moved], received_at_us: int
-    ) -> Taken:
+    async def take_reports(self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int) -> Taken:
         """See usecases.ReportStore."""
         taken, messages = await self._database.write(
-            lambda connection: take(connection, reports, moved, received_at_us, self._messages)
+            lambda connection: take(connection, reports, moved, now_us, self._messages)
         )
         if messages:
             self._relay.hand_over(messages)
@@ -254,7 +299,7 @@ class StatusStore:
         """See usecases.DoubtStore."""
         await self._database.write(partial(expectations.forget, before_us=before_us))
 
-    async def last_report(self, vin: str) -> tuple[bytes, int] | None:
+    async def last_report(self, vin: str) -> LastReport | None:
         """See usecases.StatusReader.
 
         A lone look waits for nobody; those that come while a query runs share the next one, because

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_status_pb2, door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
@@ -24,6 +24,7 @@ from services.status.domain import (
     LOCKED,
     Report,
 )
+from services.status.judgement import broken_doors
 from services.status.rights import Cause, RightEnded
 
 if TYPE_CHECKING:
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor
 
-    from services.status.domain import Check, Step, Update, Verdict
+    from services.status.domain import Check, Step, Update
     from services.status.event_ids import EventIds
+    from services.status.judgement import Verdict
+    from services.status.usecases import LastReport
 
 QUEUE = "status"
 RETRY_MILLISECONDS = 2_000
@@ -47,15 +50,16 @@ _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
 
 
-def status_of(
-    vin: str, payload: bytes, received_at_us: int, now_us: int, *, lost: bool
-) -> door_status_pb2.DoorStatus:
-    """The answer to a look at the status, from a serialized report that was believed; `lost`: the broker has said
-    since that the vehicle's connection broke.
+def status_of(vin: str, last: LastReport, now_us: int, *, lost: bool) -> door_status_pb2.DoorStatus:
+    """The answer to a look at the status, from the last report; `lost`: the broker has said since that the vehicle's
+    connection broke.
     """
-    report = report_pb2.StatusReport.FromString(payload)
-    observed_at_us = report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000
-    stale = domain.is_stale(now_us, observed_at_us, report.reporting_interval_seconds)
+    report = report_pb2.StatusReport.FromString(last.payload)
+    received_at_us = last.received_at_us
+    observed_at_us = domain.shown_at_us(
+        report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000, received_at_us
+    )
+    stale = domain.is_stale(now_us, received_at_us, report.reporting_interval_seconds)
     connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
@@ -65,21 +69,31 @@ def status_of(
         stale=stale,
         connectivity=_CONNECTIVITIES.Value(connectivity.value),
     )
-    doors = status.doors
     for observation in report.doors:
-        door = getattr(doors, _DOOR_FIELDS[observation.door - 1])
-        door.SetInParent()
-        if observation.HasField("locked"):
-            door.locked = observation.locked
-        if observation.HasField("open"):
-            door.open = observation.open
-        if observation.HasField("window_open"):
-            door.window_open = observation.window_open
-        if observation.HasField("child_lock"):
-            door.child_lock = observation.child_lock
+        _show_door(status.doors, observation)
+    if last.kept:
+        for named_at_us, observed in json.loads(last.kept).values():
+            door = _show_door(status.doors, body_pb2.DoorObservation.FromString(bytes.fromhex(observed)))
+            set_microseconds(door.received_at, named_at_us)
     set_microseconds(status.timestamp, observed_at_us)
     set_microseconds(status.received_at, received_at_us)
     return status
+
+
+def _show_door(
+    doors: door_status_pb2.Doors, observation: body_pb2.DoorObservation
+) -> door_status_pb2.DoorState:
+    door: door_status_pb2.DoorState = getattr(doors, _DOOR_FIELDS[observation.door - 1])
+    door.SetInParent()
+    if observation.HasField("locked"):
+        door.locked = observation.locked
+    if observation.HasField("open"):
+        door.open = observation.open
+    if observation.HasField("window_open"):
+        door.window_open = observation.window_open
+    if observation.HasField("child_lock"):
+        door.child_lock = observation.child_lock
+    return door
 
 
 def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
@@ -87,7 +101,7 @@ def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
     created_at = moment_of(now_us)
     return [
         OutgoingMessage(
-            message_id=f"door-{step.report.vin}-{step.report.observed_at_us}-{step.report.sequence}-{number}",
+            message_id=f"door-{step.report.vin}-{step.report.place}-{number}",
             queue=QUEUE,
             subject=update_subject(step.report.vin),
             payload=_update_of(step.report, change).SerializeToString(),
@@ -111,7 +125,7 @@ def missed_message(report: Report, now_us: int) -> OutgoingMessage:
     )
     set_microseconds(update.timestamp, report.observed_at_us)
     return OutgoingMessage(
-        message_id=f"missed-{report.vin}-{report.observed_at_us}-{report.sequence}",
+        message_id=f"missed-{report.vin}-{report.place}",
         queue=QUEUE,
         subject=update_subject(report.vin),
         payload=update.SerializeToString(),
@@ -297,7 +311,7 @@ def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
 
 def _contradiction(verdict: Verdict) -> door_update_pb2.DoorUpdate:
     found = ", ".join(
-        f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in domain.broken_doors(verdict)
+        f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in broken_doors(verdict)
     )
     update = door_update_pb2.DoorUpdate(
         type=_TYPES.SYSTEM_ALERT,
@@ -363,7 +377,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, domain.NotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
-            "The vehicle has not reported yet; try again when it has been online.",
+            "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
             retry_after_seconds=5,
         )
     if isinstance(error, domain.StreamEnded):

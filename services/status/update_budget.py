@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.runtime.outbox import OutgoingMessage
-    from services.status.domain import Report, Step, Verdict
+    from services.status.domain import Report, Step
+    from services.status.judgement import Verdict
     from services.status.store import Messages
 
 BURST = 2_400

@@ -20,8 +20,8 @@ from services.status.domain import (
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Container, Iterable, Mapping, Sequence
 
-    from services.status.domain import Moved
     from services.status.hub import Watcher
+    from services.status.judgement import Moved
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,21 @@ class Taken:
     woken: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """The last report of a vehicle, serialized, when it arrived (microseconds since 1970), and the doors it leaves out
+    (domain.Report.kept).
+    """
+
+    payload: bytes
+    received_at_us: int
+    kept: str = ""
+
+
 class ReportStore(Protocol):
     """Keeps the newest report of each vehicle."""
 
-    async def take_reports(
-        self, reports: Sequence[Report], moved: Sequence[Moved], received_at_us: int
-    ) -> Taken:
+    async def take_reports(self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int) -> Taken:
         """Keep what is newer than what is known, with the updates that tell of it, in one commit.
 
         What vehicles `moved` for commands is held against what they report next, in the same commit.
@@ -59,8 +68,8 @@ class DoubtStore(Protocol):
 class StatusReader(Protocol):
     """Finds the last report of a vehicle."""
 
-    async def last_report(self, vin: str) -> tuple[bytes, int] | None:
-        """The serialized report and when it came, microseconds since 1970; None before the first."""
+    async def last_report(self, vin: str) -> LastReport | None:
+        """The last report; None before the first."""
 
 
 class Losses(Protocol):
@@ -115,8 +124,8 @@ async def settle_doubts(store: DoubtStore, doubt_us: int, now_us: int) -> None:
         pass
 
 
-async def look_at_status(reader: StatusReader, vin: str) -> tuple[bytes, int]:
-    """The last report of a vehicle and when it came. Raises NotYetReported."""
+async def look_at_status(reader: StatusReader, vin: str) -> LastReport:
+    """The last report of a vehicle. Raises NotYetReported."""
     found = await reader.last_report(vin)
     if found is None:
         raise NotYetReported

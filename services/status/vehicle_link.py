@@ -20,17 +20,18 @@ from protocol.broker import (
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
+from protocol.session import CloudSession
 from services.runtime.background import Errands
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle
-from services.status.domain import ImpossibleReport
+from services.runtime.vehicle_messages import by_vehicle, judged, left_out
 from services.status.usecases import take_reports
-from services.status.vehicle_translate import condition_payload, moved_of, report_of
+from services.status.vehicle_translate import Said, condition_payload, moved_of, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from ecarus.remotecontrol.vehicle.v1.session_pb2 import SignedAnswer
     from nats.aio.msg import Msg
 
     from protocol.cloud_side import AnswerReader
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
-    from services.status.domain import Moved, Position, Report
+    from services.status.domain import Position, Report
     from services.status.hub import Hub
+    from services.status.judgement import Moved
     from services.status.presence import LostVehicles
     from services.status.store import StatusStore
     from services.status.usecases import ConditionHints
@@ -107,16 +109,24 @@ class VehicleIntake:
         """Handle status reports. Raises StorageUnavailable."""
         opened, unhandled = await self._reports.open(deliveries)
         now_us = self._now_us()
-        believed: list[Report] = []
-        for delivery, report in opened:
+        accepted: list[Report] = []
+        for delivery, opened_report in opened:
             try:
-                status = StatusReport.FromString(report.payload)
-                believed.append(report_of(report.vin, status, report.payload, now_us))
+                status = StatusReport.FromString(opened_report.payload)
             except DecodeError:
                 unhandled.append(Poison(delivery, "not a status report"))
-            except ImpossibleReport as impossible:
-                unhandled.append(Poison(delivery, str(impossible)))
-        await take_reports(self._store, self._hints, believed, now_us)
+                continue
+            said = Said(
+                opened_report.epoch,
+                opened_report.order,
+                opened_report.counter,
+                delivery.arrived_at_us(now_us),
+            )
+            report = report_of(opened_report.vin, status, opened_report.payload, said)
+            if report.cut:
+                unhandled.append(left_out(delivery, report.cut))
+            accepted.append(report)
+        await take_reports(self._store, self._hints, accepted, now_us)
         self._reports.taken(opened)
         return unhandled
 
@@ -124,19 +134,34 @@ class VehicleIntake:
         """Handle what command results say of the vehicle and of its doors. Raises StorageUnavailable."""
         addressed, unhandled = by_vehicle(deliveries)
         await self._directory.fetch({vin for vin, _ in addressed})
+        answered: list[tuple[Delivery, SignedAnswer]] = []
+        for vin, delivery in addressed:
+            try:
+                answer = self._answers.answer(vin, Domain.RESULT, delivery.data)
+            except MessageRefused as refused:
+                unhandled.append(Poison(delivery, str(refused)))
+            else:
+                if answer.result.HasField("status"):  # a refused order has no result
+                    answered.append((delivery, answer))
+        sessions = await self._reports.sessions_of({answer.vin for _, answer in answered}) if answered else {}
         now_us = self._now_us()
         reports: list[Report] = []
         moved: list[Moved] = []
-        for vin, delivery in addressed:
+        for delivery, answer in answered:
+            result, session = answer.result, sessions.get(answer.vin, CloudSession())
             try:
-                result = self._answers.answer(vin, Domain.RESULT, delivery.data).result
-                if result.HasField("status"):  # a refused order has no result
-                    report = report_of(vin, result.status, result.status.SerializeToString(), now_us)
-                    reports.append(report)
-                    acted = moved_of(result, report, now_us)
-                    moved += [acted] if acted else []
-            except (MessageRefused, ImpossibleReport) as refused:
-                unhandled.append(Poison(delivery, str(refused)))
+                record = session.record_of(answer.epoch, result.status.boot_id)
+            except MessageRefused as refused:
+                unhandled += judged(delivery, refused)
+                continue
+            said = Said(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))
+            payload = result.status.SerializeToString()
+            report = report_of(answer.vin, result.status, payload, said)
+            if report.cut:
+                unhandled.append(left_out(delivery, report.cut))
+            reports.append(report)
+            acted = moved_of(result, report)
+            moved += [acted] if acted else []
         await take_reports(self._store, self._hints, reports, now_us, moved)
         return unhandled
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -12,19 +14,17 @@ from services.runtime.public_values import amount, set_microseconds
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,
-    FUTURE_TOLERANCE_MICROSECONDS,
     HAS_WINDOW,
     LOCK_UNKNOWN,
     LOCKED,
-    LONGEST_WAIT_MICROSECONDS,
     OPEN,
     OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
-    ImpossibleReport,
-    Moved,
     Report,
+    shown_at_us,
 )
+from services.status.judgement import Moved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,6 +35,8 @@ _MAX_SEQUENCE = 2**63 - 1
 _MAX_BOOT_ID = 64
 _MAX_SPEED_KMH = 1_000
 _MAX_INTERVAL_SECONDS = 86_400
+_END_OF_TIME = 4_102_444_800
+"""The year 2100, seconds since 1970."""
 _MAX_NANOS = 999_999_999
 _MAX_COMMAND_ID = 128
 _MOVING_OUTCOMES = frozenset(
@@ -46,51 +48,91 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
-def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, now_us: int) -> Report:
-    """A vehicle's report, when it can be true; `payload` is its serialized form. Raises ImpossibleReport."""
-    seconds, nanos = report.observed_at.seconds, report.observed_at.nanos
-    observed_at_us = seconds * 1_000_000 + nanos // 1_000
-    if seconds <= 0 or not 0 <= nanos <= _MAX_NANOS:
-        raise ImpossibleReport("observed_at missing or no time")
-    if observed_at_us > now_us + FUTURE_TOLERANCE_MICROSECONDS:
-        raise ImpossibleReport("observed_at in the future")
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Where the vehicle said something among all that it says (domain.Ordered), and when that arrived, microseconds
+    since 1970.
+    """
+
+    epoch: bytes
+    epoch_order: int
+    counter: int
+    received_at_us: int
+
+
+def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: Said) -> Report:
+    """Return what a vehicle's report says; `payload` is its serialized form.
+
+    What is not understood in it is left out or put right, and named in `cut`; `report` is changed so. The rules are
+    those of the contract (proto/.../vehicle/v1/report.proto).
+    """
+    cut: list[str] = []
+    unsaid: list[str] = []
+    received_at_us = said.received_at_us
+    observed_at_us = _observed_at_us(report.observed_at)
+    if observed_at_us is None:
+        cut.append("observed_at")
+        set_microseconds(report.observed_at, received_at_us)
     boot_id, sequence, speed_kmh = report.boot_id, report.sequence, report.speed_kmh
     if not (1 <= len(boot_id) <= _MAX_BOOT_ID and boot_id.isascii() and boot_id.isprintable()):
-        raise ImpossibleReport("boot_id missing or too long, or no name")
+        cut.append("boot_id")
+        report.boot_id = "".join(filter(_printable, boot_id))[:_MAX_BOOT_ID] or "unknown"
     if sequence > _MAX_SEQUENCE:
-        raise ImpossibleReport("sequence too large")
+        cut.append("sequence")
+        report.sequence = 0
     if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
-        raise ImpossibleReport("speed impossible")
+        unsaid.append("speed_kmh")
     if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
-        raise ImpossibleReport("reporting interval impossible")
-    if (
-        report.ignition > body_pb2.IGNITION_ON
-        or report.gear > body_pb2.GEAR_D
-        or report.ignition < 0
-        or report.gear < 0
-    ):
-        raise ImpossibleReport("ignition or gear unknown")
+        unsaid.append("reporting_interval_seconds")
+    if not 0 <= report.ignition <= body_pb2.IGNITION_ON:
+        unsaid.append("ignition")
+    if not 0 <= report.gear <= body_pb2.GEAR_D:
+        unsaid.append("gear")
+    for name in unsaid:
+        report.ClearField(name)  # type: ignore[arg-type]  # the names of its fields
+    doors = _flags_of(report.doors)
+    if doors is None:
+        cut.append("doors")
+        _cut_doors(report)
+        doors = _flags_of(report.doors) or bytes(len(DOOR_NAMES))
+    cut += unsaid
     return Report(
         vin,
-        observed_at_us,
-        boot_id,
-        sequence,
-        _flags_of(report.doors),
+        shown_at_us(observed_at_us, received_at_us),
+        report.boot_id,
+        report.sequence,
+        doors,
         report.ignition,
-        amount(speed_kmh),
-        payload,
+        amount(report.speed_kmh),
+        report.SerializeToString() if cut else payload,
         report.going_to_sleep,
+        said.epoch,
+        said.epoch_order,
+        said.counter,
+        received_at_us,
+        tuple(unsaid),
+        tuple(cut),
     )
 
 
-def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes:
+def _observed_at_us(at: Timestamp) -> int | None:
+    """Return the time in microseconds since 1970; None when it is none."""
+    if not (1 <= at.seconds < _END_OF_TIME and 0 <= at.nanos <= _MAX_NANOS):
+        return None
+    return at.seconds * 1_000_000 + at.nanos // 1_000
+
+
+def _printable(character: str) -> bool:
+    return character.isascii() and character.isprintable()
+
+
+def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes | None:
+    """Return the flags of these doors; None when there is one that is none, or one twice."""
     flags = bytearray(len(DOOR_NAMES))
     for observation in doors:
         index = observation.door - 1
-        if not 0 <= index < len(DOOR_NAMES):
-            raise ImpossibleReport("a door that is none")
-        if flags[index]:
-            raise ImpossibleReport("a door twice")
+        if not 0 <= index < len(DOOR_NAMES) or flags[index]:
+            return None
         bits = PRESENT
         if not observation.HasField("locked"):
             bits |= LOCK_UNKNOWN
@@ -103,22 +145,59 @@ def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes:
         if observation.HasField("window_open"):
             bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
         flags[index] = bits
-    if not any(flags):
-        raise ImpossibleReport("no doors")
     return bytes(flags)
 
 
-def moved_of(result: report_pb2.CommandResult, status: Report, now_us: int) -> Moved | None:
-    """What the vehicle says it moved, or tried to; None when it tried nothing, or too long ago to matter."""
-    finished_at_us = _microseconds(result.finished_at)
+def _cut_doors(report: report_pb2.StatusReport) -> None:
+    """Leave out doors that are none, and those that are named twice with different states."""
+    said: dict[int, set[bytes]] = {}
+    for each in report.doors:
+        said.setdefault(each.door, set()).add(each.SerializeToString(deterministic=True))
+    kept = [
+        body_pb2.DoorObservation.FromString(states.pop())
+        for door, states in said.items()
+        if 1 <= door <= len(DOOR_NAMES) and len(states) == 1
+    ]
+    report.ClearField("doors")
+    report.doors.extend(kept)
+
+
+def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: int, kept: str) -> None:
+    """Put what `report` does not say into it, as it was known: from the report before it (serialized, and when it
+    arrived) and what that had `kept`.
+    """
+    before = report_pb2.StatusReport.FromString(payload)
+    named = {each.door - 1: each for each in before.doors}
+    kept_before = json.loads(kept) if kept else {}
+    still: dict[str, object] = {}
+    flags = bytearray(report.doors)
+    for index in domain.missing_doors(known_doors, report.doors):
+        name = DOOR_NAMES[index]
+        if name in kept_before:
+            still[name] = kept_before[name]
+        elif index in named:
+            still[name] = [received_at_us, named[index].SerializeToString().hex()]
+        else:
+            continue
+        flags[index] = known_doors[index]
+    report.doors = bytes(flags)
+    report.kept = json.dumps(still) if still else ""
+    if report.unsaid:
+        own = report_pb2.StatusReport.FromString(report.payload)
+        for member in report.unsaid:
+            setattr(own, member, getattr(before, member))
+        report.payload = own.SerializeToString()
+        report.ignition, report.speed_kmh = own.ignition, own.speed_kmh
+
+
+def moved_of(result: report_pb2.CommandResult, status: Report) -> Moved | None:
+    """Return what the vehicle says it moved, or tried to; None when it tried nothing."""
     if result.outcome not in _MOVING_OUTCOMES or not 1 <= len(result.command_id) <= _MAX_COMMAND_ID:
         return None
-    if not -FUTURE_TOLERANCE_MICROSECONDS <= now_us - finished_at_us <= LONGEST_WAIT_MICROSECONDS:
-        return None
-    started_at_us = _microseconds(result.started_at) if result.HasField("started_at") else finished_at_us
-    if not 0 <= finished_at_us - started_at_us <= LONGEST_WAIT_MICROSECONDS:
-        started_at_us = finished_at_us  # a clock that jumped, or no time at all
-    return Moved(result.command_id, started_at_us, status, _promised(result))
+    began_after = result.began_after_sequence if result.HasField("began_after_sequence") else None
+    if began_after is not None and began_after >= status.sequence:
+        began_after = None  # it began after it had ended
+    return Moved(result.command_id, began_after, status, _promised(result))
 
 
 def _promised(result: report_pb2.CommandResult) -> bytes | None:
@@ -135,10 +214,6 @@ def _promised(result: report_pb2.CommandResult) -> bytes | None:
     return bytes(flags) if any(flags) else None
 
 
-def _microseconds(timestamp: Timestamp) -> int:
-    return timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000
-
-
 def condition_payload(report: Report, *, ended: bool) -> bytes:
     """The hint of what stands in a command's way; with `ended`, that nothing does. Who sleeps is told of either way."""
     condition = room_event_pb2.VehicleCondition(
@@ -148,5 +223,5 @@ def condition_payload(report: Report, *, ended: bool) -> bytes:
         speed_kmh=report.speed_kmh,
         asleep=report.asleep,
     )
-    set_microseconds(condition.observed_at, report.observed_at_us)
+    set_microseconds(condition.observed_at, report.received_at_us)
     return condition.SerializeToString()

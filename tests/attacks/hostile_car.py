@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Mesh
 
+ATTEMPT_SECONDS = 2
 _NUMBERS = count(1)
 
 
@@ -185,6 +186,7 @@ class RawNats:
         self.errors: list[str] = []
         self.heard: list[tuple[str, bytes]] = []
         self.client: Client | None = None
+        self.thrown_out = False
 
     @classmethod
     async def open(cls, car: HostileCar) -> Self:
@@ -210,7 +212,7 @@ class RawNats:
 
     @property
     def alive(self) -> bool:
-        return self.client is not None and self.client.is_connected
+        return self.client is not None and self.client.is_connected and not self.thrown_out
 
     async def say(self, event: Event, data: bytes, reply: str = "", **headers: str) -> None:
         await self.publish(event_subject(self.car.vin, event), data, reply, **headers)
@@ -220,14 +222,18 @@ class RawNats:
         if self.client is None or not self.alive:
             return
         try:
-            await self.client.publish(subject, data, reply=reply, headers=headers or None)
+            # A client that is thrown out while much is to be written waits for that for ever.
+            async with asyncio.timeout(ATTEMPT_SECONDS):
+                await self.client.publish(subject, data, reply=reply, headers=headers or None)
+        except TimeoutError:
+            self.thrown_out = True
         except nats.errors.Error as error:
             self.errors.append(str(error))
 
     async def flush(self) -> None:
         if self.client is not None and self.alive:
             try:
-                await self.client.flush(10)
+                await self.client.flush(5)
             except (nats.errors.Error, TimeoutError) as error:
                 self.errors.append(str(error))
 

@@ -65,7 +65,7 @@ SEED = {
     "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
 }
 
-RATES = {"command": 3, "lock": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
+RATES = {"command": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
 
 CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
 
@@ -297,13 +297,15 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
         "headers": {"content-type": "application/json"},
         "raw_body": b'{"targetDoors": ["all"]}',
     }
-    answers = [await check(door("lock"), **command) for _ in range(4)]
+    answers = [await check(door("unlock"), **command) for _ in range(4)]
     assert [a.WhichOneof("http_response") for a in answers] == ["ok_response"] * 3 + ["denied_response"]
     assert problem_in(answers[3])["retryable"] is True
     headers = headers_of(answers[3].denied_response.headers)
     assert headers["retry-after"] == "20"
-    assert headers["ratelimit-policy"] == '"lock";q=3;w=60'
-    assert headers["ratelimit"] == '"lock";r=0;t=20'
+    assert headers["ratelimit-policy"] == '"command";q=3;w=60'
+    assert headers["ratelimit"] == '"command";r=0;t=20'
+    locks = [await check(door("lock"), **command) for _ in range(20)]
+    assert {a.WhichOneof("http_response") for a in locks} == {"ok_response"}
 
 
 async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:

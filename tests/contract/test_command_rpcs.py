@@ -163,6 +163,7 @@ async def test_a_command_is_answered_with_202_its_place_and_the_specifications_d
         "status": "PENDING",
         "message": "Command received; it is on its way to the vehicle.",
         "estimatedDuration": 5,
+        "correlationId": "c-1",
         "timestamp": "2026-01-12T14:30:00Z",
     }
     headers = dict(await call.initial_metadata())
@@ -261,8 +262,8 @@ async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room)
 
 
 async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
-    first = await room.unlock()
-    problem = await refused(room.lock("c-2"))
+    first = await room.lock()
+    problem = await refused(room.unlock("c-2"))
     assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
         409,
         "COMMAND_IN_PROGRESS",
@@ -281,9 +282,24 @@ async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
 )
 async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, code: str) -> None:
     room.conditions[VIN] = condition
-    problem = await refused(room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"}))
+    call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
+    problem = await refused(call)
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
+    assert (problem["retryable"], dict(await call.trailing_metadata())["retry-after"]) == (True, "5")
     assert (await room.history())["total"] == 0
+
+
+async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(room: Room) -> None:
+    awake = as_json(await room.unlock())
+    assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
+    assert as_json(await room.cancel())["correlationId"] == "c-1"
+    room.conditions[VIN] = Condition(START, asleep=True)
+    first = as_json(await room.unlock("c-2"))
+    assert (first["correlationId"], first["estimatedDuration"]) == ("c-2", 20)
+    assert "sleeps" in first["message"]
+    assert "sleeps" not in awake["message"]
+    del room.conditions[VIN]
+    assert as_json(await room.unlock("c-2")) == first
 
 
 async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:
@@ -419,6 +435,22 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
             "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
         },
     )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["lateResult"]) == ("TIMEOUT", told["lateResult"])
+
+
+async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
+    first = await room.unlock()
+    second = await room.lock("c-2")
+    assert second.command_id != first.command_id
+    told = await room.details(first.command_id)
+    assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
+        "CANCELLED",
+        "SUPERSEDED",
+        False,
+    )
+    [entry] = (await room.history())["history"]
+    assert (entry["status"], entry["failureReason"]) == ("CANCELLED", "SUPERSEDED")
 
 
 async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(room: Room) -> None:

@@ -15,6 +15,8 @@ from sqlalchemy import select
 
 import services.config
 from services.config import dispatch, server, store, translate
+from services.config.domain import Answer
+from services.config.usecases import Heard
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
@@ -45,10 +47,13 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def room(start_room: Any, database: Database) -> AsyncIterator[Any]:
+def record(database: Database) -> store.ConfigStore:
     relay = OutboxRelay(database, store.outbox, dispatch.QUEUE, send_nothing, lambda: T0)
-    record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
+    return store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, MAC))
 
+
+@pytest.fixture
+async def room(start_room: Any, record: store.ConfigStore) -> AsyncIterator[Any]:
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         return server.build(settings, verifier, record, lambda: T0)
 
@@ -179,3 +184,50 @@ async def test_another_vehicles_capability_finds_nothing(room: Any, rest: Any, p
         await room.GetDoorConfig(read(OTHER_VIN), metadata=rest("door.config.read"))
 
     assert problem(refused.value)["code"] == "VEHICLE_NOT_FOUND"
+
+
+async def put_back(room: Any, rest: Any, correlation_id: str, shown: Any, **changes: Any) -> Any:
+    """PUT what GET answered, with these members of its JSON changed."""
+    members = json_format.MessageToDict(shown, always_print_fields_with_no_presence=True)
+    del members["vin"]  # the path's; the edge compares it
+    config = json_format.ParseDict({**members, **changes}, door_config_pb2.DoorConfigUpdate())
+    request = door_config_service_pb2.UpdateDoorConfigRequest(vin=VIN, config=config)
+    metadata = rest("door.config.write", correlation_id=correlation_id)
+    return await room.UpdateDoorConfig(request, metadata=metadata)
+
+
+async def test_what_was_read_can_be_put_back_with_a_member_changed(room: Any, rest: Any) -> None:
+    shown = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+    after = await put_back(room, rest, "c-1", shown, autoLockDelay=60)
+    assert (after.auto_lock_delay, after.application.desired_version) == (60, 1)
+    # A repeat of it is not measured by what it changed itself.
+    assert await put_back(room, rest, "c-1", shown, autoLockDelay=60) == after
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("updatedTime", "2026-01-12T10:00:01Z"),
+        ("application", {"state": "PENDING", "desiredVersion": 7}),
+        ("application", {"state": "APPLIED", "desiredVersion": 0, "appliedVersion": 0}),
+    ],
+)
+async def test_what_is_read_only_is_refused_by_its_name_when_it_is_changed(
+    room: Any, rest: Any, problem: Any, member: str, value: Any
+) -> None:
+    shown = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await put_back(room, rest, "c-1", shown, autoLockDelay=60, **{member: value})
+    told = problem(refused.value)
+    assert (told["status"], [each["field"] for each in told["errors"]]) == (400, [member])
+    assert await room.GetDoorConfig(read(), metadata=rest("door.config.read")) == shown
+
+
+async def test_what_the_vehicle_said_meanwhile_is_no_difference(
+    room: Any, rest: Any, record: store.ConfigStore
+) -> None:
+    shown = await room.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
+    news = Answer(VIN, "m-1", T0, 1, applied=True, reason="")
+    await record.take_in([Heard(VIN, "m-1", lambda _ledger: news)], T0)
+    after = await put_back(room, rest, "c-2", shown, autoLockDelay=90)
+    assert after.application.desired_version == 2

@@ -336,3 +336,53 @@ async def test_a_session_request_is_signed_without_a_right(room: Room) -> None:
         signed = cose.decode(envelope)
         cose.verify(signed, CLOUD_SIGNER_KEY, subject_of(vin, Domain.CHALLENGE))
         assert session_pb2.SessionRequest.FromString(signed.payload).vin == vin
+
+
+def superseding_of(room: Room, unlock: contract.OrderToSign, **changed: Any) -> contract.OrderToSign:
+    """The cancellation of an unlock by a lock; `changed` is of the lock, `cancels` the command that it names."""
+    cancels, mac = changed.pop("cancels", "cmd-1"), changed.pop("mac", None)
+    action = changed.pop("action", command_pb2.DOOR_ACTION_LOCK)
+    lock = room.order(**({"capability": room.signer.capability(VIN, "door.lock")} | changed)).requested
+    lock.door.action = action
+    lock.mac = mac or MAC.of(lock)
+    cancel = command_pb2.CancelCommand(cancel_id="superseded-cmd-1", command_id=cancels, force=True)
+    requested = contract.RequestedOrder(
+        vin=VIN, cancel=cancel, withdraws=unlock.requested, superseded_by=lock, asked_at=lock.asked_at
+    )
+    requested.mac = MAC.of(requested)
+    return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
+
+
+async def test_a_lock_cancels_the_unlock_before_it(room: Room) -> None:
+    [answer] = await room.sign(superseding_of(room, room.order()))
+    envelope = cose.decode(answer.envelope)
+    cose.verify(envelope, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.CANCEL))
+    signed = session_pb2.SignedOrder.FromString(envelope.payload)
+    assert (signed.cancel.command_id, signed.cancel.force) == ("cmd-1", True)
+    assert room.rights.asked == [("user-123", "user-123", VIN, "door.lock")]
+    # Not once the lock itself would be signed no more.
+    room.rights.ended.add("user-123")
+    assert await room.verdict(superseding_of(room, room.order())) == "NOT_ALLOWED"
+
+
+async def test_a_lock_cancels_nothing_else(room: Room) -> None:
+    unlock, lock = room.order(), room.order()
+    lock.requested.door.action = command_pb2.DOOR_ACTION_LOCK
+    lock.requested.mac = MAC.of(lock.requested)
+    unlocks = room.signer.capability(VIN, "door.unlock")
+    later = room.order(age_seconds=-20)
+    bad = {
+        "a lock": superseding_of(room, lock),
+        "another command": superseding_of(room, unlock, cancels="cmd-2"),
+        "by an unlock": superseding_of(
+            room, unlock, capability=unlocks, action=command_pb2.DOOR_ACTION_UNLOCK
+        ),
+        "with an unlock's proof": superseding_of(room, unlock, capability=unlocks),
+        "with a made-up lock": superseding_of(room, unlock, mac=bytes(32)),
+        "of another vehicle": superseding_of(room, unlock, vin=OTHER_VIN),
+        "of a made-up unlock": superseding_of(room, room.order(mac=bytes(32))),
+        "of a later unlock": superseding_of(room, later),
+        "of what supersedes": superseding_of(room, superseding_of(room, unlock)),
+    }
+    verdicts = {what: await room.verdict(order) for what, order in bad.items()}
+    assert verdicts == dict.fromkeys(bad, "NOT_PROVEN")

@@ -30,6 +30,7 @@ from services.status.hub import Hub
 from services.status.presence import LostVehicles
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.usecases import LastReport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -53,10 +54,10 @@ def at(sequence: int, epoch: str = "e1") -> str:
 class FakeReader:
     """Knows the reports it was given; `break_down` makes its storage go away."""
 
-    reports: dict[str, tuple[bytes, int]] = field(default_factory=dict)
+    reports: dict[str, LastReport] = field(default_factory=dict)
     broken: bool = False
 
-    async def last_report(self, vin: str) -> tuple[bytes, int] | None:
+    async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
             raise StorageUnavailable("gone")
         return self.reports.get(vin)
@@ -212,7 +213,7 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str,
 
 
 async def test_the_status_is_the_specifications(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 1_000)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 1_000)
     answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
     shut = {"locked": True, "open": False}
     assert answer == {
@@ -244,7 +245,7 @@ async def test_what_the_vehicle_cannot_tell_is_absent(room: Room) -> None:
     made.doors[2].ClearField("locked")
     made.doors[2].ClearField("open")
     made.speed_kmh = -0.0
-    room.reader.reports[VIN] = (made.SerializeToString(), NOW_US)
+    room.reader.reports[VIN] = LastReport(made.SerializeToString(), NOW_US)
     answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
     assert answer["doors"] == {
         "driver": {"open": False, "windowOpen": False, "childLock": False},
@@ -273,15 +274,15 @@ async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: Room) -
 
 
 async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US + 2)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
 async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:
-    room.reader.reports[VIN] = (sample_report().SerializeToString(), NOW_US)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     await room.status(actor="agent-7", source="CALL_CENTER")
     await room.status()
     await room.checks.flush()

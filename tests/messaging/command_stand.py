@@ -121,6 +121,12 @@ class App:
         answer = await self._stub.UnlockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
         return str(answer.command_id)
 
+    async def lock(self, correlation_id: str = "l-1", vin: str = VIN) -> str:
+        request = rpc.LockDoorsRequest(vin=vin, lock=door_command_pb2.DoorLock(target_doors=["all"]))
+        metadata = self._stand.metadata(vin, correlation_id, "door.lock")
+        answer = await self._stub.LockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
+        return str(answer.command_id)
+
     async def cancel(self, correlation_id: str = "c-1", cancel_id: str = "x-1", vin: str = VIN) -> str:
         cancellation = door_command_pb2.DoorCancellation(
             correlation_id=correlation_id, reason="User cancellation"

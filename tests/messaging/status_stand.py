@@ -157,8 +157,14 @@ class Room:
         found = await self.records.last_report(vin)
         if found is None:
             return 0
-        at = report_pb2.StatusReport.FromString(found[0]).observed_at
+        at = report_pb2.StatusReport.FromString(found.payload).observed_at
         return at.seconds * 1_000_000 + at.nanos // 1_000
+
+    async def settled_results(self, count: int) -> bool:
+        """Whether so many results were delivered and acknowledged."""
+        info = await self.broker.jetstream.consumer_info(VEHICLE_EVENTS, "status-results")
+        floor = info.ack_floor.consumer_seq if info.ack_floor else 0
+        return floor is not None and floor >= count
 
     async def dead_letters(self) -> list[str]:
         table = store.dead_letters.table

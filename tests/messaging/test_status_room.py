@@ -71,12 +71,13 @@ async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room
     no_doors = report(2)
     del no_doors.doors[:]
     await room.say(no_doors)
-    await room.say(report(3, speed=-1.0))
-    await room.say(report(4))
+    for sequence in (3, 4):
+        await room.say(report(sequence, speed=-1.0))
+    await room.say(report(5))
     await until(room.observed_at_us)
 
     async def buried() -> bool:
-        return len(await room.dead_letters()) == 7
+        return len(await room.dead_letters()) == 5
 
     await until(buried)
     assert sorted(await room.dead_letters()) == sorted(
@@ -85,9 +86,7 @@ async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room
             "MALFORMED: not a sealed message of this version",
             "MALFORMED: not a sealed message of this version",
             "NOT_FOR_US: it does not open",
-            "observed_at in the future",
-            "no doors",
-            "speed impossible",
+            "CUT: accepted without speed_kmh",
         ]
     )
 

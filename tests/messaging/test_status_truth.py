@@ -181,6 +181,52 @@ async def test_an_ended_epoch_is_not_believed_any_more(room: Room) -> None:
     await reported(room, report(3))
 
 
+async def locked_driver(room: Room) -> bool:
+    last = await room.records.last_report(VIN)
+    assert last is not None
+    return report_pb2.StatusReport.FromString(last.payload).doors[0].locked
+
+
+@pytest.mark.parametrize("ahead_us", [290_000_000, 3_600_000_000, -3_600_000_000])
+async def test_a_clock_that_is_wrong_freezes_nothing_and_accuses_nobody(room: Room, ahead_us: int) -> None:
+    await reported(room, report(1, observed_at_us=now_us() - ahead_us))
+    assert await locked_driver(room)
+
+    await room.answer(unlocked_driver("cmd-1", 2, now_us() + ahead_us))
+
+    async def unlocked() -> bool:
+        return not await locked_driver(room)
+
+    await until(unlocked)
+    await room.say(report(3, observed_at_us=now_us() - ahead_us, unlocked=True))
+    assert (await one_verdict(room)).confirmation.state == CONFIRMED
+    await room.say(report(4))
+    await until(lambda: locked_driver(room))
+    assert await room.dead_letters() == []
+
+
+async def test_a_result_that_is_sent_again_after_a_reboot_has_the_status_of_the_boot_before(
+    room: Room,
+) -> None:
+    car = room.fleet.cars[VIN]
+    await reported(room, report(1))
+    car.boot()
+    await room.greet()
+    await reported(room, report(1))
+
+    before = unlocked_driver("cmd-1", 9)
+    before.status.boot_id = "boot-1"  # as the first hello says
+    await room.answer(before)
+    await until(lambda: room.settled_results(1))
+    after = report(2, speed=1.0)
+    await reported(room, after)
+
+    last = await room.records.last_report(VIN)
+    assert last is not None
+    assert report_pb2.StatusReport.FromString(last.payload) == after
+    assert await verdicts(room) == []
+
+
 async def test_a_result_that_another_key_signed_is_poison(room: Room) -> None:
     message = session_pb2.SignedAnswer(
         vin=VIN, message_id="m", epoch=bytes(16), counter=1, request_hash=bytes(32)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from protocol.broker import Command as Kind
@@ -45,10 +46,19 @@ def expiry_before_the_first_door_only(swap: Swap) -> None:
     swap(Execution, "_fault_for", to(fault_for))
 
 
-@mutant("wall-clock-shortens")
-def wall_clock_ignored(swap: Swap) -> None:
-    """A command that is over by the wall clock acts."""
-    swap(Command, "is_expired", to(lambda self, clock: clock.uptime_millis() >= self.deadline_millis))
+@mutant("wall-clock-does-not-shorten")
+def wall_clock_heeded(swap: Swap) -> None:
+    """A command that is over by the wall clock does not act."""
+
+    def command_from(was: Any) -> Any:
+        def heeding(message: Any, deadline_millis: int) -> Command:
+            is_over = message.expires_at.ToDatetime(tzinfo=UTC) <= datetime.now(UTC)
+            command: Command = was(message, 0 if is_over else deadline_millis)
+            return command
+
+        return heeding
+
+    swap(translate, "command_from", command_from)
 
 
 @mutant("acknowledged-last")

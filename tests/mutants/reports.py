@@ -120,7 +120,8 @@ def no_speed_at_all(swap: Swap) -> None:
     in_status(swap, lambda report: setattr(report, "speed_kmh", float("nan")))
 
 
-@mutant("all-it-says-is-believed")
+# The other rule takes its time: by its end the first self-check is here, and whichever rule hears it fails.
+@mutant("all-it-says-is-believed", besides=("clock-runs-evenly",), stays_good=False)
 def component_names_too_long(swap: Swap) -> None:
     """A component's name has 65 characters."""
 

@@ -189,6 +189,7 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
                 turned += 1
                 await asyncio.sleep(0)
             lists.append((query, listed))
+            await asyncio.sleep(0.02)  # lets the writers write: reading SQLite waits for nothing
 
     lists: list[tuple[HistoryQuery, list[str]]] = []
     readers = [asyncio.create_task(turn(twins[n], 4 + n, lists)) for n in (0, 1)]

@@ -17,8 +17,8 @@ from services.command.domain import (
     Requester,
     RightEnded,
     Status,
-    taken_back_id,
 )
+from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Resulted

@@ -318,13 +318,18 @@ async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: Room) 
 
 async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> None:
     first = await room.request()
-    await usecases.end_for_lack_of_right(room.desk, [first.command_id])
+    await usecases.end_unsigned(room.desk, [first.command_id], proven=True)
     ended = await room.find(first)
     assert ended.ending is not None
     assert (ended.status, ended.ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
+    strange = await room.request("c-3")
+    await usecases.end_unsigned(room.desk, [strange.command_id], proven=False)
+    told = (await room.find(strange)).ending
+    assert told is not None
+    assert (told.failure_reason, told.may_have_succeeded) == (FailureReason.NOT_PROVEN, False)
     second = await room.request("c-2")
     await usecases.take_over(room.desk, [second.command_id])
-    await usecases.end_for_lack_of_right(room.desk, [second.command_id])
+    await usecases.end_unsigned(room.desk, [second.command_id], proven=True)
     assert (await room.find(second)).status is Status.PENDING
 
 

@@ -252,6 +252,19 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
     )  # the change, and the hello before it arrived
 
 
+async def test_what_runs_outlives_a_refused_change(record: store.ConfigStore) -> None:
+    await record.change(wish(auto_lock_delay_seconds=60), T0)
+    await record.take_in([heard(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
+    await record.change(wish("c-2", child_lock_enabled=True), T0)
+    await record.take_in([heard(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
+    shown = await record.find(VIN)
+    running = replace(DoorSettings(), auto_lock_delay_seconds=60)
+    assert shown is not None
+    assert (shown.settings, shown.running, shown.rejection) == (running, running, "none fitted")
+    after = await record.change(wish("c-3", speed_lock_threshold_kmh=40), T0)
+    assert after.settings == replace(running, speed_lock_threshold_kmh=40)
+
+
 async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     record: store.ConfigStore, database: Database
 ) -> None:

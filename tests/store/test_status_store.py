@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
+from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
@@ -15,14 +17,25 @@ from sqlalchemy.pool import NullPool
 from services.runtime.database import open_database
 from services.runtime.migration import config_for, migrate
 from services.status import store, translate
-from services.status.domain import LOCKED, PRESENT, Moved, Report
+from services.status.domain import (
+    LOCKED,
+    LONGEST_WAIT_MICROSECONDS,
+    NEWEST_ORDER,
+    OLDEST_ORDER,
+    PRESENT,
+    Report,
+    is_newer,
+)
+from services.status.judgement import Moved
 from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
-from services.status.usecases import Taken
+from services.status.usecases import LastReport, Taken
+from services.status.vehicle_translate import Said, report_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from ecarus.remotecontrol.door.v1 import door_status_pb2
     from sqlalchemy import Connection
 
     from services.runtime.outbox import OutgoingMessage
@@ -51,9 +64,31 @@ async def records(database_url: str) -> AsyncIterator[store.StatusStore]:
     await database.close()
 
 
-def report(at: int, sequence: int = 1, *, locked: bool = True, vin: str = VIN, boot_id: str = "b") -> Report:
+def report(
+    sequence: int,
+    counter: int = 1,
+    *,
+    locked: bool = True,
+    vin: str = VIN,
+    epoch: tuple[str, int] = ("e", 7),
+    at: int = 0,
+) -> Report:
+    """`at` is when it arrived. The vehicle's clock runs backwards, because it decides nothing."""
     flags = bytes([PRESENT | LOCKED if locked else PRESENT, 0, 0, 0, 0, 0])
-    return Report(vin, NOW_US + at, boot_id, sequence, flags, 1, 0.0, f"{at}/{sequence}".encode())
+    return Report(
+        vin,
+        NOW_US - sequence,
+        "b",
+        sequence,
+        flags,
+        1,
+        0.0,
+        f"{sequence}/{counter}".encode(),
+        epoch=epoch[0].encode(),
+        epoch_order=epoch[1],
+        counter=counter,
+        received_at_us=NOW_US + at,
+    )
 
 
 async def outbox_rows(records: store.StatusStore) -> list[Any]:
@@ -86,15 +121,16 @@ async def test_the_migrated_schema_is_the_codes(database_url: str) -> None:
             assert await async_connection.run_sync(differences) == []
 
 
-async def test_the_newest_report_is_kept_and_time_never_goes_back(records: store.StatusStore) -> None:
+async def test_the_newest_report_is_kept_and_none_goes_back(records: store.StatusStore) -> None:
     await records.take_reports([report(5), report(3), report(9)], [], NOW_US)
-    assert await records.last_report(VIN) == (b"9/1", NOW_US)
-    assert await records.take_reports(
-        [report(8), report(9), report(9, 4, boot_id="x")], [], NOW_US + 1
-    ) == Taken({})
-    assert await records.last_report(VIN) == (b"9/1", NOW_US)
-    await records.take_reports([report(9, 2)], [], NOW_US + 2)
-    assert await records.last_report(VIN) == (b"9/2", NOW_US + 2)
+    assert await records.last_report(VIN) == LastReport(b"9/1", NOW_US)
+    ended = report(99, 4, epoch=("x", 6))
+    assert await records.take_reports([report(8), report(9), ended], [], NOW_US) == Taken({})
+    assert await records.last_report(VIN) == LastReport(b"9/1", NOW_US)
+    await records.take_reports([report(9, 2, at=1)], [], NOW_US)
+    assert await records.last_report(VIN) == LastReport(b"9/2", NOW_US + 1)
+    await records.take_reports([report(1, 1, epoch=("f", 8), at=2)], [], NOW_US)
+    assert await records.last_report(VIN) == LastReport(b"1/1", NOW_US + 2)
     assert await records.last_report("KMHSH81C7LU654321") is None
 
 
@@ -103,28 +139,104 @@ async def test_status_and_updates_are_committed_together_once(records: store.Sta
     await records.take_reports(batch, [], NOW_US)
     await records.take_reports(batch, [], NOW_US)
     rows = await outbox_rows(records)
-    assert [row.message_id for row in rows] == [f"door-{VIN}-{NOW_US + at}-1-0" for at in (2, 3)]
+    assert [row.message_id for row in rows] == [f"door-{VIN}-65-{number}-1-0" for number in (2, 3)]
     assert [m.message_id for m in records._relay.held] == [row.message_id for row in rows]  # type: ignore[attr-defined]  # the fake
     assert rows[0].created_at == moment_of(NOW_US)
 
 
-async def test_the_database_itself_refuses_to_go_back(records: store.StatusStore) -> None:
+@pytest.mark.parametrize(
+    ("values", "taken"),
+    [
+        ({"sequence": 99, "counter": 0}, True),
+        ({"sequence": 9, "counter": 2}, True),
+        ({"sequence": 9, "counter": 1}, False),
+        ({"sequence": 0, "counter": 2}, True),
+        ({"sequence": 0, "counter": 1}, False),
+        ({"epoch": b"f", "epoch_order": 8, "sequence": 1}, True),
+        ({"epoch": b"f", "epoch_order": 6, "sequence": 99}, False),
+        ({"epoch": b"f", "epoch_order": NEWEST_ORDER, "sequence": 1}, True),
+        ({"epoch": b"f", "epoch_order": OLDEST_ORDER, "sequence": 99}, False),
+    ],
+)
+async def test_the_database_itself_has_the_same_order(
+    records: store.StatusStore, values: dict[str, Any], *, taken: bool
+) -> None:
     await records.take_reports([report(9)], [], NOW_US)
-    row = {
-        "vin": VIN,
-        "observed_at_us": NOW_US,
-        "boot_id": "b",
-        "sequence": 99,
-        "doors": b"",
-        "report": b"old",
-        "received_at_us": NOW_US,
-        "asleep": True,
-        "awaited": True,
-    }
+    [known] = await records._database.read(lambda c: c.execute(select(store._status)).mappings().all())
+    row = {**known, "awaited": True, "report": b"other", **values}
     await records._database.write(
         lambda c: c.execute(store._UPSERTS[c.dialect.name], [row]) and None  # type: ignore[call-overload]  # a statement
     )
-    assert await records.last_report(VIN) == (b"9/1", NOW_US)
+    last = await records.last_report(VIN)
+    assert (last is not None and last.payload == b"other") == taken
+    probe = report(row["sequence"], row["counter"], epoch=(row["epoch"].decode(), row["epoch_order"]))
+    assert is_newer(probe, report(9)) == taken
+
+
+async def test_a_row_of_an_earlier_version_gives_way_to_every_report(records: store.StatusStore) -> None:
+    await records.take_reports([report(9)], [], NOW_US)
+    forget = store._status.update().values(epoch=None, epoch_order=0, counter=0)
+    await records._database.write(lambda c: c.execute(forget) and None)
+    await records.take_reports([report(1, locked=False)], [], NOW_US)
+    assert await records.last_report(VIN) == LastReport(b"1/1", NOW_US)
+    assert len(await outbox_rows(records)) == 1
+
+
+def full_report(sequence: int, named: dict[int, bool], **members: Any) -> Report:
+    """The doors `named`, by number, are locked or not; in the order of `sequence` and arriving then."""
+    message = report_pb2.StatusReport(
+        boot_id="b", sequence=sequence, reporting_interval_seconds=30, **members
+    )
+    message.observed_at.FromMicroseconds(NOW_US)
+    for door, locked in named.items():
+        message.doors.add(door=door, locked=locked)
+    said = Said(b"e", 7, sequence, NOW_US + sequence)
+    return report_of(VIN, message, message.SerializeToString(), said)
+
+
+async def shown(records: store.StatusStore) -> door_status_pb2.DoorStatus:
+    last = await records.last_report(VIN)
+    assert last is not None
+    return translate.status_of(VIN, last, NOW_US, lost=False)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_door_that_is_not_named_stays_as_it_was_with_its_age(
+    records: store.StatusStore, *, at_once: bool
+) -> None:
+    reports = [
+        full_report(1, {1: True, 2: True, 5: False}),
+        full_report(2, {1: False}),
+        full_report(3, {5: False, 1: False}),
+        full_report(4, {2: False, 5: False}),
+    ]
+    batches = [reports] if at_once else [[each] for each in reports]
+    for batch in batches:
+        await records.take_reports(batch, [], NOW_US)
+    updates = [DoorUpdate.FromString(bytes(row.payload)).door_status for row in await outbox_rows(records)]
+    assert [(each.door_id, each.locked) for each in updates] == [("driver", False), ("passenger", False)]
+    doors = (await shown(records)).doors
+    assert {name.name: state.locked for name, state in doors.ListFields()} == {
+        "driver": False,
+        "passenger": False,
+        "trunk": False,
+    }
+    assert doors.driver.received_at.ToMicroseconds() == (NOW_US + 3) // 1_000 * 1_000
+    assert not doors.passenger.HasField("received_at")
+    assert not doors.trunk.HasField("received_at")
+
+
+async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it_was(
+    records: store.StatusStore,
+) -> None:
+    await records.take_reports([full_report(1, {1: True}, speed_kmh=30.0, ignition=3, gear=4)], [], NOW_US)
+    unclear = full_report(2, {}, speed_kmh=-1.0, ignition=99, gear=1)
+    assert unclear.cut == ("speed_kmh", "ignition")
+    taken = await records.take_reports([unclear], [], NOW_US)
+    status = await shown(records)
+    assert (status.vehicle_speed, status.ignition_status, status.gear_position) == (30.0, 3, 1)
+    assert status.doors.driver.locked
+    assert (taken.latest[VIN].speed_kmh, taken.latest[VIN].ignition) == (30.0, 3)
 
 
 async def test_two_writers_of_the_same_reports_tell_of_them_once(records: store.StatusStore) -> None:
@@ -140,17 +252,14 @@ async def test_many_looks_at_once_get_their_own_answers(records: store.StatusSto
     vins = [f"KMHSH81C7LU{n:06d}" for n in range(50)]
     await records.take_reports([report(n, vin=vin) for n, vin in enumerate(vins)], [], NOW_US)
     found = await asyncio.gather(*(records.last_report(vin) for vin in [*vins, *vins, VIN]))
-    expected = [(f"{n}/1".encode(), NOW_US) for n in range(50)]
+    expected = [LastReport(f"{n}/1".encode(), NOW_US) for n in range(50)]
     assert found == [*expected, *expected, None]
 
 
-SECOND = 1_000_000
-
-
-def moved(command_id: str, at: int, sequence: int, *, locked: bool = False, began: int = 0) -> Moved:
-    """The driver's door was moved; it took from `began` before until `at`."""
+def moved(command_id: str, sequence: int, *, locked: bool = False, after: int | None = None) -> Moved:
+    """The driver's door was moved by a command that began `after` this report; None: it does not say."""
     promised = bytes([PRESENT | LOCKED if locked else PRESENT, 0, 0, 0, 0, 0])
-    return Moved(command_id, NOW_US + at - began, report(at, sequence, locked=locked), promised)
+    return Moved(command_id, after, report(sequence, 0, locked=locked), promised)
 
 
 async def states(records: store.StatusStore) -> dict[str, str]:
@@ -170,20 +279,20 @@ async def take_result(records: store.StatusStore, *results: Moved) -> None:
 
 
 async def test_a_kept_word_is_told_with_the_report_that_keeps_it(records: store.StatusStore) -> None:
-    await take_result(records, moved("c1", 10, 2))
+    await take_result(records, moved("c1", 2))
     assert await states(records) == {"c1": "OPEN"}
-    await records.take_reports([report(20, 3, locked=False), report(30, 4)], [], NOW_US)
+    await records.take_reports([report(3, locked=False), report(4)], [], NOW_US)
     assert await states(records) == {"c1": "CONFIRMED"}
     assert await told(records) == ["room.status.verdicts"]
-    await records.take_reports([report(40, 5)], [], NOW_US)
-    await take_result(records, moved("c1", 10, 2))
+    await records.take_reports([report(5)], [], NOW_US)
+    await take_result(records, moved("c1", 2))
     assert await states(records) == {"c1": "CONFIRMED"}
     assert len(await told(records)) == 1
 
 
 async def test_a_doubt_that_nothing_explains_is_a_contradiction_told_once(records: store.StatusStore) -> None:
-    await take_result(records, moved("c1", 10, 2))
-    await records.take_reports([report(20, 3)], [], NOW_US)
+    await take_result(records, moved("c1", 2))
+    await records.take_reports([report(3)], [], NOW_US)
     assert await states(records) == {"c1": "DOUBTED"}
     assert await records.settle(NOW_US, NOW_US) == 0  # not yet
     assert await told(records) == []
@@ -193,41 +302,45 @@ async def test_a_doubt_that_nothing_explains_is_a_contradiction_told_once(record
     assert await told(records) == ["room.status.verdicts", f"door.update.{VIN}"]
 
 
-async def test_another_commands_result_explains_a_doubt(records: store.StatusStore) -> None:
-    await take_result(records, moved("c1", 10, 2))
-    await records.take_reports([report(50, 3)], [], NOW_US)  # in the middle of the next command
-    await take_result(records, moved("c2", 60, 4, locked=True, began=20))
-    await records.take_reports([report(70, 5)], [], NOW_US)
+@pytest.mark.parametrize("after", [None, 2])
+async def test_another_commands_result_explains_a_doubt(
+    records: store.StatusStore, after: int | None
+) -> None:
+    await take_result(records, moved("c1", 2))
+    await records.take_reports([report(3)], [], NOW_US)  # in the middle of the next command
+    await take_result(records, moved("c2", 4, locked=True, after=after))
+    await records.take_reports([report(5)], [], NOW_US)
     assert await states(records) == {"c1": "MOOT", "c2": "CONFIRMED"}
     assert await records.settle(NOW_US + 1, NOW_US + 1) == 0
 
 
 async def test_a_command_that_began_later_explains_nothing(records: store.StatusStore) -> None:
-    await take_result(records, moved("c1", 10, 2))
-    await records.take_reports([report(20, 3)], [], NOW_US)
-    await take_result(records, moved("c2", 60, 4, began=20))
+    await take_result(records, moved("c1", 2))
+    await records.take_reports([report(3)], [], NOW_US)
+    await take_result(records, moved("c2", 4, after=3))
     assert await states(records) == {"c1": "DOUBTED", "c2": "OPEN"}
 
 
 @pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("after", [None, 2])
 async def test_two_commands_in_a_row_are_not_held_against_each_other(
-    records: store.StatusStore, *, swapped: bool
+    records: store.StatusStore, after: int | None, *, swapped: bool
 ) -> None:
-    results = [moved("c1", 10, 2), moved("c2", 60, 4, locked=True, began=20)]
+    results = [moved("c1", 2), moved("c2", 4, locked=True, after=after)]
     for each in reversed(results) if swapped else results:
         await take_result(records, each)
-    await records.take_reports([report(70, 5)], [], NOW_US)
+    await records.take_reports([report(5)], [], NOW_US)
     assert await states(records) == {"c1": "MOOT", "c2": "CONFIRMED"}
 
 
 async def test_what_is_reported_long_after_says_nothing(records: store.StatusStore) -> None:
-    await take_result(records, moved("c1", 10, 2))
-    await records.take_reports([report(600 * SECOND + 10, 3)], [], NOW_US)
+    await take_result(records, moved("c1", 2))
+    await records.take_reports([report(3, at=LONGEST_WAIT_MICROSECONDS)], [], NOW_US)
     assert await states(records) == {"c1": "MOOT"}
 
 
 async def test_who_wakes_is_told_from_who_was_awake(records: store.StatusStore) -> None:
-    asleep = Report(VIN, NOW_US + 5, "b", 5, report(0).doors, 1, 0.0, b"", asleep=True)
+    asleep = replace(report(5), asleep=True)
     assert (await records.take_reports([report(1)], [], NOW_US)).woken == frozenset()
     assert (await records.take_reports([asleep], [], NOW_US)).woken == frozenset()
     assert (await records.take_reports([report(6)], [], NOW_US)).woken == {VIN}
@@ -238,8 +351,8 @@ async def test_a_doubt_that_cannot_be_told_is_given_up_and_the_others_are_told(
     records: store.StatusStore,
 ) -> None:
     for command, number in (("c1", 2), ("c2", 4)):
-        await take_result(records, moved(command, 10 * number, number))
-    await records.take_reports([report(200, 30)], [], NOW_US)
+        await take_result(records, moved(command, number))
+    await records.take_reports([report(30)], [], NOW_US)
     table = store.expectations.table
     both = table.update().values(state="DOUBTED", seen_at_us=1, seen_doors=bytes(6), judged_at_us=NOW_US)
     bad = table.update().where(table.c.command_id == "c1").values(seen_doors=b"short")
@@ -255,11 +368,9 @@ async def test_a_vehicle_whose_doors_flicker_fills_nothing_and_its_watchers_are_
     made = BudgetedMessages(translate, lambda: 0.0)
     flickering = store.StatusStore(records._database, records._relay, made)
     for batch in range(40):
-        reports = [report(100 * batch + n, 100 * batch + n, locked=bool(n % 2)) for n in range(1, 100)]
+        reports = [report(100 * batch + n, locked=bool(n % 2)) for n in range(1, 100)]
         await flickering.take_reports(reports, [], NOW_US)
-    await flickering.take_reports(
-        [report(1, 1, vin=OTHER), report(2, 2, vin=OTHER, locked=False)], [], NOW_US
-    )
+    await flickering.take_reports([report(1, vin=OTHER), report(2, vin=OTHER, locked=False)], [], NOW_US)
     payloads = await records._database.read(
         lambda c: c.execute(select(store.outbox.table.c.payload)).scalars().all()
     )

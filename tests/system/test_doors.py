@@ -84,13 +84,32 @@ def test_the_same_request_twice_is_one_command(app: App, car: Car) -> None:
 
 
 def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
-    finish(app, "lock")
+    finish(app, "unlock", unlockMode="EMERGENCY")
     car.do("door-time", seconds=0.4)
-    first = app.order("unlock", unlockMode="EMERGENCY").json()
-    second = app.order("lock")
+    first = app.order("lock").json()
+    second = app.order("unlock")
+    assert int(second.headers["retry-after"]) > 0
     assert (second.status_code, second.json()["code"]) == (409, "COMMAND_IN_PROGRESS")
     assert second.json()["commandId"] == first["commandId"]
     app.end_of(first["commandId"])
+
+
+def test_a_lock_does_not_wait_for_an_unlock(app: App, car: Car) -> None:
+    finish(app, "lock")
+    car.do("door-time", seconds=0.5)
+    unlock = app.order("unlock", unlockMode="EMERGENCY").json()["commandId"]
+    answer = app.order("lock")
+    assert answer.status_code == 202
+    lock = answer.json()["commandId"]
+    assert app.end_of(lock)["status"] == "SUCCESS"
+    ended = app.end_of(unlock)
+    begun = [one["door"] for one in car.actuations(unlock) if one["phase"] == "BEFORE"]
+    if begun:  # it had acted: it stopped between doors, and says which moved
+        assert (ended["status"], ended["failureReason"]) == ("FAILED", "PARTIAL_SUCCESS")
+        assert len(begun) < len(ended["doorResults"])
+    else:
+        assert (ended["status"], ended["failureReason"]) == ("CANCELLED", "SUPERSEDED")
+    assert [one["command_id"] for one in car.actuations()][-1] == lock
 
 
 def test_force_cancel_stops_between_doors(app: App, car: Car) -> None:

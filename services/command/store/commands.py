@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
+from services.command.accepting import Taken
 from services.command.domain import Action
-from services.command.store import history_entries, queries, reports, requests
+from services.command.store import history_entries, queries, reports, requests, supersedings
 from services.command.store.tables import (
     audit,
     cancellation,
@@ -19,7 +20,6 @@ from services.command.store.tables import (
     sessions,
     wake_up,
 )
-from services.command.usecases import Taken
 from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         Cancellation,
         Command,
         Ending,
+        InFlight,
         Observed,
         Requested,
         Requester,
@@ -66,6 +67,21 @@ class SqlCommands:
         """See usecases.Commands."""
         announce = self._announce
         await self._insert(lambda connection: requests.insert_command(connection, new, announce))
+
+    async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
+        """See usecases.Commands."""
+        announce = self._announce
+
+        def work(connection: Connection) -> list[OutgoingMessage]:
+            messages = supersedings.supersede(
+                connection, lock, unlock_id, announce, surely_unsent=surely_unsent
+            )
+            if messages is None:
+                raise _TooLate
+            history_entries.record_ended(connection, lock.accepted_at)
+            return messages
+
+        return await self._insert(work)
 
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
         """See usecases.Commands."""
@@ -118,6 +134,7 @@ class SqlCommands:
             .where(
                 command.c.command_id.in_(command_ids),
                 command.c.finished_at.is_(None),
+                command.c.superseded_at.is_(None),
                 command.c.expires_at > now,
             )
             .values(taken_over_at=now)
@@ -191,7 +208,7 @@ class SqlCommands:
             lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
         )
 
-    async def in_flight(self, vin: str) -> str | None:
+    async def in_flight(self, vin: str) -> InFlight | None:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.in_flight(connection, vin))
 

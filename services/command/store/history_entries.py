@@ -26,7 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.command.domain import Action, FailureReason, HistoryEntry, Status
 from services.command.history import HistoryPage, Position
-from services.command.store.tables import RECORDED_NOW, command, history, results_from_text
+from services.command.store.tables import RECORDED_NOW, command, history, late_from_text, results_from_text
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
@@ -97,7 +97,9 @@ def add(connection: Connection, rows: Sequence[dict[str, object]], at: datetime)
     """Keep entries that have ended; those that are there already stay as they are."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     if rows:
-        connection.execute(dialect.insert(history).on_conflict_do_nothing(), rows)
+        # In one order for all: two that keep the same entries at once wait for each other and do not deadlock.
+        in_order = sorted(rows, key=lambda row: str(row["entry_id"]))
+        connection.execute(dialect.insert(history).on_conflict_do_nothing(), in_order)
         record_ended(connection, at)
 
 
@@ -152,7 +154,7 @@ def page(connection: Connection, vin: str, query: HistoryQuery) -> HistoryPage:
         matching.append(place < tuple_(*_values_of(query.after)))
     # A cancellation's entry, and that of a look at the status, has an id that no command has.
     rows = connection.execute(
-        select(history, command.c.door_results)
+        select(history, command.c.door_results, command.c.late_result)
         .outerjoin(command, command.c.command_id == history.c.entry_id)
         .where(*matching)
         .order_by(history.c.requested_at.desc(), history.c.entry_id.desc())
@@ -208,4 +210,5 @@ def _entry(row: Row[Any]) -> HistoryEntry:
         failure_reason=FailureReason(row.failure_reason) if row.failure_reason else None,
         correlation_id=row.correlation_id,
         door_results=results_from_text(row.door_results),
+        late_result=late_from_text(row.late_result),
     )

@@ -1,23 +1,64 @@
-"""Orders and their places in vehicles' sessions (dispatch.Orders)."""
+"""Orders and their places in vehicles' sessions (dispatch.Orders).
+
+A superseded unlock is never issued: its counter would be above that of the lock that took its place, and it would undo
+it. What is issued is written by one statement that looks whether it is superseded; the session's lock orders the two.
+"""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, insert, select
+
 from protocol.cloud_side import Ledger, Overtaken, next_place
 from protocol.session import NotReachable
-from services.command.store.tables import sessions
+from services.command.store.tables import command, sessions
+from services.runtime.vehicle_sessions import SessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from sqlalchemy import Connection
 
-    from protocol.cloud_side import Place
+    from protocol.cloud_side import IssuedOrder, Place
     from protocol.domains import Domain
     from protocol.order import Order
     from services.runtime.database import Database
+
+
+_NEVER = b""
+_TYPES = {"request_hash": LargeBinary, "issued_at_millis": BigInteger}
+_COLUMNS = ("request_hash", "vin", "domain", "order_id", "command_id", "issued_at_millis")
+_ISSUE = insert(sessions.issued).from_select(
+    _COLUMNS,
+    select(*(bindparam(f"new_{name}", type_=_TYPES.get(name, String)()) for name in _COLUMNS)).where(
+        ~exists().where(
+            command.c.command_id == bindparam("new_order_id", type_=String()),
+            command.c.superseded_at.is_not(None),
+        )
+    ),
+)
+"""A cancellation's id is no command's: it is issued always."""
+
+
+class _Superseded(Exception):
+    """Nothing was kept: a lock took the place of this command."""
+
+
+class _Store(SessionStore):
+    """protocol's CloudStore that keeps nothing of what is superseded."""
+
+    def __init__(self, connection: Connection) -> None:
+        super().__init__(sessions, connection)
+        self._issuing = connection
+
+    def remember(self, issued: IssuedOrder) -> None:
+        """See CloudStore. Raises _Superseded."""
+        values = {f"new_{name}": getattr(issued, name) for name in _COLUMNS}
+        kept = self._issuing.execute(_ISSUE, values | {"new_domain": issued.domain.value})
+        if kept.rowcount == 0:
+            raise _Superseded
 
 
 class SqlOrders:
@@ -46,14 +87,17 @@ class SqlOrders:
         """See dispatch.Orders."""
 
         def work(connection: Connection) -> list[bytes | None]:
-            ledger = Ledger(sessions.store(connection), self._now_millis)
+            ledger = Ledger(_Store(connection), self._now_millis)
             hashes: list[bytes | None] = [None] * len(signed)
             # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
             for index, (vin, order, place, envelope) in sorted(
                 enumerate(signed), key=lambda item: item[1][0]
             ):
                 with suppress(Overtaken):
-                    hashes[index] = ledger.issue(vin, order, place, envelope)
+                    try:
+                        hashes[index] = ledger.issue(vin, order, place, envelope)
+                    except _Superseded:
+                        hashes[index] = _NEVER
             return hashes
 
         return await self._database.write(work)

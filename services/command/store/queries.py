@@ -9,12 +9,13 @@ from sqlalchemy import Connection, bindparam, literal, or_, select
 from services.command.domain import (
     Action,
     Command,
+    InFlight,
     Requested,
     Requester,
     RightEnded,
     Status,
-    taken_back_id,
 )
+from services.command.own_cancellations import taken_back_id
 from services.command.store.tables import (
     cancellation,
     command,
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 # Made once, because making a statement takes longer than running it.
-_IN_FLIGHT = select(command.c.command_id).where(
-    command.c.vin == bindparam("of_vin"), command.c.finished_at.is_(None)
+_IN_FLIGHT = select(command.c.command_id, command.c.action).where(
+    command.c.vin == bindparam("of_vin"),
+    command.c.finished_at.is_(None),
+    command.c.superseded_at.is_(None),
 )
 _PRIOR = select(command, command.c.fingerprint.label("print"), command.c.accepted_at.label("at")).where(
     command.c.idempotency_key == bindparam("of_key")
@@ -94,9 +97,10 @@ def prior(
     return Prior(command_from_row(row), row.print, row.at, key, answered)
 
 
-def in_flight(connection: Connection, vin: str) -> str | None:
-    """The id of the command in flight on this vehicle."""
-    return connection.execute(_IN_FLIGHT, {"of_vin": vin}).scalar()
+def in_flight(connection: Connection, vin: str) -> InFlight | None:
+    """The command in flight on this vehicle."""
+    row = connection.execute(_IN_FLIGHT, {"of_vin": vin}).one_or_none()
+    return None if row is None else InFlight(row.command_id, Action(row.action))
 
 
 def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
@@ -133,6 +137,7 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
         command.c.finished_at.is_(None),
         command.c.received_at.is_(None),
         command.c.expires_at > now,
+        command.c.superseded_at.is_(None),
         _not_taken_back,
     )
     rows = connection.execute(select(outbox.table).where(outbox.table.c.message_id.in_(alive)))
@@ -142,7 +147,10 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
 def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) -> list[OutgoingMessage]:
     """These messages, without those of commands and cancellations that have ended."""
     open_commands = select(command.c.command_id).where(
-        command.c.command_id.in_(message_ids), command.c.finished_at.is_(None), _not_taken_back
+        command.c.command_id.in_(message_ids),
+        command.c.finished_at.is_(None),
+        command.c.superseded_at.is_(None),
+        _not_taken_back,
     )
     open_cancellations = select(cancellation.c.cancel_id).where(
         cancellation.c.cancel_id.in_(message_ids), cancellation.c.finished_at.is_(None)
@@ -162,6 +170,7 @@ def unanswered(
             command.c.finished_at.is_(None),
             command.c.received_at.is_(None),
             command.c.waking_at.is_(None),
+            command.c.superseded_at.is_(None),
             command.c.accepted_at <= accepted_before,
             command.c.expires_at > now,
         )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from protocol.faults import MessageRefused
+from protocol.faults import Fault, MessageRefused
 from services.command.domain import (
     Command,
     FailureReason,
     Status,
-    taken_back_id,
 )
-from services.command.endings import right_ended_on_the_way
+from services.command.endings import arrived_too_late, held_against, right_ended_on_the_way, superseded
+from services.command.own_cancellations import taken_back_id
 from services.command.store.requests import (
     Announce,
     end_cancellation,
@@ -153,22 +154,58 @@ def _apply(
         case Received():
             return mark_received(connection, about, report.at, announce)
         case Resulted():
-            ending = _because(connection, about.command_id, report.ending)
+            report = replace(report, ending=held_against(about.order, report.ending))
+            ending = _because(connection, about, report.ending)
             ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
         case CancelDecided():
-            return _decide(connection, report, announce)
+            return _decide(connection, about, report, announce)
         case OrderRefused():
-            return []
+            return _prove(connection, about, report, announce)
 
 
-def _because(connection: Connection, command_id: str, ending: Ending) -> Ending:
-    """The same ending; of a command that the cloud took back, with the reason."""
+def _prove(
+    connection: Connection, about: Command, report: OrderRefused, announce: Announce
+) -> list[OutgoingMessage]:
+    """A command that its vehicle refuses as expired, and whose time is up, was never taken: a known one is answered by
+    its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
+    """
+    if (
+        report.fault != Fault.EXPIRED.name
+        or report.order_id != about.command_id
+        or report.at < about.expires_at
+    ):
+        return []
+    ending = arrived_too_late(report.at)
+    ended = end_command(connection, about.command_id, ending, announce)
+    if ended is None:
+        _did_not_act(connection, about, ending)
+    return ended or []
+
+
+def _did_not_act(connection: Connection, about: Command, proven: Ending) -> None:
+    """It has timed out and was thought to have acted, perhaps. Its status stays."""
+    changed = connection.execute(
+        update(command)
+        .where(
+            command.c.command_id == about.command_id,
+            command.c.status == Status.TIMEOUT.value,
+            command.c.may_have_succeeded.is_(True),
+        )
+        .values(may_have_succeeded=False, guidance=proven.guidance)
+    )
+    if changed.rowcount:
+        write_audit(connection, about, "COMMAND_DID_NOT_ACT", proven.finished_at, {})
+
+
+def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
+    """The same ending; of a command that the cloud took back, or a lock the place of, with the reason."""
     if ending.status is not Status.CANCELLED:
         return ending
-    taken_back = select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == taken_back_id(command_id))
+    cancel_id = taken_back_id(about.command_id)
+    taken_back = select(cancellation.c.cancel_id).where(cancellation.c.cancel_id == cancel_id)
     if connection.execute(taken_back).one_or_none() is None:
-        return ending
+        return superseded(ending.finished_at) if about.superseded else ending
     return right_ended_on_the_way(ending.finished_at)
 
 
@@ -182,6 +219,8 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
         .where(command.c.command_id == report.command_id)
         .values(late_result=late_to_text(late(report.ending)))
     )
+    if report.ending.may_have_succeeded is False:
+        _did_not_act(connection, ended, arrived_too_late(report.ending.finished_at))
     write_audit(
         connection, ended, "LATE_RESULT", report.ending.finished_at, {"status": report.ending.status.value}
     )
@@ -191,11 +230,13 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
     return messages
 
 
-def _decide(connection: Connection, report: CancelDecided, announce: Announce) -> list[OutgoingMessage]:
+def _decide(
+    connection: Connection, about: Command, report: CancelDecided, announce: Announce
+) -> list[OutgoingMessage]:
     """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
     messages: list[OutgoingMessage] = []
     if report.ending is not None:
-        ending = _because(connection, report.command_id, report.ending)
+        ending = _because(connection, about, report.ending)
         messages = end_command(connection, report.command_id, ending, announce) or []
     row = connection.execute(
         select(cancellation).where(

@@ -17,8 +17,8 @@ from services.command.domain import (
     FailureReason,
     Role,
     Status,
-    taken_back_id,
 )
+from services.command.own_cancellations import taken_back_id
 from services.command.store.statements import (
     ALIVE,
     EARLIER_WAKE_UPS,
@@ -70,6 +70,9 @@ class Announce(Protocol):
     def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
         """The vehicle is told that the right to it has ended."""
 
+    def supersede(self, unlock: Requested, lock: Command) -> list[OutgoingMessage]:
+        """The vehicle is told that a lock takes the place of an unlock."""
+
     def waking(self, command: Command) -> list[OutgoingMessage]:
         """The vehicle was sent a wake-up for it."""
 
@@ -98,6 +101,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
             "role": new.requester.role.value if new.requester.role else None,
+            "asleep": new.asleep,
         },
     )
     INSERT_HISTORY(

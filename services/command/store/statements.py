@@ -66,6 +66,7 @@ INSERT_COMMAND = Insert(
     "estimated_seconds",
     "status",
     "role",
+    "asleep",
 )
 INSERT_HISTORY = Insert(
     history,
@@ -126,13 +127,14 @@ def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Update:
     _results.
     """
     at = bindparam("at", type_=Instant)
-    # When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before its end.
+    # When it was sent, by its outbox row: one that is withdrawn is marked as well, but not before that.
     left_before = (
         select(outbox.table.c.sent_at)
         .where(
             outbox.table.c.message_id == command.c.command_id,
             outbox.table.c.sent_at < at,
             outbox.table.c.sent_at < command.c.expires_at,
+            outbox.table.c.sent_at < func.coalesce(command.c.superseded_at, at),
         )
         .scalar_subquery()
     )

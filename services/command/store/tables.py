@@ -28,7 +28,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0007_recorded_history"
+HEAD = "0008_superseded"
 
 RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
@@ -49,8 +49,8 @@ class CommandRow(RoomModel, table=True):
             "command_in_flight",
             "vin",
             unique=True,
-            sqlite_where=text("finished_at IS NULL"),
-            postgresql_where=text("finished_at IS NULL"),
+            sqlite_where=text("finished_at IS NULL AND superseded_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL AND superseded_at IS NULL"),
         ),
         Index(
             "command_overdue",
@@ -89,6 +89,8 @@ class CommandRow(RoomModel, table=True):
     waking_at: datetime | None = Field(default=None, sa_type=Instant)
     confirmation: str | None = Field(default=None, sa_type=Text)
     role: str | None = Field(default=None, max_length=16)
+    superseded_at: datetime | None = Field(default=None, sa_type=Instant)
+    asleep: bool | None = Field(default=None)
 
 
 class WakeUpRow(RoomModel, table=True):
@@ -221,7 +223,8 @@ def late_to_text(late: LateResult) -> str:
     )
 
 
-def _late_from_text(stored: str | None) -> LateResult | None:
+def late_from_text(stored: str | None) -> LateResult | None:
+    """And back."""
     if stored is None:
         return None
     late = json.loads(stored)
@@ -255,7 +258,8 @@ def _confirmation_from_text(stored: str | None) -> Confirmation | None:
 def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
     """A stored command. `left_at` is the time in its outbox row, which a row not sent in time has as well."""
     status = Status(row.status)
-    sent_at = row.sent_at or (left_at if left_at and left_at < row.expires_at else None)
+    no_later = min(row.expires_at, row.superseded_at or row.expires_at)
+    sent_at = row.sent_at or (left_at if left_at and left_at < no_later else None)
     if row.received_at:  # the row may have been marked after the vehicle answered
         sent_at = min(sent_at or row.received_at, row.received_at)
     ending = None
@@ -284,8 +288,10 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         sent_at=sent_at,
         received_at=row.received_at,
         ending=ending,
-        late_result=_late_from_text(row.late_result),
+        late_result=late_from_text(row.late_result),
         waking_at=row.waking_at,
         confirmation=_confirmation_from_text(row.confirmation),
         taken_over=row.taken_over_at is not None,
+        superseded=row.superseded_at is not None,
+        asleep=bool(row.asleep),
     )

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from protocol.faults import MessageRefused
 from services.config import domain
-from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof
+from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof, ReadOnlyChanged
 from services.config.store import rows
 from services.config.store.tables import answers, audit, inbox, outbox, sessions
 
@@ -100,6 +100,9 @@ def _change(
     answered = _first_answer(connection, request, at)
     if answered is not None:
         return answered, []
+    member = request.read_back.differing(before)
+    if member is not None:
+        raise ReadOnlyChanged(member)
     proof = Proof(request.capability, asked_at=at)
     after = domain.changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,7 @@ def _row(config: DoorConfig) -> dict[str, Any]:
         "asked_at": config.proof.asked_at if config.proof else None,
         "mac": config.proof.mac if config.proof else None,
         "resends": config.resends,
+        "running": json.dumps(asdict(config.running)) if config.running else None,
     }
 
 
@@ -76,15 +78,23 @@ def config_of(row: Row[Any]) -> DoorConfig:
     values = row._asdict()
     capability, asked_at, mac = (values.pop(name) for name in ("capability", "asked_at", "mac"))
     proof = None if capability is None else Proof(capability, asked_at, bytes(mac))
-    return replace(assembled(values), proof=proof)
+    running = values.pop("running")
+    return replace(
+        assembled(values),
+        proof=proof,
+        running=None if running is None else _settings_of(json.loads(running)),
+    )
 
 
 def assembled(values: dict[str, Any]) -> DoorConfig:
     """The config of these column values."""
     own = dict(values)
     settings = {name: own.pop(name) for name in DoorSettings.__dataclass_fields__}
-    settings["unlock_mode"] = UnlockMode(settings["unlock_mode"])
-    return DoorConfig(settings=DoorSettings(**settings), **own)
+    return DoorConfig(settings=_settings_of(settings), **own)
+
+
+def _settings_of(values: dict[str, Any]) -> DoorSettings:
+    return DoorSettings(**{**values, "unlock_mode": UnlockMode(values["unlock_mode"])})
 
 
 def ledger_of(connection: Connection, at: datetime) -> Ledger:

@@ -10,7 +10,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0005_bounded_dead_letters"
+HEAD = "0006_running_settings"
 
 
 class RoomModel(SQLModel):
@@ -42,6 +42,7 @@ class VehicleConfig(RoomModel, table=True):
     asked_at: datetime | None = Field(sa_column=Column(Instant))
     mac: bytes | None = Field(sa_column=Column(LargeBinary(32)))
     resends: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
+    running: str | None = Field(sa_column=Column(Text))
 
 
 class FirstAnswer(RoomModel, table=True):

@@ -30,7 +30,7 @@ KEY = "sk_0123456789abcdef0123456789abcdef"
 PEPPER = b"pepper-of-the-unit-tests"
 ISSUER = "https://issuer.test"
 AUDIENCE = "remote-door-control"
-RATES = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
 
 
 @dataclass(slots=True)

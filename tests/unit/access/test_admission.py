@@ -294,7 +294,7 @@ def lock(house: Any, body: bytes = b'{"targetDoors":["all"]}', **changed: Any) -
     return request
 
 
-async def test_nothing_that_a_user_does_keeps_their_lock_from_its_bucket(house: Any) -> None:
+async def test_no_limit_that_is_spent_keeps_a_user_from_locking(house: Any) -> None:
     for _ in range(10):
         await admitted(house, house.unlock())
     await denied(house, house.unlock(), "RATE_LIMITED")
@@ -303,18 +303,33 @@ async def test_nothing_that_a_user_does_keeps_their_lock_from_its_bucket(house: 
     refused = await denied(house, lock(house, b"{"), "RATE_LIMITED")
     assert refused.refusal.retry_after_seconds == 2
     await denied(house, lock(house, headers={"content-type": "text/plain"}), "RATE_LIMITED")
+    for _ in range(100):
+        await admitted(house, lock(house))
+    await denied(house, house.unlock(), "RATE_LIMITED")
+
+
+async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
+    body = b'{"correlationId":"c-1","reason":"","force":false}'
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    await denied(house, house.unlock(), "RATE_LIMITED")
     for _ in range(10):
         await admitted(house, lock(house))
-    await denied(house, lock(house), "RATE_LIMITED")
+    for _ in range(RATES["cancel"]):
+        await admitted(house, house.unlock(body, path="cancel"))
+    flood = await denied(house, house.unlock(body, path="cancel"), "RATE_LIMITED")
+    assert flood.refusal.retry_after_seconds == 1
+    house.clock.at += 6
+    await admitted(house, house.unlock())  # what was cancelled has cost the commands nothing
 
 
 async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
     token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
     by_agent = {"authorization": f"Bearer {token}"}
     for _ in range(10):
-        await admitted(house, lock(house, headers=by_agent))
-    await denied(house, lock(house, headers=by_agent), "RATE_LIMITED")
-    await admitted(house, lock(house))
+        await admitted(house, house.unlock(headers=by_agent))
+    await denied(house, house.unlock(headers=by_agent), "RATE_LIMITED")
+    await admitted(house, house.unlock())
 
 
 async def test_bearers_that_fail_are_limited_by_address_and_nobody_else_behind_it(house: Any) -> None:

@@ -73,9 +73,9 @@ async def test_whoever_tries_vins_pushes_out_nobody_with_a_right(monkeypatch: py
 
 
 def test_a_flood_of_one_kind_pushes_out_no_bucket_of_another() -> None:
-    limits = RateLimits({"failed": 1, "lock": 1}, lambda: 0.0, most=2)
-    limits.take("lock", "owner", "owner", "V")
+    limits = RateLimits({"failed": 1, "command": 1}, lambda: 0.0, most=2)
+    limits.take("command", "owner", "owner", "V")
     for number in range(9):
         limits.take("failed", f"address-{number}")
     with pytest.raises(Refusal):
-        limits.take("lock", "owner", "owner", "V")
+        limits.take("command", "owner", "owner", "V")

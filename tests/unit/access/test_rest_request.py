@@ -95,6 +95,19 @@ def test_sound_bodies_pass(where: Route, body: str) -> None:
         (CONFIG, '{"autoLockDelay": ' + "9" * 5000 + "}", ["autoLockDelay"]),
         (CONFIG, '{"autoLockDelay": 1e400}', ["autoLockDelay"]),
         (CONFIG, '{"autoLockEnabled": 1, "updatedTime": "x"}', ["autoLockEnabled", "updatedTime"]),
+        (CONFIG, '{"application": [], "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"state": 1}, "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"other": 1}, "autoLockDelay": 30}', ["application"]),
+        (
+            CONFIG,
+            '{"application": {"reason": "a", "reason": "b"}, "autoLockDelay": 3}',
+            ["application", "autoLockDelay"],
+        ),
+        (
+            CONFIG,
+            '{"application": {"desiredVersion": 1}, "autoLockDelay": 3, "x": 1}',
+            ["x", "autoLockDelay"],
+        ),
         (UNLOCK, b"", ["(body)"]),
     ],
 )

@@ -40,7 +40,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 SETTING_OF = {
     "command": "COMMANDS_PER_MINUTE",
-    "lock": "LOCKS_PER_MINUTE",
+    "cancel": "CANCELLATIONS_PER_MINUTE",
     "read": "READS_PER_MINUTE",
     "refused": "REFUSALS_PER_MINUTE",
     "unknown": "UNKNOWN_VEHICLES_PER_MINUTE",
@@ -52,12 +52,12 @@ def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) 
     wide = load(AccessSettings, environment).requests_per_minute
     assert wide == {name: 60_000 if name == "read" else 6_000 for name in WHAT}
     environment |= {"DOORS_PROFILE": "production", "DOORS_TOKEN_CLIENTS": "app=MOBILE_APP"}
-    narrow = {"command": 10, "lock": 10, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
+    narrow = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
     assert load(AccessSettings, environment).requests_per_minute == narrow
-    for number, setting in enumerate(SETTING_OF.values(), 3):
+    for number, setting in enumerate(SETTING_OF.values(), 10):
         environment[f"DOORS_{setting}"] = str(number)
     changed = load(AccessSettings, environment).requests_per_minute
-    assert changed == {name: number for number, name in enumerate(SETTING_OF, 3)}
+    assert changed == {name: number for number, name in enumerate(SETTING_OF, 10)}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_the_sandbox_is_wide_and_production_is_not(environment: dict[str, str]) 
         ("DOORS_TOKEN_LONGEST_SECONDS", "86401"),
         ("DOORS_KEYS_REREAD_SECONDS", "61"),
         ("DOORS_KEYS_REREAD_SECONDS", "0"),
-        ("DOORS_LOCKS_PER_MINUTE", "0"),
+        ("DOORS_CANCELLATIONS_PER_MINUTE", "9"),
     ],
 )
 def test_a_setting_out_of_its_bounds_stops_the_start(

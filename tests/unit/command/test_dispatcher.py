@@ -57,6 +57,8 @@ class World:
     issued: list[tuple[str, Place]] = field(default_factory=list)
     published: list[OutgoingMessage] = field(default_factory=list)
     unauthorised: list[str] = field(default_factory=list)
+    unproven: list[str] = field(default_factory=list)
+    strange: set[str] = field(default_factory=set)
     taken_over: list[str] = field(default_factory=list)
     signed: list[str] = field(default_factory=list)
     tapped: list[tuple[str, str]] = field(default_factory=list)
@@ -101,6 +103,8 @@ class World:
             self.signed.append(order.requested.capability)
             if order.requested.door.subject in self.revoked:
                 answers.append(signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_NOT_ALLOWED))
+            elif order.requested.door.subject in self.strange:
+                answers.append(signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_NOT_PROVEN))
             else:
                 envelope = pen.sign(order, session_pb2.ROLE_OWNER)
                 answers.append(
@@ -117,9 +121,9 @@ class World:
     def unknown(self, _vin: str, command_id: str) -> None:
         self.tapped.append(("unknown", command_id))
 
-    async def end_unauthorised(self, command_ids: Sequence[str]) -> None:
+    async def end_unsigned(self, command_ids: Sequence[str], proven: bool) -> None:
         self._reach_store()
-        self.unauthorised += command_ids
+        (self.unauthorised if proven else self.unproven).extend(command_ids)
 
     async def take_over(self, command_ids: Sequence[str]) -> set[str]:
         self._reach_store()
@@ -156,7 +160,7 @@ def world() -> World:
 def dispatcher(world: World) -> Dispatcher:
     fakes: Any = world
     made = Dispatcher(
-        fakes, world, world, world, world, world.end_unauthorised, world.take_over, lambda: world.now
+        fakes, world, world, world, world, world.end_unsigned, world.take_over, lambda: world.now
     )
     made.relay = fakes
     return made
@@ -302,6 +306,17 @@ async def test_a_right_that_ended_ends_the_command_and_no_other(world: World, di
     assert await dispatcher.send(world.take_held()) == [True, True]
     assert world.unauthorised == ["cmd-1"]
     assert world.left() == ["cmd-2"]
+
+
+async def test_what_is_not_proven_is_not_called_a_right_that_ended(
+    world: World, dispatcher: Dispatcher
+) -> None:
+    """A clock that was put back makes the proof one of the future; nobody's right has ended."""
+    world.revoked, world.strange = {"guest"}, {"user-123"}
+    dispatcher.committed(messages := accepted(command(1), command(2, "guest")))
+    assert await dispatcher.send(messages) == [True, True]
+    assert (world.unproven, world.unauthorised) == (["cmd-1"], ["cmd-2"])
+    assert world.left() == []
 
 
 async def test_a_right_that_ended_after_a_first_try_ends_nothing(

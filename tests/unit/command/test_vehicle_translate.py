@@ -10,7 +10,8 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
-from services.command.domain import Ending, FailureReason, Status
+from services.command.domain import Action, Ending, FailureReason, Mode, Order, Status
+from services.command.endings import held_against
 from services.command.vehicle_translate import NotUnderstood, report
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
 
@@ -116,22 +117,12 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
     number = session_pb2.ProtocolFault.Value(f"PROTOCOL_FAULT_{fault}")
     issued = IssuedOrder(ISSUED.vin, Domain.CANCEL, "cancel-1", "cmd-1", bytes(32), 0)
     said = told(session_pb2.OrderRefused(fault=number), issued)
-    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again)
+    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again, NOW)
 
 
 @pytest.mark.parametrize(
     "message",
     [
-        result("SUCCEEDED"),
-        result("SUCCEEDED", OPEN, STUCK),
-        result("UNSPECIFIED", OPEN),
-        result("FAILED", STUCK),
-        result("REFUSED"),
-        result("PARTIAL", OPEN),
-        result("PARTIAL", STUCK),
-        result("SUCCEEDED", (6, True, True, 0)),
-        result("SUCCEEDED", (99, True, True, 0)),
-        result("FAILED", (1, False, True, 0), fault="ACTUATOR"),
         report_pb2.CancelResult(cancel_id="x", command_id="cmd-1"),
         report_pb2.ConfigReport(),
     ],
@@ -140,6 +131,60 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
 def test_what_does_not_fit_together_is_not_understood(message: Message) -> None:
     with pytest.raises(NotUnderstood):
         told(message)
+
+
+UNKNOWN_OUTCOME = result("SUCCEEDED", OPEN)
+UNKNOWN_OUTCOME.outcome = 99  # type: ignore[assignment]  # of a newer vehicle
+
+
+@pytest.mark.parametrize(
+    ("message", "doors"),
+    [
+        (result("SUCCEEDED"), []),
+        (result("SUCCEEDED", OPEN, STUCK), ["driver", "trunk"]),
+        (result("UNSPECIFIED", OPEN), ["driver"]),
+        (UNKNOWN_OUTCOME, ["driver"]),
+        (result("FAILED", STUCK), ["trunk"]),
+        (result("REFUSED"), []),
+        (result("PARTIAL", OPEN), ["driver"]),
+        (result("PARTIAL", STUCK), ["trunk"]),
+        (result("SUCCEEDED", (6, True, True, 0)), []),
+        (result("SUCCEEDED", OPEN, (99, True, True, 0)), ["driver"]),
+    ],
+    ids=str,
+)
+def test_a_result_that_is_not_clear_ends_the_command_and_claims_nothing(
+    message: report_pb2.CommandResult, doors: list[str]
+) -> None:
+    end = ending(message)
+    assert (end.status, end.failure_reason) == (Status.FAILED, FailureReason.INTERRUPTED)
+    assert end.may_have_succeeded
+    assert [door.door_id for door in end.door_results] == doors
+
+
+def test_a_door_that_failed_without_a_fault_is_its_actuators() -> None:
+    end = ending(result("FAILED", (1, False, True, 0), fault="ACTUATOR"))
+    assert end.door_results[0].failure_reason is FailureReason.ACTUATOR_FAULT
+
+
+@pytest.mark.parametrize(
+    ("action", "locked", "expected"),
+    [
+        (Action.LOCK, [True, True], (Status.SUCCESS, None)),
+        (Action.UNLOCK, [False, False], (Status.SUCCESS, None)),
+        (Action.LOCK, [True, False], (Status.FAILED, FailureReason.PARTIAL_SUCCESS)),
+        (Action.LOCK, [False, False], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
+        (Action.UNLOCK, [True, True], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
+    ],
+)
+def test_a_success_whose_doors_stand_otherwise_is_none(
+    action: Action, locked: list[bool], expected: tuple[Status, FailureReason | None]
+) -> None:
+    said = ending(result("SUCCEEDED", (1, True, locked[0], 0), (5, True, locked[1], 0)))
+    end = held_against(Order(action, ("driver", "trunk"), Mode.NORMAL), said)
+    assert (end.status, end.failure_reason) == expected
+    wanted = action is Action.LOCK
+    assert [door.success for door in end.door_results] == [door is wanted for door in locked]
 
 
 def test_what_a_vehicle_wrote_is_one_short_line() -> None:

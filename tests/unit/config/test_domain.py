@@ -263,3 +263,60 @@ def test_a_vehicle_that_stays_out_of_step_waits_for_its_hello() -> None:
     greeted_again, wanted = greeted(config, hello(2))
     assert wanted is not None
     assert faulted(greeted_again, fault(3))[1] is not None
+
+
+CHILD_LOCK = SettingsChange(child_lock_enabled=True)
+LONGER = SettingsChange(auto_lock_delay_seconds=60)
+LACKS_IT = "this vehicle has no child locks"
+
+
+def test_what_the_vehicle_refused_is_not_shown_and_not_carried_along() -> None:
+    running = replace(DoorSettings(), speed_lock_threshold_kmh=40)
+    applied = answered(changed(FRESH, SettingsChange(speed_lock_threshold_kmh=40), PROOF), answer(1))
+    wanted = changed(applied, CHILD_LOCK, PROOF)
+    assert wanted.settings.child_lock_enabled
+
+    refused = answered(wanted, answer(2, applied=False, reason=LACKS_IT))
+    assert (refused.state, refused.rejection, refused.settings) == (
+        ApplicationState.REJECTED,
+        LACKS_IT,
+        running,
+    )
+    later = changed(refused, LONGER, PROOF)
+    assert (later.settings, later.state) == (
+        replace(running, auto_lock_delay_seconds=60),
+        ApplicationState.PENDING,
+    )
+    assert answered(later, answer(3)).settings == later.settings
+
+
+def test_a_vehicle_that_never_applied_anything_runs_what_it_left_the_factory_with() -> None:
+    refused = answered(changed(FRESH, CHILD_LOCK, PROOF), answer(1, applied=False, reason=LACKS_IT))
+    assert refused.settings == DoorSettings()
+
+
+def test_the_vehicles_own_word_says_what_runs() -> None:
+    told = replace(DoorSettings(), auto_lock_delay_seconds=45)
+    wanted = changed(changed(FRESH, CHILD_LOCK, PROOF), LONGER, PROOF)
+    refused = answered(wanted, replace(answer(2, applied=False, reason=LACKS_IT), running=told))
+    assert refused.settings == told
+    in_part = answered(wanted, replace(answer(2, reason=LACKS_IT), running=told))
+    assert (in_part.settings, in_part.state) == (told, ApplicationState.APPLIED)
+    of_the_first = answered(wanted, replace(answer(1), running=told))
+    assert (of_the_first.settings, of_the_first.running) == (wanted.settings, told)
+    assert answered(of_the_first, answer(2, applied=False)).settings == told
+
+
+def test_what_was_never_sent_does_not_run_either() -> None:
+    applied = answered(changed(FRESH, LONGER, PROOF), answer(1))
+    wanted = changed(applied, CHILD_LOCK, PROOF)
+    assert unsent(wanted, 2, RIGHT_ENDED).settings == applied.settings
+    faulty, _ = faulted(wanted, Fault(VIN, "m-2", 2, "UNKNOWN_KEY", out_of_step=False))
+    assert faulty.settings == applied.settings
+
+
+def test_where_nobody_knows_what_runs_the_wanted_settings_stay() -> None:
+    from_before = replace(
+        WANTED, applied_version=2, settings=replace(DoorSettings(), child_lock_enabled=True)
+    )
+    assert answered(from_before, answer(3, applied=False)).settings == from_before.settings

@@ -6,6 +6,7 @@ import pytest
 from services.diagnostics.alert_budget import BURST, AlertBudget
 from services.diagnostics.domain import (
     MOST_ALERTS,
+    MOST_COMPONENTS,
     MOST_TOLD,
     SUMMARY_CODE,
     AlertChange,
@@ -25,8 +26,12 @@ MODULE = Component("lock_module_01", "Door Lock Module", ComponentStatus.ACTIVE,
 FAILED = replace(GOOD, status=ComponentStatus.ERROR, health=0, error_codes=("B1A01",))
 
 
-def check(*components: Component, minutes: int = 0, sequence: int = 1, boot_id: str = "boot") -> SelfCheck:
-    return SelfCheck("KMHSH81C7LU123456", T0 + timedelta(minutes=minutes), boot_id, sequence, components)
+def check(
+    *components: Component, minutes: int = 0, sequence: int = 1, epoch: tuple[str, int] = ("e", 7)
+) -> SelfCheck:
+    at = T0 + timedelta(minutes=minutes)
+    place = (epoch[0].encode(), epoch[1], sequence)
+    return SelfCheck("KMHSH81C7LU123456", at, "boot", sequence, components, *place)
 
 
 @pytest.mark.parametrize(
@@ -103,16 +108,61 @@ def test_an_alert_is_told_when_it_comes_keeps_its_time_and_is_told_when_it_goes(
 @pytest.mark.parametrize(
     ("late", "newer"),
     [
-        (check(minutes=-1, sequence=9), False),
-        (check(), False),
-        (check(sequence=2), True),
-        (check(sequence=2, boot_id="other"), False),
-        (check(minutes=1, sequence=1, boot_id="other"), True),
+        (check(minutes=9), False),
+        (check(minutes=-9, sequence=2), True),
+        (check(minutes=-9, epoch=("f", 8)), True),
+        (check(minutes=9, sequence=9, epoch=("d", 6)), False),
+        (check(epoch=("f", 0)), True),
     ],
-    ids=["older", "the same", "later in the same instant", "another boot in the same instant", "rebooted"],
+    ids=[
+        "the same",
+        "a clock set back",
+        "rebooted",
+        "of an epoch that ended",
+        "of an epoch of unknown order",
+    ],
 )
-def test_it_never_goes_back_in_time(late: SelfCheck, newer: bool) -> None:
+def test_the_order_is_that_of_epoch_and_counter(late: SelfCheck, newer: bool) -> None:
     assert (follow(diagnose(check(GOOD)), late) is not None) is newer
+    old = diagnose(check(GOOD, epoch=("", 0), sequence=99))
+    assert follow(old, late) is not None
+
+
+def test_what_a_self_check_does_not_name_stays_as_it_was() -> None:
+    diagnosis = diagnose(check(FAILED, MODULE))
+    for sequence, named in ((2, ()), (3, (MODULE,)), (4, ())):
+        followed = follow(diagnosis, check(*named, minutes=sequence, sequence=sequence))
+        assert followed is not None
+        diagnosis, changes = followed
+        assert changes == []
+        assert diagnosis.system_status is SystemStatus.FAULT
+        assert [alert.code for alert in diagnosis.alerts] == ["B1A01"]
+    reported = {each.component_id: each.last_reported for each in diagnosis.check.components}
+    assert reported == {
+        FAILED.component_id: T0,
+        MODULE.component_id: T0 + timedelta(minutes=3),
+    }
+    repaired = follow(diagnosis, check(GOOD, sequence=9))
+    assert repaired is not None
+    assert [change.cleared for change in repaired[1]] == [True]
+
+
+def test_what_is_kept_of_components_is_bounded_and_the_failed_stay() -> None:
+    diagnosis = diagnose(check(FAILED))
+    for sequence in range(2, 9):
+        named = tuple(replace(GOOD, component_id=f"c{sequence}-{n}") for n in range(32))
+        followed = follow(diagnosis, check(*named, minutes=sequence, sequence=sequence))
+        assert followed is not None
+        diagnosis = followed[0]
+    assert len(diagnosis.check.components) == MOST_COMPONENTS
+    assert diagnosis.system_status is SystemStatus.FAULT
+
+
+def test_the_summary_is_not_better_than_a_standing_alert() -> None:
+    calm = replace(FAILED, status=ComponentStatus.ACTIVE, health=100)
+    assert diagnose(check(calm)).system_status is SystemStatus.FAULT
+    warned = replace(calm, error_codes=("X1",))
+    assert diagnose(check(warned)).system_status is SystemStatus.DEGRADED
 
 
 def worst(number: int, codes: int, sequence: int = 1) -> SelfCheck:

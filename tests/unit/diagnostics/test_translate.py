@@ -6,8 +6,12 @@ from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from google.protobuf import json_format
 
+from protocol.domains import Domain
+from protocol.reports import OpenedReport
 from services.diagnostics import translate
-from services.diagnostics.domain import AlertChange, diagnose
+from services.diagnostics.domain import AlertChange, SelfCheck, SystemStatus, diagnose
+from services.runtime.vehicle_rules import broken_rule
+from tests.nonsense import source, spoil
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -63,6 +67,10 @@ def payload(
     return report.SerializeToString()
 
 
+def said(data: bytes) -> SelfCheck:
+    return translate.self_check(OpenedReport(VIN, Domain.DIAGNOSTICS, b"epoch", 1, data, 7), AT)
+
+
 def as_rest(message: door_diagnostics_pb2.DoorDiagnostics) -> str:
     return json_format.MessageToJson(
         message, preserving_proto_field_name=False, always_print_fields_with_no_presence=True
@@ -80,14 +88,14 @@ def test_the_specifications_response_reads_and_prints_exactly() -> None:
 def test_what_this_room_answers_is_the_specifications_response() -> None:
     module = component("lock_module_01", "Door Lock Module", health=95)
 
-    diagnosis = diagnose(translate.self_check(VIN, payload(component(), module), AT))
+    diagnosis = diagnose(said(payload(component(), module)))
 
     assert json.loads(as_rest(translate.door_diagnostics(diagnosis))) == json.loads(RESPONSE)
 
 
 def test_an_alert_in_the_response_and_as_an_update() -> None:
     failed = component(condition=ERROR, health=0, error_codes=("B1A01",))
-    diagnosis = diagnose(translate.self_check(VIN, payload(failed), AT))
+    diagnosis = diagnose(said(payload(failed)))
     (alert,) = diagnosis.alerts
 
     document = json.loads(as_rest(translate.door_diagnostics(diagnosis)))
@@ -118,33 +126,62 @@ def test_an_alert_in_the_response_and_as_an_update() -> None:
     assert went.system_alert.cleared
 
 
+def test_what_is_no_report_is_refused() -> None:
+    with pytest.raises(translate.ReportRefused):
+        said(b"\xff")
+
+
+DEAD = component("dead", condition=ERROR, health=0, error_codes=("B1A01",))
+
+
 @pytest.mark.parametrize(
-    "garbage",
+    ("data", "cut", "components"),
     [
-        b"\xff",
-        payload(component(), at=AT + timedelta(hours=1)),
-        payload(component(), boot_id=""),
-        payload(component(), boot_id="b\x00"),
-        payload(component(), boot_id="b" * 65),
-        payload(component(), sequence=2**63),
-        payload(component(), component()),
-        payload(component(health=101)),
-        payload(component(health=-1)),
-        payload(component(component_id="")),
-        payload(component(name="x" * 65)),
-        payload(component(error_codes=("",))),
-        payload(component(error_codes=tuple(f"E{n}" for n in range(33)))),
-        payload(component(condition=report_pb2.COMPONENT_CONDITION_UNSPECIFIED)),
-        payload(*(component(component_id=f"c{n}") for n in range(65))),
+        (payload(DEAD), (), 1),
+        (payload(DEAD, at=AT + timedelta(hours=1)), (), 1),
+        (payload(DEAD, at=AT - timedelta(hours=30)), (), 1),
+        (payload(DEAD, boot_id=""), ("boot_id",), 1),
+        (payload(DEAD, boot_id="b\x00"), ("boot_id",), 1),
+        (payload(DEAD, boot_id="b" * 65), ("boot_id",), 1),
+        (payload(DEAD, sequence=2**63), ("sequence",), 1),
+        (payload(component("dead"), DEAD), ("components",), 1),
+        (payload(DEAD, component("dead")), ("components",), 1),
+        (payload(DEAD, component(health=101)), ("components",), 2),
+        (payload(DEAD, component(health=-1)), ("components",), 2),
+        (payload(DEAD, component(component_id="")), ("components",), 1),
+        (payload(DEAD, component(name="x" * 65)), ("components",), 2),
+        (payload(DEAD, component(error_codes=("",))), ("components",), 2),
+        (payload(DEAD, component(error_codes=tuple(f"E{n}" for n in range(33)))), ("components",), 2),
+        (payload(DEAD, component(condition=report_pb2.COMPONENT_CONDITION_UNSPECIFIED)), ("components",), 1),
+        (payload(DEAD, component(condition=99, error_codes=("X",))), ("components",), 2),  # type: ignore[arg-type]  # of a newer vehicle
+        (payload(*(component(f"c{n}") for n in range(65)), DEAD), ("components",), 32),
     ],
 )
-def test_what_means_nothing_is_refused(garbage: bytes) -> None:
-    with pytest.raises(translate.ReportRefused):
-        translate.self_check(VIN, garbage, AT)
+def test_one_bad_member_never_costs_the_news_of_a_dead_actuator(
+    data: bytes, cut: tuple[str, ...], components: int
+) -> None:
+    check = said(data)
+    assert (check.cut, len(check.components)) == (cut, components)
+    assert [each.error_codes for each in check.components if each.component_id == "dead"] == [("B1A01",)]
+    assert diagnose(check).system_status is SystemStatus.FAULT
 
 
-def test_a_time_that_is_none_is_refused() -> None:
+@pytest.mark.parametrize("seconds", [0, 2**62, -5])
+def test_a_time_that_is_none_is_that_of_arrival(seconds: int) -> None:
     report = report_pb2.DiagnosticsReport(boot_id="b", sequence=1)
-    report.observed_at.seconds = 2**62
-    with pytest.raises(translate.ReportRefused):
-        translate.self_check(VIN, report.SerializeToString(), AT)
+    report.observed_at.seconds = seconds
+    assert said(report.SerializeToString()).observed_at == AT
+
+
+def test_what_breaks_a_rule_is_cut_and_nothing_else_is() -> None:
+    rnd = source(5)
+    whole = cut = 0
+    for _ in range(2_000):
+        report = report_pb2.DiagnosticsReport.FromString(payload(DEAD, component()))
+        spoil(report, rnd)
+        rule = broken_rule(report)
+        check = said(report.SerializeToString())
+        assert rule is None or check.cut, rule
+        whole, cut = whole + (not check.cut), cut + bool(check.cut)
+    assert whole > 200
+    assert cut > 200

@@ -8,21 +8,23 @@ from services.status.domain import (
     HAS_WINDOW,
     LOCK_UNKNOWN,
     LOCKED,
+    LONGEST_WAIT_MICROSECONDS,
+    NEWEST_ORDER,
+    OLDEST_ORDER,
     OPEN,
     OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
-    Expectation,
-    Finding,
     Report,
     base36,
     changes_between,
-    finding_of,
     fold,
     is_newer,
     is_stale,
     open_doors,
+    shown_at_us,
 )
+from services.status.judgement import Expectation, Finding, finding_of
 
 VIN = "KMHSH81C7LU123456"
 SHUT = bytes([PRESENT | LOCKED | HAS_WINDOW] * 4 + [PRESENT | LOCKED] * 2)
@@ -32,8 +34,29 @@ def doors(driver: int) -> bytes:
     return bytes([driver]) + SHUT[1:]
 
 
-def report(at: int, sequence: int = 1, boot_id: str = "b", flags: bytes = SHUT, vin: str = VIN) -> Report:
-    return Report(vin, at, boot_id, sequence, flags, 1, 0.0, b"")
+def report(
+    sequence: int,
+    flags: bytes = SHUT,
+    vin: str = VIN,
+    epoch: tuple[str, int] = ("e", 7),
+    counter: int = 1,
+    at: int = 0,
+) -> Report:
+    """`at` is when it arrived; the vehicle's clock always says the same, because it decides nothing."""
+    return Report(
+        vin,
+        5,
+        "b",
+        sequence,
+        flags,
+        1,
+        0.0,
+        b"",
+        epoch=epoch[0].encode(),
+        epoch_order=epoch[1],
+        counter=counter,
+        received_at_us=at,
+    )
 
 
 @pytest.mark.parametrize(
@@ -69,13 +92,47 @@ def test_a_window_change_tells_what_the_window_was() -> None:
     assert (change.window_open, change.window_was_open) == (None, None)
 
 
-def test_newer_is_later_and_the_sequence_decides_within_a_moment_of_a_boot() -> None:
-    known = report(10, sequence=5)
-    assert is_newer(report(11, sequence=1, boot_id="other"), known)
-    assert is_newer(report(10, sequence=6), known)
-    assert not is_newer(report(10, sequence=5), known)
-    assert not is_newer(report(10, sequence=9, boot_id="other"), known)
-    assert not is_newer(report(9, sequence=9), known)
+@pytest.mark.parametrize(
+    ("later", "earlier"),
+    [
+        (report(6), report(5)),
+        (report(5, counter=2), report(5, counter=1)),
+        (report(1, epoch=("f", 8)), report(9)),
+        (report(1, epoch=("f", NEWEST_ORDER)), report(9)),
+        (report(1), report(9, epoch=("f", OLDEST_ORDER))),
+        (report(0, counter=9), report(5, counter=8)),
+        (report(5, counter=9), report(0, counter=8)),
+        (report(6, counter=0), report(5, counter=80)),
+    ],
+    ids=[
+        "sequence",
+        "counter where the sequence stands still",
+        "epoch",
+        "an epoch of unknown order",
+        "an epoch that ended",
+        "without a sequence",
+        "after one without a sequence",
+        "a result",
+    ],
+)
+def test_the_order_is_that_of_epoch_and_sequence(later: Report, earlier: Report) -> None:
+    assert is_newer(later, earlier)
+    assert not is_newer(earlier, later) or later.epoch_order == NEWEST_ORDER
+    assert not is_newer(later, later)
+
+
+def test_every_report_is_newer_than_a_row_from_before_epochs_were_kept() -> None:
+    old = report(9)
+    old.epoch = b""
+    assert is_newer(report(1), old)
+
+
+def test_a_clock_decides_nothing() -> None:
+    ahead, after = report(1), report(2, flags=doors(PRESENT))
+    ahead.observed_at_us, after.observed_at_us = 10**18, 1
+    latest, steps = fold({VIN: ahead}, [after])
+    assert latest == {VIN: after}
+    assert [change.kind for step in steps for change in step.changes] == ["UNLOCKED"]
 
 
 def test_a_batch_is_folded_in_order_and_keeps_every_change() -> None:
@@ -83,25 +140,29 @@ def test_a_batch_is_folded_in_order_and_keeps_every_change() -> None:
         report(1),
         report(2, flags=doors(PRESENT)),
         report(3, flags=doors(PRESENT | OPEN)),
-        report(2, sequence=9, flags=SHUT),
+        report(2, flags=SHUT),
         report(4),
         report(1, vin="KMHSH81C7LU654321"),
     ]
     latest, steps = fold({}, reports)
-    assert [(s.report.observed_at_us, [c.kind for c in s.changes]) for s in steps] == [
+    assert [(s.report.sequence, [c.kind for c in s.changes]) for s in steps] == [
         (2, ["UNLOCKED"]),
         (3, ["OPENED"]),
         (4, ["CLOSED", "LOCKED"]),
     ]
-    assert {vin: r.observed_at_us for vin, r in latest.items()} == {VIN: 4, "KMHSH81C7LU654321": 1}
+    assert {vin: r.sequence for vin, r in latest.items()} == {VIN: 4, "KMHSH81C7LU654321": 1}
 
 
 def test_what_is_known_already_changes_nothing() -> None:
-    known = {VIN: report(5, sequence=3)}
-    assert fold(known, [report(5, sequence=3, flags=doors(PRESENT)), report(4, flags=doors(PRESENT))]) == (
-        {},
-        [],
-    )
+    known = {VIN: report(5)}
+    assert fold(known, [report(5, flags=doors(PRESENT)), report(4, flags=doors(PRESENT))]) == ({}, [])
+
+
+def test_a_vehicles_time_is_shown_where_it_can_be_true() -> None:
+    day = 24 * 3_600 * 1_000_000
+    arrived = 10 * day
+    assert shown_at_us(arrived - 5, arrived) == arrived - 5
+    assert [shown_at_us(at, arrived) for at in (None, arrived + 1, arrived - day - 1)] == [arrived] * 3
 
 
 def test_stale_is_two_intervals_and_five_seconds() -> None:
@@ -123,30 +184,47 @@ def test_numbers_in_base_36() -> None:
     )
 
 
-def expectation(promised: bytes = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])) -> Expectation:
-    return Expectation(VIN, "c", 10, "b", 5, promised, 100)
+RESULT_AT = 1_000
+
+
+def expectation(until: tuple[int, int] | None = None) -> Expectation:
+    promised = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])
+    return Expectation(VIN, "c", b"e", 7, 5, promised, RESULT_AT, until)
+
+
+def after(sequence: int, flags: bytes = SHUT, late: int = 0, **more: object) -> Report:
+    """A report that arrives after the result."""
+    return report(sequence, flags, at=RESULT_AT + late, **more)  # type: ignore[arg-type]  # the same ones
+
+
+MOVED = doors(PRESENT)
 
 
 @pytest.mark.parametrize(
-    ("seen", "finding", "at"),
+    ("seen", "finding", "sequence"),
     [
         ([], None, 0),
-        ([report(9, 9), report(10, 5)], None, 0),
-        ([report(10, 6)], Finding.KEPT, 10),
-        ([report(20, 1, "other")], Finding.KEPT, 20),
-        ([report(20, 6, flags=doors(PRESENT))], Finding.BROKEN, 20),
-        ([report(20, 6, flags=doors(PRESENT | LOCKED | OPEN))], Finding.KEPT, 20),
-        ([report(30, 7), report(20, 6, flags=doors(PRESENT))], Finding.BROKEN, 20),
-        ([report(20, 6, flags=doors(0)), report(30, 7)], Finding.KEPT, 30),
-        ([report(20, 6, flags=doors(PRESENT | LOCK_UNKNOWN))], None, 0),
-        ([report(20, 6, flags=doors(PRESENT | LOCK_UNKNOWN)), report(30, 7)], Finding.KEPT, 30),
-        ([report(100, 6, flags=doors(PRESENT))], Finding.TOO_LATE, 100),
+        ([after(4), after(5)], None, 0),
+        ([after(6)], Finding.KEPT, 6),
+        ([after(1, epoch=("other", 8))], Finding.KEPT, 1),
+        ([after(1, MOVED, epoch=("other", 6))], None, 0),
+        ([after(6, MOVED)], Finding.BROKEN, 6),
+        ([after(6, doors(PRESENT | LOCKED | OPEN))], Finding.KEPT, 6),
+        ([after(8), after(6, MOVED)], Finding.BROKEN, 6),
+        ([after(6, doors(0)), after(7)], Finding.KEPT, 7),
+        ([after(6, doors(PRESENT | LOCK_UNKNOWN))], None, 0),
+        ([after(6, doors(PRESENT | LOCK_UNKNOWN)), after(7)], Finding.KEPT, 7),
+        ([after(6, MOVED, LONGEST_WAIT_MICROSECONDS)], Finding.TOO_LATE, 6),
+        ([report(6, MOVED)], Finding.BROKEN, 6),
+        ([report(9, MOVED)], Finding.TOO_LATE, 9),
+        ([report(9)], Finding.KEPT, 9),
     ],
     ids=[
         "nothing",
         "before the result",
-        "the next of its moment",
+        "the next",
         "after a reboot",
+        "before a reboot",
         "broken",
         "only locks count",
         "the first decides",
@@ -154,8 +232,22 @@ def expectation(promised: bytes = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])) -> E
         "a lock that nothing senses says nothing",
         "it waits for one that says",
         "too late",
+        "the next one overtook the result",
+        "one that overtook it and is not the next",
+        "one that overtook it and agrees",
     ],
 )
-def test_the_next_report_decides(seen: list[Report], finding: Finding | None, at: int) -> None:
+def test_the_next_report_decides(seen: list[Report], finding: Finding | None, sequence: int) -> None:
     found = finding_of(expectation(), seen)
-    assert (found and (found[0], found[1].observed_at_us)) == (finding and (finding, at))
+    assert (found and (found[0], found[1].sequence)) == (finding and (finding, sequence))
+
+
+def test_a_door_that_stays_as_it_was_says_nothing_of_a_command() -> None:
+    inherited = after(6, MOVED)
+    inherited.kept = '{"driver": [1, ""]}'
+    assert finding_of(expectation(), [inherited]) is None
+
+
+def test_what_is_reported_after_another_command_began_says_nothing() -> None:
+    assert finding_of(expectation(until=(7, 5)), [after(6, MOVED)]) == (Finding.TOO_LATE, after(6, MOVED))
+    assert finding_of(expectation(until=(7, 6)), [after(6, MOVED)]) == (Finding.BROKEN, after(6, MOVED))

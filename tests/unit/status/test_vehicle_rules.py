@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
+import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from services.runtime.vehicle_rules import broken_rule
-from services.status.domain import LONGEST_WAIT_MICROSECONDS, ImpossibleReport
-from services.status.vehicle_translate import moved_of, report_of
+from services.status.domain import LOCKED, OPEN, PRESENT
+from services.status.vehicle_translate import Said, moved_of, report_of
 from tests.nonsense import source, spoil
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.status.domain import Report
 
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_900_000_000_000_000
@@ -18,53 +27,80 @@ def good() -> report_pb2.StatusReport:
         boot_id="boot", sequence=7, speed_kmh=50.5, reporting_interval_seconds=30
     )
     report.observed_at.seconds = 1_899_999_999
-    report.doors.add(door=1, locked=True)
-    report.doors.add(door=6, open=True)
+    report.doors.add(door=1, locked=True, open=False)
+    report.doors.add(door=6, locked=False, open=True)
     return report
 
 
-def is_taken(report: report_pb2.StatusReport) -> bool:
-    try:
-        report_of(VIN, report, b"", NOW_US)
-    except ImpossibleReport:
-        return False
-    return True
+def taken(report: report_pb2.StatusReport) -> Report:
+    return report_of(VIN, report, report.SerializeToString(), Said(b"e", 1, 1, NOW_US))
 
 
-def test_what_the_code_takes_breaks_no_rule_and_what_breaks_a_rule_is_not_taken() -> None:
-    assert is_taken(good())
+def test_what_breaks_a_rule_is_cut_and_nothing_else_is() -> None:
+    assert taken(good()).cut == ()
     rnd = source(3)
-    taken = broken = 0
+    whole = cut = 0
     for _ in range(3_000):
         report = good()
         spoil(report, rnd)
         rule = broken_rule(report)
-        if is_taken(report):
-            taken += 1
-            assert rule is None, report
-        elif rule is not None:
-            broken += 1
-    assert taken > 300
-    assert broken > 300
+        made = taken(report)
+        assert rule is None or made.cut, rule
+        # Of a time with impossible nanoseconds the rules of the contract can say nothing.
+        assert rule is not None or made.cut in {(), ("observed_at",)}, report
+        assert broken_rule(report_pb2.StatusReport.FromString(made.payload)) is None
+        assert made.observed_at_us <= made.received_at_us
+        whole, cut = whole + (rule is None), cut + (rule is not None)
+    assert whole > 300
+    assert cut > 300
 
 
-def result(started_at: int | None, finished_at: int = 1_899_999_999) -> report_pb2.CommandResult:
-    made = report_pb2.CommandResult(command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED)
-    made.finished_at.seconds = finished_at
-    if started_at is not None:
-        made.started_at.seconds = started_at
-    made.doors.add(door=1, succeeded=True)
-    return made
+@pytest.mark.parametrize(
+    ("change", "cut"),
+    [
+        (lambda r: r.ClearField("observed_at"), "observed_at"),
+        (lambda r: setattr(r, "boot_id", ""), "boot_id"),
+        (lambda r: setattr(r, "boot_id", "x" * 65), "boot_id"),
+        (lambda r: setattr(r, "sequence", 2**63), "sequence"),
+        (lambda r: setattr(r, "speed_kmh", math.nan), "speed_kmh"),
+        (lambda r: setattr(r, "speed_kmh", -0.1), "speed_kmh"),
+        (lambda r: setattr(r, "reporting_interval_seconds", -1), "reporting_interval_seconds"),
+        (lambda r: setattr(r, "ignition", 4), "ignition"),
+        (lambda r: setattr(r, "gear", -1), "gear"),
+        (lambda r: r.doors.add(door=7), "doors"),
+        (lambda r: r.doors.add(door=0), "doors"),
+        (lambda r: r.doors.add(door=6, locked=False, open=True), "doors"),
+    ],
+)
+def test_one_bad_member_costs_itself(change: Callable[[report_pb2.StatusReport], object], cut: str) -> None:
+    report = good()
+    change(report)
+    made = taken(report)
+    assert made.cut == (cut,)
+    assert (made.doors[0], made.doors[5]) == (PRESENT | LOCKED, PRESENT | OPEN)
 
 
-def test_a_command_began_at_most_a_while_before_it_ended() -> None:
-    status = report_of(VIN, good(), b"", NOW_US)
-    began = {}
-    for started_at in (None, 1_899_999_990, 2**62, -(2**62), 0, 1_899_999_999 + 5):
-        moved = moved_of(result(started_at), status, NOW_US)
-        assert moved is not None
-        began[started_at] = moved.started_at_us // 1_000_000
-    assert began.pop(1_899_999_990) == 1_899_999_990
-    assert set(began.values()) == {1_899_999_999}
-    assert moved_of(result(None, 2**62), status, NOW_US) is None
-    assert LONGEST_WAIT_MICROSECONDS < 2**40
+def test_a_door_that_is_said_to_be_both_is_not_understood() -> None:
+    report = good()
+    report.doors.add(door=1, locked=False)
+    made = taken(report)
+    assert made.cut == ("doors",)
+    assert (made.doors[0], made.doors[5]) == (0, PRESENT | OPEN)
+
+
+def test_a_clock_that_is_ahead_costs_nothing_and_is_not_shown() -> None:
+    report = good()
+    report.observed_at.seconds += 3_600
+    made = taken(report)
+    assert (made.cut, made.observed_at_us) == ((), NOW_US)
+
+
+@pytest.mark.parametrize(("said", "believed"), [(None, None), (3, 3), (7, None), (2**64 - 1, None)])
+def test_a_command_began_before_it_ended(said: int | None, believed: int | None) -> None:
+    result = report_pb2.CommandResult(command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED)
+    result.doors.add(door=1, succeeded=True)
+    if said is not None:
+        result.began_after_sequence = said
+    moved = moved_of(result, taken(good()))
+    assert moved is not None
+    assert moved.began_after == believed

@@ -251,6 +251,13 @@ async def test_what_waits_outlives_the_link_and_acts_once(bench: Bench) -> None:
     assert len(bench.results) == 1
 
 
+async def test_a_result_says_which_report_was_the_last_before_it_began(bench: Bench) -> None:
+    before = bench.agent._sequence
+    bench.take(bench.command())
+    await bench.settled()
+    assert before <= bench.result.began_after_sequence < bench.result.status.sequence
+
+
 async def test_what_waits_too_long_never_acts(bench: Bench, clock: FakeClock) -> None:
     async with bench.car.actuators:
         bench.take(bench.command(valid_seconds=10))

@@ -67,6 +67,7 @@ class RequestedOrder(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     MAC_FIELD_NUMBER: _builtins.int
     WITHDRAWS_FIELD_NUMBER: _builtins.int
+    SUPERSEDED_BY_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     capability: _builtins.str
@@ -88,7 +89,13 @@ class RequestedOrder(_message.Message):
     @_builtins.property
     def withdraws(self) -> Global___RequestedOrder:
         """With `cancel` alone, and without a capability: the order that it withdraws, as its room once stamped it. Nobody
-        asks for such a cancellation: the right to the order has ended.
+        asks for such a cancellation: the right to the order has ended, or a lock takes its place.
+        """
+
+    @_builtins.property
+    def superseded_by(self) -> Global___RequestedOrder:
+        """With `withdraws` alone, where that is an unlock: the lock that takes its place, as its room stamped it. Its proof
+        stands for the cancellation.
         """
 
     def __init__(
@@ -102,10 +109,11 @@ class RequestedOrder(_message.Message):
         config: _command_pb2.ApplyConfig | None = ...,
         mac: _builtins.bytes = ...,
         withdraws: Global___RequestedOrder | None = ...,
+        superseded_by: Global___RequestedOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "config", b"config", "door", b"door", "order", b"order", "withdraws", b"withdraws"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "config", b"config", "door", b"door", "order", b"order", "superseded_by", b"superseded_by", "withdraws", b"withdraws"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "mac", b"mac", "order", b"order", "vin", b"vin", "withdraws", b"withdraws"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked_at", b"asked_at", "cancel", b"cancel", "capability", b"capability", "config", b"config", "door", b"door", "mac", b"mac", "order", b"order", "superseded_by", b"superseded_by", "vin", b"vin", "withdraws", b"withdraws"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_order: _TypeAlias = _typing.Literal["door", "cancel", "config"]  # noqa: Y015
     _WhichOneofArgType_order: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015

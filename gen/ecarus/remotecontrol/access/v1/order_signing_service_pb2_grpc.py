@@ -66,7 +66,8 @@ class OrderSigningServiceServicer:
         """Signs each order that a person proved to have asked for, in time, and still has the right to. One
         answer per order, in order.
 
-        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then; or, of an
+        unlock, when a later lock of the same vehicle takes its place (`superseded_by`) that would be signed itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

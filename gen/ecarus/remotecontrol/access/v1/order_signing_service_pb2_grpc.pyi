@@ -41,7 +41,8 @@ class OrderSigningServiceStub:
     """Signs each order that a person proved to have asked for, in time, and still has the right to. One
     answer per order, in order.
 
-    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then; or, of an
+    unlock, when a later lock of the same vehicle takes its place (`superseded_by`) that would be signed itself.
     """
     ReviewOrders: _grpc.UnaryUnaryMultiCallable[_order_signing_service_pb2.ReviewOrdersRequest, _order_signing_service_pb2.ReviewOrdersResponse]
     """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
@@ -65,7 +66,8 @@ class OrderSigningServiceAsyncStub(OrderSigningServiceStub):
     """Signs each order that a person proved to have asked for, in time, and still has the right to. One
     answer per order, in order.
 
-    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+    A cancellation that `withdraws` an order is signed when that order's right has ended, and only then; or, of an
+    unlock, when a later lock of the same vehicle takes its place (`superseded_by`) that would be signed itself.
     """
     ReviewOrders: _aio.UnaryUnaryMultiCallable[_order_signing_service_pb2.ReviewOrdersRequest, _order_signing_service_pb2.ReviewOrdersResponse]  # type: ignore[assignment]
     """Whether each order would be signed now, as far as its proof, its age and the right to it go. Signs nothing. One
@@ -92,7 +94,8 @@ class OrderSigningServiceServicer(metaclass=_abc_1.ABCMeta):
         """Signs each order that a person proved to have asked for, in time, and still has the right to. One
         answer per order, in order.
 
-        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then.
+        A cancellation that `withdraws` an order is signed when that order's right has ended, and only then; or, of an
+        unlock, when a later lock of the same vehicle takes its place (`superseded_by`) that would be signed itself.
         """
 
     @_abc_1.abstractmethod

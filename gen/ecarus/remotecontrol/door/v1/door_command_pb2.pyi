@@ -254,6 +254,12 @@ class FailureReason(_message.Message):
         """The vehicle does not have a requested door, or can not do this."""
         CANCELLED: FailureReason._Value.ValueType  # 12
         """A cancellation stopped it."""
+        SUPERSEDED: FailureReason._Value.ValueType  # 13
+        """A later lock took its place: an unlock that is in flight gives way to it."""
+        NOT_PROVEN: FailureReason._Value.ValueType  # 14
+        """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+        was changed. Nothing was sent.
+        """
         COMMAND_IN_PROGRESS: FailureReason._Value.ValueType  # 20
         """Another command was in flight on this vehicle."""
 
@@ -283,6 +289,12 @@ class FailureReason(_message.Message):
     """The vehicle does not have a requested door, or can not do this."""
     CANCELLED: FailureReason.Value.ValueType  # 12
     """A cancellation stopped it."""
+    SUPERSEDED: FailureReason.Value.ValueType  # 13
+    """A later lock took its place: an unlock that is in flight gives way to it."""
+    NOT_PROVEN: FailureReason.Value.ValueType  # 14
+    """It could not be seen that it was asked for, so that it was not signed: the clocks of services disagree, or a record
+    was changed. Nothing was sent.
+    """
     COMMAND_IN_PROGRESS: FailureReason.Value.ValueType  # 20
     """Another command was in flight on this vehicle."""
 
@@ -397,6 +409,7 @@ class DoorCommand(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     ESTIMATED_DURATION_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """"cmd-" and a UUID."""
     vin: _builtins.str
@@ -406,6 +419,8 @@ class DoorCommand(_message.Message):
     """For people: what happened and what comes next."""
     estimated_duration: _builtins.int
     """Estimated execution time in seconds, from now."""
+    correlation_id: _builtins.str
+    """The id under which the command was requested: what a cancellation names it by."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When the command was accepted, UTC."""
@@ -419,10 +434,11 @@ class DoorCommand(_message.Message):
         message: _builtins.str = ...,
         estimated_duration: _builtins.int = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
+        correlation_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "correlation_id", b"correlation_id", "estimated_duration", b"estimated_duration", "message", b"message", "status", b"status", "timestamp", b"timestamp", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -797,6 +813,7 @@ class DoorHistoryEntry(_message.Message):
     FAILURE_REASON_FIELD_NUMBER: _builtins.int
     CORRELATION_ID_FIELD_NUMBER: _builtins.int
     ACTOR_ID_FIELD_NUMBER: _builtins.int
+    LATE_RESULT_FIELD_NUMBER: _builtins.int
     DOOR_RESULTS_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     """The command's; of a cancellation that of the command it is about. Of what never became a command (STATUS_CHECK,
@@ -829,6 +846,10 @@ class DoorHistoryEntry(_message.Message):
         """
 
     @_builtins.property
+    def late_result(self) -> Global___LateResult:
+        """What the vehicle reported after the command had timed out."""
+
+    @_builtins.property
     def door_results(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorResult]:
         """One for every door that the command meant, as the vehicle reported it before the command ended; empty for CANCEL and
         STATUS_CHECK, and where the vehicle reported nothing.
@@ -848,20 +869,25 @@ class DoorHistoryEntry(_message.Message):
         failure_reason: _struct_pb2.Value | None = ...,
         correlation_id: _builtins.str | None = ...,
         actor_id: _builtins.str | None = ...,
+        late_result: Global___LateResult | None = ...,
         door_results: _abc.Iterable[Global___DoorResult] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "actor_id", b"actor_id", "correlation_id", b"correlation_id", "failure_reason", b"failure_reason", "late_result", b"late_result", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "door_results", b"door_results", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id", "_correlation_id", b"_correlation_id", "_late_result", b"_late_result", "action", b"action", "actor_id", b"actor_id", "command_id", b"command_id", "correlation_id", b"correlation_id", "door_results", b"door_results", "execution_time", b"execution_time", "failure_reason", b"failure_reason", "late_result", b"late_result", "source", b"source", "status", b"status", "target_doors", b"target_doors", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__actor_id: _TypeAlias = _typing.Literal["actor_id"]  # noqa: Y015
     _WhichOneofArgType__actor_id: _TypeAlias = _typing.Literal["_actor_id", b"_actor_id"]  # noqa: Y015
     _WhichOneofReturnType__correlation_id: _TypeAlias = _typing.Literal["correlation_id"]  # noqa: Y015
     _WhichOneofArgType__correlation_id: _TypeAlias = _typing.Literal["_correlation_id", b"_correlation_id"]  # noqa: Y015
+    _WhichOneofReturnType__late_result: _TypeAlias = _typing.Literal["late_result"]  # noqa: Y015
+    _WhichOneofArgType__late_result: _TypeAlias = _typing.Literal["_late_result", b"_late_result"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_id) -> _WhichOneofReturnType__actor_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__correlation_id) -> _WhichOneofReturnType__correlation_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__late_result) -> _WhichOneofReturnType__late_result | None: ...
 
 Global___DoorHistoryEntry: _TypeAlias = DoorHistoryEntry  # noqa: Y015
 

@@ -98,9 +98,10 @@ class DoorCommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LockDoors(self, request, context):
-        """Locks doors. Answers as UnlockDoors does.
+        """Locks doors. Answers as UnlockDoors does. An unlock in flight gives way to it, and ends as CANCELLED (SUPERSEDED)
+        where the vehicle had not acted on it.
 
-        ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
+        ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
         FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """

@@ -53,9 +53,10 @@ class DoorCommandServiceStub:
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     LockDoors: _grpc.UnaryUnaryMultiCallable[_door_command_service_pb2.LockDoorsRequest, _door_command_pb2.DoorCommand]
-    """Locks doors. Answers as UnlockDoors does.
+    """Locks doors. Answers as UnlockDoors does. An unlock in flight gives way to it, and ends as CANCELLED (SUPERSEDED)
+    where the vehicle had not acted on it.
 
-    ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
+    ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
     FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
@@ -105,9 +106,10 @@ class DoorCommandServiceAsyncStub(DoorCommandServiceStub):
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
     LockDoors: _aio.UnaryUnaryMultiCallable[_door_command_service_pb2.LockDoorsRequest, _door_command_pb2.DoorCommand]  # type: ignore[assignment]
-    """Locks doors. Answers as UnlockDoors does.
+    """Locks doors. Answers as UnlockDoors does. An unlock in flight gives way to it, and ends as CANCELLED (SUPERSEDED)
+    where the vehicle had not acted on it.
 
-    ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
+    ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
     FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
     ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
     """
@@ -166,9 +168,10 @@ class DoorCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _door_command_service_pb2.LockDoorsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_door_command_pb2.DoorCommand, _abc.Awaitable[_door_command_pb2.DoorCommand]]:
-        """Locks doors. Answers as UnlockDoors does.
+        """Locks doors. Answers as UnlockDoors does. An unlock in flight gives way to it, and ends as CANCELLED (SUPERSEDED)
+        where the vehicle had not acted on it.
 
-        ABORTED (COMMAND_IN_PROGRESS): another command is in flight; wait for it or cancel it.
+        ABORTED (COMMAND_IN_PROGRESS): another lock is in flight; wait for it or cancel it.
         FAILED_PRECONDITION (DOOR_OPEN, VEHICLE_MOVING, ENGINE_ON): the vehicle said so moments ago; nothing was sent.
         ALREADY_EXISTS (CORRELATION_ID_REUSED): the same id came with another body.
         """

@@ -60,7 +60,9 @@ Global___DoorUnlockMode: _TypeAlias = DoorUnlockMode  # noqa: Y015
 
 @_typing.final
 class DoorConfigUpdate(_message.Message):
-    """The settings to change; the others stay. At least one. (Specification: Door Settings Update.)"""
+    """The settings to change; the others stay. At least one. What only the service and the vehicle say may come along unchanged.
+    (Specification: Door Settings Update.)
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -71,6 +73,8 @@ class DoorConfigUpdate(_message.Message):
     SPEED_BASED_LOCK_ENABLED_FIELD_NUMBER: _builtins.int
     SPEED_LOCK_THRESHOLD_FIELD_NUMBER: _builtins.int
     PARKING_AUTO_UNLOCK_FIELD_NUMBER: _builtins.int
+    UPDATED_TIME_FIELD_NUMBER: _builtins.int
+    APPLICATION_FIELD_NUMBER: _builtins.int
     auto_lock_enabled: _builtins.bool
     """Lock again when nobody opened a door after an unlock."""
     auto_lock_delay: _builtins.int
@@ -84,6 +88,14 @@ class DoorConfigUpdate(_message.Message):
     """km/h, 5-60."""
     parking_auto_unlock: _builtins.bool
     """Unlock, by unlock_mode, when the gear goes to P."""
+    @_builtins.property
+    def updated_time(self) -> _timestamp_pb2.Timestamp:
+        """As it was read, so that what was read can be sent back. INVALID_REQUEST when the settings were changed since."""
+
+    @_builtins.property
+    def application(self) -> Global___ConfigApplication:
+        """As it was read; what a vehicle has confirmed since does not matter. INVALID_REQUEST when it says something else."""
+
     def __init__(
         self,
         *,
@@ -94,11 +106,15 @@ class DoorConfigUpdate(_message.Message):
         speed_based_lock_enabled: _builtins.bool | None = ...,
         speed_lock_threshold: _builtins.int | None = ...,
         parking_auto_unlock: _builtins.bool | None = ...,
+        updated_time: _timestamp_pb2.Timestamp | None = ...,
+        application: Global___ConfigApplication | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_auto_lock_delay", b"_auto_lock_delay", "_auto_lock_enabled", b"_auto_lock_enabled", "_child_lock_enabled", b"_child_lock_enabled", "_parking_auto_unlock", b"_parking_auto_unlock", "_speed_based_lock_enabled", b"_speed_based_lock_enabled", "_speed_lock_threshold", b"_speed_lock_threshold", "_unlock_mode", b"_unlock_mode", "auto_lock_delay", b"auto_lock_delay", "auto_lock_enabled", b"auto_lock_enabled", "child_lock_enabled", b"child_lock_enabled", "parking_auto_unlock", b"parking_auto_unlock", "speed_based_lock_enabled", b"speed_based_lock_enabled", "speed_lock_threshold", b"speed_lock_threshold", "unlock_mode", b"unlock_mode"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_application", b"_application", "_auto_lock_delay", b"_auto_lock_delay", "_auto_lock_enabled", b"_auto_lock_enabled", "_child_lock_enabled", b"_child_lock_enabled", "_parking_auto_unlock", b"_parking_auto_unlock", "_speed_based_lock_enabled", b"_speed_based_lock_enabled", "_speed_lock_threshold", b"_speed_lock_threshold", "_unlock_mode", b"_unlock_mode", "_updated_time", b"_updated_time", "application", b"application", "auto_lock_delay", b"auto_lock_delay", "auto_lock_enabled", b"auto_lock_enabled", "child_lock_enabled", b"child_lock_enabled", "parking_auto_unlock", b"parking_auto_unlock", "speed_based_lock_enabled", b"speed_based_lock_enabled", "speed_lock_threshold", b"speed_lock_threshold", "unlock_mode", b"unlock_mode", "updated_time", b"updated_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_auto_lock_delay", b"_auto_lock_delay", "_auto_lock_enabled", b"_auto_lock_enabled", "_child_lock_enabled", b"_child_lock_enabled", "_parking_auto_unlock", b"_parking_auto_unlock", "_speed_based_lock_enabled", b"_speed_based_lock_enabled", "_speed_lock_threshold", b"_speed_lock_threshold", "_unlock_mode", b"_unlock_mode", "auto_lock_delay", b"auto_lock_delay", "auto_lock_enabled", b"auto_lock_enabled", "child_lock_enabled", b"child_lock_enabled", "parking_auto_unlock", b"parking_auto_unlock", "speed_based_lock_enabled", b"speed_based_lock_enabled", "speed_lock_threshold", b"speed_lock_threshold", "unlock_mode", b"unlock_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_application", b"_application", "_auto_lock_delay", b"_auto_lock_delay", "_auto_lock_enabled", b"_auto_lock_enabled", "_child_lock_enabled", b"_child_lock_enabled", "_parking_auto_unlock", b"_parking_auto_unlock", "_speed_based_lock_enabled", b"_speed_based_lock_enabled", "_speed_lock_threshold", b"_speed_lock_threshold", "_unlock_mode", b"_unlock_mode", "_updated_time", b"_updated_time", "application", b"application", "auto_lock_delay", b"auto_lock_delay", "auto_lock_enabled", b"auto_lock_enabled", "child_lock_enabled", b"child_lock_enabled", "parking_auto_unlock", b"parking_auto_unlock", "speed_based_lock_enabled", b"speed_based_lock_enabled", "speed_lock_threshold", b"speed_lock_threshold", "unlock_mode", b"unlock_mode", "updated_time", b"updated_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__application: _TypeAlias = _typing.Literal["application"]  # noqa: Y015
+    _WhichOneofArgType__application: _TypeAlias = _typing.Literal["_application", b"_application"]  # noqa: Y015
     _WhichOneofReturnType__auto_lock_delay: _TypeAlias = _typing.Literal["auto_lock_delay"]  # noqa: Y015
     _WhichOneofArgType__auto_lock_delay: _TypeAlias = _typing.Literal["_auto_lock_delay", b"_auto_lock_delay"]  # noqa: Y015
     _WhichOneofReturnType__auto_lock_enabled: _TypeAlias = _typing.Literal["auto_lock_enabled"]  # noqa: Y015
@@ -113,6 +129,10 @@ class DoorConfigUpdate(_message.Message):
     _WhichOneofArgType__speed_lock_threshold: _TypeAlias = _typing.Literal["_speed_lock_threshold", b"_speed_lock_threshold"]  # noqa: Y015
     _WhichOneofReturnType__unlock_mode: _TypeAlias = _typing.Literal["unlock_mode"]  # noqa: Y015
     _WhichOneofArgType__unlock_mode: _TypeAlias = _typing.Literal["_unlock_mode", b"_unlock_mode"]  # noqa: Y015
+    _WhichOneofReturnType__updated_time: _TypeAlias = _typing.Literal["updated_time"]  # noqa: Y015
+    _WhichOneofArgType__updated_time: _TypeAlias = _typing.Literal["_updated_time", b"_updated_time"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__application) -> _WhichOneofReturnType__application | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__auto_lock_delay) -> _WhichOneofReturnType__auto_lock_delay | None: ...
     @_typing.overload
@@ -127,12 +147,16 @@ class DoorConfigUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__speed_lock_threshold) -> _WhichOneofReturnType__speed_lock_threshold | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__unlock_mode) -> _WhichOneofReturnType__unlock_mode | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__updated_time) -> _WhichOneofReturnType__updated_time | None: ...
 
 Global___DoorConfigUpdate: _TypeAlias = DoorConfigUpdate  # noqa: Y015
 
 @_typing.final
 class DoorConfig(_message.Message):
-    """All settings as wanted, and whether the vehicle has them. (Specification: Door Settings Response.)"""
+    """All settings as wanted, and whether the vehicle has them. Once the vehicle has refused them (REJECTED) they are those that
+    it runs with, so that nothing that was refused goes along with the next change. (Specification: Door Settings Response.)
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

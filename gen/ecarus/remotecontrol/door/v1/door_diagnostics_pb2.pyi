@@ -37,18 +37,18 @@ class SystemStatus(_message.Message):
         NORMAL: SystemStatus._Value.ValueType  # 1
         """Every component is active."""
         DEGRADED: SystemStatus._Value.ValueType  # 2
-        """It works, and something needs maintenance or is inactive."""
+        """It works, and something needs maintenance or is inactive, or a warning stands."""
         FAULT: SystemStatus._Value.ValueType  # 3
-        """A component is in error."""
+        """A component is in error, or a critical alert stands."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: SystemStatus.Value.ValueType  # 0
     NORMAL: SystemStatus.Value.ValueType  # 1
     """Every component is active."""
     DEGRADED: SystemStatus.Value.ValueType  # 2
-    """It works, and something needs maintenance or is inactive."""
+    """It works, and something needs maintenance or is inactive, or a warning stands."""
     FAULT: SystemStatus.Value.ValueType  # 3
-    """A component is in error."""
+    """A component is in error, or a critical alert stands."""
 
     def __init__(
         self,
@@ -105,6 +105,7 @@ class DoorComponent(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     LAST_MAINTENANCE_FIELD_NUMBER: _builtins.int
     ERROR_CODES_FIELD_NUMBER: _builtins.int
+    LAST_REPORTED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Stable within the vehicle: driver_actuator_01."""
     name: _builtins.str
@@ -117,6 +118,10 @@ class DoorComponent(_message.Message):
     def error_codes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The vehicle's fault codes, newest first."""
 
+    @_builtins.property
+    def last_reported(self) -> _timestamp_pb2.Timestamp:
+        """Which self-check named it last, UTC. Absent where that is the last one."""
+
     def __init__(
         self,
         *,
@@ -126,12 +131,15 @@ class DoorComponent(_message.Message):
         health: _builtins.int = ...,
         last_maintenance: _timestamp_pb2.Timestamp | None = ...,
         error_codes: _abc.Iterable[_builtins.str] | None = ...,
+        last_reported: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_maintenance", b"last_maintenance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_codes", b"error_codes", "health", b"health", "id", b"id", "last_maintenance", b"last_maintenance", "name", b"name", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported", "error_codes", b"error_codes", "health", b"health", "id", b"id", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported", "name", b"name", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__last_reported: _TypeAlias = _typing.Literal["last_reported"]  # noqa: Y015
+    _WhichOneofArgType__last_reported: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__last_reported) -> _WhichOneofReturnType__last_reported | None: ...
 
 Global___DoorComponent: _TypeAlias = DoorComponent  # noqa: Y015
 

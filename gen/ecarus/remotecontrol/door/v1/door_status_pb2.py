@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_status.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x01\n\tDoorState\x12\x1b\n\x06locked\x18\x01 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x02 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x03 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x12\"\n\nchild_lock\x18\x04 \x01(\x08H\x03R\tchildLock\x88\x01\x01\x42\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_openB\r\n\x0b_child_lock\"\x99\x03\n\x05\x44oors\x12?\n\x06\x64river\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x06\x64river\x12\x45\n\tpassenger\x18\x02 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\tpassenger\x12\x44\n\trear_left\x18\x03 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x08rearLeft\x12\x46\n\nrear_right\x18\x04 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\trearRight\x12=\n\x05trunk\x18\x05 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x05trunk\x12;\n\x04hood\x18\x06 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x04hood\"D\n\x0eIgnitionStatus\"2\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03OFF\x10\x01\x12\x07\n\x03\x41\x43\x43\x10\x02\x12\x06\n\x02ON\x10\x03\"D\n\x0cGearPosition\"4\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x05\n\x01P\x10\x01\x12\x05\n\x01R\x10\x02\x12\x05\n\x01N\x10\x03\x12\x05\n\x01\x44\x10\x04\"J\n\x0c\x43onnectivity\":\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06ONLINE\x10\x01\x12\n\n\x06\x41SLEEP\x10\x02\x12\x08\n\x04LOST\x10\x03\"\xcf\x04\n\nDoorStatus\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x39\n\x05\x64oors\x18\x02 \x01(\x0b\x32#.ecarus.remotecontrol.door.v1.DoorsR\x05\x64oors\x12[\n\x0fignition_status\x18\x03 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.IgnitionStatus.ValueR\x0eignitionStatus\x12#\n\rvehicle_speed\x18\x04 \x01(\x01R\x0cvehicleSpeed\x12U\n\rgear_position\x18\x05 \x01(\x0e\x32\x30.ecarus.remotecontrol.door.v1.GearPosition.ValueR\x0cgearPosition\x12\x38\n\ttimestamp\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ttimestamp\x12\x19\n\x05stale\x18\x07 \x01(\x08H\x00R\x05stale\x88\x01\x01\x12@\n\x0breceived_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01R\nreceivedAt\x88\x01\x01\x12Y\n\x0c\x63onnectivity\x18\t \x01(\x0e\x32\x30.ecarus.remotecontrol.door.v1.Connectivity.ValueH\x02R\x0c\x63onnectivity\x88\x01\x01\x42\x08\n\x06_staleB\x0e\n\x0c_received_atB\x0f\n\r_connectivityb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.ecarus/remotecontrol/door/v1/door_status.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x90\x02\n\tDoorState\x12\x1b\n\x06locked\x18\x01 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x02 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x03 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x12\"\n\nchild_lock\x18\x04 \x01(\x08H\x03R\tchildLock\x88\x01\x01\x12@\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x04R\nreceivedAt\x88\x01\x01\x42\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_openB\r\n\x0b_child_lockB\x0e\n\x0c_received_at\"\x99\x03\n\x05\x44oors\x12?\n\x06\x64river\x18\x01 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x06\x64river\x12\x45\n\tpassenger\x18\x02 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\tpassenger\x12\x44\n\trear_left\x18\x03 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x08rearLeft\x12\x46\n\nrear_right\x18\x04 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\trearRight\x12=\n\x05trunk\x18\x05 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x05trunk\x12;\n\x04hood\x18\x06 \x01(\x0b\x32\'.ecarus.remotecontrol.door.v1.DoorStateR\x04hood\"D\n\x0eIgnitionStatus\"2\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x07\n\x03OFF\x10\x01\x12\x07\n\x03\x41\x43\x43\x10\x02\x12\x06\n\x02ON\x10\x03\"D\n\x0cGearPosition\"4\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\x05\n\x01P\x10\x01\x12\x05\n\x01R\x10\x02\x12\x05\n\x01N\x10\x03\x12\x05\n\x01\x44\x10\x04\"J\n\x0c\x43onnectivity\":\n\x05Value\x12\x0f\n\x0bUNSPECIFIED\x10\x00\x12\n\n\x06ONLINE\x10\x01\x12\n\n\x06\x41SLEEP\x10\x02\x12\x08\n\x04LOST\x10\x03\"\xcf\x04\n\nDoorStatus\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x39\n\x05\x64oors\x18\x02 \x01(\x0b\x32#.ecarus.remotecontrol.door.v1.DoorsR\x05\x64oors\x12[\n\x0fignition_status\x18\x03 \x01(\x0e\x32\x32.ecarus.remotecontrol.door.v1.IgnitionStatus.ValueR\x0eignitionStatus\x12#\n\rvehicle_speed\x18\x04 \x01(\x01R\x0cvehicleSpeed\x12U\n\rgear_position\x18\x05 \x01(\x0e\x32\x30.ecarus.remotecontrol.door.v1.GearPosition.ValueR\x0cgearPosition\x12\x38\n\ttimestamp\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\ttimestamp\x12\x19\n\x05stale\x18\x07 \x01(\x08H\x00R\x05stale\x88\x01\x01\x12@\n\x0breceived_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x01R\nreceivedAt\x88\x01\x01\x12Y\n\x0c\x63onnectivity\x18\t \x01(\x0e\x32\x30.ecarus.remotecontrol.door.v1.Connectivity.ValueH\x02R\x0c\x63onnectivity\x88\x01\x01\x42\x08\n\x06_staleB\x0e\n\x0c_received_atB\x0f\n\r_connectivityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,21 +33,21 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.door.v
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DOORSTATE']._serialized_start=114
-  _globals['_DOORSTATE']._serialized_end=304
-  _globals['_DOORS']._serialized_start=307
-  _globals['_DOORS']._serialized_end=716
-  _globals['_IGNITIONSTATUS']._serialized_start=718
-  _globals['_IGNITIONSTATUS']._serialized_end=786
-  _globals['_IGNITIONSTATUS_VALUE']._serialized_start=736
-  _globals['_IGNITIONSTATUS_VALUE']._serialized_end=786
-  _globals['_GEARPOSITION']._serialized_start=788
-  _globals['_GEARPOSITION']._serialized_end=856
-  _globals['_GEARPOSITION_VALUE']._serialized_start=804
-  _globals['_GEARPOSITION_VALUE']._serialized_end=856
-  _globals['_CONNECTIVITY']._serialized_start=858
-  _globals['_CONNECTIVITY']._serialized_end=932
-  _globals['_CONNECTIVITY_VALUE']._serialized_start=874
-  _globals['_CONNECTIVITY_VALUE']._serialized_end=932
-  _globals['_DOORSTATUS']._serialized_start=935
-  _globals['_DOORSTATUS']._serialized_end=1526
+  _globals['_DOORSTATE']._serialized_end=386
+  _globals['_DOORS']._serialized_start=389
+  _globals['_DOORS']._serialized_end=798
+  _globals['_IGNITIONSTATUS']._serialized_start=800
+  _globals['_IGNITIONSTATUS']._serialized_end=868
+  _globals['_IGNITIONSTATUS_VALUE']._serialized_start=818
+  _globals['_IGNITIONSTATUS_VALUE']._serialized_end=868
+  _globals['_GEARPOSITION']._serialized_start=870
+  _globals['_GEARPOSITION']._serialized_end=938
+  _globals['_GEARPOSITION_VALUE']._serialized_start=886
+  _globals['_GEARPOSITION_VALUE']._serialized_end=938
+  _globals['_CONNECTIVITY']._serialized_start=940
+  _globals['_CONNECTIVITY']._serialized_end=1014
+  _globals['_CONNECTIVITY_VALUE']._serialized_start=956
+  _globals['_CONNECTIVITY_VALUE']._serialized_end=1014
+  _globals['_DOORSTATUS']._serialized_start=1017
+  _globals['_DOORSTATUS']._serialized_end=1608
 # @@protoc_insertion_point(module_scope)

@@ -28,12 +28,17 @@ class DoorState(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     WINDOW_OPEN_FIELD_NUMBER: _builtins.int
     CHILD_LOCK_FIELD_NUMBER: _builtins.int
+    RECEIVED_AT_FIELD_NUMBER: _builtins.int
     locked: _builtins.bool
     open: _builtins.bool
     window_open: _builtins.bool
     """Absent where the door has no window, or nothing senses it."""
     child_lock: _builtins.bool
     """Absent where the door has no child lock."""
+    @_builtins.property
+    def received_at(self) -> _timestamp_pb2.Timestamp:
+        """When the cloud received the report that named this door last, UTC. Absent where that is the last report."""
+
     def __init__(
         self,
         *,
@@ -41,10 +46,11 @@ class DoorState(_message.Message):
         open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
         child_lock: _builtins.bool | None = ...,
+        received_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_received_at", b"_received_at", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "received_at", b"received_at", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_received_at", b"_received_at", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "received_at", b"received_at", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__child_lock: _TypeAlias = _typing.Literal["child_lock"]  # noqa: Y015
     _WhichOneofArgType__child_lock: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock"]  # noqa: Y015
@@ -52,6 +58,8 @@ class DoorState(_message.Message):
     _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
     _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
     _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
+    _WhichOneofReturnType__received_at: _TypeAlias = _typing.Literal["received_at"]  # noqa: Y015
+    _WhichOneofArgType__received_at: _TypeAlias = _typing.Literal["_received_at", b"_received_at"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
     @_typing.overload
@@ -60,6 +68,8 @@ class DoorState(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__open) -> _WhichOneofReturnType__open | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__received_at) -> _WhichOneofReturnType__received_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__window_open) -> _WhichOneofReturnType__window_open | None: ...
 
@@ -234,7 +244,7 @@ class DoorStatus(_message.Message):
     """km/h."""
     gear_position: Global___GearPosition.Value.ValueType
     stale: _builtins.bool
-    """True when this is older than the vehicle's reporting interval allows: it may be asleep or out of
+    """True when this was received longer ago than the vehicle's reporting interval allows: it may be asleep or out of
     reach, and the doors may stand differently now.
     """
     connectivity: Global___Connectivity.Value.ValueType
@@ -242,7 +252,9 @@ class DoorStatus(_message.Message):
     def doors(self) -> Global___Doors: ...
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When the vehicle observed this, UTC. It never goes back."""
+        """When the vehicle observed this, UTC, by its own clock where that can be true, and never later than received_at.
+        What is shown never goes back, whatever the clock says: age is told from received_at.
+        """
 
     @_builtins.property
     def received_at(self) -> _timestamp_pb2.Timestamp:

@@ -114,7 +114,7 @@ class VehicleCondition(_message.Message):
     """It said that it goes to sleep."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """When the vehicle observed it, UTC."""
+        """When the cloud received the report that says so, UTC."""
 
     @_builtins.property
     def open_doors(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -63,7 +63,7 @@ Global___DoorActionMode: _TypeAlias = DoorActionMode  # noqa: Y015
 
 @_typing.final
 class DoorCommand(_message.Message):
-    """Move these doors. A vehicle acts on a command id at most once, and never after expires_at."""
+    """Move these doors. A vehicle acts on a command id at most once, and never after SignedOrder.expires_at_millis."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -94,7 +94,7 @@ class DoorCommand(_message.Message):
     def issued_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
-        """At most 30 s after issued_at."""
+        """At most 30 s after issued_at, by the cloud's clock. For logs and people: a vehicle's wall clock decides nothing."""
 
     def __init__(
         self,

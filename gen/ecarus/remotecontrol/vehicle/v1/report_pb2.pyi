@@ -242,12 +242,17 @@ class CommandResult(_message.Message):
     STARTED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     STATUS_FIELD_NUMBER: _builtins.int
+    BEGAN_AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
     command_id: _builtins.str
     outcome: Global___CommandOutcome.ValueType
     fault: Global___FaultCode.ValueType
     """Set unless the outcome is SUCCEEDED or PARTIAL."""
     guidance: _builtins.str
     """For people: what to do about it, or what to know about it."""
+    began_after_sequence: _builtins.int
+    """The sequence of the last report that was made before the command began. What was reported between this and the
+    status above may show the command half done. Absent: not known.
+    """
     @_builtins.property
     def doors(self) -> _containers.RepeatedCompositeFieldContainer[Global___DoorOutcome]:
         """Every door that was asked for."""
@@ -271,12 +276,15 @@ class CommandResult(_message.Message):
         started_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         status: Global___StatusReport | None = ...,
+        began_after_sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["finished_at", b"finished_at", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_began_after_sequence", b"_began_after_sequence", "began_after_sequence", b"began_after_sequence", "finished_at", b"finished_at", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_id", b"command_id", "doors", b"doors", "fault", b"fault", "finished_at", b"finished_at", "guidance", b"guidance", "outcome", b"outcome", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_began_after_sequence", b"_began_after_sequence", "began_after_sequence", b"began_after_sequence", "command_id", b"command_id", "doors", b"doors", "fault", b"fault", "finished_at", b"finished_at", "guidance", b"guidance", "outcome", b"outcome", "started_at", b"started_at", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__began_after_sequence: _TypeAlias = _typing.Literal["began_after_sequence"]  # noqa: Y015
+    _WhichOneofArgType__began_after_sequence: _TypeAlias = _typing.Literal["_began_after_sequence", b"_began_after_sequence"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__began_after_sequence) -> _WhichOneofReturnType__began_after_sequence | None: ...
 
 Global___CommandResult: _TypeAlias = CommandResult  # noqa: Y015
 
@@ -324,7 +332,7 @@ class StatusReport(_message.Message):
     GOING_TO_SLEEP_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     sequence: _builtins.int
-    """Counts up within a boot."""
+    """Counts up within a boot with every report, also with those inside results."""
     ignition: _body_pb2.Ignition.ValueType
     speed_kmh: _builtins.float
     gear: _body_pb2.Gear.ValueType
@@ -334,10 +342,14 @@ class StatusReport(_message.Message):
     """The last word before it disconnects on purpose: it sleeps until its next hello."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
-        """By the vehicle's clock."""
+        """By the vehicle's clock. It is shown where it can be true, and decides nothing: the order of reports is their epoch
+        and sequence, their age is counted from their arrival.
+        """
 
     @_builtins.property
-    def doors(self) -> _containers.RepeatedCompositeFieldContainer[_body_pb2.DoorObservation]: ...
+    def doors(self) -> _containers.RepeatedCompositeFieldContainer[_body_pb2.DoorObservation]:
+        """Each door once. A door that is not named stays as it was."""
+
     def __init__(
         self,
         *,
@@ -374,9 +386,13 @@ class ConfigReport(_message.Message):
     """The version this answers."""
     applied: _builtins.bool
     reason: _builtins.str
-    """Why not."""
+    """Why not, or what was left out."""
     @_builtins.property
-    def settings(self) -> _body_pb2.DoorSettings: ...
+    def settings(self) -> _body_pb2.DoorSettings:
+        """What it runs with after this. A vehicle that lacks one member may apply the others: then this differs from what it was
+        told, and the cloud shows this.
+        """
+
     @_builtins.property
     def applied_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(

@@ -1,0 +1,128 @@
+"""What vehicles are held to after a command that succeeded, and what their next report says of it: rules only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from services.status.domain import (
+    DOOR_NAMES,
+    LOCK_UNKNOWN,
+    LOCKED,
+    LONGEST_WAIT_MICROSECONDS,
+    PRESENT,
+    is_newer,
+    named_doors,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from services.status.domain import Ordered, Report, Seen
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A vehicle's signed word that it moved doors for a command, or tried to, and how it stands afterwards.
+
+    `promised` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
+    where there is nothing to hold the vehicle to. `began_after` is the sequence of what the vehicle reported last
+    before it began; None when it does not say.
+    """
+
+    command_id: str
+    began_after: int | None
+    status: Report
+    promised: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """How the next report of a vehicle must show the doors of a command that succeeded.
+
+    It must come after the state that the result told of, by `epoch` and `sequence`, and not after the place `until`
+    (epoch order, sequence), nor arrive later than LONGEST_WAIT_MICROSECONDS after the result, which arrived at
+    `since_us`: what was observed later may have another cause.
+    """
+
+    vin: str
+    command_id: str
+    epoch: bytes
+    epoch_order: int
+    sequence: int
+    promised: bytes
+    since_us: int
+    until: tuple[int, int] | None = None
+    counter: int = 2**63
+    """Beyond all: a report of the result's own sequence is not later."""
+
+
+class Finding(StrEnum):
+    """What a report says of an expectation."""
+
+    KEPT = "KEPT"
+    BROKEN = "BROKEN"
+    TOO_LATE = "TOO_LATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is told of a command that had succeeded: `doors` are the flags as observed."""
+
+    vin: str
+    command_id: str
+    confirmed: bool
+    observed_at_us: int
+    doors: bytes
+    promised: bytes
+
+
+def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
+    """What the first of `seen` that came after the result says, and which that is; None when none did.
+
+    A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
+    """
+    later = [
+        each
+        for each in seen
+        if is_newer(each, expectation) and _has_all(named_doors(each), expectation.promised)
+    ]
+    if not later:
+        return None
+    first = min(later, key=lambda each: (each.epoch_order, each.sequence, each.counter))
+    beyond = expectation.until is not None and place_of(first) > expectation.until
+    if beyond or first.received_at_us - expectation.since_us >= LONGEST_WAIT_MICROSECONDS:
+        return Finding.TOO_LATE, first
+    kept = all(
+        now & LOCKED == promised & LOCKED
+        for now, promised in zip(first.doors, expectation.promised, strict=True)
+        if promised
+    )
+    if kept:
+        return Finding.KEPT, first
+    # Only the last report is kept. One that overtook the result may not be the next after it, and then what it shows
+    # may have come about later.
+    overtook = first.received_at_us < expectation.since_us
+    is_next = first.epoch == expectation.epoch and first.sequence == expectation.sequence + 1
+    return (Finding.TOO_LATE if overtook and not is_next else Finding.BROKEN), first
+
+
+def place_of(said: Ordered) -> tuple[int, int]:
+    """Return where this stands among what the vehicle says, as numbers that can be kept."""
+    return said.epoch_order, said.sequence
+
+
+def _has_all(doors: bytes, promised: bytes) -> bool:
+    return all(
+        now & PRESENT and not now & LOCK_UNKNOWN for now, door in zip(doors, promised, strict=True) if door
+    )
+
+
+def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:
+    """The doors that stand otherwise than was promised, and whether they are locked."""
+    return [
+        (name, bool(now & LOCKED))
+        for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
+        if promised and (now ^ promised) & LOCKED
+    ]

@@ -1,0 +1,238 @@
+"""A lock takes the place of an unlock in flight and is the last word; on both databases, by replicas at once."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from ecarus.remotecontrol.vehicle.v1 import command_pb2
+
+from protocol.domains import Domain
+from protocol.session import CloudSession, EpochRecord
+from services.command import usecases
+from services.command.announcements import Announcements
+from services.command.domain import (
+    Action,
+    CommandInProgress,
+    Ending,
+    FailureReason,
+    Mode,
+    Order,
+    Status,
+)
+from services.command.own_cancellations import superseded_id
+from services.command.store import SqlCommands, tables
+from services.command.store.orders import SqlOrders
+from services.command.store.tables import sessions
+from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
+from services.runtime.database import StorageUnavailable
+from tests.store.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from sqlalchemy import Connection
+
+    from services.command.domain import Command
+
+NEVER = b""
+EPOCH = b"an epoch, 16 byt"
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+async def ending(room: Room, command: Command) -> tuple[Status, FailureReason | None, bool | None]:
+    found = (await room.find(command)).ending
+    assert found is not None
+    return found.status, found.failure_reason, found.may_have_succeeded
+
+
+async def on_its_way(room: Room) -> Command:
+    unlock = await room.request()
+    room.dispatch.leave()
+    return unlock
+
+
+async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: Room) -> None:
+    unlock = await room.request()
+    lock = await room.request("c-2", LOCK)
+    assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
+    assert room.dispatch.leave() == [lock.command_id]
+    assert await room.report(room.succeeded(lock)) == []
+    history = [
+        (Action.LOCK, Status.SUCCESS, None),
+        (Action.UNLOCK, Status.CANCELLED, FailureReason.SUPERSEDED),
+    ]
+    room.pass_seconds(1)
+    assert sorted((await room.history())[0]) == sorted(history)
+    assert await room.count(tables.cancellation) == 0
+
+
+async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: Room) -> None:
+    unlock = await on_its_way(room)
+    lock = await room.request("c-2", LOCK)
+    cancel_id = superseded_id(unlock.command_id)
+    assert room.dispatch.leave() == [cancel_id, lock.command_id]
+    assert (await room.find(unlock)).status is Status.PENDING
+    cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
+    decided = CancelDecided(
+        "m-1", VIN, unlock.command_id, cancel_id, room.now, too_late=False, ending=cancelled
+    )
+    assert await room.report(decided, Resulted("m-2", VIN, unlock.command_id, cancelled)) == []
+    assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
+    assert (await room.find(lock)).status is Status.PENDING
+    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+    assert await room.count(tables.audit, tables.audit.c.event == "SUPERSEDED") == 1
+
+
+async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
+    unlock = await on_its_way(room)
+    lock = await room.request("c-2", LOCK)
+    too_late = CancelDecided(
+        "m-1", VIN, unlock.command_id, superseded_id(unlock.command_id), room.now, too_late=True, ending=None
+    )
+    assert await room.report(too_late, room.succeeded(unlock, "m-2"), room.succeeded(lock, "m-3")) == []
+    assert [(await room.find(each)).status for each in (unlock, lock)] == [Status.SUCCESS, Status.SUCCESS]
+
+
+async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: Room) -> None:
+    unlock = await on_its_way(room)
+    await room.request("c-2", LOCK)
+    refused = OrderRefused(
+        "m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True, at=room.now
+    )
+    assert await room.report(refused) == []
+    assert unlock.command_id not in room.dispatch.restored
+    assert unlock.command_id not in {m.message_id for m in await room.commands.unreceived(VIN, room.now)}
+    assert await room.commands.take_over([unlock.command_id], room.now) == set()
+    room.pass_seconds(20)
+    waiting = [command_id for command_id, _ in await room.commands.unanswered(room.now, room.now, 9)]
+    assert unlock.command_id not in waiting
+
+
+async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: Room) -> None:
+    unlock = await on_its_way(room)
+    lock = await room.request("c-2", LOCK)
+    room.dispatch.leave()
+    room.pass_seconds(30)
+    await usecases.time_out_overdue(room.desk)
+    for each in (unlock, lock):
+        assert await ending(room, each) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED, True)
+
+
+@pytest.mark.parametrize("first", [LOCK, replace(LOCK, mode=Mode.SECURE)])
+async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(room: Room, first: Order) -> None:
+    unlock = await on_its_way(room)
+    lock = await room.request("c-2", first)
+    for again in (Order(Action.UNLOCK, ("all",), Mode.EMERGENCY), replace(LOCK, target_doors=("all",))):
+        with pytest.raises(CommandInProgress) as refused:
+            await room.request("c-3", again)
+        assert refused.value.command_id == lock.command_id
+    assert await room.report(room.succeeded(lock)) == []
+    # The unlock has no result yet and is in nobody's way any more.
+    assert (await room.find(unlock)).status is Status.PENDING
+    next_unlock = await room.request("c-4")
+    room.dispatch.leave()
+    next_lock = await room.request("c-5", LOCK)
+    assert room.dispatch.leave() == [superseded_id(next_unlock.command_id), next_lock.command_id]
+
+
+async def test_the_same_lock_twenty_times_at_once_is_one(room: Room) -> None:
+    unlock = await on_its_way(room)
+    locks = await asyncio.gather(*(room.request("c-2", LOCK) for _ in range(20)))
+    assert len({lock.command_id for lock in locks}) == 1
+    assert room.dispatch.leave() == [superseded_id(unlock.command_id), locks[0].command_id]
+    assert (await room.request("c-2", LOCK)).command_id == locks[0].command_id
+
+
+async def test_of_twenty_locks_at_once_one_takes_its_place(room: Room) -> None:
+    unlock = await room.request()
+    answers = await asyncio.gather(
+        *(room.request(f"c-{number}", LOCK) for number in range(2, 22)), return_exceptions=True
+    )
+    [taken] = [answer for answer in answers if not isinstance(answer, BaseException)]
+    assert {answer.command_id for answer in answers if isinstance(answer, CommandInProgress)} == {
+        taken.command_id
+    }
+    found = await room.find(
+        unlock
+    )  # ended, or the vehicle's to give up where not the one who held it was first
+    assert found.superseded or (await ending(room, unlock))[1] is FailureReason.SUPERSEDED
+
+
+async def test_what_a_replica_took_over_is_not_called_unsent(room: Room) -> None:
+    unlock = await room.request()
+    await room.commands.take_over([unlock.command_id], room.now)
+    lock = await room.request("c-2", LOCK)
+    assert (await room.find(unlock)).status is Status.PENDING
+    assert room.dispatch.leave() == [superseded_id(unlock.command_id), lock.command_id]
+
+
+async def test_a_lock_that_cannot_be_kept_changes_nothing(room: Room) -> None:
+    unlock = await room.request()
+    accept = room.commands.accept
+
+    async def then_fail(new: Command) -> None:
+        try:
+            await accept(new)
+        finally:
+            room.database.fail_next = True
+
+    room.commands.accept = then_fail  # type: ignore[method-assign]
+    with pytest.raises(StorageUnavailable):
+        await room.request("c-2", LOCK)
+    assert room.dispatch.restored == [unlock.command_id]
+    found = await room.find(unlock)
+    assert (found.status, found.superseded) == (Status.PENDING, False)
+    assert await room.count(tables.command) == 1
+
+
+async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room) -> None:
+    """Whichever commits first: what is issued of the unlock is below the lock's counter, or nothing is."""
+
+    def meet(connection: Connection) -> None:
+        sessions.store(connection).save(VIN, CloudSession(EpochRecord(EPOCH)))
+
+    await room.database.write(meet)
+    other = SqlCommands(room.database, Announcements(MAC), FakeDispatch().committed)
+    orders = SqlOrders(room.database, lambda: 1_000)
+
+    async def issue(command: Command) -> tuple[int, bytes | None]:
+        [place] = await orders.places([(VIN, Domain.COMMAND, 5_000)])
+        assert place is not None
+        order = command_pb2.DoorCommand(command_id=command.command_id)
+        [issued] = await orders.issue([(VIN, order, place, f"{command.command_id} {place.counter}".encode())])
+        return place.counter, issued
+
+    never = 0
+    for number in range(12):
+        unlock = await room.request(f"u-{number}")
+        room.dispatch.leave()
+        desk = replace(room.desk, commands=other, dispatch=FakeDispatch())
+        locking = usecases.request_doors(desk, unlock.requester, VIN, LOCK, f"l-{number}")
+        if number % 3 == 0:
+            lock = await locking
+            of_unlock = await issue(unlock)
+        elif number % 3 == 1:
+            of_unlock = await issue(unlock)
+            lock = await locking
+        else:
+            lock, of_unlock = await asyncio.gather(locking, issue(unlock))
+        counter, issued = await issue(lock)
+        assert issued
+        never += of_unlock[1] == NEVER
+        assert of_unlock[1] in {NEVER, None} or of_unlock[0] < counter
+        assert (await issue(unlock))[1] == NEVER
+        assert await room.report(Received(f"r-{number}", VIN, lock.command_id, room.now)) == []
+        assert (
+            await room.report(room.succeeded(lock, f"s-{number}"), room.succeeded(unlock, f"t-{number}"))
+            == []
+        )
+    assert never >= 4

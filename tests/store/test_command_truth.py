@@ -1,0 +1,166 @@
+"""What is said of a command is what is known: of one that came too late, of a late success, of doors that stand."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+
+from services.command import usecases
+from services.command.domain import (
+    Action,
+    DoorResult,
+    Ending,
+    FailureReason,
+    Mode,
+    Order,
+    Status,
+)
+from services.command.endings import arrived_too_late
+from services.command.history import HistoryQuery
+from services.command.history_usecases import list_history
+from services.command.store import tables
+from services.command.vehicle_usecases import OrderRefused, Resulted, take_in_heard
+from services.runtime.signing_again import SigningAgain
+from tests.store.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from services.command.domain import Command, HistoryEntry
+
+
+@pytest_asyncio.fixture
+async def room(database_url: str) -> AsyncIterator[Room]:
+    async with open_room(database_url) as opened:
+        yield opened
+
+
+async def timed_out(room: Room) -> Command:
+    command = await room.request()
+    room.dispatch.leave()
+    room.pass_seconds(31)
+    await usecases.time_out_overdue(room.desk)
+    found = (await room.find(command)).ending
+    assert found
+    assert (found.status, found.may_have_succeeded) == (Status.TIMEOUT, True)
+    return command
+
+
+def expired(room: Room, command: Command) -> OrderRefused:
+    return OrderRefused(
+        "m-1", VIN, command.command_id, command.command_id, "EXPIRED", again=True, at=room.now
+    )
+
+
+async def may_have_succeeded(room: Room, command: Command) -> bool | None:
+    found = (await room.find(command)).ending
+    assert found
+    assert (found.status, found.failure_reason) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED)
+    return found.may_have_succeeded
+
+
+async def listed(room: Room) -> list[HistoryEntry]:
+    page = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
+    return list(page.entries)
+
+
+async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: Room) -> None:
+    command = await timed_out(room)
+    assert await room.report(expired(room, command)) == []
+    assert await may_have_succeeded(room, command) is False
+    assert await room.count(tables.audit, tables.audit.c.event == "COMMAND_DID_NOT_ACT") == 1
+    # Also when it is known before the sweep comes.
+    sooner = await room.request("c-2")
+    room.dispatch.leave()
+    room.pass_seconds(30)
+    assert await room.report(replace(expired(room, sooner), message_id="m-2")) == []
+    assert await may_have_succeeded(room, sooner) is False
+
+
+async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: Room) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    room.pass_seconds(29)
+    assert await room.report(expired(room, command)) == []
+    assert room.dispatch.restored == [command.command_id]
+    room.pass_seconds(1)
+    other = replace(expired(room, command), message_id="m-2", fault="WRONG_EPOCH")
+    assert await room.report(other) == []
+    await usecases.time_out_overdue(room.desk)
+    assert await may_have_succeeded(room, command) is True
+
+
+async def test_a_late_result_that_says_that_nothing_moved_is_believed(room: Room) -> None:
+    command = await timed_out(room)
+    assert await room.report(Resulted("m-1", VIN, command.command_id, arrived_too_late(room.now))) == []
+    assert await may_have_succeeded(room, command) is False
+
+
+async def test_a_late_success_is_in_the_history(room: Room) -> None:
+    command = await timed_out(room)
+    assert (await listed(room))[0].late_result is None
+    assert await room.report(room.succeeded(command)) == []
+    [entry] = await listed(room)
+    assert (entry.status, entry.late_result) == (Status.TIMEOUT, (await room.find(command)).late_result)
+    assert entry.late_result
+    assert entry.late_result.status is Status.SUCCESS
+    assert await may_have_succeeded(room, command) is True
+
+
+@pytest.mark.parametrize("action", [Action.LOCK, Action.UNLOCK])
+@pytest.mark.parametrize(
+    ("stands", "reason"),
+    [
+        ((False,), FailureReason.ACTUATOR_FAULT),
+        ((True, False), FailureReason.PARTIAL_SUCCESS),
+        ((True, True), None),
+    ],
+)
+async def test_done_is_what_stands_as_asked(
+    room: Room, action: Action, stands: tuple[bool, ...], reason: FailureReason | None
+) -> None:
+    names = ("driver", "trunk")[: len(stands)]
+    command = await room.request(order=Order(action, names, Mode.NORMAL))
+    doors = tuple(
+        DoorResult(door, success=True, locked=(action is Action.LOCK) is right)
+        for door, right in zip(names, stands, strict=True)
+    )
+    said = Ending(Status.SUCCESS, room.now, "Done.", door_results=doors)
+    assert await room.report(Resulted("m-1", VIN, command.command_id, said)) == []
+    found = (await room.find(command)).ending
+    assert found
+    assert (found.status, found.failure_reason) == (Status.FAILED if reason else Status.SUCCESS, reason)
+    assert tuple(door.success for door in found.door_results) == stands
+    assert (found.guidance is None) is (reason is None)
+
+
+async def test_so_it_is_with_a_late_one(room: Room) -> None:
+    command = await room.request(order=LOCK)
+    room.dispatch.leave()
+    room.pass_seconds(31)
+    await usecases.time_out_overdue(room.desk)
+    said = Ending(
+        Status.SUCCESS, room.now, "Done.", door_results=(DoorResult("driver", success=True, locked=False),)
+    )
+    assert await room.report(Resulted("m-1", VIN, command.command_id, said)) == []
+    late = (await room.find(command)).late_result
+    assert late
+    assert (late.status, late.failure_reason) == (Status.FAILED, FailureReason.ACTUATOR_FAULT)
+
+
+async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_theirs(room: Room) -> None:
+    command = await room.request()
+    room.dispatch.leave()
+    refused = replace(expired(room, command), fault="WRONG_EPOCH")
+    desk = replace(room.desk, again=SigningAgain(lambda: 0.0))
+    for number in range(50):
+        await take_in_heard(desk, admitted(replace(refused, message_id=f"m-{number}")))
+    assert room.dispatch.restored == [command.command_id]
+    other = await room.request("c-2", vin=OTHER)
+    theirs = replace(refused, vin=OTHER, command_id=other.command_id, order_id=other.command_id)
+    await take_in_heard(desk, admitted(theirs))
+    assert room.dispatch.restored == [command.command_id, other.command_id]
