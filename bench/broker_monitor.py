@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from bench.http_client import OK, BenchFailedError, Connection
+from mesh.broker_accounts import VEHICLE_STORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ async def stored_reports(port: int) -> int:
     """How many status reports the broker has ever stored. Raises OSError, BenchFailedError."""
     return sum(
         int(stream["state"]["last_seq"])
-        for stream in _streams(await _page(port, "/jsz?acc=DOORS&streams=1"))
+        for stream in _streams(await _page(port, f"/jsz?acc={VEHICLE_STORE}&streams=1"))
         if stream["name"].startswith(_STATUS)
     )
 
@@ -34,7 +35,7 @@ async def waiting_events(port: int) -> int:
     """How many deliveries of what vehicles said are not acknowledged. Raises OSError, BenchFailedError."""
     return sum(
         int(consumer["num_pending"]) + int(consumer["num_ack_pending"])
-        for stream in _streams(await _page(port, "/jsz?acc=DOORS&consumers=1"))
+        for stream in _streams(await _page(port, f"/jsz?acc={VEHICLE_STORE}&consumers=1"))
         if stream["name"] == "VEHICLE_EVENTS"
         for consumer in stream["consumer_detail"]
     )

@@ -94,7 +94,7 @@ class Fleet:
     def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
         """Write the broker's configuration anew with the fleet's user."""
         pair = Pair(sandbox.pki / "nats.crt", sandbox.pki / "nats.key")
-        text = render_nats(ports, sandbox, pair, [EVERY_VEHICLE])
+        text = render_nats(ports, sandbox, pair, [EVERY_VEHICLE], monitored=True)
         write_private(sandbox.folder / "nats" / "nats.conf", text.encode())
 
 

@@ -18,7 +18,9 @@ from bench.fleet import OWNER
 from bench.http_client import BenchFailedError
 from mesh.component import Running
 from mesh.edge_config import ROOT
-from mesh.files import write_private_json
+from mesh.files import write_private, write_private_json
+from mesh.nats_config import render_nats
+from mesh.pki import Pair
 from mesh.probes import ready_line
 from mesh.sandbox import vehicle_identity
 
@@ -86,7 +88,10 @@ class SimulatedFleet:
             write_private_json(_cars_file(sandbox, number), cars[start : start + CARS_PER_PROCESS])
 
     def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
-        """See stand.Vehicles: they are admitted like any vehicle."""
+        """See stand.Vehicles: they are admitted like any vehicle; the broker's pages are read."""
+        pair = Pair(sandbox.pki / "nats.crt", sandbox.pki / "nats.key")
+        text = render_nats(ports, sandbox, pair, monitored=True)
+        write_private(sandbox.folder / "nats" / "nats.conf", text.encode())
 
     @asynccontextmanager
     async def driving(

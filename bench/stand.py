@@ -29,7 +29,13 @@ _LOWEST_BASE = 20_000
 _HIGHEST_BASE = 60_000
 _TRIES = 50
 # Wide enough that no limit is met; a measured refusal would be cheaper than an acceptance.
-_SETTINGS = {"DOORS_COMMANDS_PER_MINUTE": "1000000", "DOORS_READS_PER_MINUTE": "10000000"}
+_SETTINGS = {
+    "DOORS_COMMANDS_PER_MINUTE": "1000000",
+    "DOORS_READS_PER_MINUTE": "10000000",
+    # One owner watches with all the readers that there are.
+    "DOORS_MAX_STREAMS_PER_USER": "5000",
+    "DOORS_MAX_STREAMS_PER_VEHICLE": "5000",
+}
 
 
 def free_ports() -> Ports:

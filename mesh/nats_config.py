@@ -43,12 +43,19 @@ MOST_SUBSCRIPTIONS = 16
 _LINE = "\n      "
 
 
-def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iterable[str] = ()) -> str:
+def render_nats(
+    ports: Ports,
+    sandbox: Sandbox,
+    server: Pair,
+    passwords_of: Iterable[str] = (),
+    *,
+    monitored: bool = False,
+) -> str:
     """The configuration file's text. It holds passwords: keep it private.
 
     Whoever connects shows a certificate, and the broker asks the enrolment service about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
-    for a certificate, and the monitoring pages, which ask nobody for anything, are open to it.
+    for a certificate. A load generator may have the monitoring pages (`monitored`), which ask nobody for anything.
     """
     fleet = list(passwords_of)
     prefix = sandbox.store_prefix.read_text(encoding="utf-8")
@@ -65,7 +72,7 @@ def render_nats(ports: Ports, sandbox: Sandbox, server: Pair, passwords_of: Iter
     anybody, vehicles = sandbox.broker_clients.resolve(), sandbox.vehicle_ca.resolve()
     asked = "" if fleet else f", ca_file: {_quoted(anybody)}, verify_and_map: true"
     asked_over_mqtt = "" if fleet else f", ca_file: {_quoted(vehicles)}, verify: true"
-    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if fleet else ""
+    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if monitored else ""
     admission_key = sandbox.admission_public.read_text(encoding="utf-8")
     callout = {
         "issuer": admission_key,

@@ -36,6 +36,11 @@ CONNECT_SECONDS = 2
 CONFIRM_SECONDS = 2
 CLOSE_SECONDS = 1
 PING_SECONDS = 10
+FIRST_ANSWER_SECONDS = 0.3
+LONGEST_ANSWER_SECONDS = 5.0
+"""How long the queue may take to say that nothing waits in it: it does so at once, and one that is not there yet says
+nothing at all. Twice as long after each time, for a broker that has much to do.
+"""
 
 _SECRET_BYTES = 16
 _PORTS = {"nats": 4222, "tls": 4222}
@@ -115,6 +120,7 @@ class NatsLink:
         self._pull_inbox = ""
         self._outstanding = 0
         self._drained = False
+        self._answer_seconds = FIRST_ANSWER_SECONDS
 
     @property
     def is_open(self) -> bool:
@@ -212,7 +218,13 @@ class NatsLink:
         await self._pull({"no_wait": True}, heartbeat=False)
         deliveries: list[Delivery] = []
         while self._outstanding > 0:
-            deliveries += self._sort([await self._next()])
+            try:
+                message = await self._next(self._answer_seconds)
+            except QueueGone:
+                self._answer_seconds = min(LONGEST_ANSWER_SECONDS, 2 * self._answer_seconds)
+                raise
+            deliveries += self._sort([message])
+        self._answer_seconds = FIRST_ANSWER_SECONDS
         return deliveries
 
     async def _pull(self, request: dict[str, int | bool], *, heartbeat: bool = True) -> None:
@@ -230,12 +242,12 @@ class NatsLink:
             raise LinkDown(str(error)) from error
         self._outstanding = BATCH
 
-    async def _next(self) -> Msg:
+    async def _next(self, seconds: float = 2 * HEARTBEAT_SECONDS + 1) -> Msg:
         try:
-            async with asyncio.timeout(2 * HEARTBEAT_SECONDS + 1):
+            async with asyncio.timeout(seconds):
                 message = await self._arrived.get()
         except TimeoutError as error:
-            raise self._gone("no heartbeat") from error
+            raise self._gone(f"no word in {seconds:g} s") from error
         if message is None:
             raise LinkDown("connection lost")
         return message

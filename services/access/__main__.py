@@ -74,8 +74,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     workloads = Workloads()
     standings = Standings(load_standing, time.time)
 
-    def keys_withdrawn(credentials: frozenset[str]) -> None:
-        for credential in credentials:
+    def keys_changed(gone: frozenset[str]) -> None:
+        for credential in gone:
             admission.forget(credential=credential)
         watch.hurry()
 
@@ -86,7 +86,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         clients=settings.clients,
         now=time.time,
         longest_seconds=settings.token_longest_seconds,
-        withdrawn=keys_withdrawn,
+        changed=keys_changed,
     )
     issuer = CapabilityIssuer(signing_key, time.time)
     admission = Admission(

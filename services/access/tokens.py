@@ -58,9 +58,9 @@ class TokenVerifier:
     """Turns a token into its caller. Raises OSError or ValueError when `jwks` can not be read at the start.
 
     The file is read again by `reread`, which is called regularly, and when a token names a key that is not known yet,
-    so that keys can be rotated and withdrawn without a restart; `withdrawn` hears at once of keys that are not there
-    any more. A token that is good for more than `longest_seconds` is refused, and one of a client that is not among
-    `clients`, each with the source it stands for.
+    so that keys can be rotated and withdrawn without a restart; `changed` hears at once whenever they are others than
+    before, of those that are not there any more. A token that is good for more than `longest_seconds` is refused, and
+    one of a client that is not among `clients`, each with the source it stands for.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class TokenVerifier:
         clients: Mapping[str, Source],
         now: Callable[[], float],
         longest_seconds: int = 3_600,
-        withdrawn: Callable[[frozenset[str]], None] = lambda _credentials: None,
+        changed: Callable[[frozenset[str]], None] = lambda _gone: None,
     ) -> None:
         self._issuer = issuer
         self._audience = audience
@@ -80,7 +80,7 @@ class TokenVerifier:
         self._clients = clients
         self._now = now
         self._longest_seconds = longest_seconds
-        self._withdrawn = withdrawn
+        self._changed = changed
         self._keys = _read(jwks)
         self._read_at = now()
 
@@ -129,7 +129,8 @@ class TokenVerifier:
         gone = before - self.credentials
         if gone:
             _log.warning("token_keys_withdrawn", keys=sorted(gone))
-            self._withdrawn(gone)
+        if before != self.credentials:
+            self._changed(gone)
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:
         now = self._now()

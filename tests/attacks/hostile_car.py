@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from tests.system.conftest import Mesh
 
-ATTEMPT_SECONDS = 2
+ATTEMPT_SECONDS = 1
 _NUMBERS = count(1)
 
 

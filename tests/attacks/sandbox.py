@@ -7,7 +7,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from mesh import sandbox
 from mesh.pki import Pki
 from mesh.sandbox import Sandbox, vehicle_identity
 
@@ -20,10 +19,7 @@ if TYPE_CHECKING:
 
 def car_pair(mesh: Mesh, vin: str) -> tuple[Path, Path]:
     """A certificate for this car, as the maker's CA gives it."""
-    folder = Sandbox(mesh.data)
-    make = getattr(folder, "vehicle_pki", None)
-    pki = make(datetime.now(UTC)) if make else Pki(folder.pki, datetime.now(UTC))
-    pair = pki.ensure(vehicle_identity(vin))
+    pair = Sandbox(mesh.data).vehicle_pki(datetime.now(UTC)).ensure(vehicle_identity(vin))
     return pair.cert, pair.key
 
 
@@ -31,12 +27,6 @@ def workload_pair(mesh: Mesh, identity: Identity) -> tuple[Path, Path]:
     """A certificate of the CA of the services."""
     pair = Pki(mesh.data / "pki", datetime.now(UTC)).ensure(identity)
     return pair.cert, pair.key
-
-
-def broker_user(name: str) -> str:
-    """Under which name a service is known to the broker."""
-    known = getattr(sandbox, "broker_user", None)
-    return str(known(name)) if known else name
 
 
 def on_the_brokers_disk(mesh: Mesh, stream: str, wanted: bytes) -> bool:

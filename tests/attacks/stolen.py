@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 
+from mesh.sandbox import broker_user
 from tests.attacks.hostile_car import connected, hang_up, not_refused
 from tests.attacks.people import certified
-from tests.attacks.sandbox import broker_user
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -138,7 +138,7 @@ async def access(
         jwks=token_issuer.jwks,
         clients=SANDBOX_CLIENTS,
         now=time.time,
-        withdrawn=withdrawn,
+        changed=withdrawn,
     )
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()

@@ -58,7 +58,7 @@ async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
 
 
 async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others(room: Room) -> None:
-    spent = CloudSession(EpochRecord(EPOCH, {Domain.COMMAND: MAX_COUNTER}))
+    spent = CloudSession(EpochRecord(EPOCH, issued={Domain.COMMAND: MAX_COUNTER}))
 
     def meet(connection: Connection) -> None:
         sessions.store(connection).save(VIN, spent)

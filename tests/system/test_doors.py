@@ -271,7 +271,9 @@ def test_a_stream_resumes_where_it_ended(app: App) -> None:
         )
         ids = [e["id"] for e in resumed.events]
     assert len(ids) == len(set(ids))
-    assert not {e["id"] for e in stream.events} & set(ids), "shown before"
+    # What the first stream still brought after it is what the second one has to bring again.
+    before = stream.events[: stream.events.index(seen) + 1]
+    assert not {e["id"] for e in before} & set(ids), "shown before"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import queue
 import subprocess
@@ -22,6 +23,8 @@ from tests.system.edge_stand import free_port_base
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
@@ -99,21 +102,32 @@ def test_low_space_is_said_before_there_is_none(small_mesh: Mesh, disk: SmallDis
     eventually(lambda: storage_of(small_mesh, "command") == "SERVING")
 
 
+_DELAYS = itertools.cycle(range(10, 500))
+
+
+def next_settings(app: App) -> httpx.Response:
+    """A change that is to be kept: nothing else has to end before."""
+    return app.send("PUT", "config", {"autoLockDelay": next(_DELAYS)})
+
+
 def test_a_full_disk_refuses_commands_and_harms_nothing_else(small_mesh: Mesh, disk: SmallDisk) -> None:
     app = App(small_mesh)
     pids = {name: small_mesh.pid_of(name) for name in COMPONENTS}
     for _ in range(2):  # as often as it happens
         disk.fill()
-        # What still fits into the database's own files is kept, and said to be.
-        answer = eventually(lambda: (a := app.order("lock")).status_code != 202 and a)
+        # What still fits into the database's own files is kept, and said to be; a command that was is in flight then.
+        answer = eventually(lambda: (a := next_settings(app)).status_code != 200 and a)
         assert (answer.status_code, answer.json()["code"]) == (503, "STORAGE_UNAVAILABLE")
         assert answer.json()["mayHaveSucceeded"] is False
         assert "retry-after" in answer.headers
         for _ in range(20):  # each is written to logs that are full as well
-            assert app.order("lock").status_code == 503
+            assert next_settings(app).status_code == 503
+            assert app.order("lock").status_code in {503, 409}
             assert app.get("status").status_code == 200
             assert app.get("history").status_code == 200
         disk.free()
-        kept = eventually(lambda: (a := app.order("lock")).status_code == 202 and a, 10).json()
+        eventually(lambda: next_settings(app).status_code == 200, 10)
+        # A command that was kept while the disk was full ends by itself, at the latest with its time.
+        kept = eventually(lambda: (a := app.order("lock")).status_code == 202 and a, 45).json()
         assert app.command(kept["commandId"])["commandId"] == kept["commandId"]
     assert {name: small_mesh.pid_of(name) for name in COMPONENTS} == pids, "something had to be restarted"

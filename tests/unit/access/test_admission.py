@@ -385,7 +385,7 @@ async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named
         for each in credentials:
             house.admission.forget(credential=each)
 
-    house.tokens._withdrawn = withdrawn
+    house.tokens._changed = withdrawn
     house.issuer.jwks.write_text('{"keys": []}')
     house.tokens.reread()
     assert credential in gone

@@ -45,5 +45,5 @@ def test_the_owner_may_and_the_cars_drive(tmp_path: Path) -> None:
     assert all(one.keys for one in planted.values())
     assert [vin for vin, one in planted.items() if one.fingerprint] == list(OWNERS)
     config = (sandbox.folder / "nats" / "nats.conf").read_text()
-    assert '"vehicle.*.evt.>"' in config
+    assert '"vehicle.*.evt.result"' in config
     assert "$JS.API.CONSUMER.MSG.NEXT.VEHICLE_COMMANDS.*" in config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -38,9 +38,7 @@ def car_of(equipment: Equipment, folder: Path, clock: FakeClock) -> Car:
 
 def order(clock: FakeClock, action: Action, *doors: DoorName) -> Command:
     deadline_millis = clock.uptime_millis() + 30_000
-    return Command(
-        "c1", action, Mode.NORMAL, doors, not doors, deadline_millis, clock.now() + timedelta(seconds=30)
-    )
+    return Command("c1", action, Mode.NORMAL, doors, not doors, deadline_millis)
 
 
 def observed(body: Body) -> dict[int, body_pb2.DoorObservation]:
