@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import pytest
 
 from services.runtime import dead_letter_api
-from services.runtime.policy import EDGE, OPERATOR, STANDARD, Policy, may_look
+from services.runtime.policy import EDGE, OPERATOR, STANDARD, Policy, may_look, policy_of
 
 ROOMS = ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
 VEHICLE = "spiffe://ecarus/vehicle/KMHSH81C7LU123456"
@@ -69,3 +70,15 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
 )
 def test_who_is_neither_edge_nor_room_nor_team_may_not_look(peer: str) -> None:
     assert not may_look(peer)
+
+
+def test_an_rpc_whose_contract_does_not_say_who_may_call_stops_the_start() -> None:
+    with pytest.raises(ValueError, match=r"grpc\.health\.v1\.Health\.Check"):
+        policy_of("grpc.health.v1.Health")
+
+
+def test_what_changes_something_is_said_so() -> None:
+    """A call that is cut short may have had its effect: the callers of these are told."""
+    reads = re.compile(r"(Get|List|Watch|Stream|Check|Review|Sign|Server)[A-Za-z]*$")
+    for method, rule in policies().items():
+        assert rule.mutates is not bool(reads.search(method)), method
