@@ -7,17 +7,17 @@ import re
 
 import pytest
 
+from services import registry
 from services.runtime import dead_letter_api
 from services.runtime.policy import EDGE, OPERATOR, STANDARD, Policy, may_look, policy_of
 
-ROOMS = ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
 VEHICLE = "spiffe://ecarus/vehicle/KMHSH81C7LU123456"
 
 
 def policies() -> Policy:
     """Every line of every table that a module of a service or of the runtime has."""
     found = {**STANDARD, **dead_letter_api.POLICY}
-    for room in ROOMS:
+    for room in registry.NAMES:
         for name, value in vars(importlib.import_module(f"services.{room}.server")).items():
             if name.endswith("POLICY"):
                 found |= value
@@ -59,7 +59,11 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
     assert opened.keys() == {"VehicleEnrolmentService", "DeadLetterService", "AccessService"}
     # It stops people; it lets nobody in: grants are for those who do it under their own name.
     assert opened["AccessService"] == {"LockAccount", "UnlockAccount", "ListApiKeys", "RevokeApiKey"}
-    others = [EDGE, "spiffe://ecarus/team/operator", *(f"spiffe://ecarus/room/{room}" for room in ROOMS)]
+    others = [
+        EDGE,
+        "spiffe://ecarus/team/operator",
+        *(f"spiffe://ecarus/room/{room}" for room in registry.NAMES),
+    ]
     for method, rule in policies().items():
         if rule.admits(OPERATOR):
             assert not any(rule.admits(peer) for peer in others), method
