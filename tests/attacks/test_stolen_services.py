@@ -27,8 +27,8 @@ from services.runtime.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
 from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of
-from tests.system.app import PUBLISHED_KEY, SAMPLE
-from tests.system.conftest import ROOT
+from tests.support.app import PUBLISHED_KEY, SAMPLE
+from tests.support.running_mesh import ROOT
 from vehicle.credentials import make_car_keys
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tests.attacks.bystander import BystanderProbe, Probe
     from tests.attacks.hostile_car import HostileCar
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -21,7 +21,6 @@ from google.protobuf.json_format import MessageToDict
 
 from services.runtime.database import StorageUnavailable
 from services.runtime.policy import Rule
-from services.runtime.server import RoomServer
 from services.status import translate
 from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
@@ -31,13 +30,12 @@ from services.status.presence import LostVehicles
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.usecases import LastReport
+from tests.contract.conftest import ServedRoom
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from services.runtime.capability import CapabilityVerifier
     from services.runtime.outbox import OutgoingMessage
-    from services.runtime.settings import RoomSettings
 
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_200_000_000  # 2026-01-12T14:30:00Z
@@ -139,24 +137,41 @@ class Room:
 
 
 @pytest.fixture
-async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
-    reader, store, hub = (
-        FakeReader(),
-        FakeStore(),
-        Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000),
-    )
+def served() -> ServedRoom:
+    return ServedRoom("status", [SERVICE], POLICY, translate.refusal_of)
+
+
+@pytest.fixture
+def unserved(signer: Any) -> Room:
+    """The room's parts, and nobody who asks them."""
+    store = FakeStore()
+    hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
     hub.start_at(Position("e1", 0))
-    log, lost = FakeLog(hub), LostVehicles()
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
+    return Room(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        servicer = DoorStatusServer(reader, checks, hub, log, lost, IDS, lambda: NOW_US)
-        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
 
-    running = await start_room("status", build)
-    async with running.channel() as channel:
-        yield Room(reader, store, checks, hub, log, lost, DoorStatusServiceStub(channel), signer)
-    hub.close()
+@pytest.fixture
+def grpc_servicer(unserved: Room) -> DoorStatusServer:
+    room = unserved
+    return DoorStatusServer(room.reader, room.checks, room.hub, room.log, room.lost, IDS, lambda: NOW_US)
+
+
+@pytest.fixture
+def grpc_add_to_server() -> Any:
+    return DoorStatusServer.register
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[DoorStatusServiceStub]:
+    return DoorStatusServiceStub
+
+
+@pytest.fixture
+def room(unserved: Room, grpc_stub: Any) -> Iterator[Room]:
+    unserved.stub = grpc_stub
+    yield unserved
+    unserved.hub.close()
 
 
 def sample_report() -> report_pb2.StatusReport:

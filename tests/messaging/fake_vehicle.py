@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
 from protocol.domains import Domain
 from protocol.vehicle_side import Accepted, Faulted, Known
-from tests.protocol.stand import Car
+from tests.support.stand import Car
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -27,7 +27,7 @@ VIN = "KMHSH81C7LU123456"
 
 
 class WallClock:
-    """tests.protocol.stand.Clock in real time."""
+    """tests.support.stand.Clock in real time."""
 
     @property
     def millis(self) -> int:

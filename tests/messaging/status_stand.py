@@ -27,7 +27,6 @@ from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
 from services.runtime.dead_letter_keeper import Burial
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
@@ -47,13 +46,14 @@ from services.status.vehicle_link import (
     publish_update,
 )
 from services.status.verdicts import DoubtKeeper
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from services.runtime.database import Database
     from services.runtime.settings import RoomSettings
-    from tests.messaging.report_stand import Fleet
+    from tests.support.report_stand import Fleet
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -177,7 +177,7 @@ async def running_room(
     nats_server: Server, folder: Path, fleet: Fleet, doubt_seconds: float = 0.05
 ) -> AsyncIterator[Room]:
     url = f"sqlite:///{folder}/status.sqlite3"
-    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     broker = await jetstream.connect(nats_server.settings(), name="room-status")
     partitions = range(8)

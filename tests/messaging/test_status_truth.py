@@ -15,9 +15,9 @@ from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from services.runtime.database import StorageUnavailable
 from services.status import store
-from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until
-from tests.protocol.stand import CLOUD_SEAL, public, signer
+from tests.support.report_stand import Fleet
+from tests.support.stand import CLOUD_SEAL, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

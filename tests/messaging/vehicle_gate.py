@@ -6,7 +6,6 @@ An observer looks into each account that holds streams: nobody in the product do
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import socket
 import ssl
@@ -39,6 +38,7 @@ from services.enrolment.vehicle_link import Doorman
 from services.runtime.jetstream import Broker, connect
 from services.runtime.settings import RoomSettings
 from tests.messaging.vehicle_cloud import until
+from tests.support.ports import free_port_base
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
@@ -277,15 +277,5 @@ def listens(port: int) -> bool:
 
 
 def free_base() -> Ports:
-    """Ports that are free now, below those the system gives to outgoing connections; at random, because others
-    who look at the same moment find the same ones free.
-    """
-    for _ in range(50):
-        ports = Ports(random.randrange(11_000, 31_000))  # noqa: S311  # not a secret
-        try:
-            for port in (ports.nats, ports.nats_monitor, ports.mqtt):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return ports
-    raise AssertionError("no free ports")
+    """Ports that are free now."""
+    return Ports(free_port_base())

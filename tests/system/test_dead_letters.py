@@ -18,11 +18,11 @@ import pytest
 from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusChecks
 
 from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, Event, event_subject
-from tests.system.app import SAMPLE, App, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import SAMPLE, App, eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 ROOMS = {

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.system.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
+from tests.support.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 LOCKABLE = {"driver", "passenger", "rearLeft", "rearRight", "trunk"}

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.system.app import SAMPLE, App, Car, eventually
+from tests.support.app import SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 ALL = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")

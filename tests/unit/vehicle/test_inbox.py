@@ -12,8 +12,8 @@ from protocol.domains import Domain, subject_of
 from protocol.faults import Fault
 from protocol.keys import OpenKeys
 from protocol.seal import Direction, seal, unseal
-from tests.protocol import stand
-from tests.signed_cloud import OTHER_VIN, VIN, unlock
+from tests.support import stand
+from tests.support.signed_cloud import OTHER_VIN, VIN, unlock
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.budget import AT_ONCE
 

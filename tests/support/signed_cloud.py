@@ -15,7 +15,7 @@ from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
-from tests.protocol import stand
+from tests.support import stand
 from vehicle.credentials import Credentials
 
 if TYPE_CHECKING:
