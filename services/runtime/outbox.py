@@ -34,14 +34,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.runtime.database import Instant, StorageUnavailable
+from services.runtime.database import Instant, StorageUnavailable, microseconds
 from services.runtime.guarded_send import GuardedSend
+from services.runtime.prepared import Prepared
 from services.runtime.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    from sqlalchemy import Update
 
     from services.runtime.database import Database
     from services.runtime.guarded_send import Send
@@ -102,11 +101,18 @@ class Outbox:
             sqlite_where=self.table.c.sent_at.is_(None),
             postgresql_where=self.table.c.sent_at.is_(None),
         )
-        # Made once: making a statement takes longer than running it.
-        self._insert = {
-            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
-        }
+        self._insert = Prepared(
+            {
+                "sqlite": sqlite.insert(self.table).inline().on_conflict_do_nothing(),
+                "postgresql": postgresql.insert(self.table).inline().on_conflict_do_nothing(),
+            },
+            "message_id",
+            "queue",
+            "subject",
+            "payload",
+            "ttl_seconds",
+            "created_at",
+        )
 
     def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
         """Make them part of this transaction. Hand them to their relay after the commit.
@@ -114,8 +120,8 @@ class Outbox:
         A message that is there already, because another replica came to the same decision, is the same message.
         """
         if messages:
-            connection.execute(
-                self._insert[connection.dialect.name],
+            self._insert.for_each(
+                connection,
                 [
                     {
                         "message_id": m.message_id,
@@ -123,7 +129,7 @@ class Outbox:
                         "subject": m.subject,
                         "payload": m.payload,
                         "ttl_seconds": m.ttl_seconds,
-                        "created_at": m.created_at,
+                        "created_at": microseconds(m.created_at),
                     }
                     for m in messages
                 ],
@@ -165,7 +171,7 @@ class OutboxRelay:
     ) -> None:
         self._database = database
         self._table = outbox.table
-        self._mark_statement = (
+        self._mark_statement = Prepared(
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
             # What is sent again keeps the time of its first sending.
@@ -329,11 +335,11 @@ class OutboxRelay:
         """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
         while self._unmarked:
             left: list[dict[str, Any]] = [
-                {"id": message_id, "at": at}
+                {"id": message_id, "at": microseconds(at)}
                 for message_id, at in itertools.islice(self._unmarked.items(), _MARK_AT_ONCE)
             ]
             try:
-                await self._database.write(partial(_mark_sent, self._mark_statement, left))
+                await self._database.write(partial(self._mark_statement.for_each, rows=left))
             except StorageUnavailable as error:
                 _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
                 self._sent.set()
@@ -394,10 +400,6 @@ class OutboxRelay:
             await self._database.write(lambda connection: connection.execute(old) and None)
         except StorageUnavailable as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
-
-
-def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:
-    connection.execute(statement, left)
 
 
 def message_of(row: Any, created_at: datetime) -> OutgoingMessage:

@@ -164,9 +164,7 @@ async def test_the_database_itself_has_the_same_order(
     await records.take_reports([report(9)], [], NOW_US)
     [known] = await records._database.read(lambda c: c.execute(select(store._status)).mappings().all())
     row = {**known, "awaited": True, "report": b"other", **values}
-    await records._database.write(
-        lambda c: c.execute(store._UPSERTS[c.dialect.name], [row]) and None  # type: ignore[call-overload]  # a statement
-    )
+    await records._database.write(lambda c: store._UPSERT(c, row) and None)
     last = await records.last_report(VIN)
     assert (last is not None and last.payload == b"other") == taken
     probe = report(row["sequence"], row["counter"], epoch=(row["epoch"].decode(), row["epoch_order"]))
