@@ -101,7 +101,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)

@@ -78,7 +78,7 @@ class Denied:
 class Admission:
     """Decides about requests. It never raises what a request can cause.
 
-    `is_team` says of a verified client certificate whether it is a team's that counts.
+    `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
     """
 
     def __init__(
@@ -89,9 +89,9 @@ class Admission:
         standings: Standings,
         limits: RateLimits,
         issuer: CapabilityIssuer,
-        is_team: Callable[[str], bool],
+        team_certificate: Callable[[str], str | None],
     ) -> None:
-        self._is_team = is_team
+        self._team_certificate = team_certificate
         self._routes = routes
         self._identity = identity
         self._standings = standings
@@ -164,7 +164,8 @@ class Admission:
                 errors.UNSUPPORTED_MEDIA_TYPE,
                 "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
             )
-        if not self._is_team(asked.certificate):
+        certificate = self._team_certificate(asked.certificate)
+        if certificate is None:
             raise Refusal(
                 errors.CALLER_NOT_ALLOWED,
                 "This certificate is not a team's, or it is revoked; ask for another.",
@@ -180,7 +181,9 @@ class Admission:
         said = native_request.said_in(asked.body, route.request)
         vin = _vin(said.vin)
         standing = await self._standing(asked, caller, vin, route)
-        return self._grant(digest, caller, vin, standing, route, emergency=said.emergency)
+        return self._grant(
+            digest, caller, vin, standing, route, emergency=said.emergency, certificate=certificate
+        )
 
     async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
         """Who asks. Failures are counted by address, and only they: behind the same address others go on."""
@@ -216,13 +219,21 @@ class Admission:
         return standing
 
     def _grant(
-        self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
+        self,
+        digest: bytes,
+        caller: Caller,
+        vin: str,
+        standing: Standing,
+        route: Route,
+        *,
+        emergency: bool,
+        certificate: str = "",
     ) -> str:
         """The capability for this request, counted against its rate."""
         if route.limit_class is not None:
             self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
-        return self._issuer.capability(digest, caller, vin, standing, purpose)
+        return self._issuer.capability(digest, caller, vin, standing, purpose, certificate)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:

@@ -15,6 +15,7 @@ from protocol.consumers import CONSUMERS
 from services.enrolment import seed, store, translate
 from services.enrolment.certificates import CertificateCheck
 from services.enrolment.changes import BrokerKeyChanges
+from services.enrolment.connection_bound import ConnectionBound
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.reply_guard import ReplyGuard
@@ -69,7 +70,8 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
     await changes.tell(*planted)
-    await Doorman(office, issuer, broker, vehicle_cas).stand()
+    bound = ConnectionBound(office.connections)
+    await Doorman(office, issuer, broker, vehicle_cas, bound).stand()
     await ReplyGuard(office, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(

@@ -41,11 +41,22 @@ class Register(Protocol):
         """The keys of those that have keys and are not revoked, by VIN."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How many of a vehicle's connections were closed, and how many are left."""
+
+    closed: int
+    left: int
+
+
 class Connections(Protocol):
     """The vehicles' live connections at the broker."""
 
     async def cut(self, vin: str) -> int:
         """End all of the vehicle's; how many. Raises BrokerSilent."""
+
+    async def keep_newest(self, vin: str, most: int) -> Cut:
+        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
 
 
 class KeyChanges(Protocol):

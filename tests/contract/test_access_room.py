@@ -154,7 +154,7 @@ async def access(
         standings=standings,
         limits=RateLimits(RATES, time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     pending = SqlPendingGrants(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)

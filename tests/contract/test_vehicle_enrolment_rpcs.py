@@ -24,7 +24,7 @@ from services.enrolment import store
 from services.enrolment.certificates import CertificateCheck
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.translate import refusal_of
-from services.enrolment.usecases import BrokerSilent, Office
+from services.enrolment.usecases import BrokerSilent, Cut, Office
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
@@ -50,6 +50,9 @@ class Broker:
     async def tell(self, *_vins: str) -> None:
         if self.silent:
             raise BrokerSilent("TimeoutError")
+
+    async def keep_newest(self, _vin: str, _most: int) -> Cut:
+        raise NotImplementedError
 
     async def cut(self, _vin: str) -> int:
         return 2

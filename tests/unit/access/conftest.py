@@ -173,7 +173,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         standings=standings,
         limits=RateLimits(RATES, clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
-        is_team=lambda certificate: certificate == "team",
+        team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
     return House(clock, record, token_issuer, identity, tokens, standings, admission, verifier)
