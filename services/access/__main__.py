@@ -18,7 +18,7 @@ from services.access.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
@@ -101,6 +101,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         issuer=issuer,
+        counted=CountedRequests(time.monotonic),
         is_team=TeamCertificates(workloads).is_team,
     )
     await follow_revocations(broker.client, admission.forget)

@@ -37,7 +37,7 @@ from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import SANDBOX_CLIENTS, key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
@@ -155,6 +155,7 @@ async def access(
         limits=RateLimits(RATES, time.monotonic),
         issuer=issuer,
         is_team=TeamCertificates(workloads).is_team,
+        counted=CountedRequests(time.monotonic),
     )
     pending = SqlPendingGrants(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
@@ -309,9 +310,32 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
 
 
 async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=vin, unlock={"target_doors": ["all"]})
+    message = asked.SerializeToString()
     return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
+async def test_neither_what_is_refused_nor_what_is_repeated_spends_the_rate(check: CheckEdge) -> None:
+    def order(doors: str, correlation_id: str) -> dict[str, Any]:
+        body = f'{{"targetDoors":{doors}}}'.encode()
+        headers = {
+            "content-type": "application/json",
+            "x-correlation-id": correlation_id,
+            "x-request-id": "r",
+        }
+        return {"method": "POST", "raw_body": body, "headers": headers}
+
+    for number in range(5):
+        for doors in ("[]", '["all","driver"]', '["boot"]'):
+            refused = await check(door("unlock"), **order(doors, f"bad-{number}"))
+            assert problem_in(refused)["code"] == "INVALID_REQUEST"
+        assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+    for correlation_id in ("b", "c"):
+        assert (await check(door("unlock"), **order('["all"]', correlation_id))).HasField("ok_response")
+    spent = await check(door("unlock"), **order('["all"]', "d"))
+    assert problem_in(spent)["code"] == "RATE_LIMITED"
+    assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+
+
         listener="team",
         certificate=certificate,
         method="POST",
