@@ -6,12 +6,17 @@ import logging
 
 import typer
 
-from doorctl import account, deadletter, keys, vehicle
+from doorctl import account, api_key, deadletter, grant, keys, vehicle
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operates Remote Door Control.")
+STATUSES = (
+    "Exit status: 0 done; 1 not done, or not wholly (why is said on standard error);"
+    " 2 the command line is wrong, and nobody was asked. `vehicle conformance` has its own."
+)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=STATUSES)
 app.add_typer(vehicle.commands, name="vehicle")
+app.add_typer(grant.commands, name="grant")
 app.add_typer(account.commands, name="account")
-app.add_typer(account.key_commands, name="key")
+app.add_typer(api_key.commands, name="key")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(deadletter.commands, name="deadletter")
 

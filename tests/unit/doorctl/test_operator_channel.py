@@ -44,8 +44,31 @@ def test_the_file_is_found_or_named(tmp_path: Path) -> None:
     assert Operator.from_environment({"DOORS_DATA_DIR": str(tmp_path)}) == operator
 
 
+def test_without_a_setting_the_file_is_the_repositorys_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("doorctl.operator_channel._ROOT", tmp_path / "repository")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    sandbox = tmp_path / "repository" / ".doors"
+    sandbox.mkdir(parents=True)
+    write(sandbox, services={"config": "127.0.0.1:1"})
+    assert Operator.from_environment({}).services == {"config": "127.0.0.1:1"}
+
+
+def test_rights_are_given_under_a_persons_own_certificate_or_not_at_all(tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="the operator's file names none: add person, with cert and key"):
+        Operator.from_environment(write(tmp_path)).as_person()
+    environment = write(tmp_path, person={"cert": "/alice.crt", "key": "/alice.key"})
+    operator = Operator.from_environment(environment)
+    assert str(operator.cert) == str(tmp_path / "operator.crt")
+    person = operator.as_person()
+    assert (str(person.cert), str(person.key)) == ("/alice.crt", "/alice.key")
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"ca": "", "cert": "", "key": ""}', '{"ca": 1, "services": []}']
+    "text", ["", "[]", "{}", '{"ca": "", "cert": "", "key": ""}', '{"ca": 1, "services": []}', "\x00"]
 )
 def test_what_is_no_operators_file_is_said(tmp_path: Path, text: str) -> None:
     (tmp_path / "operator.json").write_text(text)
