@@ -67,6 +67,7 @@ INSERT_COMMAND = Insert(
     "status",
     "role",
     "asleep",
+    "lost",
 )
 INSERT_HISTORY = Insert(
     history,

@@ -1,0 +1,98 @@
+"""How the refusals of this room are told."""
+
+from __future__ import annotations
+
+import grpc
+
+from services.command.domain import (
+    CannotDeliver,
+    CommandAlreadyFinished,
+    CommandInProgress,
+    CommandNotFound,
+    CorrelationIdReused,
+    FailureReason,
+    Forbidden,
+    NotYoursToCancel,
+)
+from services.runtime import errors
+from services.runtime.errors import Reason, Refusal
+
+_Code = grpc.StatusCode
+COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
+COMMAND_IN_PROGRESS = Reason("COMMAND_IN_PROGRESS", 409, _Code.ABORTED, "Command in progress", retryable=True)
+COMMAND_ALREADY_FINISHED = Reason(
+    "COMMAND_ALREADY_FINISHED", 409, _Code.FAILED_PRECONDITION, "Command already finished"
+)
+DOOR_OPEN = Reason("DOOR_OPEN", 409, _Code.FAILED_PRECONDITION, "Door open", retryable=True)
+ENGINE_ON = Reason("ENGINE_ON", 409, _Code.FAILED_PRECONDITION, "Engine on", retryable=True)
+VEHICLE_MOVING = Reason("VEHICLE_MOVING", 409, _Code.FAILED_PRECONDITION, "Vehicle moving", retryable=True)
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """How a refusal of this room is told; None for what is not one."""
+    match error:
+        case CommandNotFound() | NotYoursToCancel():
+            return _out_of_reach(error)
+        case CorrelationIdReused():
+            return Refusal(
+                errors.CORRELATION_ID_REUSED,
+                "This correlation id was used before with another body; use a new one for a new request.",
+                may_have_succeeded=False,
+            )
+        case CommandInProgress(command_id):
+            return Refusal(
+                COMMAND_IN_PROGRESS,
+                "Another command is in flight on this vehicle; wait for its end or cancel it.",
+                may_have_succeeded=False,
+                retry_after_seconds=5,
+                facts={"commandId": command_id},
+            )
+        case CommandAlreadyFinished(command_id, status):
+            return Refusal(
+                COMMAND_ALREADY_FINISHED,
+                f"The command has ended as {status.value}; there is nothing to cancel.",
+                facts={"commandId": command_id, "commandStatus": status.value},
+            )
+        case Forbidden(reason, doors):
+            return _forbidden(reason, doors)
+    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
+
+
+def _cannot_deliver() -> Refusal:
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "No vehicle can be reached at this moment. Nothing was accepted; try again in some seconds.",
+        may_have_succeeded=False,
+        retry_after_seconds=5,
+    )
+
+
+def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:
+    if isinstance(error, CommandNotFound):
+        return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
+    return Refusal(
+        errors.ACTION_NOT_GRANTED,
+        "Who gave this command and the vehicle's owner can cancel it; your access does not reach that far.",
+        may_have_succeeded=False,
+        facts={"action": "door.cancel"},
+    )
+
+
+def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
+    told = {
+        FailureReason.DOOR_OPEN: (
+            DOOR_OPEN,
+            f"Open: {', '.join(doors)}. Close it, then lock again; nothing was sent to the vehicle.",
+        ),
+        FailureReason.ENGINE_ON: (
+            ENGINE_ON,
+            "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
+        ),
+        FailureReason.VEHICLE_MOVING: (
+            VEHICLE_MOVING,
+            "The vehicle is moving. Wait until it stands still, then try again; nothing was sent.",
+        ),
+    }
+    kind, detail = told[reason]
+    facts = {"openDoors": list(doors)} if doors else {}
+    return Refusal(kind, detail, may_have_succeeded=False, facts=facts)
