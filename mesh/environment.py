@@ -45,6 +45,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "HISTORY_RETENTION_DAYS",
         "STATUS_CHECK_RETENTION_DAYS",
         "STATUS_CHECKS_LISTED",
+        "SHOWN_DOORS_PATIENCE_SECONDS",
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS,

@@ -205,7 +205,8 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, NotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
-            "The vehicle has not reported a self-check yet; it does when it is next awake. Try again then.",
+            "The vehicle has not reported a self-check yet. One that sleeps is woken by a command (lock, unlock), and "
+            "checks itself then.",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     return None

@@ -44,7 +44,7 @@ pytestmark = pytest.mark.system
 SAYS = {
     "access": ("room.access.revoked",),
     "command": ("vehicle.{vin}.cmd.door", "room.command.x"),
-    "status": ("room.status.checked", "hint.condition.{vin}"),
+    "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown"),
     # The command service keeps the whole queue of a vehicle, the settings in it included.
     "config": ("room.config.x",),
     "diagnostics": ("room.diagnostics.x",),
