@@ -138,7 +138,7 @@ class CloudKeys:
         manifest.expires_at_seconds = manifest.issued_at_seconds + lifetime_seconds
         for use, public in besides:
             manifest.keys.add(
-                use=use,  # type: ignore[arg-type]  # see above
+                use=use,
                 public_key=public,
                 expires_at_seconds=manifest.expires_at_seconds,
             )
