@@ -15,7 +15,7 @@ from services.access.domain import ApiKeyNotPending, GrantNotPending, key_id_of
 from services.access.identity import KEY_PREFIX
 from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
-from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms, for_operators
+from services.runtime.policy import EDGE, Policy, Rule, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from services.access.domain import ApiKey
     from services.access.usecases import Forget
 
-SERVICES = ("envoy.service.auth.v3.Authorization", "ecarus.remotecontrol.access.v1.AccessService")
-OPERATOR = SPIFFE + "team/operator"
+AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
+SERVICES = (AUTHORIZATION, SERVICE)
 DEFAULT_PAGE = 50
 _KEY_BYTES = 32
 
@@ -41,22 +42,9 @@ class Record(GrantRecord, AccountRecord, Protocol):
     """Where all of it is kept."""
 
 
-_ACCESS = "/ecarus.remotecontrol.access.v1.AccessService/"
 POLICY: Policy = {
-    "/envoy.service.auth.v3.Authorization/Check": Rule(peers=frozenset({EDGE})),
-    _ACCESS + "CheckGrants": between_rooms("signer"),
-    _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "ApproveGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR}), and_below=True),
-    _ACCESS + "LockAccount": for_operators(mutates=True),
-    _ACCESS + "UnlockAccount": for_operators(mutates=True),
-    _ACCESS + "GetAccount": for_operators(),
-    _ACCESS + "ListAccounts": for_operators(),
-    _ACCESS + "ListApiKeys": for_operators(),
-    _ACCESS + "IssueApiKey": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "ApproveApiKey": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "RevokeApiKey": for_operators(mutates=True),
+    f"/{AUTHORIZATION}/Check": Rule(peers=frozenset({EDGE})),  # Envoy's contract, not ours
+    **policy_of(SERVICE),
 }
 
 
