@@ -299,7 +299,7 @@ async def test_unknown_and_foreign_vehicles_look_the_same(check: CheckEdge) -> N
 async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     command = {
         "method": "POST",
-        "headers": {"content-type": "application/json"},
+        "headers": {"content-type": "application/json", "x-correlation-id": "made", "x-request-id": "made"},
         "raw_body": b'{"targetDoors": ["all"]}',
     }
     answers = [await check(door("unlock"), **command) for _ in range(4)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from doorctl.__main__ import app as app_of_doorctl
 from tests.system.app import SAMPLE, App, eventually
 from tests.system.conftest import ROOT
-from tests.system.documents import blocks, checkout, paste
+from tests.system.documents import blocks, checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,15 +153,15 @@ def test_what_cannot_be_is_said_with_a_next_step(doorctl: Any) -> None:
     assert "validSeconds" in too_long
 
 
-def test_the_lines_of_the_deployment_page(mesh: Mesh, tmp_path: Path) -> None:
+def test_the_lines_of_the_deployment_page(doorctl: Any) -> None:
     rights, *_ = blocks("docs/deployment.md", "## Grants, accounts, API keys, and keys that are withdrawn")
-    data = {"DOORS_DATA_DIR": str(mesh.data)}
-    done = paste(rights, checkout(tmp_path), **data)
-    assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert lines[0].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY not revoked ends ")
-    assert any(line.startswith("sk_") for line in lines)
-    assert lines[-1].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY revoked ")
+    lines = [shlex.split(line.replace("$VIN", SAMPLE), comments=True) for line in rights.splitlines()]
+    assert lines[0] == [f"VIN={SAMPLE}"]
+    assert {line[0] for line in lines[1:]} == {"bin/doorctl"}
+    said = [doorctl(*line[1:]) for line in lines[1:]]
+    assert said[0].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY not revoked ends ")
+    assert any(line.startswith("sk_") for each in said for line in each.splitlines())
+    assert said[-1].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY revoked ")
 
 
 def test_without_an_environment_it_says_how_to_make_one(tmp_path: Path) -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
+from typer.testing import CliRunner
 
+from doorctl.__main__ import app
 from doorctl.operator_channel import Failed, Operator
 from mesh.pki import Identity, Pki
 
@@ -91,3 +93,25 @@ def test_a_service_that_does_not_run_is_named_with_its_address(
         sentence = ask(write(tmp_path, services={"config": target}))
     assert sentence == f"the service config at {target} does not run, or does not take this certificate"
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (
+            "DOORS_OPERATR_FILE",
+            "doorctl: DOORS_OPERATR_FILE is not read; did you mean DOORS_OPERATOR_FILE?\n",
+        ),
+        ("DOORS_DATADIR", "doorctl: DOORS_DATADIR is not read; did you mean DOORS_DATA_DIR?\n"),
+        ("DOORS_PORT_BASE", ""),
+        ("DOORS_DATABASE_URL", ""),
+        ("DOORS_OPERATOR_FILE", ""),
+    ],
+)
+def test_a_mistyped_setting_is_said_before_another_deployment_is_operated(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    words = ["keys", "show", str(tmp_path / "none")]
+    done = CliRunner().invoke(app, words, env={name: str(tmp_path)})
+    assert done.stderr.startswith(said)
+    assert ("is not read" in done.stderr) == bool(said)
