@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import grpc
-
 from services.command.domain import (
     CannotDeliver,
     CommandAlreadyFinished,
@@ -15,17 +13,14 @@ from services.command.domain import (
     NotYoursToCancel,
 )
 from services.runtime import errors
-from services.runtime.errors import Reason, Refusal
+from services.runtime.errors import REASONS, Refusal
 
-_Code = grpc.StatusCode
-COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
-COMMAND_IN_PROGRESS = Reason("COMMAND_IN_PROGRESS", 409, _Code.ABORTED, "Command in progress", retryable=True)
-COMMAND_ALREADY_FINISHED = Reason(
-    "COMMAND_ALREADY_FINISHED", 409, _Code.FAILED_PRECONDITION, "Command already finished"
-)
-DOOR_OPEN = Reason("DOOR_OPEN", 409, _Code.FAILED_PRECONDITION, "Door open", retryable=True)
-ENGINE_ON = Reason("ENGINE_ON", 409, _Code.FAILED_PRECONDITION, "Engine on", retryable=True)
-VEHICLE_MOVING = Reason("VEHICLE_MOVING", 409, _Code.FAILED_PRECONDITION, "Vehicle moving", retryable=True)
+COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
+COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]
+COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
+DOOR_OPEN = REASONS["DOOR_OPEN"]
+ENGINE_ON = REASONS["ENGINE_ON"]
+VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 
 
 def refusal_of(error: Exception) -> Refusal | None:
