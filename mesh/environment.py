@@ -48,7 +48,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "SHOWN_DOORS_PATIENCE_SECONDS",
     },
     "config": _INTAKE,
-    "diagnostics": _REPORTS,
+    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
     "enrolment": _ROOM,
     "signer": _SERVER,
     "status": _REPORTS

@@ -46,6 +46,8 @@ _SOURCES = CommandSource.Value
 _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
 _TIMEOUT = door_command_pb2.CommandStatus.TIMEOUT
+_SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeToString()
+"""Stands in every update that tells of a timeout: the others, which are most, need not be read for it."""
 
 
 def status_of(
@@ -158,6 +160,8 @@ def unanswered_at_us(payload: bytes) -> int | None:
     """Return when the time was over of the command that this update tells of, microseconds since 1970, where its
     vehicle had not answered; None where the update tells of anything else. Raise DecodeError when it is none.
     """
+    if _SAYS_TIMEOUT not in payload:
+        return None
     update = door_update_pb2.DoorUpdate.FromString(payload)
     change = update.command_status
     unanswered = change.status == _TIMEOUT and change.may_have_succeeded and not change.late

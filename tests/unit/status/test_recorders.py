@@ -163,6 +163,12 @@ def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
     assert not lost.is_lost("KMHSH81C7LU000002", 11)
 
 
+def test_a_condition_is_as_old_as_its_arrival_whatever_the_vehicle_s_clock_says() -> None:
+    ahead = replace(report(speed_kmh=50.0), observed_at_us=300_000_000, received_at_us=10_000_000)
+    heard = VehicleCondition.FromString(condition_payload(ahead, ended=False))
+    assert heard.observed_at.ToMicroseconds() == 10_000_000
+
+
 def timeout(*, may_have_succeeded: bool, late: bool = False) -> bytes:
     update = DoorUpdate(
         type=DoorUpdateType.COMMAND_STATUS_UPDATE,
