@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 import structlog
 
+from services.runtime.guarded_channel import GuardedChannel
 from services.runtime.settings import grpc_target
 
 if TYPE_CHECKING:
@@ -34,8 +35,10 @@ def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.C
     """A channel to the room named `room` at `target` (see settings.Target), under this room's own certificate.
 
     Calls go to its replicas in turn; one that says that it does not serve, and one that does not answer pings, is
-    left out. Whatever its address, a replica must show the certificate of its room.
+    left out. Whatever its address, a replica must show the certificate of its room, and one that is revoked is left
+    out, too. Call it where an event loop runs. Raises what RevocationList raises.
     """
+    name = f"{room}.rooms.ecarus.internal"
     credentials = grpc.ssl_channel_credentials(
         root_certificates=settings.tls_ca.read_bytes(),
         private_key=settings.tls_key.read_bytes(),
@@ -46,7 +49,7 @@ def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.C
         "healthCheckConfig": {"serviceName": _SERVES[room]},
     }
     options = (
-        ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal"),
+        ("grpc.ssl_target_name_override", name),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.min_reconnect_backoff_ms", 2_000),  # which is also how long a connection may take
@@ -58,7 +61,12 @@ def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.C
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.service_config", json.dumps(balanced)),
     )
-    return grpc.aio.secure_channel(grpc_target(target), credentials, options=options)
+    return GuardedChannel(
+        settings,
+        grpc_target(target),
+        name,
+        lambda where: grpc.aio.secure_channel(where, credentials, options=options),
+    )
 
 
 async def ask(
