@@ -22,9 +22,10 @@ from mesh.broker_accounts import (
     passages,
 )
 from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
-from mesh.ports import BROKER_ROOMS, LOOPBACK
+from mesh.ports import LOOPBACK
 from mesh.sandbox import MONITOR, broker_user
 from protocol import broker
+from services.registry import WITH_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -124,9 +125,9 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     render_nats.
     """
     fleet = list(passwords_of)
-    walls = passages(BROKER_ROOMS, secrets.store_prefix.read_text(encoding="utf-8").strip())
+    walls = passages(WITH_DATABASE, secrets.store_prefix.read_text(encoding="utf-8").strip())
     users = {
-        **{account_of(room): [_service_user(secrets, room, walls)] for room in BROKER_ROOMS},
+        **{account_of(room): [_service_user(secrets, room, walls)] for room in WITH_DATABASE},
         SYSTEM: [_monitor(secrets)],
         broker.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
     }
@@ -137,7 +138,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     callout = {
         "issuer": secrets.admission_key(),
         "account": account_of("enrolment"),
-        "auth_users": [*(broker_user(name) for name in (*BROKER_ROOMS, MONITOR)), *fleet],
+        "auth_users": [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet],
         "allowed_accounts": [broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT],
     }
     monitor = f"http: {_quoted(node.monitor)}\n" if node.monitor else ""

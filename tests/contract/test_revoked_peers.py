@@ -14,7 +14,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
 from mesh.pki import Identity, Pair, Pki
-from services.runtime.channel import _SERVES, open_channel
+from services.registry import descriptor_of
+from services.runtime.channel import open_channel
 from services.runtime.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ async def replica(authority: Pki, name: str, pair: Pair | None = None) -> AsyncI
         (grpc.method_handlers_generic_handler("test.Echo", {"WhoAreYou": handler}),)
     )
     health = health_aio.HealthServicer()
-    await health.set(_SERVES["signer"], health_pb2.HealthCheckResponse.SERVING)
+    await health.set(descriptor_of("signer").contract, health_pb2.HealthCheckResponse.SERVING)
     health_pb2_grpc.add_HealthServicer_to_server(health, server)
     credentials = grpc.ssl_server_credentials(
         [(pair.key.read_bytes(), pair.cert.read_bytes())], authority.ca.read_bytes(), require_client_auth=True
