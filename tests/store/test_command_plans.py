@@ -6,12 +6,10 @@ it would say nothing of tables that are full.
 
 from __future__ import annotations
 
-import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import event
 
 from protocol.domains import Domain
 from services.command import usecases
@@ -21,39 +19,14 @@ from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import Received
 from services.runtime.outbox import OutboxRelay
 from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+from tests.store.query_plans import Watch, walks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.store.command_desk import Room
 
-BOUNDED = {"command_in_flight", "command_overdue", "outbox_unsent"}
-"""Indexes of what is in flight: to walk through them is to walk through that."""
-_WALK = re.compile(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?")
-
-
-class Watch:
-    """The statements that were run, each once."""
-
-    def __init__(self, engine: Any) -> None:
-        self.ran: dict[str, Any] = {}
-        event.listen(engine, "before_cursor_execute", self._note)
-
-    def _note(self, _c: Any, _cursor: Any, text: str, parameters: Any, _x: Any, _many: bool) -> None:
-        self.ran.setdefault(text, parameters[0] if isinstance(parameters, list) else parameters)
-
-
-def walks(connection: Any, ran: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each walk through a table, but for those that are bounded, with the statement."""
-    grown = set(tables.RoomModel.metadata.tables) | {"earlier"}
-    for text, parameters in ran.items():
-        if not text.lstrip().upper().startswith(("SELECT", "INSERT", "UPDATE", "DELETE")):
-            continue
-        for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", parameters):
-            found = _WALK.search(row[-1])
-            if found and found[1] in grown and found[2] not in BOUNDED:
-                yield row[-1], text
+GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
 
 
 async def a_day(room: Room) -> None:
@@ -95,12 +68,12 @@ async def test_no_statement_walks_through_the_record(tmp_path: Path) -> None:
         watch = Watch(room.database._real._engine)  # type: ignore[attr-defined]  # SQLite's
         await a_day(room)
         assert len(watch.ran) > 20
-        found = await room.database.read(lambda connection: list(walks(connection, dict(watch.ran))))
+        found = await room.database.read(lambda connection: list(walks(connection, dict(watch.ran), GROWS)))
     assert found == []
 
 
 @pytest.mark.parametrize("text", ["SELECT vin FROM history", "SELECT vin FROM history WHERE recorded_at = 0"])
 async def test_a_walk_is_seen(tmp_path: Path, text: str) -> None:
     async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as room:
-        found = await room.database.read(lambda connection: list(walks(connection, {text: ()})))
+        found = await room.database.read(lambda connection: list(walks(connection, {text: ()}, GROWS)))
     assert [statement for _, statement in found] == [text]
