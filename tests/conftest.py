@@ -98,5 +98,7 @@ def _fixtures(item: pytest.Item) -> list[str]:
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     # So that what a withdrawn key opened ends while a test waits for it.
-    with running_mesh(tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2") as running:
+    with running_mesh(
+        tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2", DOORS_ALERT_DAMPING_SECONDS="6"
+    ) as running:
         yield running

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -20,11 +21,12 @@ import services.access
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import SANDBOX_CLIENTS, key_id_of
+from services.access.domain import SANDBOX_CLIENTS
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
+from services.access.pending_keys import SqlPendingApiKeys
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
@@ -110,10 +112,12 @@ async def build_room(
         ),
         standings=standings,
         limits=RateLimits(RATES, time.monotonic),
+        counted=CountedRequests(time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     pending = SqlPendingGrants(database) if production else None
+    pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
     watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
@@ -126,8 +130,9 @@ async def build_room(
                 admission.forget,
                 utc_now,
                 pending,
+                pending_keys,
                 trusts=tokens.trusts,
-                key_id_in=lambda key: key_id_of(key_hash(PEPPER, key)),
+                hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)
 
@@ -176,3 +181,11 @@ async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, Acces
     room, _ = access
     async with room.channel(ALICE) as one, room.channel(BOB) as other:
         yield AccessServiceStub(one), AccessServiceStub(other)
+
+
+@pytest.fixture
+async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
+    """The operators' certificate, which gives no rights."""
+    room, _ = access
+    async with room.channel("operator") as channel:
+        yield AccessServiceStub(channel)

@@ -87,7 +87,7 @@ async def test_unknown_and_foreign_vehicles_look_the_same(check: CheckEdge) -> N
 async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     command = {
         "method": "POST",
-        "headers": {"content-type": "application/json"},
+        "headers": {"content-type": "application/json", "x-correlation-id": "made", "x-request-id": "made"},
         "raw_body": b'{"targetDoors": ["all"]}',
     }
     answers = [await check(door("unlock"), **command) for _ in range(4)]
@@ -101,8 +101,31 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert {a.WhichOneof("http_response") for a in locks} == {"ok_response"}
 
 
+async def test_neither_what_is_refused_nor_what_is_repeated_spends_the_rate(check: CheckEdge) -> None:
+    def order(doors: str, correlation_id: str) -> dict[str, Any]:
+        body = f'{{"targetDoors":{doors}}}'.encode()
+        headers = {
+            "content-type": "application/json",
+            "x-correlation-id": correlation_id,
+            "x-request-id": "r",
+        }
+        return {"method": "POST", "raw_body": body, "headers": headers}
+
+    for number in range(5):
+        for doors in ("[]", '["all","driver"]', '["boot"]'):
+            refused = await check(door("unlock"), **order(doors, f"bad-{number}"))
+            assert problem_in(refused)["code"] == "INVALID_REQUEST"
+        assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+    for correlation_id in ("b", "c"):
+        assert (await check(door("unlock"), **order('["all"]', correlation_id))).HasField("ok_response")
+    spent = await check(door("unlock"), **order('["all"]', "d"))
+    assert problem_in(spent)["code"] == "RATE_LIMITED"
+    assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+
+
 async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=vin, unlock={"target_doors": ["all"]})
+    message = asked.SerializeToString()
     return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
         listener="team",

@@ -47,7 +47,7 @@ async def test_no_limit_that_is_spent_keeps_a_user_from_locking(house: Any) -> N
 
 
 async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
-    body = b'{"correlationId":"c-1","reason":"","force":false}'
+    body = b'{"correlationId":"c-1","reason":"Timeout","force":false}'
     for _ in range(10):
         await admitted(house, house.unlock())
     await denied(house, house.unlock(), "RATE_LIMITED")
