@@ -25,7 +25,8 @@ from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Received, Resulted, take_in_heard
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
+from services.runtime.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
 from tests.support.command_desk import MAC, FakeConditions, FakeDispatch, admitted
 from tests.support.databases import migrated

@@ -31,8 +31,9 @@ from services.command.history_usecases import list_history
 from services.command.rules import Rules
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.order_mac import OrderMac
+from services.runtime.storage import StorageUnavailable
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
