@@ -48,6 +48,9 @@ _LONGEST_SOCKET_NAME = 107
 
 OPERATOR = "operator"
 """Who `doorctl` is: the name of its certificate."""
+PERSON = "team-operator"
+"""Who gives rights with `doorctl`: the name of the certificate."""
+_ENDS = {"cert": "crt", "key": "key"}
 MONITOR = "broker-monitor"
 """Who asks the broker how it is: the name of its certificate."""
 
@@ -80,7 +83,7 @@ IDENTITIES = (
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
     Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
     Identity(MONITOR, dns=(broker_user(MONITOR),), server=False),
-    Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
+    Identity(PERSON, uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
 
@@ -244,9 +247,14 @@ class Sandbox:
         services = {
             each.name: f"{LOOPBACK}:{ports.service(each.name)}" for each in SERVICES if each.is_operated
         }
+        person = {end: str((self.pki / f"{PERSON}.{suffix}").resolve()) for end, suffix in _ENDS.items()}
         write_private_json(
             self.operator,
-            {**{name: str(path.resolve()) for name, path in files.items()}, "services": services},
+            {
+                **{name: str(path.resolve()) for name, path in files.items()},
+                "person": person,
+                "services": services,
+            },
         )
 
     def _pair_of(self, vin: str) -> Pair:

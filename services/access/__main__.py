@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
-from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
+from services.access.pending_keys import SqlPendingApiKeys
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
@@ -31,7 +32,8 @@ from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
-from services.runtime.health import DatabaseWatch, Health
+from services.runtime.database_watch import DatabaseWatch
+from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -100,6 +102,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         ),
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
+        counted=CountedRequests(time.monotonic),
         issuer=issuer,
         team_certificate=TeamCertificates(workloads).name_of,
     )
@@ -116,6 +119,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
 
     pending = None if settings.is_sandbox else SqlPendingGrants(database)
+    pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
@@ -124,8 +128,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             admission.forget,
             _utc_now,
             pending,
+            pending_keys,
             trusts=tokens.trusts,
-            key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
+            hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 

@@ -75,6 +75,7 @@ class Enrolment:
     """The certificate and the keys of a vehicle, and whether they still count.
 
     Without a certificate (only a load generator's vehicle) it is not let in here, without keys not commanded.
+    `certificate_ends_at` is not known of vehicles that were enrolled before it was kept.
     """
 
     vin: str
@@ -82,6 +83,7 @@ class Enrolment:
     enrolled_at: datetime
     revoked_at: datetime | None = None
     keys: PublicKeys | None = None
+    certificate_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

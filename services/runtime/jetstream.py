@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.errors import OutboundBufferLimitError
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
+from nats.protocol.command import pub_cmd
 
 from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
 from services.runtime.broker_client import open_client
@@ -276,6 +278,18 @@ class Broker:
             written = [m.subject for m, f in zip(messages, futures, strict=True) if f is not None]
             self._refused.note(written, confirmed)
         return confirmed
+
+    async def acknowledge(self, replies: Sequence[str]) -> None:
+        """Acknowledge deliveries, of which these are the reply subjects, each by itself and all in one piece: the
+        client takes longer for one publish than some handlers do for a message. Raises NatsError.
+        """
+        client = self.client
+        if not client.is_connected:
+            raise OutboundBufferLimitError
+        said = b"".join(pub_cmd(reply, "", b"") for reply in replies)
+        await client._send_command(said)  # noqa: SLF001  # what its publish does, once for all
+        if client._flush_queue is not None and client._flush_queue.empty():  # noqa: SLF001  # see above
+            await client._flush_pending()  # noqa: SLF001  # see above
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
         """Written, and the confirmation to wait for; None when it could not be written."""

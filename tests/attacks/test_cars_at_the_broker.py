@@ -60,6 +60,7 @@ def test_a_confirmation_goes_nowhere_but_to_the_car(
         f"vehicle.{bystander.vin}.cmd.door",
         f"vehicle.{bystander.vin}.evt.result",
         f"hint.condition.{bystander.vin}",
+        "hint.shown",
         f"_INBOX.{bystander.vin}.pull.1",
         f"_INBOX.{bystander.vin}.anything",
     )

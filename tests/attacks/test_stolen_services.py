@@ -47,7 +47,7 @@ pytestmark = pytest.mark.system
 SAYS = {
     "access": ("room.access.revoked",),
     "command": ("vehicle.{vin}.cmd.door", "room.command.x"),
-    "status": ("room.status.checked", "hint.condition.{vin}"),
+    "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown"),
     # The command service keeps the whole queue of a vehicle, the settings in it included.
     "config": ("room.config.x",),
     "diagnostics": ("room.diagnostics.x",),
@@ -74,6 +74,10 @@ OPERATORS = (
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/CreateGrant"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeGrant"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/LockAccount"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/GetAccount"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/ListAccounts"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/IssueApiKey"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/EnrolVehicle"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/RevokeVehicle"),

@@ -63,6 +63,7 @@ SAYS = {
         "door.update.*",
         "room.status.>",
         "hint.condition.*",
+        "hint.shown",
         f"{STORE_API}.CONSUMER.CREATE.{DOOR_UPDATES}",
         f"{STORE_API}.CONSUMER.CREATE.{ROOM_EVENTS}",
         f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
@@ -85,7 +86,7 @@ SAYS = {
 }
 HEARS = {
     "access": {"room.access.revoked"},
-    "command": {"hint.condition.*", "room.enrolment.changed"},
+    "command": {"hint.condition.*", "hint.shown", "room.enrolment.changed"},
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},

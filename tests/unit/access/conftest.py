@@ -15,12 +15,12 @@ from services.access.admission import Admission, EdgeRequest
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, Role, Source, Standing
 from services.access.identity import Identity, key_hash
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.routes import Routes
 from services.access.standings import Standings
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -172,6 +172,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         identity=identity,
         standings=standings,
         limits=RateLimits(RATES, clock),
+        counted=CountedRequests(clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
         team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
