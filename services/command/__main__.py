@@ -26,7 +26,7 @@ from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import sign_again, wake_the_silent
+from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
+_PASS_ON_SECONDS = 2.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _FORGET_SECONDS = 3_600.0
@@ -223,6 +224,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
+            regularly(
+                "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, desk, events.sessions.pass_on)
+            ),
             regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
         )
     finally:

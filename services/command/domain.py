@@ -122,8 +122,8 @@ class Order:
     mode: Mode
 
     def fingerprint(self) -> str:
-        """The same for two requests that ask for the same."""
-        return _digest(self.action.value, self.mode.value, *self.target_doors)
+        """The same for two requests that ask for the same, in whatever order they name the doors."""
+        return _digest(self.action.value, self.mode.value, *sorted(self.target_doors))
 
     def concerns(self, door: str) -> bool:
         """Whether `door` is among those to move."""

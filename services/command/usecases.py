@@ -116,15 +116,15 @@ class Commands(Protocol):
         """The commands alive that this may concern."""
 
     async def take_back(self, command: Requested, at: datetime) -> bool:
-        """Keep the cloud's own cancellation of a command, for its vehicle; False when it has ended.
-
-        Once for each command: the second time nothing is changed.
-        """
+        """Keep the cloud's own cancellation of a command, for its vehicle, once; False when it has ended."""
 
     async def unanswered(
         self, accepted_before: datetime, now: datetime, at_most: int
     ) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
+
+    async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+        """Vehicles that have not confirmed a command that is alive, whoever was woken; the newest first."""
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
         """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
@@ -275,7 +275,8 @@ async def _first_answer(
     if desk.now() - prior.requested_at > IDEMPOTENCY_KEPT:
         await desk.commands.release_key(prior)
         return None
-    if prior.fingerprint != fingerprint:
+    # An older version kept the fingerprint of the doors in the order they were written in.
+    if fingerprint not in {prior.fingerprint, prior.command.order.fingerprint()}:
         raise CorrelationIdReused
     return prior.as_answered()
 

@@ -21,7 +21,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.streams import command_queue
 from services.command import vehicle_translate
 from services.command.history_usecases import record_status_checks
-from services.command.mqtt_queue import forward_waiting
+from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
 from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.database import StorageUnavailable
@@ -101,6 +101,7 @@ class VehicleEvents:
         self._greeted = greeted
         self._shown = shown
         self._now_millis = now_millis
+        self.sessions = MqttSessions(broker, desk.now)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Take in a batch; what can not be understood or believed is poison. Results wait for their doors."""
@@ -183,6 +184,7 @@ class VehicleEvents:
         """
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, greeting.arrived_at)
+        self.sessions.heard(vin, over_mqtt=greeting.over_mqtt)
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._desk.now())

@@ -364,8 +364,7 @@ class Consumer:
 
     async def _acknowledge(self, messages: Sequence[Msg]) -> None:
         try:
-            for message in messages:
-                await message.ack()
+            await self._broker.acknowledge([message.reply for message in messages])
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))

@@ -19,15 +19,14 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 
-from services.runtime.database import Instant, StorageUnavailable
+from services.runtime.database import Instant, StorageUnavailable, microseconds
 from services.runtime.guarded_send import GuardedSend
 from services.runtime.outbox_table import Outbox, OutgoingMessage
+from services.runtime.prepared import Prepared
 from services.runtime.stalls import Stalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
-
-    from sqlalchemy import Connection, Update
 
     from services.runtime.database import Database
     from services.runtime.guarded_send import Send
@@ -78,7 +77,7 @@ class OutboxRelay:
     ) -> None:
         self._database = database
         self._table = outbox.table
-        self._mark_statement = (
+        self._mark_statement = Prepared(
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
             # What is sent again keeps the time of its first sending.
@@ -255,11 +254,11 @@ class OutboxRelay:
         """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
         while self._unmarked:
             left: list[dict[str, Any]] = [
-                {"id": message_id, "at": at}
+                {"id": message_id, "at": microseconds(at)}
                 for message_id, at in itertools.islice(self._unmarked.items(), _MARK_AT_ONCE)
             ]
             try:
-                await self._database.write(partial(_mark_sent, self._mark_statement, left))
+                await self._database.write(partial(self._mark_statement.for_each, rows=left))
             except StorageUnavailable as error:
                 _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
                 self._sent.set()
@@ -320,10 +319,6 @@ class OutboxRelay:
             await self._database.write(lambda connection: connection.execute(old) and None)
         except StorageUnavailable as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
-
-
-def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:
-    connection.execute(statement, left)
 
 
 def message_of(row: Any, created_at: datetime) -> OutgoingMessage:

@@ -18,7 +18,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.runtime.database import Instant
+from services.runtime.database import Instant, microseconds
+from services.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,11 +64,18 @@ class Outbox:
             sqlite_where=self.table.c.sent_at.is_(None),
             postgresql_where=self.table.c.sent_at.is_(None),
         )
-        # Made once: making a statement takes longer than running it.
-        self._insert = {
-            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
-        }
+        self._insert = Prepared(
+            {
+                "sqlite": sqlite.insert(self.table).inline().on_conflict_do_nothing(),
+                "postgresql": postgresql.insert(self.table).inline().on_conflict_do_nothing(),
+            },
+            "message_id",
+            "queue",
+            "subject",
+            "payload",
+            "ttl_seconds",
+            "created_at",
+        )
 
     def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
         """Make them part of this transaction. Hand them to their relay after the commit.
@@ -75,8 +83,8 @@ class Outbox:
         A message that is there already, because another replica came to the same decision, is the same message.
         """
         if messages:
-            connection.execute(
-                self._insert[connection.dialect.name],
+            self._insert.for_each(
+                connection,
                 [
                     {
                         "message_id": m.message_id,
@@ -84,7 +92,7 @@ class Outbox:
                         "subject": m.subject,
                         "payload": m.payload,
                         "ttl_seconds": m.ttl_seconds,
-                        "created_at": m.created_at,
+                        "created_at": microseconds(m.created_at),
                     }
                     for m in messages
                 ],

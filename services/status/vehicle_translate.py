@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
@@ -49,8 +48,7 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """Where the vehicle said something among all that it says (domain.Ordered), and when that arrived, microseconds
     since 1970.
     """
@@ -135,17 +133,21 @@ def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes | None:
         index = observation.door - 1
         if not 0 <= index < len(DOOR_NAMES) or flags[index]:
             return None
-        bits = PRESENT
-        if not observation.HasField("locked"):
-            bits |= LOCK_UNKNOWN
-        elif observation.locked:
-            bits |= LOCKED
-        if not observation.HasField("open"):
-            bits |= OPEN_UNKNOWN
-        elif observation.open:
+        # What is true was said; only of what is false it is asked whether it was.
+        if observation.locked:
+            bits = PRESENT | LOCKED
+        elif observation.HasField("locked"):
+            bits = PRESENT
+        else:
+            bits = PRESENT | LOCK_UNKNOWN
+        if observation.open:
             bits |= OPEN
-        if observation.HasField("window_open"):
-            bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
+        elif not observation.HasField("open"):
+            bits |= OPEN_UNKNOWN
+        if observation.window_open:
+            bits |= HAS_WINDOW | WINDOW_OPEN
+        elif observation.HasField("window_open"):
+            bits |= HAS_WINDOW
         flags[index] = bits
     return bytes(flags)
 
