@@ -32,7 +32,8 @@ from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
-from services.runtime.health import DatabaseWatch, Health
+from services.runtime.database_watch import DatabaseWatch
+from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
@@ -103,7 +104,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         counted=CountedRequests(time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)

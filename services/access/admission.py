@@ -18,10 +18,10 @@ from services.access.routes import WITHOUT_VEHICLE
 from services.access.scopes import needed_for
 from services.runtime import errors
 from services.runtime.capability import EMERGENCY
-from services.runtime.database import StorageUnavailable
 from services.runtime.errors import Refusal, Violation
 from services.runtime.interceptor import vehicle_not_found
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -80,7 +80,7 @@ class Denied:
 class Admission:
     """Decides about requests. It never raises what a request can cause.
 
-    `is_team` says of a verified client certificate whether it is a team's that counts.
+    `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class Admission:
         limits: RateLimits,
         counted: CountedRequests,
         issuer: CapabilityIssuer,
-        is_team: Callable[[str], bool],
+        team_certificate: Callable[[str], str | None],
     ) -> None:
-        self._is_team = is_team
+        self._team_certificate = team_certificate
         self._routes = routes
         self._identity = identity
         self._standings = standings
@@ -171,7 +171,8 @@ class Admission:
                 errors.UNSUPPORTED_MEDIA_TYPE,
                 "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
             )
-        if not self._is_team(asked.certificate):
+        certificate = self._team_certificate(asked.certificate)
+        if certificate is None:
             raise Refusal(
                 errors.CALLER_NOT_ALLOWED,
                 "This certificate is not a team's, or it is revoked; ask for another.",
@@ -194,7 +195,9 @@ class Admission:
                 self._limits.take("refused", caller.actor)
                 raise
         self._count(route, caller, vin, _named_id(asked.headers))
-        return self._grant(digest, caller, vin, standing, route, emergency=said.emergency)
+        return self._grant(
+            digest, caller, vin, standing, route, emergency=said.emergency, certificate=certificate
+        )
 
     async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
         """Who asks. Failures are counted by address, and only they: behind the same address others go on."""
@@ -245,11 +248,19 @@ class Admission:
         self._counted.note(*which)
 
     def _grant(
-        self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
+        self,
+        digest: bytes,
+        caller: Caller,
+        vin: str,
+        standing: Standing,
+        route: Route,
+        *,
+        emergency: bool,
+        certificate: str = "",
     ) -> str:
         """The capability for this request."""
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
-        return self._issuer.capability(digest, caller, vin, standing, purpose)
+        return self._issuer.capability(digest, caller, vin, standing, purpose, certificate)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:

@@ -29,6 +29,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
+from services.runtime.storage import CommitUncertain, StorageUnavailable
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
@@ -47,14 +49,6 @@ _MICROSECOND = timedelta(microseconds=1)
 _log = structlog.get_logger()
 
 
-class StorageUnavailable(Exception):
-    """The database is away or could not make the write durable; nothing of it was kept."""
-
-
-class CommitUncertain(StorageUnavailable):
-    """The database went away while it committed: the write may have been kept, or not."""
-
-
 class Instant(TypeDecorator[datetime]):
     """A moment in UTC as whole microseconds since 1970: exact, sortable, and the same in both databases."""
 
@@ -63,11 +57,21 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  # the base class's signature
         """To microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # the base class's signature
         """From microseconds."""
-        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+        return None if value is None else moment(int(value))
+
+
+def microseconds(at: datetime) -> int:
+    """As `Instant` stores it."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds_since_1970: int) -> datetime:
+    """And back."""
+    return _EPOCH + microseconds_since_1970 * _MICROSECOND
 
 
 class Database(Protocol):

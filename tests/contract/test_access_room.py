@@ -157,7 +157,7 @@ async def access(
         limits=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     pending = SqlPendingGrants(database) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None

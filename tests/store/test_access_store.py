@@ -30,6 +30,7 @@ from services.access.identity import key_hash
 from services.access.usecases import Question
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
+from tests.store.query_plans import Watch, walks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -277,3 +278,19 @@ async def test_an_issuers_key_that_is_missing_is_told_once(database: Database) -
     await record.note_issuer_keys(["iss_b", "iss_c"], at=NOW)
     (message,) = sent
     assert grant_pb2.GrantRevoked.FromString(message.payload).credential == "iss_a"
+
+
+async def test_what_the_signer_asks_walks_through_no_table(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/room.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
+    vins = [f"KMHSH81C7LU12345{n}" for n in range(5)]
+    asked = [
+        Question("user-123", vin, "door.unlock", "agent-7", f"key_{n:032x}") for n, vin in enumerate(vins)
+    ]
+    assert await record_of(database, Sent()).answer(asked, at=NOW) == [None] * 5
+    assert len(watch.ran) == 3
+    grown = set(store.RoomModel.metadata.tables)
+    assert await database.read(lambda connection: list(walks(connection, dict(watch.ran), grown))) == []
+    await database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, or_, select, update
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from services.access.domain import NewApiKey
     from services.access.usecases import Question
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 
     Announce = Callable[[Ended], OutgoingMessage]
 
+_KEYS_AT_ONCE = 32
+_LOCKED_AMONG = select(principals.c.principal).where(
+    principals.c.principal.in_(bindparam("named", expanding=True)), principals.c.locked_at.is_not(None)
+)
 _KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at).where(
     keys.c.key_hash == bindparam("key_hash"), keys.c.revoked_at.is_(None)
 )
@@ -162,26 +167,38 @@ def barred(connection: Connection, questions: Sequence[Question], at: datetime) 
     found: set[str] = set()
     actors = {q.actor for q in questions if q.actor and q.actor != q.subject}
     if actors:
-        locked = select(principals.c.principal).where(
-            principals.c.principal.in_(actors), principals.c.locked_at.is_not(None)
-        )
-        found.update(connection.execute(locked).scalars())
-    asked_with = {q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)}
-    if asked_with:
-        rows = connection.execute(select(keys).where(or_(*map(_has_id, asked_with))))
-        good = {key.key_id for key in map(_key_of, rows) if key.is_live(at)}
-        found |= asked_with - good
+        found.update(connection.execute(_LOCKED_AMONG, {"named": sorted(actors)}).scalars())
+    asked_with = sorted({q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)})
+    for begin in range(0, len(asked_with), _KEYS_AT_ONCE):
+        some = asked_with[begin : begin + _KEYS_AT_ONCE]
+        statement, bounds = _keys_with(len(some)), {}
+        for number, key_id in enumerate(some):
+            bounds[f"low{number}"], bounds[f"high{number}"] = _hashes_of(key_id)
+        good = {key.key_id for key in map(_key_of, connection.execute(statement, bounds)) if key.is_live(at)}
+        found.update(set(some) - good)
     return found
-
-
-def has_key_id(key_hash: ColumnElement[bytes], key_id: str) -> ColumnElement[bool]:
-    """Whether a key's hash is of this id, which is its first half: the primary key finds it."""
-    half = bytes.fromhex(key_id.removeprefix(KEY_ID_PREFIX))
-    return key_hash.between(half + bytes(len(half)), half + b"\xff" * len(half))
 
 
 def _has_id(key_id: str) -> ColumnElement[bool]:
     return has_key_id(keys.c.key_hash, key_id)
+
+
+def has_key_id(key_hash: ColumnElement[bytes], key_id: str) -> ColumnElement[bool]:
+    """Whether a key's hash is of this id: the primary key finds it."""
+    return key_hash.between(*_hashes_of(key_id))
+
+
+def _hashes_of(key_id: str) -> tuple[bytes, bytes]:
+    """The lowest and the highest hash with this id, which is the first half of it."""
+    half = bytes.fromhex(key_id.removeprefix(KEY_ID_PREFIX))
+    return half + bytes(len(half)), half + b"\xff" * len(half)
+
+
+@cache
+def _keys_with(count: int) -> Select[Any]:
+    """The keys with one of so many ids. Made once: it is asked for every order that is signed."""
+    among = (keys.c.key_hash.between(bindparam(f"low{n}"), bindparam(f"high{n}")) for n in range(count))
+    return select(keys).where(or_(*among))
 
 
 def _key_of(row: Row[Any]) -> ApiKey:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, select, update
 
 from services.access.domain import (
     Allowance,
@@ -107,7 +107,9 @@ _ANSWERS = (
     select(grants)
     .join(principals, principals.c.principal == grants.c.principal, isouter=True)
     .where(
-        tuple_(grants.c.principal, grants.c.vin).in_(bindparam("holders", expanding=True)),
+        # All pairs of them, of which the wanted ones are picked: for pairs SQLite may walk through all grants instead.
+        grants.c.vin.in_(bindparam("vins", expanding=True)),
+        grants.c.principal.in_(bindparam("holders", expanding=True)),
         grants.c.revoked_at.is_(None),
         principals.c.locked_at.is_(None),
     )
@@ -133,9 +135,9 @@ def answer(connection: Connection, questions: Sequence[Question], at: datetime) 
     """For each question what allows it at `at`. One query for all; one more when somebody acts for
     another, and one where API keys were used.
     """
-    holders = sorted({(question.subject, question.vin) for question in questions})
+    vins, holders = {question.vin for question in questions}, {question.subject for question in questions}
     live: dict[tuple[str, str], list[Grant]] = {}
-    for row in connection.execute(_ANSWERS, {"holders": holders}):
+    for row in connection.execute(_ANSWERS, {"vins": sorted(vins), "holders": sorted(holders)}):
         grant = _grant_of(row)
         if grant.is_live(at):
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)

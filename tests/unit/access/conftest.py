@@ -20,7 +20,7 @@ from services.access.routes import Routes
 from services.access.standings import Standings
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -174,7 +174,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         limits=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
-        is_team=lambda certificate: certificate == "team",
+        team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
     return House(clock, record, token_issuer, identity, tokens, standings, admission, verifier)
