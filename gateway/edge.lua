@@ -49,6 +49,16 @@ local function usable(headers, name)
   return nil
 end
 
+-- The same of an Idempotency-Key, which the IETF's draft has in quotes (a string of RFC 8941).
+local function usable_key(headers)
+  local value = headers:get("idempotency-key")
+  local bare = value and value:match('^"([%w._-]+)"$')
+  if bare and #bare <= 64 and headers:getNumValues("idempotency-key") == 1 then
+    return bare
+  end
+  return usable(headers, "idempotency-key")
+end
+
 local function is_grpc(headers)
   return (headers:get("content-type") or ""):sub(1, 16) == "application/grpc"
 end
@@ -79,8 +89,9 @@ function envoy_on_request(handle)
     id = usable(headers, "x-correlation-id") or made
   else
     local alias = headers:get("idempotency-key")
-    id = usable(headers, "idempotency-key") or made
-    if not alias or alias == id then
+    local key = usable_key(headers)
+    id = key or made
+    if not alias or key then
       headers:add("x-correlation-id", id)
     end
   end

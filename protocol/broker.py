@@ -48,6 +48,8 @@ GRANT_REVOKED_SUBJECT = "room.access.revoked"
 SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
+SHOWN_RESULTS_SUBJECT = "hint.shown"
+"""Where the status service says which results' doors are shown by now. Core NATS, never stored."""
 
 _FNV_BASIS = 2_166_136_261
 _FNV_PRIME = 16_777_619

@@ -32,6 +32,8 @@ class Cause(StrEnum):
     """A command in EMERGENCY mode."""
     AUTOMATION = "automation"
     HAND = "hand"
+    DEFECT = "defect"
+    """A lock that did not hold."""
 
 
 _ARMS_AUTO_LOCK = frozenset({Cause.COMMAND, Cause.HAND})

@@ -6,7 +6,6 @@ action until a third of its life is left.
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 import uuid
@@ -44,14 +43,6 @@ class SigningKey:
     private: Ed25519PrivateKey
     key_id: str
 
-    def signed(self, claims: dict[str, Any]) -> str:
-        """A JWT of these claims (RFC 7519), as the library makes it and in half its time."""
-        header = {"typ": "JWT", "alg": "EdDSA", "kid": self.key_id}
-        said = b".".join(
-            _base64url(json.dumps(part, separators=(",", ":")).encode()) for part in (header, claims)
-        )
-        return b".".join((said, _base64url(self.private.sign(said)))).decode()
-
 
 def read_signing_key(private: Path, jwks: Path) -> SigningKey:
     """The key in the PEM file `private`, named as in the rooms' `jwks`. Raises SigningKeyRefused."""
@@ -88,7 +79,7 @@ class CapabilityIssuer:
     def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
         self._key = key
         self._now = now
-        self._issued: Recent[tuple[bytes, str, Purpose], _Issued] = Recent(_MAX_KEPT)
+        self._issued: Recent[tuple[bytes, str, Purpose, str], _Issued] = Recent(_MAX_KEPT)
         self._unsettled: Recent[str, float] = Recent(_MAX_KEPT)
 
     def use(self, key: SigningKey) -> None:
@@ -98,17 +89,27 @@ class CapabilityIssuer:
             self._issued.clear()
 
     def capability(
-        self, bearer_digest: bytes, caller: Caller, vin: str, standing: Standing, purpose: Purpose
+        self,
+        bearer_digest: bytes,
+        caller: Caller,
+        vin: str,
+        standing: Standing,
+        purpose: Purpose,
+        certificate: str = "",
     ) -> str:
-        """A capability for this caller, vehicle and purpose, good for at least a third of its life."""
+        """A capability for this caller, vehicle and purpose, good for at least a third of its life.
+
+        `certificate` names that of the team that asks (workload.certificate_name): what the capability opens ends with
+        it.
+        """
         now = self._now()
-        slot = (bearer_digest, vin, purpose)
+        slot = (bearer_digest, vin, purpose, certificate)
         known = self._issued.get(slot, now)
         if known is not None and (known.standing is standing or known.standing == standing):
             return known.token
         issued_at = int(now)
         expires_at = int(min(issued_at + LONGEST_SECONDS, caller.expires_at, standing.ends_at))
-        token = self._key.signed(
+        token = jwt.encode(
             {
                 "iss": ISSUER,
                 "aud": [AUDIENCE, audience_of(purpose.service)],
@@ -124,7 +125,11 @@ class CapabilityIssuer:
                 "role": standing.role.value if standing.role else "",
                 "since": standing.since,
                 **_what_ends_it(caller, standing, purpose),
-            }
+                **({"cert": certificate} if certificate else {}),
+            },
+            self._key.private,
+            algorithm="EdDSA",
+            headers={"kid": self._key.key_id},
         )
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
         for name in (caller.subject, caller.actor, caller.credential):
@@ -161,7 +166,3 @@ def _what_ends_it(caller: Caller, standing: Standing, purpose: Purpose) -> dict[
     if ends < math.inf:
         claims |= {"ends": ends, "ends_with": "TOKEN" if caller.ends_at <= grant_ends else "GRANT"}
     return claims
-
-
-def _base64url(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from services.command.domain import (
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 
 _WAKE_AT_MOST = 100
+PASS_ON_AFTER = timedelta(seconds=5)
+"""What a vehicle that is there has not confirmed for so long may have been lost on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,13 @@ async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be woken must not let the others sleep
             desk.left_asleep.add(command_id, error)
+
+
+async def pass_on_to_the_silent(desk: Desk, pass_on: Callable[[str], Awaitable[None]]) -> None:
+    """Bring once more what vehicles have not confirmed for a while. `pass_on` takes the VIN."""
+    now = desk.now()
+    for vin in await desk.commands.unconfirmed(now - PASS_ON_AFTER, now, _WAKE_AT_MOST):
+        await pass_on(vin)
 
 
 async def record_verdicts(desk: Desk, verdicts: Sequence[Observed]) -> None:

@@ -15,6 +15,7 @@ from services.runtime.logs import masked_vin
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
+    from services.enrolment.connection_bound import ConnectionBound
     from services.enrolment.usecases import Office
     from services.runtime.jetstream import Broker
 
@@ -25,14 +26,22 @@ _log = structlog.get_logger()
 
 
 class Doorman:
-    """Answers the broker. `vehicle_cas`: see translate.caller_of.
+    """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is told of each that is let in.
 
     Nobody is let in before the streams are there that keep what vehicles say: over MQTT the broker would
     confirm what nothing keeps.
     """
 
-    def __init__(self, office: Office, issuer: Issuer, broker: Broker, vehicle_cas: frozenset[bytes]) -> None:
+    def __init__(
+        self,
+        office: Office,
+        issuer: Issuer,
+        broker: Broker,
+        vehicle_cas: frozenset[bytes],
+        bound: ConnectionBound,
+    ) -> None:
         self._office = office
+        self._bound = bound
         self._issuer = issuer
         self._broker = broker
         self._vehicle_cas = vehicle_cas
@@ -75,4 +84,5 @@ class Doorman:
             now = self._office.now()
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)
+            self._bound.admitted(vin)
         await message.respond(self._issuer.sign(answer, self._office.now()).encode())

@@ -21,7 +21,7 @@ from nats.protocol.command import pub_cmd
 
 from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
 from services.runtime.broker_client import open_client
-from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, BrokerLayout, Missing
+from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, SILENCE, BrokerLayout, Missing
 from services.runtime.health import COMMANDS, STREAMS, Health
 from services.runtime.refused_messages import RefusedMessages
 
@@ -108,16 +108,26 @@ class Broker:
     async def at_every_connect(self, make: Callable[[], Awaitable[None]]) -> None:
         """Run `make` now and after every reconnect.
 
-        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end.
+        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end. A broker that does
+        not answer now, because it elects a leader or somebody is just making the stream, is asked again.
         """
         self._on_connect.append(make)
-        breaks = self._breaks
-        try:
-            await make()
-        except (NatsError, APIError, TimeoutError) as error:
-            if self._breaks == breaks:
-                raise
-            _log.warning("broker_setup_interrupted", reason=str(error))
+        pause = 0.1
+        while True:
+            breaks = self._breaks
+            try:
+                await make()
+            except FAILURES as error:
+                if self._breaks != breaks:
+                    _log.warning("broker_setup_interrupted", reason=str(error))
+                    return
+                if not isinstance(error, SILENCE):
+                    raise
+                _log.warning("broker_setup_awaited", reason=str(error) or "no answer")
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
 
     async def disconnected(self) -> None:
         """Called by the client. What was not written yet must not go out ahead of what was, and is lost."""

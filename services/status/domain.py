@@ -116,6 +116,8 @@ class Report:
     """One report of a vehicle. `payload` is the serialized report as it is kept; `asleep` says that it was the last
     word before the vehicle went to sleep. See Ordered and Seen.
 
+    `stale_at_us` is when it is too old, microseconds since 1970, where the vehicle says no more.
+
     `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
     say, besides doors. `kept` is JSON of
     the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
@@ -138,6 +140,7 @@ class Report:
     unsaid: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     kept: str = ""
+    stale_at_us: int = 0
 
     @property
     def place(self) -> str:
@@ -285,7 +288,12 @@ def open_doors(doors: bytes) -> tuple[str, ...]:
 
 def is_stale(now_us: int, received_at_us: int, reporting_interval_seconds: int) -> bool:
     """True when two reports in a row are overdue, with five seconds for their way."""
-    return now_us - received_at_us > (2 * reporting_interval_seconds + 5) * 1_000_000
+    return now_us > stale_at_us(received_at_us, reporting_interval_seconds)
+
+
+def stale_at_us(received_at_us: int, reporting_interval_seconds: int) -> int:
+    """Return until when a report may count as fresh, microseconds since 1970."""
+    return received_at_us + (2 * reporting_interval_seconds + 5) * 1_000_000
 
 
 class Connectivity(StrEnum):

@@ -22,6 +22,7 @@ from services.status.domain import (
     WINDOW_OPEN,
     Report,
     shown_at_us,
+    stale_at_us,
 )
 from services.status.judgement import Moved
 
@@ -110,6 +111,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: S
         received_at_us,
         tuple(unsaid),
         tuple(cut),
+        stale_at_us=stale_at_us(received_at_us, report.reporting_interval_seconds),
     )
 
 
@@ -214,6 +216,20 @@ def _promised(result: report_pb2.CommandResult) -> bytes | None:
             continue  # nothing that a report could contradict
         flags[index] = PRESENT | LOCKED if outcome.locked else PRESENT
     return bytes(flags) if any(flags) else None
+
+
+def shown_payload(shown: Iterable[tuple[str, int]]) -> bytes:
+    """Return what tells of results (VIN, and when the broker stored it, nanoseconds since 1970) that they are shown."""
+    return room_event_pb2.ShownResults(
+        results=[room_event_pb2.ShownResult(vin=vin, stored_at_nanos=at) for vin, at in shown]
+    ).SerializeToString()
+
+
+def lost_payload(vin: str, at_us: int) -> bytes:
+    """Return the hint that the vehicle may not be reached, since this time in microseconds since 1970."""
+    condition = room_event_pb2.VehicleCondition(vin=vin, lost=True)
+    set_microseconds(condition.observed_at, at_us)
+    return condition.SerializeToString()
 
 
 def condition_payload(report: Report, *, ended: bool) -> bytes:

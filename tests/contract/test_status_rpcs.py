@@ -28,6 +28,7 @@ from services.status.domain import Bounds, Position, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles
+from services.status.refusals import refusal_of
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.usecases import LastReport
@@ -151,7 +152,7 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncI
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         servicer = DoorStatusServer(reader, checks, hub, log, lost, IDS, lambda: NOW_US)
-        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, refusal_of)
 
     running = await start_room("status", build)
     async with running.channel() as channel:
@@ -279,6 +280,18 @@ async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room)
     assert (await room.status()).connectivity == Connectivity.LOST
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
     assert (await room.status()).connectivity == Connectivity.ONLINE
+
+
+async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_again(room: Room) -> None:
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    before = await room.status()
+    assert (before.connectivity, before.stale) == (Connectivity.ONLINE, False)
+    room.lost.note_unanswered(VIN, NOW_US + 1)
+    after = await room.status()
+    assert (after.connectivity, after.stale) == (Connectivity.LOST, True)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    later = await room.status()
+    assert (later.connectivity, later.stale) == (Connectivity.ONLINE, False)
 
 
 async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:

@@ -29,6 +29,7 @@ from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
 from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
+from services.enrolment.connection_bound import ConnectionBound
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
@@ -198,7 +199,8 @@ class Gate:
             await broker.ensure_consumer(consumer)
         issuer = Issuer(self.sandbox.admission_seed.read_text())
         vehicle_cas = translate.read_cas(self.vehicle_pki.ca.read_bytes())
-        await Doorman(office, issuer, broker, vehicle_cas).stand()
+        bound = ConnectionBound(office.connections)
+        await Doorman(office, issuer, broker, vehicle_cas, bound).stand()
         self.office = office
         self._guard = ReplyGuard(office, broker)
         if guarded:

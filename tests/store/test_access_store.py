@@ -14,7 +14,7 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from sqlalchemy import Connection, func, select, text
 
 import services.access
-from services.access import seed, store, translate
+from services.access import pending_grants, pending_keys, seed, store, translate
 from services.access.domain import (
     Allowance,
     Caller,
@@ -74,6 +74,10 @@ async def count(database: Database, table: str) -> int:
 
 
 async def test_the_migration_makes_the_tables_of_the_code(database: Database) -> None:
+    assert {pending_grants.PendingGrantRow.__tablename__, pending_keys.PendingApiKeyRow.__tablename__} <= set(
+        store.RoomModel.metadata.tables
+    )
+
     def differences(connection: Connection) -> list[Any]:
         return compare_metadata(MigrationContext.configure(connection), store.RoomModel.metadata)
 

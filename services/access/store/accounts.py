@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
+    from services.access.domain import NewApiKey
     from services.access.usecases import Question
     from services.runtime.outbox import OutgoingMessage
 
@@ -56,6 +58,7 @@ def add_key(
     source: Source,
     at: datetime,
     expires_at: datetime | None = None,
+    name: str | None = None,
 ) -> None:
     """Keep a key, unless it was kept before: one that was revoked stays so."""
     row = {
@@ -64,8 +67,25 @@ def add_key(
         "source": source.value,
         "created_at": at,
         "expires_at": expires_at,
+        "name": name,
     }
     add_if_new(connection, keys, row)
+
+
+def issue_key(connection: Connection, new: NewApiKey, by: str, at: datetime) -> ApiKey:
+    """Keep a key that nobody had before, with its audit row; its time begins now."""
+    expires_at = at + timedelta(seconds=new.valid_seconds)
+    add_key(connection, new.key_hash, new.principal, new.source, at, expires_at, new.name)
+    write_audit(connection, "API_KEY_ISSUED", by=by, at=at, principal=new.principal, named=new.key_id)
+    return ApiKey(new.key_id, new.principal, at, expires_at, None, new.name, new.source)
+
+
+def key_by_id(connection: Connection, key_id: str) -> ApiKey:
+    """The key of this id. Raises ApiKeyUnknown."""
+    row = connection.execute(select(keys).where(_has_id(key_id))).first()
+    if row is None:
+        raise ApiKeyUnknown(key_id)
+    return _key_of(row)
 
 
 def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
@@ -81,15 +101,13 @@ def revoke_key(
     ended = connection.execute(
         update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
-    row = connection.execute(select(keys).where(_has_id(key_id))).first()
-    if row is None:
-        raise ApiKeyUnknown(key_id)
+    key = key_by_id(connection, key_id)
     if ended.rowcount == 0:
-        return _key_of(row), []
-    write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=row.principal, named=key_id)
-    messages = [announce(Ended(EndedKind.CREDENTIAL, at, principal=row.principal, credential=key_id))]
+        return key, []
+    write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=key.principal, named=key_id)
+    messages = [announce(Ended(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
-    return _key_of(row), messages
+    return key, messages
 
 
 def lock_account(
@@ -162,11 +180,16 @@ def barred(connection: Connection, questions: Sequence[Question], at: datetime) 
 
 
 def _has_id(key_id: str) -> ColumnElement[bool]:
-    return keys.c.key_hash.between(*_hashes_of(key_id))
+    return has_key_id(keys.c.key_hash, key_id)
+
+
+def has_key_id(key_hash: ColumnElement[bytes], key_id: str) -> ColumnElement[bool]:
+    """Whether a key's hash is of this id: the primary key finds it."""
+    return key_hash.between(*_hashes_of(key_id))
 
 
 def _hashes_of(key_id: str) -> tuple[bytes, bytes]:
-    """The lowest and the highest hash with this id, which is the first half of it: the primary key finds it."""
+    """The lowest and the highest hash with this id, which is the first half of it."""
     half = bytes.fromhex(key_id.removeprefix(KEY_ID_PREFIX))
     return half + bytes(len(half)), half + b"\xff" * len(half)
 
@@ -180,5 +203,11 @@ def _keys_with(count: int) -> Select[Any]:
 
 def _key_of(row: Row[Any]) -> ApiKey:
     return ApiKey(
-        key_id_of(bytes(row.key_hash)), row.principal, row.created_at, row.expires_at, row.revoked_at
+        key_id_of(bytes(row.key_hash)),
+        row.principal,
+        row.created_at,
+        row.expires_at,
+        row.revoked_at,
+        row.name or "",
+        Source(row.source),
     )

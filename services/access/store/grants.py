@@ -94,6 +94,14 @@ def grants_on(connection: Connection, vin: str) -> list[Grant]:
     return [_grant_of(row) for row in connection.execute(query)]
 
 
+def grants_of(connection: Connection, principal: str) -> list[Grant]:
+    """All of a principal's grants, oldest first."""
+    query = (
+        select(grants).where(grants.c.principal == principal).order_by(grants.c.created_at, grants.c.grant_id)
+    )
+    return [_grant_of(row) for row in connection.execute(query)]
+
+
 # Built once: building a statement costs more than running it.
 _ANSWERS = (
     select(grants)

@@ -257,6 +257,12 @@ class SqlCommands:
             lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
         )
 
+    async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+        """See usecases.Commands."""
+        return await self._database.read(
+            lambda connection: queries.unconfirmed(connection, accepted_before, now, at_most)
+        )
+
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: history_entries.page(connection, vin, query))

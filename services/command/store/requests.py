@@ -103,6 +103,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "status": new.status.value,
             "role": new.requester.role.value if new.requester.role else None,
             "asleep": new.asleep,
+            "lost": new.lost,
         },
     )
     INSERT_HISTORY(

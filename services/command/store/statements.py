@@ -45,6 +45,7 @@ INSERT_COMMAND = Prepared(
     "status",
     "role",
     "asleep",
+    "lost",
 )
 INSERT_HISTORY = Prepared(
     insert(history).inline(),
