@@ -30,6 +30,7 @@ from protocol.broker import (
     MQTT_OWN_STREAMS,
     ROOM_EVENTS,
     STREAMS,
+    VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_COMMANDS,
     VEHICLE_KEYS_CHANGED_SUBJECT,
     Command,
@@ -39,6 +40,7 @@ from protocol.broker import (
     event_subject,
     mqtt_queue_subject,
     presence_subject,
+    refused_subject,
     update_subject,
 )
 from protocol.consumers import CONSUMERS, consumers_of
@@ -117,8 +119,10 @@ def store_of(stream: str) -> str:
     return MQTT_CARS_ACCOUNT if stream.startswith("$MQTT_") else _STORE_OF.get(stream, VEHICLE_STORE)
 
 
-OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS,)}
+OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS, VEHICLE_ADMITTED_SUBJECT)}
 """What a service hears within its own account: from its other replicas, and from the broker."""
+SAYS_WITHIN = {"enrolment": (VEHICLE_ADMITTED_SUBJECT,)}
+"""What a service says to its other replicas, and nobody else hears."""
 
 
 def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
@@ -223,7 +227,8 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
-        *_hear(user, account_of("status"), condition_subject("*")),
+        *_hear(user, account_of("status"), condition_subject("*"), refused_subject("*")),
+        *_hear(user, account_of("diagnostics"), refused_subject("*")),
         *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from mesh.broker_accounts import (
     AUTH_QUESTIONS,
     OWN,
+    SAYS_WITHIN,
     STORES,
     SYSTEM,
     Kind,
@@ -153,6 +154,7 @@ def _service_user(sandbox: Sandbox, room: str, walls: Sequence[Passage]) -> str:
     answers = {wall.subject for wall in owned if wall.kind is Kind.SERVICE}
     says = {wall.called for wall in used if wall.kind is Kind.SERVICE}
     says |= {wall.subject for wall in owned if wall.kind is Kind.STREAM}
+    says |= set(SAYS_WITHIN.get(room, ()))
     hears = {wall.called for wall in used if wall.kind is Kind.STREAM}
     rights: dict[str, object] = {
         "publish": {"allow": sorted(says)},

@@ -48,6 +48,8 @@ GRANT_REVOKED_SUBJECT = "room.access.revoked"
 SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
+VEHICLE_ADMITTED_SUBJECT = "admitted.vehicle"
+"""Between replicas of the enrolment service, never stored."""
 
 _FNV_BASIS = 2_166_136_261
 _FNV_PRIME = 16_777_619
@@ -229,6 +231,11 @@ def update_subject(vin: str) -> str:
 def condition_subject(vin: str) -> str:
     """Where the status service hints at what stands in a command's way. Core NATS, never stored."""
     return f"hint.condition.{vin}"
+
+
+def refused_subject(vin: str) -> str:
+    """Where services hint at what they did not take of a vehicle's messages. Core NATS, never stored."""
+    return f"hint.refused.{vin}"
 
 
 def is_vin(text: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.enrolment import translate, usecases
-from services.enrolment.domain import NotAdmitted
+from services.enrolment.domain import Connection, NotAdmitted
 from services.enrolment.nats_jwt import Issuer, TokenRefused, claims_of
 from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
@@ -15,6 +15,7 @@ from services.runtime.logs import masked_vin
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
+    from services.enrolment.takeovers import NewestConnection
     from services.enrolment.usecases import Office
     from services.runtime.jetstream import Broker
 
@@ -27,11 +28,21 @@ _log = structlog.get_logger()
 class Doorman:
     """Answers the broker. `vehicle_cas`: see translate.caller_of.
 
+    `newest` ends the connection before; None leaves it.
+
     Nobody is let in before the streams are there that keep what vehicles say: over MQTT the broker would
     confirm what nothing keeps.
     """
 
-    def __init__(self, office: Office, issuer: Issuer, broker: Broker, vehicle_cas: frozenset[bytes]) -> None:
+    def __init__(
+        self,
+        office: Office,
+        issuer: Issuer,
+        broker: Broker,
+        vehicle_cas: frozenset[bytes],
+        newest: NewestConnection | None,
+    ) -> None:
+        self._newest = newest
         self._office = office
         self._issuer = issuer
         self._broker = broker
@@ -75,4 +86,7 @@ class Doorman:
             now = self._office.now()
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)
+            connection = Connection(question.server_id, question.number, admission.link)
+            if self._newest is not None:
+                await self._newest.admitted(vin, connection)
         await message.respond(self._issuer.sign(answer, self._office.now()).encode())

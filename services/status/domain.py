@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -111,6 +111,17 @@ class Seen(Ordered, Protocol):
         """The doors among `doors` that were named earlier; see Report."""
 
 
+@dataclass(frozen=True, slots=True)
+class LockMoved:
+    """How a lock came to stand as a report shows it: `cause` is a number of the contract's LockCause, 0 where that is
+    not known. `by_command`: by a command, or nobody knows. `after_sequence` is that of the last report made before.
+    """
+
+    cause: int
+    by_command: bool
+    after_sequence: int
+
+
 @dataclass(slots=True)
 class Report:
     """One report of a vehicle. `payload` is the serialized report as it is kept; `asleep` says that it was the last
@@ -138,6 +149,8 @@ class Report:
     unsaid: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     kept: str = ""
+    lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
+    """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
 
     @property
     def place(self) -> str:
@@ -183,6 +196,16 @@ class Step:
 
     report: Report
     changes: list[DoorChange]
+
+
+def cause_of(report: Report, change: DoorChange) -> int | None:
+    """Return what moved the lock, a number of the contract's LockCause; None where the report does not say, and where
+    it is not the lock that changed.
+    """
+    if change.kind not in {"LOCKED", "UNLOCKED"}:
+        return None
+    moved = report.lock_moves().get(DOOR_NAMES.index(change.door))
+    return moved.cause or None if moved is not None else None
 
 
 def is_newer(report: Ordered, known: Ordered) -> bool:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class LostVehicles:
@@ -25,3 +29,15 @@ class LostVehicles:
     def is_lost(self, vin: str, received_at_us: int) -> bool:
         """Whether the connection broke after the last report came."""
         return self._lost.get(vin, -1) >= received_at_us
+
+
+class Reachability:
+    """Whether vehicles can be reached (usecases.Losses): none can while the broker is away, whatever each said last."""
+
+    def __init__(self, lost: LostVehicles, broker_connected: Callable[[], bool]) -> None:
+        self._lost = lost
+        self._broker_connected = broker_connected
+
+    def is_lost(self, vin: str, received_at_us: int) -> bool:
+        """Return whether the vehicle's connection broke after its last report came, or all of them did."""
+        return not self._broker_connected() or self._lost.is_lost(vin, received_at_us)

@@ -148,6 +148,7 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
                 open=domain.is_open(change.previous_flags),
                 window_open=change.window_was_open,
             ),
+            cause=domain.cause_of(report, change),  # type: ignore[arg-type]  # the two enums share their numbers
         ),
     )
     set_microseconds(update.timestamp, report.observed_at_us)

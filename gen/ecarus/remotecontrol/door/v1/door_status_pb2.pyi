@@ -201,7 +201,7 @@ class Connectivity(_message.Message):
         ASLEEP: Connectivity._Value.ValueType  # 2
         """It said that it goes to sleep; a command wakes it."""
         LOST: Connectivity._Value.ValueType  # 3
-        """It went silent without a word: out of reach, or without power."""
+        """It went silent without a word: out of reach, or without power. Or the cloud itself cannot reach any vehicle now."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: Connectivity.Value.ValueType  # 0
@@ -210,7 +210,7 @@ class Connectivity(_message.Message):
     ASLEEP: Connectivity.Value.ValueType  # 2
     """It said that it goes to sleep; a command wakes it."""
     LOST: Connectivity.Value.ValueType  # 3
-    """It went silent without a word: out of reach, or without power."""
+    """It went silent without a word: out of reach, or without power. Or the cloud itself cannot reach any vehicle now."""
 
     def __init__(
         self,
