@@ -86,11 +86,11 @@ check: $(TEST_READY) generate-check ## format, lint, types, import rules, contra
 	$(BIN)/buf format --diff --exit-code proto
 	$(BIN)/buf breaking proto --against proto/baseline.binpb
 
-generate: $(TEST_READY) ## make gen/ from the .proto files
-	$(BIN)/python tools/generate.py
+generate: $(TEST_READY) ## make gen/ from the .proto files, and what else says what they say
+	$(BIN)/python -m tools.generate
 
-generate-check: $(TEST_READY) ## fail when gen/ is not what generate makes
-	$(BIN)/python tools/generate.py --check
+generate-check: $(TEST_READY) ## fail when that is not what generate makes
+	$(BIN)/python -m tools.generate --check
 
 baseline: $(TEST_READY) ## accept today's contract as the one not to break (at a release, on purpose)
 	$(BIN)/buf build proto --exclude-source-info -o proto/baseline.binpb

@@ -36,7 +36,7 @@ async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
     """It, while it runs. Raises ComponentFailedError when a part does not start."""
     config = folder / "bare-envoy.yaml"
     template = Template(Path(__file__).with_name("bare_envoy.yaml").read_text(encoding="utf-8"))
-    server_port = ports.room("command")
+    server_port = ports.service("command")
     admin = folder / "bare-admin.sock"
     text = template.substitute(
         HTTP_PORT=ports.http, ADMIN_SOCKET=admin, SERVER_PORT=server_port, GEN_DIR=ROOT / "gen"

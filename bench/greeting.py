@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from bench.broker_monitor import waiting_events
 from bench.http_client import BenchFailedError
+from services.registry import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-ROOMS = ("command", "config", "status", "diagnostics")
+READERS = tuple(service.name for service in SERVICES if service.opens_answers)
 """Each keeps its own sessions."""
 _LOOK_AGAIN_SECONDS = 0.1
 
@@ -42,7 +43,7 @@ class Reception:
         Raises BenchFailedError.
         """
         deadline = time.perf_counter() + most_seconds
-        waiting = list(ROOMS)
+        waiting = list(READERS)
         while waiting:
             waiting = [room for room in waiting if self.count(room, vins) < len(vins)]
             await self._look_again(deadline, f"hellos were not taken in by {', '.join(waiting)}")

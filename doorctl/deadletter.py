@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -12,6 +11,7 @@ from google.protobuf.message import Message
 
 from doorctl.operator_channel import Failed, Operator
 from doorctl.text import complain, fail, moment, printable
+from services.registry import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,13 +25,14 @@ MAX_ID = 2**31 - 1
 commands = typer.Typer(no_args_is_help=True, help="Messages that a room could not understand.")
 
 
-class Room(StrEnum):
-    """The rooms that keep dead letters."""
+KEEPERS = tuple(service.name for service in SERVICES if service.keeps_dead_letters)
+_ONE = "|".join(KEEPERS)
 
-    COMMAND = "command"
-    STATUS = "status"
-    CONFIG = "config"
-    DIAGNOSTICS = "diagnostics"
+
+def _keeper(name: str) -> str:
+    if name not in KEEPERS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(KEEPERS)}")
+    return name
 
 
 Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="at most so many")]
@@ -42,7 +43,7 @@ Before = Annotated[
 
 @commands.command("list")
 def list_newest(
-    room: Annotated[Room | None, typer.Option(help="only this room's")] = None,
+    room: Annotated[str | None, typer.Option(parser=_keeper, metavar=_ONE, help="only this room's")] = None,
     limit: Limit = DEFAULT_LIMIT,
     before: Before = None,
 ) -> None:
@@ -50,9 +51,9 @@ def list_newest(
     if before is not None and room is None:
         fail("every room counts its own letters: --before needs --room")
     request = contract.ListDeadLettersRequest(page_size=limit, before=before)
-    found: list[tuple[Room, contract.DeadLetter]] = []
+    found: list[tuple[str, contract.DeadLetter]] = []
     more = incomplete = False
-    for each in [room] if room else Room:
+    for each in [room] if room else KEEPERS:
         try:
             page = _ask(each, "ListDeadLetters", request, contract.ListDeadLettersResponse)
         except Failed as failed:  # the others' letters are worth seeing all the same
@@ -74,7 +75,7 @@ def list_newest(
 
 @commands.command()
 def replay(
-    room: Annotated[Room, typer.Option(help="whose letter it is")],
+    room: Annotated[str, typer.Option(parser=_keeper, metavar=_ONE, help="whose letter it is")],
     letter_id: Annotated[
         int | None, typer.Argument(metavar="ID", min=1, max=MAX_ID, help="the letter's ID")
     ] = None,
@@ -102,12 +103,12 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replay_one(room: Room, letter_id: int) -> contract.DeadLetterReplay:
+def _replay_one(room: str, letter_id: int) -> contract.DeadLetterReplay:
     request = contract.ReplayDeadLetterRequest(id=letter_id)
     return _asked(room, "ReplayDeadLetter", request, contract.DeadLetterReplay)
 
 
-def _replay_all(room: Room) -> Iterator[contract.DeadLetterReplay]:
+def _replay_all(room: str) -> Iterator[contract.DeadLetterReplay]:
     after = 0
     while True:
         request = contract.ReplayWaitingDeadLettersRequest(after=after)
@@ -118,19 +119,19 @@ def _replay_all(room: Room) -> Iterator[contract.DeadLetterReplay]:
         after = done.next_after
 
 
-def _asked(room: Room, rpc: str, request: Message, answer: type[Answer]) -> Answer:
+def _asked(room: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     try:
         return _ask(room, rpc, request, answer)
     except Failed as failed:
         fail(str(failed))
 
 
-def _ask(room: Room, rpc: str, request: Message, answer: type[Answer]) -> Answer:
+def _ask(room: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     """What the room answers. Raises Failed."""
     return Operator.from_environment(os.environ).ask(room, f"{_RPC}/{rpc}", request, answer)
 
 
-def _line(room: Room, letter: contract.DeadLetter) -> str:
+def _line(room: str, letter: contract.DeadLetter) -> str:
     replayed = f" (replayed {moment(letter.replayed_at)})" if letter.HasField("replayed_at") else ""
     return printable(
         f"{room} {letter.id} {moment(letter.received_at)} {letter.subject}"

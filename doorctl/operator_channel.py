@@ -12,6 +12,8 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from services.registry import descriptor_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -59,7 +61,7 @@ class Operator:
             raise Failed(f"the operator's file has no address of the service {service}") from error
         # Set before gRPC starts: what it would print about a connection is said by the call.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        name = ("grpc.ssl_target_name_override", f"{service}.rooms.ecarus.internal")
+        name = ("grpc.ssl_target_name_override", descriptor_of(service).tls_name)
         with grpc.secure_channel(target, self._credentials(), options=(name,)) as channel:
             call = channel.unary_unary(
                 f"/{rpc}",

@@ -16,6 +16,7 @@ local TYPE_BASE = "https://docs.ecarus.example/problems/"
 
 -- For an error that brought no document of its own: a service that died, or grpc's own refusals.
 -- code, title, detail, safe to retry, whether a change may have been made (nil: not known)
+-- generated: fallbacks
 local FALLBACK = {
   ["400"] = { "INVALID_REQUEST", "Invalid request",
     "The request is not one this service reads; correct it. Nothing was accepted.", false, false },
@@ -32,11 +33,12 @@ local FALLBACK = {
   ["504"] = { "DEADLINE_EXCEEDED", "Deadline exceeded",
     "The service did not finish in time; repeat a command only with the same X-Correlation-ID.", true, true },
 }
+local DEFECT = { "INTERNAL_ERROR", "Internal error",
+    "A defect of the service stopped this request; report it with the correlation id.", false, nil }
+-- end of generated
 -- Two years of nothing but TLS (RFC 6797). Only over TLS, and not for "localhost": a browser would keep to it for
 -- every other program there.
 local HSTS = "max-age=63072000"
-local DEFECT = { "INTERNAL_ERROR", "Internal error",
-  "A defect of the service stopped this request; report it with the correlation id.", false, nil }
 
 -- The header's value when it is there once and well formed (1-64 of A-Z a-z 0-9 . _ -), else nil.
 local function usable(headers, name)

@@ -12,10 +12,12 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from mesh.files import write_private
-from mesh.ports import ROOMS, Ports
+from services import registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from mesh.ports import Ports
 
 ROOT = Path(__file__).resolve().parent.parent
 CONNECTIONS = 10_000
@@ -100,7 +102,7 @@ def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits 
         "PKI_DIR": pki_folder,
         "GATEWAY_DIR": ROOT / "gateway",
         "GEN_DIR": ROOT / "gen",
-        **{f"{room.upper()}_PORT": ports.room(room) for room in ROOMS},
+        **{f"{name.upper()}_PORT": ports.service(name) for name in registry.PUBLIC},
         **limits.names(),
     }
     return Template((ROOT / "envoy.yaml").read_text(encoding="utf-8")).substitute(names)

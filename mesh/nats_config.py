@@ -22,9 +22,10 @@ from mesh.broker_accounts import (
     passages,
 )
 from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
-from mesh.ports import BROKER_ROOMS, LOOPBACK
+from mesh.ports import LOOPBACK
 from mesh.sandbox import MONITOR, broker_user
 from protocol import broker
+from services.registry import WITH_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -60,13 +61,13 @@ def render_nats(
     """
     fleet = list(passwords_of)
     prefix = sandbox.store_prefix.read_text(encoding="utf-8")
-    walls = passages(BROKER_ROOMS, prefix)
+    walls = passages(WITH_DATABASE, prefix)
     users = {
-        **{account_of(room): [_service_user(sandbox, room, walls)] for room in BROKER_ROOMS},
+        **{account_of(room): [_service_user(sandbox, room, walls)] for room in WITH_DATABASE},
         SYSTEM: [_monitor(sandbox)],
         broker.CARS_ACCOUNT: [_vehicle_user(sandbox, vin) for vin in fleet],
     }
-    known = [*(broker_user(name) for name in (*BROKER_ROOMS, MONITOR)), *fleet]
+    known = [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet]
     files = (
         f"cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}, timeout: 5"
     )

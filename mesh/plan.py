@@ -15,16 +15,18 @@ from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
-from mesh.ports import BROKER_ROOMS, LOOPBACK, SIGNER
+from mesh.ports import LOOPBACK
 from mesh.probes import GrpcAlive, admin_ready, grpc_serving, http_ok
 from mesh.sandbox import MONITOR, broker_user
 from mesh.tokens import AUDIENCE, ISSUER
+from services.registry import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
+    from services.registry import ServiceDescriptor
 
 PROFILE = "sandbox"
 # What remains of the ten seconds for a stop, after Envoy's drain, is enough for all to end in turn.
@@ -33,11 +35,6 @@ BROKER_ALIVE_SECONDS = 10.0
 """How long the running broker may take to answer a new connection: a fleet that reconnects comes first."""
 _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 """Unless the user says otherwise."""
-
-_READ_ANSWERS = ("command", "config", "status", "diagnostics")
-_READ_REPORTS = ("status", "diagnostics")
-_GIVE_ORDERS = ("command", "config")
-_SEND_COMMANDS = ("command",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class Planner:
         """Write the configuration files and describe every component."""
         return Plan(
             nats=self._nats(),
-            rooms=(*(self._room(name) for name in BROKER_ROOMS), self._signer()),
+            rooms=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
         )
@@ -116,34 +113,22 @@ class Planner:
             masked=True,
         )
 
-    def _room(self, name: str) -> Component:
-        settings = {
-            **self._server(name),
-            **self._broker(name),
-            "DOORS_DATABASE_URL": self._sandbox.database_url(name),
-            **self._vehicle_settings(name),
-        }
-        if name == "access":
-            settings |= self._access_settings()
-        if name == "status":
-            settings["DOORS_UPDATE_ID_KEY"] = _absolute(self._sandbox.update_id_key)
-        if name == "enrolment":
-            settings |= self._enrolment_settings()
-        return self._serving(name, settings)
-
-    def _signer(self) -> Component:
-        """It holds the one key that moves doors, so it is told what it needs and nothing more."""
-        settings = {
-            **self._server(SIGNER),
-            "DOORS_ACCESS_TARGET": self._target("access"),
-            "DOORS_SIGNING_KEY": _absolute(self._sandbox.ceremony.signing_key),
-            "DOORS_ORDER_MAC_KEY": _absolute(self._sandbox.order_mac_key),
-            "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
-        }
-        return self._serving(SIGNER, settings)
+    def _service(self, service: ServiceDescriptor) -> Component:
+        """One service, told what its descriptor says that it needs, and what it alone is told."""
+        particular = {
+            "access": self._access_settings,
+            "status": self._status_settings,
+            "enrolment": self._enrolment_settings,
+            "signer": self._signer_settings,
+        }.get(service.name, dict[str, str])
+        settings = {**self._server(service.name), **self._vehicle_settings(service), **particular()}
+        if service.has_database:
+            settings |= self._broker(service.name)
+            settings["DOORS_DATABASE_URL"] = self._sandbox.database_url(service.name)
+        return self._serving(service.name, settings)
 
     def _serving(self, name: str, settings: Mapping[str, str]) -> Component:
-        port = self._ports.room(name)
+        port = self._ports.service(name)
         environment = {**self._python, **_USUAL, **of_the_user(self._environment, name), **settings}
         return Component(
             name=name,
@@ -166,21 +151,21 @@ class Planner:
         }
 
     def _target(self, room: str) -> str:
-        return f"{LOOPBACK}:{self._ports.room(room)}"
+        return f"{LOOPBACK}:{self._ports.service(room)}"
 
-    def _vehicle_settings(self, name: str) -> dict[str, str]:
-        """What a room needs to talk with vehicles: each only the keys it works with."""
+    def _vehicle_settings(self, service: ServiceDescriptor) -> dict[str, str]:
+        """What a service needs to talk with vehicles: each only the keys it works with."""
         keys = self._sandbox.ceremony
         settings = {}
-        if name in _READ_ANSWERS:
+        if service.opens_answers:
             settings["DOORS_VEHICLE_KEYS_TARGET"] = self._target("enrolment")
             settings["DOORS_CLOUD_SEAL_KEYS"] = _absolute(keys.seal_keys)
-        if name in _READ_REPORTS:
+        if service.opens_reports:
             settings["DOORS_CLOUD_REPORT_KEYS"] = _absolute(keys.report_keys)
-        if name in _GIVE_ORDERS:
-            settings["DOORS_SIGNER_TARGET"] = self._target(SIGNER)
+        if service.gives_orders:
+            settings["DOORS_SIGNER_TARGET"] = self._target("signer")
             settings["DOORS_ORDER_MAC_KEY"] = _absolute(self._sandbox.order_mac_key)
-        if name in _SEND_COMMANDS:
+        if service.delivers_orders:
             settings["DOORS_KEY_MANIFESTS"] = _absolute(keys.manifests)
             # The simulator stands for the gateway through which sleeping vehicles are woken.
             settings["DOORS_WAKE_URL"] = f"http://{LOOPBACK}:{self._ports.control}"
@@ -195,6 +180,18 @@ class Planner:
             "DOORS_TOKEN_AUDIENCE": AUDIENCE,
             "DOORS_TOKEN_JWKS": _absolute(self._sandbox.issuer_jwks),
             "DOORS_SANDBOX_SEED": _absolute(self._sandbox.seed),
+        }
+
+    def _status_settings(self) -> dict[str, str]:
+        return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}
+
+    def _signer_settings(self) -> dict[str, str]:
+        """It holds the one key that moves doors, so it is told what it needs and nothing more."""
+        return {
+            "DOORS_ACCESS_TARGET": self._target("access"),
+            "DOORS_SIGNING_KEY": _absolute(self._sandbox.ceremony.signing_key),
+            "DOORS_ORDER_MAC_KEY": _absolute(self._sandbox.order_mac_key),
+            "DOORS_KEY_MANIFESTS": _absolute(self._sandbox.ceremony.manifests),
         }
 
     def _enrolment_settings(self) -> dict[str, str]:

@@ -5,16 +5,9 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
+from services.registry import SERVICES, descriptor_of
+
 LOOPBACK = "127.0.0.1"
-ROOMS = ("access", "command", "status", "config", "diagnostics")
-"""The rooms behind the edge."""
-BROKER_ROOMS = (*ROOMS, "enrolment")
-"""The rooms with a user at the broker, and a database."""
-OPERATED = ("access", "enrolment", "command", "status", "config", "diagnostics")
-"""The rooms that `doorctl` asks."""
-SIGNER = "signer"
-"""The room that holds the signing key: it is asked over gRPC by rooms only, and has nothing besides."""
-ALL_ROOMS = (*BROKER_ROOMS, SIGNER)
 
 _LOWEST_BASE = 1024  # below are the system's own
 _HIGHEST_BASE = 65_535 - 883
@@ -69,16 +62,16 @@ class Ports:
         """The simulated vehicles' control interface."""
         return self.base + 600
 
-    def room(self, name: str) -> int:
-        """The gRPC port of a room."""
-        return self.base + 511 + ALL_ROOMS.index(name)
+    def service(self, name: str) -> int:
+        """The gRPC port of a service."""
+        return self.base + descriptor_of(name).port_distance
 
     def by_component(self) -> list[tuple[int, str]]:
         """Every port with the component that listens there."""
         return [
             (self.nats, "nats"),
             (self.mqtt, "nats (MQTT)"),
-            *((self.room(name), name) for name in ALL_ROOMS),
+            *((self.service(each.name), each.name) for each in SERVICES),
             (self.http, "envoy (HTTP)"),
             (self.https, "envoy (HTTPS)"),
             (self.mtls, "envoy (mTLS gRPC)"),

@@ -23,7 +23,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mesh.ceremony import Ceremony
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.pki import VEHICLE_CA, Identity, Pair, Pki
-from mesh.ports import ALL_ROOMS, BROKER_ROOMS, LOOPBACK, OPERATED
+from mesh.ports import LOOPBACK
+from services.registry import SERVICES, WITH_DATABASE, descriptor_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -62,18 +63,18 @@ def broker_user(name: str) -> str:
     Not its URI: the broker does not look which CA signed, and vehicles have URIs of the same trust domain. Their CA may
     sign no DNS name.
     """
-    return f"{name}.ecarus.internal" if name == MONITOR else f"{name}.rooms.ecarus.internal"
+    return f"{name}.ecarus.internal" if name == MONITOR else descriptor_of(name).tls_name
 
 
 IDENTITIES = (
     *(
         Identity(
-            room,
-            uri=f"{TRUST_DOMAIN}/room/{room}",
-            dns=(broker_user(room), "localhost"),
+            service.name,
+            uri=f"{TRUST_DOMAIN}/{service.spiffe_path}",
+            dns=(service.tls_name, "localhost"),
             addresses=(LOOPBACK,),
         )
-        for room in ALL_ROOMS
+        for service in SERVICES
     ),
     Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
     Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
@@ -226,7 +227,7 @@ class Sandbox:
         for vin in OWNERS:
             vehicle_pki.ensure(vehicle_identity(vin))
         write_private(self.broker_clients, pki.ca.read_bytes() + vehicle_pki.ca.read_bytes())
-        for user in (*BROKER_ROOMS, MONITOR):
+        for user in (*WITH_DATABASE, MONITOR):
             _ensure_secret(self.nats_password(user))
         _ensure_admission_seed(self.admission_seed, self.admission_public)
         if not self.store_prefix.is_file():
@@ -245,7 +246,9 @@ class Sandbox:
         """Let `doorctl` find the services at these ports."""
         pair = Pair(self.pki / f"{OPERATOR}.crt", self.pki / f"{OPERATOR}.key")
         files = {"ca": self.pki / "ca.crt", "cert": pair.cert, "key": pair.key}
-        services = {name: f"{LOOPBACK}:{ports.room(name)}" for name in OPERATED}
+        services = {
+            each.name: f"{LOOPBACK}:{ports.service(each.name)}" for each in SERVICES if each.is_operated
+        }
         write_private_json(
             self.operator,
             {**{name: str(path.resolve()) for name, path in files.items()}, "services": services},

@@ -1,6 +1,6 @@
-"""What can be asked for, read from the contract itself: the google.api.http rules of the door services.
+"""What can be asked for, read from the contract itself: the HTTP rules and access options of the door services.
 
-An RPC that has no line in ACTION_OF stops the start: nothing is reachable by being forgotten.
+An RPC without an action stops the start: nothing is reachable by being forgotten.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from ecarus.remotecontrol.door.v1 import (
     door_diagnostics_service_pb2,
     door_status_service_pb2,
 )
+from ecarus.remotecontrol.options.v1 import options_pb2
 from google.api import annotations_pb2
 from google.protobuf import message_factory
 
-from services.access import domain
 from services.access.field_table import FieldTable, table_of
 
 if TYPE_CHECKING:
@@ -27,30 +27,14 @@ if TYPE_CHECKING:
     from google.protobuf.descriptor import Descriptor, MethodDescriptor, ServiceDescriptor
     from google.protobuf.message import Message
 
-ACTION_OF = {
-    "DoorCommandService.UnlockDoors": domain.UNLOCK,
-    "DoorCommandService.LockDoors": domain.LOCK,
-    "DoorCommandService.CancelCommand": domain.CANCEL,
-    "DoorCommandService.GetCommand": domain.STATUS_READ,
-    "DoorCommandService.ListCommandHistory": domain.HISTORY_READ,
-    "DoorStatusService.GetDoorStatus": domain.STATUS_READ,
-    "DoorStatusService.WatchDoorUpdates": domain.UPDATES_READ,
-    "DoorStatusService.StreamDoorUpdates": domain.UPDATES_READ,
-    "DoorConfigService.GetDoorConfig": domain.CONFIG_READ,
-    "DoorConfigService.UpdateDoorConfig": domain.CONFIG_WRITE,
-    "DoorDiagnosticsService.GetDoorDiagnostics": domain.DIAGNOSTICS_READ,
+_LIMIT_CLASSES = {
+    options_pb2.RATE_CLASS_UNLIMITED: None,
+    options_pb2.RATE_CLASS_COMMAND: "command",
+    options_pb2.RATE_CLASS_CANCEL: "cancel",
+    options_pb2.RATE_CLASS_READ: "read",
 }
-SERVICE_OF = {
-    "DoorCommandService": "command",
-    "DoorStatusService": "status",
-    "DoorConfigService": "config",
-    "DoorDiagnosticsService": "diagnostics",
-}
-"""The service of ours that serves it, and accepts capabilities for it."""
 WITHOUT_VEHICLE = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 """Native RPCs that are about no vehicle: a client certificate is enough for them."""
-
-"""What makes a car safer counts against nothing else's rate."""
 
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -61,20 +45,14 @@ class Route:
 
     action: str
     service: str
+    """The service of ours that serves it, and accepts capabilities for it."""
+    limit_class: str | None
+    """The rate it counts against; None for what nobody has to wait for."""
     request: type[Message]
     query: FieldTable
     body: FieldTable | None = None
     """None where REST takes no body."""
     body_message: type[Message] | None = None
-
-    @property
-    def limit_class(self) -> str | None:
-        """The rate it counts against; None for a lock, which nobody has to wait for."""
-        if self.action == domain.LOCK:
-            return None
-        if self.action == domain.CANCEL:
-            return "cancel"
-        return "command" if self.action in domain.COMMANDS else "read"
 
 
 class Routes:
@@ -125,9 +103,9 @@ def _services() -> list[ServiceDescriptor]:
 def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     """The route, its HTTP method and its path template; no template for an RPC without a REST form."""
     name = f"{method.containing_service.name}.{method.name}"
-    action = ACTION_OF.get(name)
-    if action is None:
-        raise ValueError(f"{name} needs a line in ACTION_OF")
+    access = method.GetOptions().Extensions[options_pb2.access]
+    if not access.action or access.rate_class not in _LIMIT_CLASSES:
+        raise ValueError(f"{name} is public and needs an action and a rate class in its access option")
     rule = method.GetOptions().Extensions[annotations_pb2.http]
     http_method = rule.WhichOneof("pattern")
     template = getattr(rule, http_method) if http_method else None
@@ -135,8 +113,9 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
     in_path = set(_VARIABLE.findall(template or ""))
     return (
         Route(
-            action=action,
-            service=SERVICE_OF[method.containing_service.name],
+            action=access.action,
+            service=method.containing_service.GetOptions().Extensions[options_pb2.served_by],
+            limit_class=_LIMIT_CLASSES[access.rate_class],
             request=message_factory.GetMessageClass(request),
             query=table_of(request, leave_out={*in_path, "vin"}) if http_method == "get" else {},
             **_body_of(request, rule.body),

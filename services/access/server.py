@@ -13,7 +13,7 @@ from services.access.approvals import needs_two_operators
 from services.access.domain import GrantUnknown
 from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
-from services.runtime.policy import EDGE, SPIFFE, Policy, Rule, between_rooms, for_operators
+from services.runtime.policy import EDGE, Policy, Rule, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from services.access.approvals import PendingGrants
     from services.access.usecases import Forget
 
-SERVICES = ("envoy.service.auth.v3.Authorization", "ecarus.remotecontrol.access.v1.AccessService")
-OPERATOR = SPIFFE + "team/operator"
+AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
+SERVICES = (AUTHORIZATION, SERVICE)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -36,18 +37,9 @@ class Record(GrantRecord, AccountRecord, Protocol):
     """Where all of it is kept."""
 
 
-_ACCESS = "/ecarus.remotecontrol.access.v1.AccessService/"
 POLICY: Policy = {
-    "/envoy.service.auth.v3.Authorization/Check": Rule(peers=frozenset({EDGE})),
-    _ACCESS + "CheckGrants": between_rooms("signer"),
-    _ACCESS + "CreateGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "ApproveGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "RevokeGrant": Rule(peers=frozenset({OPERATOR}), and_below=True, mutates=True),
-    _ACCESS + "ListGrants": Rule(peers=frozenset({OPERATOR}), and_below=True),
-    _ACCESS + "LockAccount": for_operators(mutates=True),
-    _ACCESS + "UnlockAccount": for_operators(mutates=True),
-    _ACCESS + "ListApiKeys": for_operators(),
-    _ACCESS + "RevokeApiKey": for_operators(mutates=True),
+    f"/{AUTHORIZATION}/Check": Rule(peers=frozenset({EDGE})),  # Envoy's contract, not ours
+    **policy_of(SERVICE),
 }
 
 

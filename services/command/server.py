@@ -9,7 +9,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from services.command import history_usecases, translate, usecases
 from services.command.domain import Action
 from services.runtime.call import current_call
-from services.runtime.policy import through_the_edge
+from services.runtime.policy import policy_of
 
 if TYPE_CHECKING:
     from typing import Any
@@ -20,18 +20,11 @@ if TYPE_CHECKING:
     from services.command.domain import Order
     from services.command.history_usecases import RefusedRequests
     from services.command.usecases import Desk
-    from services.runtime.policy import Policy
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorCommandService"
-POLICY: Policy = {
-    f"/{SERVICE}/UnlockDoors": through_the_edge("door.unlock", mutates=True),
-    f"/{SERVICE}/LockDoors": through_the_edge("door.lock", mutates=True),
-    f"/{SERVICE}/CancelCommand": through_the_edge("door.cancel", mutates=True),
-    f"/{SERVICE}/GetCommand": through_the_edge("door.status.read"),
-    f"/{SERVICE}/ListCommandHistory": through_the_edge("door.history.read"),
-}
+POLICY = policy_of(SERVICE)
 
 
 class DoorCommandServicer(stubs.DoorCommandServiceServicer):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, TypeVar
 
-import grpc
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as door_pb2
 from ecarus.remotecontrol.door.v1 import door_update_pb2 as update_pb2
 from google.protobuf.struct_pb2 import NULL_VALUE, Value
@@ -38,7 +37,7 @@ from services.command.domain import (
 from services.command.history import HistoryPage, HistoryQuery
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import Reason, Refusal
+from services.runtime.errors import REASONS, Refusal
 from services.runtime.public_values import seconds, set_time
 
 if TYPE_CHECKING:
@@ -49,15 +48,12 @@ if TYPE_CHECKING:
     from services.runtime.call import Call
     from services.runtime.capability import Capability
 
-_Code = grpc.StatusCode
-COMMAND_NOT_FOUND = Reason("COMMAND_NOT_FOUND", 404, _Code.NOT_FOUND, "Command not found")
-COMMAND_IN_PROGRESS = Reason("COMMAND_IN_PROGRESS", 409, _Code.ABORTED, "Command in progress", retryable=True)
-COMMAND_ALREADY_FINISHED = Reason(
-    "COMMAND_ALREADY_FINISHED", 409, _Code.FAILED_PRECONDITION, "Command already finished"
-)
-DOOR_OPEN = Reason("DOOR_OPEN", 409, _Code.FAILED_PRECONDITION, "Door open", retryable=True)
-ENGINE_ON = Reason("ENGINE_ON", 409, _Code.FAILED_PRECONDITION, "Engine on", retryable=True)
-VEHICLE_MOVING = Reason("VEHICLE_MOVING", 409, _Code.FAILED_PRECONDITION, "Vehicle moving", retryable=True)
+COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
+COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]
+COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
+DOOR_OPEN = REASONS["DOOR_OPEN"]
+ENGINE_ON = REASONS["ENGINE_ON"]
+VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 
 _PERIODS = {
     "1h": timedelta(hours=1),

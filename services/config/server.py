@@ -9,7 +9,7 @@ from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfig
 
 from services.config import translate, usecases
 from services.runtime.call import current_call
-from services.runtime.policy import Policy, through_the_edge
+from services.runtime.policy import policy_of
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorConfigService"
-
-POLICY: Policy = {
-    f"/{SERVICE}/GetDoorConfig": through_the_edge("door.config.read"),
-    f"/{SERVICE}/UpdateDoorConfig": through_the_edge("door.config.write", mutates=True),
-}
+POLICY = policy_of(SERVICE)
 
 
 class DoorConfigServicer(DoorConfigServiceServicer):

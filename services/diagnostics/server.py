@@ -8,7 +8,7 @@ from ecarus.remotecontrol.door.v1 import door_diagnostics_service_pb2_grpc
 from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceServicer
 
 from services.diagnostics import translate, usecases
-from services.runtime.policy import Policy, through_the_edge
+from services.runtime.policy import policy_of
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorDiagnosticsService"
-
-POLICY: Policy = {f"/{SERVICE}/GetDoorDiagnostics": through_the_edge("door.diagnostics.read")}
+POLICY = policy_of(SERVICE)
 
 
 class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):

@@ -17,22 +17,16 @@ from services.enrolment import translate, usecases
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.translate import NotACertificate
 from services.runtime.logs import masked_vin
-from services.runtime.policy import Policy, between_rooms, for_operators
+from services.runtime.policy import policy_of
 from services.runtime.server import ServedApi
 
 if TYPE_CHECKING:
     from services.enrolment.usecases import Office, Register
 
 SERVICE = "ecarus.remotecontrol.access.v1.VehicleKeysService"
-POLICY: Policy = {
-    f"/{SERVICE}/GetVehicleKeys": between_rooms("command", "config", "status", "diagnostics"),
-}
+POLICY = policy_of(SERVICE)
 ENROLMENT_SERVICE = "ecarus.remotecontrol.access.v1.VehicleEnrolmentService"
-ENROLMENT_POLICY: Policy = {
-    f"/{ENROLMENT_SERVICE}/EnrolVehicle": for_operators(mutates=True),
-    f"/{ENROLMENT_SERVICE}/RevokeVehicle": for_operators(mutates=True),
-    f"/{ENROLMENT_SERVICE}/ListVehicles": for_operators(),
-}
+ENROLMENT_POLICY = policy_of(ENROLMENT_SERVICE)
 DEFAULT_PAGE = 500
 _log = structlog.get_logger()
 

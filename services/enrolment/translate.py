@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -29,7 +28,7 @@ from services.enrolment.domain import (
 from services.enrolment.public_keys import NotPublicKeys
 from services.enrolment.usecases import BrokerSilent
 from services.runtime import errors
-from services.runtime.errors import Reason, Refusal, Violation
+from services.runtime.errors import REASONS, Refusal, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
     from services.enrolment.domain import PublicKeys
 
-ALREADY_ENROLLED = Reason("ALREADY_ENROLLED", 409, grpc.StatusCode.ALREADY_EXISTS, "Already enrolled")
+ALREADY_ENROLLED = REASONS["ALREADY_ENROLLED"]
 VEHICLE_URI = "spiffe://ecarus/vehicle/"
 
 _REQUEST = "nats-authorization-request"

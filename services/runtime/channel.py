@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc
 import structlog
 
+from services.registry import descriptor_of
 from services.runtime.settings import grpc_target
 
 if TYPE_CHECKING:
@@ -19,23 +20,18 @@ Request = TypeVar("Request")
 Answer = TypeVar("Answer")
 
 WATCH_SECONDS = 1.0
-_SERVES = {
-    "access": "ecarus.remotecontrol.access.v1.AccessService",
-    "enrolment": "ecarus.remotecontrol.access.v1.VehicleKeysService",
-    "signer": "ecarus.remotecontrol.access.v1.OrderSigningService",
-}
-"""The gRPC service of each room that is called, under whose name its replicas say whether they serve."""
 _ANOTHER_MAY_ANSWER = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED}
 _USABLE = {grpc.ChannelConnectivity.READY, grpc.ChannelConnectivity.IDLE}
 _log = structlog.get_logger()
 
 
-def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.Channel:
-    """A channel to the room named `room` at `target` (see settings.Target), under this room's own certificate.
+def open_channel(settings: ServerSettings, target: str, name: str) -> grpc.aio.Channel:
+    """Open a channel to the service of this name at `target` (see settings.Target), under this room's own certificate.
 
     Calls go to its replicas in turn; one that says that it does not serve, and one that does not answer pings, is
     left out. Whatever its address, a replica must show the certificate of its room.
     """
+    service = descriptor_of(name)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=settings.tls_ca.read_bytes(),
         private_key=settings.tls_key.read_bytes(),
@@ -43,10 +39,10 @@ def open_channel(settings: ServerSettings, target: str, room: str) -> grpc.aio.C
     )
     balanced = {
         "loadBalancingConfig": [{"round_robin": {}}],
-        "healthCheckConfig": {"serviceName": _SERVES[room]},
+        "healthCheckConfig": {"serviceName": service.contract},
     }
     options = (
-        ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal"),
+        ("grpc.ssl_target_name_override", service.tls_name),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 2_000),
         ("grpc.min_reconnect_backoff_ms", 2_000),  # which is also how long a connection may take

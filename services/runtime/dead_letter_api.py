@@ -12,7 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
-from services.runtime.policy import Policy, for_operators
+from services.runtime.policy import policy_of
 from services.runtime.server import ServedApi
 
 if TYPE_CHECKING:
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
     from services.runtime.inbox import KeptLetter
 
 SERVICE = "ecarus.remotecontrol.access.v1.DeadLetterService"
-POLICY: Policy = {
-    f"/{SERVICE}/ListDeadLetters": for_operators(),
-    f"/{SERVICE}/ReplayDeadLetter": for_operators(mutates=True),
-    f"/{SERVICE}/ReplayWaitingDeadLetters": for_operators(mutates=True),
-}
+POLICY = policy_of(SERVICE)
 DEFAULT_PAGE = 50
 _MAX_TOLD = 300
 """So many characters of a reason are told."""

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from ecarus.remotecontrol.door.v1.error_reason_pb2 import ErrorReason
+from ecarus.remotecontrol.options.v1 import options_pb2
 from google.protobuf import any_pb2, duration_pb2
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,43 +51,42 @@ class Violation:
     reason: str
 
 
-_Code = grpc.StatusCode
+REASONS = {
+    value.name: Reason(
+        value.name,
+        told.http_status,
+        grpc.StatusCode[code_pb2.Code.Name(told.grpc_code)],
+        told.title,
+        told.retryable,
+    )
+    for value in ErrorReason.DESCRIPTOR.values
+    if (told := value.GetOptions().Extensions[options_pb2.problem]).http_status
+}
+"""The closed list: each value of ErrorReason, as its `problem` option says."""
 
-INVALID_REQUEST = Reason("INVALID_REQUEST", 400, _Code.INVALID_ARGUMENT, "Invalid request")
-MALFORMED_JSON = Reason("MALFORMED_JSON", 400, _Code.INVALID_ARGUMENT, "Malformed JSON")
-AUTHENTICATION_REQUIRED = Reason(
-    "AUTHENTICATION_REQUIRED", 401, _Code.UNAUTHENTICATED, "Authentication required"
-)
-TOKEN_INVALID = Reason("TOKEN_INVALID", 401, _Code.UNAUTHENTICATED, "Token not accepted")
-TOKEN_EXPIRED = Reason("TOKEN_EXPIRED", 401, _Code.UNAUTHENTICATED, "Token expired")
-STEP_UP_REQUIRED = Reason("STEP_UP_REQUIRED", 401, _Code.UNAUTHENTICATED, "Stronger authentication required")
-ACTION_NOT_GRANTED = Reason("ACTION_NOT_GRANTED", 403, _Code.PERMISSION_DENIED, "Action not granted")
-CONSENT_MISSING = Reason("CONSENT_MISSING", 403, _Code.PERMISSION_DENIED, "Consent missing")
-ACCOUNT_LOCKED = Reason("ACCOUNT_LOCKED", 403, _Code.PERMISSION_DENIED, "Account locked")
-CALLER_NOT_ALLOWED = Reason("CALLER_NOT_ALLOWED", 403, _Code.PERMISSION_DENIED, "Caller not allowed")
-VEHICLE_NOT_FOUND = Reason("VEHICLE_NOT_FOUND", 404, _Code.NOT_FOUND, "Vehicle not found")
-PATH_NOT_FOUND = Reason("PATH_NOT_FOUND", 404, _Code.UNIMPLEMENTED, "No such path")
-METHOD_NOT_ALLOWED = Reason("METHOD_NOT_ALLOWED", 405, _Code.UNIMPLEMENTED, "Method not allowed")
-PAYLOAD_TOO_LARGE = Reason("PAYLOAD_TOO_LARGE", 413, _Code.RESOURCE_EXHAUSTED, "Payload too large")
-UNSUPPORTED_MEDIA_TYPE = Reason(
-    "UNSUPPORTED_MEDIA_TYPE", 415, _Code.INVALID_ARGUMENT, "Unsupported media type"
-)
-DEAD_LETTER_NOT_FOUND = Reason("DEAD_LETTER_NOT_FOUND", 404, _Code.NOT_FOUND, "Dead letter not found")
-CORRELATION_ID_REUSED = Reason("CORRELATION_ID_REUSED", 422, _Code.ALREADY_EXISTS, "Correlation id reused")
-RATE_LIMITED = Reason("RATE_LIMITED", 429, _Code.RESOURCE_EXHAUSTED, "Too many requests", retryable=True)
-DEPENDENCY_UNAVAILABLE = Reason(
-    "DEPENDENCY_UNAVAILABLE", 503, _Code.UNAVAILABLE, "Temporarily unavailable", retryable=True
-)
-STORAGE_UNAVAILABLE = Reason(
-    "STORAGE_UNAVAILABLE", 503, _Code.UNAVAILABLE, "Storage unavailable", retryable=True
-)
-NOT_YET_REPORTED = Reason("NOT_YET_REPORTED", 503, _Code.UNAVAILABLE, "Not yet reported", retryable=True)
-DEADLINE_EXCEEDED = Reason(
-    "DEADLINE_EXCEEDED", 504, _Code.DEADLINE_EXCEEDED, "Deadline exceeded", retryable=True
-)
-INTERNAL_ERROR = Reason("INTERNAL_ERROR", 500, _Code.INTERNAL, "Internal error")
-
-REASONS = {value.code: value for value in list(globals().values()) if isinstance(value, Reason)}
+INVALID_REQUEST = REASONS["INVALID_REQUEST"]
+MALFORMED_JSON = REASONS["MALFORMED_JSON"]
+AUTHENTICATION_REQUIRED = REASONS["AUTHENTICATION_REQUIRED"]
+TOKEN_INVALID = REASONS["TOKEN_INVALID"]
+TOKEN_EXPIRED = REASONS["TOKEN_EXPIRED"]
+STEP_UP_REQUIRED = REASONS["STEP_UP_REQUIRED"]
+ACTION_NOT_GRANTED = REASONS["ACTION_NOT_GRANTED"]
+CONSENT_MISSING = REASONS["CONSENT_MISSING"]
+ACCOUNT_LOCKED = REASONS["ACCOUNT_LOCKED"]
+CALLER_NOT_ALLOWED = REASONS["CALLER_NOT_ALLOWED"]
+VEHICLE_NOT_FOUND = REASONS["VEHICLE_NOT_FOUND"]
+PATH_NOT_FOUND = REASONS["PATH_NOT_FOUND"]
+METHOD_NOT_ALLOWED = REASONS["METHOD_NOT_ALLOWED"]
+PAYLOAD_TOO_LARGE = REASONS["PAYLOAD_TOO_LARGE"]
+UNSUPPORTED_MEDIA_TYPE = REASONS["UNSUPPORTED_MEDIA_TYPE"]
+DEAD_LETTER_NOT_FOUND = REASONS["DEAD_LETTER_NOT_FOUND"]
+CORRELATION_ID_REUSED = REASONS["CORRELATION_ID_REUSED"]
+RATE_LIMITED = REASONS["RATE_LIMITED"]
+DEPENDENCY_UNAVAILABLE = REASONS["DEPENDENCY_UNAVAILABLE"]
+STORAGE_UNAVAILABLE = REASONS["STORAGE_UNAVAILABLE"]
+NOT_YET_REPORTED = REASONS["NOT_YET_REPORTED"]
+DEADLINE_EXCEEDED = REASONS["DEADLINE_EXCEEDED"]
+INTERNAL_ERROR = REASONS["INTERNAL_ERROR"]
 
 
 @dataclass(slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What every RPC needs: a table that fails closed, at start and at run time."""
+"""What every RPC needs, read from the contract's own options; it fails closed, at start and at run time."""
 
 from __future__ import annotations
 
@@ -6,13 +6,20 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.options.v1 import options_pb2
+from google.protobuf import descriptor_pool
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from google.protobuf.descriptor import MethodDescriptor
 
 SPIFFE = "spiffe://ecarus/"
 EDGE = SPIFFE + "edge"
 OPERATOR = SPIFFE + "operator"
 """Whoever has this certificate is an operator: it opens what operators do, and nothing else."""
+NAMED_OPERATOR = SPIFFE + "team/operator"
+"""An operator with a name of their own behind it, so that two can be told apart."""
 
 _SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+|team/operator/[A-Za-z0-9._-]+)")
 
@@ -67,19 +74,31 @@ def may_look(peer: str) -> bool:
     return _SERVING.fullmatch(peer) is not None
 
 
-def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
-    """An RPC for the public: it comes through Envoy and needs a capability for `action`."""
-    return Rule(peers=frozenset({EDGE}), action=action, mutates=mutates)
+def policy_of(service: str) -> Policy:
+    """Return the rule of each RPC of the protobuf service of this full name, as the RPC's `access` option says.
+
+    Raise ValueError, naming the RPC, where it has none, or one that names neither an action nor who may call, or both.
+    """
+    methods = descriptor_pool.Default().FindServiceByName(service).methods
+    return {f"/{service}/{method.name}": _rule_of(method) for method in methods}
 
 
-def between_rooms(*names: str) -> Rule:
-    """An RPC for these rooms only."""
-    return Rule(peers=frozenset(room(name) for name in names))
-
-
-def for_operators(*, mutates: bool = False) -> Rule:
-    """An RPC for operators only."""
-    return Rule(peers=frozenset({OPERATOR}), mutates=mutates)
+def _rule_of(method: MethodDescriptor) -> Rule:
+    options = method.GetOptions()
+    access = options.Extensions[options_pb2.access]
+    peers = [room(name) for name in access.services]
+    if access.operators == options_pb2.OPERATORS_ANY:
+        peers.append(OPERATOR)
+    elif access.operators == options_pb2.OPERATORS_NAMED:
+        peers.append(NAMED_OPERATOR)
+    if bool(access.action) == bool(peers):
+        raise ValueError(f"{method.full_name}: its access option must name either an action or who may call")
+    return Rule(
+        peers=frozenset(peers or (EDGE,)),
+        action=access.action or None,
+        mutates=access.changes,
+        and_below=access.operators == options_pb2.OPERATORS_NAMED,
+    )
 
 
 def complete(policy: Mapping[str, Rule], methods: Iterable[str]) -> None:

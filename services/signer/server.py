@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderS
 from protocol.signing import sign_session_request
 from services.runtime.call import current_call
 from services.runtime.logs import masked_vin
-from services.runtime.policy import Policy, between_rooms
+from services.runtime.policy import policy_of
 from services.signer import translate, usecases
 from services.signer.bounds import CounterBound, RequestBound
 from services.signer.domain import Verdict
@@ -31,11 +31,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 SERVICE = "ecarus.remotecontrol.access.v1.OrderSigningService"
-POLICY: Policy = {
-    f"/{SERVICE}/SignOrders": between_rooms("command", "config"),
-    f"/{SERVICE}/ReviewOrders": between_rooms("command", "config"),
-    f"/{SERVICE}/SignSessionRequests": between_rooms("command"),
-}
+POLICY = policy_of(SERVICE)
 _log = structlog.get_logger()
 
 

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
 from google.protobuf.message import DecodeError
 
 from services.runtime.call import current_call
-from services.runtime.policy import Policy, through_the_edge
+from services.runtime.policy import policy_of
 from services.status import translate
 from services.status.domain import (
     Check,
@@ -24,7 +24,7 @@ from services.status.domain import (
     StreamEnded,
 )
 from services.status.hub import Watcher
-from services.status.rights import UPDATES_READ, Cause, Right
+from services.status.rights import Cause, Right
 from services.status.usecases import look_at_status, watch_updates
 
 if TYPE_CHECKING:
@@ -51,12 +51,7 @@ T = TypeVar("T")
 
 SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
 LAST_EVENT_ID = "last-event-id"
-
-POLICY: Policy = {
-    f"/{SERVICE}/GetDoorStatus": through_the_edge("door.status.read"),
-    f"/{SERVICE}/WatchDoorUpdates": through_the_edge(UPDATES_READ),
-    f"/{SERVICE}/StreamDoorUpdates": through_the_edge(UPDATES_READ),
-}
+POLICY = policy_of(SERVICE)
 
 _log = structlog.get_logger()
 

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from mesh.pki import Pair
-from mesh.ports import ALL_ROOMS
 from mesh.probes import grpc_serving
+from services import registry
 from tests.system.app import FOREIGN, Car, Stream, eventually
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class BystanderProbe:
     @contextmanager
     def undisturbed(self) -> Iterator[Probe]:
         """Attack inside of it. At its end everything that the bystander did and saw must be right, and in time."""
-        components = {name: self.mesh.pid_of(name) for name in (*ALL_ROOMS, "nats", "envoy")}
+        components = {name: self.mesh.pid_of(name) for name in (*registry.NAMES, "nats", "envoy")}
         with Stream(f"{self.door}/updates/stream", {**self.headers, "Accept": "text/event-stream"}) as stream:
             assert stream.status == 200
             self._clear_the_road()
@@ -139,8 +139,8 @@ class BystanderProbe:
 
         async def ask() -> dict[str, bool]:
             return {
-                name: await grpc_serving(self.mesh.ports.room(name), self.mesh.ca, edge)()
-                for name in ALL_ROOMS
+                name: await grpc_serving(self.mesh.ports.service(name), self.mesh.ca, edge)()
+                for name in registry.NAMES
             }
 
         def all_serve() -> bool:

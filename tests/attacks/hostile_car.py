@@ -91,7 +91,7 @@ class HostileCar:
             vin=vin, certificate=pair[0].read_bytes(), public_keys=public.read_bytes()
         )
         with grpc.secure_channel(
-            f"localhost:{mesh.ports.room('enrolment')}", certified(mesh, "operator")
+            f"localhost:{mesh.ports.service('enrolment')}", certified(mesh, "operator")
         ) as operator:
             enrolment_grpc.VehicleEnrolmentServiceStub(operator).EnrolVehicle(request, timeout=10)
         return cls(mesh, vin, pair, private)

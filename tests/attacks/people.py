@@ -49,7 +49,7 @@ def credentials(mesh: Mesh, certificate: Path, key: Path) -> grpc.ChannelCredent
 @contextmanager
 def operator(mesh: Mesh, name: str = "team-operator") -> Iterator[access_service_pb2_grpc.AccessServiceStub]:
     """The access service, as an operator reaches it: who gives rights, or (`operator`) who locks accounts."""
-    target = f"localhost:{mesh.ports.room('access')}"
+    target = f"localhost:{mesh.ports.service('access')}"
     with grpc.secure_channel(target, certified(mesh, name)) as channel:
         yield access_service_pb2_grpc.AccessServiceStub(channel)
 

@@ -96,7 +96,7 @@ class StolenService:
 
 @contextmanager
 def channel_to(mesh: Mesh, service: str, shown: grpc.ChannelCredentials) -> Iterator[grpc.Channel]:
-    with grpc.secure_channel(f"localhost:{mesh.ports.room(service)}", shown) as channel:
+    with grpc.secure_channel(f"localhost:{mesh.ports.service(service)}", shown) as channel:
         yield channel
 
 

@@ -21,8 +21,8 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as sig
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
 
-from mesh.ports import ALL_ROOMS, BROKER_ROOMS
 from mesh.sandbox import Identity
+from services import registry
 from services.runtime.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
@@ -79,7 +79,7 @@ OPERATORS = (
 """What only operators may ask."""
 
 
-@pytest.mark.parametrize("name", BROKER_ROOMS)
+@pytest.mark.parametrize("name", registry.WITH_DATABASE)
 def test_a_stolen_password_speaks_for_its_own_service_only(
     mesh: Mesh, bystander: BystanderProbe, name: str
 ) -> None:
@@ -119,7 +119,7 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
         async with AsyncExitStack() as open_until_the_end:
             thieves = [
                 await open_until_the_end.enter_async_context(await StolenService(mesh, name).connect())
-                for name in BROKER_ROOMS
+                for name in registry.WITH_DATABASE
             ]
             for thief in thieves:
                 for subject in everything:
@@ -132,7 +132,7 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
             }
 
     with bystander.undisturbed() as probe:
-        assert asyncio.run(attack(probe)) == {name: [] for name in BROKER_ROOMS}
+        assert asyncio.run(attack(probe)) == {name: [] for name in registry.WITH_DATABASE}
 
 
 def _own(name: str, subject: str) -> bool:
@@ -141,9 +141,9 @@ def _own(name: str, subject: str) -> bool:
     return words[0] == "_INBOX" and len(words) > 2 and name in words[1]
 
 
-@pytest.mark.parametrize("name", BROKER_ROOMS)
+@pytest.mark.parametrize("name", registry.WITH_DATABASE)
 def test_a_password_counts_with_its_own_certificate_only(mesh: Mesh, name: str) -> None:
-    others = [other for other in ALL_ROOMS if other != name]
+    others = [other for other in registry.NAMES if other != name]
     others += ["edge", "team-demo", "operator"]
 
     async def admitted(certificate: str) -> bool:
@@ -178,7 +178,7 @@ def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
     }
 
     async def attack() -> None:
-        for name in BROKER_ROOMS:
+        for name in registry.WITH_DATABASE:
             async with await StolenService(mesh, name).connect() as thief:
                 for verb, request in requests.items():
                     # A message that is pulled keeps its subject, and this is how an operator's request ended.
@@ -222,7 +222,7 @@ def test_a_chosen_payload_in_a_pulls_answer_enrols_no_car(
 
 def test_operators_requests_are_nobody_elses(mesh: Mesh, bystander: BystanderProbe) -> None:
     with bystander.undisturbed():
-        for who in (*ALL_ROOMS, "edge", "team-demo"):
+        for who in (*registry.NAMES, "edge", "team-demo"):
             for service, method in OPERATORS:
                 assert code_as(mesh, who, service, method) in REFUSED, f"{who} reached {method}"
 
@@ -248,7 +248,7 @@ def test_a_cars_certificate_reaches_no_service(
 ) -> None:
     shown = credentials(mesh, *hostile_car.pair)
     with bystander.undisturbed():
-        for service in ALL_ROOMS:
+        for service in registry.NAMES:
             with channel_to(mesh, service, shown) as channel:
                 for method in ("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/List", CHECK):
                     assert code_of(channel, method) in REFUSED, f"{service} answered a car"
@@ -333,7 +333,9 @@ def test_nothing_is_signed_for_ever_or_at_the_counters_end(mesh: Mesh) -> None:
     assert "SIGNING_VERDICT_SIGNED" not in verdicts(mesh, "command", *beyond)
 
 
-@pytest.mark.parametrize("who", [*(room for room in ALL_ROOMS if room not in {"command", "config"}), "edge"])
+@pytest.mark.parametrize(
+    "who", [*(room for room in registry.NAMES if room not in {"command", "config"}), "edge"]
+)
 def test_the_signer_signs_for_those_who_take_orders_in(mesh: Mesh, who: str) -> None:
     method = "/ecarus.remotecontrol.access.v1.OrderSigningService/SignOrders"
     assert code_as(mesh, who, "signer", method) is grpc.StatusCode.PERMISSION_DENIED

@@ -24,7 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from services.runtime.audit import log_call
 from services.runtime.call import current_call
 from services.runtime.errors import Reason, Refusal
-from services.runtime.policy import between_rooms, through_the_edge
+from services.runtime.policy import EDGE, Rule, room
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
@@ -41,10 +41,16 @@ FOREIGN_VIN = "KMHSH81C7LU654321"
 CONFIG = "ecarus.remotecontrol.door.v1.DoorConfigService"
 STATUS = "ecarus.remotecontrol.door.v1.DoorStatusService"
 READ, WRITE, LIVE = "door.config.read", "door.config.write", "door.updates.read"
+
+
+def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
+    return Rule(peers=frozenset({EDGE}), action=action, mutates=mutates)
+
+
 POLICY: Policy = {
     f"/{CONFIG}/GetDoorConfig": through_the_edge(READ),
     f"/{CONFIG}/UpdateDoorConfig": through_the_edge(WRITE, mutates=True),
-    f"/{STATUS}/GetDoorStatus": between_rooms("command"),
+    f"/{STATUS}/GetDoorStatus": Rule(peers=frozenset({room("command")})),
     f"/{STATUS}/WatchDoorUpdates": through_the_edge(LIVE),
     f"/{STATUS}/StreamDoorUpdates": through_the_edge(LIVE),
 }

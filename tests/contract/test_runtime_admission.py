@@ -19,7 +19,6 @@ from services.runtime.call import Call
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import CallInterceptor
-from services.runtime.policy import through_the_edge
 from services.runtime.workload import Workloads
 from tests.contract.runtime_room import (
     CONFIG,
@@ -37,6 +36,7 @@ from tests.contract.runtime_room import (
     refusal_of,
     refused,
     rest,
+    through_the_edge,
 )
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import nats
 import pytest
 import pytest_asyncio
 
-from mesh.ports import ROOMS
 from mesh.sandbox import vehicle_identity
 from protocol.broker import STREAMS, VEHICLE_EVENTS, Event, event_subject, status_subject
 from protocol.consumers import CONSUMERS, consumers_of
+from services import registry
 from services.runtime.consumer import ConsumerPlan
 from services.runtime.health import COMMANDS, Health
 from services.runtime.jetstream import connect
@@ -49,7 +49,7 @@ def plans_of(service: str) -> list[ConsumerPlan]:
     return found
 
 
-@pytest.mark.parametrize("service", [name for name in ROOMS if name != "access"])
+@pytest.mark.parametrize("service", [name for name in registry.PUBLIC if name != "access"])
 def test_the_consumers_that_are_made_are_those_that_services_read(service: str) -> None:
     made = {
         (one.name, one.stream, one.subjects, one.shared, one.max_pending, one.ack_wait_seconds)

@@ -20,7 +20,6 @@ from nats.js.errors import APIError
 
 from mesh.broker_accounts import STORE_API
 from mesh.pki import VEHICLE_CA, Identity, Pki
-from mesh.ports import BROKER_ROOMS
 from mesh.sandbox import IDENTITIES, MONITOR, broker_user, vehicle_identity
 from protocol.broker import (
     DOOR_UPDATES,
@@ -35,6 +34,7 @@ from protocol.broker import (
     update_subject,
 )
 from protocol.consumers import CONSUMERS, consumers_of
+from services import registry
 from tests.messaging.test_hostile_car import HARMFUL, NOTHING_WAITS
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from tests.messaging.witness import Witness
@@ -125,7 +125,7 @@ PROBES = sorted(
         f"vehicle.{VIN}.evt.hello",
         f"vehicle_status.0.{VIN}",
         "_INBOX.x",
-        *(f"_INBOX.{room}.x" for room in BROKER_ROOMS),
+        *(f"_INBOX.{room}.x" for room in registry.WITH_DATABASE),
     }
 )
 EARS = [
@@ -186,14 +186,14 @@ def hears(service: str) -> set[str]:
     return HEARS[service] | {f"_INBOX.{service}.>"} | {f"deliver.{one.name}" for one in consumers_of(service)}
 
 
-@pytest.mark.parametrize("service", BROKER_ROOMS)
+@pytest.mark.parametrize("service", registry.WITH_DATABASE)
 async def test_the_configuration_gives_what_is_written_here_and_no_more(gate: Gate, service: str) -> None:
     rights = gate.rights_of(service)
     assert set(rights["publish"]["allow"]) == says(service)
     assert set(rights["subscribe"]["allow"]) == hears(service)
 
 
-@pytest.mark.parametrize("service", BROKER_ROOMS)
+@pytest.mark.parametrize("service", registry.WITH_DATABASE)
 async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> None:
     refused: set[str] = set()
     told_all = asyncio.Event()
@@ -219,7 +219,7 @@ async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> No
         assert may(hears(service), subject) or f'subscription to "{subject.lower()}"' in told, subject
 
 
-@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
 async def test_a_password_opens_nothing_with_another_certificate_and_a_certificate_nothing_without_it(
     gate: Gate, service: str
 ) -> None:
@@ -227,7 +227,9 @@ async def test_a_password_opens_nothing_with_another_certificate_and_a_certifica
     others = [one.name for one in IDENTITIES if one.name != service and one.client]
     attempts = [(password, certificate) for certificate in others]
     attempts += [
-        (gate.sandbox.nats_password(name).read_text(), service) for name in BROKER_ROOMS if name != service
+        (gate.sandbox.nats_password(name).read_text(), service)
+        for name in registry.WITH_DATABASE
+        if name != service
     ]
     attempts += [("", service), (password, None)]
     for said, certificate in attempts:
@@ -235,7 +237,7 @@ async def test_a_password_opens_nothing_with_another_certificate_and_a_certifica
     assert await lets_in(gate, gate.tls(service), broker_user(service), password)
 
 
-@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
 async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(gate: Gate, service: str) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
@@ -255,7 +257,7 @@ async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(gate: Gat
     await client.close()
 
 
-@pytest.mark.parametrize("service", [*BROKER_ROOMS, MONITOR])
+@pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
 async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, service: str) -> None:
     """Nor does the services' CA make a vehicle."""
     (like,) = [one for one in IDENTITIES if one.name == service]
@@ -279,7 +281,7 @@ async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, serv
     assert not await lets_in(gate, gate.tls("like-a-car"))
 
 
-@pytest.mark.parametrize("service", BROKER_ROOMS)
+@pytest.mark.parametrize("service", registry.WITH_DATABASE)
 async def test_the_broker_s_answers_to_a_service_reach_nothing(gate: Gate, service: str) -> None:
     """The reply subject is the service's to choose, and is not looked at."""
     witness = Witness(gate)

@@ -10,6 +10,7 @@ import pytest
 from mesh.broker_accounts import AUTH_QUESTIONS
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Command, Event, command_subject
 from protocol.streams import command_queue
+from services import registry
 from tests.messaging.vehicle_gate import OTHER, WAIT_SECONDS
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from tests.messaging.vehicle_gate import Gate
 
-SERVICES = ("access", "command", "status", "config", "diagnostics", "enrolment")
+SERVICES = registry.WITH_DATABASE
 
 
 _QUIET_SECONDS = 0.1

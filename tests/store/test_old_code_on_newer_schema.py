@@ -23,6 +23,7 @@ from sqlalchemy import (
     text,
 )
 
+from services import registry
 from services.runtime.database import open_database
 from services.runtime.migration import SchemaRefused, migrate
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Connection, Table
 
-ROOMS = ("access", "command", "config", "status", "diagnostics", "enrolment")
+ROOMS = registry.WITH_DATABASE
 
 
 def folder_of(room: str) -> Path:

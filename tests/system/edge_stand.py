@@ -36,9 +36,10 @@ from grpc_reflection.v1alpha import reflection
 
 from mesh.edge_config import USUAL, EdgeLimits, render_edge, write_team_trust
 from mesh.pki import Pki
-from mesh.ports import ROOMS, PortInUseError, Ports
+from mesh.ports import PortInUseError, Ports
 from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
+from services import registry
 from services.runtime.server import SERVER_OPTIONS
 
 if TYPE_CHECKING:
@@ -258,7 +259,7 @@ class EdgeStand:
     async def __aenter__(self) -> EdgeStand:
         for identity in IDENTITIES:
             self.pki.ensure(identity)
-        for room in ROOMS:
+        for room in registry.PUBLIC:
             await self.start_room(room)
         config = self._folder / "envoy.yaml"
         self.pki.ensure_revocations()
@@ -322,7 +323,7 @@ class EdgeStand:
             self.pki.ca.read_bytes(),
             require_client_auth=True,
         )
-        server.add_secure_port(f"127.0.0.1:{self.ports.room(room)}", credentials)
+        server.add_secure_port(f"127.0.0.1:{self.ports.service(room)}", credentials)
         await server.start()
         self._servers[room] = server
         self.checks[room] = checks

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from services import registry
 from tests.system.app import ASLEEP, App, Car, eventually
 
 if TYPE_CHECKING:
@@ -18,21 +19,7 @@ pytestmark = pytest.mark.system
 RECOVERY_SECONDS = 45.0
 
 
-@pytest.mark.parametrize(
-    "component",
-    [
-        "nats",
-        "envoy",
-        "command",
-        "access",
-        "status",
-        "config",
-        "diagnostics",
-        "enrolment",
-        "signer",
-        "vehicles",
-    ],
-)
+@pytest.mark.parametrize("component", ["nats", "envoy", *registry.NAMES, "vehicles"])
 @pytest.mark.timeout(150)
 def test_a_command_survives_the_death_of_any_one_part(mesh: Mesh, component: str) -> None:
     app, car = App(mesh), Car(mesh)

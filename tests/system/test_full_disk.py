@@ -14,7 +14,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.ports import ALL_ROOMS, Ports
+from mesh.ports import Ports
+from services import registry
 from tests.small_disk import SmallDisk, small_disk
 from tests.system.app import App, eventually
 from tests.system.conftest import ROOT, STOP_SECONDS, Mesh
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 MEGABYTES = 256
-COMPONENTS = ("nats", *ALL_ROOMS, "envoy", "vehicles")
+COMPONENTS = ("nats", *registry.NAMES, "envoy", "vehicles")
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def storage_of(mesh: Mesh, room: str) -> str:
     """What the room's health says of its disk."""
     key, cert = (mesh.data / "pki" / f"edge.{kind}" for kind in ("key", "crt"))
     credentials = grpc.ssl_channel_credentials(mesh.ca.read_bytes(), key.read_bytes(), cert.read_bytes())
-    with grpc.secure_channel(f"127.0.0.1:{mesh.ports.room(room)}", credentials) as channel:
+    with grpc.secure_channel(f"127.0.0.1:{mesh.ports.service(room)}", credentials) as channel:
         request = health_pb2.HealthCheckRequest(service="storage")
         answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from mesh.ports import ALL_ROOMS, Ports
+from mesh.ports import Ports
+from services import registry
 from tests.system.edge_stand import BASE, VIN, free_port_base
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 
-COMPONENTS = ("nats", *ALL_ROOMS, "envoy", "vehicles")
+COMPONENTS = ("nats", *registry.NAMES, "envoy", "vehicles")
 
 
 def until_status(mesh: Mesh, token: str, wanted: int, seconds: float) -> None:

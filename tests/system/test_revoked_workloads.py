@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.pki import Identity, Pki
-from mesh.ports import ALL_ROOMS
+from services import registry
 from tests.system.app import eventually
 from tests.system.conftest import ROOT
 
@@ -59,13 +59,13 @@ def revoke(mesh: Mesh, name: str) -> None:
 def test_a_stolen_certificate_of_the_edge_ends_at_every_service_on_its_live_connections(mesh: Mesh) -> None:
     pki = Pki(mesh.data / "pki", datetime.now(UTC))
     stolen = pki.ensure(Identity("stolen-edge", uri="spiffe://ecarus/edge", server=False))
-    for room in ALL_ROOMS:
-        target, name = f"127.0.0.1:{mesh.ports.room(room)}", f"{room}.rooms.ecarus.internal"
+    for room in registry.NAMES:
+        target, name = f"127.0.0.1:{mesh.ports.service(room)}", f"{room}.rooms.ecarus.internal"
         with (
             channel(mesh.ca, stolen, target, name) as thief,
             channel(mesh.ca, pki.pair("edge"), target, name) as edge,
         ):
-            if room == ALL_ROOMS[0]:
+            if room == registry.NAMES[0]:
                 assert health(thief) == "1"
                 watching = health_pb2_grpc.HealthStub(thief).Watch(ASKED, timeout=30)
                 next(watching)

@@ -44,7 +44,7 @@ def operator(mesh: Mesh) -> Iterator[access_service_pb2_grpc.AccessServiceStub]:
         (pki / "team-operator.key").read_bytes(),
         (pki / "team-operator.crt").read_bytes(),
     )
-    with grpc.secure_channel(f"localhost:{mesh.ports.room('access')}", identity) as channel:
+    with grpc.secure_channel(f"localhost:{mesh.ports.service('access')}", identity) as channel:
         yield access_service_pb2_grpc.AccessServiceStub(channel)
 
 
@@ -213,7 +213,7 @@ def test_nobody_else_gives_rights(mesh: Mesh) -> None:
         (pki / "team-demo.key").read_bytes(),
         (pki / "team-demo.crt").read_bytes(),
     )
-    with grpc.secure_channel(f"localhost:{mesh.ports.room('access')}", identity) as channel:
+    with grpc.secure_channel(f"localhost:{mesh.ports.service('access')}", identity) as channel:
         stub = access_service_pb2_grpc.AccessServiceStub(channel)
         with pytest.raises(grpc.RpcError) as refused:
             stub.ListGrants(access_service_pb2.ListGrantsRequest(vin=SAMPLE), timeout=5)

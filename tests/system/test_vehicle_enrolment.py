@@ -10,7 +10,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.ports import ALL_ROOMS
+from services import registry
 from tests.system.app import FOREIGN, SAMPLE, SECOND, Car, eventually
 from tests.system.conftest import ROOT
 
@@ -81,7 +81,7 @@ def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
 
 def test_the_operators_certificate_opens_nothing_else(mesh: Mesh) -> None:
     pair, edge = mesh.data / "pki" / "operator", mesh.data / "pki" / "edge"
-    for name in ALL_ROOMS:
+    for name in registry.NAMES:
         assert ask_health(mesh, name, edge) == "SERVING"
         assert ask_health(mesh, name, pair) == "PERMISSION_DENIED"
 
@@ -89,7 +89,7 @@ def test_the_operators_certificate_opens_nothing_else(mesh: Mesh) -> None:
 @pytest.mark.parametrize("vin", [SAMPLE, SECOND])
 def test_a_cars_certificate_reaches_no_service(mesh: Mesh, vin: str) -> None:
     pair = mesh.data / "pki" / f"vehicle-{vin}"
-    for name in ALL_ROOMS:
+    for name in registry.NAMES:
         assert ask_health(mesh, name, pair) in {"PERMISSION_DENIED", "UNAVAILABLE"}
 
 
@@ -97,7 +97,7 @@ def ask_health(mesh: Mesh, room: str, pair: Path) -> str:
     files = (mesh.ca, pair.with_suffix(".key"), pair.with_suffix(".crt"))
     credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))
     name = ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal")
-    target = f"127.0.0.1:{mesh.ports.room(room)}"
+    target = f"127.0.0.1:{mesh.ports.service(room)}"
     with grpc.secure_channel(target, credentials, options=(name,)) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)

@@ -10,7 +10,7 @@ from mesh.edge_config import ROOT
 def test_every_cluster_that_is_checked_has_its_part_in_readiness() -> None:
     text = (ROOT / "envoy.yaml").read_text(encoding="utf-8")
     checked = set(re.findall(r"  - name: (\w+)\n(?:    .*\n)*?    health_checks:", text))
-    [whole] = re.findall(r"exact: /readyz\}\}\]\n +cluster_min_healthy_percentages: \{(.*)\}", text)
+    [whole] = re.findall(r"exact: /readyz\}\}\], cluster_min_healthy_percentages: \{(.*)\}\}", text)
     assert set(re.findall(r"(\w+): \{value", whole)) == checked
     parts = set(re.findall(r"exact: /readyz/(\w+)\}", text))
     assert parts == {"access", "command", "commands", "status", "streams", "config", "diagnostics"}

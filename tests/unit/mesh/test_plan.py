@@ -10,8 +10,9 @@ import pytest
 
 from mesh.environment import MAY_SET
 from mesh.plan import Planner
-from mesh.ports import ALL_ROOMS, Ports
+from mesh.ports import Ports
 from mesh.sandbox import Sandbox
+from services import registry
 from services.runtime.settings import ServerSettings
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def settings_of(room: str) -> set[str]:
     return {f"DOORS_{name.upper()}" for model in models for name in model.model_fields}
 
 
-@pytest.mark.parametrize("room", ALL_ROOMS)
+@pytest.mark.parametrize("room", registry.NAMES)
 def test_a_room_is_given_its_own_settings_and_nothing_else(
     components: dict[str, Mapping[str, str]], room: str
 ) -> None:
@@ -138,7 +139,7 @@ def test_a_room_is_given_its_own_settings_and_nothing_else(
     assert given >= MACHINE | PYTHONS
 
 
-@pytest.mark.parametrize("room", ALL_ROOMS)
+@pytest.mark.parametrize("room", registry.NAMES)
 def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
     components: dict[str, Mapping[str, str]], room: str
 ) -> None:
@@ -156,7 +157,7 @@ def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, 
     assert who_has("DOORS_DOUBT_SECONDS") == {"status"}
     assert who_has("DOORS_READS_PER_MINUTE") == {"access"}
     assert who_has("DOORS_COMMAND_TTL_SECONDS") == {"command"}
-    assert who_has("DOORS_LOG_LEVEL") == {*ALL_ROOMS, "vehicles"}
+    assert who_has("DOORS_LOG_LEVEL") == {*registry.NAMES, "vehicles"}
     for name in (
         "DOORS_X",
         "DOORS_PORT_BASE",
@@ -173,7 +174,7 @@ def test_no_component_sees_another_ones_secrets(
 ) -> None:
     for name, environment in components.items():
         told = " ".join(environment.values())
-        others = [room for room in ALL_ROOMS if room != name]
+        others = [room for room in registry.NAMES if room != name]
         assert not any(f"/{room}.key" in told or f"nats-{room}.password" in told for room in others)
         assert not any(f"/{room}.db" in told for room in others)
         assert ("api-key-pepper" in told) == (name == "access")

@@ -13,10 +13,10 @@ def test_the_published_distances() -> None:
     assert (ports.http, ports.https, ports.mtls, ports.nats) == (8080, 8443, 8444, 8422)
     assert (ports.control, ports.nats_monitor) == (8600, 8423)
     assert ports.mqtt == 8883
-    assert [ports.room(name) for name in ("access", "command", "status", "config", "diagnostics")] == [
+    assert [ports.service(name) for name in ("access", "command", "status", "config", "diagnostics")] == [
         8511, 8512, 8513, 8514, 8515,
     ]  # fmt: skip
-    assert (ports.room("enrolment"), ports.room("signer")) == (8516, 8517)
+    assert (ports.service("enrolment"), ports.service("signer")) == (8516, 8517)
 
 
 def test_no_two_components_share_a_port() -> None:

@@ -11,9 +11,10 @@ from cryptography import x509
 
 from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, Identity, Pki
-from mesh.ports import BROKER_ROOMS, Ports
+from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
 from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
+from services import registry
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
@@ -181,7 +182,7 @@ def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> No
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     before = {vin: sandbox.pki / f"{vehicle_identity(vin).name}.crt" for vin in OWNERS}
-    services = {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in BROKER_ROOMS}
+    services = {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.WITH_DATABASE}
     for path in (
         sandbox.vehicle_ca,
         sandbox.vehicle_ca.with_suffix(".key"),
@@ -197,7 +198,7 @@ def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> No
         x509.load_pem_x509_certificate(path.read_bytes()).verify_directly_issued_by(ca)
         assert path.read_bytes() != old[vin]
         assert Path(seeded[vin]["certificateFile"]) == path.resolve()
-    assert {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in BROKER_ROOMS} == services
+    assert {name: (sandbox.pki / f"{name}.crt").read_bytes() for name in registry.WITH_DATABASE} == services
 
 
 def test_a_certificate_under_other_names_is_made_anew(tmp_path: Path) -> None:

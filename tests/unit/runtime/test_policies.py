@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import importlib
+import re
 
 import pytest
 
+from services import registry
 from services.runtime import dead_letter_api
-from services.runtime.policy import EDGE, OPERATOR, STANDARD, Policy, may_look
+from services.runtime.policy import EDGE, OPERATOR, STANDARD, Policy, may_look, policy_of
 
-ROOMS = ("access", "command", "config", "status", "diagnostics", "enrolment", "signer")
 VEHICLE = "spiffe://ecarus/vehicle/KMHSH81C7LU123456"
 
 
 def policies() -> Policy:
     """Every line of every table that a module of a service or of the runtime has."""
     found = {**STANDARD, **dead_letter_api.POLICY}
-    for room in ROOMS:
+    for room in registry.NAMES:
         for name, value in vars(importlib.import_module(f"services.{room}.server")).items():
             if name.endswith("POLICY"):
                 found |= value
@@ -58,7 +59,11 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
     assert opened.keys() == {"VehicleEnrolmentService", "DeadLetterService", "AccessService"}
     # It stops people; it lets nobody in: grants are for those who do it under their own name.
     assert opened["AccessService"] == {"LockAccount", "UnlockAccount", "ListApiKeys", "RevokeApiKey"}
-    others = [EDGE, "spiffe://ecarus/team/operator", *(f"spiffe://ecarus/room/{room}" for room in ROOMS)]
+    others = [
+        EDGE,
+        "spiffe://ecarus/team/operator",
+        *(f"spiffe://ecarus/room/{room}" for room in registry.NAMES),
+    ]
     for method, rule in policies().items():
         if rule.admits(OPERATOR):
             assert not any(rule.admits(peer) for peer in others), method
@@ -69,3 +74,15 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
 )
 def test_who_is_neither_edge_nor_room_nor_team_may_not_look(peer: str) -> None:
     assert not may_look(peer)
+
+
+def test_an_rpc_whose_contract_does_not_say_who_may_call_stops_the_start() -> None:
+    with pytest.raises(ValueError, match=r"grpc\.health\.v1\.Health\.Check"):
+        policy_of("grpc.health.v1.Health")
+
+
+def test_what_changes_something_is_said_so() -> None:
+    """A call that is cut short may have had its effect: the callers of these are told."""
+    reads = re.compile(r"(Get|List|Watch|Stream|Check|Review|Sign|Server)[A-Za-z]*$")
+    for method, rule in policies().items():
+        assert rule.mutates is not bool(reads.search(method)), method

@@ -25,9 +25,10 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.access.v1 import account_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2
 from ecarus.remotecontrol.access.v1 import grant_pb2 as ecarus_dot_remotecontrol_dot_access_dot_v1_dot_grant__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a,ecarus/remotecontrol/access/v1/account.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\xd1\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\x12\x1e\n\x05\x61\x63tor\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05\x61\x63tor\x12\'\n\ncredential\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ncredential\"\x96\x01\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\x12$\n\x0e\x65nds_at_millis\x18\x03 \x03(\x03R\x0c\x65ndsAtMillis\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"O\n\x13\x41pproveGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\"b\n\x12LockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06reason\"@\n\x14UnlockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\">\n\x12ListApiKeysRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"Q\n\x13ListApiKeysResponse\x12:\n\x04keys\x18\x01 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x04keys\"\x93\x01\n\x13RevokeApiKeyRequest\x12\x32\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$H\x00R\x05keyId\x12\x38\n\x03key\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^sk_[A-Za-z0-9._~+/-]{1,256}$H\x00R\x03keyB\x0e\n\x05which\x12\x05\xbaH\x02\x08\x01\x32\xfd\x07\n\rAccessService\x12v\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\x12h\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12j\n\x0c\x41pproveGrant\x12\x33.ecarus.remotecontrol.access.v1.ApproveGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12h\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\x12s\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponse\x12j\n\x0bLockAccount\x12\x32.ecarus.remotecontrol.access.v1.LockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\x12n\n\rUnlockAccount\x12\x34.ecarus.remotecontrol.access.v1.UnlockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\x12v\n\x0bListApiKeys\x12\x32.ecarus.remotecontrol.access.v1.ListApiKeysRequest\x1a\x33.ecarus.remotecontrol.access.v1.ListApiKeysResponse\x12k\n\x0cRevokeApiKey\x12\x33.ecarus.remotecontrol.access.v1.RevokeApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKeyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3ecarus/remotecontrol/access/v1/access_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a,ecarus/remotecontrol/access/v1/account.proto\x1a*ecarus/remotecontrol/access/v1/grant.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"n\n\x12\x43heckGrantsRequest\x12X\n\tquestions\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.GrantQuestionB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x04R\tquestions\"\xd1\x01\n\rGrantQuestion\x12$\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\x07subject\x12.\n\x03vin\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12!\n\x06\x61\x63tion\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@R\x06\x61\x63tion\x12\x1e\n\x05\x61\x63tor\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01R\x05\x61\x63tor\x12\'\n\ncredential\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@R\ncredential\"\x96\x01\n\x13\x43heckGrantsResponse\x12\x18\n\x07\x61llowed\x18\x01 \x03(\x08R\x07\x61llowed\x12?\n\x05roles\x18\x02 \x03(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleR\x05roles\x12$\n\x0e\x65nds_at_millis\x18\x03 \x03(\x03R\x0c\x65ndsAtMillis\"\xe4\x02\n\x12\x43reateGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\x12(\n\tprincipal\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12.\n\x03vin\x18\x03 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12I\n\x04role\x18\x04 \x01(\x0e\x32).ecarus.remotecontrol.access.v1.GrantRoleB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04role\x12*\n\x07\x61\x63tions\x18\x05 \x03(\tB\x10\xbaH\r\x92\x01\n\x10\x10\x18\x01\"\x04r\x02\x18@R\x07\x61\x63tions\x12\x31\n\rvalid_seconds\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02 \x00H\x00R\x0cvalidSeconds\x88\x01\x01\x42\x10\n\x0e_valid_seconds\"O\n\x13\x41pproveGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"N\n\x12RevokeGrantRequest\x12\x38\n\x08grant_id\x18\x01 \x01(\tB\x1d\xbaH\x1ar\x18\x32\x16^[A-Za-z0-9._-]{1,64}$R\x07grantId\"C\n\x11ListGrantsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"S\n\x12ListGrantsResponse\x12=\n\x06grants\x18\x01 \x03(\x0b\x32%.ecarus.remotecontrol.access.v1.GrantR\x06grants\"b\n\x12LockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\x12\"\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x02R\x06reason\"@\n\x14UnlockAccountRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\">\n\x12ListApiKeysRequest\x12(\n\tprincipal\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01R\tprincipal\"Q\n\x13ListApiKeysResponse\x12:\n\x04keys\x18\x01 \x03(\x0b\x32&.ecarus.remotecontrol.access.v1.ApiKeyR\x04keys\"\x93\x01\n\x13RevokeApiKeyRequest\x12\x32\n\x06key_id\x18\x01 \x01(\tB\x19\xbaH\x16r\x14\x32\x12^key_[0-9a-f]{32}$H\x00R\x05keyId\x12\x38\n\x03key\x18\x02 \x01(\tB$\xbaH!r\x1f\x32\x1d^sk_[A-Za-z0-9._~+/-]{1,256}$H\x00R\x03keyB\x0e\n\x05which\x12\x05\xbaH\x02\x08\x01\x32\xe4\x08\n\rAccessService\x12\x84\x01\n\x0b\x43heckGrants\x12\x32.ecarus.remotecontrol.access.v1.CheckGrantsRequest\x1a\x33.ecarus.remotecontrol.access.v1.CheckGrantsResponse\"\x0c\xf2\xe0\x18\x08*\x06signer\x12r\n\x0b\x43reateGrant\x12\x32.ecarus.remotecontrol.access.v1.CreateGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12t\n\x0c\x41pproveGrant\x12\x33.ecarus.remotecontrol.access.v1.ApproveGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12r\n\x0bRevokeGrant\x12\x32.ecarus.remotecontrol.access.v1.RevokeGrantRequest\x1a%.ecarus.remotecontrol.access.v1.Grant\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x02\x12{\n\nListGrants\x12\x31.ecarus.remotecontrol.access.v1.ListGrantsRequest\x1a\x32.ecarus.remotecontrol.access.v1.ListGrantsResponse\"\x06\xf2\xe0\x18\x02\x30\x02\x12t\n\x0bLockAccount\x12\x32.ecarus.remotecontrol.access.v1.LockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12x\n\rUnlockAccount\x12\x34.ecarus.remotecontrol.access.v1.UnlockAccountRequest\x1a\'.ecarus.remotecontrol.access.v1.Account\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12~\n\x0bListApiKeys\x12\x32.ecarus.remotecontrol.access.v1.ListApiKeysRequest\x1a\x33.ecarus.remotecontrol.access.v1.ListApiKeysResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12u\n\x0cRevokeApiKey\x12\x33.ecarus.remotecontrol.access.v1.RevokeApiKeyRequest\x1a&.ecarus.remotecontrol.access.v1.ApiKey\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x1a\n\xea\xe0\x18\x06\x61\x63\x63\x65ssb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -78,32 +79,52 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['key_id']._serialized_options = b'\272H\026r\0242\022^key_[0-9a-f]{32}$'
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['key']._loaded_options = None
   _globals['_REVOKEAPIKEYREQUEST'].fields_by_name['key']._serialized_options = b'\272H!r\0372\035^sk_[A-Za-z0-9._~+/-]{1,256}$'
-  _globals['_CHECKGRANTSREQUEST']._serialized_start=206
-  _globals['_CHECKGRANTSREQUEST']._serialized_end=316
-  _globals['_GRANTQUESTION']._serialized_start=319
-  _globals['_GRANTQUESTION']._serialized_end=528
-  _globals['_CHECKGRANTSRESPONSE']._serialized_start=531
-  _globals['_CHECKGRANTSRESPONSE']._serialized_end=681
-  _globals['_CREATEGRANTREQUEST']._serialized_start=684
-  _globals['_CREATEGRANTREQUEST']._serialized_end=1040
-  _globals['_APPROVEGRANTREQUEST']._serialized_start=1042
-  _globals['_APPROVEGRANTREQUEST']._serialized_end=1121
-  _globals['_REVOKEGRANTREQUEST']._serialized_start=1123
-  _globals['_REVOKEGRANTREQUEST']._serialized_end=1201
-  _globals['_LISTGRANTSREQUEST']._serialized_start=1203
-  _globals['_LISTGRANTSREQUEST']._serialized_end=1270
-  _globals['_LISTGRANTSRESPONSE']._serialized_start=1272
-  _globals['_LISTGRANTSRESPONSE']._serialized_end=1355
-  _globals['_LOCKACCOUNTREQUEST']._serialized_start=1357
-  _globals['_LOCKACCOUNTREQUEST']._serialized_end=1455
-  _globals['_UNLOCKACCOUNTREQUEST']._serialized_start=1457
-  _globals['_UNLOCKACCOUNTREQUEST']._serialized_end=1521
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1523
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1585
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1587
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1668
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1671
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1818
-  _globals['_ACCESSSERVICE']._serialized_start=1821
-  _globals['_ACCESSSERVICE']._serialized_end=2842
+  _globals['_ACCESSSERVICE']._loaded_options = None
+  _globals['_ACCESSSERVICE']._serialized_options = b'\352\340\030\006access'
+  _globals['_ACCESSSERVICE'].methods_by_name['CheckGrants']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['CheckGrants']._serialized_options = b'\362\340\030\010*\006signer'
+  _globals['_ACCESSSERVICE'].methods_by_name['CreateGrant']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['CreateGrant']._serialized_options = b'\362\340\030\004\030\0010\002'
+  _globals['_ACCESSSERVICE'].methods_by_name['ApproveGrant']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['ApproveGrant']._serialized_options = b'\362\340\030\004\030\0010\002'
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeGrant']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeGrant']._serialized_options = b'\362\340\030\004\030\0010\002'
+  _globals['_ACCESSSERVICE'].methods_by_name['ListGrants']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['ListGrants']._serialized_options = b'\362\340\030\0020\002'
+  _globals['_ACCESSSERVICE'].methods_by_name['LockAccount']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['LockAccount']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['UnlockAccount']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['UnlockAccount']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['ListApiKeys']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['ListApiKeys']._serialized_options = b'\362\340\030\0020\001'
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeApiKey']._loaded_options = None
+  _globals['_ACCESSSERVICE'].methods_by_name['RevokeApiKey']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_CHECKGRANTSREQUEST']._serialized_start=253
+  _globals['_CHECKGRANTSREQUEST']._serialized_end=363
+  _globals['_GRANTQUESTION']._serialized_start=366
+  _globals['_GRANTQUESTION']._serialized_end=575
+  _globals['_CHECKGRANTSRESPONSE']._serialized_start=578
+  _globals['_CHECKGRANTSRESPONSE']._serialized_end=728
+  _globals['_CREATEGRANTREQUEST']._serialized_start=731
+  _globals['_CREATEGRANTREQUEST']._serialized_end=1087
+  _globals['_APPROVEGRANTREQUEST']._serialized_start=1089
+  _globals['_APPROVEGRANTREQUEST']._serialized_end=1168
+  _globals['_REVOKEGRANTREQUEST']._serialized_start=1170
+  _globals['_REVOKEGRANTREQUEST']._serialized_end=1248
+  _globals['_LISTGRANTSREQUEST']._serialized_start=1250
+  _globals['_LISTGRANTSREQUEST']._serialized_end=1317
+  _globals['_LISTGRANTSRESPONSE']._serialized_start=1319
+  _globals['_LISTGRANTSRESPONSE']._serialized_end=1402
+  _globals['_LOCKACCOUNTREQUEST']._serialized_start=1404
+  _globals['_LOCKACCOUNTREQUEST']._serialized_end=1502
+  _globals['_UNLOCKACCOUNTREQUEST']._serialized_start=1504
+  _globals['_UNLOCKACCOUNTREQUEST']._serialized_end=1568
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1570
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1632
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1634
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1715
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1718
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1865
+  _globals['_ACCESSSERVICE']._serialized_start=1868
+  _globals['_ACCESSSERVICE']._serialized_end=2992
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/access/v1/dead_letter_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"r\n\x16ListDeadLettersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12$\n\x06\x62\x65\x66ore\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00H\x00R\x06\x62\x65\x66ore\x88\x01\x01\x42\t\n\x07_before\"s\n\x17ListDeadLettersResponse\x12\x44\n\x07letters\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.DeadLetterR\x07letters\x12\x12\n\x04more\x18\x02 \x01(\x08R\x04more\"2\n\x17ReplayDeadLetterRequest\x12\x17\n\x02id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00R\x02id\"@\n\x1fReplayWaitingDeadLettersRequest\x12\x1d\n\x05\x61\x66ter\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x05\x61\x66ter\"\xa1\x01\n ReplayWaitingDeadLettersResponse\x12J\n\x07replays\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.DeadLetterReplayR\x07replays\x12\"\n\nnext_after\x18\x02 \x01(\x05H\x00R\tnextAfter\x88\x01\x01\x42\r\n\x0b_next_after\"p\n\x10\x44\x65\x61\x64LetterReplay\x12\x42\n\x06letter\x18\x01 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.DeadLetterR\x06letter\x12\x18\n\x07problem\x18\x02 \x01(\tR\x07problem\"\xd1\x02\n\nDeadLetter\x12\x0e\n\x02id\x18\x01 \x01(\x05R\x02id\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12;\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreceivedAt\x12#\n\rpayload_bytes\x18\x05 \x01(\x05R\x0cpayloadBytes\x12;\n\x0breplayed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreplayedAt\x12\x1a\n\x08messages\x18\x07 \x01(\x05R\x08messages\x12%\n\x0e\x64ropped_before\x18\x08 \x01(\x03R\rdroppedBefore\x12\x1f\n\x0bpayload_cut\x18\t \x01(\x08R\npayloadCut2\xb7\x03\n\x11\x44\x65\x61\x64LetterService\x12\x82\x01\n\x0fListDeadLetters\x12\x36.ecarus.remotecontrol.access.v1.ListDeadLettersRequest\x1a\x37.ecarus.remotecontrol.access.v1.ListDeadLettersResponse\x12}\n\x10ReplayDeadLetter\x12\x37.ecarus.remotecontrol.access.v1.ReplayDeadLetterRequest\x1a\x30.ecarus.remotecontrol.access.v1.DeadLetterReplay\x12\x9d\x01\n\x18ReplayWaitingDeadLetters\x12?.ecarus.remotecontrol.access.v1.ReplayWaitingDeadLettersRequest\x1a@.ecarus.remotecontrol.access.v1.ReplayWaitingDeadLettersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n8ecarus/remotecontrol/access/v1/dead_letter_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"r\n\x16ListDeadLettersRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xc8\x01(\x00R\x08pageSize\x12$\n\x06\x62\x65\x66ore\x18\x02 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00H\x00R\x06\x62\x65\x66ore\x88\x01\x01\x42\t\n\x07_before\"s\n\x17ListDeadLettersResponse\x12\x44\n\x07letters\x18\x01 \x03(\x0b\x32*.ecarus.remotecontrol.access.v1.DeadLetterR\x07letters\x12\x12\n\x04more\x18\x02 \x01(\x08R\x04more\"2\n\x17ReplayDeadLetterRequest\x12\x17\n\x02id\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02 \x00R\x02id\"@\n\x1fReplayWaitingDeadLettersRequest\x12\x1d\n\x05\x61\x66ter\x18\x01 \x01(\x05\x42\x07\xbaH\x04\x1a\x02(\x00R\x05\x61\x66ter\"\xa1\x01\n ReplayWaitingDeadLettersResponse\x12J\n\x07replays\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.DeadLetterReplayR\x07replays\x12\"\n\nnext_after\x18\x02 \x01(\x05H\x00R\tnextAfter\x88\x01\x01\x42\r\n\x0b_next_after\"p\n\x10\x44\x65\x61\x64LetterReplay\x12\x42\n\x06letter\x18\x01 \x01(\x0b\x32*.ecarus.remotecontrol.access.v1.DeadLetterR\x06letter\x12\x18\n\x07problem\x18\x02 \x01(\tR\x07problem\"\xd1\x02\n\nDeadLetter\x12\x0e\n\x02id\x18\x01 \x01(\x05R\x02id\x12\x18\n\x07subject\x18\x02 \x01(\tR\x07subject\x12\x16\n\x06reason\x18\x03 \x01(\tR\x06reason\x12;\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreceivedAt\x12#\n\rpayload_bytes\x18\x05 \x01(\x05R\x0cpayloadBytes\x12;\n\x0breplayed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nreplayedAt\x12\x1a\n\x08messages\x18\x07 \x01(\x05R\x08messages\x12%\n\x0e\x64ropped_before\x18\x08 \x01(\x03R\rdroppedBefore\x12\x1f\n\x0bpayload_cut\x18\t \x01(\x08R\npayloadCut2\xd4\x03\n\x11\x44\x65\x61\x64LetterService\x12\x8a\x01\n\x0fListDeadLetters\x12\x36.ecarus.remotecontrol.access.v1.ListDeadLettersRequest\x1a\x37.ecarus.remotecontrol.access.v1.ListDeadLettersResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x12\x87\x01\n\x10ReplayDeadLetter\x12\x37.ecarus.remotecontrol.access.v1.ReplayDeadLetterRequest\x1a\x30.ecarus.remotecontrol.access.v1.DeadLetterReplay\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12\xa7\x01\n\x18ReplayWaitingDeadLetters\x12?.ecarus.remotecontrol.access.v1.ReplayWaitingDeadLettersRequest\x1a@.ecarus.remotecontrol.access.v1.ReplayWaitingDeadLettersResponse\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,20 +42,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_REPLAYDEADLETTERREQUEST'].fields_by_name['id']._serialized_options = b'\272H\004\032\002 \000'
   _globals['_REPLAYWAITINGDEADLETTERSREQUEST'].fields_by_name['after']._loaded_options = None
   _globals['_REPLAYWAITINGDEADLETTERSREQUEST'].fields_by_name['after']._serialized_options = b'\272H\004\032\002(\000'
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=154
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=268
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=270
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=385
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=387
-  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=437
-  _globals['_REPLAYWAITINGDEADLETTERSREQUEST']._serialized_start=439
-  _globals['_REPLAYWAITINGDEADLETTERSREQUEST']._serialized_end=503
-  _globals['_REPLAYWAITINGDEADLETTERSRESPONSE']._serialized_start=506
-  _globals['_REPLAYWAITINGDEADLETTERSRESPONSE']._serialized_end=667
-  _globals['_DEADLETTERREPLAY']._serialized_start=669
-  _globals['_DEADLETTERREPLAY']._serialized_end=781
-  _globals['_DEADLETTER']._serialized_start=784
-  _globals['_DEADLETTER']._serialized_end=1121
-  _globals['_DEADLETTERSERVICE']._serialized_start=1124
-  _globals['_DEADLETTERSERVICE']._serialized_end=1563
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\362\340\030\0020\001'
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ReplayDeadLetter']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ReplayDeadLetter']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ReplayWaitingDeadLetters']._loaded_options = None
+  _globals['_DEADLETTERSERVICE'].methods_by_name['ReplayWaitingDeadLetters']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=201
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=315
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=317
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=432
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_start=434
+  _globals['_REPLAYDEADLETTERREQUEST']._serialized_end=484
+  _globals['_REPLAYWAITINGDEADLETTERSREQUEST']._serialized_start=486
+  _globals['_REPLAYWAITINGDEADLETTERSREQUEST']._serialized_end=550
+  _globals['_REPLAYWAITINGDEADLETTERSRESPONSE']._serialized_start=553
+  _globals['_REPLAYWAITINGDEADLETTERSRESPONSE']._serialized_end=714
+  _globals['_DEADLETTERREPLAY']._serialized_start=716
+  _globals['_DEADLETTERREPLAY']._serialized_end=828
+  _globals['_DEADLETTER']._serialized_start=831
+  _globals['_DEADLETTER']._serialized_end=1168
+  _globals['_DEADLETTERSERVICE']._serialized_start=1171
+  _globals['_DEADLETTERSERVICE']._serialized_end=1639
 # @@protoc_insertion_point(module_scope)

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n>ecarus/remotecontrol/access/v1/vehicle_enrolment_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\x13\x45nrolVehicleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12-\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x01R\x0b\x63\x65rtificate\x12+\n\x0bpublic_keys\x18\x03 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 R\npublicKeys\"F\n\x14RevokeVehicleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x90\x01\n\x15RevokeVehicleResponse\x12N\n\tenrolment\x18\x01 \x01(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleEnrolmentR\tenrolment\x12\'\n\x0f\x63onnections_cut\x18\x02 \x01(\x05R\x0e\x63onnectionsCut\"~\n\x13ListVehiclesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12>\n\npage_token\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-HJ-NPR-Z0-9]{17})?$R\tpageToken\"\x90\x01\n\x14ListVehiclesResponse\x12P\n\nenrolments\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleEnrolmentR\nenrolments\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8f\x02\n\x10VehicleEnrolment\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12-\n\x12\x63\x65rtificate_sha256\x18\x02 \x01(\x0cR\x11\x63\x65rtificateSha256\x12\"\n\rverify_key_id\x18\x03 \x01(\x0cR\x0bverifyKeyId\x12\x1e\n\x0bseal_key_id\x18\x04 \x01(\x0cR\tsealKeyId\x12;\n\x0b\x65nrolled_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nenrolledAt\x12\x39\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt2\x89\x03\n\x17VehicleEnrolmentService\x12u\n\x0c\x45nrolVehicle\x12\x33.ecarus.remotecontrol.access.v1.EnrolVehicleRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleEnrolment\x12|\n\rRevokeVehicle\x12\x34.ecarus.remotecontrol.access.v1.RevokeVehicleRequest\x1a\x35.ecarus.remotecontrol.access.v1.RevokeVehicleResponse\x12y\n\x0cListVehicles\x12\x33.ecarus.remotecontrol.access.v1.ListVehiclesRequest\x1a\x34.ecarus.remotecontrol.access.v1.ListVehiclesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n>ecarus/remotecontrol/access/v1/vehicle_enrolment_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa1\x01\n\x13\x45nrolVehicleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12-\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x42\x0b\xbaH\x08z\x06\x10\x01\x18\x80\x80\x01R\x0b\x63\x65rtificate\x12+\n\x0bpublic_keys\x18\x03 \x01(\x0c\x42\n\xbaH\x07z\x05\x10\x01\x18\x80 R\npublicKeys\"F\n\x14RevokeVehicleRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\"\x90\x01\n\x15RevokeVehicleResponse\x12N\n\tenrolment\x18\x01 \x01(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleEnrolmentR\tenrolment\x12\'\n\x0f\x63onnections_cut\x18\x02 \x01(\x05R\x0e\x63onnectionsCut\"~\n\x13ListVehiclesRequest\x12\'\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00R\x08pageSize\x12>\n\npage_token\x18\x02 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^([A-HJ-NPR-Z0-9]{17})?$R\tpageToken\"\x90\x01\n\x14ListVehiclesResponse\x12P\n\nenrolments\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.VehicleEnrolmentR\nenrolments\x12&\n\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x8f\x02\n\x10VehicleEnrolment\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12-\n\x12\x63\x65rtificate_sha256\x18\x02 \x01(\x0cR\x11\x63\x65rtificateSha256\x12\"\n\rverify_key_id\x18\x03 \x01(\x0cR\x0bverifyKeyId\x12\x1e\n\x0bseal_key_id\x18\x04 \x01(\x0cR\tsealKeyId\x12;\n\x0b\x65nrolled_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\nenrolledAt\x12\x39\n\nrevoked_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\trevokedAt2\xb6\x03\n\x17VehicleEnrolmentService\x12\x7f\n\x0c\x45nrolVehicle\x12\x33.ecarus.remotecontrol.access.v1.EnrolVehicleRequest\x1a\x30.ecarus.remotecontrol.access.v1.VehicleEnrolment\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12\x86\x01\n\rRevokeVehicle\x12\x34.ecarus.remotecontrol.access.v1.RevokeVehicleRequest\x1a\x35.ecarus.remotecontrol.access.v1.RevokeVehicleResponse\"\x08\xf2\xe0\x18\x04\x18\x01\x30\x01\x12\x81\x01\n\x0cListVehicles\x12\x33.ecarus.remotecontrol.access.v1.ListVehiclesRequest\x1a\x34.ecarus.remotecontrol.access.v1.ListVehiclesResponse\"\x06\xf2\xe0\x18\x02\x30\x01\x1a\r\xea\xe0\x18\tenrolmentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,18 +46,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTVEHICLESREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_LISTVEHICLESREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_LISTVEHICLESREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\034r\0322\030^([A-HJ-NPR-Z0-9]{17})?$'
-  _globals['_ENROLVEHICLEREQUEST']._serialized_start=161
-  _globals['_ENROLVEHICLEREQUEST']._serialized_end=322
-  _globals['_REVOKEVEHICLEREQUEST']._serialized_start=324
-  _globals['_REVOKEVEHICLEREQUEST']._serialized_end=394
-  _globals['_REVOKEVEHICLERESPONSE']._serialized_start=397
-  _globals['_REVOKEVEHICLERESPONSE']._serialized_end=541
-  _globals['_LISTVEHICLESREQUEST']._serialized_start=543
-  _globals['_LISTVEHICLESREQUEST']._serialized_end=669
-  _globals['_LISTVEHICLESRESPONSE']._serialized_start=672
-  _globals['_LISTVEHICLESRESPONSE']._serialized_end=816
-  _globals['_VEHICLEENROLMENT']._serialized_start=819
-  _globals['_VEHICLEENROLMENT']._serialized_end=1090
-  _globals['_VEHICLEENROLMENTSERVICE']._serialized_start=1093
-  _globals['_VEHICLEENROLMENTSERVICE']._serialized_end=1486
+  _globals['_VEHICLEENROLMENTSERVICE']._loaded_options = None
+  _globals['_VEHICLEENROLMENTSERVICE']._serialized_options = b'\352\340\030\tenrolment'
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['EnrolVehicle']._loaded_options = None
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['EnrolVehicle']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['RevokeVehicle']._loaded_options = None
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['RevokeVehicle']._serialized_options = b'\362\340\030\004\030\0010\001'
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['ListVehicles']._loaded_options = None
+  _globals['_VEHICLEENROLMENTSERVICE'].methods_by_name['ListVehicles']._serialized_options = b'\362\340\030\0020\001'
+  _globals['_ENROLVEHICLEREQUEST']._serialized_start=208
+  _globals['_ENROLVEHICLEREQUEST']._serialized_end=369
+  _globals['_REVOKEVEHICLEREQUEST']._serialized_start=371
+  _globals['_REVOKEVEHICLEREQUEST']._serialized_end=441
+  _globals['_REVOKEVEHICLERESPONSE']._serialized_start=444
+  _globals['_REVOKEVEHICLERESPONSE']._serialized_end=588
+  _globals['_LISTVEHICLESREQUEST']._serialized_start=590
+  _globals['_LISTVEHICLESREQUEST']._serialized_end=716
+  _globals['_LISTVEHICLESRESPONSE']._serialized_start=719
+  _globals['_LISTVEHICLESRESPONSE']._serialized_end=863
+  _globals['_VEHICLEENROLMENT']._serialized_start=866
+  _globals['_VEHICLEENROLMENT']._serialized_end=1137
+  _globals['_VEHICLEENROLMENTSERVICE']._serialized_start=1140
+  _globals['_VEHICLEENROLMENTSERVICE']._serialized_end=1578
 # @@protoc_insertion_point(module_scope)

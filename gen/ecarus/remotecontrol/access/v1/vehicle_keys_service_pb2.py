@@ -23,9 +23,10 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9ecarus/remotecontrol/access/v1/vehicle_keys_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\"S\n\x15GetVehicleKeysRequest\x12:\n\x04vins\x18\x01 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x80\x04\"\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x04vins\"Y\n\x16GetVehicleKeysResponse\x12?\n\x04keys\x18\x01 \x03(\x0b\x32+.ecarus.remotecontrol.access.v1.VehicleKeysR\x04keys\"Y\n\x0bVehicleKeys\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\nverify_key\x18\x02 \x01(\x0cR\tverifyKey\x12\x19\n\x08seal_key\x18\x03 \x01(\x0cR\x07sealKey\"&\n\x12VehicleKeysChanged\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin2\x95\x01\n\x12VehicleKeysService\x12\x7f\n\x0eGetVehicleKeys\x12\x35.ecarus.remotecontrol.access.v1.GetVehicleKeysRequest\x1a\x36.ecarus.remotecontrol.access.v1.GetVehicleKeysResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n9ecarus/remotecontrol/access/v1/vehicle_keys_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\"S\n\x15GetVehicleKeysRequest\x12:\n\x04vins\x18\x01 \x03(\tB&\xbaH#\x92\x01 \x08\x01\x10\x80\x04\"\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x04vins\"Y\n\x16GetVehicleKeysResponse\x12?\n\x04keys\x18\x01 \x03(\x0b\x32+.ecarus.remotecontrol.access.v1.VehicleKeysR\x04keys\"Y\n\x0bVehicleKeys\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1d\n\nverify_key\x18\x02 \x01(\x0cR\tverifyKey\x12\x19\n\x08seal_key\x18\x03 \x01(\x0cR\x07sealKey\"&\n\x12VehicleKeysChanged\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin2\xd1\x01\n\x12VehicleKeysService\x12\xab\x01\n\x0eGetVehicleKeys\x12\x35.ecarus.remotecontrol.access.v1.GetVehicleKeysRequest\x1a\x36.ecarus.remotecontrol.access.v1.GetVehicleKeysResponse\"*\xf2\xe0\x18&*\x07\x63ommand*\x06\x63onfig*\x06status*\x0b\x64iagnostics\x1a\r\xea\xe0\x18\tenrolmentb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +35,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETVEHICLEKEYSREQUEST'].fields_by_name['vins']._loaded_options = None
   _globals['_GETVEHICLEKEYSREQUEST'].fields_by_name['vins']._serialized_options = b'\272H#\222\001 \010\001\020\200\004\"\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
-  _globals['_GETVEHICLEKEYSREQUEST']._serialized_start=122
-  _globals['_GETVEHICLEKEYSREQUEST']._serialized_end=205
-  _globals['_GETVEHICLEKEYSRESPONSE']._serialized_start=207
-  _globals['_GETVEHICLEKEYSRESPONSE']._serialized_end=296
-  _globals['_VEHICLEKEYS']._serialized_start=298
-  _globals['_VEHICLEKEYS']._serialized_end=387
-  _globals['_VEHICLEKEYSCHANGED']._serialized_start=389
-  _globals['_VEHICLEKEYSCHANGED']._serialized_end=427
-  _globals['_VEHICLEKEYSSERVICE']._serialized_start=430
-  _globals['_VEHICLEKEYSSERVICE']._serialized_end=579
+  _globals['_VEHICLEKEYSSERVICE']._loaded_options = None
+  _globals['_VEHICLEKEYSSERVICE']._serialized_options = b'\352\340\030\tenrolment'
+  _globals['_VEHICLEKEYSSERVICE'].methods_by_name['GetVehicleKeys']._loaded_options = None
+  _globals['_VEHICLEKEYSSERVICE'].methods_by_name['GetVehicleKeys']._serialized_options = b'\362\340\030&*\007command*\006config*\006status*\013diagnostics'
+  _globals['_GETVEHICLEKEYSREQUEST']._serialized_start=169
+  _globals['_GETVEHICLEKEYSREQUEST']._serialized_end=252
+  _globals['_GETVEHICLEKEYSRESPONSE']._serialized_start=254
+  _globals['_GETVEHICLEKEYSRESPONSE']._serialized_end=343
+  _globals['_VEHICLEKEYS']._serialized_start=345
+  _globals['_VEHICLEKEYS']._serialized_end=434
+  _globals['_VEHICLEKEYSCHANGED']._serialized_start=436
+  _globals['_VEHICLEKEYSCHANGED']._serialized_end=474
+  _globals['_VEHICLEKEYSSERVICE']._serialized_start=477
+  _globals['_VEHICLEKEYSSERVICE']._serialized_end=686
 # @@protoc_insertion_point(module_scope)

@@ -24,10 +24,11 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2 as ecarus_dot_remotecontrol_dot_door_dot_v1_dot_door__diagnostics__pb2
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/door/v1/door_diagnostics_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x33\x65\x63\x61rus/remotecontrol/door/v1/door_diagnostics.proto\x1a\x1cgoogle/api/annotations.proto\"K\n\x19GetDoorDiagnosticsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin2\xd6\x01\n\x16\x44oorDiagnosticsService\x12\xbb\x01\n\x12GetDoorDiagnostics\x12\x37.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsRequest\x1a-.ecarus.remotecontrol.door.v1.DoorDiagnostics\"=\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1/remotecontrol/vehicles/{vin}/door/diagnosticsb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n;ecarus/remotecontrol/door/v1/door_diagnostics_service.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x33\x65\x63\x61rus/remotecontrol/door/v1/door_diagnostics.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a\x1cgoogle/api/annotations.proto\"K\n\x19GetDoorDiagnosticsRequest\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin2\x84\x02\n\x16\x44oorDiagnosticsService\x12\xd8\x01\n\x12GetDoorDiagnostics\x12\x37.ecarus.remotecontrol.door.v1.GetDoorDiagnosticsRequest\x1a-.ecarus.remotecontrol.door.v1.DoorDiagnostics\"Z\xf2\xe0\x18\x19\n\x15\x64oor.diagnostics.read\x10\x04\x82\xd3\xe4\x93\x02\x37\x12\x35/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics\x1a\x0f\xea\xe0\x18\x0b\x64iagnosticsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,10 +37,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_GETDOORDIAGNOSTICSREQUEST'].fields_by_name['vin']._loaded_options = None
   _globals['_GETDOORDIAGNOSTICSREQUEST'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
+  _globals['_DOORDIAGNOSTICSSERVICE']._loaded_options = None
+  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_options = b'\352\340\030\013diagnostics'
   _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnostics']._loaded_options = None
-  _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnostics']._serialized_options = b'\202\323\344\223\0027\0225/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics'
-  _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_start=205
-  _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_end=280
-  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_start=283
-  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_end=497
+  _globals['_DOORDIAGNOSTICSSERVICE'].methods_by_name['GetDoorDiagnostics']._serialized_options = b'\362\340\030\031\n\025door.diagnostics.read\020\004\202\323\344\223\0027\0225/api/v1/remotecontrol/vehicles/{vin}/door/diagnostics'
+  _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_start=252
+  _globals['_GETDOORDIAGNOSTICSREQUEST']._serialized_end=327
+  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_start=330
+  _globals['_DOORDIAGNOSTICSSERVICE']._serialized_end=590
 # @@protoc_insertion_point(module_scope)

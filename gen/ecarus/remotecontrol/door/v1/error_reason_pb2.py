@@ -22,15 +22,76 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/ecarus/remotecontrol/door/v1/error_reason.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1*\xd0\x05\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x13\n\x0fINVALID_REQUEST\x10\x01\x12\x12\n\x0eMALFORMED_JSON\x10\x02\x12\x1b\n\x17\x41UTHENTICATION_REQUIRED\x10\n\x12\x11\n\rTOKEN_INVALID\x10\x0b\x12\x11\n\rTOKEN_EXPIRED\x10\x0c\x12\x14\n\x10STEP_UP_REQUIRED\x10\r\x12\x16\n\x12\x41\x43TION_NOT_GRANTED\x10\x14\x12\x13\n\x0f\x43ONSENT_MISSING\x10\x15\x12\x12\n\x0e\x41\x43\x43OUNT_LOCKED\x10\x16\x12\x16\n\x12\x43\x41LLER_NOT_ALLOWED\x10\x17\x12\x15\n\x11VEHICLE_NOT_FOUND\x10\x1e\x12\x15\n\x11\x43OMMAND_NOT_FOUND\x10\x1f\x12\x12\n\x0ePATH_NOT_FOUND\x10 \x12\x16\n\x12METHOD_NOT_ALLOWED\x10!\x12\x19\n\x15\x44\x45\x41\x44_LETTER_NOT_FOUND\x10\"\x12\x17\n\x13\x43OMMAND_IN_PROGRESS\x10(\x12\x1c\n\x18\x43OMMAND_ALREADY_FINISHED\x10)\x12\r\n\tDOOR_OPEN\x10*\x12\r\n\tENGINE_ON\x10+\x12\x12\n\x0eVEHICLE_MOVING\x10,\x12\x14\n\x10\x41LREADY_ENROLLED\x10-\x12\x15\n\x11PAYLOAD_TOO_LARGE\x10\x32\x12\x1a\n\x16UNSUPPORTED_MEDIA_TYPE\x10\x33\x12\x19\n\x15\x43ORRELATION_ID_REUSED\x10\x34\x12\x10\n\x0cRATE_LIMITED\x10\x35\x12\x1a\n\x16\x44\x45PENDENCY_UNAVAILABLE\x10<\x12\x17\n\x13STORAGE_UNAVAILABLE\x10=\x12\x14\n\x10NOT_YET_REPORTED\x10>\x12\x15\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10?\x12\x12\n\x0eINTERNAL_ERROR\x10@b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/ecarus/remotecontrol/door/v1/error_reason.proto\x12\x1c\x65\x63\x61rus.remotecontrol.door.v1\x1a-ecarus/remotecontrol/options/v1/options.proto*\xf2\x0c\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12/\n\x0fINVALID_REQUEST\x10\x01\x1a\x1a\xfa\xe0\x18\x16\x08\x90\x03\x10\x03\x1a\x0fInvalid request\x12-\n\x0eMALFORMED_JSON\x10\x02\x1a\x19\xfa\xe0\x18\x15\x08\x90\x03\x10\x03\x1a\x0eMalformed JSON\x12?\n\x17\x41UTHENTICATION_REQUIRED\x10\n\x1a\"\xfa\xe0\x18\x1e\x08\x91\x03\x10\x10\x1a\x17\x41uthentication required\x12\x30\n\rTOKEN_INVALID\x10\x0b\x1a\x1d\xfa\xe0\x18\x19\x08\x91\x03\x10\x10\x1a\x12Token not accepted\x12+\n\rTOKEN_EXPIRED\x10\x0c\x1a\x18\xfa\xe0\x18\x14\x08\x91\x03\x10\x10\x1a\rToken expired\x12\x41\n\x10STEP_UP_REQUIRED\x10\r\x1a+\xfa\xe0\x18\'\x08\x91\x03\x10\x10\x1a Stronger authentication required\x12\x35\n\x12\x41\x43TION_NOT_GRANTED\x10\x14\x1a\x1d\xfa\xe0\x18\x19\x08\x93\x03\x10\x07\x1a\x12\x41\x63tion not granted\x12/\n\x0f\x43ONSENT_MISSING\x10\x15\x1a\x1a\xfa\xe0\x18\x16\x08\x93\x03\x10\x07\x1a\x0f\x43onsent missing\x12-\n\x0e\x41\x43\x43OUNT_LOCKED\x10\x16\x1a\x19\xfa\xe0\x18\x15\x08\x93\x03\x10\x07\x1a\x0e\x41\x63\x63ount locked\x12\x35\n\x12\x43\x41LLER_NOT_ALLOWED\x10\x17\x1a\x1d\xfa\xe0\x18\x19\x08\x93\x03\x10\x07\x1a\x12\x43\x61ller not allowed\x12\x33\n\x11VEHICLE_NOT_FOUND\x10\x1e\x1a\x1c\xfa\xe0\x18\x18\x08\x94\x03\x10\x05\x1a\x11Vehicle not found\x12\x33\n\x11\x43OMMAND_NOT_FOUND\x10\x1f\x1a\x1c\xfa\xe0\x18\x18\x08\x94\x03\x10\x05\x1a\x11\x43ommand not found\x12+\n\x0ePATH_NOT_FOUND\x10 \x1a\x17\xfa\xe0\x18\x13\x08\x94\x03\x10\x0c\x1a\x0cNo such path\x12\x35\n\x12METHOD_NOT_ALLOWED\x10!\x1a\x1d\xfa\xe0\x18\x19\x08\x95\x03\x10\x0c\x1a\x12Method not allowed\x12;\n\x15\x44\x45\x41\x44_LETTER_NOT_FOUND\x10\"\x1a \xfa\xe0\x18\x1c\x08\x94\x03\x10\x05\x1a\x15\x44\x65\x61\x64 letter not found\x12\x39\n\x13\x43OMMAND_IN_PROGRESS\x10(\x1a \xfa\xe0\x18\x1c\x08\x99\x03\x10\n\x1a\x13\x43ommand in progress \x01\x12\x41\n\x18\x43OMMAND_ALREADY_FINISHED\x10)\x1a#\xfa\xe0\x18\x1f\x08\x99\x03\x10\t\x1a\x18\x43ommand already finished\x12%\n\tDOOR_OPEN\x10*\x1a\x16\xfa\xe0\x18\x12\x08\x99\x03\x10\t\x1a\tDoor open \x01\x12%\n\tENGINE_ON\x10+\x1a\x16\xfa\xe0\x18\x12\x08\x99\x03\x10\t\x1a\tEngine on \x01\x12/\n\x0eVEHICLE_MOVING\x10,\x1a\x1b\xfa\xe0\x18\x17\x08\x99\x03\x10\t\x1a\x0eVehicle moving \x01\x12\x31\n\x10\x41LREADY_ENROLLED\x10-\x1a\x1b\xfa\xe0\x18\x17\x08\x99\x03\x10\x06\x1a\x10\x41lready enrolled\x12\x33\n\x11PAYLOAD_TOO_LARGE\x10\x32\x1a\x1c\xfa\xe0\x18\x18\x08\x9d\x03\x10\x08\x1a\x11Payload too large\x12=\n\x16UNSUPPORTED_MEDIA_TYPE\x10\x33\x1a!\xfa\xe0\x18\x1d\x08\x9f\x03\x10\x03\x1a\x16Unsupported media type\x12;\n\x15\x43ORRELATION_ID_REUSED\x10\x34\x1a \xfa\xe0\x18\x1c\x08\xa6\x03\x10\x06\x1a\x15\x43orrelation id reused\x12\x30\n\x0cRATE_LIMITED\x10\x35\x1a\x1e\xfa\xe0\x18\x1a\x08\xad\x03\x10\x08\x1a\x11Too many requests \x01\x12@\n\x16\x44\x45PENDENCY_UNAVAILABLE\x10<\x1a$\xfa\xe0\x18 \x08\xf7\x03\x10\x0e\x1a\x17Temporarily unavailable \x01\x12\x39\n\x13STORAGE_UNAVAILABLE\x10=\x1a \xfa\xe0\x18\x1c\x08\xf7\x03\x10\x0e\x1a\x13Storage unavailable \x01\x12\x33\n\x10NOT_YET_REPORTED\x10>\x1a\x1d\xfa\xe0\x18\x19\x08\xf7\x03\x10\x0e\x1a\x10Not yet reported \x01\x12\x35\n\x11\x44\x45\x41\x44LINE_EXCEEDED\x10?\x1a\x1e\xfa\xe0\x18\x1a\x08\xf8\x03\x10\x04\x1a\x11\x44\x65\x61\x64line exceeded \x01\x12-\n\x0eINTERNAL_ERROR\x10@\x1a\x19\xfa\xe0\x18\x15\x08\xf4\x03\x10\r\x1a\x0eInternal errorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'ecarus.remotecontrol.door.v1.error_reason_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ERRORREASON']._serialized_start=82
-  _globals['_ERRORREASON']._serialized_end=802
+  _globals['_ERRORREASON'].values_by_name["INVALID_REQUEST"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["INVALID_REQUEST"]._serialized_options = b'\372\340\030\026\010\220\003\020\003\032\017Invalid request'
+  _globals['_ERRORREASON'].values_by_name["MALFORMED_JSON"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["MALFORMED_JSON"]._serialized_options = b'\372\340\030\025\010\220\003\020\003\032\016Malformed JSON'
+  _globals['_ERRORREASON'].values_by_name["AUTHENTICATION_REQUIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["AUTHENTICATION_REQUIRED"]._serialized_options = b'\372\340\030\036\010\221\003\020\020\032\027Authentication required'
+  _globals['_ERRORREASON'].values_by_name["TOKEN_INVALID"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["TOKEN_INVALID"]._serialized_options = b'\372\340\030\031\010\221\003\020\020\032\022Token not accepted'
+  _globals['_ERRORREASON'].values_by_name["TOKEN_EXPIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["TOKEN_EXPIRED"]._serialized_options = b'\372\340\030\024\010\221\003\020\020\032\rToken expired'
+  _globals['_ERRORREASON'].values_by_name["STEP_UP_REQUIRED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["STEP_UP_REQUIRED"]._serialized_options = b'\372\340\030\'\010\221\003\020\020\032 Stronger authentication required'
+  _globals['_ERRORREASON'].values_by_name["ACTION_NOT_GRANTED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ACTION_NOT_GRANTED"]._serialized_options = b'\372\340\030\031\010\223\003\020\007\032\022Action not granted'
+  _globals['_ERRORREASON'].values_by_name["CONSENT_MISSING"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["CONSENT_MISSING"]._serialized_options = b'\372\340\030\026\010\223\003\020\007\032\017Consent missing'
+  _globals['_ERRORREASON'].values_by_name["ACCOUNT_LOCKED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ACCOUNT_LOCKED"]._serialized_options = b'\372\340\030\025\010\223\003\020\007\032\016Account locked'
+  _globals['_ERRORREASON'].values_by_name["CALLER_NOT_ALLOWED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["CALLER_NOT_ALLOWED"]._serialized_options = b'\372\340\030\031\010\223\003\020\007\032\022Caller not allowed'
+  _globals['_ERRORREASON'].values_by_name["VEHICLE_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["VEHICLE_NOT_FOUND"]._serialized_options = b'\372\340\030\030\010\224\003\020\005\032\021Vehicle not found'
+  _globals['_ERRORREASON'].values_by_name["COMMAND_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["COMMAND_NOT_FOUND"]._serialized_options = b'\372\340\030\030\010\224\003\020\005\032\021Command not found'
+  _globals['_ERRORREASON'].values_by_name["PATH_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["PATH_NOT_FOUND"]._serialized_options = b'\372\340\030\023\010\224\003\020\014\032\014No such path'
+  _globals['_ERRORREASON'].values_by_name["METHOD_NOT_ALLOWED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["METHOD_NOT_ALLOWED"]._serialized_options = b'\372\340\030\031\010\225\003\020\014\032\022Method not allowed'
+  _globals['_ERRORREASON'].values_by_name["DEAD_LETTER_NOT_FOUND"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["DEAD_LETTER_NOT_FOUND"]._serialized_options = b'\372\340\030\034\010\224\003\020\005\032\025Dead letter not found'
+  _globals['_ERRORREASON'].values_by_name["COMMAND_IN_PROGRESS"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["COMMAND_IN_PROGRESS"]._serialized_options = b'\372\340\030\034\010\231\003\020\n\032\023Command in progress \001'
+  _globals['_ERRORREASON'].values_by_name["COMMAND_ALREADY_FINISHED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["COMMAND_ALREADY_FINISHED"]._serialized_options = b'\372\340\030\037\010\231\003\020\t\032\030Command already finished'
+  _globals['_ERRORREASON'].values_by_name["DOOR_OPEN"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["DOOR_OPEN"]._serialized_options = b'\372\340\030\022\010\231\003\020\t\032\tDoor open \001'
+  _globals['_ERRORREASON'].values_by_name["ENGINE_ON"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ENGINE_ON"]._serialized_options = b'\372\340\030\022\010\231\003\020\t\032\tEngine on \001'
+  _globals['_ERRORREASON'].values_by_name["VEHICLE_MOVING"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["VEHICLE_MOVING"]._serialized_options = b'\372\340\030\027\010\231\003\020\t\032\016Vehicle moving \001'
+  _globals['_ERRORREASON'].values_by_name["ALREADY_ENROLLED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["ALREADY_ENROLLED"]._serialized_options = b'\372\340\030\027\010\231\003\020\006\032\020Already enrolled'
+  _globals['_ERRORREASON'].values_by_name["PAYLOAD_TOO_LARGE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["PAYLOAD_TOO_LARGE"]._serialized_options = b'\372\340\030\030\010\235\003\020\010\032\021Payload too large'
+  _globals['_ERRORREASON'].values_by_name["UNSUPPORTED_MEDIA_TYPE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["UNSUPPORTED_MEDIA_TYPE"]._serialized_options = b'\372\340\030\035\010\237\003\020\003\032\026Unsupported media type'
+  _globals['_ERRORREASON'].values_by_name["CORRELATION_ID_REUSED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["CORRELATION_ID_REUSED"]._serialized_options = b'\372\340\030\034\010\246\003\020\006\032\025Correlation id reused'
+  _globals['_ERRORREASON'].values_by_name["RATE_LIMITED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["RATE_LIMITED"]._serialized_options = b'\372\340\030\032\010\255\003\020\010\032\021Too many requests \001'
+  _globals['_ERRORREASON'].values_by_name["DEPENDENCY_UNAVAILABLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["DEPENDENCY_UNAVAILABLE"]._serialized_options = b'\372\340\030 \010\367\003\020\016\032\027Temporarily unavailable \001'
+  _globals['_ERRORREASON'].values_by_name["STORAGE_UNAVAILABLE"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["STORAGE_UNAVAILABLE"]._serialized_options = b'\372\340\030\034\010\367\003\020\016\032\023Storage unavailable \001'
+  _globals['_ERRORREASON'].values_by_name["NOT_YET_REPORTED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["NOT_YET_REPORTED"]._serialized_options = b'\372\340\030\031\010\367\003\020\016\032\020Not yet reported \001'
+  _globals['_ERRORREASON'].values_by_name["DEADLINE_EXCEEDED"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["DEADLINE_EXCEEDED"]._serialized_options = b'\372\340\030\032\010\370\003\020\004\032\021Deadline exceeded \001'
+  _globals['_ERRORREASON'].values_by_name["INTERNAL_ERROR"]._loaded_options = None
+  _globals['_ERRORREASON'].values_by_name["INTERNAL_ERROR"]._serialized_options = b'\372\340\030\025\010\364\003\020\r\032\016Internal error'
+  _globals['_ERRORREASON']._serialized_start=129
+  _globals['_ERRORREASON']._serialized_end=1779
 # @@protoc_insertion_point(module_scope)

@@ -24,67 +24,67 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     INVALID_REQUEST: _ErrorReason.ValueType  # 1
-    """400 INVALID_ARGUMENT. A field, a query parameter or a header is wrong; `errors[]` names each."""
+    """A field, a query parameter or a header is wrong; `errors[]` names each."""
     MALFORMED_JSON: _ErrorReason.ValueType  # 2
-    """400 INVALID_ARGUMENT. The body is not one JSON object, or names a field twice."""
+    """The body is not one JSON object, or names a field twice."""
     AUTHENTICATION_REQUIRED: _ErrorReason.ValueType  # 10
-    """401 UNAUTHENTICATED. No bearer was sent."""
+    """No bearer was sent."""
     TOKEN_INVALID: _ErrorReason.ValueType  # 11
-    """401 UNAUTHENTICATED. The bearer is unknown, malformed or not meant for this service."""
+    """The bearer is unknown, malformed or not meant for this service."""
     TOKEN_EXPIRED: _ErrorReason.ValueType  # 12
-    """401 UNAUTHENTICATED. The bearer was good once and has expired."""
+    """The bearer was good once and has expired."""
     STEP_UP_REQUIRED: _ErrorReason.ValueType  # 13
-    """401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
+    """A stronger or fresher authentication is needed (RFC 9470)."""
     ACTION_NOT_GRANTED: _ErrorReason.ValueType  # 20
-    """403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+    """A grant on this vehicle exists, but not for this action; or the token's scope does not
     include it (`WWW-Authenticate` names the scope).
     """
     CONSENT_MISSING: _ErrorReason.ValueType  # 21
-    """403 PERMISSION_DENIED. The owner has not consented to this use."""
+    """The owner has not consented to this use."""
     ACCOUNT_LOCKED: _ErrorReason.ValueType  # 22
-    """403 PERMISSION_DENIED. The account is locked."""
+    """The account is locked."""
     CALLER_NOT_ALLOWED: _ErrorReason.ValueType  # 23
-    """403 PERMISSION_DENIED. The calling workload may not use this RPC."""
+    """The calling workload may not use this RPC."""
     VEHICLE_NOT_FOUND: _ErrorReason.ValueType  # 30
-    """404 NOT_FOUND. No such vehicle, or none that the caller may know of."""
+    """No such vehicle, or none that the caller may know of."""
     COMMAND_NOT_FOUND: _ErrorReason.ValueType  # 31
-    """404 NOT_FOUND. No command with this id or correlation id on this vehicle."""
+    """No command with this id or correlation id on this vehicle."""
     PATH_NOT_FOUND: _ErrorReason.ValueType  # 32
-    """404 NOT_FOUND / UNIMPLEMENTED. No such path or RPC."""
+    """No such path or RPC."""
     METHOD_NOT_ALLOWED: _ErrorReason.ValueType  # 33
-    """405. The path exists, the method does not."""
+    """The path exists, the method does not."""
     DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 34
-    """404 NOT_FOUND. This service keeps no dead letter with this id. Told to operators only."""
+    """This service keeps no dead letter with this id. Told to operators only."""
     COMMAND_IN_PROGRESS: _ErrorReason.ValueType  # 40
-    """409 ABORTED. Another command is in flight on this vehicle; `commandId` names it."""
+    """Another command is in flight on this vehicle; `commandId` names it."""
     COMMAND_ALREADY_FINISHED: _ErrorReason.ValueType  # 41
-    """409 FAILED_PRECONDITION. The command to cancel has already ended."""
+    """The command to cancel has already ended."""
     DOOR_OPEN: _ErrorReason.ValueType  # 42
-    """409 FAILED_PRECONDITION. A door that is to be locked stands open."""
+    """A door that is to be locked stands open."""
     ENGINE_ON: _ErrorReason.ValueType  # 43
-    """409 FAILED_PRECONDITION. Not while the ignition is on."""
+    """Not while the ignition is on."""
     VEHICLE_MOVING: _ErrorReason.ValueType  # 44
-    """409 FAILED_PRECONDITION. Not while the vehicle moves."""
+    """Not while the vehicle moves."""
     ALREADY_ENROLLED: _ErrorReason.ValueType  # 45
-    """409 ALREADY_EXISTS. The certificate or a key is enrolled for another vehicle. Told to operators only."""
+    """The certificate or a key is enrolled for another vehicle. Told to operators only."""
     PAYLOAD_TOO_LARGE: _ErrorReason.ValueType  # 50
-    """413 RESOURCE_EXHAUSTED. The body is larger than 64 KiB."""
+    """The body is larger than 64 KiB."""
     UNSUPPORTED_MEDIA_TYPE: _ErrorReason.ValueType  # 51
-    """415 INVALID_ARGUMENT. The body is not application/json."""
+    """The body is not application/json."""
     CORRELATION_ID_REUSED: _ErrorReason.ValueType  # 52
-    """422 ALREADY_EXISTS. The correlation id was used before with another body."""
+    """The correlation id was used before with another body."""
     RATE_LIMITED: _ErrorReason.ValueType  # 53
-    """429 RESOURCE_EXHAUSTED. Too many requests; `Retry-After` says when to come back."""
+    """Too many requests; `Retry-After` says when to come back."""
     DEPENDENCY_UNAVAILABLE: _ErrorReason.ValueType  # 60
-    """503 UNAVAILABLE. A part of the service is away; nothing was accepted."""
+    """A part of the service is away; nothing was accepted."""
     STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 61
-    """503 UNAVAILABLE. The request could not be stored durably; nothing was accepted."""
+    """The request could not be stored durably; nothing was accepted."""
     NOT_YET_REPORTED: _ErrorReason.ValueType  # 62
-    """503 UNAVAILABLE. The vehicle has not reported yet, so there is nothing to show."""
+    """The vehicle has not reported yet, so there is nothing to show."""
     DEADLINE_EXCEEDED: _ErrorReason.ValueType  # 63
-    """504 DEADLINE_EXCEEDED. No time was left; the request may have been accepted."""
+    """No time was left; the request may have been accepted."""
     INTERNAL_ERROR: _ErrorReason.ValueType  # 64
-    """500 INTERNAL. A defect of the service."""
+    """A defect of the service."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a request was refused. This is the closed list behind `code` in a REST problem document
@@ -95,65 +95,65 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 INVALID_REQUEST: ErrorReason.ValueType  # 1
-"""400 INVALID_ARGUMENT. A field, a query parameter or a header is wrong; `errors[]` names each."""
+"""A field, a query parameter or a header is wrong; `errors[]` names each."""
 MALFORMED_JSON: ErrorReason.ValueType  # 2
-"""400 INVALID_ARGUMENT. The body is not one JSON object, or names a field twice."""
+"""The body is not one JSON object, or names a field twice."""
 AUTHENTICATION_REQUIRED: ErrorReason.ValueType  # 10
-"""401 UNAUTHENTICATED. No bearer was sent."""
+"""No bearer was sent."""
 TOKEN_INVALID: ErrorReason.ValueType  # 11
-"""401 UNAUTHENTICATED. The bearer is unknown, malformed or not meant for this service."""
+"""The bearer is unknown, malformed or not meant for this service."""
 TOKEN_EXPIRED: ErrorReason.ValueType  # 12
-"""401 UNAUTHENTICATED. The bearer was good once and has expired."""
+"""The bearer was good once and has expired."""
 STEP_UP_REQUIRED: ErrorReason.ValueType  # 13
-"""401 UNAUTHENTICATED. A stronger or fresher authentication is needed (RFC 9470)."""
+"""A stronger or fresher authentication is needed (RFC 9470)."""
 ACTION_NOT_GRANTED: ErrorReason.ValueType  # 20
-"""403 PERMISSION_DENIED. A grant on this vehicle exists, but not for this action; or the token's scope does not
+"""A grant on this vehicle exists, but not for this action; or the token's scope does not
 include it (`WWW-Authenticate` names the scope).
 """
 CONSENT_MISSING: ErrorReason.ValueType  # 21
-"""403 PERMISSION_DENIED. The owner has not consented to this use."""
+"""The owner has not consented to this use."""
 ACCOUNT_LOCKED: ErrorReason.ValueType  # 22
-"""403 PERMISSION_DENIED. The account is locked."""
+"""The account is locked."""
 CALLER_NOT_ALLOWED: ErrorReason.ValueType  # 23
-"""403 PERMISSION_DENIED. The calling workload may not use this RPC."""
+"""The calling workload may not use this RPC."""
 VEHICLE_NOT_FOUND: ErrorReason.ValueType  # 30
-"""404 NOT_FOUND. No such vehicle, or none that the caller may know of."""
+"""No such vehicle, or none that the caller may know of."""
 COMMAND_NOT_FOUND: ErrorReason.ValueType  # 31
-"""404 NOT_FOUND. No command with this id or correlation id on this vehicle."""
+"""No command with this id or correlation id on this vehicle."""
 PATH_NOT_FOUND: ErrorReason.ValueType  # 32
-"""404 NOT_FOUND / UNIMPLEMENTED. No such path or RPC."""
+"""No such path or RPC."""
 METHOD_NOT_ALLOWED: ErrorReason.ValueType  # 33
-"""405. The path exists, the method does not."""
+"""The path exists, the method does not."""
 DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 34
-"""404 NOT_FOUND. This service keeps no dead letter with this id. Told to operators only."""
+"""This service keeps no dead letter with this id. Told to operators only."""
 COMMAND_IN_PROGRESS: ErrorReason.ValueType  # 40
-"""409 ABORTED. Another command is in flight on this vehicle; `commandId` names it."""
+"""Another command is in flight on this vehicle; `commandId` names it."""
 COMMAND_ALREADY_FINISHED: ErrorReason.ValueType  # 41
-"""409 FAILED_PRECONDITION. The command to cancel has already ended."""
+"""The command to cancel has already ended."""
 DOOR_OPEN: ErrorReason.ValueType  # 42
-"""409 FAILED_PRECONDITION. A door that is to be locked stands open."""
+"""A door that is to be locked stands open."""
 ENGINE_ON: ErrorReason.ValueType  # 43
-"""409 FAILED_PRECONDITION. Not while the ignition is on."""
+"""Not while the ignition is on."""
 VEHICLE_MOVING: ErrorReason.ValueType  # 44
-"""409 FAILED_PRECONDITION. Not while the vehicle moves."""
+"""Not while the vehicle moves."""
 ALREADY_ENROLLED: ErrorReason.ValueType  # 45
-"""409 ALREADY_EXISTS. The certificate or a key is enrolled for another vehicle. Told to operators only."""
+"""The certificate or a key is enrolled for another vehicle. Told to operators only."""
 PAYLOAD_TOO_LARGE: ErrorReason.ValueType  # 50
-"""413 RESOURCE_EXHAUSTED. The body is larger than 64 KiB."""
+"""The body is larger than 64 KiB."""
 UNSUPPORTED_MEDIA_TYPE: ErrorReason.ValueType  # 51
-"""415 INVALID_ARGUMENT. The body is not application/json."""
+"""The body is not application/json."""
 CORRELATION_ID_REUSED: ErrorReason.ValueType  # 52
-"""422 ALREADY_EXISTS. The correlation id was used before with another body."""
+"""The correlation id was used before with another body."""
 RATE_LIMITED: ErrorReason.ValueType  # 53
-"""429 RESOURCE_EXHAUSTED. Too many requests; `Retry-After` says when to come back."""
+"""Too many requests; `Retry-After` says when to come back."""
 DEPENDENCY_UNAVAILABLE: ErrorReason.ValueType  # 60
-"""503 UNAVAILABLE. A part of the service is away; nothing was accepted."""
+"""A part of the service is away; nothing was accepted."""
 STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 61
-"""503 UNAVAILABLE. The request could not be stored durably; nothing was accepted."""
+"""The request could not be stored durably; nothing was accepted."""
 NOT_YET_REPORTED: ErrorReason.ValueType  # 62
-"""503 UNAVAILABLE. The vehicle has not reported yet, so there is nothing to show."""
+"""The vehicle has not reported yet, so there is nothing to show."""
 DEADLINE_EXCEEDED: ErrorReason.ValueType  # 63
-"""504 DEADLINE_EXCEEDED. No time was left; the request may have been accepted."""
+"""No time was left; the request may have been accepted."""
 INTERNAL_ERROR: ErrorReason.ValueType  # 64
-"""500 INTERNAL. A defect of the service."""
+"""A defect of the service."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,122 @@
+"""The services there are, one descriptor each.
+
+Ports, certificates, accounts at the broker, Envoy's clusters and readiness, what the supervisor starts and with which
+keys, whom `doorctl` asks, the import contracts and the table of the architecture's page are made from it. What an RPC
+needs, and which service serves it, says the contract (proto/ecarus/remotecontrol/options).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class HealthGroup:
+    """Some of a service's RPCs that need more, or less, than the others, and so have a cluster of Envoy's own.
+
+    `name` is what health checks and readiness call it; `cluster` ends the cluster's name.
+    """
+
+    name: str
+    cluster: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDescriptor:
+    """One service.
+
+    `port_distance` is where it listens in the sandbox, from the base of all ports; it is never given to another.
+    `contract` is the protobuf service whose name its replicas answer health checks for. `is_public`: Envoy passes
+    users' requests on to it. `has_database` also means an account at the broker. `is_operated`: operators ask it.
+
+    What it does with vehicles decides which keys it is given: it `opens_answers` (sealed results), `opens_reports`
+    (sealed status reports), `gives_orders` (has them signed), or `delivers_orders` (and wakes vehicles).
+    """
+
+    name: str
+    port_distance: int
+    contract: str
+    is_public: bool = False
+    has_database: bool = True
+    is_operated: bool = True
+    keeps_dead_letters: bool = False
+    opens_answers: bool = False
+    opens_reports: bool = False
+    gives_orders: bool = False
+    delivers_orders: bool = False
+    health_groups: tuple[HealthGroup, ...] = ()
+
+    @property
+    def spiffe_path(self) -> str:
+        """The path of its SPIFFE URI (`room/` is on the wire)."""
+        return f"room/{self.name}"
+
+    @property
+    def tls_name(self) -> str:
+        """The DNS name in its certificate."""
+        return f"{self.name}.rooms.ecarus.internal"
+
+
+SERVICES = (
+    ServiceDescriptor("access", 511, "ecarus.remotecontrol.access.v1.AccessService", is_public=True),
+    ServiceDescriptor(
+        "command",
+        512,
+        "ecarus.remotecontrol.door.v1.DoorCommandService",
+        is_public=True,
+        keeps_dead_letters=True,
+        opens_answers=True,
+        gives_orders=True,
+        delivers_orders=True,
+        health_groups=(HealthGroup("commands", "accept"),),
+    ),
+    ServiceDescriptor(
+        "status",
+        513,
+        "ecarus.remotecontrol.door.v1.DoorStatusService",
+        is_public=True,
+        keeps_dead_letters=True,
+        opens_answers=True,
+        opens_reports=True,
+        health_groups=(HealthGroup("streams", "stream"),),
+    ),
+    ServiceDescriptor(
+        "config",
+        514,
+        "ecarus.remotecontrol.door.v1.DoorConfigService",
+        is_public=True,
+        keeps_dead_letters=True,
+        opens_answers=True,
+        gives_orders=True,
+    ),
+    ServiceDescriptor(
+        "diagnostics",
+        515,
+        "ecarus.remotecontrol.door.v1.DoorDiagnosticsService",
+        is_public=True,
+        keeps_dead_letters=True,
+        opens_answers=True,
+        opens_reports=True,
+    ),
+    ServiceDescriptor("enrolment", 516, "ecarus.remotecontrol.access.v1.VehicleKeysService"),
+    ServiceDescriptor(
+        "signer",
+        517,
+        "ecarus.remotecontrol.access.v1.OrderSigningService",
+        has_database=False,
+        is_operated=False,
+    ),
+)
+"""In the order in which they are shown."""
+
+NAMES = tuple(service.name for service in SERVICES)
+PUBLIC = tuple(service.name for service in SERVICES if service.is_public)
+WITH_DATABASE = tuple(service.name for service in SERVICES if service.has_database)
+"""Those with a database, and so with a user at the broker."""
+
+_BY_NAME = {service.name: service for service in SERVICES}
+
+
+def descriptor_of(name: str) -> ServiceDescriptor:
+    """Return the descriptor of the service of this name. Raise KeyError when there is none."""
+    return _BY_NAME[name]
