@@ -1,4 +1,4 @@
-"""`python -m bench`: measure, print one table, stop everything. Reads the environment like the mesh does.
+"""`python -m bench`: measure, print one table, also as Markdown, stop everything. Reads the environment like the mesh.
 
 Status 0 also when a target is missed; another one when something broke.
 """
@@ -19,7 +19,7 @@ from bench.fleet import Fleet
 from bench.http_client import BenchFailedError
 from bench.measure import CARS, SLEEPERS, STRANGERS, Measurements, measure_bare
 from bench.protocol_cost import figures_of, measure_protocol
-from bench.report import render
+from bench.report import render, render_markdown
 from bench.stand import MeshStand, free_ports
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
@@ -32,7 +32,7 @@ LONGEST_SECONDS = 240.0
 
 
 async def bench(folder: Path, environment: Mapping[str, str]) -> str:
-    """The table of one run. Raises BenchFailedError, ComponentFailedError, TimeoutError.
+    """The table of one run, and once more as Markdown. Raises BenchFailedError, ComponentFailedError, TimeoutError.
 
     SIGTERM cancels it, so that nothing is left running.
     """
@@ -49,7 +49,9 @@ async def bench(folder: Path, environment: Mapping[str, str]) -> str:
             measurements = Measurements(stand, fleet, bare_per_second)
             await measurements.take_all()
     cores = f"{os.cpu_count()} cores, shared with the load and the simulated cars"
-    return render(f"Measured in one run on {cores}:", [*figures, *measurements.figures])
+    figures += measurements.figures
+    table = render(f"Measured in one run on {cores}:", figures)
+    return f"{table}\n\nThe same to be pasted:\n\n{render_markdown(figures)}"
 
 
 def main(environment: Mapping[str, str]) -> int:

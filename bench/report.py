@@ -69,6 +69,15 @@ def render(title: str, figures: Sequence[Figure]) -> str:
     return "\n".join(lines)
 
 
+def render_markdown(figures: Sequence[Figure]) -> str:
+    """The same as rows of a Markdown table, for the README."""
+    lines = ["| figure | reached | target |", "|---|---|---|"]
+    for figure in figures:
+        verdict = {None: "", True: ": met", False: ": **missed**"}[figure.met]
+        lines.append(f"| {figure.name.strip()}: {figure.how} | {figure.reached} | {figure.target}{verdict} |")
+    return "\n".join(lines)
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 

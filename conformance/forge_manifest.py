@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
 from conformance.forge import Impostor, stranger
 from protocol import cose
 from protocol.domains import ContentType
@@ -40,6 +42,11 @@ def forged_manifests(keys: CloudKeys, version: int) -> Iterator[tuple[str, bytes
     cut = keys.manifest(version)
     cut.keys[0].public_key = cut.keys[0].public_key[:-1]
     yield "with a key of a wrong length", endorse(cut, root, root)
+    low = keys.manifest(version)
+    low.keys.add(
+        use=session_pb2.KEY_USE_SEAL, public_key=bytes(32), expires_at_seconds=low.expires_at_seconds
+    )
+    yield "with a seal key of small order", endorse(low, root, root)
 
 
 def _wrapped(

@@ -20,6 +20,7 @@ from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys, key_id
 from protocol.manifest import endorse, peek
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from protocol.key_files import PrivateKey
@@ -123,11 +124,24 @@ class CloudKeys:
         """The next manifest will revoke it. A root is replaced by the one after it."""
         self._keys = [replace(one, is_revoked=True) if one == key else one for one in self._keys]
 
-    def endorse_next(self, before: Key | None = None, lifetime_seconds: int = LIFETIME_SECONDS) -> int:
-        """The next manifest's version; `endorsed` has it. `before` is the root before, where it changes."""
+    def endorse_next(
+        self,
+        before: Key | None = None,
+        lifetime_seconds: int = LIFETIME_SECONDS,
+        besides: Iterable[tuple[int, bytes]] = (),
+    ) -> int:
+        """The next manifest's version; `endorsed` has it. `before` is the root before, where it changes. `besides` are
+        keys that are in this manifest only, with the use that it gives them, which may be one that nobody knows.
+        """
         version = self.version + 1
         manifest = self.manifest(version)
         manifest.expires_at_seconds = manifest.issued_at_seconds + lifetime_seconds
+        for use, public in besides:
+            manifest.keys.add(
+                use=use,
+                public_key=public,
+                expires_at_seconds=manifest.expires_at_seconds,
+            )
         endorsed = endorse(manifest, self.root.signer, (before or self.root).signer)
         self._manifest_file(version).write_bytes(endorsed)
         self.version = version

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
+import os
 
 import typer
 
-from doorctl import account, deadletter, keys, vehicle
+from doorctl import account, api_key, deadletter, grant, keys, vehicle
+from doorctl.text import complain
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Operates Remote Door Control.")
+SETTINGS = ("DOORS_OPERATOR_FILE", "DOORS_DATA_DIR")
+_ALIKE = 0.85
+STATUSES = (
+    "Exit status: 0 done; 1 not done, or not wholly (why is said on standard error);"
+    " 2 the command line is wrong, and nobody was asked. `vehicle conformance` has its own."
+)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, epilog=STATUSES)
 app.add_typer(vehicle.commands, name="vehicle")
+app.add_typer(grant.commands, name="grant")
 app.add_typer(account.commands, name="account")
-app.add_typer(account.key_commands, name="key")
+app.add_typer(api_key.commands, name="key")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(deadletter.commands, name="deadletter")
 
@@ -19,6 +29,11 @@ app.add_typer(deadletter.commands, name="deadletter")
 @app.callback()
 def main() -> None:
     """Operates Remote Door Control."""
+    for name in os.environ:
+        # The rest may be for `make run` from the same shell; a mistyped one of these would operate another deployment.
+        like = difflib.get_close_matches(name, SETTINGS, 1, _ALIKE)
+        if like and name not in SETTINGS:
+            complain(f"{name} is not read; did you mean {like[0]}?")
     # What a library warns of while it hangs up is nothing an operator could act on.
     logging.basicConfig(level=logging.ERROR)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,34 +24,68 @@ _DETAILS = "grpc-status-details-bin"
 Answer = TypeVar("Answer", bound=Message)
 
 
+_ROOT = Path(__file__).resolve().parents[1]
+
+
 class Failed(Exception):
-    """It did not happen; the text says why, and what to do."""
+    """It did not happen; the text says why, and what to do. With `may_have_happened` nobody knows."""
+
+    def __init__(self, sentence: str, *, may_have_happened: bool = False) -> None:
+        super().__init__(sentence)
+        self.may_have_happened = may_have_happened
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """The files of a person's own certificate."""
+
+    cert: Path
+    key: Path
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Where the services are (host:port by name), and the files that say who asks."""
+    """Where the services are (host:port by name), and the files that say who asks.
+
+    `person` is who gives rights: those are given under a person's name (spiffe://ecarus/team/operator/NAME).
+    """
 
     ca: Path
     cert: Path
     key: Path
     services: Mapping[str, str]
+    person: Person | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Operator:
         """Read the file of DOORS_OPERATOR_FILE; without it, the sandbox's. Raises Failed."""
-        folder = Path(environment.get("DOORS_DATA_DIR") or ".doors")
+        folder = Path(environment.get("DOORS_DATA_DIR") or _ROOT / ".doors")
         path = Path(environment.get("DOORS_OPERATOR_FILE") or folder / "operator.json")
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             files = {name: Path(found[name]) for name in ("ca", "cert", "key")}
-            return cls(services={str(k): str(v) for k, v in found["services"].items()}, **files)
+            named = found.get("person")
+            person = None if named is None else Person(Path(named["cert"]), Path(named["key"]))
+            services = {str(name): str(target) for name, target in found["services"].items()}
+            return cls(services=services, person=person, **files)
         except OSError as error:
             raise Failed(
-                f"{path}: {error.strerror}; set DOORS_OPERATOR_FILE, or start the sandbox"
+                f"{path}: {error.strerror}; set DOORS_OPERATOR_FILE, or start the sandbox: make run"
             ) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise Failed(f"{path} is not an operator's file: {error!r}") from error
+            raise Failed(
+                f"{path} is not an operator's file: a JSON object with ca, cert, key and services"
+                " (docs/deployment.md)"
+            ) from error
+
+    def as_person(self) -> Operator:
+        """Return the same under the person's own certificate. Raises Failed."""
+        if self.person is None:
+            raise Failed(
+                "rights are given under a person's own certificate, and the operator's file names none:"
+                " add person, with cert and key (docs/deployment.md)"
+            )
+        return replace(self, cert=self.person.cert, key=self.person.key)
 
     def ask(self, service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
         """Return the answer of `service` to the RPC (its full name). Raises Failed."""
@@ -71,7 +105,9 @@ class Operator:
             try:
                 return call(request, timeout=ANSWER_SECONDS)
             except grpc.RpcError as error:
-                raise Failed(_sentence(error, f"the service {service} at {target}")) from error
+                sentence = _sentence(error, f"the service {service} at {target}")
+                uncertain = error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                raise Failed(sentence, may_have_happened=uncertain) from error
 
     def _credentials(self) -> grpc.ChannelCredentials:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path  # noqa: TC003  # typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -35,11 +36,16 @@ def enrol(
     ],
     keys: Annotated[Path, typer.Option(help="its public keys (PEM): one Ed25519, one X25519")],
 ) -> None:
-    """Let a car in with this certificate, believe it under these keys, and no others."""
-    public = _read(keys)
+    """Let a car in with this certificate, believe it under these keys, and no others.
+
+    Refused is what the broker would not let in: what is not of the vehicles' CA, for example, or over.
+    """
+    public, shown = _read(keys), _read(certificate)
     if b"PRIVATE KEY" in public:  # it must not even be sent
         fail(f"{keys} holds a private key: enrol the public ones")
-    request = contract.EnrolVehicleRequest(vin=vin, certificate=_read(certificate), public_keys=public)
+    if b"PRIVATE KEY" in shown:
+        fail(f"{certificate} holds a private key: enrol the certificate alone")
+    request = contract.EnrolVehicleRequest(vin=vin, certificate=shown, public_keys=public)
     typer.echo(f"enrolled {_line(_ask('EnrolVehicle', request, contract.VehicleEnrolment))}")
 
 
@@ -84,8 +90,14 @@ def _ask(rpc: str, request: Message, answer: type[Answer]) -> Answer:
 
 
 def _line(enrolment: contract.VehicleEnrolment) -> str:
-    revoked = enrolment.HasField("revoked_at")
-    state = f"revoked {moment(enrolment.revoked_at)}" if revoked else "admitted"
+    state = "admitted"
+    if enrolment.HasField("revoked_at"):
+        state = f"revoked {moment(enrolment.revoked_at)}"
+    elif enrolment.HasField("certificate_ends_at"):
+        over = enrolment.certificate_ends_at.ToDatetime(UTC) <= datetime.now(UTC)
+        state = (
+            f"{'not admitted: expired' if over else 'admitted until'} {moment(enrolment.certificate_ends_at)}"
+        )
     certificate = enrolment.certificate_sha256.hex()[:16] or "no certificate"
     ids = (enrolment.verify_key_id.hex(), enrolment.seal_key_id.hex())
     keys = "keys " + " ".join(ids) if all(ids) else "no keys"

@@ -49,6 +49,16 @@ local function usable(headers, name)
   return nil
 end
 
+-- The same of an Idempotency-Key, which the IETF's draft has in quotes (a string of RFC 8941).
+local function usable_key(headers)
+  local value = headers:get("idempotency-key")
+  local bare = value and value:match('^"([%w._-]+)"$')
+  if bare and #bare <= 64 and headers:getNumValues("idempotency-key") == 1 then
+    return bare
+  end
+  return usable(headers, "idempotency-key")
+end
+
 local function is_grpc(headers)
   return (headers:get("content-type") or ""):sub(1, 16) == "application/grpc"
 end
@@ -79,8 +89,9 @@ function envoy_on_request(handle)
     id = usable(headers, "x-correlation-id") or made
   else
     local alias = headers:get("idempotency-key")
-    id = usable(headers, "idempotency-key") or made
-    if not alias or alias == id then
+    local key = usable_key(headers)
+    id = key or made
+    if not alias or key then
       headers:add("x-correlation-id", id)
     end
   end
@@ -97,12 +108,19 @@ function envoy_on_request(handle)
   metadata:set(METADATA, "correlation_id", id)
   metadata:set(METADATA, "path", path)
   metadata:set(METADATA, "method", method)
-  metadata:set(METADATA, "native", is_grpc(headers) and not misnamed)
-  metadata:set(METADATA, "misnamed", misnamed)
-  local accepts = (headers:get("accept") or ""):lower()
-  metadata:set(METADATA, "events", is_stream and method == "GET" and accepts:find("text/event-stream", 1, true) ~= nil)
+  -- What is false is left unsaid: each word said costs every request.
   local host = headers:get(":authority"):lower():match("^[^:]*")
-  metadata:set(METADATA, "hsts", ssl ~= nil and host ~= "localhost")
+  if ssl ~= nil and host ~= "localhost" then
+    metadata:set(METADATA, "hsts", true)
+  end
+  if misnamed then
+    metadata:set(METADATA, "misnamed", true)
+  elseif is_grpc(headers) then
+    metadata:set(METADATA, "native", true)
+  end
+  if is_stream and method == "GET" and (headers:get("accept") or ""):lower():find("text/event-stream", 1, true) then
+    metadata:set(METADATA, "events", true)
+  end
   if is_team and (path == HEALTH .. "Check" or path == HEALTH .. "Watch") then
     local name = health_of(handle)
     if name then
@@ -209,12 +227,25 @@ end
 -- them where a second is whole. A text that is such a time and nothing else gets them as well.
 local WHOLE_SECOND = '("%d%d%d%d%-%d%d%-%d%dT%d%d:%d%d:%d%d)Z"'
 
+-- Whether a text may hold such a time: of a thousand answers one does, and to look for its end costs a tenth of the
+-- pattern's search.
+local function may_hold_whole_second(text)
+  local at = text:find('Z"', 1, true)
+  while at do
+    if text:byte(at - 3) == 58 then -- a colon before the seconds, where other times have their milliseconds
+      return true
+    end
+    at = text:find('Z"', at + 1, true)
+  end
+  return false
+end
+
 local function tell_milliseconds(handle)
   local body = handle:body()
   if body then
-    local text, count = body:getBytes(0, body:length()):gsub(WHOLE_SECOND, '%1.000Z"')
-    if count > 0 then
-      body:setBytes(text)
+    local text = body:getBytes(0, body:length())
+    if may_hold_whole_second(text) then
+      body:setBytes((text:gsub(WHOLE_SECOND, '%1.000Z"')))
     end
   end
 end

@@ -29,6 +29,7 @@ from protocol.broker import (
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
     ROOM_EVENTS,
+    SHOWN_RESULTS_SUBJECT,
     STREAMS,
     VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_COMMANDS,
@@ -227,7 +228,9 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
-        *_hear(user, account_of("status"), condition_subject("*"), refused_subject("*")),
+        *_hear(
+            user, account_of("status"), condition_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
+        ),
         *_hear(user, account_of("diagnostics"), refused_subject("*")),
         *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]

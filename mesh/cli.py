@@ -1,4 +1,4 @@
-"""`python -m mesh run | token --user U [--act A] [--vin V] | pki | revoke NAME`; nothing else reads the environment.
+"""`python -m mesh run | token | pki | revoke | broker-config`; nothing else reads the environment.
 
 DOORS_PORT_BASE (default 8000) moves every port, DOORS_DATA_DIR (default .doors) the data.
 """
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doorctl.ceremony import CeremonyRefused
+from mesh.broker_cluster import read_cluster, write_configurations
+from mesh.broker_secrets import BrokerSecrets
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.environment import ignored
@@ -66,6 +68,14 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         choices=CLIENTS,
         help=f"signed in through this client ({CLIENTS[0]}; for an agent {AGENTS})",
     )
+    broker = commands.add_parser(
+        "broker-config", help="write the configuration of each node of a broker of several"
+    )
+    broker.add_argument("description", type=Path, help="the nodes, a JSON file (docs/deployment.md)")
+    broker.add_argument("--out", type=Path, required=True, help="the folder for NAME.conf of each node")
+    broker.add_argument(
+        "--secrets", type=Path, required=True, help="the folder of passwords; what is missing is made"
+    )
     arguments = parser.parse_args(words)
 
     sandbox = Sandbox(Path(environment.get("DOORS_DATA_DIR") or ROOT / ".doors"))
@@ -81,6 +91,10 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
             pki = Pki(sandbox.pki, datetime.now(UTC))
             pki.revoke(pki.pair(arguments.name).cert)
             print(f"revoked {arguments.name}: in force in a few seconds")
+        elif arguments.command == "broker-config":
+            cluster = read_cluster(arguments.description)
+            for path in write_configurations(cluster, BrokerSecrets(arguments.secrets), arguments.out):
+                print(path)
         else:
             for sentence in ignored(environment):
                 print(f"mesh: {sentence}", file=sys.stderr)

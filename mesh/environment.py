@@ -45,9 +45,10 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "HISTORY_RETENTION_DAYS",
         "STATUS_CHECK_RETENTION_DAYS",
         "STATUS_CHECKS_LISTED",
+        "SHOWN_DOORS_PATIENCE_SECONDS",
     },
     "config": _INTAKE,
-    "diagnostics": _REPORTS,
+    "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
     "enrolment": _ROOM,
     "signer": _SERVER,
     "status": _REPORTS

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mesh.broker_accounts import (
@@ -29,8 +30,10 @@ from services.registry import WITH_DATABASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
     from mesh.broker_accounts import Passage
+    from mesh.broker_secrets import BrokerSecrets
     from mesh.pki import Pair
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
@@ -42,7 +45,50 @@ PULL_ANSWERS_SECONDS = 60
 """How long the way back of a pull is kept. A vehicle's pull ends after 25 s."""
 MOST_SUBSCRIPTIONS = 16
 """Of a vehicle. The reference unit has two over NATS, and one over MQTT, of which the broker makes more."""
+CLUSTER_USER = "node"
+"""The name under which nodes know each other."""
 _LINE = "\n      "
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """PEM files, as the node finds them: its certificate and key, and the CAs of all clients and of vehicles."""
+
+    cert: Path
+    key: Path
+    clients: Path
+    vehicles: Path
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterMember:
+    """A node's part in a broker of several.
+
+    It listens for others at `listen` (host:port) and finds them at `peers`; who comes shows a certificate of a CA in
+    `peer_ca` and knows the password. The broker's own streams for MQTT are kept on `mqtt_replicas` nodes. Clients are
+    told of the node under `advertise` (host:port), where that is not empty.
+    """
+
+    cluster: str
+    listen: str
+    peers: tuple[str, ...]
+    peer_ca: Path
+    password: str
+    mqtt_replicas: int
+    advertise: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerNode:
+    """A nats-server: its name, where it listens (host:port) for NATS and MQTT, and where it keeps its streams."""
+
+    name: str
+    nats: str
+    mqtt: str
+    store: Path
+    tls: BrokerTls
+    member: ClusterMember | None = None
+    monitor: str = ""
 
 
 def render_nats(
@@ -53,47 +99,63 @@ def render_nats(
     *,
     monitored: bool = False,
 ) -> str:
-    """The configuration file's text. It holds passwords: keep it private.
+    """Return the text of the sandbox's configuration file. It holds passwords: keep it private.
 
     Whoever connects shows a certificate, and the broker asks the enrolment service about vehicles. A load
     generator's vehicles, `passwords_of`, have passwords instead; where there are any, nobody is asked
     for a certificate. A load generator may have the monitoring pages (`monitored`), which ask nobody for anything.
     """
-    fleet = list(passwords_of)
-    prefix = sandbox.store_prefix.read_text(encoding="utf-8")
-    walls = passages(WITH_DATABASE, prefix)
-    users = {
-        **{account_of(room): [_service_user(sandbox, room, walls)] for room in WITH_DATABASE},
-        SYSTEM: [_monitor(sandbox)],
-        broker.CARS_ACCOUNT: [_vehicle_user(sandbox, vin) for vin in fleet],
-    }
-    known = [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet]
-    files = (
-        f"cert_file: {_quoted(server.cert.resolve())}, key_file: {_quoted(server.key.resolve())}, timeout: 5"
+    node = BrokerNode(
+        name="doors",
+        nats=f"{LOOPBACK}:{ports.nats}",
+        mqtt=f"{LOOPBACK}:{ports.mqtt}",
+        store=(sandbox.folder / "nats").resolve(),
+        tls=BrokerTls(
+            server.cert.resolve(),
+            server.key.resolve(),
+            sandbox.broker_clients.resolve(),
+            sandbox.vehicle_ca.resolve(),
+        ),
+        monitor=f"{LOOPBACK}:{ports.nats_monitor}" if monitored else "",
     )
-    anybody, vehicles = sandbox.broker_clients.resolve(), sandbox.vehicle_ca.resolve()
-    asked = "" if fleet else f", ca_file: {_quoted(anybody)}, verify_and_map: true"
-    asked_over_mqtt = "" if fleet else f", ca_file: {_quoted(vehicles)}, verify: true"
-    monitor = f'http: "{LOOPBACK}:{ports.nats_monitor}"\n' if monitored else ""
-    admission_key = sandbox.admission_public.read_text(encoding="utf-8")
+    return render_node(node, sandbox.broker_secrets, passwords_of)
+
+
+def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable[str] = ()) -> str:
+    """Return the text of a node's configuration file. It holds passwords: keep it private. `passwords_of`: see
+    render_nats.
+    """
+    fleet = list(passwords_of)
+    walls = passages(WITH_DATABASE, secrets.store_prefix.read_text(encoding="utf-8").strip())
+    users = {
+        **{account_of(room): [_service_user(secrets, room, walls)] for room in WITH_DATABASE},
+        SYSTEM: [_monitor(secrets)],
+        broker.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
+    }
+    tls = node.tls
+    files = f"cert_file: {_quoted(tls.cert)}, key_file: {_quoted(tls.key)}, timeout: 5"
+    asked = "" if fleet else f", ca_file: {_quoted(tls.clients)}, verify_and_map: true"
+    asked_over_mqtt = "" if fleet else f", ca_file: {_quoted(tls.vehicles)}, verify: true"
     callout = {
-        "issuer": admission_key,
+        "issuer": secrets.admission_key(),
         "account": account_of("enrolment"),
-        "auth_users": known,
+        "auth_users": [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet],
         "allowed_accounts": [broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT],
     }
-    return f"""server_name: doors
-listen: "{LOOPBACK}:{ports.nats}"
+    monitor = f"http: {_quoted(node.monitor)}\n" if node.monitor else ""
+    replicas = f"\n  stream_replicas: {node.member.mqtt_replicas}" if node.member else ""
+    return f"""server_name: {_quoted(node.name)}
+listen: {_quoted(node.nats)}
 {monitor}max_payload: {MAX_PAYLOAD_BYTES}
 tls {{ {files}{asked} }}
-jetstream {{ store_dir: {_quoted((sandbox.folder / "nats").resolve())}, sync_interval: always, strict: true }}
-mqtt {{
-  listen: "{LOOPBACK}:{ports.mqtt}"
+jetstream {{ store_dir: {_quoted(node.store)}, sync_interval: always, strict: true }}
+{_cluster(node, files)}mqtt {{
+  listen: {_quoted(node.mqtt)}
   tls {{ {files}{asked_over_mqtt} }}
   ack_wait: "{MQTT_ACK_WAIT_SECONDS}s"
   max_ack_pending: 16
   reject_qos2_publish: true
-  downgrade_qos2_subscribe: true
+  downgrade_qos2_subscribe: true{replicas}
 }}
 accounts {{
 {render_accounts(walls, users)}
@@ -101,6 +163,23 @@ accounts {{
 system_account: {SYSTEM}
 authorization {{
   auth_callout: {json.dumps(callout)}
+}}
+"""
+
+
+def _cluster(node: BrokerNode, files: str) -> str:
+    member = node.member
+    if member is None:
+        return ""
+    routes = [f"nats://{CLUSTER_USER}:{member.password}@{peer}" for peer in member.peers]
+    known = json.dumps({"user": CLUSTER_USER, "password": member.password, "timeout": 5})
+    advertised = f"client_advertise: {_quoted(member.advertise)}\n" if member.advertise else ""
+    return f"""{advertised}cluster {{
+  name: {_quoted(member.cluster)}
+  listen: {_quoted(member.listen)}
+  tls {{ {files}, ca_file: {_quoted(member.peer_ca)}, verify: true }}
+  authorization: {known}
+  routes: {json.dumps(routes)}
 }}
 """
 
@@ -148,7 +227,7 @@ def _import(wall: Passage) -> str:
     return json.dumps({**line, "to": wall.mapped} if wall.local else line)
 
 
-def _service_user(sandbox: Sandbox, room: str, walls: Sequence[Passage]) -> str:
+def _service_user(secrets: BrokerSecrets, room: str, walls: Sequence[Passage]) -> str:
     account = account_of(room)
     used = [wall for wall in walls if wall.user == account]
     owned = [wall for wall in walls if wall.owner == account]
@@ -163,16 +242,16 @@ def _service_user(sandbox: Sandbox, room: str, walls: Sequence[Passage]) -> str:
     }
     if answers or AUTH_QUESTIONS in OWN.get(room, ()):
         rights["allow_responses"] = True
-    return _user(broker_user(room), rights, sandbox.nats_password(room).read_text(encoding="utf-8"))
+    return _user(broker_user(room), rights, secrets.password(room).read_text(encoding="utf-8").strip())
 
 
-def _monitor(sandbox: Sandbox) -> str:
+def _monitor(secrets: BrokerSecrets) -> str:
     rights = {"publish": {"allow": [HEALTH_QUESTION]}, "subscribe": {"allow": [HEALTH_INBOX]}}
-    password = sandbox.nats_password(MONITOR).read_text(encoding="utf-8")
+    password = secrets.password(MONITOR).read_text(encoding="utf-8").strip()
     return _user(broker_user(MONITOR), dict(rights), password)
 
 
-def _vehicle_user(sandbox: Sandbox, vin: str) -> str:
+def _vehicle_user(secrets: BrokerSecrets, vin: str) -> str:
     events = [broker.event_subject(vin, event) for event in broker.Event if event is not broker.Event.STATUS]
     publish = [
         *events,
@@ -182,7 +261,7 @@ def _vehicle_user(sandbox: Sandbox, vin: str) -> str:
         f"$JS.ACK.{broker.VEHICLE_COMMANDS}.{vin}.>",
     ]
     inbox = [f"_INBOX.{vin}.>"]
-    password = sandbox.nats_password(vin).read_text(encoding="utf-8")
+    password = secrets.password(vin).read_text(encoding="utf-8")
     return _user(vin, {"publish": {"allow": publish}, "subscribe": {"allow": inbox}}, password)
 
 

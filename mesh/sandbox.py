@@ -10,16 +10,15 @@ import base64
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import nkeys  # type: ignore[import-untyped]  # published without types
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from mesh.broker_secrets import BrokerSecrets, ensure_secret
 from mesh.ceremony import Ceremony
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
 from mesh.pki import VEHICLE_CA, Identity, Pair, Pki
@@ -49,6 +48,9 @@ _LONGEST_SOCKET_NAME = 107
 
 OPERATOR = "operator"
 """Who `doorctl` is: the name of its certificate."""
+PERSON = "team-operator"
+"""Who gives rights with `doorctl`: the name of the certificate."""
+_ENDS = {"cert": "crt", "key": "key"}
 MONITOR = "broker-monitor"
 """Who asks the broker how it is: the name of its certificate."""
 
@@ -81,7 +83,7 @@ IDENTITIES = (
     Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
     Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
     Identity(MONITOR, dns=(broker_user(MONITOR),), server=False),
-    Identity("team-operator", uri=f"{TRUST_DOMAIN}/team/operator", server=False),
+    Identity(PERSON, uri=f"{TRUST_DOMAIN}/team/operator", server=False),
     Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
 )
 
@@ -161,19 +163,19 @@ class Sandbox:
         return self.folder / "secrets" / "update-id.key"
 
     @property
-    def admission_seed(self) -> Path:
-        """The nkey seed with which the enrolment room signs admissions."""
-        return self.folder / "secrets" / "admission.nk"
+    def broker_secrets(self) -> BrokerSecrets:
+        """What the broker and the services know of each other."""
+        return BrokerSecrets(self.folder / "secrets")
 
     @property
-    def admission_public(self) -> Path:
-        """Its public half, for the broker."""
-        return self.folder / "public" / "admission.pub"
+    def admission_seed(self) -> Path:
+        """The nkey seed with which the enrolment room signs admissions."""
+        return self.broker_secrets.admission_seed
 
     @property
     def store_prefix(self) -> Path:
         """What stands before the subjects at which the broker's stores listen: who knows it may write into them."""
-        return self.folder / "secrets" / "broker-store-prefix"
+        return self.broker_secrets.store_prefix
 
     @property
     def enrolment_seed(self) -> Path:
@@ -206,7 +208,7 @@ class Sandbox:
 
     def nats_password(self, user: str) -> Path:
         """The file with the broker password of a room or a vehicle."""
-        return self.folder / "secrets" / f"nats-{user}.password"
+        return self.broker_secrets.password(user)
 
     def database_url(self, room: str) -> str:
         """The room's own database."""
@@ -227,14 +229,10 @@ class Sandbox:
         for vin in OWNERS:
             vehicle_pki.ensure(vehicle_identity(vin))
         write_private(self.broker_clients, pki.ca.read_bytes() + vehicle_pki.ca.read_bytes())
-        for user in (*WITH_DATABASE, MONITOR):
-            _ensure_secret(self.nats_password(user))
-        _ensure_admission_seed(self.admission_seed, self.admission_public)
-        if not self.store_prefix.is_file():
-            write_private(self.store_prefix, secrets.token_hex(16).encode())
-        _ensure_secret(self.api_key_pepper)
-        _ensure_secret(self.order_mac_key)
-        _ensure_secret(self.update_id_key)
+        self.broker_secrets.ensure((*WITH_DATABASE, MONITOR))
+        ensure_secret(self.api_key_pepper)
+        ensure_secret(self.order_mac_key)
+        ensure_secret(self.update_id_key)
         _ensure_signing_key(self.capability_key, self.capability_jwks)
         _ensure_signing_key(self.issuer_key, self.issuer_jwks)
         self.ceremony.hold(now)
@@ -249,9 +247,14 @@ class Sandbox:
         services = {
             each.name: f"{LOOPBACK}:{ports.service(each.name)}" for each in SERVICES if each.is_operated
         }
+        person = {end: str((self.pki / f"{PERSON}.{suffix}").resolve()) for end, suffix in _ENDS.items()}
         write_private_json(
             self.operator,
-            {**{name: str(path.resolve()) for name, path in files.items()}, "services": services},
+            {
+                **{name: str(path.resolve()) for name, path in files.items()},
+                "person": person,
+                "services": services,
+            },
         )
 
     def _pair_of(self, vin: str) -> Pair:
@@ -292,18 +295,6 @@ def _seed() -> dict[str, object]:
         ],
         "apiKeys": [{"key": SAMPLE_KEY, "principal": SAMPLE_KEY_OWNER, "source": "MOBILE_APP"}],
     }
-
-
-def _ensure_secret(path: Path) -> None:
-    if not path.is_file():
-        write_private(path, secrets.token_urlsafe(32).encode())
-
-
-def _ensure_admission_seed(seed_path: Path, public_path: Path) -> None:
-    if not seed_path.is_file():
-        write_private(seed_path, nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_ACCOUNT))
-    pair = nkeys.from_seed(bytearray(seed_path.read_bytes()))
-    write_private(public_path, bytes(pair.public_key))
 
 
 def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:

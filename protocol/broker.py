@@ -50,6 +50,8 @@ VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 VEHICLE_ADMITTED_SUBJECT = "admitted.vehicle"
 """Between replicas of the enrolment service, never stored."""
+SHOWN_RESULTS_SUBJECT = "hint.shown"
+"""Where the status service says which results' doors are shown by now. Core NATS, never stored."""
 
 _FNV_BASIS = 2_166_136_261
 _FNV_PRIME = 16_777_619

@@ -68,6 +68,13 @@ def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, Orde
     if signed.WhichOneof("order") != field:
         raise MessageRefused(Fault.WRONG_TYPE, f"an order that does not belong to {domain.value}")
     order: Order = getattr(signed, field)
-    if not 1 <= len(order_id(order)) <= MAX_ID_CHARACTERS or len(command_id(order)) > MAX_ID_CHARACTERS:
+    if not all(1 <= len(one) <= MAX_ID_CHARACTERS for one in _ids(order)):
         raise MessageRefused(Fault.MALFORMED, "an order whose id is missing or too long")
     return signed, order
+
+
+def _ids(order: Order) -> tuple[str, ...]:
+    """A cancellation that names no command would be answered for none."""
+    if isinstance(order, command_pb2.CancelCommand):
+        return order.cancel_id, order.command_id
+    return (order_id(order),)

@@ -25,5 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mesh]:
     # So that what a withdrawn key opened ends while a test waits for it.
-    with running_mesh(tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2") as running:
+    with running_mesh(
+        tmp_path_factory.mktemp("doors"), DOORS_KEYS_REREAD_SECONDS="2", DOORS_ALERT_DAMPING_SECONDS="6"
+    ) as running:
         yield running

@@ -42,7 +42,7 @@ from vehicle.mqtt_connection import MqttAccount
 from vehicle.simulator import MakeLink, SimulatedCar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from vehicle.link import VehicleLink
 
@@ -51,6 +51,10 @@ _CAR_KEYS = {
     "keysFile", "rootKeyFile", "manifestFile", "equipment",
 }  # fmt: skip
 LINKS = ("nats", "mqtt")
+_READ = {
+    "DOORS_VEHICLES_FILE", "DOORS_VEHICLE_DATA_DIR", "DOORS_NATS_URL", "DOORS_MQTT_URL", "DOORS_NATS_CA",
+    "DOORS_CONTROL_PORT", "DOORS_LOG_LEVEL",
+}  # fmt: skip
 _MQTT_PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 
@@ -110,13 +114,23 @@ def read_settings(environment: dict[str, str], link: str | None = None) -> Setti
     )
 
 
+def ignored(environment: Mapping[str, str]) -> list[str]:
+    """Return the DOORS_ variables that nothing here reads, by name."""
+    return sorted(name for name in environment if name.startswith("DOORS_") and name not in _READ)
+
+
 def read_cars(settings: Settings) -> dict[str, SimulatedCar]:
     """The cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
     try:
         entries: list[dict[str, Any]] = json.loads(settings.vehicles_file.read_text())
         return {entry["vin"]: _car(entry, settings) for entry in entries}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {error!r}") from error
+    except OSError as error:
+        where = error.filename or settings.vehicles_file
+        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {where}: {error.strerror or error}") from error
+    except KeyError as error:
+        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: a car has no {error.args[0]}") from error
+    except (ValueError, TypeError) as error:
+        raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {error}") from error
 
 
 def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
@@ -247,6 +261,8 @@ def main() -> None:
     if words.deed == "keys":
         make_keys(words.out, words.public)
         return
+    for name in ignored(os.environ):
+        sys.stderr.write(f"vehicle: {name} is not read here\n")
     settings = read_settings(dict(os.environ), words.link)
     # Standard output carries the ready line only.
     logs.configure(settings.log_level, logs.LogStream(sys.stderr.fileno()))

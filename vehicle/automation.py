@@ -36,6 +36,8 @@ class Cause(StrEnum):
     SPEED_LOCK = "speed_lock"
     PARKING_UNLOCK = "parking_unlock"
     HAND = "hand"
+    DEFECT = "defect"
+    """A lock that did not hold."""
 
 
 CAUSE_OF = {

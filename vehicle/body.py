@@ -81,6 +81,13 @@ class Door:
     window_open: bool = False
     child_lock: bool = False
 
+    @property
+    def position(self) -> Position:
+        """Where its lock is."""
+        if self.deadlocked:
+            return Position.DEADLOCKED
+        return Position.LOCKED if self.locked else Position.UNLOCKED
+
     def is_at(self, position: Position) -> bool:
         """Whether the lock needs no actuation to be there. A deadlocked door counts as LOCKED too."""
         if position is Position.UNLOCKED:

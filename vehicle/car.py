@@ -33,6 +33,19 @@ Permit = Callable[[DoorName], Fault | None]
 """Asked before each door: None lets it move."""
 
 
+class Actuators(asyncio.Lock):
+    """Held by whoever moves doors; `let_go` is called when they are let go of, before anybody else runs."""
+
+    def __init__(self, let_go: Callable[[], None]) -> None:
+        super().__init__()
+        self._let_go = let_go
+
+    def release(self) -> None:
+        """Let go of them, and what does not hold by itself slips."""
+        self._let_go()
+        super().release()
+
+
 class Car:
     """The body, the actuators (one door at a time) and the automations.
 
@@ -42,8 +55,10 @@ class Car:
     def __init__(self, vin: str, state: StateFile, log: ActuationLog, clock: Clock) -> None:
         self.vin = vin
         self.log = log
-        self.actuators = asyncio.Lock()
+        self.actuators = Actuators(self._slip_back)
         """Held by whoever moves doors: a command from its check to its result, an automation for its job."""
+        self._slipping: frozenset[DoorName] = frozenset()
+        self._slips: dict[DoorName, Position] = {}
         self.door_time_seconds = 0.0
         self._clock = clock
         self._file = state
@@ -81,6 +96,20 @@ class Car:
         if due_at_millis is None:
             return None
         return self._clock.now() + timedelta(milliseconds=due_at_millis - self._clock.uptime_millis())
+
+    @property
+    def slipping(self) -> frozenset[DoorName]:
+        """The doors whose locks do not hold."""
+        return self._slipping
+
+    def set_slipping(self, door: DoorName, *, slips: bool) -> None:
+        """Make the door's lock one that does not hold, or mend it, until the process ends.
+
+        It moves, the unit sees that it moved and answers so; as soon as the actuators are let go of it springs back to
+        where it was. Raises NotFitted for the hood.
+        """
+        self._body.with_actuator(door, failed=False)  # for what it raises
+        self._slipping = self._slipping | {door} if slips else self._slipping - {door}
 
     def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
         """Calls `observer` after each change of the body. Returns what ends that."""
@@ -171,9 +200,17 @@ class Car:
             fault = Fault.ACTUATOR if broken else Fault.DOOR_OPEN
             self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, fault.value.lower())
             return DoorOutcome(door, succeeded=False, moved=False, fault=fault)
+        if door in self._slipping:
+            self._slips.setdefault(door, self._body.doors[door].position)
         self.change(lambda body: body.with_lock(door, position), cause)
         self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, "moved")
         return DoorOutcome(door, succeeded=True, moved=True)
+
+    def _slip_back(self) -> None:
+        slips, self._slips = self._slips, {}
+        for door, position in slips.items():
+            if not self._body.doors[door].open:  # what was opened meanwhile cannot be locked
+                self.change(lambda body, door=door, to=position: body.with_lock(door, to), Cause.DEFECT)  # type: ignore[misc]  # lambdas' defaults
 
     def _start(self, job: Job) -> None:
         task = asyncio.get_running_loop().create_task(self._run(job))

@@ -147,10 +147,11 @@ class _Control:
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:
-        """A broken or repaired actuator."""
+        """A broken or repaired actuator, or one that moves its lock and does not hold it."""
         one, door, deed = self._car(request), _door(request), request.path_params["deed"]
-        if deed not in {"fail", "repair"}:
-            raise Refused(404, "an actuator can fail, repair")
+        if deed not in {"fail", "slip", "repair"}:
+            raise Refused(404, "an actuator can fail, slip, repair")
+        one.car.set_slipping(door, slips=deed == "slip")
         one.car.change(lambda body: body.with_actuator(door, failed=deed == "fail"), Cause.HAND)
         return JSONResponse(_view(one))
 
@@ -233,6 +234,7 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "speedKmh": body.speed_kmh,
         "batteryPercent": body.battery_percent,
         "failedActuators": sorted(name.value for name in body.failed_actuators),
+        "slippingActuators": sorted(name.value for name in car.slipping),
         "doorTimeSeconds": car.door_time_seconds,
         "settings": asdict(car.settings),
         "configVersion": car.config_version,

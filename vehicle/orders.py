@@ -184,10 +184,6 @@ class Orders:
         self, message: command_pb2.CancelCommand, accepted: Accepted, delivery: Delivery
     ) -> None:
         cancellation = translate.cancellation_from(message)
-        if not cancellation.command_id:
-            logger.warning("cancellation_of_nothing", vin_tail=self._car.vin[-6:])
-            self._answers.drop(delivery)
-            return
         running = self._pending.running
         named = running is not None and running.command_id == cancellation.command_id
         if running and named and cancellation.force and running.execution.stop():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
+from conformance.cloud import new_id
 from conformance.finding import Group, require
 from conformance.forge import Impostor, Wrong, flips, seal_anything, stranger, stranger_to_seal_to
 from conformance.orders import settings, unlock, withdraw
@@ -123,10 +124,17 @@ async def wrong_vehicle_is_refused(unit: Unit) -> None:
 
 @GROUP.rule
 async def ids_are_looked_at(unit: Unit) -> None:
-    """The id has 1-128 characters, else MALFORMED: not answered."""
+    """The id has 1-128 characters (of a cancellation both of its ids), else MALFORMED: not answered."""
     orders = [unlock(command_id="x" * 129), unlock()]
     orders[1].command_id = ""
     await _ignored(unit, *(unit.cloud.sign(order) for order in orders))
+    nameless, aimless = withdraw(new_id()), withdraw("")
+    nameless.cancel_id = ""
+    signed = [unit.cloud.sign(order) for order in (nameless, aimless, withdraw("x" * 129))]
+    for one in signed:
+        await unit.send(one)
+    await unit.fence()
+    unit.says_nothing(signed)
 
 
 @GROUP.rule

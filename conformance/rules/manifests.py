@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.finding import Group, Violated, require
-from conformance.forge import Wrong
+from conformance.forge import Wrong, stranger
 from conformance.orders import PASSENGER, lock, unlock
 from conformance.rules.keys import adopts, told
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, slow_doors
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from conformance.unit import Unit
 
 GROUP = Group("manifests")
+_UNKNOWN_USE = 99
 _LIFE_SECONDS = 5
 _SKEW_SECONDS = 6
 _LATE_MILLIS = -1_000
@@ -114,6 +115,20 @@ async def _answer(unit: Unit) -> Heard:
     answer = await unit.answer(await unit.order(lock()))
     require(answer.event is Event.RESULT, "the order has no result")
     return answer
+
+
+@GROUP.rule
+async def keys_of_another_use_sign_nothing(unit: Unit) -> None:
+    """To sign: any SIGN key of the manifest. A key of another use signs nothing, one of an unknown use is left out."""
+    keys = unit.cloud.keys
+    signers = {session_pb2.KEY_USE_REPORT: stranger(), _UNKNOWN_USE: stranger()}
+    besides = [(use, signer.public_bytes) for use, signer in signers.items()]
+    await adopts(unit, keys.endorse_next(besides=besides))
+    for signer in signers.values():
+        signed = unit.cloud.sign(unlock(), Wrong(signer=signer))
+        await unit.refusal(signed, Fault.UNKNOWN_KEY)
+        await unit.never_acts(signed)
+    await adopts(unit, keys.endorse_next())
 
 
 @GROUP.rule

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ecarus.remotecontrol.vehicle.v1 import body_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, is_locked, lock, unlock
@@ -73,6 +74,48 @@ async def lock_changes_name_their_cause(unit: Unit) -> None:
                     named.after_sequence < result.status.sequence,
                     "a lock moved after the report that shows it",
                 )
+
+
+@GROUP.rule
+async def boot_id_is_the_hellos(unit: Unit) -> None:
+    """boot_id is the one of the hello."""
+    await unit.fence()
+    boots = {info.epoch: info.hello.boot_id for info in unit.hellos()}
+    for one in unit.cloud.heard:
+        if one.event in _REPORTS and one.epoch in boots:
+            said, told = one.payload.boot_id, boots[one.epoch]
+            require(said == told, f"evt.{one.event.value} has boot_id {said!r}, and the hello said {told!r}")
+
+
+@GROUP.rule
+async def sequence_counts_up(unit: Unit) -> None:
+    """sequence counts up within a boot with every report, self-check and status inside a result alike."""
+    await unit.does(unlock())
+    await unit.does(lock())
+    said: dict[tuple[str, int], object] = {}
+    for what in _states(unit):
+        first = said.setdefault((what.boot_id, what.sequence), what)
+        require(first == what, f"two different states of one boot have the sequence {what.sequence}")
+    for event in _REPORTS:
+        sent = sorted(
+            (one for one in unit.cloud.heard if one.event is event), key=lambda one: (one.epoch, one.counter)
+        )
+        for one, later in pairwise(sent):
+            same_boot = (one.epoch, one.payload.boot_id) == (later.epoch, later.payload.boot_id)
+            if same_boot and one.counter < later.counter and one.payload.sequence:
+                require(
+                    one.payload.sequence < later.payload.sequence,
+                    f"evt.{event.value}: {later.payload.sequence} comes after {one.payload.sequence}",
+                )
+
+
+def _states(unit: Unit) -> list[report_pb2.StatusReport | report_pb2.DiagnosticsReport]:
+    """All that say where in their boot they were made."""
+    found = [one.payload for one in unit.cloud.heard if one.event in _REPORTS]
+    found += [
+        one.payload.status for one in unit.cloud.heard if isinstance(one.payload, report_pb2.CommandResult)
+    ]
+    return [one for one in found if one.sequence]
 
 
 @GROUP.rule

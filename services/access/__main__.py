@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +16,11 @@ from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
-from services.access.domain import key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
+from services.access.pending_keys import SqlPendingApiKeys
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
@@ -100,8 +101,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         ),
         standings=standings,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
+        counted=CountedRequests(time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     await follow_revocations(broker.client, admission.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
@@ -116,6 +118,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
 
     pending = None if settings.is_sandbox else SqlPendingGrants(database)
+    pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
@@ -124,8 +127,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             admission.forget,
             _utc_now,
             pending,
+            pending_keys,
             trusts=tokens.trusts,
-            key_id_in=lambda key: key_id_of(key_hash(pepper, key)),
+            hash_key=partial(key_hash, pepper),
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 

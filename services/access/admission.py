@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.access import native_request, rest_request
+from services.access import native_request
 from services.access.capability_issuer import Purpose
 from services.access.domain import UNLOCK, VIN_FORM
 from services.access.limits import network_of
+from services.access.rest_request import SoundBodies
 from services.access.routes import WITHOUT_VEHICLE
 from services.access.scopes import needed_for
 from services.runtime import errors
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from services.access.capability_issuer import CapabilityIssuer
     from services.access.domain import Caller, Standing
     from services.access.identity import Identity
-    from services.access.limits import RateLimits
+    from services.access.limits import CountedRequests, RateLimits
     from services.access.routes import Route, Routes
     from services.access.standings import Standings
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _log = structlog.get_logger()
 
@@ -78,7 +80,7 @@ class Denied:
 class Admission:
     """Decides about requests. It never raises what a request can cause.
 
-    `is_team` says of a verified client certificate whether it is a team's that counts.
+    `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
     """
 
     def __init__(
@@ -88,14 +90,18 @@ class Admission:
         identity: Identity,
         standings: Standings,
         limits: RateLimits,
+        counted: CountedRequests,
         issuer: CapabilityIssuer,
-        is_team: Callable[[str], bool],
+        team_certificate: Callable[[str], str | None],
     ) -> None:
-        self._is_team = is_team
+        self._team_certificate = team_certificate
         self._routes = routes
         self._identity = identity
         self._standings = standings
         self._limits = limits
+        self._counted = counted
+        self._bodies = SoundBodies()
+        self._orders = native_request.SoundOrders()
         self._issuer = issuer
 
     def forget(self, *, principal: str = "", credential: str = "") -> None:
@@ -143,7 +149,7 @@ class Admission:
         standing = await self._standing(asked, caller, vin, route)
         content_type = asked.headers.get("content-type")
         try:
-            members = rest_request.check(
+            members = self._bodies.check(
                 route,
                 query=query,
                 content_type=content_type,
@@ -155,6 +161,7 @@ class Admission:
             # Counted apart: what is not carried out must not use up what commands need.
             self._limits.take("refused", caller.actor)
             raise
+        self._count(route, caller, vin, _named_id(asked.headers))
         emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
         return self._grant(digest, caller, vin, standing, route, emergency=emergency)
 
@@ -164,7 +171,8 @@ class Admission:
                 errors.UNSUPPORTED_MEDIA_TYPE,
                 "gRPC is served to internal teams, on the mutual TLS port, and nothing else is served there.",
             )
-        if not self._is_team(asked.certificate):
+        certificate = self._team_certificate(asked.certificate)
+        if certificate is None:
             raise Refusal(
                 errors.CALLER_NOT_ALLOWED,
                 "This certificate is not a team's, or it is revoked; ask for another.",
@@ -177,10 +185,19 @@ class Admission:
             raise _path_not_found()
         _refuse_headers(faults)
         digest, caller = await self._caller_of(asked)
-        said = native_request.said_in(asked.body, route.request)
+        said = native_request.said_in(asked.body, route.request, route.body_field)
         vin = _vin(said.vin)
         standing = await self._standing(asked, caller, vin, route)
-        return self._grant(digest, caller, vin, standing, route, emergency=said.emergency)
+        if said.order is not None:
+            try:
+                self._orders.check(route.action, said.order)
+            except Refusal:
+                self._limits.take("refused", caller.actor)
+                raise
+        self._count(route, caller, vin, _named_id(asked.headers))
+        return self._grant(
+            digest, caller, vin, standing, route, emergency=said.emergency, certificate=certificate
+        )
 
     async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
         """Who asks. Failures are counted by address, and only they: behind the same address others go on."""
@@ -215,14 +232,35 @@ class Admission:
             raise _out_of_scope(route.action)
         return standing
 
+    def _count(self, route: Route, caller: Caller, vin: str, named_id: str | None) -> None:
+        """Count the request against its rate; what repeats one that was counted is a read."""
+        limit_class = route.limit_class
+        if limit_class is None:
+            return
+        if limit_class == "read" or named_id is None:
+            self._limits.take(limit_class, caller.subject, caller.actor, vin)
+            return
+        which = (route.action, caller.subject, caller.actor, vin, named_id)
+        if self._counted.has(*which):
+            self._limits.take("read", caller.subject, caller.actor, vin)
+            return
+        self._limits.take(limit_class, caller.subject, caller.actor, vin)
+        self._counted.note(*which)
+
     def _grant(
-        self, digest: bytes, caller: Caller, vin: str, standing: Standing, route: Route, *, emergency: bool
+        self,
+        digest: bytes,
+        caller: Caller,
+        vin: str,
+        standing: Standing,
+        route: Route,
+        *,
+        emergency: bool,
+        certificate: str = "",
     ) -> str:
-        """The capability for this request, counted against its rate."""
-        if route.limit_class is not None:
-            self._limits.take(route.limit_class, caller.subject, caller.actor, vin)
+        """The capability for this request."""
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
-        return self._issuer.capability(digest, caller, vin, standing, purpose)
+        return self._issuer.capability(digest, caller, vin, standing, purpose, certificate)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
@@ -231,7 +269,7 @@ def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
     An id that can not be used is answered under the one that Envoy made.
     """
     named = headers.get("x-correlation-id")
-    alias = headers.get("idempotency-key")
+    alias = _unquoted(headers.get("idempotency-key"))
     faults = [
         Violation(name, "1-64 of A-Z a-z 0-9 . _ -")
         for name, value in (("X-Correlation-ID", named), ("Idempotency-Key", alias))
@@ -243,6 +281,19 @@ def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
         if value is not None and _CORRELATION_ID.fullmatch(value):
             return value, faults
     return str(uuid.uuid4()), faults
+
+
+def _unquoted(key: str | None) -> str | None:
+    """The key in an Idempotency-Key header: a string of RFC 8941, in quotes, as the IETF's draft has it, or bare."""
+    if key is not None and _QUOTED.fullmatch(key):
+        return key[1:-1]
+    return key
+
+
+def _named_id(headers: Mapping[str, str]) -> str | None:
+    """The id that the caller gave the request; None where the edge made one."""
+    named = headers.get("x-correlation-id")
+    return None if named == headers.get("x-request-id") else named
 
 
 def _refuse_headers(faults: list[Violation]) -> None:

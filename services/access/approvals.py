@@ -1,4 +1,4 @@
-"""Rights that one operator must not give alone: outside of the sandbox, those of an owner."""
+"""Rights that one operator must not give alone: outside of the sandbox, those of an owner, and every API key."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from services.access.domain import Role
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.access.domain import Grant, NewGrant, PendingGrant
+    from services.access.domain import ApiKey, Grant, NewApiKey, NewGrant, PendingApiKey, PendingGrant
 
 
 class PendingGrants(Protocol):
@@ -21,7 +21,7 @@ class PendingGrants(Protocol):
     async def approve(self, grant_id: str, *, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
         """Make it a grant, with the audit rows of both operators, in one commit. Repeating it changes nothing.
 
-        Raises GrantUnknown, SameOperator, GrantConflict.
+        Raises GrantNotPending, SameOperator, GrantConflict.
         """
 
     async def withdraw(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
@@ -29,6 +29,25 @@ class PendingGrants(Protocol):
 
     async def on_vehicle(self, vin: str) -> list[PendingGrant]:
         """All of a vehicle's, decided ones included, oldest first."""
+
+
+class PendingApiKeys(Protocol):
+    """Where API keys wait for a second operator. Every method may raise StorageUnavailable."""
+
+    async def request(self, new: NewApiKey, *, by: str, at: datetime) -> PendingApiKey:
+        """Keep it, with its audit row."""
+
+    async def approve(self, key_id: str, *, by: str, at: datetime) -> tuple[ApiKey, PendingApiKey]:
+        """Make it an API key, with the audit rows of both operators, in one commit. Repeating it changes nothing.
+
+        Raises ApiKeyNotPending, SameOperator.
+        """
+
+    async def withdraw(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:
+        """End it, with its audit row; None when there is none, or it was approved already."""
+
+    async def of(self, principal: str) -> list[PendingApiKey]:
+        """All of an account's, decided ones included, oldest first."""
 
 
 def needs_two_operators(new: NewGrant) -> bool:

@@ -79,7 +79,7 @@ class CapabilityIssuer:
     def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
         self._key = key
         self._now = now
-        self._issued: Recent[tuple[bytes, str, Purpose], _Issued] = Recent(_MAX_KEPT)
+        self._issued: Recent[tuple[bytes, str, Purpose, str], _Issued] = Recent(_MAX_KEPT)
         self._unsettled: Recent[str, float] = Recent(_MAX_KEPT)
 
     def use(self, key: SigningKey) -> None:
@@ -89,11 +89,21 @@ class CapabilityIssuer:
             self._issued.clear()
 
     def capability(
-        self, bearer_digest: bytes, caller: Caller, vin: str, standing: Standing, purpose: Purpose
+        self,
+        bearer_digest: bytes,
+        caller: Caller,
+        vin: str,
+        standing: Standing,
+        purpose: Purpose,
+        certificate: str = "",
     ) -> str:
-        """A capability for this caller, vehicle and purpose, good for at least a third of its life."""
+        """A capability for this caller, vehicle and purpose, good for at least a third of its life.
+
+        `certificate` names that of the team that asks (workload.certificate_name): what the capability opens ends with
+        it.
+        """
         now = self._now()
-        slot = (bearer_digest, vin, purpose)
+        slot = (bearer_digest, vin, purpose, certificate)
         known = self._issued.get(slot, now)
         if known is not None and (known.standing is standing or known.standing == standing):
             return known.token
@@ -115,6 +125,7 @@ class CapabilityIssuer:
                 "role": standing.role.value if standing.role else "",
                 "since": standing.since,
                 **_what_ends_it(caller, standing, purpose),
+                **({"cert": certificate} if certificate else {}),
             },
             self._key.private,
             algorithm="EdDSA",

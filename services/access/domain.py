@@ -91,6 +91,14 @@ class ApiKeyUnknown(Exception):
     """There is no API key with this id."""
 
 
+class GrantNotPending(GrantUnknown):
+    """No grant with this id waits for approval."""
+
+
+class ApiKeyNotPending(ApiKeyUnknown):
+    """No API key with this id waits for approval."""
+
+
 class ActionsBeyondRole(Exception):
     """A grant names actions that its role does not have: (position, action) of each."""
 
@@ -137,7 +145,7 @@ class Grant:
 
 
 APPROVAL_TIME = timedelta(hours=24)
-"""After this long a pending grant that nobody has approved is not one any more."""
+"""After this long a pending grant or API key that nobody has approved is not one any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +164,9 @@ class PendingGrant:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: GrantUnknown, SameOperator."""
+        """Raise unless this operator may approve it now: GrantNotPending, SameOperator."""
         if not self.is_waiting(now):
-            raise GrantUnknown(self.asked.grant_id)
+            raise GrantNotPending(self.asked.grant_id)
         if by == self.requested_by:
             raise SameOperator(self.asked.grant_id)
 
@@ -207,6 +215,22 @@ def key_id_of(key_hash: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """An API key as asked for: whose, what it is for, and what its requests count as."""
+
+    key_hash: bytes
+    principal: str
+    name: str
+    source: Source
+    valid_seconds: int
+
+    @property
+    def key_id(self) -> str:
+        """What it is called."""
+        return key_id_of(self.key_hash)
+
+
+@dataclass(frozen=True, slots=True)
 class ApiKey:
     """An API key as it is kept: the key itself is not."""
 
@@ -215,10 +239,53 @@ class ApiKey:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    name: str = ""
+    source: Source | None = None
 
     def is_live(self, now: datetime) -> bool:
         """Neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
+
+
+@dataclass(frozen=True, slots=True)
+class PendingApiKey:
+    """An API key that one operator has issued, and another must approve before it opens anything."""
+
+    asked: NewApiKey
+    requested_by: str
+    requested_at: datetime
+    approved_by: str | None = None
+    ended_at: datetime | None = None
+
+    def is_waiting(self, now: datetime) -> bool:
+        """Neither approved, nor revoked, nor lapsed."""
+        decided = self.approved_by is not None or self.ended_at is not None
+        return not decided and now < self.requested_at + APPROVAL_TIME
+
+    def check_approval(self, by: str, now: datetime) -> None:
+        """Raise unless this operator may approve it now: ApiKeyNotPending, SameOperator."""
+        if not self.is_waiting(now):
+            raise ApiKeyNotPending(self.asked.key_id)
+        if by == self.requested_by:
+            raise SameOperator(self.asked.key_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSummary:
+    """An account in a list: how many grants have not ended, and how many API keys are good."""
+
+    account: Account
+    grants: int
+    api_keys: int
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOverview:
+    """An account with the grants that have not ended, and all of its API keys."""
+
+    account: Account
+    grants: Sequence[Grant]
+    api_keys: Sequence[ApiKey]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ stop floods; nothing about safety rests on it.
 A LOCK that is carried out is not counted: a person who can do nothing else any more can still lock the car. One command
 is in flight on a vehicle, so the vehicle itself bounds how many there are. A cancellation has a bucket of its own, that
 nothing else is counted against: it takes back what has spent the rate. What was refused is counted apart from what
-was carried out, so that mistakes do not use up what commands need.
+was carried out, so that mistakes do not use up what commands need. The same request again, under the id that its caller
+gave it, is answered from the record and counts as a read.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import ipaddress
 import math
 from typing import TYPE_CHECKING
 
+from services.access.recent import Recent
 from services.runtime import errors
 from services.runtime.errors import Refusal
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 WINDOW_SECONDS = 60
 MAX_BUCKETS = 100_000
+REPEAT_SECONDS = 3_600.0
 _IPV6_NETWORK_BITS = 64
 
 WHAT = {
@@ -65,6 +68,26 @@ class RateLimits:
         buckets[who] = (tokens - 1 if enough else tokens, now)
         if not enough:
             raise _refused(limit_class, quota, math.ceil((1 - tokens) * WINDOW_SECONDS / quota))
+
+
+class CountedRequests:
+    """The requests of the last hour that were counted under an id of their caller's.
+
+    An id makes one command at most, whatever becomes of its first request: who repeats it gets no second one for the
+    price of one.
+    """
+
+    def __init__(self, now: Callable[[], float], most: int = MAX_BUCKETS) -> None:
+        self._now = now
+        self._known: Recent[tuple[str, ...], bool] = Recent(most)
+
+    def has(self, *which: str) -> bool:
+        """Whether this request was counted."""
+        return self._known.get(which, self._now()) is not None
+
+    def note(self, *which: str) -> None:
+        """Remember that it was counted."""
+        self._known.put(which, True, self._now() + REPEAT_SECONDS)
 
 
 def network_of(address: str) -> str:

@@ -10,25 +10,55 @@ from google.protobuf.message import DecodeError
 
 from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
+from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
 
 _PREFIX_BYTES = 5
+_MAX_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """The `vin` as it was written, and whether an unlock is to be an emergency's."""
+    """The `vin` as it was written, whether an unlock is to be an emergency's, and what it is to do, where anything."""
 
     vin: str
     emergency: bool
+    order: Message | None = None
 
 
-def said_in(body: bytes, request: type[Message]) -> Said:
+class SoundOrders:
+    """Judges what messages are to do by the contract's rules, and remembers what was sound: most say one of a few."""
+
+    def __init__(self, most: int = 4_096) -> None:
+        self._most = most
+        self._known: dict[tuple[str, bytes], None] = {}
+
+    def check(self, action: str, order: Message) -> None:
+        """Raise Refusal INVALID_REQUEST, naming the fields, unless it is sound."""
+        key = (action, order.SerializeToString())
+        if key in self._known:
+            self._known[key] = self._known.pop(key)  # the last is the one used last
+            return
+        violations = violations_of(order, None)
+        if violations:
+            raise Refusal(
+                errors.INVALID_REQUEST,
+                "The request has fields that are not valid; correct them and send it again.",
+                violations=violations,
+            )
+        if len(key[1]) <= _MAX_REMEMBERED:
+            if len(self._known) >= self._most:
+                del self._known[next(iter(self._known))]
+            self._known[key] = None
+
+
+def said_in(body: bytes, request: type[Message], order_field: str = "") -> Said:
     """What the one message in `body` says (a compression flag, four bytes of length, the message).
 
-    Raises Refusal INVALID_REQUEST when there is not exactly one uncompressed message of this type.
+    `order_field` is its field that says what to do. Raises Refusal INVALID_REQUEST when there is not exactly one
+    uncompressed message of this type.
     """
     if len(body) < _PREFIX_BYTES or len(body) != _PREFIX_BYTES + int.from_bytes(body[1:_PREFIX_BYTES], "big"):
         raise _refused("exactly one message is required")
@@ -42,7 +72,8 @@ def said_in(body: bytes, request: type[Message]) -> Said:
         isinstance(message, door_command_service_pb2.UnlockDoorsRequest)
         and message.unlock.unlock_mode == door_command_pb2.UnlockMode.EMERGENCY
     )
-    return Said(message.vin, emergency)  # type: ignore[attr-defined]  # every door request has it: routes come from those
+    order = getattr(message, order_field) if order_field else None
+    return Said(message.vin, emergency, order)  # type: ignore[attr-defined]  # every door request has it: routes come from those
 
 
 def _refused(why: str) -> Refusal:

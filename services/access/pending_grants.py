@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, update
 from sqlmodel import Field
 
-from services.access.domain import Grant, GrantConflict, GrantUnknown, NewGrant, PendingGrant, Role
+from services.access.domain import Grant, GrantConflict, GrantNotPending, NewGrant, PendingGrant, Role
 from services.access.store import RoomModel, create_grant
 from services.runtime.database import Instant
 
@@ -94,7 +94,7 @@ def _request(connection: Connection, new: NewGrant, by: str, at: datetime) -> Gr
 def _approve(connection: Connection, grant_id: str, by: str, at: datetime) -> tuple[Grant, PendingGrant]:
     known = _find(connection, grant_id, lock=True)
     if known is None:
-        raise GrantUnknown(grant_id)
+        raise GrantNotPending(grant_id)
     if known.approved_by is None:
         known.check_approval(by, at)
         approve = update(_pending).where(_pending.c.grant_id == grant_id).values(approved_by=by)

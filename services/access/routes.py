@@ -53,6 +53,8 @@ class Route:
     body: FieldTable | None = None
     """None where REST takes no body."""
     body_message: type[Message] | None = None
+    body_field: str = ""
+    """The request's field that REST's body is bound to."""
 
 
 class Routes:
@@ -134,7 +136,11 @@ def _body_of(request: Descriptor, name: str) -> dict[str, Any]:
         raise ValueError(
             f"{request.full_name}: the body must be bound to a message, so that a VIN in it is lost"
         )
-    return {"body": table_of(part), "body_message": message_factory.GetMessageClass(part)}
+    return {
+        "body": table_of(part),
+        "body_message": message_factory.GetMessageClass(part),
+        "body_field": name,
+    }
 
 
 def _pattern_of(template: str) -> re.Pattern[str]:

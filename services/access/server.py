@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
@@ -10,25 +11,29 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from services.access import translate, usecases
 from services.access.approvals import needs_two_operators
-from services.access.domain import GrantUnknown
+from services.access.domain import ApiKeyNotPending, GrantNotPending, key_id_of
+from services.access.identity import KEY_PREFIX
 from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
 from services.runtime.policy import EDGE, Policy, Rule, policy_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
     from envoy_ext_authz import external_auth_pb2
 
     from services.access.admission import Admission
-    from services.access.approvals import PendingGrants
+    from services.access.approvals import PendingApiKeys, PendingGrants
+    from services.access.domain import ApiKey
     from services.access.usecases import Forget
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
 SERVICES = (AUTHORIZATION, SERVICE)
+DEFAULT_PAGE = 50
+_KEY_BYTES = 32
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -61,9 +66,9 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     """Grants, accounts and keys, for rooms and operators.
 
-    `now` gives aware times; `trusts` says of a credential whether it is not known to be withdrawn; `key_id_in` gives
-    the id of an API key. Without `pending`, in the
-    sandbox, one operator is enough for everything.
+    `now` gives aware times; `trusts` says of a credential whether it is not known to be withdrawn; `hash_key` gives
+    the keyed hash of an API key. Without `pending` and `pending_keys`, in the sandbox, one operator is enough for
+    everything.
     """
 
     def __init__(
@@ -72,16 +77,18 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         forget: Forget,
         now: Callable[[], datetime],
         pending: PendingGrants | None,
+        pending_keys: PendingApiKeys | None,
         *,
         trusts: Callable[[str], bool],
-        key_id_in: Callable[[str], str],
+        hash_key: Callable[[str], bytes],
     ) -> None:
         self._pending = pending
+        self._pending_keys = pending_keys
         self._record = record
         self._forget = forget
         self._now = now
         self._trusts = trusts
-        self._key_id_in = key_id_in
+        self._hash_key = hash_key
 
     async def CheckGrants(  # noqa: N802  # the RPC's name
         self,
@@ -113,7 +120,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> grant_pb2.Grant:
         """See the contract."""
         if self._pending is None:
-            raise GrantUnknown(request.grant_id)
+            raise GrantNotPending(request.grant_id)
         grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
         self._forget()
         return translate.grant_message(grant, pending)
@@ -181,7 +188,62 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> access_service_pb2.ListApiKeysResponse:
         """See the contract."""
         keys = await usecases.list_keys(self._record, request.principal)
-        return access_service_pb2.ListApiKeysResponse(keys=map(translate.key_message, keys))
+        return access_service_pb2.ListApiKeysResponse(keys=await self._told_keys(request.principal, keys))
+
+    async def GetAccount(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.GetAccountRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> account_pb2.AccountOverview:
+        """See the contract."""
+        overview = await self._record.overview(request.principal, at=self._now())
+        keys = await self._told_keys(request.principal, overview.api_keys)
+        return translate.overview_message(overview, keys)
+
+    async def ListAccounts(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.ListAccountsRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> access_service_pb2.ListAccountsResponse:
+        """See the contract."""
+        page, more = await usecases.list_accounts(
+            self._record,
+            after=request.page_token,
+            limit=request.page_size or DEFAULT_PAGE,
+            locked_only=request.locked_only,
+            at=self._now(),
+        )
+        return access_service_pb2.ListAccountsResponse(
+            accounts=map(translate.summary_message, page),
+            next_page_token=page[-1].account.principal if more else "",
+        )
+
+    async def IssueApiKey(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.IssueApiKeyRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> access_service_pb2.IssueApiKeyResponse:
+        """See the contract."""
+        key = KEY_PREFIX + secrets.token_hex(_KEY_BYTES)
+        new, by, at = translate.new_key(request, self._hash_key(key)), current_call().peer, self._now()
+        if self._pending_keys is not None:
+            pending = await self._pending_keys.request(new, by=by, at=at)
+            told = translate.pending_key_message(pending)
+        else:
+            told = translate.key_message(await self._record.issue_key(new, by=by, at=at))
+        return access_service_pb2.IssueApiKeyResponse(key=key, api_key=told)
+
+    async def ApproveApiKey(  # noqa: N802  # the RPC's name
+        self,
+        request: access_service_pb2.ApproveApiKeyRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> account_pb2.ApiKey:
+        """See the contract."""
+        if self._pending_keys is None:
+            raise ApiKeyNotPending(request.key_id)
+        by, at = current_call().peer, self._now()
+        key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
+        return translate.key_message(key, pending)
 
     async def RevokeApiKey(  # noqa: N802  # the RPC's name
         self,
@@ -189,8 +251,19 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> account_pb2.ApiKey:
         """See the contract."""
-        key_id = request.key_id or self._key_id_in(request.key)
-        key = await usecases.revoke_key(
-            self._record, self._forget, key_id, by=current_call().peer, at=self._now()
-        )
+        key_id = request.key_id or key_id_of(self._hash_key(request.key))
+        by, at = current_call().peer, self._now()
+        if self._pending_keys is not None:
+            withdrawn = await self._pending_keys.withdraw(key_id, by=by, at=at)
+            if withdrawn is not None:
+                return translate.pending_key_message(withdrawn)
+        key = await usecases.revoke_key(self._record, self._forget, key_id, by=by, at=at)
         return translate.key_message(key)
+
+    async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
+        """An account's API keys as they are told, those that wait for approval after the others."""
+        asked = [] if self._pending_keys is None else await self._pending_keys.of(principal)
+        by_id = {each.asked.key_id: each for each in asked}
+        waiting = [each for each in asked if each.is_waiting(self._now())]
+        told = [translate.key_message(each, by_id.get(each.key_id)) for each in keys]
+        return [*told, *map(translate.pending_key_message, waiting)]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
 from services.runtime.policy import SPIFFE
+from services.runtime.workload import certificate_name
 
 if TYPE_CHECKING:
     from services.runtime.workload import Workloads
@@ -19,9 +20,11 @@ class TeamCertificates:
     def __init__(self, workloads: Workloads) -> None:
         self._workloads = workloads
 
-    def is_team(self, certificate: str) -> bool:
-        """Whether this certificate (PEM, URL-encoded), which Envoy has verified, is a team's and not revoked."""
+    def name_of(self, certificate: str) -> str | None:
+        """Return the name of this certificate (PEM, URL-encoded), which Envoy has verified, if it is a team's and not
+        revoked.
+        """
         workload = self._workloads.read(unquote_to_bytes(certificate))
-        if workload is None or not workload.uri.startswith(_TEAM):
-            return False
-        return not self._workloads.is_revoked(workload)
+        if workload is None or not workload.uri.startswith(_TEAM) or self._workloads.is_revoked(workload):
+            return None
+        return certificate_name(workload.certificate)

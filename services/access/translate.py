@@ -16,27 +16,33 @@ from protocol.broker import GRANT_REVOKED_SUBJECT
 from services.access.admission import Admitted, Denied, EdgeRequest
 from services.access.domain import (
     ActionsBeyondRole,
+    ApiKey,
+    ApiKeyNotPending,
     ApiKeyUnknown,
     EndedKind,
     Grant,
     GrantConflict,
+    GrantNotPending,
     GrantUnknown,
+    NewApiKey,
     NewGrant,
+    PendingApiKey,
     PendingGrant,
     Role,
     SameOperator,
+    Source,
 )
 from services.access.usecases import Question
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Refusal, Violation
-from services.runtime.interceptor import CORRELATION_ID, vehicle_not_found
+from services.runtime.interceptor import CORRELATION_ID
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.access.domain import Account, Allowance, ApiKey, Ended
+    from services.access.domain import Account, AccountOverview, AccountSummary, Allowance, Ended
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
@@ -177,14 +183,58 @@ def account_message(account: Account) -> account_pb2.Account:
     )
 
 
-def key_message(key: ApiKey) -> account_pb2.ApiKey:
-    """An API key as it is told."""
+def new_key(request: access_service_pb2.IssueApiKeyRequest, key_hash: bytes) -> NewApiKey:
+    """An API key as asked for."""
+    source = Source(request.source)
+    return NewApiKey(key_hash, request.principal, request.name, source, request.valid_seconds)
+
+
+def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb2.ApiKey:
+    """An API key as it is told, with who issued it and who approved it, where that took two."""
     return account_pb2.ApiKey(
         key_id=key.key_id,
         principal=key.principal,
         created_at=_timestamp(key.created_at),
         expires_at=_timestamp(key.expires_at),
         revoked_at=_timestamp(key.revoked_at),
+        name=key.name,
+        source=key.source.value if key.source else "",
+        requested_by=pending.requested_by if pending else "",
+        approved_by=(pending.approved_by or "") if pending else "",
+    )
+
+
+def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
+    """An API key that is only issued, as it is told."""
+    asked = pending.asked
+    key = ApiKey(
+        key_id=asked.key_id,
+        principal=asked.principal,
+        created_at=pending.requested_at,
+        revoked_at=pending.ended_at,
+        name=asked.name,
+        source=asked.source,
+    )
+    message = key_message(key, pending)
+    message.pending = pending.ended_at is None
+    return message
+
+
+def overview_message(
+    overview: AccountOverview, keys: Sequence[account_pb2.ApiKey]
+) -> account_pb2.AccountOverview:
+    """What is kept of an account, as it is told; `keys` are its API keys."""
+    return account_pb2.AccountOverview(
+        account=account_message(overview.account),
+        grants=[grant_message(each) for each in overview.grants],
+        api_keys=keys,
+    )
+
+
+def summary_message(summary: AccountSummary) -> account_pb2.AccountSummary:
+    """An account in a list, as it is told."""
+    return account_pb2.AccountSummary(
+        account=account_message(summary.account), grants=summary.grants, api_keys=summary.api_keys
     )
 
 
@@ -231,10 +281,10 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, SameOperator):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
-            "Another operator than the one who asked for this grant must approve it.",
+            "Another operator than the one who asked for it must approve it.",
         )
     if isinstance(error, GrantUnknown | ApiKeyUnknown):
-        return vehicle_not_found()
+        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
     if isinstance(error, ActionsBeyondRole):
         return Refusal(
             errors.INVALID_REQUEST,
@@ -245,3 +295,13 @@ def refusal_of(error: Exception) -> Refusal | None:
             ],
         )
     return None
+
+
+def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
+    if isinstance(error, GrantNotPending):
+        return "No grant with this id waits for approval: list those of its vehicle."
+    if isinstance(error, ApiKeyNotPending):
+        return "No API key with this id waits for approval: list those of its account."
+    if isinstance(error, GrantUnknown):
+        return "There is no grant with this id: list those of its vehicle."
+    return "There is no such API key: list those of its account."

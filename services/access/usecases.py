@@ -9,7 +9,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.access.domain import Account, Allowance, ApiKey, Grant, NewGrant
+    from services.access.domain import (
+        Account,
+        AccountOverview,
+        AccountSummary,
+        Allowance,
+        ApiKey,
+        Grant,
+        NewApiKey,
+        NewGrant,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +56,17 @@ class AccountRecord(Protocol):
 
     async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
         """Unlock it, with its audit row."""
+
+    async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
+        """What is kept of an account; nothing of most."""
+
+    async def summaries(
+        self, *, after: str, limit: int, locked_only: bool, at: datetime
+    ) -> list[AccountSummary]:
+        """The first `limit` accounts after this one of which something is kept, by principal."""
+
+    async def issue_key(self, new: NewApiKey, *, by: str, at: datetime) -> ApiKey:
+        """Keep a new API key, with its audit row."""
 
     async def keys_of(self, principal: str) -> list[ApiKey]:
         """All of an account's API keys, ended ones included, oldest first."""
@@ -116,6 +136,14 @@ async def unlock_account(
         return await record.unlock(principal, by=by, at=at)
     finally:
         forget(principal=principal)
+
+
+async def list_accounts(
+    record: AccountRecord, *, after: str, limit: int, locked_only: bool, at: datetime
+) -> tuple[list[AccountSummary], bool]:
+    """A page of the accounts of which something is kept, and whether more come after it."""
+    found = await record.summaries(after=after, limit=limit + 1, locked_only=locked_only, at=at)
+    return found[:limit], len(found) > limit
 
 
 async def list_keys(record: AccountRecord, principal: str) -> list[ApiKey]:

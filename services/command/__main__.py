@@ -16,14 +16,17 @@ from pydantic import DirectoryPath, Field, FilePath
 from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
-from services.command import right_link, store, translate, usecases, vehicle_link
+from services.command import right_link, store, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
 from services.command.history_usecases import RefusedRequests, forget_the_old
 from services.command.introductions import TELL_SECONDS, Manifests, SessionRequests
+from services.command.refusals import refusal_of
+from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import sign_again, wake_the_silent
+from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
 from services.command.wake_ups import HttpTap, NoTap, Waker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
+_PASS_ON_SECONDS = 2.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _FORGET_SECONDS = 3_600.0
@@ -72,11 +76,12 @@ class CommandSettings(VehicleRoomSettings):
     history_retention_days: int = Field(default=90, ge=1, le=3650)
     status_check_retention_days: int = Field(default=30, ge=0, le=3650)
     status_checks_listed: bool = True
+    shown_doors_patience_seconds: float = Field(default=2.0, ge=0, le=5)
 
     @property
-    def rules(self) -> usecases.Rules:
+    def rules(self) -> Rules:
         """What the use cases keep to."""
-        return usecases.Rules(
+        return Rules(
             timedelta(seconds=self.command_ttl_seconds),
             self.estimated_duration_seconds,
             timedelta(days=self.history_retention_days),
@@ -91,6 +96,16 @@ def _now() -> datetime:
 
 def _now_millis() -> int:
     return time.time_ns() // 1_000_000
+
+
+async def _heard_from_status(
+    broker: jetstream.Broker, settings: CommandSettings
+) -> tuple[vehicle_link.HeardConditions, ShownResults]:
+    conditions = vehicle_link.HeardConditions(broker, _now)
+    await conditions.listen()
+    shown = ShownResults(lambda: _now_millis() * 1_000, settings.shown_doors_patience_seconds)
+    await shown.listen(broker)
+    return conditions, shown
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -121,8 +136,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     to_signer = open_channel(settings, settings.signer_target, "signer")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
-    conditions = vehicle_link.HeardConditions(broker, _now)
-    await conditions.listen()
+    conditions, shown = await _heard_from_status(broker, settings)
 
     def committed(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
@@ -179,8 +193,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
         conditions.greeted,
+        shown,
         _now_millis,
-        requests.ask,
+        ask=requests.ask,
     )
     rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
     subscriptions = [
@@ -196,7 +211,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, refused)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
-        translate.refusal_of,
+        refusal_of,
         health=health,
         besides=[dead_letter_api(letters)],
     )
@@ -217,6 +232,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
             regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
             regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
+            regularly(
+                "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, desk, events.sessions.pass_on)
+            ),
             regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
         )
     finally:

@@ -122,8 +122,8 @@ class Order:
     mode: Mode
 
     def fingerprint(self) -> str:
-        """The same for two requests that ask for the same."""
-        return _digest(self.action.value, self.mode.value, *self.target_doors)
+        """The same for two requests that ask for the same, in whatever order they name the doors."""
+        return _digest(self.action.value, self.mode.value, *sorted(self.target_doors))
 
     def concerns(self, door: str) -> bool:
         """Whether `door` is among those to move."""
@@ -239,6 +239,8 @@ class Command:
     """Whether a later lock took its place: it is not sent any more, and stands in nobody's way."""
     asleep: bool = False
     """Whether the vehicle slept when it was accepted."""
+    lost: bool = False
+    """Whether the vehicle was out of reach then, as far as was known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +333,8 @@ class Condition:
     speed_kmh: float = 0.0
     asleep: bool = False
     """It said that it goes to sleep: true until it says something else, however long ago."""
+    lost: bool = False
+    """It has gone silent, or left a command unanswered: true until it says something."""
 
     def forbids(self, order: Order, now: datetime) -> FailureReason | None:
         """Why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""

@@ -13,20 +13,13 @@ from services.command import page_tokens
 from services.command.domain import (
     FIRST_ANSWER,
     Action,
-    CannotDeliver,
     Command,
-    CommandAlreadyFinished,
-    CommandInProgress,
-    CommandNotFound,
     Confirmation,
-    CorrelationIdReused,
     DoorResult,
     FailureReason,
-    Forbidden,
     HistoryEntry,
     LateResult,
     Mode,
-    NotYoursToCancel,
     Order,
     Requester,
     Role,
@@ -35,9 +28,7 @@ from services.command.domain import (
     Withdrawal,
 )
 from services.command.history import HistoryPage, HistoryQuery
-from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import REASONS, Refusal
 from services.runtime.public_values import seconds, set_time
 
 if TYPE_CHECKING:
@@ -47,13 +38,6 @@ if TYPE_CHECKING:
 
     from services.runtime.call import Call
     from services.runtime.capability import Capability
-
-COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
-COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]
-COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
-DOOR_OPEN = REASONS["DOOR_OPEN"]
-ENGINE_ON = REASONS["ENGINE_ON"]
-VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 
 _PERIODS = {
     "1h": timedelta(hours=1),
@@ -65,12 +49,15 @@ DEFAULT_PERIOD = "24h"
 DEFAULT_LIMIT = 50
 
 _PROGRESS = {
-    Status.PENDING: FIRST_ANSWER,
     Status.IN_PROGRESS: "The vehicle has the command and is carrying it out.",
     Status.SUCCESS: "Done: every requested door reached its position.",
 }
 
 ASLEEP = "Command received; the vehicle sleeps and is sent a wake-up first."
+LOST = (
+    "Command received; the vehicle has not been heard of lately. It gets the command if it can be reached before the "
+    "command's time is up."
+)
 WAKING = "Command queued; the vehicle sleeps or is out of reach, and was sent a wake-up."
 
 Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
@@ -160,9 +147,7 @@ def _action(
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:
     """What the caller is told when a command is taken in, and told again for the same request."""
-    answer = _filled(
-        door_pb2.DoorCommand(), command, Status.PENDING, ASLEEP if command.asleep else FIRST_ANSWER
-    )
+    answer = _filled(door_pb2.DoorCommand(), command, Status.PENDING, _first_message(command))
     answer.correlation_id = command.correlation_id
     return answer
 
@@ -181,9 +166,16 @@ def message_of(command: Command) -> str:
     """For people: where it stands."""
     if command.ending is not None:
         return command.ending.message
-    if command.status is Status.PENDING and command.waking_at is not None:
-        return WAKING
+    if command.status is Status.PENDING:
+        return WAKING if command.waking_at is not None else _first_message(command)
     return _PROGRESS[command.status]
+
+
+def _first_message(command: Command) -> str:
+    """What is said of a command before anything has become of it."""
+    if command.asleep:
+        return ASLEEP
+    return LOST if command.lost else FIRST_ANSWER
 
 
 def _filled(answer: Sent, command: Command, status: Status, message: str) -> Sent:
@@ -335,73 +327,3 @@ def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
     )
     set_time(message.timestamp, at)
     return message
-
-
-def refusal_of(error: Exception) -> Refusal | None:
-    """How a refusal of this room is told; None for what is not one."""
-    match error:
-        case CommandNotFound() | NotYoursToCancel():
-            return _out_of_reach(error)
-        case CorrelationIdReused():
-            return Refusal(
-                errors.CORRELATION_ID_REUSED,
-                "This correlation id was used before with another body; use a new one for a new request.",
-                may_have_succeeded=False,
-            )
-        case CommandInProgress(command_id):
-            return Refusal(
-                COMMAND_IN_PROGRESS,
-                "Another command is in flight on this vehicle; wait for its end or cancel it.",
-                may_have_succeeded=False,
-                retry_after_seconds=5,
-                facts={"commandId": command_id},
-            )
-        case CommandAlreadyFinished(command_id, status):
-            return Refusal(
-                COMMAND_ALREADY_FINISHED,
-                f"The command has ended as {status.value}; there is nothing to cancel.",
-                facts={"commandId": command_id, "commandStatus": status.value},
-            )
-        case Forbidden(reason, doors):
-            return _forbidden(reason, doors)
-    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
-
-
-def _cannot_deliver() -> Refusal:
-    return Refusal(
-        errors.DEPENDENCY_UNAVAILABLE,
-        "No vehicle can be reached at this moment. Nothing was accepted; try again in some seconds.",
-        may_have_succeeded=False,
-        retry_after_seconds=5,
-    )
-
-
-def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:
-    if isinstance(error, CommandNotFound):
-        return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
-    return Refusal(
-        errors.ACTION_NOT_GRANTED,
-        "Who gave this command and the vehicle's owner can cancel it; your access does not reach that far.",
-        may_have_succeeded=False,
-        facts={"action": "door.cancel"},
-    )
-
-
-def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
-    told = {
-        FailureReason.DOOR_OPEN: (
-            DOOR_OPEN,
-            f"Open: {', '.join(doors)}. Close it, then lock again; nothing was sent to the vehicle.",
-        ),
-        FailureReason.ENGINE_ON: (
-            ENGINE_ON,
-            "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
-        ),
-        FailureReason.VEHICLE_MOVING: (
-            VEHICLE_MOVING,
-            "The vehicle is moving. Wait until it stands still, then try again; nothing was sent.",
-        ),
-    }
-    kind, detail = told[reason]
-    facts = {"openDoors": list(doors)} if doors else {}
-    return Refusal(kind, detail, may_have_succeeded=False, facts=facts)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import StatusCheck
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.rules import Rules
     from services.command.vehicle_usecases import Heard, TakenIn
     from services.runtime.outbox import OutgoingMessage
 
@@ -117,15 +117,15 @@ class Commands(Protocol):
         """The commands alive that this may concern."""
 
     async def take_back(self, command: Requested, at: datetime) -> bool:
-        """Keep the cloud's own cancellation of a command, for its vehicle; False when it has ended.
-
-        Once for each command: the second time nothing is changed.
-        """
+        """Keep the cloud's own cancellation of a command, for its vehicle, once; False when it has ended."""
 
     async def unanswered(
         self, accepted_before: datetime, now: datetime, at_most: int
     ) -> list[tuple[str, str]]:
         """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
+
+    async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+        """Vehicles that have not confirmed a command that is alive, whoever was woken; the newest first."""
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
         """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
@@ -200,21 +200,6 @@ class Conditions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """Settings of this room."""
-
-    ttl: timedelta
-    estimated_seconds: int
-    retention: timedelta
-    asleep_seconds: int = 20
-    """How long a command to a vehicle that sleeps takes, as a guess: it is woken, connects, and acts."""
-    checks_kept: timedelta = timedelta(days=30)
-    """How long looks at the status are in the history; zero keeps none."""
-    checks_listed: bool = True
-    """Whether a list for which no action is named or left out has them."""
-
-
-@dataclass(frozen=True, slots=True)
 class Desk:
     """Everything the use cases work with. `can_deliver` says whether commands can leave for vehicles at all."""
 
@@ -259,6 +244,7 @@ async def request_doors(
         doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
         raise Forbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
     asleep = condition is not None and condition.asleep
+    lost = condition is not None and condition.lost
     command = Command(
         command_id=f"cmd-{uuid.uuid4()}",
         vin=vin,
@@ -267,8 +253,9 @@ async def request_doors(
         correlation_id=correlation_id,
         accepted_at=now,
         expires_at=now + desk.rules.ttl,
-        estimated_seconds=desk.rules.asleep_seconds if asleep else desk.rules.estimated_seconds,
+        estimated_seconds=desk.rules.estimate(asleep=asleep, lost=lost),
         asleep=asleep,
+        lost=lost,
     )
     repeated = partial(
         _first_answer, desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
@@ -286,7 +273,8 @@ async def _first_answer(
     if desk.now() - prior.requested_at > IDEMPOTENCY_KEPT:
         await desk.commands.release_key(prior)
         return None
-    if prior.fingerprint != fingerprint:
+    # An older version kept the fingerprint of the doors in the order they were written in.
+    if fingerprint not in {prior.fingerprint, prior.command.order.fingerprint()}:
         raise CorrelationIdReused
     return prior.as_answered()
 

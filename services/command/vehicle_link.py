@@ -22,7 +22,7 @@ from protocol.streams import command_queue
 from services.command import vehicle_translate
 from services.command.epoch_watch import TWO_UNITS
 from services.command.history_usecases import record_status_checks
-from services.command.mqtt_queue import forward_waiting
+from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
 from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.database import StorageUnavailable
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from protocol.session import CloudSession
     from services.command.domain import Condition
     from services.command.introductions import Manifests
+    from services.command.shown_results import ShownResults
     from services.command.usecases import Desk
     from services.command.vehicle_usecases import Report
     from services.runtime.consumer import Delivery, Unhandled
@@ -96,7 +97,9 @@ class VehicleEvents:
         reader: AnswerReader,
         manifests: Manifests,
         greeted: Callable[[str, datetime], None],
+        shown: ShownResults,
         now_millis: Callable[[], int],
+        *,
         ask: Callable[[str], Awaitable[None]],
     ) -> None:
         self._ask = ask
@@ -106,10 +109,16 @@ class VehicleEvents:
         self._reader = reader
         self._manifests = manifests
         self._greeted = greeted
+        self._shown = shown
         self._now_millis = now_millis
+        self.sessions = MqttSessions(broker, desk.now)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in a batch; what can not be understood or believed is poison."""
+        """Take in a batch; what can not be understood or believed is poison. Results wait for their doors."""
+        ready, waiting = self._shown.sort(deliveries)
+        return [*waiting, *await self._take(ready)] if ready else waiting
+
+    async def _take(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         addressed, unhandled = by_vehicle(deliveries)
         await self._keys.fetch({vin for vin, _ in addressed})
         heard: dict[Heard, Delivery] = {}
@@ -219,6 +228,7 @@ class VehicleEvents:
         """
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, greeting.arrived_at)
+        self.sessions.heard(vin, over_mqtt=greeting.over_mqtt)
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._desk.now())
@@ -282,8 +292,10 @@ class HeardConditions:
             _log.warning("condition_not_understood", reason=str(error))
             return
         known = self._latest.get(heard.vin)
-        if known is not None and known.observed_at > condition.observed_at:
-            return
+        if known is not None and (
+            known.observed_at > condition.observed_at or (known.asleep and condition.lost)
+        ):
+            return  # who sleeps says nothing, and is not lost for that
         if len(self._latest) >= _MOST_CONDITIONS:
             self._latest.clear()
         self._latest[heard.vin] = condition
@@ -298,7 +310,9 @@ class HeardConditions:
         return condition is not None and condition.asleep
 
     def greeted(self, vin: str, arrived_at: datetime) -> None:
-        """Its hello arrived at this time, and it is awake."""
+        """Its hello arrived at this time, and it is awake and within reach."""
         condition = self._latest.get(vin)
-        if condition is not None and condition.asleep and condition.observed_at <= arrived_at:
+        if condition is None or condition.observed_at > arrived_at:
+            return
+        if condition.asleep or condition.lost:
             del self._latest[vin]

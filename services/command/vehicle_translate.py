@@ -299,4 +299,5 @@ def condition(message: room_event_pb2.VehicleCondition) -> Condition:
         engine_on=message.ignition_status == IgnitionStatus.ON,
         speed_kmh=message.speed_kmh,
         asleep=message.asleep,
+        lost=message.lost,
     )

@@ -30,6 +30,8 @@ DELIVERED_ONCE = timedelta(seconds=5)
 """So long after it was signed a copy was surely delivered to one unit alone: half of what the broker waits for an
 acknowledgement.
 """
+PASS_ON_AFTER = timedelta(seconds=5)
+"""What a vehicle that is there has not confirmed for so long may have been lost on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,13 @@ async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be woken must not let the others sleep
             desk.left_asleep.add(command_id, error)
+
+
+async def pass_on_to_the_silent(desk: Desk, pass_on: Callable[[str], Awaitable[None]]) -> None:
+    """Bring once more what vehicles have not confirmed for a while. `pass_on` takes the VIN."""
+    now = desk.now()
+    for vin in await desk.commands.unconfirmed(now - PASS_ON_AFTER, now, _WAKE_AT_MOST):
+        await pass_on(vin)
 
 
 async def record_verdicts(desk: Desk, verdicts: Sequence[Observed]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+from pydantic import Field
 
 from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
@@ -13,6 +15,7 @@ from protocol.domains import Domain
 from protocol.key_files import read_open_keys
 from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream, vehicle_rules
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
@@ -29,6 +32,13 @@ from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 
 ROOM = "diagnostics"
+_DUE_SECONDS = 5.0
+
+
+class DiagnosticsSettings(ReportSettings):
+    """What this room needs besides."""
+
+    alert_damping_seconds: int = Field(default=600, ge=1, le=86_400)
 
 
 def now() -> datetime:
@@ -41,7 +51,7 @@ def now_millis() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
+async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
@@ -58,7 +68,8 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
         now,
         set_aside=burial.set_aside,
     )
-    record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now)
+    damping = timedelta(seconds=settings.alert_damping_seconds)
+    record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now, damping=damping)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
     report_keys = read_open_keys(settings.cloud_report_keys)
@@ -89,6 +100,7 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             keeper.run(),
+            regularly("tell_due_alerts", _DUE_SECONDS, record.tell_due),
             *taking,
         )
     finally:
@@ -100,7 +112,7 @@ async def main(settings: ReportSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, ReportSettings, main)
+    boot.run(ROOM, DiagnosticsSettings, main)
 
 
 if __name__ == "__main__":

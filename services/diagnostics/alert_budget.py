@@ -23,6 +23,10 @@ class AlertBudget:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._budget = Budget(BURST, SECONDS_EACH, monotonic)
 
+    def left(self, vin: str) -> int:
+        """Return how much is left of the vehicle's share."""
+        return self._budget.left(vin)
+
     def told(self, changes: Sequence[AlertChange]) -> list[AlertChange]:
         """What of the changes of one self-check is told: each, a summary, or nothing when that was told just now."""
         if not changes:

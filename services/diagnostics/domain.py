@@ -216,11 +216,17 @@ class Diagnosis:
 
 @dataclass(frozen=True, slots=True)
 class AlertChange:
-    """An alert that appeared with this check, or with `cleared` one that is gone."""
+    """An alert that appeared with this check, or with `cleared` one that is gone.
+
+    `flips` is set for one that comes and goes over and over: how often it changed since it was told of. `deferred`: it
+    is told of later than its check was taken in.
+    """
 
     check: SelfCheck
     alert: Alert
     cleared: bool
+    flips: int = 0
+    deferred: bool = False
 
 
 class NotYetReported(Exception):
@@ -266,7 +272,7 @@ def coalesced(changes: Sequence[AlertChange], most: int = MOST_TOLD) -> list[Ale
         f"{came} alerts appeared and {len(changes) - came} are gone. Read the vehicle's diagnostics.",
         worst.check.observed_at,
     )
-    return [AlertChange(worst.check, summary, cleared=False)]
+    return [AlertChange(worst.check, summary, cleared=False, deferred=worst.deferred)]
 
 
 def _severity(alert: Alert) -> int:

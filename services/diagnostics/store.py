@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -24,6 +25,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.diagnostics.alert_budget import AlertBudget
+from services.diagnostics.damping import changed, due
 from services.diagnostics.domain import (
     Alert,
     Component,
@@ -33,6 +35,7 @@ from services.diagnostics.domain import (
     Severity,
     follow,
 )
+from services.diagnostics.told_alerts import ToldAlerts
 from services.runtime.database import Instant
 from services.runtime.dead_letters import DeadLetters
 from services.runtime.outbox import Outbox
@@ -43,11 +46,14 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row, Table
 
-    from services.diagnostics.domain import AlertChange
+    from services.diagnostics.damping import ToldAlert
+    from services.diagnostics.domain import AlertChange, AlertKey
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
-HEAD = "0005_order_of_self_checks"
+HEAD = "0006_told_alerts"
+MOST_TOLD_ALERTS = 256
+"""What was told of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
 
 class RoomModel(SQLModel):
@@ -88,13 +94,16 @@ class StandingAlert(RoomModel, table=True):
 outbox = Outbox(RoomModel.metadata)
 dead_letters = DeadLetters(RoomModel.metadata)
 sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
+told_alerts = ToldAlerts(RoomModel.metadata)
 
 _checks: Table = RoomModel.metadata.tables["last_check"]
 _alerts: Table = RoomModel.metadata.tables["standing_alert"]
 
 
 class DiagnosisStore:
-    """This room's record. `outgoing` makes the message of a change; `relay` learns of it after the commit."""
+    """This room's record. `outgoing` makes the message of a change; `relay` learns of it after the commit. An alert
+    that comes and goes is told of once in `damping` (services.diagnostics.damping).
+    """
 
     def __init__(
         self,
@@ -103,8 +112,10 @@ class DiagnosisStore:
         outgoing: Callable[[AlertChange, datetime], OutgoingMessage],
         now: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
+        damping: timedelta = timedelta(seconds=600),
     ) -> None:
         self._budget = AlertBudget(monotonic)
+        self._damping = damping
         self._database = database
         self._relay = relay
         self._outgoing = outgoing
@@ -119,12 +130,60 @@ class DiagnosisStore:
         at = self._now()
 
         def work(connection: Connection) -> list[OutgoingMessage]:
-            changes = [self._budget.told(changes) for changes in _take_in(connection, checks)]
-            messages = [self._outgoing(change, at) for told in changes for change in told]
+            messages = [
+                message
+                for changes in _take_in(connection, checks)
+                for message in self._tell(connection, changes, at)
+            ]
             outbox.add(connection, messages)
             return messages
 
         self._relay.hand_over(await self._database.write(work))
+
+    async def tell_due(self) -> None:
+        """Tell of what has waited for its time: alerts that come and go, and what the vehicle's share had no room for.
+
+        Raises StorageUnavailable.
+        """
+        at = self._now()
+        for vin in await self._database.read(lambda connection: told_alerts.due(connection, at)):
+            self._relay.hand_over(await self._database.write(partial(self._tell_due, vin=vin, at=at)))
+
+    def _tell(
+        self, connection: Connection, changes: Sequence[AlertChange], at: datetime
+    ) -> list[OutgoingMessage]:
+        """What is told of the changes of one self-check."""
+        if not changes:
+            return []
+        vin = changes[0].check.vin
+        known = told_alerts.of(connection, vin)
+        after: dict[AlertKey, ToldAlert | None] = {}
+        now: list[AlertChange] = []
+        may_tell = self._budget.left(vin) > 0
+        for change in changes:
+            key = change.alert.key
+            told, at_once = changed(known.get(key), change, at, self._damping, may_tell=may_tell)
+            if key in known or len(known) < MOST_TOLD_ALERTS:
+                known[key] = after[key] = told
+            now += [at_once] if at_once is not None else []
+        told_alerts.keep(connection, vin, after, at, self._damping)
+        return [self._outgoing(change, at) for change in self._budget.told(now)]
+
+    def _tell_due(self, connection: Connection, vin: str, at: datetime) -> list[OutgoingMessage]:
+        connection.execute(select(_checks.c.vin).where(_checks.c.vin == vin).with_for_update())
+        diagnosis = _find(connection, vin)
+        if diagnosis is None:
+            return []
+        after: dict[AlertKey, ToldAlert | None] = {}
+        now: list[AlertChange] = []
+        may_tell = self._budget.left(vin) > 0
+        for key, known in told_alerts.of(connection, vin).items():
+            after[key], told = due(known, diagnosis.check, at, self._damping, may_tell=may_tell)
+            now += [told] if told is not None else []
+        told_alerts.keep(connection, vin, after, at, self._damping, looked_at=True)
+        messages = [self._outgoing(change, at) for change in self._budget.told(now)]
+        outbox.add(connection, messages)
+        return messages
 
 
 def _find(connection: Connection, vin: str) -> Diagnosis | None:

@@ -185,15 +185,19 @@ def _door_alert(alert: Alert) -> door_diagnostics_pb2.DiagnosticsAlert:
 def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
     """What those who watch the vehicle are told; the status service gives it its id."""
     alert = change.alert
+    told = alert.message
+    if change.flips:
+        told += f" It comes and goes: {change.flips} changes since you were told of it last."
     message = door_update_pb2.DoorUpdate(
         type=door_update_pb2.DoorUpdateType.SYSTEM_ALERT,
         vin=change.check.vin,
         system_alert=door_update_pb2.SystemAlert(
             code=alert.code,
             severity=door_update_pb2.AlertSeverity.Value.Value(alert.severity.value),
-            message=alert.message,
+            message=told,
             component_id=alert.component_id or None,
             cleared=True if change.cleared else None,
+            flap_count=change.flips or None,
         ),
     )
     set_time(message.timestamp, change.check.observed_at)
@@ -205,7 +209,8 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, NotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
-            "The vehicle has not reported a self-check yet; it does when it is next awake. Try again then.",
+            "The vehicle has not reported a self-check yet. One that sleeps is woken by a command (lock, unlock), and "
+            "checks itself then.",
             retry_after_seconds=_RETRY_AFTER_SECONDS,
         )
     return None

@@ -41,7 +41,9 @@ def outgoing(change: AlertChange, at: datetime) -> OutgoingMessage:
     """The live update that tells of `change`; the same change has the same message id."""
     check = change.check
     moment = (check.vin, check.epoch.hex(), check.boot_id, str(check.sequence), str(check.counter))
-    facts = (*moment, *change.alert.key, str(change.cleared))
+    facts: tuple[str, ...] = (*moment, *change.alert.key, str(change.cleared))
+    if change.deferred:  # the same check may have told the same at its time
+        facts = (*facts, at.isoformat())
     return OutgoingMessage(
         message_id=f"alert-{hashlib.sha256('/'.join(facts).encode()).hexdigest()[:40]}",
         queue=QUEUE,

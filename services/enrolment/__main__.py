@@ -13,7 +13,9 @@ from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation wh
 from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
 from services.enrolment import seed, store, translate
+from services.enrolment.certificates import CertificateCheck
 from services.enrolment.changes import BrokerKeyChanges
+from services.enrolment.connection_bound import ConnectionBound
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.reply_guard import ReplyGuard
@@ -52,8 +54,9 @@ def now() -> datetime:
 async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     vehicle_cas = translate.read_cas(settings.vehicle_ca.read_bytes())
+    certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), now)
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
-    seedlings = seed.read(settings.enrolment_seed) if settings.enrolment_seed else []
+    seedlings = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
@@ -68,9 +71,9 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
     await changes.tell(*planted)
-    newest = NewestConnection(broker.client, now)
+    newest, bound = NewestConnection(broker.client, now), ConnectionBound(office.connections)
     await newest.start()
-    await Doorman(office, issuer, broker, vehicle_cas, newest).stand()
+    await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
     await ReplyGuard(office, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
@@ -80,7 +83,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         POLICY,
         verifier,
         refusal_of,
-        besides=[enrolment_api(office)],
+        besides=[enrolment_api(office, certificates)],
         health=health,
     )
     await rpc.start()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
 
-from services.enrolment.usecases import BrokerSilent
+from services.enrolment.usecases import BrokerSilent, Cut
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -28,16 +29,21 @@ class BrokerConnections:
 
     async def cut(self, vin: str) -> int:
         """See usecases.Connections."""
+        return (await self.keep_newest(vin, 0)).closed
+
+    async def keep_newest(self, vin: str, most: int) -> Cut:
+        """See usecases.Connections."""
         try:
-            found = [each for node in await self._ask_all(vin) for each in _of_vehicle(node, vin)]
-            for server_id, connection in found:
-                kick = json.dumps({"cid": connection}).encode()
+            found = sorted(each for node in await self._ask_all(vin) for each in _of_vehicle(node, vin))
+            oldest = found[: max(0, len(found) - most)]
+            for one in oldest:
+                kick = json.dumps({"cid": one.number}).encode()
                 await self._client.request(
-                    f"$SYS.REQ.SERVER.{server_id}.KICK", kick, timeout=_FIRST_ANSWER_SECONDS
+                    f"$SYS.REQ.SERVER.{one.server}.KICK", kick, timeout=_FIRST_ANSWER_SECONDS
                 )
         except (nats.errors.Error, TimeoutError, ValueError, KeyError) as error:
             raise BrokerSilent(f"{type(error).__name__}") from error
-        return len(found)
+        return Cut(len(oldest), len(found) - len(oldest))
 
     async def _ask_all(self, vin: str) -> list[dict[str, Any]]:
         """Every node's answer."""
@@ -57,8 +63,25 @@ class BrokerConnections:
             await answers.unsubscribe()
 
 
-def _of_vehicle(node: dict[str, Any], vin: str) -> list[tuple[str, int]]:
-    """Server id and connection id of each of the vehicle's connections."""
-    server_id = node["server"]["id"]
-    connections = node["data"]["connections"] or ()
-    return [(server_id, each["cid"]) for each in connections if each.get("authorized_user") == vin]
+@dataclass(frozen=True, slots=True, order=True)
+class _Connection:
+    """In order of age: since when (UTC, whole seconds and their fraction as text), where, and which one there."""
+
+    since: tuple[str, str]
+    server: str
+    number: int
+
+
+def _of_vehicle(node: dict[str, Any], vin: str) -> list[_Connection]:
+    server = node["server"]["id"]
+    return [
+        _Connection(_since(each["start"]), server, each["cid"])
+        for each in node["data"]["connections"] or ()
+        if each.get("authorized_user") == vin
+    ]
+
+
+def _since(start: str) -> tuple[str, str]:
+    """Return a time of the broker (RFC 3339, UTC, without zeros at the end of the fraction) as it sorts."""
+    whole, _, fraction = start.rstrip("Z").partition(".")
+    return whole, fraction

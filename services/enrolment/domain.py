@@ -11,6 +11,10 @@ from enum import StrEnum
 LONGEST_ADMISSION = timedelta(hours=12)
 """After this long the broker ends the connection, and the vehicle comes again."""
 
+MOST_CONNECTIONS = 4
+"""A vehicle's at the broker at once. It needs one; where the network breaks, the broker misses the old one only after
+minutes."""
+
 MOST_ARRIVALS = 240
 ARRIVAL_EVERY = timedelta(seconds=15)
 _MOST_REMEMBERED = 100_000
@@ -85,6 +89,7 @@ class Enrolment:
     """The certificate and the keys of a vehicle, and whether they still count.
 
     Without a certificate (only a load generator's vehicle) it is not let in here, without keys not commanded.
+    `certificate_ends_at` is not known of vehicles that were enrolled before it was kept.
     """
 
     vin: str
@@ -92,6 +97,7 @@ class Enrolment:
     enrolled_at: datetime
     revoked_at: datetime | None = None
     keys: PublicKeys | None = None
+    certificate_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +195,32 @@ class Takeovers:
         if len(self._at) > self._most:
             self._at.popitem(last=False)
         return len(self._at[vin])
+
+
+class Stays:
+    """How many connections each vehicle may have open: as many as were found, and all that it was let in for since."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, int] = {}
+
+    def add(self, vin: str) -> bool:
+        """Count one more; whether they may be too many."""
+        if vin not in self._open and len(self._open) >= _MOST_REMEMBERED:
+            self._open.clear()  # they are counted anew: one that goes on is found all the same
+        self._open[vin] = self.count(vin) + 1
+        return self.too_many(vin)
+
+    def count(self, vin: str) -> int:
+        """How many may be open."""
+        return self._open.get(vin, 0)
+
+    def too_many(self, vin: str) -> bool:
+        """Whether the vehicle must be looked after."""
+        return self.count(vin) > MOST_CONNECTIONS
+
+    def found(self, vin: str, left: int, came_meanwhile: int) -> None:
+        """Take over what the broker said: so many are left, without those that were let in meanwhile."""
+        self._open[vin] = left + came_meanwhile
 
 
 def checked_vin(vin: str) -> str:

@@ -8,18 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import structlog
 from pydantic import BaseModel, ConfigDict, FilePath, TypeAdapter
 from pydantic.alias_generators import to_camel
 
 from services.enrolment import store, translate
 from services.enrolment.domain import Enrolment, PublicKeys, checked_vin
 from services.enrolment.public_keys import read_public_keys
+from services.enrolment.translate import NotACertificate
+from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
+
+    from services.enrolment.certificates import CertificateCheck
+
+_log = structlog.get_logger()
 
 
 class _SeedVehicle(BaseModel):
@@ -35,27 +42,37 @@ _FILE = TypeAdapter(list[_SeedVehicle])
 
 @dataclass(frozen=True, slots=True)
 class Seedling:
-    """A vehicle, the fingerprint of its certificate, and its keys."""
+    """A vehicle, the fingerprint of its certificate and when that ends, and its keys."""
 
     vin: str
     fingerprint: str | None
     keys: PublicKeys | None
+    certificate_ends_at: datetime | None = None
 
 
-def read(path: Path) -> list[Seedling]:
-    """The file's vehicles. Raises ValueError, OSError."""
-    return [_seedling(entry) for entry in _FILE.validate_json(path.read_bytes())]
+def read(path: Path, certificates: CertificateCheck | None = None) -> list[Seedling]:
+    """Return the file's vehicles. Raise ValueError, OSError.
+
+    What the broker would not let in is told in the log and enrolled all the same: the others must begin.
+    """
+    return [_seedling(entry, certificates) for entry in _FILE.validate_json(path.read_bytes())]
 
 
-def _seedling(entry: _SeedVehicle) -> Seedling:
-    fingerprint = None
+def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> Seedling:
+    fingerprint = ends_at = None
     if entry.certificate_file is not None:
-        vin, certificate = translate.vehicle_certificate(entry.certificate_file.read_bytes())
+        pem = entry.certificate_file.read_bytes()
+        vin, certificate = translate.vehicle_certificate(pem)
         if vin != entry.vin:
             raise ValueError(f"{entry.certificate_file} is not the certificate of {entry.vin}")
-        fingerprint = translate.fingerprint_of(certificate)
+        fingerprint, ends_at = translate.fingerprint_of(certificate), certificate.not_valid_after_utc
+        if certificates is not None:
+            try:
+                certificates.admissible(pem)
+            except NotACertificate as refused:
+                _log.warning("seeded_certificate_not_admitted", vin=masked_vin(vin), reason=str(refused))
     keys = None if entry.keys_file is None else read_public_keys(entry.keys_file.read_bytes())
-    return Seedling(checked_vin(entry.vin), fingerprint, keys)
+    return Seedling(checked_vin(entry.vin), fingerprint, keys, ends_at)
 
 
 def plant(connection: Connection, seedlings: list[Seedling], at: datetime) -> list[str]:
@@ -68,8 +85,16 @@ def plant(connection: Connection, seedlings: list[Seedling], at: datetime) -> li
         known = store.find(connection, seedling.vin)
         if known is not None and known.revoked_at is not None:
             continue
-        if known is None or (known.fingerprint, known.keys) != (seedling.fingerprint, seedling.keys):
-            store.put(connection, Enrolment(seedling.vin, seedling.fingerprint, at, keys=seedling.keys))
+        told = (seedling.fingerprint, seedling.keys, seedling.certificate_ends_at)
+        if known is None or (known.fingerprint, known.keys, known.certificate_ends_at) != told:
+            enrolment = Enrolment(
+                seedling.vin,
+                seedling.fingerprint,
+                at,
+                keys=seedling.keys,
+                certificate_ends_at=seedling.certificate_ends_at,
+            )
+            store.put(connection, enrolment)
         if known is not None and known.keys != seedling.keys:
             changed.append(seedling.vin)
     return changed

@@ -21,6 +21,7 @@ from services.runtime.policy import policy_of
 from services.runtime.server import ServedApi
 
 if TYPE_CHECKING:
+    from services.enrolment.certificates import CertificateCheck
     from services.enrolment.usecases import Office, Register
 
 SERVICE = "ecarus.remotecontrol.access.v1.VehicleKeysService"
@@ -55,8 +56,9 @@ class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer
 class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolmentServiceServicer):
     """Does what operators ask."""
 
-    def __init__(self, office: Office) -> None:
+    def __init__(self, office: Office, certificates: CertificateCheck) -> None:
         self._office = office
+        self._certificates = certificates
 
     async def EnrolVehicle(  # noqa: N802  # the RPC's name
         self,
@@ -64,11 +66,17 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
         """See the contract."""
-        vin, certificate = translate.vehicle_certificate(request.certificate)
+        vin, certificate = self._certificates.admissible(request.certificate)
         if vin != request.vin:
             raise NotACertificate("the certificate names another vehicle")
         keys = read_public_keys(request.public_keys)
-        enrolment = await usecases.enrol(self._office, vin, translate.fingerprint_of(certificate), keys)
+        enrolment = await usecases.enrol(
+            self._office,
+            vin,
+            translate.fingerprint_of(certificate),
+            keys,
+            certificate.not_valid_after_utc,
+        )
         _log.info("vehicle_enrolled", vin=masked_vin(vin))
         return translate.enrolment_message(enrolment)
 
@@ -97,8 +105,8 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         )
 
 
-def enrolment_api(office: Office) -> ServedApi:
+def enrolment_api(office: Office, certificates: CertificateCheck) -> ServedApi:
     """Make the operators' API, which the room's server also serves."""
-    servicer = VehicleEnrolmentServicer(office)
+    servicer = VehicleEnrolmentServicer(office, certificates)
     add = vehicle_enrolment_service_pb2_grpc.add_VehicleEnrolmentServiceServicer_to_server
     return ServedApi(ENROLMENT_SERVICE, ENROLMENT_POLICY, lambda server: add(servicer, server))

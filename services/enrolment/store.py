@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from services.runtime.database import Database
 
-HEAD = "0002_vehicle_keys"
+HEAD = "0003_certificate_end"
 _ATTEMPTS = 3
 
 
@@ -50,6 +50,7 @@ class VehicleEnrolment(RoomModel, table=True):
     revoked_at: datetime | None = Field(sa_column=Column(Instant))
     verify_key: bytes | None = Field(sa_column=Column(LargeBinary, unique=True))
     seal_key: bytes | None = Field(sa_column=Column(LargeBinary, unique=True))
+    certificate_ends_at: datetime | None = Field(sa_column=Column(Instant))
 
 
 _table: Table = RoomModel.metadata.tables["vehicle_enrolment"]
@@ -109,6 +110,7 @@ def put(connection: Connection, enrolment: Enrolment) -> None:
         "revoked_at": enrolment.revoked_at,
         "verify_key": keys.verify_key if keys else None,
         "seal_key": keys.seal_key if keys else None,
+        "certificate_ends_at": enrolment.certificate_ends_at,
     }
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     change = update(_table).where(_table.c.vin == enrolment.vin).values(values)
@@ -145,4 +147,4 @@ def _revoke(connection: Connection, vin: str, at: datetime) -> Enrolment | None:
 
 def _enrolment(row: Row[Any]) -> Enrolment:
     keys = None if row.verify_key is None else PublicKeys(row.verify_key, row.seal_key)
-    return Enrolment(row.vin, row.fingerprint, row.enrolled_at, row.revoked_at, keys)
+    return Enrolment(row.vin, row.fingerprint, row.enrolled_at, row.revoked_at, keys, row.certificate_ends_at)

@@ -111,7 +111,7 @@ def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except (ValueError, x509.ExtensionNotFound) as error:
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension) as error:
         raise NotACertificate("not a PEM certificate with a SPIFFE URI") from error
     uris = names.get_values_for_type(x509.UniformResourceIdentifier)
     if len(uris) != 1 or not uris[0].startswith(VEHICLE_URI):
@@ -180,6 +180,9 @@ def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolme
         seal_key_id=key_id(keys.seal_key) if keys else b"",
         enrolled_at=_timestamp(enrolment.enrolled_at),
         revoked_at=_timestamp(enrolment.revoked_at) if enrolment.revoked_at else None,
+        certificate_ends_at=_timestamp(enrolment.certificate_ends_at)
+        if enrolment.certificate_ends_at
+        else None,
     )
 
 

@@ -41,11 +41,22 @@ class Register(Protocol):
         """The keys of those that have keys and are not revoked, by VIN."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How many of a vehicle's connections were closed, and how many are left."""
+
+    closed: int
+    left: int
+
+
 class Connections(Protocol):
     """The vehicles' live connections at the broker."""
 
     async def cut(self, vin: str) -> int:
         """End all of the vehicle's; how many. Raises BrokerSilent."""
+
+    async def keep_newest(self, vin: str, most: int) -> Cut:
+        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
 
 
 class KeyChanges(Protocol):
@@ -84,13 +95,19 @@ async def admit(office: Office, caller: Caller) -> Admission:
     return admitted
 
 
-async def enrol(office: Office, vin: str, fingerprint: str, keys: PublicKeys) -> Enrolment:
+async def enrol(
+    office: Office,
+    vin: str,
+    fingerprint: str,
+    keys: PublicKeys,
+    certificate_ends_at: datetime | None = None,
+) -> Enrolment:
     """From now on this certificate and these keys, and no others, are the vehicle's.
 
     Raises AlreadyTaken, BrokerSilent. Doing it again makes good what the broker's silence left undone.
     """
     before = await office.register.find(vin)
-    enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys)
+    enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys, certificate_ends_at=certificate_ends_at)
     await office.register.put(enrolment)
     office.shut_out.remove(vin)
     await office.changes.tell(vin)

@@ -15,6 +15,7 @@ from services.runtime.logs import masked_vin
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
+    from services.enrolment.connection_bound import ConnectionBound
     from services.enrolment.takeovers import NewestConnection
     from services.enrolment.usecases import Office
     from services.runtime.jetstream import Broker
@@ -26,7 +27,7 @@ _log = structlog.get_logger()
 
 
 class Doorman:
-    """Answers the broker. `vehicle_cas`: see translate.caller_of.
+    """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is told of each that is let in.
 
     `newest` ends the connection before; None leaves it.
 
@@ -40,10 +41,12 @@ class Doorman:
         issuer: Issuer,
         broker: Broker,
         vehicle_cas: frozenset[bytes],
+        bound: ConnectionBound,
         newest: NewestConnection | None,
     ) -> None:
         self._newest = newest
         self._office = office
+        self._bound = bound
         self._issuer = issuer
         self._broker = broker
         self._vehicle_cas = vehicle_cas
@@ -86,6 +89,7 @@ class Doorman:
             now = self._office.now()
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)
+            self._bound.admitted(vin)
             connection = Connection(question.server_id, question.number, admission.link)
             if self._newest is not None:
                 await self._newest.admitted(vin, connection)

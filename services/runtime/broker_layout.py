@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from nats.errors import Error as NatsError
-from nats.js.errors import APIError, BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 
 from protocol.streams import durable_config, stream_config
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from protocol.streams import Durable
 
 FAILURES = (NatsError, APIError, TimeoutError)
+SILENCE = (TimeoutError, ServiceUnavailableError)
+"""Of FAILURES those that pass by themselves: there is no leader yet, or the broker is busy making one."""
 ANSWER_SECONDS = 3.0
 _NAME_IN_USE = 10058
 _LOOK_AGAIN_SECONDS = 0.1

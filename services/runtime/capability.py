@@ -71,6 +71,8 @@ class Capability:
     """What the subject is to the vehicle: OWNER, SHARED_USER, DIGITAL_KEY; empty where it does not say."""
     since: float = 0.0
     """When the subject's right on the vehicle began."""
+    certificate: str = ""
+    """The client's certificate under which it was asked for (workload.certificate_name); empty where there was none."""
 
 
 class CapabilityVerifier:
@@ -190,6 +192,7 @@ def _capability_of(claims: dict[str, Any], key_id: str) -> Capability:
         key_id=key_id,
         role=str(claims.get("role", "")),
         since=float(claims.get("since", 0.0)),
+        certificate=str(claims.get("cert", "")),
     )
 
 

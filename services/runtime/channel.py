@@ -10,6 +10,7 @@ import grpc
 import structlog
 
 from services.registry import descriptor_of
+from services.runtime.guarded_channel import GuardedChannel
 from services.runtime.settings import grpc_target
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def open_channel(settings: ServerSettings, target: str, name: str) -> grpc.aio.C
     """Open a channel to the service of this name at `target` (see settings.Target), under this room's own certificate.
 
     Calls go to its replicas in turn; one that says that it does not serve, and one that does not answer pings, is
-    left out. Whatever its address, a replica must show the certificate of its room.
+    left out. Whatever its address, a replica must show the certificate of its room, and one that is revoked is left
+    out, too. Call it where an event loop runs. Raises what RevocationList raises.
     """
     service = descriptor_of(name)
     credentials = grpc.ssl_channel_credentials(
@@ -54,7 +56,12 @@ def open_channel(settings: ServerSettings, target: str, name: str) -> grpc.aio.C
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.service_config", json.dumps(balanced)),
     )
-    return grpc.aio.secure_channel(grpc_target(target), credentials, options=options)
+    return GuardedChannel(
+        settings,
+        grpc_target(target),
+        service.tls_name,
+        lambda where: grpc.aio.secure_channel(where, credentials, options=options),
+    )
 
 
 async def ask(

@@ -87,10 +87,14 @@ class Poison:
 class Later:
     """A delivery that can not be understood yet, and why: it is tried again, soon here and later from where it is
     set aside. It never occupies what is on its way from the broker for long.
+
+    With `when` it is tried again as soon as that is done, and never set aside: whoever names it sees to it that it is
+    done soon, and bounds how many wait.
     """
 
     delivery: Delivery
     reason: str
+    when: asyncio.Future[None] | None = None
 
 
 Unhandled = Poison | Later
@@ -303,17 +307,22 @@ class Consumer:
                     mute = self._quotas.buried(one.delivery.subject, int(stored_at))
                     if mute is not None:
                         poison.append(Poison(one.delivery, mute.reason, merges=True))
-            elif self._hold(arrived[index]):
+            elif self._hold(arrived[index], one.when):
                 held.add(index)
             else:
                 poison.append(Poison(one.delivery, one.reason, waits=True))
         return poison, held
 
-    def _hold(self, each: _Arrived) -> bool:
-        """Try it again after a pause, unless it or its sender did that enough."""
+    def _hold(self, each: _Arrived, when: asyncio.Future[None] | None) -> bool:
+        """Try it again after a pause, unless it or its sender did that enough; or when that is done."""
         identity, sender, message = each
         tries = self._tries.get(identity, 0)
         of_sender = self._held_of.get(sender, 0)
+        if when is not None:
+            self._held[identity] = (sender, message)
+            self._held_of[sender] = of_sender + 1
+            when.add_done_callback(lambda _: self._try_again(identity))
+            return True
         too_many = of_sender >= HELD_PER_SENDER or len(self._held) >= self._plan.max_pending // 4
         if tries >= LATER_AT_MOST - 1 or too_many:
             return False
@@ -355,8 +364,7 @@ class Consumer:
 
     async def _acknowledge(self, messages: Sequence[Msg]) -> None:
         try:
-            for message in messages:
-                await message.ack()
+            await self._broker.acknowledge([message.reply for message in messages])
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))

@@ -63,11 +63,21 @@ class Instant(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002  # the base class's signature
         """To microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
+        return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # the base class's signature
         """From microseconds."""
-        return None if value is None else _EPOCH + timedelta(microseconds=int(value))
+        return None if value is None else moment(int(value))
+
+
+def microseconds(at: datetime) -> int:
+    """As `Instant` stores it."""
+    return (at - _EPOCH) // _MICROSECOND
+
+
+def moment(microseconds_since_1970: int) -> datetime:
+    """And back."""
+    return _EPOCH + microseconds_since_1970 * _MICROSECOND
 
 
 class Database(Protocol):

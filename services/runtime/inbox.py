@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.runtime.database import Instant
+from services.runtime.database import Instant, microseconds
 from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter
+from services.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,16 +27,19 @@ class Inbox:
             Column("message_id", String(160), primary_key=True),
             Column("received_at", Instant, nullable=False, index=True),
         )
-        # Made once: making a statement takes longer than running it.
-        self._insert = {
-            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
-        }
+        self._insert = Prepared(
+            {
+                "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
+                "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
+            },
+            "message_id",
+            "received_at",
+        )
 
     def first_time(self, connection: Connection, message_id: str, at: datetime) -> bool:
         """Record it in this transaction; False when it was there already."""
-        statement = self._insert[connection.dialect.name]
-        return connection.execute(statement, {"message_id": message_id, "received_at": at}).rowcount == 1
+        new = {"message_id": message_id, "received_at": microseconds(at)}
+        return self._insert(connection, new).rowcount == 1
 
     def forget(self, connection: Connection, before: datetime) -> None:
         """Drop ids older than any message that the broker may still deliver again."""

@@ -65,7 +65,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         workloads: Workloads,
     ) -> None:
         self._workloads = workloads
-        self._live: dict[asyncio.Timeout, Workload] = {}
+        self._live: dict[asyncio.Timeout, tuple[Workload | None, str]] = {}
         self._audit = unfailing(audit)
         self._policy = policy
         self._verifier = verifier
@@ -74,11 +74,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
 
     def revoke(self, certificates: frozenset[CertificateId]) -> None:
-        """Refuse whoever calls with one of these certificates, from now on, and end the streams they have."""
+        """Refuse whoever calls with one of these certificates, from now on, and end the streams they have.
+
+        A team calls through the edge; the capability names its certificate.
+        """
         self._workloads.revoke(certificates)
         now = asyncio.get_running_loop().time() if self._live else 0.0
-        for stream, workload in list(self._live.items()):
-            if self._workloads.is_revoked(workload):
+        for stream, (workload, behind) in list(self._live.items()):
+            if self._is_revoked(workload, behind):
                 stream.reschedule(now)
 
     async def intercept_service(
@@ -125,6 +128,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
+                self._check_trusted(None, _behind(call))
                 bind(call)
                 async with asyncio.timeout(_seconds_left(context)):
                     answer = await serve(request, context)
@@ -146,8 +150,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 self._check_trusted(workload)
                 call = self._admit(rule, call, request)
+                self._check_trusted(None, _behind(call))
                 bind(call)
-                async with self._while_trusted(workload):
+                async with self._while_trusted(workload, _behind(call)):
                     answering = serve(request, context)
                     if inspect.isawaitable(
                         answering
@@ -166,18 +171,23 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return streaming
 
-    def _check_trusted(self, workload: Workload | None) -> None:
-        if workload is not None and self._workloads.is_revoked(workload):
+    def _check_trusted(self, workload: Workload | None, behind: str = "") -> None:
+        if self._is_revoked(workload, behind):
             raise _revoked()
 
+    def _is_revoked(self, workload: Workload | None, behind: str) -> bool:
+        """Whether the caller's certificate is, or that of who is behind the caller."""
+        if workload is not None and self._workloads.is_revoked(workload):
+            return True
+        return bool(behind) and self._workloads.is_name_revoked(behind)
+
     @contextlib.asynccontextmanager
-    async def _while_trusted(self, workload: Workload | None) -> AsyncIterator[None]:
-        """End what is in it, with a Refusal, once the workload's certificate is revoked."""
+    async def _while_trusted(self, workload: Workload | None, behind: str) -> AsyncIterator[None]:
+        """End what is in it, with a Refusal, once the workload's certificate is revoked, or that behind it."""
         stream = asyncio.timeout(None)
         try:
             async with stream:
-                if workload is not None:
-                    self._live[stream] = workload
+                self._live[stream] = (workload, behind)
                 yield
         except TimeoutError as error:
             if stream.expired():
@@ -284,6 +294,11 @@ def vehicle_not_found() -> Refusal:
 
 def _revoked() -> Refusal:
     return Refusal(errors.CALLER_NOT_ALLOWED, "This workload's certificate is revoked.")
+
+
+def _behind(call: Call) -> str:
+    """The certificate of who asked the edge, where it was asked under one."""
+    return call.capability.certificate if call.capability is not None else ""
 
 
 def _call_of(method: str, context: Context, workload: Workload | None) -> Call:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 from nats.errors import Error as NatsError
+from nats.errors import OutboundBufferLimitError
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
+from nats.protocol.command import pub_cmd
 
 from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
 from services.runtime.broker_client import open_client
-from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, BrokerLayout, Missing
+from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, SILENCE, BrokerLayout, Missing
 from services.runtime.health import COMMANDS, STREAMS, Health
 from services.runtime.refused_messages import RefusedMessages
 
@@ -106,16 +108,26 @@ class Broker:
     async def at_every_connect(self, make: Callable[[], Awaitable[None]]) -> None:
         """Run `make` now and after every reconnect.
 
-        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end.
+        Where the connection breaks meanwhile, the reconnect makes it: that is no reason to end. A broker that does
+        not answer now, because it elects a leader or somebody is just making the stream, is asked again.
         """
         self._on_connect.append(make)
-        breaks = self._breaks
-        try:
-            await make()
-        except (NatsError, APIError, TimeoutError) as error:
-            if self._breaks == breaks:
-                raise
-            _log.warning("broker_setup_interrupted", reason=str(error))
+        pause = 0.1
+        while True:
+            breaks = self._breaks
+            try:
+                await make()
+            except FAILURES as error:
+                if self._breaks != breaks:
+                    _log.warning("broker_setup_interrupted", reason=str(error))
+                    return
+                if not isinstance(error, SILENCE):
+                    raise
+                _log.warning("broker_setup_awaited", reason=str(error) or "no answer")
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2.0, pause * 2)
 
     async def disconnected(self) -> None:
         """Called by the client. What was not written yet must not go out ahead of what was, and is lost."""
@@ -266,6 +278,18 @@ class Broker:
             written = [m.subject for m, f in zip(messages, futures, strict=True) if f is not None]
             self._refused.note(written, confirmed)
         return confirmed
+
+    async def acknowledge(self, replies: Sequence[str]) -> None:
+        """Acknowledge deliveries, of which these are the reply subjects, each by itself and all in one piece: the
+        client takes longer for one publish than some handlers do for a message. Raises NatsError.
+        """
+        client = self.client
+        if not client.is_connected:
+            raise OutboundBufferLimitError
+        said = b"".join(pub_cmd(reply, "", b"") for reply in replies)
+        await client._send_command(said)  # noqa: SLF001  # what its publish does, once for all
+        if client._flush_queue is not None and client._flush_queue.empty():  # noqa: SLF001  # see above
+            await client._flush_pending()  # noqa: SLF001  # see above
 
     async def _publish(self, message: OutgoingMessage) -> asyncio.Future[object] | None:
         """Written, and the confirmation to wait for; None when it could not be written."""

@@ -11,40 +11,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from sqlalchemy import (
-    Column,
-    Connection,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    bindparam,
-    delete,
-    func,
-    select,
-    update,
-)
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import bindparam, delete, func, select, update
 
-from services.runtime.database import Instant, StorageUnavailable
+from services.runtime.database import Instant, StorageUnavailable, microseconds
 from services.runtime.guarded_send import GuardedSend
+from services.runtime.outbox_table import Outbox, OutgoingMessage
+from services.runtime.prepared import Prepared
 from services.runtime.stalls import Stalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    from sqlalchemy import Update
+    from collections.abc import Awaitable, Callable, Container, Iterable, Sequence
 
     from services.runtime.database import Database
     from services.runtime.guarded_send import Send
+
+__all__ = ["Outbox", "OutboxRelay", "OutgoingMessage"]
 
 BATCH = 256
 SCAN_SECONDS = 1.0
@@ -62,81 +49,6 @@ _MARK_AT_ONCE = 500
 _LONGEST_PAUSE_SECONDS = 0.5
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class OutgoingMessage:
-    """One message to publish. `message_id` is unique for ever; `queue` names the relay that sends it.
-
-    `ttl_seconds` is how long the broker keeps it undelivered; None keeps it by the stream's own rule.
-    """
-
-    message_id: str
-    queue: str
-    subject: str
-    payload: bytes
-    created_at: datetime
-    ttl_seconds: int | None = None
-
-
-class Outbox:
-    """The table and the two things done to it inside a room's own transactions."""
-
-    def __init__(self, metadata: MetaData) -> None:
-        self.table = Table(
-            "outbox",
-            metadata,
-            Column("sequence", Integer, primary_key=True, autoincrement=True),
-            Column("message_id", String(128), nullable=False, unique=True),
-            Column("queue", String(32), nullable=False),
-            Column("subject", String(128), nullable=False),
-            Column("payload", LargeBinary, nullable=False),
-            Column("ttl_seconds", Integer, nullable=True),
-            Column("created_at", Instant, nullable=False),
-            Column("sent_at", Instant, nullable=True),
-        )
-        Index(
-            "outbox_unsent",
-            self.table.c.queue,
-            self.table.c.sequence,
-            sqlite_where=self.table.c.sent_at.is_(None),
-            postgresql_where=self.table.c.sent_at.is_(None),
-        )
-        # Made once: making a statement takes longer than running it.
-        self._insert = {
-            "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
-            "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),
-        }
-
-    def add(self, connection: Connection, messages: Sequence[OutgoingMessage]) -> None:
-        """Make them part of this transaction. Hand them to their relay after the commit.
-
-        A message that is there already, because another replica came to the same decision, is the same message.
-        """
-        if messages:
-            connection.execute(
-                self._insert[connection.dialect.name],
-                [
-                    {
-                        "message_id": m.message_id,
-                        "queue": m.queue,
-                        "subject": m.subject,
-                        "payload": m.payload,
-                        "ttl_seconds": m.ttl_seconds,
-                        "created_at": m.created_at,
-                    }
-                    for m in messages
-                ],
-            )
-
-    def withdraw(self, connection: Connection, message_id: str, at: datetime) -> None:
-        """A message that must not leave any more counts as dealt with."""
-        table = self.table
-        connection.execute(
-            update(table)
-            .where(table.c.message_id == message_id, table.c.sent_at.is_(None))
-            .values(sent_at=at)
-        )
 
 
 class OutboxRelay:
@@ -165,7 +77,7 @@ class OutboxRelay:
     ) -> None:
         self._database = database
         self._table = outbox.table
-        self._mark_statement = (
+        self._mark_statement = Prepared(
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
             # What is sent again keeps the time of its first sending.
@@ -179,13 +91,14 @@ class OutboxRelay:
         self._sleep = sleep
         self._held: OrderedDict[str, OutgoingMessage] = OrderedDict()
         self._stalls = Stalls(self._released, sleep)
-        self._taken: set[str] = set()
+        self._taken: dict[str, OutgoingMessage] = {}
         self._tried: set[str] = set()
         self._dropped: dict[str, tuple[OutgoingMessage, datetime]] = {}
         self._parked: dict[str, OutgoingMessage] = {}
         self._unmarked: dict[str, datetime] = {}  # when each left that is not marked yet
         self._wake = asyncio.Event()
         self._sent = asyncio.Event()
+        self._round_over = asyncio.Event()
 
     def hand_over(self, messages: Sequence[OutgoingMessage]) -> None:
         """These have just been committed; those of other queues are left to theirs."""
@@ -215,6 +128,16 @@ class OutboxRelay:
         message, _at = self._dropped[message_id]
         # Dated now: the row of an older message counts as the whole truth, and that may say "sent".
         self.hand_over([replace(message, created_at=self._now())])
+
+    async def left(self, subjects: Container[str]) -> None:
+        """Return once all that was handed over for these subjects before this call has left, or can not leave now.
+
+        What is said by any way after this is behind it.
+        """
+        waiting = [*self._taken.values(), *self._held.values()]
+        ids = [message.message_id for message in waiting if message.subject in subjects]
+        while ids := [each for each in ids if each in self._taken or each in self._held]:
+            await self._round_over.wait()
 
     async def run(self) -> None:
         """Send until cancelled; then mark what was sent."""
@@ -260,7 +183,7 @@ class OutboxRelay:
     async def _send_some(self) -> bool:
         """Send what is held, at most BATCH. False when none of it could leave, and it was not one subject's fault."""
         batch = self._next()
-        self._taken = {m.message_id for m in batch}
+        self._taken = {m.message_id: m for m in batch}
         remaining: Sequence[OutgoingMessage] = batch
         try:
             wanted = await self._still_wanted(batch)
@@ -282,8 +205,10 @@ class OutboxRelay:
                 self._stalls.stall(remaining, self._send.suspects)
                 remaining = []
         finally:
-            self._taken = set()
+            self._taken = {}
             self._put_back(remaining)
+            over, self._round_over = self._round_over, asyncio.Event()
+            over.set()
         return not remaining
 
     def _next(self) -> list[OutgoingMessage]:
@@ -329,11 +254,11 @@ class OutboxRelay:
         """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
         while self._unmarked:
             left: list[dict[str, Any]] = [
-                {"id": message_id, "at": at}
+                {"id": message_id, "at": microseconds(at)}
                 for message_id, at in itertools.islice(self._unmarked.items(), _MARK_AT_ONCE)
             ]
             try:
-                await self._database.write(partial(_mark_sent, self._mark_statement, left))
+                await self._database.write(partial(self._mark_statement.for_each, rows=left))
             except StorageUnavailable as error:
                 _log.warning("outbox_mark_failed", queue=self._queue, reason=str(error))
                 self._sent.set()
@@ -394,10 +319,6 @@ class OutboxRelay:
             await self._database.write(lambda connection: connection.execute(old) and None)
         except StorageUnavailable as error:
             _log.warning("outbox_prune_failed", queue=self._queue, reason=str(error))
-
-
-def _mark_sent(statement: Update, left: list[dict[str, Any]], connection: Connection) -> None:
-    connection.execute(statement, left)
 
 
 def message_of(row: Any, created_at: datetime) -> OutgoingMessage:

@@ -23,6 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from protocol import session_record
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
+from services.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +40,7 @@ KEEP_ISSUED_MILLIS = 86_400_000
 class VehicleSessions:
     """The tables. `store` gives protocol's CloudStore in a transaction of the caller's.
 
-    A room that only listens has no `issues_orders`, and no table for them. Statements on the way of a command are
-    made once: making one takes three times as long as running it.
+    A room that only listens has no `issues_orders`, and no table for them.
     """
 
     def __init__(self, metadata: MetaData, *, issues_orders: bool) -> None:
@@ -51,16 +51,20 @@ class VehicleSessions:
             Column("record", Text, nullable=False),
         )
         columns = self.sessions.c
-        self.load_session = select(columns.record).where(columns.vin == bindparam("of_vin")).with_for_update()
-        self.save_session = {name: _upsert(self.sessions, name) for name in ("sqlite", "postgresql")}
+        load = select(columns.record).where(columns.vin == bindparam("of_vin")).with_for_update()
+        self.load_session = Prepared(load)
+        save = {name: _upsert(self.sessions, name) for name in ("sqlite", "postgresql")}
+        self.save_session = Prepared(save, "vin", "record")
         self._find_all = select(self.sessions).where(columns.vin.in_(bindparam("vins", expanding=True)))
         self._issued = _issued_table(metadata) if issues_orders else None
         if self._issued is not None:
             issued = self._issued
-            self.find_issued = select(issued).where(
-                issued.c.request_hash == bindparam("of_hash"), issued.c.vin == bindparam("of_vin")
+            self.find_issued = Prepared(
+                select(issued).where(
+                    issued.c.request_hash == bindparam("of_hash"), issued.c.vin == bindparam("of_vin")
+                )
             )
-            self.insert_issued = issued.insert()
+            self.insert_issued = Prepared(issued.insert(), *(column.name for column in issued.c))
 
     @property
     def issued(self) -> Table:
@@ -121,18 +125,17 @@ class SessionStore:
 
     def load(self, vin: str) -> CloudSession | None:
         """See CloudStore."""
-        record = self._connection.execute(self._tables.load_session, {"of_vin": vin}).scalar()
+        record = self._tables.load_session(self._connection, {"of_vin": vin}).scalar()
         return None if record is None else _loaded(record)
 
     def save(self, vin: str, session: CloudSession) -> None:
         """See CloudStore."""
-        statement = self._tables.save_session[self._connection.dialect.name]
-        self._connection.execute(statement, {"vin": vin, "record": session_record.dump(session)})
+        self._tables.save_session(self._connection, {"vin": vin, "record": session_record.dump(session)})
 
     def remember(self, issued: IssuedOrder) -> None:
         """See CloudStore."""
-        self._connection.execute(
-            self._tables.insert_issued,
+        self._tables.insert_issued(
+            self._connection,
             {
                 "request_hash": issued.request_hash,
                 "vin": issued.vin,
@@ -145,9 +148,8 @@ class SessionStore:
 
     def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
         """See CloudStore."""
-        row = self._connection.execute(
-            self._tables.find_issued, {"of_hash": request_hash, "of_vin": vin}
-        ).one_or_none()
+        wanted = {"of_hash": request_hash, "of_vin": vin}
+        row = self._tables.find_issued(self._connection, wanted).one_or_none()
         if row is None:
             return None
         return IssuedOrder(

@@ -5,6 +5,7 @@ A certificate is read once and remembered by its bytes, so that a call costs a l
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ class Workloads:
     def __init__(self) -> None:
         self._known: dict[bytes, Workload | None] = {}
         self._revoked: frozenset[CertificateId] = frozenset()
+        self._revoked_names: frozenset[str] = frozenset()
 
     def calling(self, auth_context: Mapping[str, Iterable[bytes]]) -> Workload | None:
         """Return who calls over this connection (gRPC's authentication context); None for nobody of ours."""
@@ -60,10 +62,21 @@ class Workloads:
     def revoke(self, certificates: frozenset[CertificateId]) -> None:
         """Trust none of these certificates any longer, and all others again."""
         self._revoked = certificates
+        self._revoked_names = frozenset(map(certificate_name, certificates))
 
     def is_revoked(self, workload: Workload) -> bool:
         """Return whether the certificate is revoked."""
         return workload.certificate in self._revoked
+
+    def is_name_revoked(self, name: str) -> bool:
+        """Return whether the certificate of this name (see certificate_name) is revoked."""
+        return name in self._revoked_names
+
+
+def certificate_name(certificate: CertificateId) -> str:
+    """Return a name of this certificate that fits into a capability: 32 hexadecimal digits."""
+    issuer, serial = certificate
+    return hashlib.sha256(b"%x:" % serial + issuer).hexdigest()[:32]
 
 
 def workload_of(pem: bytes) -> Workload | None:

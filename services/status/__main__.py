@@ -23,6 +23,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
 from services.runtime import boot, jetstream, vehicle_rules
+from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
@@ -44,6 +45,7 @@ from services.status.conditions import ConditionTeller
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, Reachability
+from services.status.refusals import refusal_of
 from services.status.revocations import Revocations
 from services.status.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.server import POLICY, SERVICE, DoorStatusServer
@@ -51,6 +53,7 @@ from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
     HintPublisher,
+    ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
@@ -58,6 +61,8 @@ from services.status.vehicle_link import (
 from services.status.verdicts import DoubtKeeper
 
 ROOM = "status"
+SILENCE_SECONDS = 5.0
+"""How often it is looked who has fallen silent."""
 
 
 class StatusSettings(ReportSettings):
@@ -102,6 +107,21 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
+def _hints(broker: jetstream.Broker, settings: StatusSettings) -> ConditionTeller:
+    publisher = HintPublisher(broker)
+    return ConditionTeller(
+        publisher.tell,
+        time.monotonic,
+        settings.hint_again_seconds,
+        settings.hint_vehicles,
+        publisher.tell_lost,
+    )
+
+
+async def _find_the_silent(hints: ConditionTeller) -> None:
+    hints.silent.look(now_us())
+
+
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set; then end the streams, drain, and keep what was looked at."""
     ids = EventIds.read(settings.update_id_key)
@@ -138,10 +158,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         settings.checks_batch,
         settings.checks_waiting,
     )
-    hints = ConditionTeller(
-        HintPublisher(broker).tell, time.monotonic, settings.hint_again_seconds, settings.hint_vehicles
-    )
-    lost = LostVehicles(settings.hint_vehicles)
+    hints = _hints(broker, settings)
+    lost = LostVehicles(settings.hint_vehicles, hints.lost)
     await listen_for_losses(broker, lost, now_us)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
@@ -152,7 +170,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
-    intake = VehicleIntake(records, hints, reports, answers, directory, hellos, now_us)
+    shown = ShownResultsPublisher(broker, relay).tell
+    intake = VehicleIntake(records, hints, reports, answers, directory, hellos, shown, now_us)
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the room may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
@@ -170,7 +189,12 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     verifier = CapabilityVerifier(settings.capability_jwks, service=ROOM)
     revocations = Revocations(hub, verifier)
     updates = StreamTail(
-        broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
+        broker,
+        DOOR_UPDATES,
+        "door.update.*",
+        partial(publish_update, hub, lost),
+        hub.start_at,
+        hub.restart_at,
     )
     revoked = StreamTail(
         broker,
@@ -198,7 +222,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         servicer.register,
         POLICY,
         verifier,
-        translate.refusal_of,
+        refusal_of,
         besides=[dead_letter_api(letters)],
         health=health,
     )
@@ -223,6 +247,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
+            regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, hints)),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
             *(consumer.run() for consumer in consumers(broker, taken, bury, settings.quotas)),
         )

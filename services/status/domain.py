@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
+    from services.status.lock_moves import LockMoved
+
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
 PRESENT, LOCKED, OPEN, HAS_WINDOW, WINDOW_OPEN, LOCK_UNKNOWN, OPEN_UNKNOWN = 1, 2, 4, 8, 16, 32, 64
@@ -111,21 +113,12 @@ class Seen(Ordered, Protocol):
         """The doors among `doors` that were named earlier; see Report."""
 
 
-@dataclass(frozen=True, slots=True)
-class LockMoved:
-    """How a lock came to stand as a report shows it: `cause` is a number of the contract's LockCause, 0 where that is
-    not known. `by_command`: by a command, or nobody knows. `after_sequence` is that of the last report made before.
-    """
-
-    cause: int
-    by_command: bool
-    after_sequence: int
-
-
 @dataclass(slots=True)
 class Report:
     """One report of a vehicle. `payload` is the serialized report as it is kept; `asleep` says that it was the last
     word before the vehicle went to sleep. See Ordered and Seen.
+
+    `stale_at_us` is when it is too old, microseconds since 1970, where the vehicle says no more.
 
     `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
     say, besides doors. `kept` is JSON of
@@ -151,6 +144,7 @@ class Report:
     kept: str = ""
     lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
     """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
+    stale_at_us: int = 0
 
     @property
     def place(self) -> str:
@@ -196,16 +190,6 @@ class Step:
 
     report: Report
     changes: list[DoorChange]
-
-
-def cause_of(report: Report, change: DoorChange) -> int | None:
-    """Return what moved the lock, a number of the contract's LockCause; None where the report does not say, and where
-    it is not the lock that changed.
-    """
-    if change.kind not in {"LOCKED", "UNLOCKED"}:
-        return None
-    moved = report.lock_moves().get(DOOR_NAMES.index(change.door))
-    return moved.cause or None if moved is not None else None
 
 
 def is_newer(report: Ordered, known: Ordered) -> bool:
@@ -308,7 +292,12 @@ def open_doors(doors: bytes) -> tuple[str, ...]:
 
 def is_stale(now_us: int, received_at_us: int, reporting_interval_seconds: int) -> bool:
     """True when two reports in a row are overdue, with five seconds for their way."""
-    return now_us - received_at_us > (2 * reporting_interval_seconds + 5) * 1_000_000
+    return now_us > stale_at_us(received_at_us, reporting_interval_seconds)
+
+
+def stale_at_us(received_at_us: int, reporting_interval_seconds: int) -> int:
+    """Return until when a report may count as fresh, microseconds since 1970."""
+    return received_at_us + (2 * reporting_interval_seconds + 5) * 1_000_000
 
 
 class Connectivity(StrEnum):

@@ -20,8 +20,8 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    literal_column,
     select,
-    tuple_,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Row
 
-    from services.status.domain import LockMoved, Seen
+    from services.status.domain import Seen
     from services.status.judgement import Moved
+    from services.status.lock_moves import LockMoved
 
 PLACES = (
     "began_order",
@@ -82,7 +83,8 @@ class Expectations:
             *(Column(name, BigInteger, nullable=True) for name in PLACES),
         )
         columns = self.table.c
-        doubted = columns.state == "DOUBTED"
+        # Written out: for a parameter SQLite does not look at the index, and walks through all there is.
+        doubted = columns.state == literal_column("'DOUBTED'")
         Index("expectation_doubted", columns.judged_at_us, sqlite_where=doubted, postgresql_where=doubted)
         # Statements on the way of a result are made once: making one takes longer than running it.
         self._others = select(
@@ -113,6 +115,7 @@ class Expectations:
             .where(*this_one)
             .values(until_order=bindparam("new_order"), until_sequence=bindparam("new_sequence"))
         )
+        self._is_doubted = doubted
         self._ended = update(self.table).where(*this_one, doubted).values(state=bindparam("state"))
 
     def hold(self, connection: Connection, moved: Iterable[Moved], now_us: int) -> set[str]:
@@ -186,11 +189,11 @@ class Expectations:
         columns = self.table.c
         query = (
             select(columns.vin, columns.command_id)
-            .where(columns.state == "DOUBTED", columns.judged_at_us < before_us)
-            .order_by(columns.vin, columns.command_id)
+            .where(self._is_doubted, columns.judged_at_us < before_us)
+            .order_by(columns.judged_at_us)
             .limit(_AT_ONCE)
         )
-        return [(row.vin, row.command_id) for row in connection.execute(query)]
+        return sorted((row.vin, row.command_id) for row in connection.execute(query))
 
     def give_up(self, connection: Connection, vin: str, command_id: str) -> None:
         """A doubt that cannot be told of ends as if something had explained it."""
@@ -201,11 +204,12 @@ class Expectations:
         columns = self.table.c
         query = (
             select(self.table)
-            .where(columns.state == "DOUBTED", tuple_(columns.vin, columns.command_id).in_(which))
+            .where(self._is_doubted, columns.vin.in_(sorted({vin for vin, _ in which})))
             .order_by(columns.vin, columns.command_id)
             .with_for_update()
         )
-        rows = connection.execute(query).all()
+        wanted = set(which)
+        rows = [row for row in connection.execute(query) if (row.vin, row.command_id) in wanted]
         if rows:
             ended = [
                 {"of_vin": row.vin, "of_command": row.command_id, "state": "CONTRADICTED"} for row in rows

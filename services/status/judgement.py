@@ -19,7 +19,8 @@ from services.status.domain import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from services.status.domain import LockMoved, Ordered, Report, Seen
+    from services.status.domain import Ordered, Report, Seen
+    from services.status.lock_moves import LockMoved
 
 
 @dataclass(frozen=True, slots=True)

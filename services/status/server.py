@@ -101,7 +101,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
             )
         )
         lost = self._lost.is_lost(request.vin, last.received_at_us)
-        return translate.status_of(request.vin, last, now_us, lost=lost)
+        unanswering = self._lost.is_unanswering(request.vin, last.received_at_us)
+        return translate.status_of(request.vin, last, now_us, lost=lost, unanswering=unanswering)
 
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context

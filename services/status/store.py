@@ -19,6 +19,7 @@ from sqlalchemy import (
     and_,
     bindparam,
     false,
+    literal_column,
     not_,
     or_,
     select,
@@ -31,6 +32,7 @@ from services.runtime.dead_letters import DeadLetters
 from services.runtime.isolation import by_halves
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
+from services.runtime.prepared import Prepared
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
@@ -40,12 +42,14 @@ from services.status.vehicle_translate import inherit, kept_lock_moves
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from sqlalchemy import Table
+    from sqlalchemy import ColumnElement, Table
+    from sqlalchemy.sql.dml import UpdateBase
 
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
-    from services.status.domain import LockMoved, Seen
+    from services.status.domain import Seen
     from services.status.judgement import Moved, Verdict
+    from services.status.lock_moves import LockMoved
 
 HEAD = "0006_order_of_reports"
 _log = structlog.get_logger()
@@ -109,11 +113,20 @@ _AWAIT = (
 )
 
 
-def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> object:
-    statement = dialect_insert(_status)
+_KEPT = tuple(column.name for column in _status.columns if column.name != "awaited")
+"""What is written of a report."""
+
+
+def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]) -> UpdateBase:
+    statement = dialect_insert(_status).inline()
     new = statement.excluded
     # domain.is_newer once more: whoever did not lock the row does not set it back either.
-    unnumbered = and_(new.counter > 0, _columns.counter > 0, or_(new.sequence == 0, _columns.sequence == 0))
+    none: ColumnElement[int] = literal_column("0")
+    newest: ColumnElement[int] = literal_column(str(NEWEST_ORDER))
+    oldest: ColumnElement[int] = literal_column(str(OLDEST_ORDER))
+    unnumbered = and_(
+        new.counter > none, _columns.counter > none, or_(new.sequence == none, _columns.sequence == none)
+    )
     newer = or_(
         and_(
             new.epoch == _columns.epoch,
@@ -133,23 +146,23 @@ def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]
             or_(
                 _columns.epoch.is_(None),
                 and_(
-                    new.epoch_order != OLDEST_ORDER,
+                    new.epoch_order != oldest,
                     or_(
-                        new.epoch_order == NEWEST_ORDER,
-                        _columns.epoch_order == NEWEST_ORDER,
+                        new.epoch_order == newest,
+                        _columns.epoch_order == newest,
                         new.epoch_order > _columns.epoch_order,
                     ),
                 ),
             ),
         ),
     )
-    names = [column.name for column in _status.columns if column.name not in {"vin", "awaited"}]
+    names = [name for name in _KEPT if name != "vin"]
     return statement.on_conflict_do_update(
         index_elements=[_columns.vin], set_={name: new[name] for name in names}, where=newer
     )
 
 
-_UPSERTS = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
+_UPSERT = Prepared({"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}, *_KEPT)
 
 
 class Messages(Protocol):
@@ -177,8 +190,7 @@ def take(
     rows = connection.execute(_KNOWN, {"vins": vins}).all()
     latest, steps = fold({row.vin: row for row in rows}, reports, partial(_inherit, connection))
     if latest:
-        values = [_values(report) for _, report in sorted(latest.items())]
-        connection.execute(_UPSERTS[connection.dialect.name], values)  # type: ignore[call-overload]  # a table of statements
+        _UPSERT.for_each(connection, [_values(report) for _, report in sorted(latest.items())])
     messages = made.messages_of(steps, now_us) if steps else []
     awaited = {row.vin for row in rows if row.awaited}
     held = expectations.hold(connection, moved, now_us) if moved else set()

@@ -14,8 +14,6 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
 from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
-from services.runtime import errors
-from services.runtime.errors import Refusal
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.public_values import amount, seconds, set_microseconds, time_text
 from services.status import domain
@@ -25,7 +23,8 @@ from services.status.domain import (
     Report,
 )
 from services.status.judgement import broken_doors
-from services.status.rights import Cause, RightEnded
+from services.status.lock_moves import cause_of
+from services.status.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
 
 QUEUE = "status"
 RETRY_MILLISECONDS = 2_000
-GAVE_WAY_RETRY_MILLISECONDS = 30_000
 SSE_CONTENT_TYPE = "text/event-stream"
 
 _DOOR_FIELDS = ("driver", "passenger", "rear_left", "rear_right", "trunk", "hood")
@@ -48,18 +46,23 @@ _TYPES = door_update_pb2.DoorUpdateType.Value
 _SOURCES = CommandSource.Value
 _CONNECTIVITIES = door_status_pb2.Connectivity.Value
 _STATES = door_command_pb2.Confirmation
+_TIMEOUT = door_command_pb2.CommandStatus.TIMEOUT
+_SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeToString()
+"""Stands in every update that tells of a timeout: the others, which are most, need not be read for it."""
 
 
-def status_of(vin: str, last: LastReport, now_us: int, *, lost: bool) -> door_status_pb2.DoorStatus:
+def status_of(
+    vin: str, last: LastReport, now_us: int, *, lost: bool, unanswering: bool = False
+) -> door_status_pb2.DoorStatus:
     """The answer to a look at the status, from the last report; `lost`: the broker has said since that the vehicle's
-    connection broke.
+    connection broke, or a command of it was not answered (`unanswering`), which may have moved doors.
     """
     report = report_pb2.StatusReport.FromString(last.payload)
     received_at_us = last.received_at_us
     observed_at_us = domain.shown_at_us(
         report.observed_at.seconds * 1_000_000 + report.observed_at.nanos // 1_000, received_at_us
     )
-    stale = domain.is_stale(now_us, received_at_us, report.reporting_interval_seconds)
+    stale = unanswering or domain.is_stale(now_us, received_at_us, report.reporting_interval_seconds)
     connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
@@ -148,11 +151,23 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
                 open=domain.is_open(change.previous_flags),
                 window_open=change.window_was_open,
             ),
-            cause=domain.cause_of(report, change),  # type: ignore[arg-type]  # the two enums share their numbers
+            cause=cause_of(report, change),  # type: ignore[arg-type]  # the two enums share their numbers
         ),
     )
     set_microseconds(update.timestamp, report.observed_at_us)
     return update
+
+
+def unanswered_at_us(payload: bytes) -> int | None:
+    """Return when the time was over of the command that this update tells of, microseconds since 1970, where its
+    vehicle had not answered; None where the update tells of anything else. Raise DecodeError when it is none.
+    """
+    if _SAYS_TIMEOUT not in payload:
+        return None
+    update = door_update_pb2.DoorUpdate.FromString(payload)
+    change = update.command_status
+    unanswered = change.status == _TIMEOUT and change.may_have_succeeded and not change.late
+    return update.timestamp.ToMicroseconds() if unanswered else None
 
 
 def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
@@ -334,65 +349,3 @@ def moment_of(microseconds: int) -> datetime:
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
         microsecond=microseconds % 1_000_000
     )
-
-
-_RIGHT_ENDED = {
-    Cause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),
-    Cause.ACCOUNT: (
-        errors.ACCOUNT_LOCKED,
-        "This account is locked and watches nothing; contact customer support to unlock it.",
-    ),
-    Cause.CREDENTIAL: (
-        errors.TOKEN_INVALID,
-        "What you signed in with is not accepted any more; sign in again.",
-    ),
-    Cause.TOKEN: (errors.TOKEN_EXPIRED, "The token has expired; get a new one and resume with your last id."),
-}
-
-
-def ended_refusal(error: domain.StreamEnded) -> Refusal:
-    """Why a stream ends, and what its reader can do."""
-    if isinstance(error, RightEnded):
-        return Refusal(*_RIGHT_ENDED[error.cause])
-    if isinstance(error, domain.GaveWay):
-        return Refusal(
-            errors.RATE_LIMITED,
-            "A newer stream took the place of this one, the oldest of those you have; close what you do not read.",
-            retry_after_seconds=GAVE_WAY_RETRY_MILLISECONDS // 1_000,
-        )
-    if isinstance(error, domain.ReaderTooSlow):
-        return Refusal(
-            errors.RATE_LIMITED,
-            "You are too far behind your updates; resume with your last id.",
-            retry_after_seconds=1,
-        )
-    return Refusal(
-        errors.DEPENDENCY_UNAVAILABLE,
-        "This instance is shutting down; resume with your last id.",
-        retry_after_seconds=1,
-    )
-
-
-def refusal_of(error: Exception) -> Refusal | None:
-    """What the caller reads of this room's own exceptions."""
-    if isinstance(error, domain.NotYetReported):
-        return Refusal(
-            errors.NOT_YET_REPORTED,
-            "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
-            retry_after_seconds=5,
-        )
-    if isinstance(error, domain.StreamEnded):
-        return ended_refusal(error)
-    if isinstance(error, domain.TooManyStreams):
-        return Refusal(
-            errors.RATE_LIMITED,
-            "All streams of this instance are taken; try again shortly.",
-            retry_after_seconds=5,
-        )
-    if isinstance(error, domain.LogUnavailable):
-        return Refusal(
-            errors.DEPENDENCY_UNAVAILABLE,
-            "What you missed can not be looked up now; try again shortly.",
-            retry_after_seconds=2,
-        )
-    return None

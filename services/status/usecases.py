@@ -18,7 +18,7 @@ from services.status.domain import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Container, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Collection, Container, Mapping, Sequence
 
     from services.status.hub import Watcher
     from services.status.judgement import Moved
@@ -78,11 +78,14 @@ class Losses(Protocol):
     def is_lost(self, vin: str, received_at_us: int) -> bool:
         """Whether it did after the vehicle's last report came, microseconds since 1970."""
 
+    def is_unanswering(self, vin: str, received_at_us: int) -> bool:
+        """Whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
+
 
 class ConditionHints(Protocol):
     """Hears of what stands in a command's way."""
 
-    def consider(self, reports: Iterable[Report], woken: Container[str]) -> None:
+    def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
         """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is a hint."""
 
 

@@ -10,23 +10,33 @@ from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
 from protocol.broker import (
+    SHOWN_RESULTS_SUBJECT,
     VEHICLE_EVENTS,
     Event,
     condition_subject,
     event_subject,
     presence_subject,
     status_stream,
+    update_subject,
     vin_of,
 )
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.session import CloudSession
 from services.runtime.background import Errands
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle, judged, left_out
+from services.status.translate import unanswered_at_us
 from services.status.usecases import take_reports
-from services.status.vehicle_translate import Said, condition_payload, moved_of, report_of
+from services.status.vehicle_translate import (
+    Said,
+    condition_payload,
+    lost_payload,
+    moved_of,
+    report_of,
+    shown_payload,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import AnswerReader
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
+    from services.runtime.outbox import OutboxRelay
     from services.runtime.vehicle_keys import VehicleKeyDirectory
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
@@ -76,6 +87,7 @@ HELLO_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-hellos", (event_subject("*", E
 class VehicleIntake:
     """Turns what vehicles say into reports, and what is not to be believed into dead letters.
 
+    `shown` hears of each result that is dealt with: its VIN and when the broker stored it, nanoseconds since 1970.
     `now_us` is the cloud's clock, microseconds since 1970.
     """
 
@@ -87,6 +99,7 @@ class VehicleIntake:
         answers: AnswerReader,
         directory: VehicleKeyDirectory,
         hellos: HelloIntake,
+        shown: Callable[[Sequence[tuple[str, int]]], None],
         now_us: Callable[[], int],
     ) -> None:
         self._store = store
@@ -95,6 +108,7 @@ class VehicleIntake:
         self._answers = answers
         self._directory = directory
         self._hellos = hellos
+        self._shown = shown
         self._now_us = now_us
 
     def subscriptions(self, partitions: Iterable[int], batch: int, max_pending: int) -> list[Subscription]:
@@ -163,6 +177,9 @@ class VehicleIntake:
             acted = moved_of(result, report)
             moved += [acted] if acted else []
         await take_reports(self._store, self._hints, reports, now_us, moved)
+        # Whatever becomes of them: what is not believed here will never show another door.
+        waiting = {id(each.delivery) for each in unhandled if isinstance(each, Later)}
+        self._shown([(vin, each.stored_at_ns) for vin, each in addressed if id(each) not in waiting])
         return unhandled
 
 
@@ -192,20 +209,64 @@ class HintPublisher:
             return
         self._errands.start(self._publish(hints))
 
+    def tell_lost(self, vin: str, at_us: int) -> None:
+        """See ConditionTeller."""
+        if self._broker.connected:
+            self._errands.start(self._publish_all([(vin, lost_payload(vin, at_us))]))
+
     async def _publish(self, hints: Sequence[Hint]) -> None:
+        await self._publish_all(
+            [(each.report.vin, condition_payload(each.report, ended=each.ended)) for each in hints]
+        )
+
+    async def _publish_all(self, hints: Iterable[tuple[str, bytes]]) -> None:
         try:
-            for hint in hints:
-                payload = condition_payload(hint.report, ended=hint.ended)
-                await self._broker.client.publish(condition_subject(hint.report.vin), payload)
+            for vin, payload in hints:
+                await self._broker.client.publish(condition_subject(vin), payload)
         except NatsError as error:
             _log.info("hints_not_published", reason=str(error))
 
 
-def publish_update(hub: Hub, subject: str, position: Position, payload: bytes) -> None:
-    """One live update, from the tail to the hub."""
+class ShownResultsPublisher:
+    """Tells the command service on core NATS which results' doors are shown, once what `relay` has of them has left: so
+    the doors of a command come before its end, for those who ask and for those who watch.
+
+    What is lost costs the command service its patience.
+    """
+
+    def __init__(self, broker: Broker, relay: OutboxRelay) -> None:
+        self._broker = broker
+        self._relay = relay
+        self._errands = Errands("shown_results")
+
+    def tell(self, shown: Sequence[tuple[str, int]]) -> None:
+        """Tell of these: VIN, and when the broker stored the result, nanoseconds since 1970."""
+        if shown:
+            self._errands.start(self._publish(shown))
+
+    async def _publish(self, shown: Sequence[tuple[str, int]]) -> None:
+        await self._relay.left({update_subject(vin) for vin, _ in shown})
+        if not self._broker.connected:
+            return
+        try:
+            await self._broker.client.publish(SHOWN_RESULTS_SUBJECT, shown_payload(shown))
+        except NatsError as error:
+            _log.info("shown_results_not_published", reason=str(error))
+
+
+def publish_update(hub: Hub, lost: LostVehicles, subject: str, position: Position, payload: bytes) -> None:
+    """One live update, from the tail to the hub. One that tells of a command without an answer tells of a lost vehicle,
+    too.
+    """
     try:
         vin = vin_of(subject)
     except ValueError:
         _log.error("update_of_no_vehicle", position=str(position))
         return
+    try:
+        unanswered_at = unanswered_at_us(payload)
+    except DecodeError:
+        unanswered_at = None  # the hub's readers are told what there is to tell of it
+    if unanswered_at is not None:
+        lost.note_unanswered(vin, unanswered_at)
     hub.publish(vin, position, payload)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
@@ -22,11 +21,12 @@ from services.status.domain import (
     OPEN_UNKNOWN,
     PRESENT,
     WINDOW_OPEN,
-    LockMoved,
     Report,
     shown_at_us,
+    stale_at_us,
 )
 from services.status.judgement import Moved
+from services.status.lock_moves import LockMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,8 +52,7 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """Where the vehicle said something among all that it says (domain.Ordered), and when that arrived, microseconds
     since 1970.
     """
@@ -117,6 +116,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: S
         tuple(unsaid),
         tuple(cut),
         lock_moves=partial(_lock_moves, report),
+        stale_at_us=stale_at_us(received_at_us, report.reporting_interval_seconds),
     )
 
 
@@ -138,17 +138,21 @@ def _flags_of(doors: Iterable[body_pb2.DoorObservation]) -> bytes | None:
         index = observation.door - 1
         if not 0 <= index < len(DOOR_NAMES) or flags[index]:
             return None
-        bits = PRESENT
-        if not observation.HasField("locked"):
-            bits |= LOCK_UNKNOWN
-        elif observation.locked:
-            bits |= LOCKED
-        if not observation.HasField("open"):
-            bits |= OPEN_UNKNOWN
-        elif observation.open:
+        # What is true was said; only of what is false it is asked whether it was.
+        if observation.locked:
+            bits = PRESENT | LOCKED
+        elif observation.HasField("locked"):
+            bits = PRESENT
+        else:
+            bits = PRESENT | LOCK_UNKNOWN
+        if observation.open:
             bits |= OPEN
-        if observation.HasField("window_open"):
-            bits |= HAS_WINDOW | WINDOW_OPEN if observation.window_open else HAS_WINDOW
+        elif not observation.HasField("open"):
+            bits |= OPEN_UNKNOWN
+        if observation.window_open:
+            bits |= HAS_WINDOW | WINDOW_OPEN
+        elif observation.HasField("window_open"):
+            bits |= HAS_WINDOW
         flags[index] = bits
     return bytes(flags)
 
@@ -235,6 +239,20 @@ def _promised(result: report_pb2.CommandResult) -> bytes | None:
             continue  # nothing that a report could contradict
         flags[index] = PRESENT | LOCKED if outcome.locked else PRESENT
     return bytes(flags) if any(flags) else None
+
+
+def shown_payload(shown: Iterable[tuple[str, int]]) -> bytes:
+    """Return what tells of results (VIN, and when the broker stored it, nanoseconds since 1970) that they are shown."""
+    return room_event_pb2.ShownResults(
+        results=[room_event_pb2.ShownResult(vin=vin, stored_at_nanos=at) for vin, at in shown]
+    ).SerializeToString()
+
+
+def lost_payload(vin: str, at_us: int) -> bytes:
+    """Return the hint that the vehicle may not be reached, since this time in microseconds since 1970."""
+    condition = room_event_pb2.VehicleCondition(vin=vin, lost=True)
+    set_microseconds(condition.observed_at, at_us)
+    return condition.SerializeToString()
 
 
 def condition_payload(report: Report, *, ended: bool) -> bytes:

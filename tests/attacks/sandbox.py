@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import secrets
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime
@@ -9,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from mesh.pki import Pki
 from mesh.sandbox import Sandbox, vehicle_identity
+from services.access.seed import Seed, plant
+from services.runtime.database import open_database
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,14 +54,45 @@ def outbox_rows(mesh: Mesh) -> int:
     return sum(_count(path, "SELECT count(*) FROM outbox") for path in _databases(mesh))
 
 
+def plant_api_key(mesh: Mesh, user: str) -> str:
+    """A new API key of this user, put into the record as the sandbox's seed is."""
+    sandbox = Sandbox(mesh.data)
+    key = f"sk_{secrets.token_hex(31)}"
+    planted = Seed.model_validate(
+        {"vehicles": [], "grants": [], "apiKeys": [{"key": key, "principal": user, "source": "MOBILE_APP"}]}
+    )
+
+    async def plant_it() -> None:
+        database = await open_database(sandbox.database_url("access"))
+        try:
+            pepper = sandbox.api_key_pepper.read_bytes().strip()
+            await database.write(lambda c: plant(c, planted, pepper, datetime.now(UTC)))
+        finally:
+            await database.close()
+
+    asyncio.run(plant_it())
+    return key
+
+
+def wake_ups(mesh: Mesh, vin: str) -> int:
+    """How many wake-ups a car was sent."""
+    return _count(mesh.data / "data" / "command.db", "SELECT count(*) FROM wake_up WHERE vin = ?", vin)
+
+
+def let_wake_ups_age(mesh: Mesh, vin: str, seconds: int) -> None:
+    """As if they had been sent so much earlier."""
+    with closing(sqlite3.connect(mesh.data / "data" / "command.db", timeout=10)) as database, database:
+        database.execute("UPDATE wake_up SET at = at - ? WHERE vin = ?", (seconds * 1_000_000, vin))
+
+
 def _databases(mesh: Mesh) -> list[Path]:
     return sorted((mesh.data / "data").glob("*.db"))
 
 
-def _count(path: Path, question: str) -> int:
+def _count(path: Path, question: str, *values: str) -> int:
     with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10)) as database:
         try:
-            [[number]] = database.execute(question).fetchall()
+            [[number]] = database.execute(question, values).fetchall()
         except sqlite3.OperationalError as error:
             if "no such table" in str(error):
                 return 0

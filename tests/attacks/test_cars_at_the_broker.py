@@ -5,11 +5,13 @@ takes notice.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from protocol.broker import DOOR_UPDATES, GRANT_REVOKED_SUBJECT, ROOM_EVENTS, Event, update_subject
+from services.enrolment.domain import MOST_CONNECTIONS
 from tests.attacks.hostile_car import RawMqtt
 from tests.attacks.sandbox import on_the_brokers_disk
 
@@ -58,6 +60,7 @@ def test_a_confirmation_goes_nowhere_but_to_the_car(
         f"vehicle.{bystander.vin}.cmd.door",
         f"vehicle.{bystander.vin}.evt.result",
         f"hint.condition.{bystander.vin}",
+        "hint.shown",
         f"_INBOX.{bystander.vin}.pull.1",
         f"_INBOX.{bystander.vin}.anything",
     )
@@ -172,3 +175,20 @@ def test_mqtt_reaches_no_other_car_and_no_interface(
         with RawMqtt(hostile_car, client_id=others) as car:
             assert not car.admitted
         bystander.see(probe, 2)
+
+
+def test_a_car_has_few_connections_at_once(bystander: BystanderProbe, hostile_car: HostileCar) -> None:
+    async def attack(probe: Probe) -> int:
+        async with contextlib.AsyncExitStack() as stack:
+            cars = [await stack.enter_async_context(await hostile_car.connect()) for _ in range(60)]
+            for _ in range(3):
+                with RawMqtt(hostile_car):
+                    await asyncio.to_thread(bystander.see, probe, 1)
+            deadline = asyncio.get_running_loop().time() + 15
+            while sum(car.alive for car in cars) > MOST_CONNECTIONS:
+                assert asyncio.get_running_loop().time() < deadline, "connections are not bounded"
+                await asyncio.sleep(0.1)
+            return sum(car.alive for car in cars)
+
+    with bystander.undisturbed() as probe:
+        assert asyncio.run(attack(probe)) <= MOST_CONNECTIONS

@@ -13,8 +13,9 @@ import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 
 from tests.attacks.people import DIGITAL_KEY, SHARED_USER, bearer, grant, new_name, operator, person, revoke
+from tests.attacks.sandbox import let_wake_ups_age, plant_api_key, wake_ups
 from tests.attacks.tokens import another_issuer_key, claims, signed
-from tests.system.app import SAMPLE, App, Car, eventually
+from tests.system.app import ASLEEP, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,6 +29,10 @@ pytestmark = pytest.mark.system
 ENDS_WITHIN_SECONDS = 1.0
 NOISE_SECONDS = 1.0
 """What a busy machine adds."""
+GUESTS_WAKE_UPS = 4
+"""Of one guest in an hour."""
+REFUSED_WAKE_UP_SECONDS = 4.0
+"""An order that is not confirmed for 2 s makes the car be woken, if it may be."""
 KEY_SET_SECONDS = 60.0
 """A withdrawn key is trusted no longer than this."""
 
@@ -104,6 +109,52 @@ def test_a_stream_ends_with_a_revocation(
         end(mesh, guest, grant_id)
         ends_in_time(stream, time.time())
     assert app.order("unlock").status_code in {403, 404}
+
+
+def test_a_stream_ends_with_its_api_key(mesh: Mesh, bystander: BystanderProbe) -> None:
+    guest = new_name("guest")
+    grant(mesh, guest, SAMPLE, DIGITAL_KEY)
+    found, kept = (App(mesh, SAMPLE, plant_api_key(mesh, guest)) for _ in range(2))
+    with bystander.undisturbed(), found.stream() as stream, kept.stream() as another:
+        assert not stream.ended.is_set()
+        with operator(mesh, "operator") as access:
+            access.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(key=found.bearer), timeout=5)
+        ends_in_time(stream, time.time())
+        assert found.get("status").status_code == 401
+        assert found.order("unlock").status_code == 401
+        assert not another.ended.is_set(), "another key of the same person's was not revoked"
+        assert kept.get("status").status_code == 200
+
+
+@pytest.mark.timeout(150)
+def test_a_guest_spends_no_wake_up_of_the_owner_s(mesh: Mesh, bystander: BystanderProbe) -> None:
+    """Each wake-up costs the battery, so there are few of them; a guest who wakes the car all day takes his share."""
+    guest, car = new_name("guest"), Car(mesh, ASLEEP)
+    grant(mesh, guest, ASLEEP, DIGITAL_KEY)
+    app, theirs = person(mesh, ASLEEP, guest), App(mesh, ASLEEP, bearer(mesh, "user-123"))
+    car.meet()
+    car.do("door-time", seconds=0)
+    eventually(lambda: app.get("status").status_code == 200)
+
+    def asleep() -> None:
+        car.do("sleep")
+        eventually(lambda: theirs.get("status").json().get("connectivity") == "ASLEEP")
+        let_wake_ups_age(mesh, ASLEEP, 60)
+
+    with bystander.undisturbed():
+        asleep()
+        first = wake_ups(mesh, ASLEEP)
+        for number in range(1, GUESTS_WAKE_UPS + 1):
+            assert finish(app, "lock")["status"] == "SUCCESS"
+            assert wake_ups(mesh, ASLEEP) == first + number
+            asleep()
+        refused = eventually(lambda: (a := app.order("unlock")).status_code in {202, 409} and a)
+        time.sleep(REFUSED_WAKE_UP_SECONDS)  # nothing tells of what is not sent
+        assert wake_ups(mesh, ASLEEP) == first + GUESTS_WAKE_UPS, refused.text
+        assert car.state()["asleep"]
+        assert finish(theirs, "lock")["status"] == "SUCCESS"
+        assert wake_ups(mesh, ASLEEP) == first + GUESTS_WAKE_UPS + 1
+    car.do("sleep")
 
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())

@@ -10,16 +10,18 @@ import json
 import subprocess
 import sys
 import time
-from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from contextlib import AsyncExitStack, ExitStack
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import nats.errors
 import pytest
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as signing_grpc
+from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.sandbox import Identity
 from services import registry
@@ -27,7 +29,8 @@ from services.runtime.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
 from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of
-from tests.system.app import PUBLISHED_KEY, SAMPLE
+from tests.attacks.test_ended_rights import finish
+from tests.system.app import PUBLISHED_KEY, SAMPLE, App, Car
 from tests.system.conftest import ROOT
 from vehicle.credentials import make_car_keys
 
@@ -44,7 +47,7 @@ pytestmark = pytest.mark.system
 SAYS = {
     "access": ("room.access.revoked",),
     "command": ("vehicle.{vin}.cmd.door", "room.command.x"),
-    "status": ("room.status.checked", "hint.condition.{vin}"),
+    "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown"),
     # The command service keeps the whole queue of a vehicle, the settings in it included.
     "config": ("room.config.x",),
     "diagnostics": ("room.diagnostics.x",),
@@ -64,11 +67,17 @@ ORDERS_LIE_IN = ("VEHICLE_COMMANDS", "$MQTT_msgs")
 """The command service takes its own orders out of these, when a right to one has ended."""
 INTERFACES = ("$JS.API", "store.api")
 """JetStream's, as the broker calls it and as services reach it."""
+REVOCATION_SECONDS = 15.0
+"""The list is read every 2 s; the rest is what a busy machine adds to seven services one after the other."""
 CHECK = "/envoy.service.auth.v3.Authorization/Check"
 OPERATORS = (
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/CreateGrant"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeGrant"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/LockAccount"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/GetAccount"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/ListAccounts"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/IssueApiKey"),
+    ("access", "/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey"),
     ("access", "/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/EnrolVehicle"),
     ("enrolment", "/ecarus.remotecontrol.access.v1.VehicleEnrolmentService/RevokeVehicle"),
@@ -339,3 +348,69 @@ def test_nothing_is_signed_for_ever_or_at_the_counters_end(mesh: Mesh) -> None:
 def test_the_signer_signs_for_those_who_take_orders_in(mesh: Mesh, who: str) -> None:
     method = "/ecarus.remotecontrol.access.v1.OrderSigningService/SignOrders"
     assert code_as(mesh, who, "signer", method) is grpc.StatusCode.PERMISSION_DENIED
+
+
+def test_a_stolen_workload_s_certificate_ends_everywhere_while_it_is_used(
+    mesh: Mesh, bystander: BystanderProbe
+) -> None:
+    """A service's twin, the edge's and a team's: calls and streams end at every service, and at the door."""
+    twin, edge, team = (
+        Identity(f"taken-{name}", uri=f"spiffe://ecarus/{uri}", server=False)
+        for name, uri in (("command", "room/command"), ("edge", "edge"), ("team", "team/demo"))
+    )
+    pairs = {one.name: workload_pair(mesh, one) for one in (twin, edge, team)}
+    held = {name: credentials(mesh, *pair) for name, pair in pairs.items()}
+    asked = health_pb2.HealthCheckRequest()
+    request = door_status_service_pb2.WatchDoorUpdatesRequest(vin=SAMPLE)
+    Car(mesh, SAMPLE).meet()
+    bearer_of_a_user = (("authorization", f"Bearer {PUBLISHED_KEY}"),)
+    with bystander.undisturbed(), ExitStack() as stack:
+        services = {
+            (name, room): stack.enter_context(channel_to(mesh, room, held[name]))
+            for name in (twin.name, edge.name)
+            for room in registry.NAMES
+        }
+        door = stack.enter_context(grpc.secure_channel(f"localhost:{mesh.ports.mtls}", held[team.name]))
+        watched = {
+            who: health_pb2_grpc.HealthStub(channel).Watch(asked, timeout=60)
+            for who, channel in services.items()
+        }
+        for stream in watched.values():
+            assert next(stream).status == health_pb2.HealthCheckResponse.SERVING
+        updates = door_status_service_pb2_grpc.DoorStatusServiceStub(door).WatchDoorUpdates(
+            request, metadata=bearer_of_a_user, timeout=60
+        )
+        finish(App(mesh, SAMPLE), "lock")  # the first thing that it brings says that it runs
+        next(updates)
+        for name in pairs:
+            revoke_workload(mesh, name)
+        began = time.monotonic()
+        for who, stream in watched.items():
+            assert code_when_it_ends(stream) is grpc.StatusCode.PERMISSION_DENIED, who
+        assert code_when_it_ends(updates) is grpc.StatusCode.PERMISSION_DENIED
+        assert time.monotonic() - began < REVOCATION_SECONDS
+        for who, channel in services.items():
+            assert code_of(channel, "/grpc.health.v1.Health/Check") in REFUSED, who
+        status = door_status_service_pb2_grpc.DoorStatusServiceStub(door)
+        with pytest.raises(grpc.RpcError) as refused:
+            status.GetDoorStatus(
+                door_status_service_pb2.GetDoorStatusRequest(vin=SAMPLE), metadata=bearer_of_a_user, timeout=5
+            )
+        assert refused.value.code() in REFUSED
+
+
+def revoke_workload(mesh: Mesh, name: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "mesh", "revoke", name], cwd=ROOT, env=mesh.environment, timeout=60, check=True
+    )
+
+
+def code_when_it_ends(stream: Any) -> grpc.StatusCode:
+    """How a stream ends, whatever it still brings."""
+    try:
+        for _message in stream:
+            continue
+    except grpc.RpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code
+    return grpc.StatusCode.OK

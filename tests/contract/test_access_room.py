@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -37,8 +38,9 @@ from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import SANDBOX_CLIENTS, key_id_of
 from services.access.identity import Identity, key_hash
 from services.access.key_watch import KeyWatch
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
+from services.access.pending_keys import SqlPendingApiKeys
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
@@ -153,10 +155,12 @@ async def access(
         ),
         standings=standings,
         limits=RateLimits(RATES, time.monotonic),
+        counted=CountedRequests(time.monotonic),
         issuer=issuer,
-        is_team=TeamCertificates(workloads).is_team,
+        team_certificate=TeamCertificates(workloads).name_of,
     )
     pending = SqlPendingGrants(database) if production else None
+    pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
     watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
@@ -169,8 +173,9 @@ async def access(
                 admission.forget,
                 utc_now,
                 pending,
+                pending_keys,
                 trusts=tokens.trusts,
-                key_id_in=lambda key: key_id_of(key_hash(PEPPER, key)),
+                hash_key=partial(key_hash, PEPPER),
             )
             add_AccessServiceServicer_to_server(servicer, server)
 
@@ -294,7 +299,7 @@ async def test_unknown_and_foreign_vehicles_look_the_same(check: CheckEdge) -> N
 async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     command = {
         "method": "POST",
-        "headers": {"content-type": "application/json"},
+        "headers": {"content-type": "application/json", "x-correlation-id": "made", "x-request-id": "made"},
         "raw_body": b'{"targetDoors": ["all"]}',
     }
     answers = [await check(door("unlock"), **command) for _ in range(4)]
@@ -308,8 +313,31 @@ async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
     assert {a.WhichOneof("http_response") for a in locks} == {"ok_response"}
 
 
+async def test_neither_what_is_refused_nor_what_is_repeated_spends_the_rate(check: CheckEdge) -> None:
+    def order(doors: str, correlation_id: str) -> dict[str, Any]:
+        body = f'{{"targetDoors":{doors}}}'.encode()
+        headers = {
+            "content-type": "application/json",
+            "x-correlation-id": correlation_id,
+            "x-request-id": "r",
+        }
+        return {"method": "POST", "raw_body": body, "headers": headers}
+
+    for number in range(5):
+        for doors in ("[]", '["all","driver"]', '["boot"]'):
+            refused = await check(door("unlock"), **order(doors, f"bad-{number}"))
+            assert problem_in(refused)["code"] == "INVALID_REQUEST"
+        assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+    for correlation_id in ("b", "c"):
+        assert (await check(door("unlock"), **order('["all"]', correlation_id))).HasField("ok_response")
+    spent = await check(door("unlock"), **order('["all"]', "d"))
+    assert problem_in(spent)["code"] == "RATE_LIMITED"
+    assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
+
+
 async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
-    message = door_command_service_pb2.UnlockDoorsRequest(vin=vin).SerializeToString()
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=vin, unlock={"target_doors": ["all"]})
+    message = asked.SerializeToString()
     return await check(
         "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
         listener="team",
@@ -649,3 +677,175 @@ async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
         approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
         answer = AccessServiceStub(channel).ApproveGrant(approval, timeout=5)
         assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED
+
+
+# API keys that operators issue.
+
+
+def key_for(**changed: Any) -> access_service_pb2.IssueApiKeyRequest:
+    form = {"principal": "user-456", "name": "garage robot", "valid_seconds": 600, "source": "WEB"}
+    return access_service_pb2.IssueApiKeyRequest(**{**form, **changed})
+
+
+@pytest.fixture
+async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
+    """The operators' certificate, which gives no rights."""
+    room, _ = access
+    async with room.channel("operator") as channel:
+        yield AccessServiceStub(channel)
+
+
+async def keys_of(stub: Any, principal: str = "user-456") -> list[Any]:
+    answer = await stub.ListApiKeys(access_service_pb2.ListApiKeysRequest(principal=principal), timeout=5)
+    return list(answer.keys)
+
+
+async def test_an_issued_key_opens_what_its_account_may_until_it_is_revoked(
+    operators: Any, clerk: Any, check: CheckEdge, tmp_path: Path
+) -> None:
+    alice, _ = operators
+    made = await alice.IssueApiKey(key_for(), timeout=5)
+    assert made.key.startswith("sk_")
+    assert len(made.key) == 67
+    assert (made.api_key.key_id, made.api_key.pending) == (key_id_of(key_hash(PEPPER, made.key)), False)
+    assert made.api_key.expires_at.seconds == made.api_key.created_at.seconds + 600
+    assert await keys_of(clerk) == [made.api_key]
+    as_it = {"headers": {"authorization": f"Bearer {made.key}"}}
+    assert (await check(door("config", FOREIGN), **as_it)).HasField("ok_response")
+    record = (tmp_path / "access-record.sqlite3").read_bytes()
+    record += (tmp_path / "access-record.sqlite3-wal").read_bytes()
+    assert made.key.encode() not in record
+    assert bytes.fromhex(made.key.removeprefix("sk_")) not in record
+
+    revoked = await clerk.RevokeApiKey(
+        access_service_pb2.RevokeApiKeyRequest(key_id=made.api_key.key_id), timeout=5
+    )
+    assert revoked.HasField("revoked_at")
+    assert problem_in(await check(door("config", FOREIGN), **as_it))["code"] == "TOKEN_INVALID"
+    with closing(sqlite3.connect(tmp_path / "access-record.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT act, actor FROM audit_entry WHERE grant_id = ? ORDER BY sequence", (revoked.key_id,)
+        )
+        assert rows.fetchall() == [
+            ("API_KEY_ISSUED", f"spiffe://ecarus/{ALICE}"),
+            ("API_KEY_REVOKED", "spiffe://ecarus/operator"),
+        ]
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_an_issued_key_opens_nothing_before_a_second_operator_has_approved(
+    operators: Any, clerk: Any, check: CheckEdge, tmp_path: Path
+) -> None:
+    alice, bob = operators
+    made = await alice.IssueApiKey(key_for(), timeout=5)
+    as_it = {"headers": {"authorization": f"Bearer {made.key}"}}
+    assert (made.api_key.pending, made.api_key.requested_by) == (True, f"spiffe://ecarus/{ALICE}")
+    assert await keys_of(clerk) == [made.api_key]
+    assert problem_in(await check(door("status", FOREIGN), **as_it))["code"] == "TOKEN_INVALID"
+    approval = access_service_pb2.ApproveApiKeyRequest(key_id=made.api_key.key_id)
+    assert await code_of(alice.ApproveApiKey(approval, timeout=5)) is grpc.StatusCode.PERMISSION_DENIED
+    assert problem_in(await check(door("status", FOREIGN), **as_it))["code"] == "TOKEN_INVALID"
+
+    approved = await bob.ApproveApiKey(approval, timeout=5)
+    assert (approved.pending, approved.approved_by) == (False, f"spiffe://ecarus/{BOB}")
+    assert approved.expires_at.seconds == approved.created_at.seconds + 600
+    assert (await check(door("status", FOREIGN), **as_it)).HasField("ok_response")
+    assert await bob.ApproveApiKey(approval, timeout=5) == approved
+    assert await keys_of(clerk) == [approved]
+    with closing(sqlite3.connect(tmp_path / "access-record.sqlite3")) as database:
+        rows = database.execute(
+            "SELECT act, actor FROM audit_entry WHERE grant_id = ? ORDER BY sequence", (approved.key_id,)
+        )
+        assert rows.fetchall() == [
+            ("API_KEY_REQUESTED", f"spiffe://ecarus/{ALICE}"),
+            ("API_KEY_APPROVED", f"spiffe://ecarus/{BOB}"),
+            ("API_KEY_ISSUED", f"spiffe://ecarus/{ALICE}"),
+        ]
+    await clerk.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(key=made.key), timeout=5)
+    assert (await bob.ApproveApiKey(approval, timeout=5)).HasField("revoked_at")  # which brings nothing back
+    assert problem_in(await check(door("status", FOREIGN), **as_it))["code"] == "TOKEN_INVALID"
+
+
+@pytest.mark.parametrize("production", [True])
+async def test_a_pending_key_can_be_revoked_and_then_not_approved(operators: Any, clerk: Any) -> None:
+    alice, bob = operators
+    made = await alice.IssueApiKey(key_for(), timeout=5)
+    for which in ({"key_id": made.api_key.key_id}, {"key": made.key}):
+        revoked = await clerk.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(**which), timeout=5)
+        assert (revoked.pending, revoked.HasField("revoked_at")) == (False, True)
+    for key_id in (made.api_key.key_id, "key_" + "0" * 32):
+        approval = bob.ApproveApiKey(access_service_pb2.ApproveApiKeyRequest(key_id=key_id), timeout=5)
+        assert await code_of(approval) is grpc.StatusCode.NOT_FOUND
+    assert await keys_of(clerk) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"principal": ""},
+        {"name": ""},
+        {"name": " garage"},
+        {"name": "garage\x1b[2J"},
+        {"name": "two\nlines"},
+        {"name": "x" * 65},
+        {"valid_seconds": 0},
+        {"valid_seconds": 59},
+        {"valid_seconds": 31_622_401},
+        {"source": "TOASTER"},
+        {"source": ""},
+    ],
+)
+async def test_a_wrong_key_is_not_issued(operators: Any, clerk: Any, changed: dict[str, Any]) -> None:
+    alice, _ = operators
+    answer = alice.IssueApiKey(key_for(**changed), timeout=5)
+    assert await code_of(answer) is grpc.StatusCode.INVALID_ARGUMENT
+    assert await keys_of(clerk) == []
+
+
+@pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
+async def test_nobody_but_a_person_issues_and_approves_keys(access: Any, peer: str) -> None:
+    room, _ = access
+    async with room.channel(peer) as channel:
+        stub = AccessServiceStub(channel)
+        approval = access_service_pb2.ApproveApiKeyRequest(key_id="key_" + "0" * 32)
+        for answer in (stub.IssueApiKey(key_for(), timeout=5), stub.ApproveApiKey(approval, timeout=5)):
+            assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_accounts_are_shown_with_what_they_may(operators: Any, clerk: Any) -> None:
+    alice, _ = operators
+    await alice.CreateGrant(owner(principal="guest", role=grant_pb2.GRANT_ROLE_DIGITAL_KEY), timeout=5)
+    made = await alice.IssueApiKey(key_for(principal="guest"), timeout=5)
+    await alice.CreateGrant(owner(principal="guest", grant_id="g-8"), timeout=5)
+    await alice.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="g-8"), timeout=5)
+    lock = access_service_pb2.LockAccountRequest(principal="nobody-yet", reason="announced itself")
+    await clerk.LockAccount(lock, timeout=5)
+
+    guest = await clerk.GetAccount(access_service_pb2.GetAccountRequest(principal="guest"), timeout=5)
+    assert ([grant.grant_id for grant in guest.grants], list(guest.api_keys)) == (["g-9"], [made.api_key])
+    assert not guest.account.HasField("locked_at")
+    unknown = await clerk.GetAccount(access_service_pb2.GetAccountRequest(principal="who"), timeout=5)
+    assert (unknown.account.principal, len(unknown.grants), len(unknown.api_keys)) == ("who", 0, 0)
+
+    seen: list[tuple[str, int, int, bool]] = []
+    token = ""
+    while True:
+        request = access_service_pb2.ListAccountsRequest(page_size=2, page_token=token)
+        page = await clerk.ListAccounts(request, timeout=5)
+        assert len(page.accounts) <= 2
+        seen += [
+            (each.account.principal, each.grants, each.api_keys, each.account.HasField("locked_at"))
+            for each in page.accounts
+        ]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [
+        ("guest", 1, 1, False),
+        ("nobody-yet", 0, 0, True),
+        ("user-123", 1, 1, False),
+        ("user-456", 1, 0, False),
+    ]
+    locked = access_service_pb2.ListAccountsRequest(locked_only=True)
+    (only,) = (await clerk.ListAccounts(locked, timeout=5)).accounts
+    assert (only.account.principal, only.account.reason) == ("nobody-yet", "announced itself")

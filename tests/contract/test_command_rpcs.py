@@ -22,8 +22,10 @@ from services.command import store, translate, usecases
 from services.command.announcements import Announcements
 from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
 from services.command.history_usecases import RefusedRequests
+from services.command.refusals import refusal_of
+from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.usecases import Desk, Rules
+from services.command.usecases import Desk
 from services.command.vehicle_usecases import Received, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate
@@ -132,7 +134,7 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any, tmp_path:
         register = partial(
             stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, room.refused)
         )
-        return RoomServer(settings, [SERVICE], register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
 
     running = await start_room("command", build)
     async with running.channel() as channel:
@@ -300,6 +302,19 @@ async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correla
     assert "sleeps" not in awake["message"]
     del room.conditions[VIN]
     assert as_json(await room.unlock("c-2")) == first
+
+
+async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one_and_the_details_too(
+    room: Room,
+) -> None:
+    room.conditions[VIN] = Condition(START, lost=True)
+    first = as_json(await room.unlock())
+    assert first["estimatedDuration"] == 30  # as long as the command lives
+    assert "not been heard of" in first["message"]
+    del room.conditions[VIN]
+    assert as_json(await room.unlock()) == first
+    details = await room.details(first["commandId"])
+    assert (details["message"], details["estimatedDuration"]) == (first["message"], 30)
 
 
 async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:

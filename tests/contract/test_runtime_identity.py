@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import Identity, Pki
 from services.runtime.revocation import RevocationListRefused
-from services.runtime.workload import workload_of
+from services.runtime.workload import certificate_name, workload_of
 from tests.contract.runtime_room import (
     CONFIG,
     LIVE,
@@ -218,6 +219,42 @@ async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_t
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await ours.read()
+    room.gate.set()
+
+
+async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate(
+    guarded: RunningRoom, room: Room, authority: Pki, signer: Signer
+) -> None:
+    """The edge calls, and goes on; the capability names the certificate under which it was asked."""
+    edge, stolen, other = (client(authority, name, name) for name in ("edge", "team/stolen", "team/other"))
+    room.raises_after, room.gate = 1, asyncio.Event()
+
+    def behind(pair: Pair) -> dict[str, str]:
+        workload = workload_of(pair.cert.read_bytes())
+        assert workload is not None
+        return {"cert": certificate_name(workload.certificate)}
+
+    async with guarded.channel_under(edge, authority) as channel:
+        theirs = watch(channel, native(signer.capability(VIN, LIVE, **behind(stolen))))
+        ours = watch(channel, native(signer.capability(VIN, LIVE, **behind(other))))
+        users = watch(channel, native(signer.capability(VIN, LIVE)))
+        for stream in (theirs, ours, users):
+            assert (await stream.read()).vin == VIN
+        assert room.server is not None
+        lists = room.server._revocations
+        assert lists is not None
+        authority.revoke(stolen.cert)
+        seen = time.monotonic()
+        lists.look()
+        async with asyncio.timeout(5):
+            assert (await refused(theirs.read())).code() is DENIED
+        assert time.monotonic() - seen < 1
+        error = await refused(get(channel, native(signer.capability(VIN, READ, **behind(stolen)))))
+        assert error.code() is DENIED
+        for stream in (ours, users):
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.3):
+                    await stream.read()
     room.gate.set()
 
 

@@ -28,6 +28,7 @@ from services.status.domain import Bounds, Position, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, Reachability
+from services.status.refusals import refusal_of
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.usecases import LastReport
@@ -153,7 +154,7 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncI
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         reachability = Reachability(lost, lambda: reader.broker_connected)
         servicer = DoorStatusServer(reader, checks, hub, log, reachability, IDS, lambda: NOW_US)
-        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, translate.refusal_of)
+        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, refusal_of)
 
     running = await start_room("status", build)
     async with running.channel() as channel:
@@ -294,6 +295,18 @@ async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     room.reader.broker_connected = True
     assert (await room.status()).connectivity == Connectivity.ONLINE
+
+
+async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_again(room: Room) -> None:
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    before = await room.status()
+    assert (before.connectivity, before.stale) == (Connectivity.ONLINE, False)
+    room.lost.note_unanswered(VIN, NOW_US + 1)
+    after = await room.status()
+    assert (after.connectivity, after.stale) == (Connectivity.LOST, True)
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    later = await room.status()
+    assert (later.connectivity, later.stale) == (Connectivity.ONLINE, False)
 
 
 async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,15 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as cont
 from ecarus.remotecontrol.access.v1.vehicle_enrolment_service_pb2_grpc import VehicleEnrolmentServiceStub
 
 import services.enrolment
+from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.sandbox import vehicle_identity
 from protocol.key_files import private_pem, public_pem
 from protocol.keys import key_id
 from services.enrolment import store
+from services.enrolment.certificates import CertificateCheck
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.translate import refusal_of
-from services.enrolment.usecases import BrokerSilent, Office
+from services.enrolment.usecases import BrokerSilent, Cut, Office
 from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
@@ -48,6 +51,9 @@ class Broker:
         if self.silent:
             raise BrokerSilent("TimeoutError")
 
+    async def keep_newest(self, _vin: str, _most: int) -> Cut:
+        raise NotImplementedError
+
     async def cut(self, _vin: str) -> int:
         return 2
 
@@ -58,7 +64,15 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-async def running(start_room: Any, broker: Broker, tmp_path: Path) -> AsyncIterator[Any]:
+def makers(tmp_path: Path) -> Pki:
+    """The vehicles' CA."""
+    folder = tmp_path / "makers"
+    folder.mkdir()
+    return Pki(folder, datetime.now(UTC), VEHICLE_CA)
+
+
+@pytest.fixture
+async def running(start_room: Any, broker: Broker, makers: Pki, tmp_path: Path) -> AsyncIterator[Any]:
     url = f"sqlite:///{tmp_path}/record.sqlite3"
     migrations = Path(services.enrolment.__file__).with_name("migrations")
     await asyncio.to_thread(migrate, url, migrations, store.HEAD)
@@ -68,7 +82,8 @@ async def running(start_room: Any, broker: Broker, tmp_path: Path) -> AsyncItera
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         keys = VehicleKeysServer(register)
-        api = enrolment_api(office)
+        check = CertificateCheck.read(makers.ca.read_bytes(), lambda: datetime.now(UTC))
+        api = enrolment_api(office, check)
         return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
 
     yield await start_room("enrolment", build)
@@ -90,9 +105,9 @@ def keys_of(vin: str) -> bytes:
 
 
 @pytest.fixture
-def enrolling(pki: Certificates) -> Any:
+def enrolling(makers: Pki) -> Any:
     def request(vin: str, /, **changed: Any) -> contract.EnrolVehicleRequest:
-        certificate = pki.of(f"vehicle/{vin}").cert.read_bytes()
+        certificate = makers.ensure(vehicle_identity(vin)).cert.read_bytes()
         form = {"vin": vin, "certificate": certificate, "public_keys": keys_of(vin), **changed}
         return contract.EnrolVehicleRequest(**form)
 
@@ -105,15 +120,16 @@ async def refused(call: Any) -> grpc.aio.AioRpcError:
     return error.value
 
 
-async def test_a_car_is_enrolled_revoked_and_listed(operator: Any, enrolling: Any, pki: Certificates) -> None:
+async def test_a_car_is_enrolled_revoked_and_listed(operator: Any, enrolling: Any, makers: Pki) -> None:
     enrolled = await operator.EnrolVehicle(enrolling(VIN))
-    certificate = x509.load_pem_x509_certificate(pki.of(f"vehicle/{VIN}").cert.read_bytes())
+    certificate = x509.load_pem_x509_certificate(makers.ensure(vehicle_identity(VIN)).cert.read_bytes())
     assert enrolled.vin == VIN
     assert enrolled.certificate_sha256 == certificate.fingerprint(hashes.SHA256())
     assert enrolled.verify_key_id == key_id(sign_key(VIN).public_key().public_bytes_raw())
     assert enrolled.seal_key_id == key_id(exchange_key(VIN).public_key().public_bytes_raw())
     assert enrolled.enrolled_at.ToDatetime(UTC) == NOW
     assert not enrolled.HasField("revoked_at")
+    assert enrolled.certificate_ends_at.ToDatetime(UTC) == certificate.not_valid_after_utc
 
     revoked = await operator.RevokeVehicle(contract.RevokeVehicleRequest(vin=VIN))
     assert (revoked.connections_cut, revoked.enrolment.revoked_at.ToDatetime(UTC)) == (2, NOW)
@@ -135,16 +151,25 @@ async def test_a_fleet_is_listed_page_by_page(operator: Any, enrolling: Any) -> 
     assert (found, pages) == (vins, 3)
 
 
-async def test_the_operator_is_told_what_is_wrong(operator: Any, enrolling: Any, pki: Certificates) -> None:
+async def test_the_operator_is_told_what_is_wrong(
+    operator: Any, enrolling: Any, pki: Certificates, makers: Pki
+) -> None:
     room = pki.of("room/command").cert.read_bytes()
-    other = pki.of(f"vehicle/{OTHER}").cert.read_bytes()
-    nobody = pki.of("vehicle/nobody").cert.read_bytes()
+    other = makers.ensure(vehicle_identity(OTHER)).cert.read_bytes()
+    nobody = makers.ensure(vehicle_identity("nobody")).cert.read_bytes()
+    ours = makers.ensure(vehicle_identity(VIN))
+    services = Pki(pki.authority.ca.parent, datetime.now(UTC)).ensure(
+        Identity("like-a-car", uri=vehicle_identity(VIN).uri, server=False)
+    )
     private = keys_of(VIN) + private_pem(exchange_key(VIN))
     wrong = [
         ({"certificate": other}, "another vehicle"),
         ({"certificate": room}, "not a vehicle's"),
         ({"certificate": nobody}, "17 characters"),
         ({"certificate": b"x"}, "PEM"),
+        ({"certificate": services.cert.read_bytes()}, "not signed by the vehicles' CA"),
+        ({"certificate": made_before(makers)}, "expired at"),
+        ({"certificate": ours.cert.read_bytes() + ours.key.read_bytes()}, "private key"),
         ({"public_keys": b"x"}, "Ed25519"),
         ({"public_keys": private}, "private"),
     ]
@@ -161,6 +186,13 @@ async def test_the_operator_is_told_what_is_wrong(operator: Any, enrolling: Any,
         error = await refused(operator.EnrolVehicle(request))
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert list((await operator.ListVehicles(contract.ListVehiclesRequest())).enrolments) == []
+
+
+def made_before(makers: Pki) -> bytes:
+    """A certificate that ended yesterday."""
+    then = datetime.now(UTC) - timedelta(days=91)
+    identity = Identity("made-before", uri=vehicle_identity(VIN).uri, server=False)
+    return Pki(makers.ca.parent, then, VEHICLE_CA).ensure(identity).cert.read_bytes()
 
 
 async def test_what_is_another_cars_or_nobodys_is_refused(operator: Any, enrolling: Any) -> None:

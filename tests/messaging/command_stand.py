@@ -73,6 +73,7 @@ class Stand:
             "DOORS_CAPABILITY_JWKS": str(self._jwks),
             **self.neighbours.environment(),
             "DOORS_COMMAND_TTL_SECONDS": str(ttl_seconds),
+            "DOORS_SHOWN_DOORS_PATIENCE_SECONDS": "0",  # there is no status service here
             "DOORS_DRAIN_SECONDS": "0.2",
         }
 

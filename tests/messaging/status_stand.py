@@ -44,6 +44,7 @@ from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.usecases import watch_updates
 from services.status.vehicle_link import (
     HintPublisher,
+    ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
@@ -203,11 +204,17 @@ async def running_room(
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake
         fleet.hellos(database, store.sessions, reader),
+        ShownResultsPublisher(broker, relay).tell,
         now_us,
     )
     hub = Hub(time.monotonic, time.time)
     updates = StreamTail(
-        broker, DOOR_UPDATES, "door.update.*", partial(publish_update, hub), hub.start_at, hub.restart_at
+        broker,
+        DOOR_UPDATES,
+        "door.update.*",
+        partial(publish_update, hub, lost),
+        hub.start_at,
+        hub.restart_at,
     )
     await updates.begin()
     revocations = Revocations(hub, _NoEviction())  # type: ignore[arg-type]  # a verifier without keys

@@ -19,7 +19,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandS
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, Event
+from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event
 from protocol.domains import MAX_COUNTER, Domain
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
@@ -81,6 +81,22 @@ async def queued(server: Any) -> int:
     info = await client.jetstream().stream_info(VEHICLE_COMMANDS)
     await client.close()
     return info.state.last_seq
+
+
+async def all_is_heard(server: Any) -> None:
+    """The room has taken all that vehicles have said so far."""
+    settings = server.settings()
+    client = await nats.connect(
+        server.url, user=settings.nats_user, password=settings.nats_password_file.read_text()
+    )
+    jetstream = client.jetstream()
+
+    async def heard() -> bool:
+        info = await jetstream.consumer_info(VEHICLE_EVENTS, "command-events")
+        return info.num_pending == info.num_ack_pending == 0
+
+    await until(heard)
+    await client.close()
 
 
 async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
@@ -172,11 +188,12 @@ async def test_a_command_for_a_vehicle_that_never_was_there_was_surely_not_sent(
 
 
 async def test_a_vehicle_that_is_awake_but_unknown_is_asked_for_its_session(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await has_lived(app, vehicle)
     await vehicle.wake()
     await vehicle.greeted.wait()
+    await all_is_heard(nats_server)  # its queue is of before: the hello may still be on its way to the record
     with closing(sqlite3.connect(stand.database)) as connection, connection:
         connection.execute("DELETE FROM vehicle_session")
     command_id = await app.unlock()

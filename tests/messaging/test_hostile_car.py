@@ -65,6 +65,7 @@ HARMFUL = [
     event_subject(OTHER, Event.HELLO),
     event_subject(VIN, Event.HELLO),
     f"hint.condition.{OTHER}",
+    "hint.shown",
     "operator.vehicle.list",
     "room.access.revoked",
     "room.enrolment.changed",

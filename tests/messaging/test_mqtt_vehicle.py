@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import nats
@@ -22,6 +23,8 @@ from protocol.broker import (
     event_subject,
     presence_subject,
 )
+from services.command.mqtt_queue import MqttSessions
+from services.runtime.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
 from tests.signed_cloud import VIN
 from vehicle.clock import SystemClock
@@ -240,4 +243,32 @@ async def test_no_connection_is_one_clear_refusal(broker: Broker, account: str) 
     link = MqttLink(VIN, wrong or type(right)("127.0.0.1", port))
     with pytest.raises(LinkDown):
         await link.open()
+    await link.close()
+
+
+async def test_a_copy_that_was_lost_is_brought_to_a_car_that_stays_connected(
+    broker: Broker, cloud: Cloud
+) -> None:
+    """As it is when the sessions' stream has no leader at that moment, because a node has died."""
+    link = broker.make_link("mqtt")
+    await link.open()
+    config = (await cloud.jetstream.stream_info(VEHICLE_COMMANDS)).config
+    await cloud.jetstream.update_stream(config.evolve(republish=None))
+    await cloud.order_bytes("door", b"an order")
+    await cloud.jetstream.update_stream(config)
+    client = await nats.connect(broker.url, user="cloud", password="cloud")
+    sessions = MqttSessions(RoomBroker(client), lambda: datetime.now(UTC))
+    await sessions.pass_on(VIN)  # nothing is known of the car yet
+    assert await stored(cloud, VEHICLE_COMMANDS) == 1
+    sessions.heard(VIN, over_mqtt=False)
+    await sessions.pass_on(VIN)  # it pulls for itself
+    assert await stored(cloud, VEHICLE_COMMANDS) == 1
+    sessions.heard(VIN, over_mqtt=True)
+    await sessions.pass_on(VIN)
+    (order,) = await asyncio.wait_for(link.receive(), WAIT_SECONDS)
+    assert order.data == b"an order"
+    await order.acknowledge()
+    await cloud.queue_is_empty()
+    await sessions.pass_on(VIN)
+    await client.close()
     await link.close()

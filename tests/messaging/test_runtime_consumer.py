@@ -11,13 +11,14 @@ import pytest
 
 from protocol.broker import STREAMS, VEHICLE_EVENTS
 from services.runtime import jetstream
-from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Poison
+from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Later, Poison
 from services.runtime.database import StorageUnavailable
 from services.runtime.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
+    from services.runtime.consumer import Unhandled
     from services.runtime.jetstream import Broker
     from tests.messaging.conftest import NatsServer
 
@@ -250,3 +251,29 @@ async def test_no_broker_is_an_error_within_seconds(
     nats_server.kill()
     with pytest.raises(TimeoutError):
         await jetstream.connect(nats_server.settings(), name="early")
+
+
+async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_holds_up_nobody(
+    mesh: Mesh,
+) -> None:
+    store = FakeStore()
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handle = store.handle
+
+    async def waiting(deliveries: Sequence[Delivery]) -> Sequence[Unhandled]:
+        late = [each for each in deliveries if each.data == b"late" and not done.done()]
+        return [
+            *await handle([each for each in deliveries if each not in late]),
+            *(Later(each, "waits", done) for each in late),
+        ]
+
+    store.handle = waiting  # type: ignore[method-assign]
+    await mesh.room(store)
+    await mesh.publish("late", "first", "second")
+    await store.until(lambda: len(store.committed) == 2)
+    await asyncio.sleep(1.5)  # longer than the broker waits for its acknowledgement: it is delivered again
+    assert store.committed == ["first", "second"]
+    done.set_result(None)
+    await store.until(lambda: store.committed == ["first", "second", "late"])
+    await mesh.until_all_acknowledged()
+    assert store.buried == []

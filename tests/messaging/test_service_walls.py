@@ -64,6 +64,7 @@ SAYS = {
         "room.status.>",
         "hint.condition.*",
         "hint.refused.*",
+        "hint.shown",
         f"{STORE_API}.CONSUMER.CREATE.{DOOR_UPDATES}",
         f"{STORE_API}.CONSUMER.CREATE.{ROOM_EVENTS}",
         f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
@@ -87,7 +88,7 @@ SAYS = {
 }
 HEARS = {
     "access": {"room.access.revoked"},
-    "command": {"hint.condition.*", "hint.refused.*", "room.enrolment.changed"},
+    "command": {"hint.condition.*", "hint.refused.*", "hint.shown", "room.enrolment.changed"},
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},
@@ -217,6 +218,29 @@ async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> No
         assert may(says(service), subject) or f'publish to "{subject.lower()}"' in told, subject
     for subject in EARS:
         assert may(hears(service), subject) or f'subscription to "{subject.lower()}"' in told, subject
+
+
+def test_only_what_is_needed_is_allowed_on_any_stream() -> None:
+    """Verbs that change or read a stream as a whole, over all services: the broker cannot tell what a purge is for."""
+    strong = {
+        (service, verb, stream)
+        for service in SAYS
+        for stream in (*STREAMS, *MQTT_OWN_STREAMS)
+        for verb in (*(verb for verb in VERBS if verb.startswith("STREAM.")), "CONSUMER.CREATE", "DIRECT.GET")
+        if may(says(service), f"{STORE_API}.{verb}.{stream}")
+        or may(says(service), f"{STORE_API}.{verb}.{stream}.x.y")
+        or may(says(service), f"$JS.API.{verb}.{stream}")
+    }
+    made = {("enrolment", verb, name) for verb in ("STREAM.CREATE", "STREAM.UPDATE") for name in STREAMS}
+    spread = {("enrolment", "STREAM.UPDATE", name) for name in MQTT_OWN_STREAMS}
+    assert strong - made - spread == {
+        ("command", "STREAM.PURGE", VEHICLE_COMMANDS),
+        ("command", "STREAM.PURGE", MQTT_MESSAGES),
+        ("command", "CONSUMER.CREATE", VEHICLE_COMMANDS),
+        ("status", "CONSUMER.CREATE", DOOR_UPDATES),
+        ("status", "CONSUMER.CREATE", ROOM_EVENTS),
+        ("status", "DIRECT.GET", DOOR_UPDATES),
+    }
 
 
 @pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, Event, status_stream
+from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, Event, event_subject, status_stream
 from services.status.rights import RightEnded
 from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
@@ -193,3 +193,32 @@ async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: Roo
     await room.say(report(2))
     await until(lambda: len(heard) == 2)
     assert [hint.speed_kmh for hint in heard] == [30.0, 0.0]
+
+
+async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_that_they_are(
+    room: Room,
+) -> None:
+    said: list[tuple[str, object]] = []
+
+    async def hear(message: Msg) -> None:
+        said.append((message.subject, message.data))
+
+    await room.say(report(1))
+    await until(room.observed_at_us)
+    await room.broker.client.subscribe("door.update.*", cb=hear)
+    await room.broker.client.subscribe("hint.shown", cb=hear)
+    result = report_pb2.CommandResult(
+        command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED, status=report(3, unlocked=True)
+    )
+    await room.answer(result)
+    await until(lambda: any(subject == "hint.shown" for subject, _ in said))
+    found = await room.records.last_report(VIN)
+    assert found is not None
+    assert report_pb2.StatusReport.FromString(found.payload).sequence == 3
+    assert [subject for subject, _ in said] == [f"door.update.{VIN}", "hint.shown"]
+    stored = await room.broker.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, Event.RESULT))
+    assert stored.time is not None
+    (shown,) = room_event_pb2.ShownResults.FromString(said[-1][1]).results  # type: ignore[arg-type]
+    assert (shown.vin, shown.stored_at_nanos // 1_000) == (VIN, round(stored.time.timestamp() * 1_000_000))
+    await room.publish(VIN, Event.RESULT, b"nonsense")  # what will show nothing keeps nobody waiting
+    await until(lambda: sum(subject == "hint.shown" for subject, _ in said) == 2)

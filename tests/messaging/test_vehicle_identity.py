@@ -206,6 +206,7 @@ FORBIDDEN_TO_SAY = [
     f"vehicle.{VIN}.cmd.keys",
     f"door.update.{VIN}",
     f"hint.condition.{VIN}",
+    "hint.shown",
     "$SYS.REQ.USER.AUTH",
     "$SYS.REQ.SERVER.PING",
 ]

@@ -185,6 +185,20 @@ async def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, name: str, valu
     assert name in err.decode()
 
 
+async def test_what_is_wrong_with_the_file_and_what_is_not_read_are_said_in_words(tmp_path: Path) -> None:
+    env = environment("nats://127.0.0.1:1", tmp_path)
+    missing = tmp_path / "none.json"
+    for changed, said in (
+        ({"DOORS_VEHICLES_FILE": str(missing)}, f"{missing}: No such file or directory"),
+        ({"DOORS_CONTROL_PROT": "1", "DOORS_CONTROL_PORT": ""}, "DOORS_CONTROL_PROT is not read here"),
+    ):
+        process = await start({**env, **changed})
+        _, err = await asyncio.wait_for(process.communicate(), 15)
+        assert process.returncode == 1
+        assert said in err.decode()
+        assert "Error(" not in err.decode()
+
+
 async def test_a_car_has_the_doors_that_the_file_says(broker: Broker, tmp_path: Path) -> None:
     cloud = Cloud(broker)
     await cloud.start()

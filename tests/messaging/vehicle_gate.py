@@ -29,6 +29,7 @@ from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
 from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
+from services.enrolment.connection_bound import ConnectionBound
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
@@ -204,7 +205,8 @@ class Gate:
         newest = NewestConnection(broker.client, lambda: datetime.now(UTC)) if newest_only else None
         if newest is not None:
             await newest.start()
-        await Doorman(office, issuer, broker, vehicle_cas, newest).stand()
+        bound = ConnectionBound(office.connections)
+        await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
         self.office = office
         self._guard = ReplyGuard(office, broker)
         if guarded:

@@ -230,6 +230,12 @@ def ids_of_any_length(swap: Swap) -> None:
     swap(orders, "MAX_ID_CHARACTERS", to(1_000))
 
 
+@mutant("ids-are-looked-at")
+def cancellations_of_nothing(swap: Swap) -> None:
+    """A cancellation need not say which command it withdraws."""
+    swap(orders, "_ids", to(lambda order: (orders.order_id(order),)))
+
+
 @mutant("bad-signature-is-ignored", "flipped-envelope-bits-are-ignored")
 def signature_unchecked(swap: Swap) -> None:
     """An order need only name a key."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
 from protocol import cose, manifest
 from protocol.domains import ContentType
 from protocol.faults import Fault, MessageRefused
@@ -266,3 +268,40 @@ def its_own_manifest_ends_the_epoch(swap: Swap) -> None:
         return eagerly
 
     swap(Channel, "adopt", adopt)
+
+
+@mutant("keys-of-another-use-sign-nothing")
+def keys_of_any_use_sign(swap: Swap) -> None:
+    """Whatever key the manifest names may sign orders."""
+
+    def keys(was: Any) -> Any:
+        def of_any_use(one: session_pb2.KeyManifest, use: session_pb2.KeyUse.ValueType) -> Any:
+            if use != session_pb2.KEY_USE_SIGN:
+                return was(one, use)
+            return tuple(key for each in {key.use for key in one.keys} for key in was(one, each))
+
+        return of_any_use
+
+    swap(manifest, "_keys", keys)
+
+
+@mutant("keys-of-another-use-sign-nothing")
+def unknown_uses_are_an_error(swap: Swap) -> None:
+    """A manifest with a key of a use that a later version adds is not adopted."""
+
+    def parse(was: Any) -> Any:
+        def strictly(payload: bytes) -> session_pb2.KeyManifest:
+            found: session_pb2.KeyManifest = was(payload)
+            if any(key.use not in session_pb2.KeyUse.values() for key in found.keys):
+                raise MessageRefused(Fault.MALFORMED, "an unknown use")
+            return found
+
+        return strictly
+
+    swap(manifest, "_parse", parse)
+
+
+@mutant("forged-manifest-is-refused", stays_good=False)
+def keys_of_small_order(swap: Swap) -> None:
+    """A manifest may name keys with which nothing can be kept safe."""
+    swap(SealKey, "checked", to(SealKey.of))

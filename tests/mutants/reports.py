@@ -149,3 +149,47 @@ def every_lock_by_key(swap: Swap) -> None:
         return by_hand
 
     swap(LockChanges, "observe", observe)
+
+
+@mutant("boot-id-is-the-hellos")
+def boot_id_of_the_hello_alone(swap: Swap) -> None:
+    """Reports have another boot_id than the hello."""
+
+    def hello(was: Any) -> Any:
+        def another(self: Agent) -> Any:
+            said = was(self)
+            said.boot_id = f"hello-{self._boot_id}"
+            return said
+
+        return another
+
+    swap(Agent, "_hello_now", hello)
+
+
+@mutant("sequence-counts-up")
+def sequence_stands_still(swap: Swap) -> None:
+    """Every report of a boot has one sequence."""
+
+    def status(was: Any) -> Any:
+        def first(self: Agent, **words: Any) -> Any:
+            said = was(self, **words)
+            said.sequence = 1
+            return said
+
+        return first
+
+    swap(Agent, "_status_now", status)
+
+
+@mutant("sequence-counts-up")
+def results_count_for_themselves(swap: Swap) -> None:
+    """The status inside a result has the sequence of a report."""
+
+    def into(was: Any) -> Any:
+        def with_the_last(result: Any, body: Any, status: Any, *words: Any) -> Any:
+            status.sequence = max(1, status.sequence - 1)
+            return was(result, body, status, *words)
+
+        return with_the_last
+
+    swap(translate, "result_into", into)

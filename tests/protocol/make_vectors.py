@@ -13,15 +13,21 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
 from protocol import cose, seal
 from protocol.domains import ContentType, Domain, subject_of
-from protocol.keys import key_id
+from protocol.keys import KeySigner, key_id
 from protocol.manifest import SUBJECT, endorse
 from protocol.reports import report_key
 from tests.protocol.order_vectors import (
+    EXPIRED,
+    FOR_REPORTS,
+    REVOKED,
+    STRANGER,
+    UNKNOWN_USE,
     VEHICLE_SIGNER,
     Case,
     File,
     Sealer,
     answers,
+    order_manifest,
     orders,
     session_info,
 )
@@ -33,6 +39,7 @@ from tests.protocol.stand import (
     ROOT,
     VIN,
     WALL_SECONDS,
+    YEAR_SECONDS,
     Stand,
     exchange_key,
     manifest,
@@ -43,6 +50,8 @@ from tests.protocol.stand import (
 
 FOLDER = Path(__file__).resolve().parents[2] / "protocol" / "vectors"
 NEW_ROOT = signer("new root")
+MADE = WALL_SECONDS - 100
+"""When every manifest here was issued, but for the odd one."""
 
 
 def make() -> dict[str, File]:
@@ -52,6 +61,7 @@ def make() -> dict[str, File]:
         "orders.json": orders(),
         "answers.json": answers(),
         "hellos.json": _hellos(),
+        "requests.json": _requests(),
         "manifests.json": _manifests(),
         "reports.json": _reports(),
     }
@@ -69,6 +79,9 @@ def _keys() -> File:
         "cloudSigner": "cloud signer",
         "revokedSigner": "revoked signer",
         "expiredSigner": "expired signer",
+        "longExpiredSigner": "long expired signer",
+        "keyForReports": "key for reports",
+        "keyForTheFuture": "key for the future",
         "vehicleSigner": f"{VIN} signer",
         "stranger": "stranger",
     }
@@ -134,12 +147,112 @@ def _hellos() -> File:
     }
 
 
+def _requests() -> File:
+    car = Stand().car
+    receiver = public(car.seal_key)
+    challenge = seed("challenge")[:16]
+
+    def request(
+        name: str,
+        expect: str,
+        *,
+        by: KeySigner = CLOUD_SIGNER,
+        content_type: ContentType = ContentType.CHALLENGE,
+        domain: Domain = Domain.CHALLENGE,
+        payload: bytes | None = None,
+        **changes: Any,
+    ) -> Case:
+        usual = {"vin": VIN, "challenge": challenge}
+        message = session_pb2.SessionRequest(**(usual | changes)).SerializeToString()
+        sealing = Sealer(seal.Direction.TO_VEHICLE, receiver)
+        envelope = cose.sign(
+            by, content_type, subject_of(VIN, domain), message if payload is None else payload
+        )
+        return sealing.case(f"request {name}", Domain.CHALLENGE, envelope, expect)
+
+    good = request("good", "ACCEPTED")
+    late = good | {"wallSeconds": WALL_SECONDS + YEAR_SECONDS}
+    envelope = bytes.fromhex(good["envelope"])
+    cloudward = Sealer(seal.Direction.TO_CLOUD, receiver)
+    return {
+        "about": "What a vehicle says to session requests. It answers none but those it accepts.",
+        "context": {
+            "vin": VIN,
+            "wallSeconds": WALL_SECONDS,
+            "manifest": endorse(order_manifest(), ROOT, ROOT).hex(),
+            "challenge": challenge.hex(),
+        },
+        "cases": [
+            good,
+            request("by a key not in the manifest", "UNKNOWN_KEY", by=STRANGER),
+            request("by a revoked key", "REVOKED_KEY", by=REVOKED),
+            request("by an expired key", "EXPIRED_KEY", by=EXPIRED),
+            request("by a key for reports", "UNKNOWN_KEY", by=FOR_REPORTS),
+            late | {"name": "request after the manifest ran out", "expect": "EXPIRED_KEY"},
+            request("signed for cmd.door", "BAD_SIGNATURE", domain=Domain.COMMAND),
+            request("content type of a command", "WRONG_TYPE", content_type=ContentType.COMMAND),
+            request("of another vehicle", "WRONG_VEHICLE", vin=OTHER_VIN),
+            request("without a challenge", "MALFORMED", challenge=b""),
+            request("challenge of 15 bytes", "MALFORMED", challenge=challenge[:15]),
+            request("challenge of 17 bytes", "MALFORMED", challenge=challenge + b"\x00"),
+            request("not a protobuf message", "MALFORMED", payload=b"\xff\xff"),
+            cloudward.case("request sealed as to the cloud", Domain.CHALLENGE, envelope, "NOT_FOR_US"),
+            {"name": "request not sealed", "domain": "cmd.session", "sealed": good["envelope"], "expect": "MALFORMED"},
+        ],
+    }  # fmt: skip
+
+
+def _endorsed(inner: bytes, content_type: ContentType = ContentType.ENDORSED_MANIFEST) -> bytes:
+    """These bytes, endorsed by the root in use."""
+    return cose.sign(ROOT, content_type, SUBJECT, inner)
+
+
+def _odd_manifests() -> list[tuple[str, str, bytes]]:
+    """Well endorsed, and wrong inside: name, what a vehicle says, bytes."""
+
+    def with_key(use: int, public_key: bytes) -> bytes:
+        one = manifest(4)
+        one.keys.add(use=use, public_key=public_key, expires_at_seconds=WALL_SECONDS + 1)  # type: ignore[arg-type]  # also uses that are not defined
+        return endorse(one, ROOT, ROOT)
+
+    def inner(by: KeySigner, one: session_pb2.KeyManifest, content_type: str = ContentType.MANIFEST) -> bytes:
+        return cose.sign(by, content_type, SUBJECT, one.SerializeToString(deterministic=True))
+
+    signed = inner(ROOT, manifest(4))
+    names_new = manifest(4, root=NEW_ROOT)
+    short_root = manifest(4)
+    short_root.root_public_key = ROOT.public_bytes[:31]
+    # As the new root signs it, with another's key id: the signature must fit the root that is named.
+    by_stranger = inner(STRANGER, names_new).replace(STRANGER.key_id, NEW_ROOT.key_id)
+    elsewhere = subject_of(VIN, Domain.KEYS)
+    inner_elsewhere = cose.sign(ROOT, ContentType.MANIFEST, elsewhere, manifest(4).SerializeToString())
+    endorsed_elsewhere = cose.sign(ROOT, ContentType.ENDORSED_MANIFEST, elsewhere, signed)
+    endorsement_twice = inner(ROOT, manifest(4), ContentType.ENDORSED_MANIFEST)
+    return [
+        ("inner signature damaged", "BAD_SIGNATURE", _endorsed(signed[:-1] + bytes((signed[-1] ^ 1,)))),
+        ("inner signature of the old root", "UNKNOWN_KEY", _endorsed(inner(ROOT, names_new))),
+        ("inner signature of a stranger under the new root's id", "BAD_SIGNATURE", _endorsed(by_stranger)),
+        ("inner content type of an endorsement", "WRONG_TYPE", _endorsed(endorsement_twice)),
+        ("inner signed for another subject", "BAD_SIGNATURE", _endorsed(inner_elsewhere)),
+        ("endorsed for another subject", "BAD_SIGNATURE", endorsed_elsewhere),
+        ("outer content type of a manifest", "WRONG_TYPE", _endorsed(signed, ContentType.MANIFEST)),
+        ("inner not an envelope", "MALFORMED", _endorsed(manifest(4).SerializeToString())),
+        ("not a manifest", "MALFORMED", _endorsed(cose.sign(ROOT, ContentType.MANIFEST, SUBJECT, b"\xff\xff"))),
+        ("without a version", "MALFORMED", _endorsed(inner(ROOT, manifest(0)))),
+        ("root of 31 bytes", "MALFORMED", _endorsed(inner(ROOT, short_root))),
+        ("signing key of 31 bytes", "MALFORMED", with_key(session_pb2.KEY_USE_SIGN, bytes(31))),
+        ("seal key of small order", "MALFORMED", with_key(session_pb2.KEY_USE_SEAL, bytes(32))),
+        ("key of an unknown use, of whatever length", "ACCEPTED", with_key(UNKNOWN_USE, b"x")),
+    ]  # fmt: skip
+
+
 def _manifests() -> File:
     def case(name: str, expect: str, data: bytes) -> Case:
         return {"name": name, "endorsed": data.hex(), "expect": expect}
 
     rotated = endorse(manifest(4, root=NEW_ROOT), NEW_ROOT, ROOT)
     inner = cose.sign(ROOT, ContentType.MANIFEST, SUBJECT, manifest(4).SerializeToString())
+    over = endorse(manifest(4, issued_at=WALL_SECONDS - 300, expires_at=WALL_SECONDS - 150), ROOT, ROOT)
     return {
         "about": "What a vehicle that trusts this manifest says to each; every case by itself.",
         "context": {
@@ -158,6 +271,10 @@ def _manifests() -> File:
             case("ran out", "EXPIRED_KEY", endorse(manifest(4, expires_at=WALL_SECONDS), ROOT, ROOT)),
             case("not endorsed", "WRONG_TYPE", inner),
             case("damaged", "BAD_SIGNATURE", rotated[:-1] + bytes((rotated[-1] ^ 1,))),
+            case("ended when it was made", "EXPIRED_KEY", endorse(manifest(4, expires_at=MADE), ROOT, ROOT)),
+            case("clock set back, ran out when the one in use was made", "EXPIRED_KEY", over) | {"wallSeconds": 0},
+            case("next, clock set back", "ACCEPTED", endorse(manifest(4), ROOT, ROOT)) | {"wallSeconds": 0},
+            *(case(*odd) for odd in _odd_manifests()),
         ],
     }  # fmt: skip
 

@@ -7,7 +7,7 @@ from typing import Any
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
 
 from protocol import cose, seal
-from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ContentType, Domain, subject_of
+from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ORDER_TYPES, ContentType, Domain, subject_of
 from protocol.keys import KeySigner, key_id
 from protocol.manifest import endorse
 from tests.protocol.independent import hpke
@@ -32,6 +32,9 @@ from tests.protocol.stand import (
 )
 
 REVOKED, EXPIRED, STRANGER = signer("revoked signer"), signer("expired signer"), signer("stranger")
+LONG_EXPIRED = signer("long expired signer")
+FOR_REPORTS, FOR_THE_FUTURE = signer("key for reports"), signer("key for the future")
+UNKNOWN_USE = 99
 VEHICLE_SIGNER = signer(f"{VIN} signer")
 CLOCK_MILLIS = 100_000
 
@@ -78,15 +81,47 @@ def session_info(stand: Stand, *, with_hello: bool = True) -> session_pb2.Sessio
     return info
 
 
-def _order_manifest() -> session_pb2.KeyManifest:
+def order_manifest() -> session_pb2.KeyManifest:
+    """What the vehicle of orders.json and requests.json believes."""
     late = WALL_SECONDS + YEAR_SECONDS
     return manifest(
         sign_keys={
             CLOUD_SIGNER.public_bytes: (late, False),
             REVOKED.public_bytes: (late, True),
             EXPIRED.public_bytes: (WALL_SECONDS - 1, False),
-        }
+            LONG_EXPIRED.public_bytes: (WALL_SECONDS - 200, False),
+        },
+        other_keys=[(session_pb2.KEY_USE_REPORT, FOR_REPORTS), (UNKNOWN_USE, FOR_THE_FUTURE)],
     )
+
+
+class Forge:
+    """Orders to the first car, right in everything but what is named."""
+
+    def __init__(self, receiver: bytes, epoch: bytes) -> None:
+        self._sealer = Sealer(seal.Direction.TO_VEHICLE, receiver)
+        self._usual = {"epoch": epoch, "counter": 8, "expires_at_millis": CLOCK_MILLIS + 30_000}
+
+    def payload(self, name: str, expect: str, payload: bytes, domain: Domain = Domain.COMMAND) -> Case:
+        """A case of these bytes, well signed as an order of `domain`."""
+        envelope = cose.sign(CLOUD_SIGNER, ORDER_TYPES[domain], subject_of(VIN, domain), payload)
+        return self._sealer.case(name, domain, envelope, expect)
+
+    def members(self, name: str, expect: str, domain: Domain = Domain.COMMAND, **members: Any) -> Case:
+        """A case of a SignedOrder with these members of its `oneof`, whatever its content type says."""
+        message = session_pb2.SignedOrder(vin=VIN, manifest_version=1, role=1, **self._usual, **members)
+        return self.payload(name, expect, message.SerializeToString(), domain)
+
+
+def _oneof_cases(forge: Forge) -> list[Case]:
+    command, withdrawal = unlock("cmd-9"), cancellation("cmd-9")
+    return [
+        forge.members("content type of a command, cancellation in it", "WRONG_TYPE", cancel=withdrawal),
+        forge.members("content type of a cancellation, command in it", "WRONG_TYPE", Domain.CANCEL, door=command),
+        forge.members("content type of settings, command in it", "WRONG_TYPE", Domain.CONFIG, door=command),
+        forge.members("no order in it", "WRONG_TYPE"),
+        forge.payload("not a protobuf message", "MALFORMED", b"\xff\xff"),
+    ]  # fmt: skip
 
 
 def orders() -> File:
@@ -133,6 +168,24 @@ def orders() -> File:
         order("counter used", "COUNTER_NOT_NEW", counter=7),
         order("counter beyond the last", "COUNTER_TOO_LARGE", counter=MAX_COUNTER + 1),
         order("no role", "ROLE_NOT_ALLOWED", role=0),
+        order("unknown role", "ROLE_NOT_ALLOWED", role=99),
+        order("signed by a key for reports", "UNKNOWN_KEY", by=FOR_REPORTS),
+        order("signed by a key of an unknown use", "UNKNOWN_KEY", by=FOR_THE_FUTURE),
+        order("manifest ran out", "EXPIRED_KEY") | {"wallSeconds": WALL_SECONDS + YEAR_SECONDS},
+        order("manifest still in time", "ACCEPTED") | {"wallSeconds": WALL_SECONDS + YEAR_SECONDS - 1},
+        order("clock set back, key over when the manifest was made", "EXPIRED_KEY", by=LONG_EXPIRED)
+        | {"wallSeconds": 0},
+        order("clock set back", "ACCEPTED") | {"wallSeconds": 0},
+        order("epoch of 15 bytes", "WRONG_EPOCH", epoch=car.epoch[:15]),
+        order("epoch of 17 bytes", "WRONG_EPOCH", epoch=car.epoch + b"\x00"),
+        order("without an epoch", "WRONG_EPOCH", epoch=b""),
+        order("command id of 128 characters", "ACCEPTED", unlock("c" * 128)),
+        order("command id of 129 characters", "MALFORMED", unlock("c" * 129)),
+        order(
+            "tombstone without a cancel id", "MALFORMED", cancellation("cmd-9", ""), Domain.CANCEL, counter=1
+        ),
+        order("tombstone without a command id", "MALFORMED", cancellation(""), Domain.CANCEL, counter=1),
+        *_oneof_cases(Forge(public(car.seal_key), car.epoch)),
         order("settings by a shared user", "ROLE_NOT_ALLOWED", settings, Domain.CONFIG, counter=1, role=2),
         *_damaged(vehicle, bytes.fromhex(order("command", "")["envelope"])),
     ]
@@ -157,7 +210,7 @@ def orders() -> File:
             "wallSeconds": WALL_SECONDS,
             "acceptedCounters": {"cmd.door": 7},
             "known": [["cmd.door", "cmd-7"]],
-            "manifest": endorse(_order_manifest(), ROOT, ROOT).hex(),
+            "manifest": endorse(order_manifest(), ROOT, ROOT).hex(),
         },
         "cases": cases,
     }

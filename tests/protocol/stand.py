@@ -64,12 +64,14 @@ def manifest(
     root: KeySigner = ROOT,
     sign_keys: dict[bytes, tuple[int, bool]] | None = None,
     expires_at: int = WALL_SECONDS + YEAR_SECONDS,
+    issued_at: int = WALL_SECONDS - 100,
+    other_keys: Iterable[tuple[int, KeySigner]] = (),
 ) -> session_pb2.KeyManifest:
-    """A manifest. `sign_keys` are public key: (expiry in seconds, revoked)."""
+    """A manifest. `sign_keys` are public key: (expiry in seconds, revoked); `other_keys` come last, with their use."""
     signers = sign_keys if sign_keys is not None else {CLOUD_SIGNER.public_bytes: (expires_at, False)}
     made = session_pb2.KeyManifest(
         version=version,
-        issued_at_seconds=WALL_SECONDS - 100,
+        issued_at_seconds=issued_at,
         expires_at_seconds=expires_at,
         root_public_key=root.public_bytes,
     )
@@ -81,6 +83,8 @@ def manifest(
     made.keys.add(
         use=session_pb2.KEY_USE_REPORT, public_key=public(CLOUD_REPORT), expires_at_seconds=expires_at
     )
+    for use, key_of in other_keys:
+        made.keys.add(use=use, public_key=key_of.public_bytes, expires_at_seconds=expires_at)  # type: ignore[arg-type]  # also uses that are not defined
     return made
 
 

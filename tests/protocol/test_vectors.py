@@ -28,7 +28,7 @@ def load(name: str) -> Any:
 
 
 KEYS, ORDERS, ANSWERS, HELLOS = (load(n) for n in ("keys.json", "orders.json", "answers.json", "hellos.json"))
-MANIFESTS, REPORTS = load("manifests.json"), load("reports.json")
+MANIFESTS, REPORTS, REQUESTS = (load(n) for n in ("manifests.json", "reports.json", "requests.json"))
 
 
 def private(name: str) -> X25519PrivateKey:
@@ -63,10 +63,13 @@ class Memory:
         raise AssertionError((endorsed_by, endorsed))
 
 
-def vehicle() -> VehicleSide:
-    context = ORDERS["context"]
-    session = VehicleSession(bytes.fromhex(context["epoch"]), lambda: context["clockMillis"])
-    for domain, counter in context["acceptedCounters"].items():
+def vehicle(context: dict[str, Any], case: dict[str, Any]) -> VehicleSide:
+    """As the context says; a case may have a wall clock of its own."""
+    wall = case.get("wallSeconds", context["wallSeconds"])
+    session = VehicleSession(
+        bytes.fromhex(context.get("epoch", "00" * 16)), lambda: context.get("clockMillis", 0)
+    )
+    for domain, counter in context.get("acceptedCounters", {}).items():
         session.spend(Domain(domain), counter)
     root = bytes.fromhex(KEYS["ed25519"]["root"]["public"])
     return VehicleSide(
@@ -77,7 +80,7 @@ def vehicle() -> VehicleSide:
         session,
         private("vehicleReport"),
         Memory(),
-        lambda: context["wallSeconds"],
+        lambda: wall,
     )
 
 
@@ -93,7 +96,8 @@ def cloud(session: CloudSession, vin: str, now_millis: int = 0) -> tuple[Cloud, 
 
 @named(ORDERS["cases"])
 def test_orders(case: dict[str, Any]) -> None:
-    opened = vehicle().open_order(Domain(case["domain"]), bytes.fromhex(case["sealed"]))
+    side = vehicle(ORDERS["context"], case)
+    opened = side.open_order(Domain(case["domain"]), bytes.fromhex(case["sealed"]))
 
     if isinstance(opened, Faulted):
         assert opened.fault.name == case["expect"]
@@ -146,9 +150,22 @@ def test_hellos(case: dict[str, Any]) -> None:
 
 
 def test_the_session_request() -> None:
-    challenge = vehicle().open_challenge(bytes.fromhex(HELLOS["request"]["sealed"]))
+    side = vehicle(REQUESTS["context"], {})
+    challenge = side.open_challenge(bytes.fromhex(HELLOS["request"]["sealed"]))
 
     assert challenge.hex() == HELLOS["context"]["challenge"]
+
+
+@named(REQUESTS["cases"])
+def test_session_requests(case: dict[str, Any]) -> None:
+    side = vehicle(REQUESTS["context"], case)
+
+    said, challenge = "ACCEPTED", bytes.fromhex(REQUESTS["context"]["challenge"])
+    try:
+        challenge = side.open_challenge(bytes.fromhex(case["sealed"]))
+    except MessageRefused as refused:
+        said = refused.fault.name
+    assert (said, challenge.hex()) == (case["expect"], REQUESTS["context"]["challenge"])
 
 
 @named(MANIFESTS["cases"])
@@ -158,7 +175,7 @@ def test_manifests(case: dict[str, Any]) -> None:
     trust = Trust(bytes.fromhex(context["root"])).adopt(bytes.fromhex(context["manifest"]), wall)
 
     try:
-        trust.adopt(bytes.fromhex(case["endorsed"]), wall)
+        trust.adopt(bytes.fromhex(case["endorsed"]), case.get("wallSeconds", wall))
         said = "ACCEPTED"
     except MessageRefused as refused:
         said = refused.fault.name

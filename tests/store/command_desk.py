@@ -28,7 +28,8 @@ from services.command.domain import (
 )
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
-from services.command.usecases import Desk, Rules
+from services.command.rules import Rules
+from services.command.usecases import Desk
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
 from services.runtime.database import StorageUnavailable, open_database
 from services.runtime.migration import migrate

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from sqlalchemy import Connection, func, select, text
 
 import services.access
-from services.access import seed, store, translate
+from services.access import pending_grants, pending_keys, seed, store, translate
 from services.access.domain import (
     Allowance,
     Caller,
@@ -30,6 +30,7 @@ from services.access.identity import key_hash
 from services.access.usecases import Question
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
+from tests.store.query_plans import Watch, walks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -73,6 +74,10 @@ async def count(database: Database, table: str) -> int:
 
 
 async def test_the_migration_makes_the_tables_of_the_code(database: Database) -> None:
+    assert {pending_grants.PendingGrantRow.__tablename__, pending_keys.PendingApiKeyRow.__tablename__} <= set(
+        store.RoomModel.metadata.tables
+    )
+
     def differences(connection: Connection) -> list[Any]:
         return compare_metadata(MigrationContext.configure(connection), store.RoomModel.metadata)
 
@@ -273,3 +278,19 @@ async def test_an_issuers_key_that_is_missing_is_told_once(database: Database) -
     await record.note_issuer_keys(["iss_b", "iss_c"], at=NOW)
     (message,) = sent
     assert grant_pb2.GrantRevoked.FromString(message.payload).credential == "iss_a"
+
+
+async def test_what_the_signer_asks_walks_through_no_table(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/room.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
+    vins = [f"KMHSH81C7LU12345{n}" for n in range(5)]
+    asked = [
+        Question("user-123", vin, "door.unlock", "agent-7", f"key_{n:032x}") for n, vin in enumerate(vins)
+    ]
+    assert await record_of(database, Sent()).answer(asked, at=NOW) == [None] * 5
+    assert len(watch.ran) == 3
+    grown = set(store.RoomModel.metadata.tables)
+    assert await database.read(lambda connection: list(walks(connection, dict(watch.ran), grown))) == []
+    await database.close()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.command import translate, usecases
+from services.command import usecases
 from services.command.domain import CannotDeliver, CorrelationIdReused, Status, Withdrawal
+from services.command.refusals import refusal_of
 from services.command.store.tables import command, history, outbox
 from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
 
@@ -27,7 +28,7 @@ async def test_a_new_command_is_refused_and_leaves_nothing_behind(database_url: 
             await usecases.request_doors(cut_off(room), OWNER, VIN, UNLOCK, "c-1")
         for table in (command, history, outbox.table):
             assert await room.count(table) == 0
-        refusal = translate.refusal_of(raised.value)
+        refusal = refusal_of(raised.value)
         assert refusal is not None
         assert (refusal.reason.code, refusal.reason.http_status) == ("DEPENDENCY_UNAVAILABLE", 503)
         assert refusal.reason.retryable

@@ -149,3 +149,82 @@ async def test_a_report_is_kept_with_its_alerts_or_not_at_all(database: Database
         await record.take_in([check(FAILED, 1)])
 
     assert await record.find(VIN) is None
+
+
+class Clock:
+    """Moved by the test, in minutes."""
+
+    def __init__(self) -> None:
+        self.minutes = 0.0
+
+    def now(self) -> datetime:
+        return T0 + timedelta(minutes=self.minutes)
+
+    def monotonic(self) -> float:
+        return self.minutes * 60
+
+
+def replica(database: Database, clock: Clock) -> store.DiagnosisStore:
+    relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, clock.now)
+    return store.DiagnosisStore(database, relay, vehicle_link.outgoing, clock.now, clock.monotonic)
+
+
+async def alerts(database: Database) -> list[tuple[str, bool, int]]:
+    query = select(store.outbox.table.c.payload).order_by(store.outbox.table.c.sequence)
+    rows = await database.read(lambda connection: connection.execute(query).all())
+    told = [DoorUpdate.FromString(bytes(row.payload)).system_alert for row in rows]
+    return [(alert.code, alert.cleared, alert.flap_count) for alert in told]
+
+
+async def test_an_alert_that_comes_and_goes_is_told_of_once_in_a_while_by_whichever_replica(
+    database: Database,
+) -> None:
+    clock = Clock()
+    replicas = [replica(database, clock), replica(database, clock)]
+    failed = replace(FAILED, error_codes=("B1A01",))
+    for number in range(1, 30):
+        clock.minutes = number
+        await replicas[number % 2].take_in([check(failed if number % 2 else GOOD, number)])
+        await asyncio.gather(*(each.tell_due() for each in replicas))
+        diagnosis = await replicas[0].find(VIN)
+        assert diagnosis is not None  # what is asked for is not damped
+        assert diagnosis.system_status is (SystemStatus.FAULT if number % 2 else SystemStatus.NORMAL)
+    flapping = [("B1A01", False, 0), ("B1A01", True, 0), ("B1A01", False, 2)]
+    assert await alerts(database) == [*flapping, ("B1A01", False, 10), ("B1A01", False, 10)]
+    await replicas[0].take_in([check(GOOD, 30)])
+    for minute in range(30, 60):
+        clock.minutes = minute
+        await replica(database, clock).tell_due()  # as after a restart
+    assert (await alerts(database))[5:] == [("B1A01", False, 7), ("B1A01", True, 0)]
+    rows = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
+    assert rows == []
+
+
+async def test_no_standing_alert_is_lost_to_the_vehicle_s_share(database: Database) -> None:
+    clock = Clock()
+    record = replica(database, clock)
+    for number in range(1, 41):  # each with a fault of its own, until its share is used up
+        faulty = replace(FAILED, error_codes=(f"X{number}",))
+        await record.take_in([check(faulty, number)])
+    critical = replace(FAILED, error_codes=("B1A01",))
+    await record.take_in([check(critical, 41)])
+    assert "B1A01" not in {code for code, _, _ in await alerts(database)}
+    for minute in range(1, 40):
+        clock.minutes = minute
+        await record.tell_due()
+    believed = {}
+    for code, cleared, _ in await alerts(database):
+        believed[code] = not cleared
+    assert believed.pop("B1A01", False) or believed.get("ALERTS_CHANGED")
+    kept = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
+    assert len(kept) <= store.MOST_TOLD_ALERTS
+
+
+async def test_a_vehicle_with_ever_new_alerts_fills_nothing(database: Database) -> None:
+    clock = Clock()
+    record = replica(database, clock)
+    for number in range(1, 36):
+        codes = tuple(f"X{number}-{each}" for each in range(8))
+        await record.take_in([check(replace(FAILED, error_codes=codes), number)])
+    kept = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
+    assert len(kept) == store.MOST_TOLD_ALERTS

@@ -302,6 +302,29 @@ async def test_what_is_in_flight_is_not_sent_twice_by_the_scan(room: Room) -> No
     assert room.broker.arrived == ["slow"]
 
 
+async def test_what_had_to_leave_first_has_left_and_what_is_for_others_is_not_waited_for(room: Room) -> None:
+    room.broker.gate = asyncio.Event()
+    relay = await room.relay()
+    relay.hand_over(to("a", "a1"))
+    await room.database.settle()  # it is on its way now
+    relay.hand_over(to("b", "b1"))
+    left = [asyncio.create_task(relay.left({subject})) for subject in ("a", "b", "c")]
+    await room.database.settle()
+    assert [each.done() for each in left] == [False, False, True]
+    room.broker.gate.set()
+    await asyncio.wait_for(asyncio.gather(*left), 5)
+    assert room.broker.arrived == ["a1", "b1"]
+
+
+async def test_what_cannot_leave_is_not_waited_for_for_ever(room: Room) -> None:
+    room.broker.refused = {"a1"}
+    relay = await room.relay()
+    relay.hand_over(to("a", "a1", "a2"))
+    relay.hand_over(to("b", "b1"))
+    await asyncio.wait_for(relay.left({"a", "b"}), 5)
+    assert "b1" in room.broker.kept
+
+
 async def test_dropped_before_it_was_tried_it_never_leaves(room: Room) -> None:
     room.broker.away = True
     relay = await room.relay(knows_connection=True)

@@ -31,6 +31,7 @@ from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import LastReport, Taken
 from services.status.vehicle_translate import Said, report_of
+from tests.store.query_plans import Watch, walks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -164,9 +165,7 @@ async def test_the_database_itself_has_the_same_order(
     await records.take_reports([report(9)], [], NOW_US)
     [known] = await records._database.read(lambda c: c.execute(select(store._status)).mappings().all())
     row = {**known, "awaited": True, "report": b"other", **values}
-    await records._database.write(
-        lambda c: c.execute(store._UPSERTS[c.dialect.name], [row]) and None  # type: ignore[call-overload]  # a statement
-    )
+    await records._database.write(lambda c: store._UPSERT(c, row) and None)
     last = await records.last_report(VIN)
     assert (last is not None and last.payload == b"other") == taken
     probe = report(row["sequence"], row["counter"], epoch=(row["epoch"].decode(), row["epoch_order"]))
@@ -379,3 +378,18 @@ async def test_a_vehicle_whose_doors_flicker_fills_nothing_and_its_watchers_are_
     assert len(flickers) == BURST + 1
     assert [u.system_alert.code for u in flickers if u.HasField("system_alert")] == ["UPDATES_COALESCED"]
     assert len(updates) - len(flickers) == 1
+
+
+async def test_doubts_are_found_without_a_walk_through_what_was_expected(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/room.sqlite3"
+    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
+    await database.read(lambda connection: store.expectations.doubted(connection, NOW_US))
+    await database.write(
+        lambda connection: store.expectations.settle(connection, [(VIN, "c-1"), (VIN, "c-2")])
+    )
+    found = await database.read(lambda connection: list(walks(connection, dict(watch.ran), {"expectation"})))
+    assert found == []
+    assert any("expectation" in text for text in watch.ran)
+    await database.close()

@@ -23,8 +23,9 @@ from services.command.announcements import Announcements
 from services.command.domain import Command, Status, StatusCheck
 from services.command.endings import timed_out
 from services.command.history_usecases import forget_the_old
+from services.command.rules import Rules
 from services.command.store.tables import history, outbox, wake_up
-from services.command.usecases import Desk, Rules, time_out_overdue
+from services.command.usecases import Desk, time_out_overdue
 from services.command.vehicle_usecases import wake_the_silent
 from services.enrolment import seed as enrolment_seed
 from services.enrolment import store as enrolment_store

@@ -20,7 +20,8 @@ from protocol.domains import ANSWER_FIELDS, ContentType, Domain
 from protocol.keys import OpenKeys
 from services.command import store as command_store
 from services.command.announcements import Announcements
-from services.command.usecases import Desk, Rules
+from services.command.rules import Rules
+from services.command.usecases import Desk
 from services.command.vehicle_link import VehicleEvents as CommandEvents
 from services.config import dispatch as config_dispatch
 from services.config import store as config_store
@@ -205,6 +206,7 @@ def status_room(database: Database, fleet: Fleet) -> Room:
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake
         hellos,
+        lambda _: None,
         lambda: round(START.timestamp() * 1_000_000),
     )
     handlers: dict[tuple[Domain, ...], Handle] = {

@@ -23,6 +23,8 @@ def test_in_time_it_acts_and_too_late_it_never_does(mesh: Mesh) -> None:
         assert app.end_of(locked.json()["commandId"])["status"] == "SUCCESS"
 
     in_time = _away_for(20, cars)
+    for _, car in cars:
+        car.do("enter-coverage")
     for (app, car), command_id in zip(cars, in_time, strict=True):
         assert app.end_of(command_id)["status"] == "SUCCESS"
         assert car.moved(command_id)
@@ -30,23 +32,36 @@ def test_in_time_it_acts_and_too_late_it_never_does(mesh: Mesh) -> None:
         assert app.end_of(finished)["status"] == "SUCCESS"
 
     too_late = _away_for(40, cars)
-    for (app, car), command_id in zip(cars, too_late, strict=True):
+    later = []
+    for (app, _), command_id in zip(cars, too_late, strict=True):
         ended = app.command(command_id)
         assert (ended["status"], ended["mayHaveSucceeded"]) == ("TIMEOUT", True)
+        # Who does not answer is neither there nor shown as it stands, however short ago its last report was.
+        status = app.get("status").json()
+        assert (status["connectivity"], status["stale"]) == ("LOST", True)
+        accepted = app.order("lock").json()
+        assert "not been heard of" in accepted["message"]
+        assert accepted["estimatedDuration"] == 30
+        later.append(accepted["commandId"])
+    for (app, car), command_id, lock in zip(cars, too_late, later, strict=True):
+        car.do("enter-coverage")
         # Whatever waited for the car has reached it before this has.
-        later = app.order("lock").json()["commandId"]
-        assert app.end_of(later)["status"] == "SUCCESS"
+        assert app.end_of(lock)["status"] == "SUCCESS"
         assert car.actuations(command_id) == []
+        status = eventually(lambda app=app: (s := app.get("status").json())["connectivity"] == "ONLINE" and s)
+        assert status["stale"] is False
+        usual = eventually(lambda app=app: (a := app.order("lock")).status_code == 202 and a).json()
+        assert usual["estimatedDuration"] == 5
+        assert app.end_of(usual["commandId"])["status"] == "SUCCESS"
     cars[0][1].do("sleep")
 
 
 def _away_for(seconds: float, cars: list[tuple[App, Car]]) -> list[str]:
-    """Unlocks that each car is away for."""
+    """Unlocks that each car is away for. They are away still."""
     for _, car in cars:
         car.do("leave-coverage")
     commands = [app.order("unlock").json()["commandId"] for app, _ in cars]
     time.sleep(seconds)  # how long a car is away is what this is about
     for _, car in cars:
         assert car.state()["connected"] is False
-        car.do("enter-coverage")
     return commands

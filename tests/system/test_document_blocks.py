@@ -59,3 +59,24 @@ def test_the_ceremony_of_the_cloud_keys(tmp_path: Path) -> None:
     done = paste(ceremony, checkout(tmp_path))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "manifests" / "1.manifest").is_file()
+
+
+def test_the_configuration_of_a_broker_s_nodes(tmp_path: Path) -> None:
+    folder = checkout(tmp_path)
+    (description,) = blocks("docs/deployment.md", "## NATS", "json")
+    (folder / "broker.json").write_text(description)
+    (command,) = blocks("docs/deployment.md", "## NATS")
+    done = paste(command, folder)
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (folder / "configurations").iterdir()) == [
+        "n1.conf",
+        "n2.conf",
+        "n3.conf",
+    ]
+    names = {path.name for path in (folder / "secrets").iterdir()}
+    assert {
+        "nats-enrolment.password",
+        "broker-store-prefix",
+        "admission.nk",
+        "broker-cluster.password",
+    } <= names

@@ -83,6 +83,30 @@ def test_the_same_request_twice_is_one_command(app: App, car: Car) -> None:
     assert len([a for a in car.actuations(first.json()["commandId"]) if a["phase"] == "BEFORE"]) == 1
 
 
+def test_the_same_doors_in_another_order_and_a_quoted_key_are_the_same_request(app: App, car: Car) -> None:
+    finish(app, "lock")
+    key = f"t-{uuid.uuid4()}"
+    first = app.order("unlock", ["trunk", "driver", "rearLeft"], correlation_id=key)
+    assert first.status_code == 202
+    body = {"targetDoors": ["rearLeft", "trunk", "driver"]}
+    for named in ({"X-Correlation-ID": key}, {"Idempotency-Key": key}, {"Idempotency-Key": f'"{key}"'}):
+        again = app.send("POST", "unlock", body, **named)
+        assert (again.status_code, again.json()) == (202, first.json())
+        assert again.headers["x-correlation-id"] == key
+    both = {"X-Correlation-ID": key, "Idempotency-Key": f'"{key}"'}
+    assert app.send("POST", "unlock", body, **both).json() == first.json()
+    fewer = app.send(
+        "POST", "unlock", {"targetDoors": ["trunk", "driver"]}, **{"Idempotency-Key": f'"{key}"'}
+    )
+    assert (fewer.status_code, fewer.json()["code"]) == (422, "CORRELATION_ID_REUSED")
+    for wrong in ('""', f'"{key}', f'"{key}";a=1', '"two words"'):
+        refused = app.send("POST", "unlock", body, **{"Idempotency-Key": wrong})
+        assert (refused.status_code, refused.json()["code"]) == (400, "INVALID_REQUEST"), wrong
+        assert [error["field"] for error in refused.json()["errors"]] == ["Idempotency-Key"]
+    app.end_of(first.json()["commandId"])
+    assert len([a for a in car.actuations(first.json()["commandId"]) if a["phase"] == "BEFORE"]) == 3
+
+
 def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
     finish(app, "unlock", unlockMode="EMERGENCY")
     car.do("door-time", seconds=0.4)

@@ -326,6 +326,9 @@ async def test_an_idempotency_key_is_the_correlation_id_unless_one_is_sent(
     alone = await client.post(f"{BASE}/unlock", headers=GOOD | {"idempotency-key": "key-1"}, json=UNLOCK)
     assert alone.headers["x-correlation-id"] == "key-1"
     assert edge.received.last[1]["x-correlation-id"] == "key-1"
+    quoted = await client.post(f"{BASE}/unlock", headers=GOOD | {"idempotency-key": '"key-2"'}, json=UNLOCK)
+    assert quoted.headers["x-correlation-id"] == "key-2"
+    assert edge.received.last[1]["x-correlation-id"] == "key-2"
     both = {"idempotency-key": "key-1", "x-correlation-id": "id-1"}
     answer = await client.post(f"{BASE}/unlock", headers=GOOD | both, json=UNLOCK)
     assert answer.headers["x-correlation-id"] == "id-1"

@@ -58,6 +58,15 @@ def test_the_readmes_lines_tell_a_story_that_works(mesh: Mesh) -> None:
     second = paste(CURL + moved(preamble + hands, mesh.ports), ROOT)
     assert second.returncode == 0, second.stderr
     answers = [code for code in statuses(second.stdout) if code != "200"]
-    assert answers == ["409", "409", "202", "202", "202"]  # lock, unlock, lock, unlock, cancel
-    for word in ("DOOR_OPEN", "VEHICLE_MOVING", "PARTIAL_SUCCESS", '"CANCELLED"'):
+    assert answers == ["409", "409", *["202"] * 4]  # lock, unlock, lock twice, unlock, cancel
+    for word in ("DOOR_OPEN", "VEHICLE_MOVING", "PARTIAL_SUCCESS", '"CANCELLED"', "COMMAND_CONTRADICTED"):
         assert word in second.stdout, word
+    (contradicted,) = (
+        json.loads(line)
+        for line in second.stdout.splitlines()
+        if line.startswith("{") and '"confirmation"' in line
+    )
+    assert (contradicted["status"], contradicted["confirmation"]["state"]) == ("SUCCESS", "CONTRADICTED")
+    observed = {each["doorId"]: each["locked"] for each in contradicted["confirmation"]["doors"]}
+    assert (observed["rearLeft"], observed["driver"]) == (False, True)
+    assert car.state()["slippingActuators"] == car.state()["failedActuators"] == []

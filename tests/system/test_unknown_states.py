@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
+from ecarus.remotecontrol.door.v1.door_command_service_pb2 import GetCommandRequest, ListCommandHistoryRequest
+from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
+from ecarus.remotecontrol.door.v1.door_status_service_pb2 import GetDoorStatusRequest, WatchDoorUpdatesRequest
+from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import DoorStatusServiceStub
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.system.app import SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 
     from tests.system.conftest import Mesh
 
@@ -162,7 +173,9 @@ def test_a_car_that_tells_of_some_doors_only(app: App, fit: Callable[..., Car]) 
     eventually(lambda: doors_of(app)["trunk"].get("locked") is False)
 
 
-def test_the_history_shows_what_an_unlock_of_all_meant(app: App, fit: Callable[..., Car]) -> None:
+def test_the_history_shows_what_an_unlock_of_all_meant(
+    app: App, fit: Callable[..., Car], team: grpc.Channel
+) -> None:
     car = fit()
     usual = app.get("config").json()["unlockMode"]
 
@@ -173,7 +186,10 @@ def test_the_history_shows_what_an_unlock_of_all_meant(app: App, fit: Callable[.
     run_with("DRIVER_ONLY")
     try:
         finish(app, "lock")
-        ended = finish(app, "unlock", correlation_id=f"t-{uuid.uuid4()}")
+        with app.stream() as stream, watched(team, app) as updates:
+            ended = finish(app, "unlock", correlation_id=f"t-{uuid.uuid4()}")
+            event = stream.wait_for(lambda e: e["data"]["data"].get("status") == "SUCCESS")["data"]["data"]
+            told = next(u for u in updates if u.command_status.status == CommandStatus.SUCCESS)
     finally:
         run_with(usual)
     assert (ended["status"], ended["targetDoors"]) == ("SUCCESS", ["all"])
@@ -183,6 +199,65 @@ def test_the_history_shows_what_an_unlock_of_all_meant(app: App, fit: Callable[.
     entry = in_history(app, ended["commandId"])
     assert (entry["targetDoors"], entry["status"], entry["failureReason"]) == (["all"], "SUCCESS", None)
     assert entry["doorResults"] == moved
+    assert event["doorResults"] == moved
+    assert as_json(told.command_status)["doorResults"] == moved
+    commands: Any = DoorCommandServiceStub(team)
+    sent = (("authorization", f"Bearer {app.bearer}"),)
+    command = commands.GetCommand(
+        GetCommandRequest(vin=app.vin, command_id=ended["commandId"]), metadata=sent, timeout=5
+    )
+    history = commands.ListCommandHistory(ListCommandHistoryRequest(vin=app.vin), metadata=sent, timeout=5)
+    [listed] = [each for each in history.history if each.command_id == ended["commandId"]]
+    for each in (command, listed):
+        assert as_json(each)["doorResults"] == moved
+    status: Any = DoorStatusServiceStub(team).GetDoorStatus(
+        GetDoorStatusRequest(vin=app.vin), metadata=sent, timeout=5
+    )
+    times = [at for each in (command, listed, told, status) for at in times_of(each)]
+    assert len(times) > 6
+    assert [at for at in times if at.nanos % 1_000_000] == []  # to the millisecond, like everybody's
+    assert listed.failure_reason.WhichOneof("kind") == "null_value"
+
+
+@pytest.fixture
+def team(mesh: Mesh) -> Iterator[grpc.Channel]:
+    """A team's channel to the edge."""
+    pki = mesh.data / "pki"
+    identity = grpc.ssl_channel_credentials(
+        *((pki / name).read_bytes() for name in ("ca.crt", "team-demo.key", "team-demo.crt"))
+    )
+    with grpc.secure_channel(f"localhost:{mesh.ports.mtls}", identity) as channel:
+        yield channel
+
+
+@contextmanager
+def watched(team: grpc.Channel, app: App) -> Iterator[Iterator[DoorUpdate]]:
+    """The updates as typed messages, from now on."""
+    stub: Any = DoorStatusServiceStub(team)
+    call = stub.WatchDoorUpdates(
+        WatchDoorUpdatesRequest(vin=app.vin),
+        metadata=(("authorization", f"Bearer {app.bearer}"),),
+        timeout=60,
+    )
+    call.initial_metadata()
+    yield call
+    call.cancel()
+
+
+def as_json(message: Any) -> dict[str, Any]:
+    return MessageToDict(message, always_print_fields_with_no_presence=True)
+
+
+def times_of(message: Any) -> Iterator[Timestamp]:
+    """Every time in a message."""
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        for each in value if field.label == field.LABEL_REPEATED else [value]:
+            if isinstance(each, Timestamp):
+                yield each
+            else:
+                yield from times_of(each)
 
 
 def test_every_time_that_the_product_shows_has_three_digits(app: App, fit: Callable[..., Car]) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from mesh.pki import Identity, Pki
+from mesh.sandbox import vehicle_identity
 from services import registry
 from tests.system.app import FOREIGN, SAMPLE, SECOND, Car, eventually
 from tests.system.conftest import ROOT
@@ -64,11 +67,14 @@ def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
     certificate, other = (str(mesh.data / "pki" / f"vehicle-{vin}.crt") for vin in (FOREIGN, SAMPLE))
     keys, others = (str(mesh.data / "public" / "vehicles" / f"{vin}.pem") for vin in (FOREIGN, SAMPLE))
     private = str(mesh.data / "vehicles" / FOREIGN / "keys.pem")
+    like_a_car = Identity("like-a-car", uri=vehicle_identity(FOREIGN).uri, server=False)
+    services = str(Pki(mesh.data / "pki", datetime.now(UTC)).ensure(like_a_car).cert)
     for words, sentence in (
         (("revoke", "KMHSH81C7LU999999"), "not enrolled"),
         (("revoke", "x"), "vin"),
         (("enrol", FOREIGN, "--certificate", other, "--keys", keys), "another vehicle"),
         (("enrol", FOREIGN, "--certificate", "/nowhere", "--keys", keys), "/nowhere"),
+        (("enrol", FOREIGN, "--certificate", services, "--keys", keys), "not signed by the vehicles' CA"),
         (("enrol", FOREIGN, "--certificate", certificate, "--keys", others), "another vehicle"),
         (("enrol", FOREIGN, "--certificate", certificate, "--keys", private), "private key"),
     ):

@@ -4,10 +4,10 @@
 transactions.
 """
 
-from services.access.store.accounts import add_key, find_key
+from services.access.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
 from services.access.store.grants import add_vehicles, create_grant, standing
 from services.access.store.record import SqlGrantRecord
-from services.access.store.tables import HEAD, RoomModel, outbox
+from services.access.store.tables import HEAD, RoomModel, outbox, write_audit
 
 __all__ = [
     "HEAD",
@@ -17,6 +17,10 @@ __all__ = [
     "add_vehicles",
     "create_grant",
     "find_key",
+    "has_key_id",
+    "issue_key",
+    "key_by_id",
     "outbox",
     "standing",
+    "write_audit",
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, or_, select, update
@@ -23,13 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, Select
 
+    from services.access.domain import NewApiKey
     from services.access.usecases import Question
     from services.runtime.outbox import OutgoingMessage
 
     Announce = Callable[[Ended], OutgoingMessage]
 
+_KEYS_AT_ONCE = 32
+_LOCKED_AMONG = select(principals.c.principal).where(
+    principals.c.principal.in_(bindparam("named", expanding=True)), principals.c.locked_at.is_not(None)
+)
 _KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at).where(
     keys.c.key_hash == bindparam("key_hash"), keys.c.revoked_at.is_(None)
 )
@@ -51,6 +58,7 @@ def add_key(
     source: Source,
     at: datetime,
     expires_at: datetime | None = None,
+    name: str | None = None,
 ) -> None:
     """Keep a key, unless it was kept before: one that was revoked stays so."""
     row = {
@@ -59,8 +67,25 @@ def add_key(
         "source": source.value,
         "created_at": at,
         "expires_at": expires_at,
+        "name": name,
     }
     add_if_new(connection, keys, row)
+
+
+def issue_key(connection: Connection, new: NewApiKey, by: str, at: datetime) -> ApiKey:
+    """Keep a key that nobody had before, with its audit row; its time begins now."""
+    expires_at = at + timedelta(seconds=new.valid_seconds)
+    add_key(connection, new.key_hash, new.principal, new.source, at, expires_at, new.name)
+    write_audit(connection, "API_KEY_ISSUED", by=by, at=at, principal=new.principal, named=new.key_id)
+    return ApiKey(new.key_id, new.principal, at, expires_at, None, new.name, new.source)
+
+
+def key_by_id(connection: Connection, key_id: str) -> ApiKey:
+    """The key of this id. Raises ApiKeyUnknown."""
+    row = connection.execute(select(keys).where(_has_id(key_id))).first()
+    if row is None:
+        raise ApiKeyUnknown(key_id)
+    return _key_of(row)
 
 
 def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
@@ -76,15 +101,13 @@ def revoke_key(
     ended = connection.execute(
         update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
-    row = connection.execute(select(keys).where(_has_id(key_id))).first()
-    if row is None:
-        raise ApiKeyUnknown(key_id)
+    key = key_by_id(connection, key_id)
     if ended.rowcount == 0:
-        return _key_of(row), []
-    write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=row.principal, named=key_id)
-    messages = [announce(Ended(EndedKind.CREDENTIAL, at, principal=row.principal, credential=key_id))]
+        return key, []
+    write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=key.principal, named=key_id)
+    messages = [announce(Ended(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
-    return _key_of(row), messages
+    return key, messages
 
 
 def lock_account(
@@ -144,25 +167,47 @@ def barred(connection: Connection, questions: Sequence[Question], at: datetime) 
     found: set[str] = set()
     actors = {q.actor for q in questions if q.actor and q.actor != q.subject}
     if actors:
-        locked = select(principals.c.principal).where(
-            principals.c.principal.in_(actors), principals.c.locked_at.is_not(None)
-        )
-        found.update(connection.execute(locked).scalars())
-    asked_with = {q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)}
-    if asked_with:
-        rows = connection.execute(select(keys).where(or_(*map(_has_id, asked_with))))
-        good = {key.key_id for key in map(_key_of, rows) if key.is_live(at)}
-        found |= asked_with - good
+        found.update(connection.execute(_LOCKED_AMONG, {"named": sorted(actors)}).scalars())
+    asked_with = sorted({q.credential for q in questions if q.credential.startswith(KEY_ID_PREFIX)})
+    for begin in range(0, len(asked_with), _KEYS_AT_ONCE):
+        some = asked_with[begin : begin + _KEYS_AT_ONCE]
+        statement, bounds = _keys_with(len(some)), {}
+        for number, key_id in enumerate(some):
+            bounds[f"low{number}"], bounds[f"high{number}"] = _hashes_of(key_id)
+        good = {key.key_id for key in map(_key_of, connection.execute(statement, bounds)) if key.is_live(at)}
+        found.update(set(some) - good)
     return found
 
 
 def _has_id(key_id: str) -> ColumnElement[bool]:
-    """An id is the first half of the hash: the primary key finds it."""
+    return has_key_id(keys.c.key_hash, key_id)
+
+
+def has_key_id(key_hash: ColumnElement[bytes], key_id: str) -> ColumnElement[bool]:
+    """Whether a key's hash is of this id: the primary key finds it."""
+    return key_hash.between(*_hashes_of(key_id))
+
+
+def _hashes_of(key_id: str) -> tuple[bytes, bytes]:
+    """The lowest and the highest hash with this id, which is the first half of it."""
     half = bytes.fromhex(key_id.removeprefix(KEY_ID_PREFIX))
-    return keys.c.key_hash.between(half + bytes(len(half)), half + b"\xff" * len(half))
+    return half + bytes(len(half)), half + b"\xff" * len(half)
+
+
+@cache
+def _keys_with(count: int) -> Select[Any]:
+    """The keys with one of so many ids. Made once: it is asked for every order that is signed."""
+    among = (keys.c.key_hash.between(bindparam(f"low{n}"), bindparam(f"high{n}")) for n in range(count))
+    return select(keys).where(or_(*among))
 
 
 def _key_of(row: Row[Any]) -> ApiKey:
     return ApiKey(
-        key_id_of(bytes(row.key_hash)), row.principal, row.created_at, row.expires_at, row.revoked_at
+        key_id_of(bytes(row.key_hash)),
+        row.principal,
+        row.created_at,
+        row.expires_at,
+        row.revoked_at,
+        row.name or "",
+        Source(row.source),
     )

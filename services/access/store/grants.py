@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import bindparam, select, tuple_, update
+from sqlalchemy import bindparam, select, update
 
 from services.access.domain import (
     Allowance,
@@ -94,12 +94,22 @@ def grants_on(connection: Connection, vin: str) -> list[Grant]:
     return [_grant_of(row) for row in connection.execute(query)]
 
 
+def grants_of(connection: Connection, principal: str) -> list[Grant]:
+    """All of a principal's grants, oldest first."""
+    query = (
+        select(grants).where(grants.c.principal == principal).order_by(grants.c.created_at, grants.c.grant_id)
+    )
+    return [_grant_of(row) for row in connection.execute(query)]
+
+
 # Built once: building a statement costs more than running it.
 _ANSWERS = (
     select(grants)
     .join(principals, principals.c.principal == grants.c.principal, isouter=True)
     .where(
-        tuple_(grants.c.principal, grants.c.vin).in_(bindparam("holders", expanding=True)),
+        # All pairs of them, of which the wanted ones are picked: for pairs SQLite may walk through all grants instead.
+        grants.c.vin.in_(bindparam("vins", expanding=True)),
+        grants.c.principal.in_(bindparam("holders", expanding=True)),
         grants.c.revoked_at.is_(None),
         principals.c.locked_at.is_(None),
     )
@@ -125,9 +135,9 @@ def answer(connection: Connection, questions: Sequence[Question], at: datetime) 
     """For each question what allows it at `at`. One query for all; one more when somebody acts for
     another, and one where API keys were used.
     """
-    holders = sorted({(question.subject, question.vin) for question in questions})
+    vins, holders = {question.vin for question in questions}, {question.subject for question in questions}
     live: dict[tuple[str, str], list[Grant]] = {}
-    for row in connection.execute(_ANSWERS, {"holders": holders}):
+    for row in connection.execute(_ANSWERS, {"vins": sorted(vins), "holders": sorted(holders)}):
         grant = _grant_of(row)
         if grant.is_live(at):
             live.setdefault((grant.asked.principal, grant.asked.vin), []).append(grant)

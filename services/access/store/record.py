@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from services.access.store import accounts, grants
+from services.access.store import accounts, grants, overviews
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.access.domain import Account, Allowance, ApiKey, Ended, Grant, NewGrant
+    from services.access.domain import (
+        Account,
+        AccountOverview,
+        AccountSummary,
+        Allowance,
+        ApiKey,
+        Ended,
+        Grant,
+        NewApiKey,
+        NewGrant,
+    )
     from services.access.usecases import Question
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
@@ -58,6 +68,22 @@ class SqlGrantRecord:
     async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
         """See the port."""
         return await self._database.write(lambda c: accounts.unlock_account(c, principal, by, at))
+
+    async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
+        """See the port."""
+        return await self._database.read(lambda c: overviews.overview(c, principal, at))
+
+    async def summaries(
+        self, *, after: str, limit: int, locked_only: bool, at: datetime
+    ) -> list[AccountSummary]:
+        """See the port."""
+        return await self._database.read(
+            lambda c: overviews.summaries(c, at, after=after, limit=limit, locked_only=locked_only)
+        )
+
+    async def issue_key(self, new: NewApiKey, *, by: str, at: datetime) -> ApiKey:
+        """See the port."""
+        return await self._database.write(lambda c: accounts.issue_key(c, new, by, at))
 
     async def keys_of(self, principal: str) -> list[ApiKey]:
         """See the port."""

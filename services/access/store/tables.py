@@ -15,7 +15,7 @@ from services.runtime.outbox import Outbox
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0003_ends"
+HEAD = "0004_issued_keys"
 
 
 class RoomModel(SQLModel):
@@ -45,7 +45,10 @@ class GrantRow(RoomModel, table=True):
     """A right. `actions` are words with a space between; empty means all of the role's."""
 
     __tablename__ = "access_grant"
-    __table_args__ = (Index("access_grant_holder", "vin", "principal"),)
+    __table_args__ = (
+        Index("access_grant_holder", "vin", "principal"),
+        Index("access_grant_principal", "principal"),
+    )
     grant_id: str = Field(primary_key=True, max_length=64)
     principal: str = Field(max_length=128)
     vin: str = Field(foreign_key="vehicle.vin", max_length=17)
@@ -61,12 +64,14 @@ class ApiKeyRow(RoomModel, table=True):
     """An API key by its keyed hash; the key itself is nowhere."""
 
     __tablename__ = "api_key"
+    __table_args__ = (Index("api_key_principal", "principal"),)
     key_hash: bytes = Field(primary_key=True, sa_type=LargeBinary)
     principal: str = Field(max_length=128)
     source: str = Field(max_length=16)
     created_at: datetime = Field(sa_type=Instant)
     expires_at: datetime | None = Field(default=None, sa_type=Instant)
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
+    name: str | None = Field(default=None, max_length=64)
 
 
 class IssuerKeyRow(RoomModel, table=True):

@@ -20,6 +20,7 @@ from services.command.store.tables import (
     sessions,
     wake_up,
 )
+from services.command.vehicle_usecases import Received
 from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
@@ -168,9 +169,10 @@ class SqlCommands:
         announce = self._announce
 
         def work(connection: Connection) -> tuple[list[OutgoingMessage], TakenIn]:
-            answer = reports.take_in(connection, arrived, at, announce)
-            history_entries.record_ended(connection, at)
-            return answer
+            messages, taken = reports.take_in(connection, arrived, at, announce)
+            if any(not isinstance(report, Received) for report in taken.believed):
+                history_entries.record_ended(connection, at)
+            return messages, taken
 
         messages, taken = await self._database.write(work)
         self._committed(messages)
@@ -253,6 +255,12 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(
             lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
+        )
+
+    async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+        """See usecases.Commands."""
+        return await self._database.read(
+            lambda connection: queries.unconfirmed(connection, accepted_before, now, at_most)
         )
 
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:

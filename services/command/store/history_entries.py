@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import (
@@ -13,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Text,
     and_,
     bindparam,
     func,
@@ -26,31 +26,23 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.command.domain import Action, FailureReason, HistoryEntry, Status
 from services.command.history import HistoryPage, Position
-from services.command.store.tables import RECORDED_NOW, command, history, late_from_text, results_from_text
-from services.runtime.database import Instant
+from services.command.store.statements import AFTER_ALL, MILLISECOND_US, earlier, in_milliseconds
+from services.command.store.tables import command, history, late_from_text, results_from_text
+from services.runtime.database import Instant, microseconds
+from services.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Select
 
     from services.command.domain import StatusCheck
     from services.command.history import HistoryQuery, RefusedRequest
 
 _MICROSECONDS = 1_000_000
-_MILLISECOND_US = 1_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 _JUST_ENDED = select(history.c.vin).where(literal_column("recorded_at") == literal_column("0")).distinct()
-_earlier = history.alias("earlier")
-_LATEST = (
-    select(literal_column("earlier.recorded_at", BigInteger))
-    .select_from(_earlier)
-    .where(_earlier.c.vin == history.c.vin, _earlier.c.recorded_at.is_not(None))
-    .order_by(_earlier.c.recorded_at.desc())
-    .limit(1)
-    .correlate(history)
-    .scalar_subquery()
-)
 _NEWEST = (
     select(history.c.recorded_at)
     .where(history.c.vin == bindparam("of_vin"), history.c.recorded_at.is_not(None))
@@ -62,30 +54,58 @@ _LOCK = select(
         func.unnest(bindparam("keys", type_=ARRAY(BigInteger)), type_=BigInteger).column_valued("vehicle")
     )
 )
+_DATE = Prepared(
+    update(history)
+    .where(literal_column("recorded_at") == literal_column("0"))
+    .values(recorded_at=func.greatest(bindparam("now_us", type_=BigInteger), AFTER_ALL))
+)
+
+
+def _latest_of(wanted: Any) -> Select[Any]:
+    """The latest date of each vehicle that `wanted` has in its column `value`; None of one without any."""
+    latest = (
+        select(func.max(literal_column("earlier.recorded_at", BigInteger)))
+        .select_from(earlier)
+        .where(earlier.c.vin == wanted.c.value, earlier.c.recorded_at.is_not(None))
+        .correlate(wanted)
+        .scalar_subquery()
+    )
+    return select(wanted.c.value, latest)
+
+
+_LATEST_OF = {
+    "sqlite": _latest_of(func.json_each(bindparam("vins", type_=Text)).table_valued("value")),
+    "postgresql": _latest_of(
+        func.unnest(bindparam("vins", type_=ARRAY(Text)), type_=Text).table_valued("value").render_derived()
+    ),
+}
+_ADD = Prepared(
+    {
+        "sqlite": sqlite.insert(history).inline().on_conflict_do_nothing(),
+        "postgresql": postgresql.insert(history).inline().on_conflict_do_nothing(),
+    },
+    *(column.name for column in history.c),
+)
 
 
 def record_ended(connection: Connection, at: datetime) -> None:
     """Date what this transaction made part of the list: after everything that was recorded of its vehicle before.
 
     The last thing that a transaction does. SQLite has one writer, so the order of its transactions is that of their
-    commits. In PostgreSQL whoever ends something of the same vehicle waits here for the commit of who came first.
+    commits, and an entry was dated when it ended (statements.END_HISTORY). In PostgreSQL whoever ends something of the
+    same vehicle waits here for the commit of who came first.
     """
-    vins = connection.execute(_JUST_ENDED).scalars().all()
-    if not vins:
+    if connection.dialect.name != "postgresql":
         return
-    on_postgres = connection.dialect.name == "postgresql"
-    if on_postgres:
-        # In one order for all, so that two that lock several wait for each other and do not deadlock.
-        connection.execute(_LOCK, {"keys": sorted(map(_lock_key, vins))}).all()
-    after_all = func.coalesce(_LATEST, 0) + _MILLISECOND_US
-    now = bindparam("now_us", type_=BigInteger)
-    now_us = (at - _EPOCH) // _MICROSECOND
-    connection.execute(
-        update(history)
-        .where(literal_column("recorded_at") == literal_column("0"))
-        .values(recorded_at=func.greatest(now, after_all) if on_postgres else func.max(now, after_all)),
-        {"now_us": now_us - now_us % _MILLISECOND_US},
-    )
+    vins = connection.execute(_JUST_ENDED).scalars().all()
+    if vins:
+        _lock(connection, vins)
+        _DATE(connection, {"now_us": in_milliseconds(at)})
+
+
+def _lock(connection: Connection, vins: Iterable[str]) -> None:
+    # In one order for all, so that two that lock several wait for each other and do not deadlock.
+    connection.execute(_LOCK, {"keys": sorted(map(_lock_key, vins))}).all()
 
 
 def _lock_key(vin: str) -> int:
@@ -94,53 +114,66 @@ def _lock_key(vin: str) -> int:
 
 
 def add(connection: Connection, rows: Sequence[dict[str, object]], at: datetime) -> None:
-    """Keep entries that have ended; those that are there already stay as they are."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    if rows:
-        # In one order for all: two that keep the same entries at once wait for each other and do not deadlock.
-        in_order = sorted(rows, key=lambda row: str(row["entry_id"]))
-        connection.execute(dialect.insert(history).on_conflict_do_nothing(), in_order)
-        record_ended(connection, at)
+    """Keep entries that have ended, dated as `record_ended` does; those that are there already stay as they are.
+
+    The last thing that a transaction does.
+    """
+    if not rows:
+        return
+    vins = sorted({str(row["vin"]) for row in rows})
+    if connection.dialect.name == "postgresql":
+        _lock(connection, vins)
+    now_us = in_milliseconds(at)
+    found = connection.execute(_LATEST_OF[connection.dialect.name], {"vins": _told(connection, vins)})
+    recorded = {
+        vin: now_us if latest is None else max(now_us, latest + MILLISECOND_US) for vin, latest in found
+    }
+    # In one order for all: two that keep the same entries at once wait for each other and do not deadlock.
+    in_order = sorted(rows, key=lambda row: str(row["entry_id"]))
+    _ADD.for_each(connection, [{**row, "recorded_at": recorded[str(row["vin"])]} for row in in_order])
+
+
+def _told(connection: Connection, vins: list[str]) -> list[str] | str:
+    return vins if connection.dialect.name == "postgresql" else json.dumps(vins)
 
 
 def status_check_row(check: StatusCheck) -> dict[str, object]:
-    """A look at the door status."""
+    """A look at the door status, for `add`."""
     return {
         "entry_id": check.check_id,
         "vin": check.vin,
         "command_id": check.check_id,
         "action": Action.STATUS_CHECK.value,
         "target_doors": "[]",
-        "requested_at": check.at,
+        "requested_at": microseconds(check.at),
         "user_id": check.requester.subject,
         "actor_id": check.requester.principal,
         "source": check.requester.source,
         "correlation_id": check.correlation_id,
         "status": Status.SUCCESS.value,
-        "finished_at": check.at,
+        "finished_at": microseconds(check.at),
         "execution_us": round(check.seconds * _MICROSECONDS),
-        "recorded_at": RECORDED_NOW,
+        "failure_reason": None,
     }
 
 
 def refused_row(refused: RefusedRequest) -> dict[str, object]:
-    """A request that was refused at once."""
+    """A request that was refused at once, for `add`."""
     return {
         "entry_id": refused.entry_id,
         "vin": refused.vin,
         "command_id": refused.command_id or refused.entry_id,
         "action": refused.action.value,
         "target_doors": json.dumps(refused.target_doors),
-        "requested_at": refused.at,
+        "requested_at": microseconds(refused.at),
         "user_id": refused.requester.subject,
         "actor_id": refused.requester.principal,
         "source": refused.requester.source,
         "correlation_id": refused.correlation_id,
         "status": Status.FAILED.value,
-        "finished_at": refused.at,
+        "finished_at": microseconds(refused.at),
         "execution_us": 0,
         "failure_reason": refused.reason.value,
-        "recorded_at": RECORDED_NOW,
     }
 
 

@@ -14,6 +14,7 @@ from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, inser
 from protocol.cloud_side import Ledger, Overtaken, next_place
 from protocol.session import NotReachable
 from services.command.store.tables import command, sessions
+from services.runtime.prepared import Prepared
 from services.runtime.vehicle_sessions import SessionStore
 
 if TYPE_CHECKING:
@@ -30,14 +31,16 @@ if TYPE_CHECKING:
 _NEVER = b""
 _TYPES = {"request_hash": LargeBinary, "issued_at_millis": BigInteger}
 _COLUMNS = ("request_hash", "vin", "domain", "order_id", "command_id", "issued_at_millis")
-_ISSUE = insert(sessions.issued).from_select(
-    _COLUMNS,
-    select(*(bindparam(f"new_{name}", type_=_TYPES.get(name, String)()) for name in _COLUMNS)).where(
-        ~exists().where(
-            command.c.command_id == bindparam("new_order_id", type_=String()),
-            command.c.superseded_at.is_not(None),
-        )
-    ),
+_ISSUE = Prepared(
+    insert(sessions.issued).from_select(
+        _COLUMNS,
+        select(*(bindparam(f"new_{name}", type_=_TYPES.get(name, String)()) for name in _COLUMNS)).where(
+            ~exists().where(
+                command.c.command_id == bindparam("new_order_id", type_=String()),
+                command.c.superseded_at.is_not(None),
+            )
+        ),
+    )
 )
 """A cancellation's id is no command's: it is issued always."""
 
@@ -56,7 +59,7 @@ class _Store(SessionStore):
     def remember(self, issued: IssuedOrder) -> None:
         """See CloudStore. Raises _Superseded."""
         values = {f"new_{name}": getattr(issued, name) for name in _COLUMNS}
-        kept = self._issuing.execute(_ISSUE, values | {"new_domain": issued.domain.value})
+        kept = _ISSUE(self._issuing, values | {"new_domain": issued.domain.value})
         if kept.rowcount == 0:
             raise _Superseded
 

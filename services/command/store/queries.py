@@ -183,3 +183,20 @@ def unanswered(
         .limit(at_most)
     )
     return [(row.command_id, row.vin) for row in rows]
+
+
+def unconfirmed(connection: Connection, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+    """VINs with a command alive that was not confirmed, the newest first."""
+    rows = connection.execute(
+        select(command.c.vin)
+        .where(
+            command.c.finished_at.is_(None),
+            command.c.received_at.is_(None),
+            command.c.superseded_at.is_(None),
+            command.c.accepted_at <= accepted_before,
+            command.c.expires_at > now,
+        )
+        .order_by(command.c.accepted_at.desc())
+        .limit(at_most)
+    )
+    return [row.vin for row in rows]

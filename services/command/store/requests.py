@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
 from sqlalchemy import Connection, insert, select, update
@@ -32,6 +31,7 @@ from services.command.store.statements import (
     OPEN_CANCELLATIONS,
     WAKING,
     end_statement,
+    in_milliseconds,
 )
 from services.command.store.tables import (
     cancellation,
@@ -42,14 +42,15 @@ from services.command.store.tables import (
     results_to_text,
 )
 from services.command.wake_budget import WAKES_REMEMBERED, WakeUp, may_wake
+from services.runtime.database import microseconds, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+
     from services.command.domain import Requested
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class Announce(Protocol):
@@ -96,12 +97,13 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
                 new.requester.subject, new.vin, new.order.action.value, new.correlation_id
             ),
             "fingerprint": new.order.fingerprint(),
-            "accepted_at": _us(new.accepted_at),
-            "expires_at": _us(new.expires_at),
+            "accepted_at": microseconds(new.accepted_at),
+            "expires_at": microseconds(new.expires_at),
             "estimated_seconds": new.estimated_seconds,
             "status": new.status.value,
             "role": new.requester.role.value if new.requester.role else None,
             "asleep": new.asleep,
+            "lost": new.lost,
         },
     )
     INSERT_HISTORY(
@@ -112,7 +114,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
             "command_id": new.command_id,
             "action": new.order.action.value,
             "target_doors": doors,
-            "requested_at": _us(new.accepted_at),
+            "requested_at": microseconds(new.accepted_at),
             "user_id": new.requester.subject,
             "actor_id": new.requester.principal,
             "source": new.requester.source,
@@ -148,7 +150,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "command_id": new.command_id,
             "action": Action.CANCEL.value,
             "target_doors": "[]",
-            "requested_at": _us(new.requested_at),
+            "requested_at": microseconds(new.requested_at),
             "user_id": new.requester.subject,
             "actor_id": new.requester.principal,
             "source": new.requester.source,
@@ -158,7 +160,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
     INSERT_AUDIT(
         connection,
         {
-            "at": _us(new.requested_at),
+            "at": microseconds(new.requested_at),
             "event": "CANCEL_REQUESTED",
             "vin": new.vin,
             "command_id": new.command_id,
@@ -218,11 +220,12 @@ def end_command(
 
     What the vehicle tells the end of, the vehicle has received.
     """
-    changed = connection.execute(
-        end_statement(unless_taken_over=unless_taken_over, by_vehicle=by_vehicle),
+    end = end_statement(unless_taken_over=unless_taken_over, by_vehicle=by_vehicle)
+    changed = end(
+        connection,
         {
             "of_command": command_id,
-            "at": ending.finished_at,
+            "at": microseconds(ending.finished_at),
             "new_status": ending.status.value,
             "new_message": ending.message,
             "new_reason": ending.failure_reason.value if ending.failure_reason else None,
@@ -259,13 +262,14 @@ def end_history(
     reason: FailureReason | None,
 ) -> None:
     """Make an entry part of the history that is listed; history_entries.record_ended dates it."""
-    connection.execute(
-        END_HISTORY,
+    END_HISTORY(
+        connection,
         {
             "of_entry": entry_id,
             "new_status": status.value,
-            "at": at,
-            "new_duration": _microseconds(at - requested_at),
+            "at": microseconds(at),
+            "now_us": in_milliseconds(at),
+            "new_duration": _duration_us(at - requested_at),
             "new_reason": reason.value if reason else None,
         },
     )
@@ -273,12 +277,14 @@ def end_history(
 
 def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -> None:
     """A cancellation succeeded when its command was cancelled; one that came to nothing was too late."""
-    open_ones = connection.execute(OPEN_CANCELLATIONS, {"of_command": ended.command_id}).all()
+    open_ones = OPEN_CANCELLATIONS(connection, {"of_command": ended.command_id}).all()
+    if not open_ones:
+        return
     stopped = FailureReason.CANCELLED in {
         ending.failure_reason,
         *(r.failure_reason for r in ending.door_results),
     }
-    for cancel_id, requested_at in open_ones:
+    for open_one in open_ones:
         if (
             ending.status is Status.CANCELLED
             or stopped
@@ -289,7 +295,8 @@ def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -
             status, reason = Status.TIMEOUT, FailureReason.TTL_EXPIRED
         else:
             status, reason = Status.FAILED, FailureReason.TOO_LATE
-        end_cancellation(connection, cancel_id, requested_at, status, ending.finished_at, reason)
+        requested_at = moment(open_one.requested_at)
+        end_cancellation(connection, open_one.cancel_id, requested_at, status, ending.finished_at, reason)
 
 
 def end_cancellation(
@@ -314,7 +321,7 @@ def write_audit(
     INSERT_AUDIT(
         connection,
         {
-            "at": _us(at),
+            "at": microseconds(at),
             "event": event,
             "vin": about.vin,
             "command_id": about.command_id,
@@ -334,17 +341,20 @@ def wake(
 
     The watchers are told the first time that a vehicle is woken for a command.
     """
-    alive = connection.execute(ALIVE, {"of_command": command_id}).one_or_none()
+    alive = ALIVE(connection, {"of_command": command_id}).one_or_none()
     if alive is None:
         return None
-    giver = command_from_row(alive).requester
-    wanted = WakeUp(at, giver.subject, giver.role is Role.OWNER)
-    earlier = connection.execute(EARLIER_WAKE_UPS, {"of_vin": vin, "after": at - WAKES_REMEMBERED})
+    wanted = WakeUp(at, alive.subject, alive.role == Role.OWNER.value)
+    known = EARLIER_WAKE_UPS(connection, {"of_vin": vin, "after": microseconds(at - WAKES_REMEMBERED)})
     # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
-    if not may_wake([WakeUp(row.at, row.subject, row.by_owner is not False) for row in earlier], wanted):
+    earlier = [
+        WakeUp(moment(row.at), row.subject, row.by_owner is None or bool(row.by_owner)) for row in known
+    ]
+    if not may_wake(earlier, wanted):
         return None
-    connection.execute(
-        INSERT_WAKE_UP, {"vin": vin, "at": at, "subject": wanted.subject, "by_owner": wanted.by_owner}
+    INSERT_WAKE_UP(
+        connection,
+        {"vin": vin, "at": microseconds(at), "subject": wanted.subject, "by_owner": wanted.by_owner},
     )
     if alive.waking_at is not None:
         return []
@@ -360,7 +370,14 @@ def mark_received(
     connection: Connection, about: Command, at: datetime, announce: Announce
 ) -> list[OutgoingMessage]:
     """The vehicle has it."""
-    changed = connection.execute(MARK_RECEIVED, {"of_command": about.command_id, "at": at})
+    changed = MARK_RECEIVED(
+        connection,
+        {
+            "of_command": about.command_id,
+            "at": microseconds(at),
+            "new_status": Status.IN_PROGRESS.value,
+        },
+    )
     if changed.rowcount == 0:
         return []
     messages = announce.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))
@@ -368,10 +385,5 @@ def mark_received(
     return messages
 
 
-def _us(at: datetime) -> int:
-    """As `Instant` stores it."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def _microseconds(duration: timedelta) -> int:
+def _duration_us(duration: timedelta) -> int:
     return round(duration.total_seconds() * _MICROSECONDS)

@@ -1,15 +1,16 @@
-"""The statements on the way of a command, made once: making one takes longer than running it."""
+"""The statements on the way of a command, made once: making one takes longer than running it.
+
+Those that are Prepared take and give moments as microseconds.
+"""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, bindparam, func, insert, select, update
+from sqlalchemy import BigInteger, bindparam, func, insert, literal_column, select, update
 
-from services.command.domain import Status
 from services.command.store.tables import (
-    RECORDED_NOW,
     audit,
     cancellation,
     command,
@@ -17,39 +18,16 @@ from services.command.store.tables import (
     outbox,
     wake_up,
 )
-from services.runtime.database import Instant
+from services.runtime.database import Instant, microseconds
+from services.runtime.prepared import Prepared
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from datetime import datetime
 
-    from sqlalchemy import Dialect, Table, Update
+    from sqlalchemy import ColumnElement, Update
 
-
-class Insert:
-    """An insert of one row with always the same columns, compiled once: half the cost of a statement object.
-
-    Values go to the driver as they are, so moments are given as microseconds (requests._us).
-    """
-
-    def __init__(self, target: Table, *columns: str) -> None:
-        self._statement = insert(target).inline()
-        self._columns = columns
-        self._texts: dict[str, tuple[str, list[str]]] = {}
-
-    def __call__(self, connection: Connection, row: Mapping[str, object]) -> None:
-        """Insert this row, which names every column."""
-        text, order = self._texts.get(connection.dialect.name) or self._compile(connection.dialect)
-        connection.exec_driver_sql(text, tuple(row[name] for name in order))
-
-    def _compile(self, dialect: Dialect) -> tuple[str, list[str]]:
-        compiled = self._statement.compile(dialect=dialect, column_keys=list(self._columns))
-        if compiled.positiontup is None:
-            raise TypeError(f"{dialect.name} does not number its parameters")
-        return self._texts.setdefault(dialect.name, (str(compiled), compiled.positiontup))
-
-
-INSERT_COMMAND = Insert(
-    command,
+INSERT_COMMAND = Prepared(
+    insert(command).inline(),
     "command_id",
     "vin",
     "action",
@@ -67,9 +45,10 @@ INSERT_COMMAND = Insert(
     "status",
     "role",
     "asleep",
+    "lost",
 )
-INSERT_HISTORY = Insert(
-    history,
+INSERT_HISTORY = Prepared(
+    insert(history).inline(),
     "entry_id",
     "vin",
     "command_id",
@@ -81,38 +60,90 @@ INSERT_HISTORY = Insert(
     "source",
     "correlation_id",
 )
-INSERT_AUDIT = Insert(
-    audit, "at", "event", "vin", "command_id", "subject", "actor", "source", "correlation_id", "detail"
+INSERT_AUDIT = Prepared(
+    insert(audit).inline(),
+    "at",
+    "event",
+    "vin",
+    "command_id",
+    "subject",
+    "actor",
+    "source",
+    "correlation_id",
+    "detail",
 )
 
 
 _OF_COMMAND = command.c.command_id == bindparam("of_command")
 FIND = select(command).where(_OF_COMMAND)
-MARK_RECEIVED = (
+MARK_RECEIVED = Prepared(
     update(command)
     .where(_OF_COMMAND, command.c.received_at.is_(None), command.c.finished_at.is_(None))
-    .values(status=Status.IN_PROGRESS.value, received_at=bindparam("at"))
+    .values(status=bindparam("new_status"), received_at=bindparam("at"))
 )
-END_HISTORY = (
-    update(history)
-    .where(history.c.entry_id == bindparam("of_entry"))
-    .values(
-        status=bindparam("new_status"),
-        finished_at=bindparam("at"),
-        execution_us=bindparam("new_duration"),
-        failure_reason=bindparam("new_reason"),
-        recorded_at=RECORDED_NOW,
+earlier = history.alias("earlier")
+_LATEST = (
+    select(func.max(literal_column("earlier.recorded_at", BigInteger)))
+    .select_from(earlier)
+    .where(earlier.c.vin == history.c.vin, earlier.c.recorded_at.is_not(None))
+    .correlate(history)
+    .scalar_subquery()
+)
+MILLISECOND_US = 1_000
+AFTER_ALL = func.coalesce(_LATEST, literal_column("0")) + literal_column(str(MILLISECOND_US))
+"""A millisecond after everything that was recorded of the vehicle, and so of this entry."""
+
+
+def _end_history(recorded_at: ColumnElement[Any]) -> Update:
+    return (
+        update(history)
+        .where(history.c.entry_id == bindparam("of_entry"))
+        .values(
+            status=bindparam("new_status"),
+            finished_at=bindparam("at"),
+            execution_us=bindparam("new_duration"),
+            failure_reason=bindparam("new_reason"),
+            recorded_at=recorded_at,
+        )
+    )
+
+
+END_HISTORY = Prepared(
+    {
+        "sqlite": _end_history(func.max(bindparam("now_us", type_=BigInteger), AFTER_ALL)),
+        "postgresql": _end_history(literal_column("0")),  # RECORDED_NOW
+    }
+)
+"""Gives an entry its end. Parameters: of_entry, at, now_us (see in_milliseconds), and new_status, _duration, _reason.
+
+In PostgreSQL it is dated by history_entries.record_ended, which has to wait for others first. SQLite would find what is
+to be dated by walking through all that ever was.
+"""
+
+
+def in_milliseconds(at: datetime) -> int:
+    """Microseconds of a whole millisecond, as pages of the history are cut."""
+    now_us = microseconds(at)
+    return now_us - now_us % MILLISECOND_US
+
+
+OPEN_CANCELLATIONS = Prepared(
+    select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
+        cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
     )
 )
-OPEN_CANCELLATIONS = select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
-    cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
-)
 # Locked, so that of two replicas that would wake for it at once the second sees what the first has done.
-ALIVE = select(command).where(_OF_COMMAND, command.c.finished_at.is_(None)).with_for_update()
-EARLIER_WAKE_UPS = select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
-    wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
+ALIVE = Prepared(
+    select(command.c.subject, command.c.role, command.c.waking_at)
+    .where(_OF_COMMAND, command.c.finished_at.is_(None))
+    .with_for_update()
 )
-INSERT_WAKE_UP = insert(wake_up)
+EARLIER_WAKE_UPS = Prepared(
+    select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
+        wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
+    )
+)
+INSERT_WAKE_UP = Prepared(insert(wake_up).inline(), "vin", "at", "subject", "by_owner")
 WAKING = (
     update(command)
     .where(_OF_COMMAND, command.c.finished_at.is_(None))
@@ -122,7 +153,7 @@ WAKING = (
 
 
 @cache
-def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Update:
+def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Prepared:
     """Gives a command its end. Parameters: of_command, at, and new_status, _message, _reason, _guidance, _may_have and
     _results.
     """
@@ -156,4 +187,4 @@ def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Update:
         statement = statement.where(command.c.taken_over_at.is_(None))
     if by_vehicle:
         statement = statement.values(received_at=func.coalesce(command.c.received_at, at))
-    return statement
+    return Prepared(statement)

@@ -28,7 +28,7 @@ from services.runtime.inbox import DeadLetters, Inbox
 from services.runtime.outbox import Outbox
 from services.runtime.vehicle_sessions import VehicleSessions
 
-HEAD = "0008_superseded"
+HEAD = "0009_lost_vehicles"
 
 RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
@@ -91,6 +91,7 @@ class CommandRow(RoomModel, table=True):
     role: str | None = Field(default=None, max_length=16)
     superseded_at: datetime | None = Field(default=None, sa_type=Instant)
     asleep: bool | None = Field(default=None)
+    lost: bool | None = Field(default=None)
 
 
 class WakeUpRow(RoomModel, table=True):
@@ -294,4 +295,5 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         taken_over=row.taken_over_at is not None,
         superseded=row.superseded_at is not None,
         asleep=bool(row.asleep),
+        lost=bool(row.lost),
     )

@@ -21,7 +21,7 @@ def load(name: str) -> Any:
 
 
 KEYS, ORDERS, ANSWERS, HELLOS = (load(n) for n in ("keys.json", "orders.json", "answers.json", "hellos.json"))
-MANIFESTS, REPORTS = load("manifests.json"), load("reports.json")
+MANIFESTS, REPORTS, REQUESTS = (load(n) for n in ("manifests.json", "reports.json", "requests.json"))
 
 
 def private(name: str) -> X25519PrivateKey:
@@ -32,9 +32,11 @@ def public(kind: str, name: str) -> bytes:
     return bytes.fromhex(KEYS[kind][name]["public"])
 
 
-def vehicle() -> Vehicle:
+def vehicle(context: dict[str, Any], case: dict[str, Any]) -> Vehicle:
+    """As the context says; a case may have a wall clock of its own."""
+    wall = case.get("wallSeconds", context["wallSeconds"])
     return Vehicle(
-        ORDERS["context"]["vin"], private("vehicleSeal"), public("ed25519", "root"), ORDERS["context"]
+        context["vin"], private("vehicleSeal"), public("ed25519", "root"), context | {"wallSeconds": wall}
     )
 
 
@@ -48,7 +50,8 @@ def named(cases: list[dict[str, Any]]) -> pytest.MarkDecorator:
 
 @named(ORDERS["cases"])
 def test_orders(case: dict[str, Any]) -> None:
-    assert vehicle().take(case["domain"], bytes.fromhex(case["sealed"])) == case["expect"]
+    reader = vehicle(ORDERS["context"], case)
+    assert reader.take(case["domain"], bytes.fromhex(case["sealed"])) == case["expect"]
 
 
 @named(ANSWERS["cases"])
@@ -63,8 +66,19 @@ def test_hellos(case: dict[str, Any]) -> None:
 
 
 def test_the_session_request() -> None:
-    challenge = vehicle().challenge(bytes.fromhex(HELLOS["request"]["sealed"]))
+    reader = vehicle(REQUESTS["context"], {})
+    challenge = reader.challenge(bytes.fromhex(HELLOS["request"]["sealed"]))
     assert challenge.hex() == HELLOS["context"]["challenge"]
+
+
+@named(REQUESTS["cases"])
+def test_session_requests(case: dict[str, Any]) -> None:
+    said, challenge = "ACCEPTED", bytes.fromhex(REQUESTS["context"]["challenge"])
+    try:
+        challenge = vehicle(REQUESTS["context"], case).challenge(bytes.fromhex(case["sealed"]))
+    except Refused as refused:
+        said = str(refused)
+    assert (said, challenge.hex()) == (case["expect"], REQUESTS["context"]["challenge"])
 
 
 @named(MANIFESTS["cases"])
@@ -72,9 +86,11 @@ def test_manifests(case: dict[str, Any]) -> None:
     context = MANIFESTS["context"]
     current = bytes.fromhex(context["manifest"])
     root, wall = bytes.fromhex(context["root"]), context["wallSeconds"]
-    version = manifest_after(root, 0, b"", current, wall).version
+    in_use = manifest_after(root, 0, b"", current, wall)
+    wall = case.get("wallSeconds", wall)
+    endorsed = bytes.fromhex(case["endorsed"])
     try:
-        manifest_after(root, version, current, bytes.fromhex(case["endorsed"]), wall)
+        manifest_after(root, in_use.version, current, endorsed, wall, in_use.issued_at_seconds)
         said = "ACCEPTED"
     except Refused as refused:
         said = str(refused)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
@@ -23,8 +24,6 @@ from tests.protocol.independent import hpke
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 LAST_COUNTER = 2**48 - 1
 ORDERS = {
@@ -128,8 +127,25 @@ def parsed(kind: Any, payload: bytes) -> Any:
         raise Refused("MALFORMED") from error
 
 
-def manifest_after(root: bytes, version: int, current: bytes, endorsed: bytes, wall: int) -> Any:
-    """The KeyManifest in `endorsed`, for a vehicle that has `version` from `current`."""
+def possible(key: Any) -> bool:
+    """32 bytes, and no X25519 key of small order; nothing is asked of uses that are unknown."""
+    if key.use not in {1, 2, 3}:
+        return True
+    if len(key.public_key) != 32:
+        return False
+    if key.use == session_pb2.KEY_USE_SIGN:
+        return True
+    try:
+        X25519PrivateKey.generate().exchange(X25519PublicKey.from_public_bytes(key.public_key))
+    except ValueError:
+        return False
+    return True
+
+
+def manifest_after(
+    root: bytes, version: int, current: bytes, endorsed: bytes, wall: int, since: int = 0
+) -> Any:
+    """The KeyManifest in `endorsed`, for a vehicle that has `version` from `current`, which was issued at `since`."""
     if endorsed == current:
         return None
     outer = Envelope(endorsed)
@@ -140,6 +156,8 @@ def manifest_after(root: bytes, version: int, current: bytes, endorsed: bytes, w
         raise Refused("WRONG_TYPE")
     inner = Envelope(outer.payload)
     manifest = parsed(session_pb2.KeyManifest, inner.payload)
+    if manifest.version < 1 or len(manifest.root_public_key) != 32 or not all(map(possible, manifest.keys)):
+        raise Refused("MALFORMED")
     if inner.kid != key_id(manifest.root_public_key):
         raise Refused("UNKNOWN_KEY")
     inner.verify(manifest.root_public_key, b"cloud.keys")
@@ -147,7 +165,7 @@ def manifest_after(root: bytes, version: int, current: bytes, endorsed: bytes, w
         raise Refused("WRONG_TYPE")
     if manifest.version <= version:
         raise Refused("MANIFEST_ROLLBACK")
-    if manifest.expires_at_seconds <= max(wall, manifest.issued_at_seconds):
+    if manifest.expires_at_seconds <= max(wall, since, manifest.issued_at_seconds):
         raise Refused("EXPIRED_KEY")
     return manifest
 
@@ -180,7 +198,8 @@ class Vehicle:
         body = getattr(order, member)
         order_id = {"door": "command_id", "cancel": "cancel_id", "config": "version"}[member]
         own_id = str(getattr(body, order_id))
-        if not 1 <= len(own_id) <= 128:
+        ids = [own_id, body.command_id] if member == "cancel" else [own_id]
+        if not all(1 <= len(one) <= 128 for one in ids):
             raise Refused("MALFORMED")
         if order.vin != self.vin:
             raise Refused("WRONG_VEHICLE")
@@ -200,18 +219,22 @@ class Vehicle:
         return "ACCEPTED"
 
     def challenge(self, data: bytes) -> bytes:
-        """The challenge of a session request."""
+        """The challenge of a session request. Raises Refused."""
         envelope = Envelope(unseal(data, self.key, 1, self.vin))
         envelope.verify(self._signing_key(envelope.kid), f"vehicle.{self.vin}.cmd.session".encode())
-        assert envelope.content_type == "rdc-challenge+v1"
+        if envelope.content_type != "rdc-challenge+v1":
+            raise Refused("WRONG_TYPE")
         request = parsed(session_pb2.SessionRequest, envelope.payload)
-        assert request.vin == self.vin
+        if request.vin != self.vin:
+            raise Refused("WRONG_VEHICLE")
+        if len(request.challenge) != 16:
+            raise Refused("MALFORMED")
         return bytes(request.challenge)
 
     def _signing_key(self, kid: bytes) -> bytes:
-        wall = self.context["wallSeconds"]
         endorsed = bytes.fromhex(self.context["manifest"])
-        manifest = manifest_after(self.root, 0, b"", endorsed, wall)
+        manifest = manifest_after(self.root, 0, b"", endorsed, 0)  # adopted when it was made
+        wall = max(self.context["wallSeconds"], manifest.issued_at_seconds)
         for key in manifest.keys:
             if key.use == session_pb2.KEY_USE_SIGN and key_id(key.public_key) == kid:
                 if key.revoked:

@@ -15,7 +15,7 @@ from services.access.admission import Admission, EdgeRequest
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, Role, Source, Standing
 from services.access.identity import Identity, key_hash
-from services.access.limits import RateLimits
+from services.access.limits import CountedRequests, RateLimits
 from services.access.routes import Routes
 from services.access.standings import Standings
 from services.access.tokens import TokenVerifier
@@ -172,8 +172,9 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         identity=identity,
         standings=standings,
         limits=RateLimits(RATES, clock),
+        counted=CountedRequests(clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
-        is_team=lambda certificate: certificate == "team",
+        team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
     return House(clock, record, token_issuer, identity, tokens, standings, admission, verifier)

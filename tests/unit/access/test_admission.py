@@ -52,6 +52,8 @@ async def test_a_sound_request_gets_a_capability(house: Any) -> None:
         ({"x-correlation-id": "mine"}, "mine"),
         ({"x-correlation-id": None, "idempotency-key": "alias"}, "alias"),
         ({"x-correlation-id": "same", "idempotency-key": "same"}, "same"),
+        ({"x-correlation-id": None, "idempotency-key": '"quoted"'}, "quoted"),
+        ({"x-correlation-id": "same", "idempotency-key": '"same"'}, "same"),
         ({"x-correlation-id": None}, "made-1"),
     ],
 )
@@ -70,6 +72,11 @@ async def test_the_correlation_id_is_the_callers(
         ({"x-correlation-id": "a,b"}, "X-Correlation-ID"),
         ({"x-correlation-id": None, "idempotency-key": "\u00e9"}, "Idempotency-Key"),
         ({"x-correlation-id": "a", "idempotency-key": "b"}, "Idempotency-Key"),
+        ({"x-correlation-id": "a", "idempotency-key": '"b"'}, "Idempotency-Key"),
+        *(
+            ({"x-correlation-id": None, "idempotency-key": key}, "Idempotency-Key")
+            for key in ('""', '"', '"a', 'a"', '"a b"', '"a";p=1', '"a", "b"', '"' + "x" * 65 + '"', "'a'")
+        ),
     ],
 )
 async def test_a_bad_correlation_header_is_named(house: Any, headers: dict[str, Any], named: str) -> None:
@@ -214,7 +221,7 @@ async def test_a_capability_is_for_one_action_of_one_service(house: Any) -> None
 async def test_an_emergency_is_only_what_was_asked_for_as_one(house: Any, body: bytes, mode: str) -> None:
     rest = await admitted(house, house.unlock(body))
     assert house.verifier.verify(rest.capability).mode == mode
-    asked = door_command_service_pb2.UnlockDoorsRequest(vin=VIN)
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=VIN, unlock={"target_doors": ["all"]})
     if mode:
         asked.unlock.unlock_mode = door_command_pb2.UnlockMode.EMERGENCY
     message = asked.SerializeToString()
@@ -309,7 +316,7 @@ async def test_no_limit_that_is_spent_keeps_a_user_from_locking(house: Any) -> N
 
 
 async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
-    body = b'{"correlationId":"c-1","reason":"","force":false}'
+    body = b'{"correlationId":"c-1","reason":"Timeout","force":false}'
     for _ in range(10):
         await admitted(house, house.unlock())
     await denied(house, house.unlock(), "RATE_LIMITED")
@@ -321,6 +328,83 @@ async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
     assert flood.refusal.retry_after_seconds == 1
     house.clock.at += 6
     await admitted(house, house.unlock())  # what was cancelled has cost the commands nothing
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "body"),
+    [
+        ("unlock", "POST", b'{"targetDoors":[]}'),
+        ("unlock", "POST", b'{"targetDoors":["all","driver"]}'),
+        ("unlock", "POST", b'{"targetDoors":["boot"]}'),
+        ("config", "PUT", b"{}"),
+        ("config", "PUT", b'{"autoLockDelay":100000}'),
+    ],
+)
+async def test_what_the_rules_of_the_contract_refuse_spends_no_command(
+    house: Any, path: str, method: str, body: bytes
+) -> None:
+    refused = replace(house.unlock(body, path=path), method=method)
+    for _ in range(RATES["refused"]):
+        await denied(house, refused, "INVALID_REQUEST")
+    await denied(house, refused, "RATE_LIMITED")
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    await denied(house, house.unlock(), "RATE_LIMITED")
+
+
+def by_grpc(house: Any, **order: Any) -> EdgeRequest:
+    asked = door_command_service_pb2.UnlockDoorsRequest(vin=VIN, unlock=order)
+    message = asked.SerializeToString()
+    request: EdgeRequest = house.request(
+        UNLOCK_RPC,
+        method="POST",
+        team_listener=True,
+        certificate="team",
+        body=b"\0" + len(message).to_bytes(4, "big") + message,
+        headers={"content-type": "application/grpc"},
+    )
+    return request
+
+
+async def test_nor_does_it_over_native_grpc(house: Any) -> None:
+    for order in ({}, {"target_doors": ["all", "driver"]}, {"target_doors": ["boot"]}):
+        for _ in range(10):
+            made = await denied(house, by_grpc(house, **order), "INVALID_REQUEST")
+            assert made.refusal.violations[0].field.startswith("targetDoors")
+    for _ in range(10):
+        await admitted(house, by_grpc(house, target_doors=["all"]))
+    await denied(house, by_grpc(house, target_doors=["all"]), "RATE_LIMITED")
+
+
+async def test_the_same_request_again_spends_no_command(house: Any) -> None:
+    mine = {"x-correlation-id": "mine"}
+    await admitted(house, house.unlock(headers=mine))
+    for _ in range(20):  # an app that retries for want of an answer
+        await admitted(house, house.unlock(headers=mine))
+    for number in range(9):
+        await admitted(house, house.unlock(headers={"x-correlation-id": f"other-{number}"}))
+    await denied(house, house.unlock(headers={"x-correlation-id": "new"}), "RATE_LIMITED")
+    await denied(
+        house, house.unlock(headers={"x-correlation-id": "new"}), "RATE_LIMITED"
+    )  # it was not counted
+    await admitted(house, house.unlock(headers=mine))
+    for _ in range(RATES["read"] - 21):
+        await admitted(house, house.unlock(headers=mine))
+    made = await denied(house, house.unlock(headers=mine), "RATE_LIMITED")  # a flood of one id is one, too
+    assert made.refusal.headers["ratelimit-policy"] == '"read";q=120;w=60'
+
+
+async def test_the_same_id_is_another_request_of_another_kind_agent_or_day(house: Any) -> None:
+    mine = {"x-correlation-id": "mine"}
+    by_agent = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
+    for _ in range(10):
+        await admitted(house, house.unlock())
+    await denied(house, house.unlock(headers=mine), "RATE_LIMITED")
+    await admitted(house, house.unlock(headers={**mine, "authorization": f"Bearer {by_agent}"}))
+    house.clock.at += 6
+    await admitted(house, house.unlock(headers=mine))
+    config = house.unlock(b'{"unlockMode":"ALL"}', path="config", headers=mine)
+    await denied(house, replace(config, method="PUT"), "RATE_LIMITED")
 
 
 async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
@@ -442,7 +526,7 @@ async def test_a_store_that_is_away_is_told(house: Any) -> None:
 
 
 def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) -> EdgeRequest:
-    message = b"\x0a" + bytes([len(vin)]) + vin.encode()
+    message = b"\x0a" + bytes([len(vin)]) + vin.encode() + b"\x12\x05\x0a\x03all"
     request: EdgeRequest = house.request(
         path,
         method="POST",
@@ -456,7 +540,11 @@ def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) 
 
 async def test_native_requests_are_judged_by_the_vin_in_the_message(house: Any) -> None:
     made = await admitted(house, native(house, VIN.lower()))
-    assert house.verifier.verify(made.capability).vin == VIN
+    capability = house.verifier.verify(made.capability)
+    assert (capability.vin, capability.certificate) == (
+        VIN,
+        "c-1",
+    )  # what it opens ends with the team's certificate
     foreign = await denied(house, native(house, FOREIGN), "VEHICLE_NOT_FOUND")
     assert foreign.native
     await denied(house, native(house, VIN, "/ecarus.other.v1.Service/Do"), "PATH_NOT_FOUND")

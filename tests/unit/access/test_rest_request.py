@@ -53,7 +53,7 @@ def refused(where: Route, body: bytes | str = b"", **others: Any) -> tuple[str, 
             '{"autoLockEnabled": true, "autoLockDelay": 30, "unlockMode": "DRIVER_ONLY", "childLockEnabled": false}',
         ),
         (UNLOCK, '{"targetDoors": ["all"], "vin": "kmhsh81c7lu123456"}'),
-        (UNLOCK, ' {"targetDoors": []}\n'),
+        (UNLOCK, ' {"targetDoors": ["trunk"]}\n'),
     ],
 )
 def test_sound_bodies_pass(where: Route, body: str) -> None:
@@ -275,9 +275,68 @@ def _only_refusals(where: Route, body: bytes, query: str = "") -> None:
         check(where, body, query=query)
 
 
-@pytest.mark.parametrize("number", ["30", "30.0", "3e1", "3E+1", "300e-1", "-0.0", "2147483647.0"])
+@pytest.mark.parametrize("number", ["30", "30.0", "3e1", "3E+1", "300e-1"])
 def test_a_number_without_a_fraction_is_an_integer_however_it_is_written(number: str) -> None:
     check(CONFIG, f'{{"autoLockDelay": {number}}}')
+
+
+@pytest.mark.parametrize("number", ["-0.0", "2147483647.0"])
+def test_one_that_is_too_small_or_too_big_is_an_integer_all_the_same(number: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        check(CONFIG, f'{{"autoLockDelay": {number}}}')
+    (violation,) = caught.value.violations
+    assert violation.reason.startswith("must be greater than or equal to")
+
+
+@pytest.mark.parametrize(
+    ("where", "body", "fields"),
+    [
+        (UNLOCK, '{"targetDoors": []}', ["targetDoors"]),
+        (UNLOCK, '{"targetDoors": ["all", "driver"]}', ["targetDoors"]),
+        (UNLOCK, '{"targetDoors": ["driver", "driver"]}', ["targetDoors"]),
+        (UNLOCK, '{"targetDoors": ["boot"]}', ["targetDoors[0]"]),
+        (UNLOCK, "{}", ["targetDoors"]),
+        (CANCEL, '{"correlationId": "two words", "reason": "Boredom"}', ["correlationId", "reason"]),
+        (CONFIG, "{}", ["(body)"]),
+        (CONFIG, '{"vin": "KMHSH81C7LU123456"}', ["(body)"]),
+        (CONFIG, '{"autoLockDelay": 100000}', ["autoLockDelay"]),
+    ],
+)
+def test_what_the_contracts_rules_refuse_is_refused_before_it_is_counted(
+    where: Route, body: str, fields: list[str]
+) -> None:
+    assert refused(where, body) == ("INVALID_REQUEST", fields)
+
+
+def test_of_bodies_only_sound_ones_are_remembered_and_only_with_all_that_they_were_judged_by() -> None:
+    known = rest_request.SoundBodies(most=2)
+
+    def ask(where: Route, body: bytes, **changed: Any) -> Any:
+        form = {"query": "", "content_type": "application/json", "vin": VIN}
+        return known.check(where, body=body, **{**form, **changed})
+
+    body = b'{"targetDoors": ["all"]}'
+    assert ask(UNLOCK, body) is ask(UNLOCK, body)
+    for _ in range(2):
+        for where, changed in (
+            (UNLOCK, {"content_type": "text/plain"}),
+            (UNLOCK, {"content_encoding": "gzip"}),
+            (UNLOCK, {"query": "force=true"}),
+            (CANCEL, {}),
+        ):
+            with pytest.raises(Refusal):
+                ask(where, body, **changed)
+        with pytest.raises(Refusal):
+            ask(UNLOCK, b'{"targetDoors": []}')
+    mine = b'{"targetDoors": ["all"], "vin": "KMHSH81C7LU123456"}'
+    ask(UNLOCK, mine)
+    with pytest.raises(Refusal):
+        ask(UNLOCK, mine, vin="KMHSH81C7LU654321")
+    first = ask(UNLOCK, body)
+    for door in ("driver", "trunk", "passenger"):
+        ask(UNLOCK, f'{{"targetDoors": ["{door}"]}}'.encode())
+    assert ask(UNLOCK, body) is not first
+    assert ask(UNLOCK, body) == first
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from bench.report import Figure, cost, percentile, render
+from bench.report import Figure, cost, percentile, render, render_markdown
 from bench.usage import CpuMeter, Spent, resident_mib
 
 
@@ -31,6 +31,11 @@ def test_the_table_says_what_was_missed() -> None:
     assert table.splitlines()[0] == "Title"
     assert "MISSED" in table
     assert [line.split() for line in table.splitlines()[-2:]] == [["b", "2"], ["thus"]]
+
+
+def test_the_table_can_be_pasted() -> None:
+    table = render_markdown([Figure("  a", "1/s", "so", ">= 2/s", met=False), Figure("b", "2", "thus")])
+    assert table.splitlines()[2:] == ["| a: so | 1/s | >= 2/s: **missed** |", "| b: thus | 2 |  |"]
 
 
 def test_a_process_is_measured() -> None:

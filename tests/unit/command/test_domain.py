@@ -63,6 +63,7 @@ def test_a_condition_is_trusted_for_fifteen_seconds() -> None:
 def test_only_the_same_request_has_the_same_fingerprint() -> None:
     asked = order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk")
     assert asked.fingerprint() == order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk").fingerprint()
+    assert asked.fingerprint() == order(Action.UNLOCK, Mode.NORMAL, "trunk", "driver").fingerprint()
     others = [
         order(Action.LOCK, Mode.NORMAL, "driver", "trunk"),
         order(Action.UNLOCK, Mode.EMERGENCY, "driver", "trunk"),

@@ -27,6 +27,12 @@ def test_a_mutant_can_be_planted_and_taken_out(mutant: Mutant) -> None:
     assert mutant.fault.endswith(".")
 
 
+def test_every_rule_finds_a_mutant_out() -> None:
+    """A rule that no unit was ever caught by may be one that cannot fail."""
+    found = {rule_id for mutant in MUTANTS.values() for rule_id in mutant.fails}
+    assert RULE_IDS - found == set()
+
+
 def test_a_fault_in_what_is_gone_is_no_fault() -> None:
     with pytest.raises(KeyError):
         Swap()(Journal, "no_such_method", lambda was: was)

@@ -6,7 +6,7 @@ import pytest
 
 from services.enrolment import usecases
 from services.enrolment.domain import NotEnrolled, PublicKeys
-from services.enrolment.usecases import BrokerSilent, Office
+from services.enrolment.usecases import BrokerSilent, Cut, Office
 from tests.messaging.vehicle_gate import InMemory
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -30,6 +30,9 @@ class Broker:
         self._answer("cut")
         self.cuts.append(vin)
         return 1
+
+    async def keep_newest(self, vin: str, most: int) -> Cut:
+        raise NotImplementedError
 
     def _answer(self, asked: str) -> None:
         if asked == self.fall_silent_at:

@@ -130,6 +130,54 @@ def test_odd_claims_are_refused(stand: Stand, claims: dict[str, Any]) -> None:
     assert stand.refusal(stand.token(**claims)) == "TOKEN_INVALID"
 
 
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"iss": "somebody"},
+        {"aud": "else"},
+        {"aud": []},
+        {"sub": None},
+        {"sub": 7},
+        {"actions": None},
+        {"iat": None},
+        {"exp": float("nan")},
+        {"nbf": START + 3_600},
+    ],
+)
+def test_what_is_wrong_is_seen_although_the_header_is_known(stand: Stand, claims: dict[str, Any]) -> None:
+    stand.verifier.verify(stand.token("user-456"))
+    assert stand.refusal(stand.token(**claims)) == "TOKEN_INVALID"
+
+
+def test_a_known_header_makes_no_other_signature_good(stand: Stand) -> None:
+    good = stand.token()
+    header, claims, signature = good.split(".")
+    stand.verifier.verify(good)
+    _, others, foreign = stand.token("user-456").split(".")
+    for forged in (
+        f"{header}.{others}.{signature}",
+        f"{header}.{claims}.{foreign}",
+        f"{header}.{claims}.",
+        f"{header}.{claims}",
+        f"{header}.{claims}.!!!!",
+        f"{header}.{claims}é.{signature}",
+    ):
+        assert stand.refusal(forged) == "TOKEN_INVALID", forged
+
+
+def test_a_header_is_known_only_from_a_good_signature_and_no_longer_than_its_key(stand: Stand) -> None:
+    good = stand.token()
+    header, _, signature = good.split(".")
+    assert stand.refusal(f"{header}.e30.{signature}") == "TOKEN_INVALID"
+    assert stand.verifier._headers == {}
+    stand.verifier.verify(good)
+    assert stand.verifier._headers == {header: "k1"}
+    other = stand.token("user-456")
+    stand.publish(k2=Ed25519PrivateKey.generate())
+    stand.now += 30
+    assert stand.refusal(other) == "TOKEN_INVALID"
+
+
 def test_one_for_another_service_is_refused(stand: Stand) -> None:
     mine = CapabilityVerifier(stand.jwks, lambda: stand.now, service="command")
     assert mine.verify(stand.token(aud=[AUDIENCE, audience_of("command")])).subject == "user-123"

@@ -7,14 +7,18 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pytest
+from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
+from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, DoorUpdate, DoorUpdateType
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
 from services.runtime.database import StorageUnavailable
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller, Hint
-from services.status.domain import OPEN, PRESENT, Check, Report
-from services.status.presence import LostVehicles
+from services.status.domain import OPEN, PRESENT, Check, Position, Report
+from services.status.hub import Hub
+from services.status.presence import LostVehicles, SilentVehicles
 from services.status.translate import checks_message
+from services.status.vehicle_link import publish_update
 from services.status.vehicle_translate import condition_payload
 from services.status.verdicts import DoubtKeeper
 
@@ -157,6 +161,80 @@ def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
         lost.note(f"KMHSH81C7LU00000{number}", 10)
     assert [lost.is_lost(f"KMHSH81C7LU00000{n}", 10) for n in range(3)] == [False, True, True]
     assert not lost.is_lost("KMHSH81C7LU000002", 11)
+
+
+def test_a_condition_is_as_old_as_its_arrival_whatever_the_vehicle_s_clock_says() -> None:
+    ahead = replace(report(speed_kmh=50.0), observed_at_us=300_000_000, received_at_us=10_000_000)
+    heard = VehicleCondition.FromString(condition_payload(ahead, ended=False))
+    assert heard.observed_at.ToMicroseconds() == 10_000_000
+
+
+def timeout(*, may_have_succeeded: bool, late: bool = False) -> bytes:
+    update = DoorUpdate(
+        type=DoorUpdateType.COMMAND_STATUS_UPDATE,
+        vin=VIN,
+        command_status=CommandStatusChange(
+            status=CommandStatus.TIMEOUT, may_have_succeeded=may_have_succeeded, late=late or None
+        ),
+    )
+    update.timestamp.FromMicroseconds(77)
+    return update.SerializeToString()
+
+
+def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update_does() -> None:
+    told: list[tuple[str, int]] = []
+    lost, hub = LostVehicles(tell=lambda vin, at: told.append((vin, at))), Hub(lambda: 0.0, lambda: 0.0)
+    for sequence, payload in enumerate(
+        (
+            timeout(may_have_succeeded=False),  # nothing was sent, or the vehicle says that it did nothing
+            timeout(may_have_succeeded=True, late=True),  # it has answered now
+            DoorUpdate(type=DoorUpdateType.DOOR_STATUS_UPDATE, vin=VIN).SerializeToString(),
+            b"\xff",
+        )
+    ):
+        publish_update(hub, lost, f"door.update.{VIN}", Position("e", sequence), payload)
+    assert told == []
+    publish_update(hub, lost, f"door.update.{VIN}", Position("e", 9), timeout(may_have_succeeded=True))
+    assert told == [(VIN, 77)]
+    assert lost.is_lost(VIN, 77)
+    assert lost.is_unanswering(VIN, 77)
+    assert not lost.is_lost(VIN, 78)
+
+
+def test_who_is_lost_is_told_once_and_so_is_that_it_is_back() -> None:
+    told: list[Hint] = []
+    gone: list[tuple[str, int]] = []
+    teller = ConditionTeller(told.extend, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
+    teller.lost(VIN, 10)
+    teller.lost(VIN, 12)
+    assert gone == [(VIN, 10)]
+    teller.consider([replace(report(), received_at_us=12)], ())  # was on its way before
+    assert told == []
+    back = replace(report(), received_at_us=13)
+    teller.consider([back], ())
+    teller.consider([back], ())
+    assert told == [Hint(back, ended=True)]
+    teller.lost(VIN, 20)
+    assert gone == [(VIN, 10), (VIN, 20)]
+
+
+def test_who_falls_silent_is_lost_once_unless_it_said_that_it_sleeps() -> None:
+    gone: list[tuple[str, int]] = []
+    teller = ConditionTeller(lambda _: None, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
+    sleeper = "KMHSH81C7LU000001"
+    teller.consider([replace(report(), stale_at_us=65), replace(report(vin=sleeper), stale_at_us=65)], ())
+    teller.consider([replace(report(vin=sleeper), asleep=True, stale_at_us=65)], ())
+    for now_us in (65, 66, 67):
+        teller.silent.look(now_us)
+    assert gone == [(VIN, 65)]
+
+
+def test_those_of_whom_silence_is_noticed_are_bounded() -> None:
+    gone: list[str] = []
+    silent = SilentVehicles(lambda vin, _: gone.append(vin), limit=2)
+    silent.heard([replace(report(vin=f"KMHSH81C7LU00000{n}"), stale_at_us=1) for n in range(3)])
+    silent.look(2)
+    assert gone == ["KMHSH81C7LU000001", "KMHSH81C7LU000002"]
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ import pytest_asyncio
 from tests.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
 from vehicle.automation import Cause
+from vehicle.body import DoorName, Position
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
 from vehicle.simulator import SimulatedCar
@@ -66,6 +67,24 @@ async def test_a_day_in_the_life(http: httpx.AsyncClient) -> None:
     assert (await http.get(f"/vehicles/{VIN}/actuations")).json() == []
 
 
+async def test_an_actuator_can_slip_and_be_repaired(http: httpx.AsyncClient, simulated: SimulatedCar) -> None:
+    async def lock(door: DoorName) -> None:
+        async with simulated.car.actuators:
+            (outcome,) = await simulated.car.actuate(
+                "c1", (door,), Position.LOCKED, Cause.COMMAND, lambda _: None
+            )
+            assert (outcome.succeeded, outcome.moved) == (True, True)
+            assert simulated.car.body.doors[door].locked
+
+    await ask(http, "doors/driver/unlock")
+    assert (await ask(http, "actuators/driver/slip"))["slippingActuators"] == ["driver"]
+    await lock(DoorName.DRIVER)
+    assert not simulated.car.body.doors[DoorName.DRIVER].locked
+    assert (await ask(http, "actuators/driver/repair"))["slippingActuators"] == []
+    await lock(DoorName.DRIVER)
+    assert simulated.car.body.doors[DoorName.DRIVER].locked
+
+
 async def test_sleep_wake_and_reboot(http: httpx.AsyncClient, simulated: SimulatedCar) -> None:
     assert (await ask(http, "wake"))["asleep"] is False
     await simulated.agent.connected.wait()
@@ -96,6 +115,7 @@ async def test_it_can_be_another_car(http: httpx.AsyncClient, simulated: Simulat
         ("doors/driver/kick", None, 404),
         ("fly", None, 404),
         ("actuators/driver/oil", None, 404),
+        ("actuators/hood/slip", None, 422),
         ("messages/burn", None, 404),
         ("doors/driver/open", None, 409),
         ("drive", {"speedKmh": "fast"}, 422),

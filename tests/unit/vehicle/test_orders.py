@@ -10,6 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from protocol.broker import Command, Event
 from protocol.domains import Domain
 from protocol.faults import Fault
+from tests.signed_cloud import unlock
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.body import DoorName, Equipment
 from vehicle.budget import AT_ONCE
@@ -62,6 +63,23 @@ async def test_the_same_command_signed_again_acts_once_and_is_answered_by_its_ne
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
     names = [one.issued.request_hash for one in bench.results if one.issued]
     assert len(set(names)) == len(bench.results) == 2
+
+
+async def test_a_lock_that_slips_was_moved_when_the_result_is_made_and_is_back_in_the_next_report(
+    bench: Bench,
+) -> None:
+    bench.take(bench.command())
+    await bench.settled()
+    bench.car.set_slipping(DoorName.TRUNK, slips=True)
+    order = unlock("c2")
+    order.action = command_pb2.DOOR_ACTION_LOCK
+    bench.take(bench.order(order))
+    await bench.finished("c2")
+    await bench.settled()
+    result = bench.results[-1].payload
+    assert (result.command_id, result.outcome) == ("c2", report_pb2.COMMAND_OUTCOME_SUCCEEDED)
+    assert all(outcome.locked for outcome in result.doors)
+    assert [name.value for name, door in bench.car.body.doors.items() if not door.locked] == ["trunk"]
 
 
 async def test_a_command_that_comes_again_while_it_moves_is_settled_with_the_first(bench: Bench) -> None:

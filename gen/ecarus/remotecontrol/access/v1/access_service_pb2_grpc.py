@@ -75,10 +75,30 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.UnlockAccountRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.FromString,
                 _registered_method=True)
+        self.GetAccount = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/GetAccount',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.GetAccountRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.AccountOverview.FromString,
+                _registered_method=True)
+        self.ListAccounts = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ListAccounts',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsResponse.FromString,
+                _registered_method=True)
         self.ListApiKeys = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/ListApiKeys',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.FromString,
+                _registered_method=True)
+        self.IssueApiKey = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/IssueApiKey',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyResponse.FromString,
+                _registered_method=True)
+        self.ApproveApiKey = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
                 _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
@@ -156,8 +176,45 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAccount(self, request, context):
+        """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
+        kept has none of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListAccounts(self, request, context):
+        """The accounts of which something is kept, by principal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListApiKeys(self, request, context):
-        """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told.
+        """An account's API keys, the revoked ones included, oldest first; then those that are pending. A key itself is not
+        kept and not told.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def IssueApiKey(self, request, context):
+        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
+        where the key is told.
+
+        Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
+        (ApproveApiKey) within 24 hours: it may be an owner's.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveApiKey(self, request, context):
+        """Approves a pending key, which is good from now on: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -211,10 +268,30 @@ def add_AccessServiceServicer_to_server(servicer, server):
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.UnlockAccountRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.Account.SerializeToString,
             ),
+            'GetAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAccount,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.GetAccountRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.AccountOverview.SerializeToString,
+            ),
+            'ListAccounts': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAccounts,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsResponse.SerializeToString,
+            ),
             'ListApiKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.ListApiKeys,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.SerializeToString,
+            ),
+            'IssueApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.IssueApiKey,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyResponse.SerializeToString,
+            ),
+            'ApproveApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveApiKey,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
             ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.RevokeApiKey,
@@ -426,6 +503,60 @@ class AccessService:
             _registered_method=True)
 
     @staticmethod
+    def GetAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/GetAccount',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.GetAccountRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.AccountOverview.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListAccounts(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ListAccounts',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListAccountsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListApiKeys(request,
             target,
             options=(),
@@ -442,6 +573,60 @@ class AccessService:
             '/ecarus.remotecontrol.access.v1.AccessService/ListApiKeys',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ListApiKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def IssueApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/IssueApiKey',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.IssueApiKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
             options,
             channel_credentials,
             insecure,

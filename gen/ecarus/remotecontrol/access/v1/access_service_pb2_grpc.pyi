@@ -71,8 +71,29 @@ class AccessServiceStub:
     """
     UnlockAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]
     """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    GetAccount: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.GetAccountRequest, _account_pb2.AccountOverview]
+    """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
+    kept has none of it.
+    """
+    ListAccounts: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListAccountsRequest, _access_service_pb2.ListAccountsResponse]
+    """The accounts of which something is kept, by principal."""
     ListApiKeys: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]
-    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    """An account's API keys, the revoked ones included, oldest first; then those that are pending. A key itself is not
+    kept and not told.
+    """
+    IssueApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]
+    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
+    where the key is told.
+
+    Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
+    (ApproveApiKey) within 24 hours: it may be an owner's.
+    """
+    ApproveApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.ApproveApiKeyRequest, _account_pb2.ApiKey]
+    """Approves a pending key, which is good from now on: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+    """
     RevokeApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]
     """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
     Revoking twice is not an error.
@@ -121,8 +142,29 @@ class AccessServiceAsyncStub(AccessServiceStub):
     """
     UnlockAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.UnlockAccountRequest, _account_pb2.Account]  # type: ignore[assignment]
     """Lets an account be used again. Unlocking one that is not locked is not an error."""
+    GetAccount: _aio.UnaryUnaryMultiCallable[_access_service_pb2.GetAccountRequest, _account_pb2.AccountOverview]  # type: ignore[assignment]
+    """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
+    kept has none of it.
+    """
+    ListAccounts: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListAccountsRequest, _access_service_pb2.ListAccountsResponse]  # type: ignore[assignment]
+    """The accounts of which something is kept, by principal."""
     ListApiKeys: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ListApiKeysRequest, _access_service_pb2.ListApiKeysResponse]  # type: ignore[assignment]
-    """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+    """An account's API keys, the revoked ones included, oldest first; then those that are pending. A key itself is not
+    kept and not told.
+    """
+    IssueApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]  # type: ignore[assignment]
+    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
+    where the key is told.
+
+    Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
+    (ApproveApiKey) within 24 hours: it may be an owner's.
+    """
+    ApproveApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.ApproveApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
+    """Approves a pending key, which is good from now on: `valid_seconds` count from here. Approving twice is not an error.
+
+    PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
+    NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+    """
     RevokeApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.RevokeApiKeyRequest, _account_pb2.ApiKey]  # type: ignore[assignment]
     """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
     Revoking twice is not an error.
@@ -212,12 +254,57 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets an account be used again. Unlocking one that is not locked is not an error."""
 
     @_abc_1.abstractmethod
+    def GetAccount(
+        self,
+        request: _access_service_pb2.GetAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.AccountOverview, _abc.Awaitable[_account_pb2.AccountOverview]]:
+        """What is kept of an account: its lock, the grants that have not ended, and its API keys. One of which nothing is
+        kept has none of it.
+        """
+
+    @_abc_1.abstractmethod
+    def ListAccounts(
+        self,
+        request: _access_service_pb2.ListAccountsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.ListAccountsResponse, _abc.Awaitable[_access_service_pb2.ListAccountsResponse]]:
+        """The accounts of which something is kept, by principal."""
+
+    @_abc_1.abstractmethod
     def ListApiKeys(
         self,
         request: _access_service_pb2.ListApiKeysRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.ListApiKeysResponse, _abc.Awaitable[_access_service_pb2.ListApiKeysResponse]]:
-        """An account's API keys, the revoked ones included, oldest first. A key itself is not kept and not told."""
+        """An account's API keys, the revoked ones included, oldest first; then those that are pending. A key itself is not
+        kept and not told.
+        """
+
+    @_abc_1.abstractmethod
+    def IssueApiKey(
+        self,
+        request: _access_service_pb2.IssueApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_service_pb2.IssueApiKeyResponse, _abc.Awaitable[_access_service_pb2.IssueApiKeyResponse]]:
+        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
+        where the key is told.
+
+        Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
+        (ApproveApiKey) within 24 hours: it may be an owner's.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveApiKey(
+        self,
+        request: _access_service_pb2.ApproveApiKeyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_account_pb2.ApiKey, _abc.Awaitable[_account_pb2.ApiKey]]:
+        """Approves a pending key, which is good from now on: `valid_seconds` count from here. Approving twice is not an error.
+
+        PERMISSION_DENIED (CALLER_NOT_ALLOWED): who issued it cannot approve it.
+        NOT_FOUND (VEHICLE_NOT_FOUND): no pending key with this id: none was issued, or it lapsed or was revoked.
+        """
 
     @_abc_1.abstractmethod
     def RevokeApiKey(

@@ -3,9 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
+from ecarus.remotecontrol.access.v1 import grant_pb2 as _grant_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -59,9 +62,24 @@ class ApiKey(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    REQUESTED_BY_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
     """key_ and 32 hexadecimal digits. It tells nothing about the key."""
     principal: _builtins.str
+    name: _builtins.str
+    """What it is for; empty for one that was not issued by an operator."""
+    source: _builtins.str
+    """The history's source of what is asked for with it: MOBILE_APP, CALL_CENTER, WEB or VOICE_ASSISTANT."""
+    pending: _builtins.bool
+    """It opens nothing and waits for another operator's approval; `created_at` is when it was issued."""
+    requested_by: _builtins.str
+    """Who issued it, where a second operator must approve: spiffe://ecarus/team/operator/alice."""
+    approved_by: _builtins.str
+    """Who approved it; empty where nobody must, and while it is pending."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -80,11 +98,80 @@ class ApiKey(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        name: _builtins.str = ...,
+        source: _builtins.str = ...,
+        pending: _builtins.bool = ...,
+        requested_by: _builtins.str = ...,
+        approved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "principal", b"principal", "revoked_at", b"revoked_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_by", b"approved_by", "created_at", b"created_at", "expires_at", b"expires_at", "key_id", b"key_id", "name", b"name", "pending", b"pending", "principal", b"principal", "requested_by", b"requested_by", "revoked_at", b"revoked_at", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ApiKey: _TypeAlias = ApiKey  # noqa: Y015
+
+@_typing.final
+class AccountOverview(_message.Message):
+    """An account with what it may do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    API_KEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> Global___Account: ...
+    @_builtins.property
+    def grants(self) -> _containers.RepeatedCompositeFieldContainer[_grant_pb2.Grant]:
+        """Those that have not ended, oldest first; without those that are pending."""
+
+    @_builtins.property
+    def api_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___ApiKey]:
+        """As ListApiKeys tells them."""
+
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+        grants: _abc.Iterable[_grant_pb2.Grant] | None = ...,
+        api_keys: _abc.Iterable[Global___ApiKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "api_keys", b"api_keys", "grants", b"grants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountOverview: _TypeAlias = AccountOverview  # noqa: Y015
+
+@_typing.final
+class AccountSummary(_message.Message):
+    """An account in a list."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    GRANTS_FIELD_NUMBER: _builtins.int
+    API_KEYS_FIELD_NUMBER: _builtins.int
+    grants: _builtins.int
+    """Grants that have not ended."""
+    api_keys: _builtins.int
+    """API keys that are good."""
+    @_builtins.property
+    def account(self) -> Global___Account: ...
+    def __init__(
+        self,
+        *,
+        account: Global___Account | None = ...,
+        grants: _builtins.int = ...,
+        api_keys: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "api_keys", b"api_keys", "grants", b"grants"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AccountSummary: _TypeAlias = AccountSummary  # noqa: Y015

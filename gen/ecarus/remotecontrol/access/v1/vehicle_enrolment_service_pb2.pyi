@@ -29,7 +29,9 @@ class EnrolVehicleRequest(_message.Message):
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     certificate: _builtins.bytes
-    """PEM; its one URI is spiffe://ecarus/vehicle/<VIN>."""
+    """PEM, the vehicle's certificate first, then the CAs between it and the vehicles' CA, if there are any. Its key is
+    P-256, and its one name the URI spiffe://ecarus/vehicle/<VIN>.
+    """
     public_keys: _builtins.bytes
     """PEM: an Ed25519 and an X25519 public key, in either order, and nothing else."""
     def __init__(
@@ -150,6 +152,7 @@ class VehicleEnrolment(_message.Message):
     SEAL_KEY_ID_FIELD_NUMBER: _builtins.int
     ENROLLED_AT_FIELD_NUMBER: _builtins.int
     REVOKED_AT_FIELD_NUMBER: _builtins.int
+    CERTIFICATE_ENDS_AT_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     certificate_sha256: _builtins.bytes
     """SHA-256 of the certificate, 32 bytes; empty: none."""
@@ -163,6 +166,10 @@ class VehicleEnrolment(_message.Message):
     def revoked_at(self) -> _timestamp_pb2.Timestamp:
         """Absent while it counts."""
 
+    @_builtins.property
+    def certificate_ends_at(self) -> _timestamp_pb2.Timestamp:
+        """When the certificate ends; absent: not known, or none. From then on the broker does not let the vehicle in."""
+
     def __init__(
         self,
         *,
@@ -172,10 +179,11 @@ class VehicleEnrolment(_message.Message):
         seal_key_id: _builtins.bytes = ...,
         enrolled_at: _timestamp_pb2.Timestamp | None = ...,
         revoked_at: _timestamp_pb2.Timestamp | None = ...,
+        certificate_ends_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["enrolled_at", b"enrolled_at", "revoked_at", b"revoked_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["certificate_ends_at", b"certificate_ends_at", "enrolled_at", b"enrolled_at", "revoked_at", b"revoked_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_sha256", b"certificate_sha256", "enrolled_at", b"enrolled_at", "revoked_at", b"revoked_at", "seal_key_id", b"seal_key_id", "verify_key_id", b"verify_key_id", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["certificate_ends_at", b"certificate_ends_at", "certificate_sha256", b"certificate_sha256", "enrolled_at", b"enrolled_at", "revoked_at", b"revoked_at", "seal_key_id", b"seal_key_id", "verify_key_id", b"verify_key_id", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

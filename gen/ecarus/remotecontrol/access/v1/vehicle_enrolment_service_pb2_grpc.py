@@ -66,8 +66,9 @@ class VehicleEnrolmentServiceServicer:
         """From now on this certificate and these keys, and no others, are the vehicle's. A live connection
         that the vehicle had is cut; it comes back at once. Repeating it makes good what was left undone.
 
-        INVALID_ARGUMENT (INVALID_REQUEST): not a vehicle's certificate, another vehicle's, not one Ed25519
-        and one X25519 public key, a private key, or a key with which nothing can be kept safe.
+        INVALID_ARGUMENT (INVALID_REQUEST): not a vehicle's certificate, another vehicle's, or one that the broker
+        would not let in (not of the vehicles' CA, not in its time, not P-256, not for clients, another name besides);
+        not one Ed25519 and one X25519 public key, a private key, or a key with which nothing can be kept safe.
         ALREADY_EXISTS (ALREADY_ENROLLED): the certificate, or one of the keys, is another vehicle's.
         UNAVAILABLE (DEPENDENCY_UNAVAILABLE): recorded, but live connections and remembered keys may remain.
         """

@@ -201,7 +201,9 @@ class Connectivity(_message.Message):
         ASLEEP: Connectivity._Value.ValueType  # 2
         """It said that it goes to sleep; a command wakes it."""
         LOST: Connectivity._Value.ValueType  # 3
-        """It went silent without a word: out of reach, or without power. Or the cloud itself cannot reach any vehicle now."""
+        """It went silent without a word, or left a command unanswered: out of reach, or without power. Or the cloud itself
+        cannot reach any vehicle now.
+        """
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: Connectivity.Value.ValueType  # 0
@@ -210,7 +212,9 @@ class Connectivity(_message.Message):
     ASLEEP: Connectivity.Value.ValueType  # 2
     """It said that it goes to sleep; a command wakes it."""
     LOST: Connectivity.Value.ValueType  # 3
-    """It went silent without a word: out of reach, or without power. Or the cloud itself cannot reach any vehicle now."""
+    """It went silent without a word, or left a command unanswered: out of reach, or without power. Or the cloud itself
+    cannot reach any vehicle now.
+    """
 
     def __init__(
         self,
@@ -244,8 +248,8 @@ class DoorStatus(_message.Message):
     """km/h."""
     gear_position: Global___GearPosition.Value.ValueType
     stale: _builtins.bool
-    """True when this was received longer ago than the vehicle's reporting interval allows: it may be asleep or out of
-    reach, and the doors may stand differently now.
+    """True when this was received longer ago than the vehicle's reporting interval allows, or a command was left unanswered
+    since: it may be asleep or out of reach, and the doors may stand differently now.
     """
     connectivity: Global___Connectivity.Value.ValueType
     @_builtins.property

@@ -404,6 +404,7 @@ class SystemAlert(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     COMPONENT_ID_FIELD_NUMBER: _builtins.int
     CLEARED_FIELD_NUMBER: _builtins.int
+    FLAP_COUNT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Machine-readable: the vehicle's fault code; COMMAND_CONTRADICTED when the vehicle's report disagrees with a
     command's success; or UPDATES_RESET when the stream can not be resumed from the given id (it is not kept, it is
@@ -416,6 +417,10 @@ class SystemAlert(_message.Message):
     """The component it is about, where it is about one."""
     cleared: _builtins.bool
     """True when the condition has ended."""
+    flap_count: _builtins.int
+    """Of a condition that comes and goes over and over: how often it changed since this was last told. It is told of once
+    in 10 minutes (the operator may set another time), as standing; and as ended when it has not come back for as long.
+    """
     def __init__(
         self,
         *,
@@ -424,18 +429,23 @@ class SystemAlert(_message.Message):
         message: _builtins.str = ...,
         component_id: _builtins.str | None = ...,
         cleared: _builtins.bool | None = ...,
+        flap_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_cleared", b"_cleared", "_component_id", b"_component_id", "cleared", b"cleared", "component_id", b"component_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cleared", b"_cleared", "_component_id", b"_component_id", "_flap_count", b"_flap_count", "cleared", b"cleared", "component_id", b"component_id", "flap_count", b"flap_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cleared", b"_cleared", "_component_id", b"_component_id", "cleared", b"cleared", "code", b"code", "component_id", b"component_id", "message", b"message", "severity", b"severity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cleared", b"_cleared", "_component_id", b"_component_id", "_flap_count", b"_flap_count", "cleared", b"cleared", "code", b"code", "component_id", b"component_id", "flap_count", b"flap_count", "message", b"message", "severity", b"severity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__cleared: _TypeAlias = _typing.Literal["cleared"]  # noqa: Y015
     _WhichOneofArgType__cleared: _TypeAlias = _typing.Literal["_cleared", b"_cleared"]  # noqa: Y015
     _WhichOneofReturnType__component_id: _TypeAlias = _typing.Literal["component_id"]  # noqa: Y015
     _WhichOneofArgType__component_id: _TypeAlias = _typing.Literal["_component_id", b"_component_id"]  # noqa: Y015
+    _WhichOneofReturnType__flap_count: _TypeAlias = _typing.Literal["flap_count"]  # noqa: Y015
+    _WhichOneofArgType__flap_count: _TypeAlias = _typing.Literal["_flap_count", b"_flap_count"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__cleared) -> _WhichOneofReturnType__cleared | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__component_id) -> _WhichOneofReturnType__component_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__flap_count) -> _WhichOneofReturnType__flap_count | None: ...
 
 Global___SystemAlert: _TypeAlias = SystemAlert  # noqa: Y015

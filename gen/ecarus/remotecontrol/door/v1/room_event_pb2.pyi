@@ -107,12 +107,15 @@ class VehicleCondition(_message.Message):
     IGNITION_STATUS_FIELD_NUMBER: _builtins.int
     SPEED_KMH_FIELD_NUMBER: _builtins.int
     ASLEEP_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     ignition_status: _door_status_pb2.IgnitionStatus.Value.ValueType
     speed_kmh: _builtins.float
     """km/h."""
     asleep: _builtins.bool
     """It said that it goes to sleep."""
+    lost: _builtins.bool
+    """It has gone silent without a word, or has not answered a command: told once, until it reports again."""
     @_builtins.property
     def observed_at(self) -> _timestamp_pb2.Timestamp:
         """When the cloud received the report that says so, UTC."""
@@ -130,14 +133,62 @@ class VehicleCondition(_message.Message):
         ignition_status: _door_status_pb2.IgnitionStatus.Value.ValueType = ...,
         speed_kmh: _builtins.float = ...,
         asleep: _builtins.bool = ...,
+        lost: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["asleep", b"asleep", "ignition_status", b"ignition_status", "observed_at", b"observed_at", "open_doors", b"open_doors", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asleep", b"asleep", "ignition_status", b"ignition_status", "lost", b"lost", "observed_at", b"observed_at", "open_doors", b"open_doors", "speed_kmh", b"speed_kmh", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VehicleCondition: _TypeAlias = VehicleCondition  # noqa: Y015
+
+@_typing.final
+class ShownResults(_message.Message):
+    """Results of commands whose doors whoever asks for the status is shown by now, and whose changes have left for those who
+    watch. The status service tells the command service, which ends a command after that. It may be lost.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESULTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShownResult]: ...
+    def __init__(
+        self,
+        *,
+        results: _abc.Iterable[Global___ShownResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShownResults: _TypeAlias = ShownResults  # noqa: Y015
+
+@_typing.final
+class ShownResult(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    STORED_AT_NANOS_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    stored_at_nanos: _builtins.int
+    """When the broker stored the result, in nanoseconds since 1970: what both services know of it without opening it."""
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        stored_at_nanos: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stored_at_nanos", b"stored_at_nanos", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShownResult: _TypeAlias = ShownResult  # noqa: Y015
 
 @_typing.final
 class CommandVerdicts(_message.Message):

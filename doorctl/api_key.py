@@ -1,0 +1,94 @@
+"""`doorctl key`: which API keys are good."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path  # noqa: TC003  # typer reads the annotations
+from typing import Annotated
+
+import typer
+from ecarus.remotecontrol.access.v1 import access_service_pb2 as contract
+from ecarus.remotecontrol.access.v1 import account_pb2
+
+from doorctl.access import AsJson, Principal, asked, fail_as_revoked, key_line, seconds_in, show
+from doorctl.text import fail
+
+commands = typer.Typer(no_args_is_help=True, help="Which API keys are good.")
+
+
+class SourceWord(StrEnum):
+    """What the requests of a key count as in the history, as it is typed."""
+
+    MOBILE_APP = "mobile-app"
+    CALL_CENTER = "call-center"
+    WEB = "web"
+    VOICE_ASSISTANT = "voice-assistant"
+
+
+@commands.command("list")
+def list_keys(principal: Principal, as_json: AsJson = False) -> None:
+    """Every API key of an account, by its id, and whether it is good. A key itself is kept nowhere."""
+    request = contract.ListApiKeysRequest(principal=principal)
+    answer = asked("ListApiKeys", request, contract.ListApiKeysResponse)
+    show(answer, map(key_line, answer.keys), as_json=as_json)
+
+
+@commands.command()
+def issue(
+    principal: Principal,
+    name: Annotated[str, typer.Option(help="what it is for, as people recognise it")],
+    valid: Annotated[
+        int, typer.Option(parser=seconds_in, metavar="8h|30d", help="for so long: a minute to 366 days")
+    ],
+    source: Annotated[
+        SourceWord, typer.Option(help="what its requests count as in the history")
+    ] = SourceWord.WEB,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API key that may do what the account may, and show it: once, here. It waits for a second operator,
+    but in the sandbox.
+    """
+    request = contract.IssueApiKeyRequest(
+        principal=principal, name=name, valid_seconds=valid, source=source.name
+    )
+    made = asked("IssueApiKey", request, contract.IssueApiKeyResponse, as_person=True)
+    show(made, [key_line(made.api_key), made.key], as_json=as_json)
+
+
+@commands.command()
+def approve(
+    key_id: Annotated[str, typer.Argument(help="as `list` shows it")], as_json: AsJson = False
+) -> None:
+    """Approve an API key that another operator has issued; it is good from now on."""
+    request = contract.ApproveApiKeyRequest(key_id=key_id)
+    key = asked("ApproveApiKey", request, account_pb2.ApiKey, as_person=True)
+    if key.HasField("revoked_at"):
+        fail_as_revoked(f"the key {key.key_id}", "issue another")
+    show(key, [key_line(key)], as_json=as_json)
+
+
+@commands.command()
+def revoke(
+    key_id: Annotated[str | None, typer.Argument(help="as `list` shows it")] = None,
+    key_file: Annotated[Path | None, typer.Option(help="a file with the key itself, found somewhere")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """End an API key at once: streams that were opened with it close. Repeating it changes nothing."""
+    if (key_id is None) == (key_file is None):
+        fail("say which key: its id, or --key-file with the key itself")
+    request = contract.RevokeApiKeyRequest()
+    if key_id is not None:
+        request.key_id = key_id
+    if key_file is not None:  # never on the command line, where others could read it
+        request.key = _read(key_file)
+    key = asked("RevokeApiKey", request, account_pb2.ApiKey)
+    show(key, [key_line(key)], as_json=as_json)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        fail(f"{path}: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(f"{path} holds no API key")

@@ -1,0 +1,71 @@
+"""How the refusals of this room are told, and why a stream ends."""
+
+from __future__ import annotations
+
+from services.runtime import errors
+from services.runtime.errors import Refusal
+from services.status import domain
+from services.status.rights import Cause, RightEnded
+
+GAVE_WAY_RETRY_MILLISECONDS = 30_000
+
+_RIGHT_ENDED = {
+    Cause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),
+    Cause.ACCOUNT: (
+        errors.ACCOUNT_LOCKED,
+        "This account is locked and watches nothing; contact customer support to unlock it.",
+    ),
+    Cause.CREDENTIAL: (
+        errors.TOKEN_INVALID,
+        "What you signed in with is not accepted any more; sign in again.",
+    ),
+    Cause.TOKEN: (errors.TOKEN_EXPIRED, "The token has expired; get a new one and resume with your last id."),
+}
+
+
+def ended_refusal(error: domain.StreamEnded) -> Refusal:
+    """Why a stream ends, and what its reader can do."""
+    if isinstance(error, RightEnded):
+        return Refusal(*_RIGHT_ENDED[error.cause])
+    if isinstance(error, domain.GaveWay):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "A newer stream took the place of this one, the oldest of those you have; close what you do not read.",
+            retry_after_seconds=GAVE_WAY_RETRY_MILLISECONDS // 1_000,
+        )
+    if isinstance(error, domain.ReaderTooSlow):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "You are too far behind your updates; resume with your last id.",
+            retry_after_seconds=1,
+        )
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "This instance is shutting down; resume with your last id.",
+        retry_after_seconds=1,
+    )
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """What the caller reads of this room's own exceptions."""
+    if isinstance(error, domain.NotYetReported):
+        return Refusal(
+            errors.NOT_YET_REPORTED,
+            "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",
+            retry_after_seconds=5,
+        )
+    if isinstance(error, domain.StreamEnded):
+        return ended_refusal(error)
+    if isinstance(error, domain.TooManyStreams):
+        return Refusal(
+            errors.RATE_LIMITED,
+            "All streams of this instance are taken; try again shortly.",
+            retry_after_seconds=5,
+        )
+    if isinstance(error, domain.LogUnavailable):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "What you missed can not be looked up now; try again shortly.",
+            retry_after_seconds=2,
+        )
+    return None

@@ -1,0 +1,79 @@
+"""Nothing on the way of a command walks through all that ever was: what it costs does not grow with the record.
+
+SQLite says how it would run each statement (EXPLAIN QUERY PLAN). PostgreSQL chooses by what is in the tables, so there
+it would say nothing of tables that are full.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from protocol.domains import Domain
+from services.command import usecases
+from services.command.domain import Action, RightEnded, StatusCheck
+from services.command.store import tables
+from services.command.store.orders import SqlOrders
+from services.command.vehicle_usecases import Received
+from services.runtime.outbox import OutboxRelay
+from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+from tests.store.query_plans import Watch, walks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.store.command_desk import Room
+
+GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
+
+
+async def a_day(room: Room) -> None:
+    """Everything that happens to commands."""
+    orders = SqlOrders(room.database, lambda: 1)
+    first = await room.request()
+    await orders.places([(VIN, Domain.COMMAND, 30_000)])
+    await room.commands.wake(VIN, first.command_id, room.now)
+    room.dispatch.leave()
+    await room.commands.take_over([first.command_id], room.now)
+    await room.report(Received("m-0", VIN, first.command_id, room.now))
+    await room.commands.live(RightEnded(OWNER.subject, VIN))
+    await room.request("c-2", LOCK)
+    await room.report(room.succeeded(first))
+    await usecases.time_out_overdue(room.desk)
+    await room.commands.unanswered(room.now, room.now, 100)
+    await room.commands.unreceived(VIN, room.now)
+    await room.commands.in_flight(VIN)
+    room.pass_seconds(60)
+    await usecases.time_out_overdue(room.desk)
+    await room.request("c-3", UNLOCK)
+    await room.cancel("x-3", "c-3")
+    check = StatusCheck("check-1", VIN, room.now, OWNER, "c-4", 0.001)
+    await room.commands.add_status_checks([check], room.now)
+    await room.history(limit=1)
+    await room.history(action=Action.UNLOCK)
+    relay = OutboxRelay(room.database, tables.outbox, "vehicle", _nobody, lambda: room.now)
+    await relay._scan(room.now + timedelta(hours=1))
+    relay._unmarked[first.command_id] = room.now
+    await relay._mark()
+
+
+async def _nobody(_messages: Any) -> list[bool | None]:
+    return []
+
+
+async def test_no_statement_walks_through_the_record(tmp_path: Path) -> None:
+    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as room:
+        watch = Watch(room.database._real._engine)  # type: ignore[attr-defined]  # SQLite's
+        await a_day(room)
+        assert len(watch.ran) > 20
+        found = await room.database.read(lambda connection: list(walks(connection, dict(watch.ran), GROWS)))
+    assert found == []
+
+
+@pytest.mark.parametrize("text", ["SELECT vin FROM history", "SELECT vin FROM history WHERE recorded_at = 0"])
+async def test_a_walk_is_seen(tmp_path: Path, text: str) -> None:
+    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as room:
+        found = await room.database.read(lambda connection: list(walks(connection, {text: ()}, GROWS)))
+    assert [statement for _, statement in found] == [text]

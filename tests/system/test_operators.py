@@ -1,0 +1,175 @@
+"""What operators do with `bin/doorctl` to a running mesh: giving and ending rights, from any folder."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner
+
+from doorctl.__main__ import app as app_of_doorctl
+from tests.system.app import SAMPLE, App, eventually
+from tests.system.conftest import ROOT
+from tests.system.documents import blocks, checkout
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+
+
+@pytest.fixture
+def doorctl(mesh: Mesh) -> Any:
+    """`bin/doorctl`, without the seconds that its process takes to start."""
+
+    def run(*words: str, fails: int = 0) -> str:
+        done = CliRunner().invoke(app_of_doorctl, words, env={"DOORS_DATA_DIR": str(mesh.data)})
+        assert done.exit_code == fails, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        return done.stderr if fails else done.stdout
+
+    return run
+
+
+def test_it_works_from_any_folder_and_through_a_link(mesh: Mesh, tmp_path: Path) -> None:
+    repository, elsewhere = tmp_path / "repository", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    repository.mkdir()
+    checkout(repository)
+    (elsewhere / "there").symlink_to(repository / "bin" / "doorctl")
+    link = elsewhere / "dc"
+    link.symlink_to("there")
+    environment = {name: value for name, value in mesh.environment.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [link, "account", "show", "user-123"],
+        cwd=elsewhere,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f" user-123 {SAMPLE} OWNER not revoked\n" in done.stdout
+
+
+def test_a_grant_is_given_shown_and_revoked(mesh: Mesh, doorctl: Any) -> None:
+    guest = f"guest-{uuid.uuid4()}"
+    app = App(mesh, bearer=mesh.token(guest))
+    assert app.get("status").status_code == 404
+    given = json.loads(
+        doorctl("grant", "give", guest, SAMPLE, "--role", "digital-key", "--valid", "8h", "--json")
+    )
+    assert (given["role"], given["principal"]) == ("DIGITAL_KEY", guest)
+    eventually(lambda: app.get("status").status_code == 200)
+    assert given["grantId"] in doorctl("grant", "list", SAMPLE)
+    shown = doorctl("account", "show", guest)
+    assert f"grant {given['grantId']} {guest} {SAMPLE} DIGITAL_KEY not revoked ends " in shown
+    assert f"{guest} not locked, 1 grants, 0 API keys\n" in doorctl("account", "list")
+    with app.stream() as stream:
+        assert stream.status == 200
+        assert "revoked " in doorctl("grant", "revoke", given["grantId"])
+        assert stream.ended.wait(1), "the stream outlived the right"
+    assert app.get("status").status_code == 404
+    assert given["grantId"] not in doorctl("grant", "list", SAMPLE)
+    assert given["grantId"] in doorctl("grant", "list", SAMPLE, "--all")
+    assert "was revoked before" in doorctl(
+        "grant",
+        "give",
+        guest,
+        SAMPLE,
+        "--role",
+        "digital-key",
+        "--valid",
+        "8h",
+        "--id",
+        given["grantId"],
+        fails=1,
+    )
+
+
+def test_an_issued_key_works_and_its_stream_ends_within_a_second_of_its_revocation(
+    mesh: Mesh, doorctl: Any
+) -> None:
+    made = json.loads(
+        doorctl(
+            "key",
+            "issue",
+            "user-123",
+            "--name",
+            "garage robot",
+            "--valid",
+            "90d",
+            "--source",
+            "web",
+            "--json",
+        )
+    )
+    key, key_id = made["key"], made["apiKey"]["keyId"]
+    app = App(mesh, bearer=key)
+    eventually(lambda: app.get("status").status_code == 200)
+    listed = doorctl("key", "list", "user-123")
+    assert f"{key_id} user-123 'garage robot' not revoked ends " in listed
+    assert key not in listed
+    with app.stream() as stream:
+        assert stream.status == 200
+        doorctl("key", "revoke", key_id)
+        assert stream.ended.wait(1), "the stream outlived the key"
+        assert "TOKEN_INVALID" in stream.comments[-1]
+    assert app.get("status").json()["code"] == "TOKEN_INVALID"
+
+
+def test_an_account_is_locked_and_unlocked(mesh: Mesh, doorctl: Any) -> None:
+    guest = f"guest-{uuid.uuid4()}"
+    doorctl("grant", "give", guest, SAMPLE, "--role", "shared-user")
+    app = App(mesh, bearer=mesh.token(guest))
+    eventually(lambda: app.get("status").status_code == 200)
+    doorctl("account", "lock", guest, "--reason", "phone stolen")
+    assert app.get("status").json()["code"] == "ACCOUNT_LOCKED"
+    assert "phone stolen" in doorctl("account", "list", "--locked")
+    assert "phone stolen" in doorctl("account", "show", guest)
+    assert doorctl("account", "unlock", guest) == f"{guest} not locked\n"
+    eventually(lambda: app.get("status").status_code == 200)
+    assert guest not in doorctl("account", "list", "--locked")
+
+
+def test_what_cannot_be_is_said_with_a_next_step(doorctl: Any) -> None:
+    nobody = doorctl("grant", "revoke", "nobody", fails=1)
+    assert nobody == "doorctl: There is no grant with this id: list those of its vehicle.\n"
+    no_key = doorctl("key", "revoke", "key_" + "0" * 32, fails=1)
+    assert no_key == "doorctl: There is no such API key: list those of its account.\n"
+    surplus = doorctl(
+        "grant", "give", "guest", SAMPLE, "--role", "digital-key", "--action", "door.config.write", fails=1
+    )
+    assert "door.config.write is not an action of this role" in surplus
+    assert "sandbox" not in doorctl("grant", "approve", "nobody", fails=1)
+    assert "is not a VIN" in doorctl("grant", "list", "short", fails=2)
+    too_long = doorctl("key", "issue", "user-123", "--name", "x", "--valid", "400d", fails=1)
+    assert "validSeconds" in too_long
+
+
+def test_the_lines_of_the_deployment_page(doorctl: Any) -> None:
+    rights, *_ = blocks("docs/deployment.md", "## Grants, accounts, API keys, and keys that are withdrawn")
+    lines = [shlex.split(line.replace("$VIN", SAMPLE), comments=True) for line in rights.splitlines()]
+    assert lines[0] == [f"VIN={SAMPLE}"]
+    assert {line[0] for line in lines[1:]} == {"bin/doorctl"}
+    said = [doorctl(*line[1:]) for line in lines[1:]]
+    assert said[0].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY not revoked ends ")
+    assert any(line.startswith("sk_") for each in said for line in each.splitlines())
+    assert said[-1].startswith(f"garage-7 guest-7 {SAMPLE} DIGITAL_KEY revoked ")
+
+
+def test_without_an_environment_it_says_how_to_make_one(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    script = tmp_path / "bin" / "doorctl"
+    script.write_bytes((ROOT / "bin" / "doorctl").read_bytes())
+    done = subprocess.run(["sh", script, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1,
+        f"doorctl: {tmp_path}/.venv is not made yet: make -C {tmp_path} setup\n",
+    )

@@ -1,0 +1,47 @@
+"""docs/tcu.md, pasted: a new car is enrolled, and a unit that knows nothing but the pages obeys an app."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.system.documents import ROOT, blocks, paste
+
+if TYPE_CHECKING:
+    from tests.system.conftest import Mesh
+
+pytestmark = pytest.mark.system
+
+PAGE = "docs/tcu.md"
+USUAL_BASE = 8000
+
+
+def moved(block: str, mesh: Mesh) -> str:
+    """The block with the ports and the folder of this mesh."""
+    there = re.sub(r":(8\d{3})\b", lambda port: f":{int(port[1]) - USUAL_BASE + mesh.ports.base}", block)
+    return there.replace(".doors/", f"{mesh.data}/")
+
+
+@pytest.mark.parametrize(("link", "vin"), [("nats", "KMHSH81C7LU700001"), ("mqtt", "KMHSH81C7LU700002")])
+def test_the_pages_lines_bring_a_new_unit_to_its_first_command(mesh: Mesh, link: str, vin: str) -> None:
+    enrolling, granting = blocks(PAGE, "## Keys, certificate, enrolment")
+    (using,) = blocks(PAGE, "## The first command")
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    if link == "mqtt":
+        (said,) = re.findall(r"With `(--mqtt \S+)` instead of", page)
+        using = re.sub(r"--nats \S+", said, using)
+    # As a reader would for a second car; and whatever fails, the unit does not stay.
+    story = "trap 'kill $TCU 2>/dev/null || true' EXIT\n" + enrolling + granting + using
+    story = story.replace("KMHSH81C7LU700001", vin).replace("/tcu;", f"/tcu-{link};")
+
+    done = paste(moved(story, mesh), ROOT, DOORS_DATA_DIR=str(mesh.data))
+
+    said_all = done.stdout + done.stderr
+    assert done.returncode == 0, said_all
+    assert f"enrolled {vin} " in done.stdout
+    assert "admitted until " in done.stdout
+    assert "never said" not in done.stdout, said_all
+    assert '"SUCCESS"' in done.stdout
+    assert vin in done.stdout
