@@ -18,10 +18,10 @@ from services.access.routes import WITHOUT_VEHICLE
 from services.access.scopes import needed_for
 from services.runtime import errors
 from services.runtime.capability import EMERGENCY
-from services.runtime.database import StorageUnavailable
 from services.runtime.errors import Refusal, Violation
 from services.runtime.interceptor import vehicle_not_found
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

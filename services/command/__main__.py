@@ -33,10 +33,11 @@ from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel, watch_channel
 from services.runtime.database import open_database
+from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.dead_letter_replay import DeadLetterReplay
-from services.runtime.health import COMMANDS, DatabaseWatch, Health
+from services.runtime.health import COMMANDS, Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac

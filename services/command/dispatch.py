@@ -21,9 +21,9 @@ from protocol.broker import Command, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

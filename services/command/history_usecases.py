@@ -18,9 +18,9 @@ from services.command.domain import (
     Forbidden,
 )
 from services.command.history import RefusedRequest
-from services.runtime.database import StorageUnavailable
 from services.runtime.isolation import by_halves
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -10,9 +10,9 @@ from protocol.broker import Command, command_subject
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
 from services.runtime.background import Errands
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,8 +14,8 @@ from protocol import broker as layout
 from services.command import vehicle_translate
 from services.command.right_usecases import end_rights
 from services.runtime.consumer import ConsumerPlan, Poison
-from services.runtime.database import StorageUnavailable
 from services.runtime.order_signer import MOST_AT_ONCE
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,8 +25,8 @@ from services.command.history_usecases import record_status_checks
 from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
 from services.runtime.consumer import ConsumerPlan, Later, Poison
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle, judged, noticed
 

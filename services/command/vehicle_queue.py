@@ -12,8 +12,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
 from protocol import broker as layout
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from services.runtime.jetstream import Broker

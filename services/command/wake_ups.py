@@ -8,8 +8,8 @@ import httpx
 import structlog
 
 from services.runtime.background import Errands
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

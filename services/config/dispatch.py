@@ -21,9 +21,9 @@ from protocol.seal import Direction, seal
 from services.config import translate
 from services.config.domain import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import Signed, Unsigned
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

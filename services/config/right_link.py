@@ -13,8 +13,8 @@ from protocol.broker import GRANT_REVOKED_SUBJECT, ROOM_EVENTS, is_vin
 from services.config import translate, usecases
 from services.config.domain import RightEnded
 from services.runtime.consumer import ConsumerPlan, Poison
-from services.runtime.database import StorageUnavailable
 from services.runtime.order_signer import MOST_AT_ONCE
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

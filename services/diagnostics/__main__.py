@@ -19,10 +19,11 @@ from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.channel import open_channel
 from services.runtime.database import open_database
+from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
 from services.runtime.dead_letter_replay import DeadLetterReplay
-from services.runtime.health import DatabaseWatch, Health
+from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints

@@ -27,7 +27,8 @@ from services.enrolment.vehicle_link import Doorman
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
-from services.runtime.health import DatabaseWatch, Health
+from services.runtime.database_watch import DatabaseWatch
+from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings

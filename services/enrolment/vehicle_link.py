@@ -9,8 +9,8 @@ import structlog
 from services.enrolment import translate, usecases
 from services.enrolment.domain import Connection, NotAdmitted
 from services.enrolment.nats_jwt import Issuer, TokenRefused, claims_of
-from services.runtime.database import StorageUnavailable
 from services.runtime.logs import masked_vin
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg

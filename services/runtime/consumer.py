@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import structlog
 from nats.errors import Error as NatsError
 
-from services.runtime.database import StorageUnavailable
 from services.runtime.fair_queue import FairQueue
 from services.runtime.free_text import readable
 from services.runtime.jetstream import kind_of
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

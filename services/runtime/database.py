@@ -29,6 +29,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
+from services.runtime.storage import CommitUncertain, StorageUnavailable
+
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Callable
@@ -45,14 +47,6 @@ _CONNECT_SECONDS = 5
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _log = structlog.get_logger()
-
-
-class StorageUnavailable(Exception):
-    """The database is away or could not make the write durable; nothing of it was kept."""
-
-
-class CommitUncertain(StorageUnavailable):
-    """The database went away while it committed: the write may have been kept, or not."""
 
 
 class Instant(TypeDecorator[datetime]):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.runtime.consumer import Delivery, Poison, Unhandled
-from services.runtime.database import StorageUnavailable
 from services.runtime.dead_letters import DeadLetter, LetterLimits, dead_letters_of
 from services.runtime.isolation import by_halves
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.runtime.consumer import Delivery
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

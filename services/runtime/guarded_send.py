@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.runtime.database import StorageUnavailable
 from services.runtime.jetstream import kind_of
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Sequence

@@ -20,8 +20,8 @@ from services.runtime import errors
 from services.runtime.audit import unfailing
 from services.runtime.call import Call, bind
 from services.runtime.capability import METADATA_KEY
-from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
+from services.runtime.storage import CommitUncertain, StorageUnavailable
 from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:

@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 
-from services.runtime.database import Instant, StorageUnavailable, microseconds
+from services.runtime.database import Instant, microseconds
 from services.runtime.guarded_send import GuardedSend
 from services.runtime.outbox_table import Outbox, OutgoingMessage
 from services.runtime.prepared import Prepared
 from services.runtime.stalls import Stalls
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable, Sequence

@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
 from protocol.keys import VehicleKeys
 from services.runtime.channel import ask
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,8 +12,8 @@ from protocol.cloud_side import Ledger
 from protocol.faults import Fault, MessageRefused
 from protocol.reports import ReportOpener, ReportSession
 from services.runtime.consumer import Later, Poison, Unhandled
-from services.runtime.database import StorageUnavailable
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
+from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_messages import NO_VIN, by_vehicle, judged
 from services.runtime.vehicle_settings import VehicleRoomSettings
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from services.status.usecases import settle_doubts
 
 if TYPE_CHECKING:

@@ -27,9 +27,10 @@ from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Received, Resulted, take_in_heard
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from services.runtime.storage import StorageUnavailable
 from tests.store.command_desk import MAC, FakeConditions, FakeDispatch, admitted
 
 if TYPE_CHECKING:

@@ -16,11 +16,12 @@ from sqlalchemy import MetaData
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from services.runtime import dead_letter_replay
 from services.runtime.consumer import ConsumerPlan, Delivery, Poison
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
 from services.runtime.dead_letters import DeadLetter, DeadLetters, LetterLimits
 from services.runtime.server import RoomServer
+from services.runtime.storage import StorageUnavailable
 from services.runtime.subscriptions import Subscription
 from tests.contract.runtime_room import VIN, reason_of, refused
 

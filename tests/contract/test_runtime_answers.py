@@ -15,9 +15,9 @@ from ecarus.remotecontrol.door.v1 import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from services.runtime import errors
-from services.runtime.database import CommitUncertain, StorageUnavailable
 from services.runtime.errors import Refusal, Violation
 from services.runtime.server import STORAGE
+from services.runtime.storage import CommitUncertain, StorageUnavailable
 from tests.contract.runtime_room import (
     CONFIG,
     LIVE,

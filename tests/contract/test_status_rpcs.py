@@ -19,9 +19,9 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.runtime.database import StorageUnavailable
 from services.runtime.policy import Rule
 from services.runtime.server import RoomServer
+from services.runtime.storage import StorageUnavailable
 from services.status import translate
 from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update

@@ -17,9 +17,10 @@ import services.enrolment
 from services.enrolment import store
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
+from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from tests.protocol.stand import CLOUD_SEAL, exchange_key, public, signer
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from protocol.cloud_side import AnswerReader
 from protocol.keys import OpenKeys
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_reports import HelloIntake, ReportReader
 from tests.protocol.stand import CLOUD_REPORT, CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 

@@ -12,8 +12,8 @@ import pytest
 from protocol.broker import STREAMS, VEHICLE_EVENTS
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Later, Poison
-from services.runtime.database import StorageUnavailable
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -14,7 +14,7 @@ from protocol.broker import VERDICTS_SUBJECT, Event, presence_subject, refused_s
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from services.status import store
 from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until

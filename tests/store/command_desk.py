@@ -31,9 +31,10 @@ from services.command.history_usecases import list_history
 from services.command.rules import Rules
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence

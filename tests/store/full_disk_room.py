@@ -14,7 +14,8 @@ import structlog
 from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert, select
 
 from services.runtime import logs
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
+from services.runtime.storage import StorageUnavailable
 
 METADATA = MetaData()
 ROWS = Table("row", METADATA, Column("name", String(40), primary_key=True), Column("text", String))

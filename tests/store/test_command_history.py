@@ -33,7 +33,7 @@ from services.command.history_usecases import (
     record_status_checks,
 )
 from services.command.store import tables
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from tests.store.command_desk import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ from services.command.history import HistoryQuery
 from services.command.history_usecases import forget_the_old, list_history, record_status_checks
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Received, Resulted, wake_the_silent
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from tests.store.command_desk import (
     AGENT,
     LOCK,

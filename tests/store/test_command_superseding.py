@@ -28,7 +28,7 @@ from services.command.store import SqlCommands, tables
 from services.command.store.orders import SqlOrders
 from services.command.store.tables import sessions
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from tests.store.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import MetaData
 
 from services.runtime.consumer import ConsumerPlan, Delivery, Later, Poison
-from services.runtime.database import Database, StorageUnavailable, open_database
+from services.runtime.database import Database, open_database
 from services.runtime.dead_letter_keeper import MOST_ATTEMPTS, Burial, DeadLetterKeeper
 from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 from services.runtime.subscriptions import Subscription
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from services.runtime.database import CommitUncertain, PostgresDatabase, StorageUnavailable
+from services.runtime.database import PostgresDatabase
+from services.runtime.storage import CommitUncertain, StorageUnavailable
 from tests.small_disk import small_disk
 
 if TYPE_CHECKING:

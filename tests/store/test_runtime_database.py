@@ -11,15 +11,8 @@ import pytest
 from sqlalchemy import Column, Connection, MetaData, String, Table, event, func, insert, select, text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from services.runtime.database import (
-    CommitUncertain,
-    Database,
-    Instant,
-    PostgresDatabase,
-    SqliteDatabase,
-    StorageUnavailable,
-    open_database,
-)
+from services.runtime.database import Database, Instant, PostgresDatabase, SqliteDatabase, open_database
+from services.runtime.storage import CommitUncertain, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

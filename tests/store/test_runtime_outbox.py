@@ -12,8 +12,9 @@ import pytest
 from sqlalchemy import MetaData, select
 
 from services.runtime import outbox as outbox_module
-from services.runtime.database import Database, StorageUnavailable, open_database
+from services.runtime.database import Database, open_database
 from services.runtime.outbox import Outbox, OutboxRelay, OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence

@@ -31,9 +31,10 @@ from services.enrolment import seed as enrolment_seed
 from services.enrolment import store as enrolment_store
 from services.enrolment.domain import PublicKeys
 from services.runtime.background import CONFLICTS_AT_MOST, regularly
-from services.runtime.database import StorageUnavailable, open_database
+from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutgoingMessage
+from services.runtime.storage import StorageUnavailable
 from tests.store.command_desk import MAC, MIGRATIONS, OWNER, START, UNLOCK, VIN, FakeConditions, FakeDispatch
 
 if TYPE_CHECKING:

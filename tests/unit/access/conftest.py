@@ -20,7 +20,7 @@ from services.access.routes import Routes
 from services.access.standings import Standings
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

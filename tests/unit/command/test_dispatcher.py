@@ -19,7 +19,7 @@ from protocol.seal import Direction, unseal
 from services.command.announcements import Announcements
 from services.command.dispatch import Dispatcher
 from services.command.domain import Action, Cancellation, Command, Mode, Order, Requester, Withdrawal
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from services.signer.translate import KeyPen
 from tests.protocol.stand import CLOUD_SIGNER, exchange_key, public, signer
 from tests.store.command_desk import MAC

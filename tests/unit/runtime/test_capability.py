@@ -144,12 +144,12 @@ def test_odd_claims_are_refused(stand: Stand, claims: dict[str, Any]) -> None:
         {"nbf": START + 3_600},
     ],
 )
-def test_what_is_wrong_is_seen_although_the_header_is_known(stand: Stand, claims: dict[str, Any]) -> None:
+def test_what_is_wrong_is_seen_after_a_good_one_of_the_same_key(stand: Stand, claims: dict[str, Any]) -> None:
     stand.verifier.verify(stand.token("user-456"))
     assert stand.refusal(stand.token(**claims)) == "TOKEN_INVALID"
 
 
-def test_a_known_header_makes_no_other_signature_good(stand: Stand) -> None:
+def test_a_good_one_makes_no_other_signature_good(stand: Stand) -> None:
     good = stand.token()
     header, claims, signature = good.split(".")
     stand.verifier.verify(good)
@@ -165,13 +165,8 @@ def test_a_known_header_makes_no_other_signature_good(stand: Stand) -> None:
         assert stand.refusal(forged) == "TOKEN_INVALID", forged
 
 
-def test_a_header_is_known_only_from_a_good_signature_and_no_longer_than_its_key(stand: Stand) -> None:
-    good = stand.token()
-    header, _, signature = good.split(".")
-    assert stand.refusal(f"{header}.e30.{signature}") == "TOKEN_INVALID"
-    assert stand.verifier._headers == {}
-    stand.verifier.verify(good)
-    assert stand.verifier._headers == {header: "k1"}
+def test_nothing_is_good_longer_than_its_key(stand: Stand) -> None:
+    stand.verifier.verify(stand.token())
     other = stand.token("user-456")
     stand.publish(k2=Ed25519PrivateKey.generate())
     stand.now += 30

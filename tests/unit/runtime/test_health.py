@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from services.runtime.background import Errands
-from services.runtime.database import StorageUnavailable, open_database
-from services.runtime.health import ALIVE, CALLS, COMMANDS, STREAMS, DatabaseWatch, Health
+from services.runtime.database import open_database
+from services.runtime.database_watch import DatabaseWatch
+from services.runtime.health import ALIVE, CALLS, COMMANDS, STREAMS, Health
+from services.runtime.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

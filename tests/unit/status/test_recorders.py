@@ -11,7 +11,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, DoorUpdate, DoorUpdateType
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
-from services.runtime.database import StorageUnavailable
+from services.runtime.storage import StorageUnavailable
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller, Hint
 from services.status.domain import OPEN, PRESENT, Check, Position, Report

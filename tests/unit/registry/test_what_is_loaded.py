@@ -1,0 +1,24 @@
+"""A service loads what it uses: memory and the time of a start are what each replica pays for the rest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from services.registry import SERVICES
+
+DATABASE = ("sqlalchemy", "alembic", "asyncpg")
+BROKER = ("nats",)
+
+
+@pytest.mark.parametrize("service", [service.name for service in SERVICES if not service.has_database])
+def test_a_service_without_a_database_loads_none(service: str) -> None:
+    program = f"import sys, services.{service}.__main__; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert f"services.{service}.server" in loaded
+    assert not loaded & {*DATABASE, *BROKER}
