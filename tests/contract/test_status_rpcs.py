@@ -27,7 +27,7 @@ from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
-from services.status.presence import LostVehicles
+from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
@@ -57,6 +57,7 @@ class FakeReader:
 
     reports: dict[str, LastReport] = field(default_factory=dict)
     broken: bool = False
+    broker_connected: bool = True
 
     async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
@@ -151,7 +152,8 @@ async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncI
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        servicer = DoorStatusServer(reader, checks, hub, log, lost, IDS, lambda: NOW_US)
+        reachability = Reachability(lost, lambda: reader.broker_connected)
+        servicer = DoorStatusServer(reader, checks, hub, log, reachability, IDS, lambda: NOW_US)
         return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, refusal_of)
 
     running = await start_room("status", build)
@@ -279,6 +281,19 @@ async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    assert (await room.status()).connectivity == Connectivity.ONLINE
+
+
+async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = False
+    assert (await room.status()).connectivity == Connectivity.LOST
+    asleep = sample_report()
+    asleep.going_to_sleep = True
+    room.reader.reports[VIN] = LastReport(asleep.SerializeToString(), NOW_US)
+    assert (await room.status()).connectivity == Connectivity.ASLEEP
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = True
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
