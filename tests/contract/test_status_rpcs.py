@@ -26,7 +26,7 @@ from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
-from services.status.presence import LostVehicles
+from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
@@ -55,6 +55,7 @@ class FakeReader:
 
     reports: dict[str, LastReport] = field(default_factory=dict)
     broken: bool = False
+    broker_connected: bool = True
 
     async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
@@ -155,7 +156,8 @@ def unserved(signer: Any) -> Room:
 @pytest.fixture
 def grpc_servicer(unserved: Room) -> DoorStatusServer:
     room = unserved
-    return DoorStatusServer(room.reader, room.checks, room.hub, room.log, room.lost, IDS, lambda: NOW_US)
+    reachability = Reachability(room.lost, lambda: room.reader.broker_connected)
+    return DoorStatusServer(room.reader, room.checks, room.hub, room.log, reachability, IDS, lambda: NOW_US)
 
 
 @pytest.fixture
@@ -294,6 +296,19 @@ async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    assert (await room.status()).connectivity == Connectivity.ONLINE
+
+
+async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = False
+    assert (await room.status()).connectivity == Connectivity.LOST
+    asleep = sample_report()
+    asleep.going_to_sleep = True
+    room.reader.reports[VIN] = LastReport(asleep.SerializeToString(), NOW_US)
+    assert (await room.status()).connectivity == Connectivity.ASLEEP
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = True
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 

@@ -28,6 +28,8 @@ from services.runtime import jetstream
 from services.runtime.database import open_database
 from services.runtime.dead_letter_keeper import Burial
 from services.runtime.outbox import OutboxRelay
+from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
+from services.runtime.refused_reports import RefusedReports
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
@@ -230,7 +232,8 @@ async def running_room(
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
     burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
-    loops += [consumer.run() for consumer in consumers(broker, taken, burial.bury, VehicleQuotas)]
+    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
+    loops += [consumer.run() for consumer in consumers(broker, taken, bury, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

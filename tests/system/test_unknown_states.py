@@ -254,7 +254,7 @@ def times_of(message: Any) -> Iterator[Timestamp]:
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        for each in value if field.label == field.LABEL_REPEATED else [value]:
+        for each in value if field.is_repeated else [value]:
             if isinstance(each, Timestamp):
                 yield each
             else:
