@@ -86,6 +86,7 @@ _LOCK_CAUSES = {
     Cause.SPEED_LOCK: body_pb2.LOCK_CAUSE_SPEED_LOCK,
     Cause.PARKING_UNLOCK: body_pb2.LOCK_CAUSE_PARKING_UNLOCK,
     Cause.HAND: body_pb2.LOCK_CAUSE_KEY,
+    Cause.DEFECT: body_pb2.LOCK_CAUSE_UNSPECIFIED,  # the unit sees that the lock moved, and cannot tell why
 }
 _NO_CHANGES: Mapping[DoorName, LockChange] = MappingProxyType({})
 _CANCEL_OUTCOMES = {

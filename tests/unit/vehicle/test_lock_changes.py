@@ -66,3 +66,14 @@ async def test_a_lock_that_nothing_senses_has_no_cause(bench: Bench) -> None:
     bench.take(bench.command())
     await bench.settled()
     assert not [each for each in bench.result.status.doors if each.HasField("lock_change")]
+
+
+async def test_a_lock_that_does_not_hold_is_told_without_a_cause(bench: Bench) -> None:
+    bench.car.set_slipping(DoorName.DRIVER, slips=True)
+    bench.take(bench.command())
+    await bench.settled()
+    assert driver_of(bench.result.status).locked is False
+    await bench.until(lambda: driver_of(bench.cloud.said(Event.STATUS)[-1]).lock_change.cause == 0)
+    slipped = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    assert (slipped.locked, slipped.HasField("lock_change")) == (True, True)
+    assert slipped.lock_change.after_sequence >= bench.result.status.sequence
