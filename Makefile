@@ -11,6 +11,11 @@ BOOTSTRAPPED := $(VENV)/.bootstrapped
 RUN_READY := $(VENV)/.run-ready
 TEST_READY := $(VENV)/.test-ready
 
+# Compiled code is kept beside the environment, also where the shell says to keep none: without, each start compiles for seconds.
+PYTEST := PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(CURDIR)/$(VENV)/pycache $(BIN)/pytest
+WORKERS ?= auto
+TOGETHER := -n $(WORKERS) --dist loadgroup --no-loadscope-reorder -m "not alone"
+
 .DEFAULT_GOAL := help
 .PHONY: help setup tools run token test test-unit test-contract test-store test-messaging test-protocol test-system test-attacks \
 	conformance-mutants fuzz check generate generate-check baseline bench load pin
@@ -47,29 +52,37 @@ token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [AC
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
 	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
 
-test: $(TEST_READY) ## all tests
-	$(BIN)/pytest
+# Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
+test: $(TEST_READY) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
+	@status=0; \
+	$(PYTEST) $(TOGETHER) --cov --cov-report= || status=$$?; \
+	$(PYTEST) -m alone tests/messaging tests/system tests/attacks || status=$$?; \
+	$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; \
+	tail -n 1 $(VENV)/coverage.txt; \
+	exit $$status
 
 test-unit: $(TEST_READY) ## rules and parts, in milliseconds
-	$(BIN)/pytest tests/unit
+	$(PYTEST) tests/unit
 
 test-contract: $(TEST_READY) ## every RPC, the JSON of the specification, the error table
-	$(BIN)/pytest tests/contract
+	$(PYTEST) tests/contract
 
 test-store: $(TEST_READY) ## databases: SQLite and a real PostgreSQL
-	$(BIN)/pytest tests/store
+	$(PYTEST) tests/store
 
 test-messaging: $(TEST_READY) ## with a real NATS
-	$(BIN)/pytest tests/messaging
+	$(PYTEST) $(TOGETHER) tests/messaging
+	$(PYTEST) -m alone tests/messaging
 
 test-protocol: $(TEST_READY) ## the vehicle protocol
-	$(BIN)/pytest tests/protocol
+	$(PYTEST) tests/protocol
 
 test-system: $(TEST_READY) ## through Envoy: the edge alone, then everything
-	$(BIN)/pytest tests/system
+	$(PYTEST) $(TOGETHER) tests/system
+	$(PYTEST) -m alone tests/system
 
 test-attacks: $(TEST_READY) ## what a hostile car, user, service or stranger does, on the whole mesh (docs/threat-model.md)
-	$(BIN)/pytest tests/attacks
+	$(PYTEST) tests/attacks
 
 conformance-mutants: $(TEST_READY) ## units with one planted fault each, which the conformance kit must find out: [NAME="..."]
 	$(BIN)/python -m tests.mutants.play $(NAME)

@@ -26,7 +26,7 @@ from protocol.session import CloudSession
 from protocol.signing import sign_session_request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from conformance.bench import IssuedHashes
     from conformance.keys import CloudKeys
@@ -219,10 +219,12 @@ class Cloud:
         """What the unit's clock says now, or a little less."""
         return self.now_millis() + self.session.clock_lead_millis
 
-    def challenge(self, by: Signer | None = None) -> tuple[bytes, bytes]:
-        """A challenge, and the session request with it, sealed."""
+    def challenge(
+        self, by: Signer | None = None, refused: Sequence[session_pb2.RefusedReport] = ()
+    ) -> tuple[bytes, bytes]:
+        """Return a challenge, and the session request with it, sealed; it tells what was `refused` besides."""
         challenge = self._ledger.challenge(self.vin)
-        envelope = sign_session_request(by or self.signer, self.vin, challenge)
+        envelope = sign_session_request(by or self.signer, self.vin, challenge, refused)
         return challenge, self.seal(envelope)
 
     def seal(self, envelope: bytes) -> bytes:

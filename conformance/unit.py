@@ -296,13 +296,13 @@ class Unit:
         await self.until(lambda: len(self.hellos()) > after, what, self.patience.comeback)
         return self.hellos()[after]
 
-    async def asked(self) -> session_pb2.SessionInfo:
-        """The hello that answers a session request made just now."""
+    async def asked(self, refused: Sequence[session_pb2.RefusedReport] = ()) -> session_pb2.SessionInfo:
+        """Return the hello that answers a session request made just now, which tells what was `refused` besides."""
         challenges: set[bytes] = set()
 
         async def ask() -> None:
             await self.link.forget_copies()
-            challenge, data = self.cloud.challenge()
+            challenge, data = self.cloud.challenge(refused=refused)
             challenges.add(challenge)
             await self.send_bytes(Domain.CHALLENGE, data)
 

@@ -31,6 +31,7 @@ from protocol.broker import (
     ROOM_EVENTS,
     SHOWN_RESULTS_SUBJECT,
     STREAMS,
+    VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_COMMANDS,
     VEHICLE_KEYS_CHANGED_SUBJECT,
     Command,
@@ -40,6 +41,7 @@ from protocol.broker import (
     event_subject,
     mqtt_queue_subject,
     presence_subject,
+    refused_subject,
     update_subject,
 )
 from protocol.consumers import CONSUMERS, consumers_of
@@ -118,8 +120,10 @@ def store_of(stream: str) -> str:
     return MQTT_CARS_ACCOUNT if stream.startswith("$MQTT_") else _STORE_OF.get(stream, VEHICLE_STORE)
 
 
-OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS,)}
+OWN = {"access": (GRANT_REVOKED_SUBJECT,), "enrolment": (AUTH_QUESTIONS, VEHICLE_ADMITTED_SUBJECT)}
 """What a service hears within its own account: from its other replicas, and from the broker."""
+SAYS_WITHIN = {"enrolment": (VEHICLE_ADMITTED_SUBJECT,)}
+"""What a service says to its other replicas, and nobody else hears."""
 
 
 def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
@@ -224,7 +228,10 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
-        *_hear(user, account_of("status"), condition_subject("*"), SHOWN_RESULTS_SUBJECT),
+        *_hear(
+            user, account_of("status"), condition_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
+        ),
+        *_hear(user, account_of("diagnostics"), refused_subject("*")),
         *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from mesh.broker_accounts import (
     AUTH_QUESTIONS,
     OWN,
+    SAYS_WITHIN,
     STORES,
     SYSTEM,
     Kind,
@@ -233,6 +234,7 @@ def _service_user(secrets: BrokerSecrets, room: str, walls: Sequence[Passage]) -
     answers = {wall.subject for wall in owned if wall.kind is Kind.SERVICE}
     says = {wall.called for wall in used if wall.kind is Kind.SERVICE}
     says |= {wall.subject for wall in owned if wall.kind is Kind.STREAM}
+    says |= set(SAYS_WITHIN.get(room, ()))
     hears = {wall.called for wall in used if wall.kind is Kind.STREAM}
     rights: dict[str, object] = {
         "publish": {"allow": sorted(says)},

@@ -48,6 +48,8 @@ GRANT_REVOKED_SUBJECT = "room.access.revoked"
 SETTINGS_WITHDRAWN_SUBJECT = "room.config.withdrawn"
 VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
+VEHICLE_ADMITTED_SUBJECT = "admitted.vehicle"
+"""Between replicas of the enrolment service, never stored."""
 SHOWN_RESULTS_SUBJECT = "hint.shown"
 """Where the status service says which results' doors are shown by now. Core NATS, never stored."""
 
@@ -231,6 +233,11 @@ def update_subject(vin: str) -> str:
 def condition_subject(vin: str) -> str:
     """Where the status service hints at what stands in a command's way. Core NATS, never stored."""
     return f"hint.condition.{vin}"
+
+
+def refused_subject(vin: str) -> str:
+    """Where services hint at what they did not take of a vehicle's messages. Core NATS, never stored."""
+    return f"hint.refused.{vin}"
 
 
 def is_vin(text: str) -> bool:

@@ -165,11 +165,18 @@ class Ledger:
     """Sessions and what was issued, in one transaction of `store`.
 
     `now_millis` is the cloud's clock, the same for all its processes. A caller that rolls back must not send.
+    `entered` is called with the session before and after whenever a vehicle entered another epoch.
     """
 
-    def __init__(self, store: CloudStore, now_millis: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        store: CloudStore,
+        now_millis: Callable[[], int],
+        entered: Callable[[CloudSession, CloudSession], None] = lambda _before, _after: None,
+    ) -> None:
         self._store = store
         self._now_millis = now_millis
+        self._entered = entered
 
     def place(self, vin: str, domain: Domain, valid_millis: int) -> Place:
         """The next place in the session, for an order that is valid for `valid_millis` from now (less, where the
@@ -221,7 +228,10 @@ class Ledger:
         before = self._store.load(info.vin) or CloudSession()
         session = before.learn(info, self._now_millis())
         self._store.save(info.vin, session)
-        return session.epoch != before.epoch
+        if session.epoch == before.epoch:
+            return False
+        self._entered(before, session)
+        return True
 
     def overhear(self, info: session_pb2.SessionInfo) -> bool:
         """The same where challenges are somebody else's: an answer to one counts as a hello without."""
@@ -262,7 +272,10 @@ class Ledger:
         if session.knows(message.epoch):  # a repetition must not be learned from: this raises
             session.with_seen(message.epoch, REFUSED_ON[issued.domain], message.counter)
         is_fresh = now - issued.issued_at_millis <= CHALLENGE_RECENT_MILLIS
-        return session.learn(info, now, is_fresh=is_fresh)
+        learned = session.learn(info, now, is_fresh=is_fresh)
+        if learned.epoch != session.epoch:
+            self._entered(session, learned)
+        return learned
 
 
 def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.SignedAnswer) -> None:

@@ -10,6 +10,8 @@ from protocol import cose
 from protocol.domains import ORDER_FIELDS, ORDER_TYPES, ContentType, Domain, subject_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from protocol.keys import Signer
 
 _DOMAIN_OF_FIELD = {field: domain for domain, field in ORDER_FIELDS.items()}
@@ -25,8 +27,10 @@ def sign_order(signer: Signer, message: session_pb2.SignedOrder) -> bytes:
     return cose.sign(signer, ORDER_TYPES[domain], subject, message.SerializeToString())
 
 
-def sign_session_request(signer: Signer, vin: str, challenge: bytes) -> bytes:
-    """The envelope of a session request, for Domain.CHALLENGE."""
-    request = session_pb2.SessionRequest(vin=vin, challenge=challenge)
+def sign_session_request(
+    signer: Signer, vin: str, challenge: bytes, refused: Iterable[session_pb2.RefusedReport] = ()
+) -> bytes:
+    """Return the envelope of a session request, for Domain.CHALLENGE. `refused`: what the vehicle is told besides."""
+    request = session_pb2.SessionRequest(vin=vin, challenge=challenge, refused=refused)
     subject = subject_of(vin, Domain.CHALLENGE)
     return cose.sign(signer, ContentType.CHALLENGE, subject, request.SerializeToString())

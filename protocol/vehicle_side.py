@@ -149,8 +149,12 @@ class VehicleSide:
             return Faulted(refused.fault, refused.detail, self._refusal(domain, request_hash, refused.fault))
 
     def open_challenge(self, data: bytes) -> bytes:
-        """The challenge in a session request: answer it with `seal_hello`, within a budget, because a request
-        can be replayed. Raises MessageRefused.
+        """Return the challenge of a session request. Raise MessageRefused."""
+        return self.open_session_request(data).challenge
+
+    def open_session_request(self, data: bytes) -> session_pb2.SessionRequest:
+        """Return a session request: answer its challenge with `seal_hello`, within a budget, because a request can be
+        replayed. Raise MessageRefused.
         """
         signed = cose.decode(unseal(data, self._open_keys, Direction.TO_VEHICLE, self._vin))
         self._verify(signed, Domain.CHALLENGE)
@@ -164,7 +168,7 @@ class VehicleSide:
             raise MessageRefused(Fault.WRONG_VEHICLE, "for another vehicle")
         if len(request.challenge) != CHALLENGE_BYTES:
             raise MessageRefused(Fault.MALFORMED, "a challenge of a wrong size")
-        return request.challenge
+        return request
 
     def open_manifest(self, data: bytes) -> None:
         """Adopt a manifest, and keep it before it is used. Raises MessageRefused.

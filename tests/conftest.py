@@ -1,25 +1,98 @@
-"""The one mesh of a whole run: the system tests and the attacks share it."""
+"""One run of all tests: what goes beside what, what the whole run shares, and the mesh that tests share."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.conftest import running_mesh
+from tests.support.postgres import stop_shared_postgres
+from tests.support.run import FOLDER, keep_compiled_code
+from tests.support.running_mesh import running_mesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
-ATTACKS = Path(__file__).parent / "attacks"
+HERE = Path(__file__).parent
+ATTACKS = HERE / "attacks"
+WAITING = ("system", "attacks", "messaging")
+"""The levels whose tests wait for other programs most of their time: they begin first."""
+UNMEASURED = ("system", "attacks", "messaging")
+"""The levels that measure no coverage: what they run is in other processes, or would be late by it."""
+WORKERS_PER_CPU = 2
+MOST_WORKERS = 12
+DISTURBED = "disturbed-mesh"
+"""The group of tests that end parts of the mesh: it is another mesh than the other tests share."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Make what the processes of this run share."""
+    keep_compiled_code()
+    if not hasattr(config, "workerinput"):
+        os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End it, once all workers have ended."""
+    if not hasattr(config, "workerinput"):
+        stop_shared_postgres()
+        shutil.rmtree(os.environ.pop(FOLDER))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Most tests wait for servers, clocks and each other: more of them go at once than there are processors."""
+    return min(MOST_WORKERS, WORKERS_PER_CPU * (os.cpu_count() or 1))
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Attack last: what an attacker leaves behind, such as cars that are muted, meets no other test."""
-    items.sort(key=lambda item: item.path.is_relative_to(ATTACKS))
+    """Put the tests in their order, and together what a worker has to do in one piece."""
+    for item in items:
+        if (group := _group(item)) is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+        if "bystander" in _fixtures(item):  # compares with how long things take when all is quiet
+            item.add_marker(pytest.mark.alone)
+        if _level(item) in UNMEASURED:
+            item.add_marker(pytest.mark.no_cover)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, bool]:
+    """Attack last: what an attacker leaves behind, such as cars that are muted, meets no other test.
+
+    What shares a mesh takes longest in one piece, and what waits is best begun early.
+    """
+    level = _level(item)
+    return (
+        level == "attacks",
+        "mesh" not in _fixtures(item),
+        level not in WAITING,
+    )
+
+
+def _group(item: pytest.Item) -> str | None:
+    """The tests of one group are run by one worker: those of one mesh, and those of a file that shares servers."""
+    if _level(item) == "messaging":
+        return None
+    if "mesh" in _fixtures(item):
+        disturbs = _level(item) == "attacks" or item.get_closest_marker("disturbs") is not None
+        return DISTURBED if disturbs else "mesh"
+    return item.path.relative_to(HERE).as_posix()
+
+
+def _level(item: pytest.Item) -> str:
+    return item.path.relative_to(HERE).parts[0]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 @pytest.fixture(scope="session")

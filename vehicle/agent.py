@@ -19,8 +19,9 @@ from vehicle.answers import Answers
 from vehicle.backoff import Backoff
 from vehicle.budget import Budget
 from vehicle.channel import Channel, new_message_id
-from vehicle.inbox import Inbox
+from vehicle.inbox import Inbox, RefusedReport
 from vehicle.link import LinkDown, QueueGone, VehicleLink
+from vehicle.lock_changes import LockChanges
 from vehicle.memory import Memory
 from vehicle.orders import Orders
 from vehicle.outbox import Outbox
@@ -122,6 +123,7 @@ class Agent:
         self._at_sleep: object = None
         self._waking: asyncio.Task[None] | None = None
         """Awake only to report what changed in sleep."""
+        self._lock_changes = LockChanges(car.body)
         self._stop_observing = car.observe(self._body_changed)
         self._worker: asyncio.Task[None] | None = None
         self._life: asyncio.Task[None] | None = None
@@ -143,6 +145,11 @@ class Agent:
     def is_busy(self) -> bool:
         """Whether a command is being carried out or waits for it."""
         return self._pending.is_busy
+
+    @property
+    def refused_reports(self) -> list[RefusedReport]:
+        """What the cloud did not take of this boot's messages, as it said lately; the newest last."""
+        return list(self._inbox.refused_reports)
 
     def start(self, *, awake: bool) -> None:
         """Recovers from the journal and begins to live."""
@@ -177,6 +184,7 @@ class Agent:
         return self._car.body.doors, self._car.body.ignition
 
     def _body_changed(self) -> None:
+        self._lock_changes.observe(self._car.body, self._car.changed_by, self._sequence)
         self._changed.set()
         self._told.clear()
         if self._sleeps and self._waking is None and self._worth_waking != self._at_sleep:
@@ -355,6 +363,7 @@ class Agent:
             self._boot_id,
             self._sequence,
             self._reporting.status_seconds,
+            self._lock_changes.of,
             going_to_sleep=going_to_sleep,
         )
 

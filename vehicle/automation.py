@@ -31,11 +31,21 @@ class Cause(StrEnum):
     EMERGENCY = "emergency"
     """A command in EMERGENCY mode."""
     AUTOMATION = "automation"
+    """The settings, without moving a lock."""
+    AUTO_LOCK = "auto_lock"
+    SPEED_LOCK = "speed_lock"
+    PARKING_UNLOCK = "parking_unlock"
     HAND = "hand"
     DEFECT = "defect"
     """A lock that did not hold."""
 
 
+CAUSE_OF = {
+    Which.AUTO_LOCK: Cause.AUTO_LOCK,
+    Which.SPEED_LOCK: Cause.SPEED_LOCK,
+    Which.PARKING_UNLOCK: Cause.PARKING_UNLOCK,
+}
+"""What is said of a lock that an automation moved."""
 _ARMS_AUTO_LOCK = frozenset({Cause.COMMAND, Cause.HAND})
 
 

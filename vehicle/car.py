@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import Automation, Cause, Job
+from vehicle.automation import CAUSE_OF, Automation, Cause, Job
 from vehicle.body import Body, DoorName, Position
 from vehicle.car_state import CarState, StateFile
 from vehicle.command import DoorOutcome, Fault
@@ -68,6 +68,8 @@ class Car:
         # How long ago its delay began cannot be told across a restart: a full one begins.
         since_millis = clock.uptime_millis() if loaded.auto_lock_pending else None
         self._automation = Automation(loaded.settings, since_millis)
+        self.changed_by: Cause | None = None
+        """What changed the body last; for observers, of the change that they are told of."""
         self._observers: list[Callable[[], None]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._jobs: set[asyncio.Task[None]] = set()
@@ -136,6 +138,7 @@ class Car:
         before, self._body = self._body, change(self._body)
         if before == self._body:
             return
+        self.changed_by = cause
         job = self._automation.observe(before, self._body, self._clock.uptime_millis(), cause)
         self._keep(durable=False)
         self._set_alarm()
@@ -227,7 +230,7 @@ class Car:
                 return Fault.VEHICLE_MOVING if unlocking and self._body.speed_kmh > 0 else None
 
             cause_id = f"automation:{job.which.value}"
-            await self.actuate(cause_id, job.doors, job.position, Cause.AUTOMATION, still_permitted)
+            await self.actuate(cause_id, job.doors, job.position, CAUSE_OF[job.which], still_permitted)
             self.log.sync()
 
     def _set_alarm(self) -> None:

@@ -23,7 +23,7 @@ from protocol.vehicle_side import (
 )
 
 if TYPE_CHECKING:
-    from ecarus.remotecontrol.vehicle.v1 import report_pb2
+    from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
     from protocol.manifest import Trust
     from vehicle.clock import Clock
@@ -63,9 +63,9 @@ class Channel:
         """When an order that was just accepted expires, by Clock.uptime_millis."""
         return self._began_at_millis + accepted.expires_at_millis
 
-    def open_challenge(self, data: bytes) -> bytes:
+    def open_session_request(self, data: bytes) -> session_pb2.SessionRequest:
         """See VehicleSide."""
-        return self._side.open_challenge(data)
+        return self._side.open_session_request(data)
 
     def adopt(self, data: bytes) -> bool:
         """Adopts a manifest; False when it is the one in use. Raises MessageRefused, OSError."""

@@ -240,6 +240,7 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "configVersion": car.config_version,
         "autoLockDueAt": due_at.isoformat() if due_at else None,
         "bootId": agent.boot_id,
+        "refusedReports": [asdict(each) for each in agent.refused_reports],
         "counters": {
             "boots": one.boot_count,
             "eventsSent": agent.outbox.sent_count,

@@ -101,6 +101,11 @@ class Execution:
             moved = [outcome.door.value for outcome in outcomes if outcome.succeeded]
             done = _DONE[self._command.action].removeprefix("The doors are ").removesuffix(".")
             return " ".join([*failed, f"Now {done}: {', '.join(moved) or 'none of them'}."])
+        deadlocked = [each.door.value for each in outcomes if self._car.body.doors[each.door].deadlocked]
+        if deadlocked and self._command.mode is Mode.NORMAL:
+            return (
+                f"The doors are locked. The deadlock of {', '.join(deadlocked)} stays: unlock to release it."
+            )
         if self._command.all_doors and len(outcomes) < len(self._car.body.lockable):
             if self._car.settings.unlock_mode is UnlockMode.SEQUENCE:
                 return "The driver's door is unlocked, as your settings say. Unlock again for the others."

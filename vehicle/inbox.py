@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import structlog
@@ -13,9 +15,9 @@ from protocol.vehicle_side import Accepted, Faulted, Known
 from vehicle.channel import Channel, new_message_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
-    from ecarus.remotecontrol.vehicle.v1 import report_pb2
+    from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
     from protocol.vehicle_side import Outgoing
     from vehicle.answers import Answers
@@ -30,6 +32,19 @@ _ORDER = {Kind.KEYS: 0, Kind.DOOR: 1, Kind.CANCEL: 2, Kind.CONFIG: 3, Kind.SESSI
 withdrawal knows their doors."""
 
 
+REFUSED_REPORTS_KEPT = 20
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedReport:
+    """A message of this car that the cloud did not take; with `accepted`, not all of. `count` since it said so last."""
+
+    domain: str
+    reason: str
+    accepted: bool
+    count: int
+
+
 class Inbox:
     """The one door through which messages come into one car's agent. `hello_now` makes what a hello says."""
 
@@ -42,6 +57,8 @@ class Inbox:
         outbox: Outbox,
         hello_now: Callable[[], report_pb2.Hello],
     ) -> None:
+        self.refused_reports: deque[RefusedReport] = deque(maxlen=REFUSED_REPORTS_KEPT)
+        """What the cloud said lately that it did not take of this car's messages, the newest last."""
         self._vin_tail = vin[-6:]
         self._channel = channel
         self._orders = orders
@@ -66,10 +83,17 @@ class Inbox:
             case Kind.KEYS:
                 self._take_manifest(delivery)
             case Kind.SESSION:
-                challenge = self._channel.open_challenge(delivery.data)
-                self._answers.answer_challenge(self._hello(challenge), delivery)
+                request = self._channel.open_session_request(delivery.data)
+                self._note_refused(request.refused)
+                self._answers.answer_challenge(self._hello(request.challenge), delivery)
             case kind:
                 self._take_order(Domain(f"cmd.{kind.value}"), delivery)
+
+    def _note_refused(self, reports: Iterable[session_pb2.RefusedReport]) -> None:
+        for each in reports:
+            told = RefusedReport(each.domain, each.reason, each.accepted, each.count)
+            self.refused_reports.append(told)
+            logger.warning("report_refused_by_cloud", vin_tail=self._vin_tail, **asdict(told))
 
     def _take_order(self, domain: Domain, delivery: Delivery) -> None:
         match self._channel.open_order(domain, delivery.data):

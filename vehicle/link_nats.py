@@ -144,10 +144,12 @@ class NatsLink:
         async def on_message(message: Msg) -> None:
             arrived.put_nowait(message)
 
-        self._client = client = Client()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 node = await self._endpoints.current_address()
+                self._client = client = (
+                    Client()
+                )  # not earlier: one that never began to connect cannot be closed
                 await client.connect(
                     f"{self._scheme}://{_in_url(node.host)}:{node.port}",
                     user=self._account.user,

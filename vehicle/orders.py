@@ -220,12 +220,15 @@ class Orders:
     def _accept_settings(
         self, message: command_pb2.ApplyConfig, accepted: Accepted, delivery: Delivery
     ) -> None:
-        refused = ""
+        refused = left_out = ""
         try:
-            self._car.configure(message.version, translate.settings_from(message.settings))
+            settings, left_out = translate.settings_from(message.settings, self._car.body.equipment)
+            self._car.configure(message.version, settings)
         except SettingsRefused as reason:
             refused = str(reason)
-        report = translate.config_report(message.version, self._car.settings, self._clock.now(), refused)
+        report = translate.config_report(
+            message.version, self._car.settings, self._clock.now(), refused, left_out
+        )
         self._answers.configured(accepted.request_hash, report, delivery)
 
     def _repeat(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
 from vehicle import diagnosis
-from vehicle.body import Body, DoorName, Gear, Ignition
+from vehicle.automation import Cause
+from vehicle.body import REAR, Body, DoorName, Equipment, Gear, Ignition
 from vehicle.command import (
     Action,
     Cancellation,
@@ -23,7 +25,10 @@ from vehicle.command import (
 from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+
+    from vehicle.lock_changes import LockChange
 
 _DOOR_IDS = {
     DoorName.DRIVER: body_pb2.DOOR_ID_DRIVER,
@@ -74,6 +79,15 @@ _OUTCOMES = {
     Outcome.REFUSED: report_pb2.COMMAND_OUTCOME_REFUSED,
     Outcome.CANCELLED: report_pb2.COMMAND_OUTCOME_CANCELLED,
 }
+_LOCK_CAUSES = {
+    Cause.COMMAND: body_pb2.LOCK_CAUSE_COMMAND,
+    Cause.EMERGENCY: body_pb2.LOCK_CAUSE_COMMAND,
+    Cause.AUTO_LOCK: body_pb2.LOCK_CAUSE_AUTO_LOCK,
+    Cause.SPEED_LOCK: body_pb2.LOCK_CAUSE_SPEED_LOCK,
+    Cause.PARKING_UNLOCK: body_pb2.LOCK_CAUSE_PARKING_UNLOCK,
+    Cause.HAND: body_pb2.LOCK_CAUSE_KEY,
+}
+_NO_CHANGES: Mapping[DoorName, LockChange] = MappingProxyType({})
 _CANCEL_OUTCOMES = {
     CancelOutcome.WILL_NOT_ACT: report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT,
     CancelOutcome.STOPPED: report_pb2.CANCEL_OUTCOME_STOPPED,
@@ -115,20 +129,26 @@ def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
     return Cancellation(message.cancel_id, message.command_id, message.force)
 
 
-def settings_from(message: body_pb2.DoorSettings) -> DoorSettings:
-    """The settings. Raises SettingsRefused."""
+def settings_from(message: body_pb2.DoorSettings, equipment: Equipment) -> tuple[DoorSettings, str]:
+    """Return what of these settings a car of this equipment runs with, and which members it left out and why; empty
+    when none. Raise SettingsRefused for a value that no car takes: then nothing of them is applied.
+    """
     mode = _UNLOCK_MODES.get(message.unlock_mode)
     if mode is None:
         raise SettingsRefused("unlock_mode is unknown to this car")
-    return DoorSettings(
+    lacks_child_locks = message.child_lock_enabled and not any(
+        name in equipment.child_locks and name in equipment.doors for name in REAR
+    )
+    settings = DoorSettings(
         auto_lock_enabled=message.auto_lock_enabled,
         auto_lock_delay_seconds=message.auto_lock_delay_seconds,
         unlock_mode=mode,
-        child_lock_enabled=message.child_lock_enabled,
+        child_lock_enabled=message.child_lock_enabled and not lacks_child_locks,
         speed_based_lock_enabled=message.speed_based_lock_enabled,
         speed_lock_threshold_kmh=message.speed_lock_threshold_kmh,
         parking_auto_unlock=message.parking_auto_unlock,
     )
+    return settings, "child_lock_enabled: this car has no child locks" if lacks_child_locks else ""
 
 
 def hello(boot_id: str, agent_version: str, config_version: int, now: datetime) -> report_pb2.Hello:
@@ -186,14 +206,21 @@ def status_report(
     boot_id: str,
     sequence: int,
     interval_seconds: int,
+    lock_changes: Mapping[DoorName, LockChange] = _NO_CHANGES,
     *,
     going_to_sleep: bool = False,
 ) -> report_pb2.StatusReport:
-    """The car as it stands. `going_to_sleep`: it says no more until its next hello."""
+    """Return the car as it stands. `lock_changes`: how locks came to stand so, where that is known. `going_to_sleep`:
+    it says no more until its next hello.
+    """
     message = report_pb2.StatusReport(
         boot_id=boot_id,
         sequence=sequence,
-        doors=[_observation(name, body) for name in body.doors if body.equipment.senses(name)],
+        doors=[
+            _observation(name, body, lock_changes.get(name))
+            for name in body.doors
+            if body.equipment.senses(name)
+        ],
         ignition=_IGNITIONS[body.ignition],
         speed_kmh=body.speed_kmh,
         gear=_GEARS[body.gear],
@@ -223,13 +250,15 @@ def diagnostics_report(
 
 
 def config_report(
-    version: int, settings: DoorSettings, now: datetime, refused: str = ""
+    version: int, settings: DoorSettings, now: datetime, refused: str = "", left_out: str = ""
 ) -> report_pb2.ConfigReport:
-    """The settings in force, answering `version`. `refused` says why that one was not applied."""
+    """Return the settings in force, answering `version`. `refused` says why that one was not applied, `left_out` which
+    members of it were not, and why.
+    """
     message = report_pb2.ConfigReport(
         version=version,
         applied=not refused,
-        reason=refused,
+        reason=refused or left_out,
         settings=body_pb2.DoorSettings(
             auto_lock_enabled=settings.auto_lock_enabled,
             auto_lock_delay_seconds=settings.auto_lock_delay_seconds,
@@ -244,14 +273,19 @@ def config_report(
     return message
 
 
-def _observation(name: DoorName, body: Body) -> body_pb2.DoorObservation:
+def _observation(name: DoorName, body: Body, changed: LockChange | None) -> body_pb2.DoorObservation:
     door, fitted = body.doors[name], body.equipment
+    moved = None
+    if changed is not None and name in fitted.lock_switches:
+        cause = _LOCK_CAUSES.get(changed.cause, body_pb2.LOCK_CAUSE_OTHER)
+        moved = body_pb2.LockChange(cause=cause, after_sequence=changed.after_sequence)
     return body_pb2.DoorObservation(
         door=_DOOR_IDS[name],
         locked=door.locked if name in fitted.lock_switches else None,
         open=door.open if name in fitted.door_switches else None,
         window_open=door.window_open if name in fitted.window_sensors else None,
         child_lock=door.child_lock if name in fitted.child_locks else None,
+        lock_change=moved,
     )
 
 

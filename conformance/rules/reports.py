@@ -6,7 +6,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ecarus.remotecontrol.vehicle.v1 import report_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, is_locked, lock, unlock
@@ -54,6 +54,26 @@ async def report_at_once(unit: Unit) -> None:
 
 def _says(unit: Unit, after: int, locked: bool) -> bool:
     return any(is_locked(one.payload, DRIVER) == locked for one in unit.reports()[after:])
+
+
+@GROUP.rule
+async def lock_changes_name_their_cause(unit: Unit) -> None:
+    """A unit that names what moved a lock names COMMAND for what a command moved, and for nothing else."""
+    await unit.fence()
+    for order in (unlock(), lock()):
+        # Of the whole result's status: a lock that nothing moved for it keeps the cause that it had.
+        result = await unit.does(order)
+        for door in result.status.doors:
+            if door.door == DRIVER and door.HasField("lock_change"):
+                named = door.lock_change
+                require(
+                    named.cause == body_pb2.LOCK_CAUSE_COMMAND,
+                    "a lock that a command moved has another cause",
+                )
+                require(
+                    named.after_sequence < result.status.sequence,
+                    "a lock moved after the report that shows it",
+                )
 
 
 @GROUP.rule

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.vehicle.v1 import session_pb2
+
 from conformance.cloud import new_id
 from conformance.finding import Group, NotApplicable, Skipped, require
 from conformance.forge import stranger
@@ -45,6 +47,21 @@ async def session_request_is_answered(unit: Unit) -> None:
     require(info.epoch == before.epoch, "a session request made it begin another epoch")
     require(info.clock_millis >= before.clock_millis, "its clock went back")
     require(info.message_id != before.message_id, "two hellos have one message id")
+
+
+@GROUP.rule
+async def told_of_refused_reports(unit: Unit) -> None:
+    """A session request that tells of refused reports is answered like any other."""
+    before = await unit.asked()
+    told = [
+        session_pb2.RefusedReport(
+            domain=domain, reason="MALFORMED: as the kit says", accepted=accepted, count=3
+        )
+        for domain in ("evt.status", "evt.diagnostics", "evt.result", "evt.hello")
+        for accepted in (True, False)
+    ]
+    info = await unit.asked(told)
+    require(info.epoch == before.epoch, "what it was told made it begin another epoch")
 
 
 @GROUP.rule

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ecarus.remotecontrol.vehicle.v1 import body_pb2
+
 from conformance.finding import Group, require
 from conformance.orders import settings
 from protocol.domains import Domain
@@ -66,3 +68,22 @@ async def settings_count(unit: Unit) -> None:
     counters = {one.domain: one.counter for one in (await unit.asked()).counters}
     last, told = unit.cloud.session.current.issued[Domain.CONFIG], counters.get(Domain.CONFIG.value)
     require(told == last, f"it accepted counter {last} in cmd.config, and says {told}")
+
+
+@GROUP.rule
+async def settings_are_applied_member_by_member(unit: Unit) -> None:
+    """A unit without what one member asks for applies the others, and says which it left out."""
+    version = (await unit.asked()).hello.config_version + 1
+    wanted = settings(version, delay_seconds=60)
+    wanted.settings.child_lock_enabled = True
+    report: report_pb2.ConfigReport = await unit.obeys(wanted)
+    try:
+        require(report.applied, f"all of them are refused for one member: {report.reason}")
+        if report.settings != wanted.settings:
+            others = body_pb2.DoorSettings()
+            others.CopyFrom(wanted.settings)
+            others.child_lock_enabled = False
+            require(report.settings == others, "it runs with other settings than it was told")
+            require(report.reason, "it left a member out, and does not say which")
+    finally:
+        await _applied(unit, settings(version + 1, delay_seconds=60))

@@ -20,7 +20,7 @@ from services.command import right_link, store, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import Dispatcher
 from services.command.history_usecases import RefusedRequests, forget_the_old
-from services.command.introductions import Manifests, SessionRequests
+from services.command.introductions import TELL_SECONDS, Manifests, SessionRequests
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
@@ -43,6 +43,7 @@ from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay
+from services.runtime.refusal_hints import listen_for_refusals
 from services.runtime.server import RoomServer
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.subscriptions import Subscription, consumers
@@ -110,8 +111,13 @@ async def _heard_from_status(
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     """Run until `stop`."""
-    revisions = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, revisions, store.HEAD, store.RoomModel.metadata)
+    await asyncio.to_thread(
+        migrate,
+        settings.database_url,
+        Path(__file__).with_name("migrations"),
+        store.HEAD,
+        store.RoomModel.metadata,
+    )
     database = await open_database(settings.database_url)
     health = Health()
     burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
@@ -144,6 +150,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
     )
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
+    refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
     waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
     dispatcher = Dispatcher(
@@ -189,6 +196,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         conditions.greeted,
         shown,
         _now_millis,
+        ask=requests.ask,
     )
     rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
     subscriptions = [
@@ -197,7 +205,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     ]
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
     keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
-    taking = consumers(broker, subscriptions, burial.bury, settings.quotas)
+    taking = consumers(broker, subscriptions, refused_reports.after(burial.bury), settings.quotas)
     server = RoomServer(
         settings,
         [SERVICE],

@@ -9,6 +9,7 @@ import structlog
 from protocol.broker import Command, command_subject
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
+from services.runtime.background import Errands
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from typing import Protocol
+
+    from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
     from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 
 ASK_AGAIN_SECONDS = 5.0
+TELL_SECONDS = 60.0
+"""How often a vehicle is told at most of what was not taken of its messages."""
 _KEEP_SECONDS = 30
 _MOST_REMEMBERED = 100_000
 _log = structlog.get_logger()
@@ -56,6 +61,7 @@ class SessionRequests:
         self._monotonic = monotonic
         self._now = now
         self._asked: dict[str, float] = {}
+        self._errands = Errands("session_requests")
 
     async def ask(self, vin: str) -> None:
         """Ask, unless it was asked moments ago: each request costs the vehicle an answer."""
@@ -65,6 +71,22 @@ class SessionRequests:
         if len(self._asked) >= _MOST_REMEMBERED:
             self._asked.clear()
         self._asked[vin] = at
+        await self._ask(vin, ())
+
+    def tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
+        """Ask, and tell the vehicle what was not taken of its messages. Who calls sees to it that this is seldom."""
+        self._errands.start(self._tell(vin, refused))
+
+    async def _tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
+        try:
+            await self._keys.fetch([vin])
+        except StorageUnavailable as error:
+            _log.warning("vehicle_not_told", reason=str(error))
+            return
+        _log.info("vehicle_told_of_refused_reports", vin=masked_vin(vin), kinds=len(refused))
+        await self._ask(vin, refused)
+
+    async def _ask(self, vin: str, refused: Sequence[RefusedReport]) -> None:
         keys = self._keys.find(vin)
         if keys is None:
             return
@@ -73,7 +95,7 @@ class SessionRequests:
         except StorageUnavailable as error:
             _log.warning("session_request_waits_for_store", reason=str(error))
             return
-        envelopes = await self._signer.sign_session_requests([(vin, challenges[0])])
+        envelopes = await self._signer.sign_session_requests([(vin, challenges[0])], refused)
         if envelopes is not None and envelopes[0]:
             message_id = f"session.{challenges[0].hex()}"
             await self._broker.publish_all(

@@ -33,6 +33,7 @@ from services.command.domain import (
     Withdrawal,
 )
 from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
+from services.command.epoch_watch import EpochWatch
 from services.runtime.isolation import LeftAlone, by_halves
 from services.runtime.signing_again import SigningAgain
 
@@ -198,10 +199,6 @@ class Conditions(Protocol):
         """The latest, if there is one."""
 
 
-def _always() -> bool:
-    return True
-
-
 @dataclass(frozen=True, slots=True)
 class Desk:
     """Everything the use cases work with. `can_deliver` says whether commands can leave for vehicles at all."""
@@ -211,13 +208,14 @@ class Desk:
     conditions: Conditions
     rules: Rules
     now: Callable[[], datetime]
-    can_deliver: Callable[[], bool] = _always
+    can_deliver: Callable[[], bool] = lambda: True
     left_open: LeftAlone = field(default_factory=LeftAlone)
     """Commands that could not be ended."""
     left_asleep: LeftAlone = field(default_factory=LeftAlone)
     """Commands whose vehicles could not be woken."""
     again: SigningAgain = field(default_factory=SigningAgain)
     """Orders that their vehicles refused as out of step."""
+    epochs: EpochWatch = field(default_factory=EpochWatch)
 
 
 async def request_doors(

@@ -20,6 +20,7 @@ from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.streams import command_queue
 from services.command import vehicle_translate
+from services.command.epoch_watch import TWO_UNITS
 from services.command.history_usecases import record_status_checks
 from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
@@ -27,15 +28,16 @@ from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
 from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle, judged
+from services.runtime.vehicle_messages import by_vehicle, judged, noticed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ecarus.remotecontrol.vehicle.v1 import session_pb2
     from nats.aio.msg import Msg
 
     from protocol.cloud_side import AnswerReader, CloudStore
+    from protocol.session import CloudSession
     from services.command.domain import Condition
     from services.command.introductions import Manifests
     from services.command.shown_results import ShownResults
@@ -59,6 +61,9 @@ VERDICTS = ConsumerPlan(layout.ROOM_EVENTS, "command-verdicts", (layout.VERDICTS
 
 _MOST_CONDITIONS = 100_000
 
+_Odd = dict[int, "tuple[Delivery, str, str]"]
+"""What is odd: the message that showed it, its vehicle, and what; once for each message, however often it is tried."""
+
 _log = structlog.get_logger()
 
 
@@ -80,7 +85,9 @@ class _Greeting:
 
 
 class VehicleEvents:
-    """What vehicles say of commands, and their hellos. `now_millis` is the cloud's clock."""
+    """What vehicles say of commands, and their hellos. `now_millis` is the cloud's clock; `ask` asks a vehicle for its
+    session information.
+    """
 
     def __init__(
         self,
@@ -92,7 +99,10 @@ class VehicleEvents:
         greeted: Callable[[str, datetime], None],
         shown: ShownResults,
         now_millis: Callable[[], int],
+        *,
+        ask: Callable[[str], Awaitable[None]],
     ) -> None:
+        self._ask = ask
         self._desk = desk
         self._broker = broker
         self._keys = keys
@@ -114,12 +124,13 @@ class VehicleEvents:
         heard: dict[Heard, Delivery] = {}
         greetings: dict[Heard, _Greeting] = {}
         refusals: list[session_pb2.SignedAnswer] = []
+        odd: _Odd = {}
         for vin, delivery in addressed:
             kind = delivery.subject.rpartition(".")[2]
             try:
                 if kind == layout.Event.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
-                    one = Heard(vin, partial(self._learn, info))
+                    one = Heard(vin, partial(self._learn, info, delivery, odd))
                     over_mqtt = layout.MQTT_QOS_HEADER in delivery.headers
                     arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
                     arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
@@ -131,7 +142,7 @@ class VehicleEvents:
                         refusals.append(answer)
                     if domain is Domain.CONFIGURED:  # the config room's, but for the keys that are lacking
                         continue
-                    one = Heard(vin, partial(self._admit, domain, answer))
+                    one = Heard(vin, partial(self._admit, domain, answer, delivery, odd))
             except MessageRefused as refused:
                 unhandled += judged(delivery, refused)
             else:
@@ -143,6 +154,10 @@ class VehicleEvents:
             for one, why in taken.disbelieved.items():
                 greetings.pop(one, None)
                 unhandled += [Poison(heard[one], why)] if isinstance(why, str) else judged(heard[one], why)
+        unhandled += [noticed(delivery, what) for delivery, _, what in odd.values()]
+        # Whose word was refused may be the unit that is connected now: its answer says which epoch it is in.
+        doubled = {vin for _, vin, what in odd.values() if what is TWO_UNITS}
+        await asyncio.gather(*map(self._ask, sorted(doubled)))
         return unhandled + await self._welcome_all([(heard[one], greetings[one]) for one in greetings])
 
     async def _welcome_all(self, greeted: Sequence[tuple[Delivery, _Greeting]]) -> list[Unhandled]:
@@ -160,12 +175,41 @@ class VehicleEvents:
                 raise trouble
         return unhandled
 
-    def _learn(self, info: session_pb2.SessionInfo, store: CloudStore) -> None:
-        Ledger(store, self._now_millis).learn(info)
+    def _learn(self, info: session_pb2.SessionInfo, delivery: Delivery, odd: _Odd, store: CloudStore) -> None:
+        vin, epochs = info.vin, self._desk.epochs
+        try:
+            self._ledger(vin, delivery, odd, store).learn(info)
+        except MessageRefused as refused:
+            session = store.load(vin) if refused.fault is Fault.STALE_SESSION else None
+            if session is not None:
+                what = epochs.refused(vin, session, info.epoch, self._arrived_at_millis(delivery))
+                if what:
+                    odd[id(delivery)] = (delivery, vin, what)
+            raise
 
-    def _admit(self, domain: Domain, answer: session_pb2.SignedAnswer, store: CloudStore) -> Report:
+    def _ledger(self, vin: str, delivery: Delivery, odd: _Odd, store: CloudStore) -> Ledger:
+        """The sessions, which say what is odd about an epoch that the vehicle enters by this message."""
+
+        def entered(before: CloudSession, after: CloudSession) -> None:
+            what = self._desk.epochs.entered(vin, before, after, self._arrived_at_millis(delivery))
+            if what:
+                odd[id(delivery)] = (delivery, vin, what)
+
+        return Ledger(store, self._now_millis, entered)
+
+    def _arrived_at_millis(self, delivery: Delivery) -> int:
+        return delivery.arrived_at_us(self._now_millis() * 1_000) // 1_000
+
+    def _admit(
+        self,
+        domain: Domain,
+        answer: session_pb2.SignedAnswer,
+        delivery: Delivery,
+        odd: _Odd,
+        store: CloudStore,
+    ) -> Report:
         """Raises NotUnderstood as MessageRefused: both are the vehicle's fault."""
-        opened = Ledger(store, self._now_millis).admit(domain, answer)
+        opened = self._ledger(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
             return vehicle_translate.report(opened, self._desk.now())
         except vehicle_translate.NotUnderstood as error:

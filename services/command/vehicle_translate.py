@@ -199,6 +199,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 fault.name if fault else "UNSPECIFIED",
                 again=fault in SYNCHRONISATION,
                 at=now,
+                signed_at=datetime.fromtimestamp(issued.issued_at_millis / 1_000, UTC),
             )
         case _:
             raise NotUnderstood("settings do not belong on this subject")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 
 _WAKE_AT_MOST = 100
+DELIVERED_ONCE = timedelta(seconds=5)
+"""So long after it was signed a copy was surely delivered to one unit alone: half of what the broker waits for an
+acknowledgement.
+"""
 PASS_ON_AFTER = timedelta(seconds=5)
 """What a vehicle that is there has not confirmed for so long may have been lost on its way."""
 
@@ -66,7 +70,7 @@ class CancelDecided:
 @dataclass(frozen=True, slots=True)
 class OrderRefused:
     """The vehicle refused an order before anything else was asked. `message_id` is its answer's, `order_id` the
-    command's or the cancellation's. With `again` the same order, signed anew, may be taken.
+    command's or the cancellation's. With `again` the same order, signed anew, may be taken. `signed_at`: the copy.
     """
 
     message_id: str
@@ -76,6 +80,7 @@ class OrderRefused:
     fault: str
     again: bool
     at: datetime
+    signed_at: datetime | None = field(default=None, compare=False)
 
 
 Report = Received | Resulted | CancelDecided | OrderRefused
@@ -102,7 +107,12 @@ class TakenIn:
 
 
 async def vehicle_connected(desk: Desk, vin: str) -> None:
-    """Send again what is alive and unconfirmed: the broker may have lost it."""
+    """Send again what is alive and unconfirmed: the broker may have lost it.
+
+    Not where two units speak for the vehicle: the other one may have it, and act.
+    """
+    if desk.epochs.has_two_units(vin):
+        return
     desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
 
 
@@ -126,9 +136,16 @@ async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None
             ending = not_accepted(now, refusal.fault)
             await desk.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
     for refusal in refusals:
-        if refusal.again:
+        if refusal.again and not (desk.epochs.has_two_units(refusal.vin) and _may_be_taken(refusal)):
             desk.again.refused(refusal.order_id)
     await sign_again(desk)
+
+
+def _may_be_taken(refusal: OrderRefused) -> bool:
+    """Whether another unit may have taken the copy that this one refused: the broker delivers it to a second one when
+    the first has not acknowledged it for a while, and no sooner.
+    """
+    return refusal.signed_at is None or refusal.at - refusal.signed_at >= DELIVERED_ONCE
 
 
 async def sign_again(desk: Desk) -> None:

@@ -26,6 +26,8 @@ from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
+from services.runtime.refused_reports import RefusedReports
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
@@ -88,11 +90,10 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     rpc = server.build(
         settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
     )
+    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
     await rpc.start()
     try:
-        taking = (
-            consumer.run() for consumer in consumers(broker, subscriptions, burial.bury, settings.quotas)
-        )
+        taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury, settings.quotas))
         await boot.run_until(
             stop,
             rpc.keep_health(),

@@ -20,6 +20,7 @@ from services.enrolment.connections import BrokerConnections
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.takeovers import NewestConnection
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
@@ -71,8 +72,9 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
     await changes.tell(*planted)
-    bound = ConnectionBound(office.connections)
-    await Doorman(office, issuer, broker, vehicle_cas, bound).stand()
+    newest, bound = NewestConnection(broker.client, now), ConnectionBound(office.connections)
+    await newest.start()
+    await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
     await ReplyGuard(office, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(

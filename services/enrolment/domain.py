@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -20,6 +21,10 @@ _MOST_REMEMBERED = 100_000
 SHUT_OUT_FOR = timedelta(hours=1)
 """So long a vehicle that did harm at the broker is not let in; the operator's `enrol` ends it."""
 
+TAKEOVERS_WITHIN = timedelta(minutes=10)
+MOST_TAKEOVERS = 3
+"""So many within that time are no broken connection that its vehicle replaced: two units have one vehicle's keys."""
+
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
@@ -28,6 +33,15 @@ class Link(StrEnum):
 
     NATS = "nats"
     MQTT = "mqtt"
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """A vehicle's connection: the id of the broker's node, the number that the node gave it, and what it speaks."""
+
+    server_id: str
+    number: int
+    link: Link
 
 
 class NotAdmitted(Exception):
@@ -144,6 +158,43 @@ class Arrivals:
     def _left_of(self, vin: str, now: datetime) -> float:
         left, since = self._left.get(vin, (MOST_ARRIVALS, now))
         return min(MOST_ARRIVALS, left + (now - since) / ARRIVAL_EVERY)
+
+
+class LatestConnections:
+    """The connection that each vehicle was let in with last, at most MOST_REMEMBERED of them."""
+
+    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+        self._most = most
+        self._latest: OrderedDict[str, Connection] = OrderedDict()
+
+    def admitted(self, vin: str, connection: Connection) -> Connection | None:
+        """Remember it, and return the one to end: the vehicle's connection before it.
+
+        None where there is none, or the broker ends it itself: one MQTT session of a client id ends the other.
+        """
+        before = self._latest.pop(vin, None)
+        self._latest[vin] = connection
+        if len(self._latest) > self._most:
+            self._latest.popitem(last=False)
+        if before is None or before == connection or before.link is connection.link is Link.MQTT:
+            return None
+        return before
+
+
+class Takeovers:
+    """How often a vehicle's connection took the place of one that lived."""
+
+    def __init__(self, most: int = _MOST_REMEMBERED) -> None:
+        self._most = most
+        self._at: OrderedDict[str, tuple[datetime, ...]] = OrderedDict()
+
+    def add(self, vin: str, now: datetime) -> int:
+        """Count one more; how many there were within TAKEOVERS_WITHIN, at most MOST_TAKEOVERS."""
+        lately = [at for at in self._at.pop(vin, ()) if now - at < TAKEOVERS_WITHIN]
+        self._at[vin] = (*lately, now)[-MOST_TAKEOVERS:]
+        if len(self._at) > self._most:
+            self._at.popitem(last=False)
+        return len(self._at[vin])
 
 
 class Stays:

@@ -50,10 +50,11 @@ class NotACertificate(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What the broker asks about: the key it made for the connection, and the broker itself."""
+    """What the broker asks about: the key it made for the connection, its number, and the broker itself."""
 
     user_key: str
     server_id: str
+    number: int
 
 
 def question_of(claims: dict[str, Any]) -> Question:
@@ -62,8 +63,8 @@ def question_of(claims: dict[str, Any]) -> Question:
         nats = claims["nats"]
         if claims["aud"] != _REQUEST or claims["iss"] != nats["server_id"]["id"]:
             raise NotAdmitted("not the broker's question")
-        return Question(nats["user_nkey"], nats["server_id"]["id"])
-    except (KeyError, TypeError) as error:
+        return Question(nats["user_nkey"], nats["server_id"]["id"], int(nats["client_info"]["id"]))
+    except (KeyError, TypeError, ValueError) as error:
         raise NotAdmitted("not the broker's question") from error
 
 

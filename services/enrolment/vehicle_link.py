@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.enrolment import translate, usecases
-from services.enrolment.domain import NotAdmitted
+from services.enrolment.domain import Connection, NotAdmitted
 from services.enrolment.nats_jwt import Issuer, TokenRefused, claims_of
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from services.enrolment.connection_bound import ConnectionBound
+    from services.enrolment.takeovers import NewestConnection
     from services.enrolment.usecases import Office
     from services.runtime.jetstream import Broker
 
@@ -28,6 +29,8 @@ _log = structlog.get_logger()
 class Doorman:
     """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is told of each that is let in.
 
+    `newest` ends the connection before; None leaves it.
+
     Nobody is let in before the streams are there that keep what vehicles say: over MQTT the broker would
     confirm what nothing keeps.
     """
@@ -39,7 +42,9 @@ class Doorman:
         broker: Broker,
         vehicle_cas: frozenset[bytes],
         bound: ConnectionBound,
+        newest: NewestConnection | None,
     ) -> None:
+        self._newest = newest
         self._office = office
         self._bound = bound
         self._issuer = issuer
@@ -85,4 +90,7 @@ class Doorman:
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)
             self._bound.admitted(vin)
+            connection = Connection(question.server_id, question.number, admission.link)
+            if self._newest is not None:
+                await self._newest.admitted(vin, connection)
         await message.respond(self._issuer.sign(answer, self._office.now()).encode())

@@ -14,6 +14,8 @@ from services.runtime.channel import ask
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
+
 Answer = TypeVar("Answer")
 
 MOST_AT_ONCE = 256
@@ -72,11 +74,16 @@ class OrderSigner:
             return None
         return _one_each(answer.verdicts, len(orders))
 
-    async def sign_session_requests(self, challenges: Sequence[tuple[str, bytes]]) -> list[bytes] | None:
-        """The envelope of a session request for each (VIN, challenge), in order; empty for one asked too often."""
+    async def sign_session_requests(
+        self, challenges: Sequence[tuple[str, bytes]], refused: Sequence[RefusedReport] = ()
+    ) -> list[bytes] | None:
+        """Return the envelope of a session request for each (VIN, challenge), in order; empty for one asked too often.
+
+        `refused` is what each of these vehicles is told besides.
+        """
         request = contract.SignSessionRequestsRequest()
         for vin, challenge in challenges:
-            request.challenges.add(vin=vin, challenge=challenge)
+            request.challenges.add(vin=vin, challenge=challenge, refused=refused)
         try:
             answer = await ask(self._stub.SignSessionRequests, request, seconds=_SECONDS)
         except grpc.aio.AioRpcError as error:

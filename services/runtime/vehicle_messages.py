@@ -40,6 +40,11 @@ def judged(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
     return [Poison(delivery, str(refused))]
 
 
+def noticed(delivery: Delivery, what: str) -> Poison:
+    """A message that was dealt with, and shows something that the operator is to know: told of like a dead letter."""
+    return Poison(delivery, f"NOTICED: {what}", merges=True, accepted=True)
+
+
 def left_out(delivery: Delivery, members: Iterable[str]) -> Poison:
     """A message that was accepted without these members, which were not understood: told of like a dead letter."""
     return Poison(delivery, f"CUT: accepted without {', '.join(members)}", merges=True, accepted=True)

@@ -99,7 +99,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         """See the contract."""
         at = self._monotonic()
         envelopes = [
-            sign_session_request(self._signer, each.vin, each.challenge)
+            sign_session_request(self._signer, each.vin, each.challenge, each.refused)
             if self._requests.takes(each.vin, at)
             else b""
             for each in request.challenges

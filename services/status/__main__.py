@@ -34,6 +34,8 @@ from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
+from services.runtime.refused_reports import RefusedReports
 from services.runtime.server import RoomServer
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -43,7 +45,7 @@ from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
-from services.status.presence import LostVehicles
+from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
 from services.status.revocations import Revocations
 from services.status.rights import LONGEST_CAPABILITY_SECONDS
@@ -135,8 +137,10 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     health = Health()
     burial = Burial(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, f"room-{ROOM}", health)
-    names = [VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS, *(status_stream(n).name for n in settings.partitions)]
-    await broker.ensure_streams(*(STREAMS[name] for name in names))
+    await broker.ensure_streams(
+        *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
+        *(status_stream(n) for n in settings.partitions),
+    )
 
     relay = OutboxRelay(
         database,
@@ -204,7 +208,15 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
-    servicer = DoorStatusServer(records, checks, hub, JetStreamLog(broker), lost, ids, now_us)
+    servicer = DoorStatusServer(
+        records,
+        checks,
+        hub,
+        JetStreamLog(broker),
+        Reachability(lost, lambda: broker.connected),
+        ids,
+        now_us,
+    )
     server = RoomServer(
         settings,
         [SERVICE],
@@ -217,6 +229,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await server.start()
     taken = intake.subscriptions(settings.partitions, batch, max_pending)
+    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
 
     def trusted() -> frozenset[str]:
         verifier.refresh()
@@ -237,7 +250,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, hints)),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, burial.bury, settings.quotas)),
+            *(consumer.run() for consumer in consumers(broker, taken, bury, settings.quotas)),
         )
     finally:
         hub.close()

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+    from services.status.lock_moves import LockMoved
 
 DOOR_NAMES = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
 
@@ -140,6 +142,8 @@ class Report:
     unsaid: tuple[str, ...] = ()
     cut: tuple[str, ...] = ()
     kept: str = ""
+    lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
+    """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
     stale_at_us: int = 0
 
     @property

@@ -27,15 +27,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.status.domain import LONGEST_WAIT_MICROSECONDS
-from services.status.judgement import Expectation, Finding, Verdict, finding_of, place_of
+from services.status.judgement import Expectation, Finding, Verdict, finding_of, is_explained, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Row
 
     from services.status.domain import Seen
     from services.status.judgement import Moved
+    from services.status.lock_moves import LockMoved
 
 PLACES = (
     "began_order",
@@ -49,7 +50,12 @@ PLACES = (
 says something of it, and the one that did."""
 _JUDGED = ("state", "seen_at_us", "seen_doors", "judged_at_us", "seen_order", "seen_sequence")
 _AT_ONCE = 256
-_STATES = {Finding.KEPT: "CONFIRMED", Finding.BROKEN: "DOUBTED", Finding.TOO_LATE: "MOOT"}
+_STATES = {
+    Finding.KEPT: "CONFIRMED",
+    Finding.BROKEN: "DOUBTED",
+    Finding.TOO_LATE: "MOOT",
+    Finding.EXPLAINED: "MOOT",
+}
 
 
 class Expectations:
@@ -129,20 +135,28 @@ class Expectations:
         return held
 
     def judge(
-        self, connection: Connection, seen: Mapping[str, Sequence[Seen]], now_us: int
+        self,
+        connection: Connection,
+        seen: Mapping[str, Sequence[Seen]],
+        now_us: int,
+        moved_in: Callable[[Seen, str], Mapping[int, LockMoved]] = lambda _seen, _vin: {},
     ) -> tuple[list[Verdict], set[str]]:
-        """Hold what was `seen` of vehicles against what is expected of them. What it confirms, and the VINs of
-        which something is still expected.
+        """Hold what was `seen` of vehicles against what is expected of them. Return what it confirms, and the VINs of
+        which something is still expected. `moved_in` reads what a report of a vehicle says of its locks, and is asked
+        only where a report shows doors otherwise than was promised.
         """
         confirmed: list[Verdict] = []
         still: set[str] = set()
         changes: list[dict[str, Any]] = []
         for row in connection.execute(self._open, {"vins": list(seen)}):
-            found = finding_of(_expectation(row), seen[row.vin])
+            expectation = _expectation(row)
+            found = finding_of(expectation, seen[row.vin])
             if found is None:
                 still.add(row.vin)
                 continue
             finding, report = found
+            if finding is Finding.BROKEN and is_explained(expectation, report, moved_in(report, row.vin)):
+                finding = Finding.EXPLAINED
             changes.append(
                 {
                     "of_vin": row.vin,

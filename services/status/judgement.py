@@ -17,9 +17,10 @@ from services.status.domain import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from services.status.domain import Ordered, Report, Seen
+    from services.status.lock_moves import LockMoved
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,14 @@ class Expectation:
 
 
 class Finding(StrEnum):
-    """What a report says of an expectation."""
+    """What a report says of an expectation. EXPLAINED: the doors stand otherwise, and something else than a command
+    moved them after it.
+    """
 
     KEPT = "KEPT"
     BROKEN = "BROKEN"
     TOO_LATE = "TOO_LATE"
+    EXPLAINED = "EXPLAINED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,22 @@ def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding,
     overtook = first.received_at_us < expectation.since_us
     is_next = first.epoch == expectation.epoch and first.sequence == expectation.sequence + 1
     return (Finding.TOO_LATE if overtook and not is_next else Finding.BROKEN), first
+
+
+def is_explained(expectation: Expectation, seen: Seen, moved: Mapping[int, LockMoved]) -> bool:
+    """Return whether every door that stands otherwise than was promised was moved after the result, by something that
+    the vehicle names and that was no command. `moved` has what the report `seen` says of its locks, by place.
+    """
+    same_boot = seen.epoch == expectation.epoch
+    for place, (now, promised) in enumerate(zip(seen.doors, expectation.promised, strict=True)):
+        if not promised or not (now ^ promised) & LOCKED:
+            continue
+        change = moved.get(place)
+        if change is None or change.by_command:
+            return False
+        if same_boot and change.after_sequence < expectation.sequence:
+            return False
+    return True
 
 
 def place_of(said: Ordered) -> tuple[int, int]:

@@ -78,3 +78,19 @@ class SilentVehicles:
         silent = [vin for vin, stale_at_us in self._stale_at.items() if stale_at_us < now_us]
         for vin in silent:
             self._tell(vin, self._stale_at.pop(vin))
+
+
+class Reachability:
+    """Whether vehicles can be reached (usecases.Losses): none can while the broker is away, whatever each said last."""
+
+    def __init__(self, lost: LostVehicles, broker_connected: Callable[[], bool]) -> None:
+        self._lost = lost
+        self._broker_connected = broker_connected
+
+    def is_lost(self, vin: str, received_at_us: int) -> bool:
+        """Return whether the vehicle's connection broke after its last report came, or all of them did."""
+        return not self._broker_connected() or self._lost.is_lost(vin, received_at_us)
+
+    def is_unanswering(self, vin: str, received_at_us: int) -> bool:
+        """Return whether a command was not answered after the last report came."""
+        return self._lost.is_unanswering(vin, received_at_us)

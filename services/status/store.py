@@ -37,10 +37,10 @@ from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
 from services.status.usecases import LastReport, Taken
-from services.status.vehicle_translate import inherit
+from services.status.vehicle_translate import inherit, kept_lock_moves
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.sql.dml import UpdateBase
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
     from services.status.domain import Seen
     from services.status.judgement import Moved, Verdict
+    from services.status.lock_moves import LockMoved
 
 HEAD = "0006_order_of_reports"
 _log = structlog.get_logger()
@@ -238,11 +239,19 @@ def _judge(
     for each in seen:
         if each.vin in candidates:
             candidates[each.vin].append(each)
-    verdicts, still = expectations.judge(connection, candidates, now_us)
+    verdicts, still = expectations.judge(connection, candidates, now_us, partial(_moved_in, connection))
     for vins, value in ((still - awaited, True), (awaited - still, False)):
         if vins:
             connection.execute(_AWAIT, {"vins": sorted(vins), "new_awaited": value})
     return verdicts
+
+
+def _moved_in(connection: Connection, seen: Seen, vin: str) -> Mapping[int, LockMoved]:
+    """Read what this report says of its locks; the row of one that came before has only its flags at hand."""
+    if isinstance(seen, Report):
+        return seen.lock_moves()
+    [(_, payload, _, _)] = connection.execute(_LAST, {"vins": [vin]})
+    return kept_lock_moves(payload, seen.sequence)
 
 
 def last_reports(connection: Connection, vins: Sequence[str]) -> dict[str, LastReport]:

@@ -23,6 +23,7 @@ from services.status.domain import (
     Report,
 )
 from services.status.judgement import broken_doors
+from services.status.lock_moves import cause_of
 from services.status.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _update_of(report: Report, change: domain.DoorChange) -> door_update_pb2.Doo
                 open=domain.is_open(change.previous_flags),
                 window_open=change.window_was_open,
             ),
+            cause=cause_of(report, change),  # type: ignore[arg-type]  # the two enums share their numbers
         ),
     )
     set_microseconds(update.timestamp, report.observed_at_us)

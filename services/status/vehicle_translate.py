@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ from services.status.domain import (
     stale_at_us,
 )
 from services.status.judgement import Moved
+from services.status.lock_moves import LockMoved
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,6 +41,8 @@ _END_OF_TIME = 4_102_444_800
 """The year 2100, seconds since 1970."""
 _MAX_NANOS = 999_999_999
 _MAX_COMMAND_ID = 128
+_NOT_ITS_OWN = frozenset({body_pb2.LOCK_CAUSE_UNSPECIFIED, body_pb2.LOCK_CAUSE_COMMAND})
+"""Causes that leave it open whether a command did what it said."""
 _MOVING_OUTCOMES = frozenset(
     {
         report_pb2.COMMAND_OUTCOME_SUCCEEDED,
@@ -111,6 +115,7 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: S
         received_at_us,
         tuple(unsaid),
         tuple(cut),
+        lock_moves=partial(_lock_moves, report),
         stale_at_us=stale_at_us(received_at_us, report.reporting_interval_seconds),
     )
 
@@ -192,6 +197,24 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
             setattr(own, member, getattr(before, member))
         report.payload = own.SerializeToString()
         report.ignition, report.speed_kmh = own.ignition, own.speed_kmh
+
+
+def kept_lock_moves(payload: bytes, sequence: int) -> dict[int, LockMoved]:
+    """Return what the report that is kept, serialized, says of how its locks came to stand as they do, by the doors'
+    places; nothing where it is not the one of this sequence.
+    """
+    report = report_pb2.StatusReport.FromString(payload)
+    return _lock_moves(report) if report.sequence == sequence else {}
+
+
+def _lock_moves(report: report_pb2.StatusReport) -> dict[int, LockMoved]:
+    found = {}
+    for each in report.doors:
+        if each.HasField("lock_change"):
+            change = each.lock_change
+            cause = change.cause if change.cause in body_pb2.LockCause.values() else 0
+            found[each.door - 1] = LockMoved(cause, cause in _NOT_ITS_OWN, change.after_sequence)
+    return found
 
 
 def moved_of(result: report_pb2.CommandResult, status: Report) -> Moved | None:

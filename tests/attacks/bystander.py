@@ -21,12 +21,12 @@ import httpx
 from mesh.pki import Pair
 from mesh.probes import grpc_serving
 from services import registry
-from tests.system.app import FOREIGN, Car, Stream, eventually
+from tests.support.app import FOREIGN, Car, Stream, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 OWNER = "user-456"
 QUIET_COMMANDS = 4

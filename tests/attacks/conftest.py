@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,7 @@ from protocol.session import VehicleSession
 from protocol.vehicle_side import VehicleSide
 from tests.attacks.people import certified
 from tests.attacks.sandbox import car_pair
-from tests.system.app import FOREIGN
+from tests.support.app import FOREIGN
 from vehicle.clock import SystemClock
 from vehicle.credentials import make_car_keys, read_credentials
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 ATTEMPT_SECONDS = 1
 _NUMBERS = count(1)

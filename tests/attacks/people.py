@@ -10,13 +10,13 @@ import grpc
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
 from tests.attacks.tokens import claims, signed
-from tests.system.app import App
+from tests.support.app import App
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 OWNER = grant_pb2.GRANT_ROLE_OWNER
 SHARED_USER = grant_pb2.GRANT_ROLE_SHARED_USER

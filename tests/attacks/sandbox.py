@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh.pki import Identity
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 
 def car_pair(mesh: Mesh, vin: str) -> tuple[Path, Path]:

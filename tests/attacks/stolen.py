@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 REFUSED = {
     grpc.StatusCode.PERMISSION_DENIED,

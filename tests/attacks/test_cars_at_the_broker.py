@@ -18,7 +18,7 @@ from tests.attacks.sandbox import on_the_brokers_disk
 if TYPE_CHECKING:
     from tests.attacks.bystander import BystanderProbe, Probe
     from tests.attacks.hostile_car import HostileCar
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -15,14 +15,14 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2
 from tests.attacks.people import DIGITAL_KEY, SHARED_USER, bearer, grant, new_name, operator, person, revoke
 from tests.attacks.sandbox import let_wake_ups_age, plant_api_key, wake_ups
 from tests.attacks.tokens import another_issuer_key, claims, signed
-from tests.system.app import ASLEEP, SAMPLE, App, Car, eventually
+from tests.support.app import ASLEEP, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.attacks.bystander import BystanderProbe
-    from tests.system.app import Stream
-    from tests.system.conftest import Mesh
+    from tests.support.app import Stream
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

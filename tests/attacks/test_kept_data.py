@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.attacks.people import bearer, owner_of
-from tests.system.app import PUBLISHED_KEY, SAMPLE, App, Car, eventually
+from tests.support.app import PUBLISHED_KEY, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.attacks.hostile_car import HostileCar
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -30,8 +30,8 @@ from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
 from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of
 from tests.attacks.test_ended_rights import finish
-from tests.system.app import PUBLISHED_KEY, SAMPLE, App, Car
-from tests.system.conftest import ROOT
+from tests.support.app import PUBLISHED_KEY, SAMPLE, App, Car
+from tests.support.running_mesh import ROOT
 from vehicle.credentials import make_car_keys
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from tests.attacks.bystander import BystanderProbe, Probe
     from tests.attacks.hostile_car import HostileCar
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

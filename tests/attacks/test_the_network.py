@@ -17,14 +17,14 @@ import pytest
 
 from tests.attacks.people import bearer, owner_of
 from tests.attacks.stolen import code_as
-from tests.system.app import App
+from tests.support.app import App
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.attacks.bystander import BystanderProbe
     from tests.attacks.hostile_car import HostileCar
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -20,15 +20,15 @@ from protocol.reports import HEAD
 from protocol.vehicle_side import Accepted
 from tests.attacks.people import owner_of
 from tests.attacks.sandbox import bytes_on_the_brokers_disk, dead_letter_bytes, outbox_rows
-from tests.system.app import eventually
+from tests.support.app import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.attacks.bystander import BystanderProbe
     from tests.attacks.hostile_car import HostileCar, RawNats
-    from tests.system.app import App
-    from tests.system.conftest import Mesh
+    from tests.support.app import App
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

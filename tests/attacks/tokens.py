@@ -18,7 +18,7 @@ from mesh.tokens import AUDIENCE, ISSUER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 
 def claims(user: str, **changes: Any) -> dict[str, Any]:

@@ -1,109 +1,40 @@
-"""A room behind real mTLS: certificates, capabilities and a server on a free port."""
+"""A room behind real mTLS: certificates, capabilities and a server on a free port.
+
+The fixtures of pytest-grpc, over `grpc.aio`: a file of tests says what it tries with `grpc_servicer`,
+`grpc_add_to_server`, `grpc_stub_cls` and `served`, and is given `grpc_stub`, `grpc_channel`, `grpc_create_channel`
+and `grpc_server`. Each test has a server of its own, because what a room remembers is part of what is tried.
+"""
 
 from __future__ import annotations
 
 import json
-import socket
-import tempfile
-import time
-import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
-import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.x509.oid import NameOID
 
-from mesh.pki import Identity, Pair, Pki
-from services.runtime.capability import AUDIENCE, ISSUER, CapabilityVerifier, audience_of
+from mesh.pki import Pki
+from services.runtime.capability import CapabilityVerifier
+from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
+from tests.support.capabilities import SERVICES, Signer, new_signer
+from tests.support.certificates import Certificates
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from pathlib import Path
 
-    from services.runtime.server import RoomServer
+    from mesh.pki import Pair
+    from services.runtime.errors import Refusal
+    from services.runtime.policy import Policy
 
     BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
     StartRoom = Callable[[str, BuildRoom], Awaitable["RunningRoom"]]
-
-
-SERVICES = ("command", "status", "config", "diagnostics")
-
-
-@dataclass(frozen=True, slots=True)
-class Certificates:
-    """A CA of this session. `of("edge")`, `of("room/config")`, `of("team/fleet")` sign on first use."""
-
-    authority: Pki
-
-    def of(self, workload: str) -> Pair:
-        kind, _, name = workload.partition("/")
-        dns = ("localhost", f"{name}.rooms.ecarus.internal") if kind == "room" else ("localhost",)
-        return self.authority.ensure(
-            Identity(
-                workload.replace("/", "-"),
-                uri=f"spiffe://ecarus/{workload}",
-                dns=dns,
-                addresses=("127.0.0.1",),
-            )
-        )
-
-    def signed(self, names: Sequence[x509.GeneralName]) -> Pair:
-        """A client's certificate with exactly these names, whatever they are."""
-        folder = Path(tempfile.mkdtemp(dir=self.authority.ca.parent))
-        pair = Pair(folder / "odd.crt", folder / "odd.key")
-        key = ec.generate_private_key(ec.SECP256R1())
-        issuer, issuer_key = self.authority._ca_cert, self.authority._ca_key
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
-        builder = self.authority._builder(subject, issuer.subject, key.public_key(), 1)
-        odd = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-        self.authority._write(pair, odd.sign(issuer_key, hashes.SHA256()), key)
-        return pair
-
-
-@dataclass(frozen=True, slots=True)
-class Signer:
-    """The access service's signing key. `jwks` is the file that rooms check with."""
-
-    key: Ed25519PrivateKey
-    jwks: Path
-
-    def capability(
-        self,
-        vin: str,
-        *actions: str,
-        subject: str = "user-123",
-        actor: str | None = None,
-        source: str = "MOBILE_APP",
-        seconds: int = 60,
-        services: tuple[str, ...] = SERVICES,
-        **claimed: Any,
-    ) -> str:
-        """For `actions` of each of `services`: access makes them for one of either."""
-        now = int(time.time())
-        claims = {
-            "iss": ISSUER,
-            "aud": [AUDIENCE, *map(audience_of, services)],
-            "sub": subject,
-            "act": actor or subject,
-            "vin": vin,
-            "actions": list(actions),
-            "amr": ["pwd"],
-            "src": source,
-            "iat": now,
-            "exp": now + seconds,
-            "jti": str(uuid.uuid4()),
-            "cred": "key_1",
-            **claimed,
-        }
-        return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"kid": "test"})
+    CreateChannel = Callable[..., grpc.aio.Channel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +68,7 @@ def pki(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture(scope="session")
 def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
-    key = Ed25519PrivateKey.generate()
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(key.public_key(), as_dict=True)
-    jwks = tmp_path_factory.mktemp("signer") / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [{**public, "kid": "test", "alg": "EdDSA", "use": "sig"}]}))
-    return Signer(key, jwks)
+    return new_signer(tmp_path_factory.mktemp("signer"))
 
 
 @pytest.fixture
@@ -155,8 +82,75 @@ def problem() -> Callable[[grpc.aio.AioRpcError], dict[str, Any]]:
     return of
 
 
+class ServedRoom(NamedTuple):
+    """What a room serves and by which rules, as its `__main__` says it."""
+
+    name: str
+    services: Sequence[str]
+    policy: Policy
+    refusal_of: Callable[[Exception], Refusal | None]
+
+
 @pytest.fixture
-async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> AsyncIterator[StartRoom]:
+def grpc_addr() -> str:
+    """Where the room listens. The first one, that is; pytest-grpc's holds its port open."""
+    return f"127.0.0.1:{free_port()}"
+
+
+@pytest.fixture
+def build_room(served: ServedRoom, grpc_servicer: Any, grpc_add_to_server: Any) -> BuildRoom:
+    """How the room is put together. A file whose room is more than one servicer overrides it."""
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        register = partial(grpc_add_to_server, grpc_servicer)
+        return RoomServer(
+            settings, list(served.services), register, served.policy, verifier, served.refusal_of
+        )
+
+    return build
+
+
+@pytest.fixture
+def room_name(served: ServedRoom) -> str:
+    """Under which name it has its certificate."""
+    return served.name
+
+
+@pytest.fixture
+async def grpc_server(start_room: StartRoom, room_name: str, build_room: BuildRoom) -> RunningRoom:
+    """The room, serving."""
+    return await start_room(room_name, build_room)
+
+
+@pytest.fixture
+def grpc_create_channel(grpc_server: RunningRoom) -> CreateChannel:
+    """A channel to the room under any workload's certificate; whoever opens it closes it (`async with`)."""
+    return grpc_server.channel
+
+
+@pytest.fixture
+def grpc_workload() -> str:
+    """Who has the channel and the stub; a file whose callers are others overrides it."""
+    return "edge"
+
+
+@pytest.fixture
+async def grpc_channel(
+    grpc_create_channel: CreateChannel, grpc_workload: str
+) -> AsyncIterator[grpc.aio.Channel]:
+    async with grpc_create_channel(grpc_workload) as channel:
+        yield channel
+
+
+@pytest.fixture
+def grpc_stub(grpc_stub_cls: Any, grpc_channel: grpc.aio.Channel) -> Any:
+    return grpc_stub_cls(grpc_channel)
+
+
+@pytest.fixture
+async def start_room(
+    pki: Certificates, signer: Signer, tmp_path: Path, grpc_addr: str
+) -> AsyncIterator[StartRoom]:
     """`await start_room("config", build)` serves what `build(settings, verifier)` gives, until the end."""
     servers: list[RoomServer] = []
 
@@ -164,7 +158,7 @@ async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> Async
         pair = pki.of(f"room/{name}")
         unused = tmp_path / "unused"
         unused.write_text("unused")
-        target = f"127.0.0.1:{_free_port()}"
+        target = f"127.0.0.1:{free_port()}" if servers else grpc_addr
         settings = RoomSettings(
             listen=target,
             tls_cert=pair.cert,
@@ -186,10 +180,3 @@ async def start_room(pki: Certificates, signer: Signer, tmp_path: Path) -> Async
     yield start
     for server in servers:
         await server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy
     from services.runtime.settings import RoomSettings
-    from tests.contract.conftest import Signer
+    from tests.support.capabilities import Signer
 
 VIN = "KMHSH81C7LU123456"
 FOREIGN_VIN = "KMHSH81C7LU654321"

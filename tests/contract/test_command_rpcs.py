@@ -6,13 +6,11 @@ import asyncio
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_command_pb2
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
@@ -28,17 +26,15 @@ from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Received, Resulted, take_in_heard
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
-from services.runtime.server import RoomServer
 from services.runtime.storage import StorageUnavailable
-from tests.store.command_desk import MAC, FakeConditions, FakeDispatch, admitted
+from tests.contract.conftest import ServedRoom
+from tests.support.command_desk import MAC, FakeConditions, FakeDispatch, admitted
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
     from services.command.domain import Command
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import RoomSettings
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -117,31 +113,49 @@ async def refused(call: Any) -> dict[str, Any]:
     return document
 
 
-@pytest_asyncio.fixture
-async def room(start_room: Callable[..., Awaitable[Any]], signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
+@pytest.fixture
+def served() -> ServedRoom:
+    return ServedRoom("command", [SERVICE], POLICY, refusal_of)
+
+
+@pytest.fixture
+async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
+    """The room over its store, and nobody who asks it."""
     url = f"sqlite:///{tmp_path}/command.sqlite3"
     migrations = Path(store.__file__).parent.with_name("migrations")
-    await asyncio.to_thread(migrate, url, migrations, store.HEAD)
+    await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()
     room = Room(
         dispatch, FakeConditions(), store.SqlCommands(database, Announcements(MAC), dispatch.committed)
     )
     room.signer = signer
-
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        desk = Desk(room.commands, dispatch, room.conditions, room.desk.rules, lambda: room.now)
-        room.refused = RefusedRequests(room.commands, lambda: room.now)
-        register = partial(
-            stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, room.refused)
-        )
-        return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
-
-    running = await start_room("command", build)
-    async with running.channel() as channel:
-        room.stub = stubs.DoorCommandServiceStub(channel)
-        yield room
+    yield room
     await database.close()
+
+
+@pytest.fixture
+def grpc_servicer(unserved: Room) -> DoorCommandServicer:
+    room = unserved
+    desk = Desk(room.commands, room.dispatch, room.conditions, room.desk.rules, lambda: room.now)
+    room.refused = RefusedRequests(room.commands, lambda: room.now)
+    return DoorCommandServicer(desk, room.refused)
+
+
+@pytest.fixture
+def grpc_add_to_server() -> Any:
+    return stubs.add_DoorCommandServiceServicer_to_server
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[stubs.DoorCommandServiceStub]:
+    return stubs.DoorCommandServiceStub
+
+
+@pytest.fixture
+def room(unserved: Room, grpc_stub: Any) -> Room:
+    unserved.stub = grpc_stub
+    return unserved
 
 
 def test_the_specifications_requests_are_understood_and_printed_as_they_are() -> None:

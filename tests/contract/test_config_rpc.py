@@ -19,11 +19,11 @@ from services.config.domain import Answer
 from services.config.usecases import Heard
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
-from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
+from tests.support.databases import migrated
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
 VIN = "KMHSH81C7LU123456"
@@ -40,7 +40,7 @@ async def send_nothing(messages: object) -> list[bool]:
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     url = f"sqlite:///{tmp_path}/config.sqlite3"
-    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     yield database
     await database.close()
@@ -53,13 +53,26 @@ def record(database: Database) -> store.ConfigStore:
 
 
 @pytest.fixture
-async def room(start_room: Any, record: store.ConfigStore) -> AsyncIterator[Any]:
+def room_name() -> str:
+    return "config"
+
+
+@pytest.fixture
+def build_room(record: store.ConfigStore) -> Any:
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         return server.build(settings, verifier, record, lambda: T0)
 
-    running = await start_room("config", build)
-    async with running.channel() as channel:
-        yield DoorConfigServiceStub(channel)
+    return build
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[DoorConfigServiceStub]:
+    return DoorConfigServiceStub
+
+
+@pytest.fixture
+def room(grpc_stub: Any) -> Any:
+    return grpc_stub
 
 
 @pytest.fixture

@@ -85,10 +85,25 @@ class Letters:
 
 
 @pytest.fixture
-async def room(start_room: Any, tmp_path: Path) -> AsyncIterator[Letters]:
+async def database(tmp_path: Path) -> AsyncIterator[Database]:
     database = await open_database(f"sqlite:///{tmp_path}/room.sqlite3")
     await database.write(METADATA.create_all)
-    handler = Handler()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+def handler() -> Handler:
+    return Handler()
+
+
+@pytest.fixture
+def room_name() -> str:
+    return "config"
+
+
+@pytest.fixture
+def build_room(database: Database, handler: Handler) -> Any:
     hours = iter(range(1, 1_000))
     replay = DeadLetterReplay(
         database,
@@ -108,11 +123,22 @@ async def room(start_room: Any, tmp_path: Path) -> AsyncIterator[Letters]:
             besides=[dead_letter_api(replay)],
         )
 
-    room = Letters(await start_room("config", build), database, handler)
-    async with room.running.channel("operator") as channel:
-        room.stub = DeadLetterServiceStub(channel)
-        yield room
-    await database.close()
+    return build
+
+
+@pytest.fixture
+def grpc_workload() -> str:
+    return "operator"
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[DeadLetterServiceStub]:
+    return DeadLetterServiceStub
+
+
+@pytest.fixture
+def room(grpc_server: Any, database: Database, handler: Handler, grpc_stub: Any) -> Letters:
+    return Letters(grpc_server, database, handler, grpc_stub)
 
 
 async def test_a_letter_is_seen_and_taken_in_once_the_room_understands_it(room: Letters) -> None:

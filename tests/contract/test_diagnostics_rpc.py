@@ -15,10 +15,10 @@ from services.diagnostics import server, store, vehicle_link
 from services.diagnostics.domain import Component, ComponentStatus, SelfCheck
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.server import RoomServer
 from services.runtime.settings import RoomSettings
+from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -32,7 +32,7 @@ async def send_nothing(messages: object) -> list[bool]:
 @pytest.fixture
 async def record(tmp_path: Path) -> AsyncIterator[store.DiagnosisStore]:
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
-    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, lambda: T0)
     yield store.DiagnosisStore(database, relay, vehicle_link.outgoing, lambda: T0)
@@ -40,13 +40,26 @@ async def record(tmp_path: Path) -> AsyncIterator[store.DiagnosisStore]:
 
 
 @pytest.fixture
-async def room(start_room: Any, record: store.DiagnosisStore) -> AsyncIterator[Any]:
+def room_name() -> str:
+    return "diagnostics"
+
+
+@pytest.fixture
+def build_room(record: store.DiagnosisStore) -> Any:
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         return server.build(settings, verifier, record)
 
-    running = await start_room("diagnostics", build)
-    async with running.channel() as channel:
-        yield DoorDiagnosticsServiceStub(channel)
+    return build
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[DoorDiagnosticsServiceStub]:
+    return DoorDiagnosticsServiceStub
+
+
+@pytest.fixture
+def room(grpc_stub: Any) -> Any:
+    return grpc_stub
 
 
 def metadata(signer: Any, *actions: str) -> Any:

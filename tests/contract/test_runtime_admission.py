@@ -40,9 +40,9 @@ from tests.contract.runtime_room import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.contract.conftest import Certificates, RunningRoom, Signer, StartRoom
+    from tests.contract.conftest import BuildRoom, RunningRoom, StartRoom
+    from tests.support.capabilities import Signer
+    from tests.support.certificates import Certificates
 
 
 @pytest.fixture
@@ -51,14 +51,23 @@ def room() -> Room:
 
 
 @pytest.fixture
-async def running(room: Room, start_room: StartRoom) -> RunningRoom:
-    return await start_room("config", room.build)
+def room_name() -> str:
+    return "config"
 
 
 @pytest.fixture
-async def edge(running: RunningRoom) -> AsyncIterator[grpc.aio.Channel]:
-    async with running.channel("edge") as channel:
-        yield channel
+def build_room(room: Room) -> BuildRoom:
+    return room.build
+
+
+@pytest.fixture
+def running(grpc_server: RunningRoom) -> RunningRoom:
+    return grpc_server
+
+
+@pytest.fixture
+def edge(grpc_channel: grpc.aio.Channel) -> grpc.aio.Channel:
+    return grpc_channel
 
 
 async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(

@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.server import RoomServer
     from services.runtime.settings import RoomSettings
-    from tests.contract.conftest import Certificates, RunningRoom, Signer, StartRoom
+    from tests.contract.conftest import BuildRoom, RunningRoom, StartRoom
+    from tests.support.capabilities import Signer
+    from tests.support.certificates import Certificates
 
 EDGE, URI = "spiffe://ecarus/edge", x509.UniformResourceIdentifier
 DENIED = grpc.StatusCode.PERMISSION_DENIED
@@ -53,8 +55,18 @@ def room() -> Room:
 
 
 @pytest.fixture
-async def running(room: Room, start_room: StartRoom) -> RunningRoom:
-    return await start_room("config", room.build)
+def room_name() -> str:
+    return "config"
+
+
+@pytest.fixture
+def build_room(room: Room) -> BuildRoom:
+    return room.build
+
+
+@pytest.fixture
+def running(grpc_server: RunningRoom) -> RunningRoom:
+    return grpc_server
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-import pytest_asyncio
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
@@ -26,10 +25,10 @@ from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import KeyPen, refusal_of
 from services.signer.usecases import AccessAway
 from tests.contract.runtime_room import reason_of, refused
-from tests.protocol.stand import CLOUD_SIGNER
+from tests.support.stand import CLOUD_SIGNER
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Sequence
 
     from services.signer.usecases import Question
 
@@ -99,17 +98,30 @@ class Room:
         return contract.SigningVerdict.Name(answer.verdict).removeprefix("SIGNING_VERDICT_")
 
 
-@pytest_asyncio.fixture
-async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
-    rights = FakeRights()
+@pytest.fixture
+def rights() -> FakeRights:
+    return FakeRights()
 
+
+@pytest.fixture
+def room_name() -> str:
+    return "signer"
+
+
+@pytest.fixture
+def build_room(rights: FakeRights) -> Any:
     def build(settings: Any, verifier: Any) -> RoomServer:
         pen = KeyPen(CLOUD_SIGNER, MANIFEST_VERSION)
         servicer = OrderSigningServicer(rights, pen, CLOUD_SIGNER, verifier, MAC, lambda: datetime.now(UTC))
         register = partial(stubs.add_OrderSigningServiceServicer_to_server, servicer)
         return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
 
-    yield Room(rights, await start_room("signer", build), signer)
+    return build
+
+
+@pytest.fixture
+def room(rights: FakeRights, grpc_server: Any, signer: Any) -> Room:
+    return Room(rights, grpc_server, signer)
 
 
 async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:

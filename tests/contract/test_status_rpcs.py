@@ -20,25 +20,23 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.json_format import MessageToDict
 
 from services.runtime.policy import Rule
-from services.runtime.server import RoomServer
 from services.runtime.storage import StorageUnavailable
 from services.status import translate
 from services.status.checks import CheckLog
 from services.status.domain import Bounds, Position, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
-from services.status.presence import LostVehicles
+from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
 from services.status.rights import Cause, Ending
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.usecases import LastReport
+from tests.contract.conftest import ServedRoom
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
-    from services.runtime.capability import CapabilityVerifier
     from services.runtime.outbox import OutgoingMessage
-    from services.runtime.settings import RoomSettings
 
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_200_000_000  # 2026-01-12T14:30:00Z
@@ -57,6 +55,7 @@ class FakeReader:
 
     reports: dict[str, LastReport] = field(default_factory=dict)
     broken: bool = False
+    broker_connected: bool = True
 
     async def last_report(self, vin: str) -> LastReport | None:
         if self.broken:
@@ -140,24 +139,42 @@ class Room:
 
 
 @pytest.fixture
-async def room(start_room: Callable[..., Awaitable[Any]], signer: Any) -> AsyncIterator[Room]:
-    reader, store, hub = (
-        FakeReader(),
-        FakeStore(),
-        Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000),
-    )
+def served() -> ServedRoom:
+    return ServedRoom("status", [SERVICE], POLICY, refusal_of)
+
+
+@pytest.fixture
+def unserved(signer: Any) -> Room:
+    """The room's parts, and nobody who asks them."""
+    store = FakeStore()
+    hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
     hub.start_at(Position("e1", 0))
-    log, lost = FakeLog(hub), LostVehicles()
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
+    return Room(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        servicer = DoorStatusServer(reader, checks, hub, log, lost, IDS, lambda: NOW_US)
-        return RoomServer(settings, [SERVICE], servicer.register, POLICY, verifier, refusal_of)
 
-    running = await start_room("status", build)
-    async with running.channel() as channel:
-        yield Room(reader, store, checks, hub, log, lost, DoorStatusServiceStub(channel), signer)
-    hub.close()
+@pytest.fixture
+def grpc_servicer(unserved: Room) -> DoorStatusServer:
+    room = unserved
+    reachability = Reachability(room.lost, lambda: room.reader.broker_connected)
+    return DoorStatusServer(room.reader, room.checks, room.hub, room.log, reachability, IDS, lambda: NOW_US)
+
+
+@pytest.fixture
+def grpc_add_to_server() -> Any:
+    return DoorStatusServer.register
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[DoorStatusServiceStub]:
+    return DoorStatusServiceStub
+
+
+@pytest.fixture
+def room(unserved: Room, grpc_stub: Any) -> Iterator[Room]:
+    unserved.stub = grpc_stub
+    yield unserved
+    unserved.hub.close()
 
 
 def sample_report() -> report_pb2.StatusReport:
@@ -279,6 +296,19 @@ async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    assert (await room.status()).connectivity == Connectivity.ONLINE
+
+
+async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = False
+    assert (await room.status()).connectivity == Connectivity.LOST
+    asleep = sample_report()
+    asleep.going_to_sleep = True
+    room.reader.reports[VIN] = LastReport(asleep.SerializeToString(), NOW_US)
+    assert (await room.status()).connectivity == Connectivity.ASLEEP
+    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    room.reader.broker_connected = True
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 

@@ -26,17 +26,17 @@ from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolm
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import BrokerSilent, Cut, Office
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from tests.contract.runtime_room import reason_of
-from tests.protocol.stand import exchange_key, seed
+from tests.support.databases import migrated
+from tests.support.stand import exchange_key, seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.settings import RoomSettings
-    from tests.contract.conftest import Certificates
+    from tests.support.certificates import Certificates
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
@@ -72,28 +72,49 @@ def makers(tmp_path: Path) -> Pki:
 
 
 @pytest.fixture
-async def running(start_room: Any, broker: Broker, makers: Pki, tmp_path: Path) -> AsyncIterator[Any]:
+async def office(broker: Broker, tmp_path: Path) -> AsyncIterator[Office]:
     url = f"sqlite:///{tmp_path}/record.sqlite3"
     migrations = Path(services.enrolment.__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, url, migrations, store.HEAD)
+    await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
-    register = store.SqlRegister(database)
-    office = Office(register, broker, broker, lambda: NOW)
-
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        keys = VehicleKeysServer(register)
-        check = CertificateCheck.read(makers.ca.read_bytes(), lambda: datetime.now(UTC))
-        api = enrolment_api(office, check)
-        return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
-
-    yield await start_room("enrolment", build)
+    yield Office(store.SqlRegister(database), broker, broker, lambda: NOW)
     await database.close()
 
 
 @pytest.fixture
-async def operator(running: Any) -> AsyncIterator[VehicleEnrolmentServiceStub]:
-    async with running.channel("operator") as channel:
-        yield VehicleEnrolmentServiceStub(channel)
+def room_name() -> str:
+    return "enrolment"
+
+
+@pytest.fixture
+def build_room(office: Office, makers: Pki) -> Any:
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        keys = VehicleKeysServer(office.register)
+        check = CertificateCheck.read(makers.ca.read_bytes(), lambda: datetime.now(UTC))
+        api = enrolment_api(office, check)
+        return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
+
+    return build
+
+
+@pytest.fixture
+def running(grpc_server: Any) -> Any:
+    return grpc_server
+
+
+@pytest.fixture
+def grpc_workload() -> str:
+    return "operator"
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[VehicleEnrolmentServiceStub]:
+    return VehicleEnrolmentServiceStub
+
+
+@pytest.fixture
+def operator(grpc_stub: Any) -> Any:
+    return grpc_stub
 
 
 def sign_key(name: str) -> Ed25519PrivateKey:

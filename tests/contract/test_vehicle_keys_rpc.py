@@ -18,11 +18,12 @@ from services.enrolment import store
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.server import RoomServer
 from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from tests.protocol.stand import CLOUD_SEAL, exchange_key, public, signer
+from tests.contract.conftest import ServedRoom
+from tests.support.databases import migrated
+from tests.support.stand import CLOUD_SEAL, exchange_key, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -36,10 +37,15 @@ KEYS = PublicKeys(signer("car").public_bytes, public(exchange_key("car")))
 
 
 @pytest.fixture
-async def enrolment(start_room: Any, tmp_path: Path) -> AsyncIterator[tuple[Any, store.SqlRegister]]:
+def served() -> ServedRoom:
+    return ServedRoom("enrolment", [SERVICE], POLICY, lambda _error: None)
+
+
+@pytest.fixture
+async def record(tmp_path: Path) -> AsyncIterator[store.SqlRegister]:
     url = f"sqlite:///{tmp_path}/record.sqlite3"
     migrations = Path(services.enrolment.__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, url, migrations, store.HEAD)
+    await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     record = store.SqlRegister(database)
     other = PublicKeys(signer("other").public_bytes, public(CLOUD_SEAL))
@@ -49,14 +55,23 @@ async def enrolment(start_room: Any, tmp_path: Path) -> AsyncIterator[tuple[Any,
         Enrolment(KEYLESS, "cc", T0),
     ):
         await record.put(one)
-
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        return RoomServer(
-            settings, [SERVICE], VehicleKeysServer(record).register, POLICY, verifier, lambda _error: None
-        )
-
-    yield await start_room("enrolment", build), record
+    yield record
     await database.close()
+
+
+@pytest.fixture
+def grpc_servicer(record: store.SqlRegister) -> VehicleKeysServer:
+    return VehicleKeysServer(record)
+
+
+@pytest.fixture
+def grpc_add_to_server() -> Any:
+    return VehicleKeysServer.register
+
+
+@pytest.fixture
+def enrolment(grpc_server: Any, record: store.SqlRegister) -> tuple[Any, store.SqlRegister]:
+    return grpc_server, record
 
 
 def ask(channel: grpc.aio.Channel, *vins: str) -> Any:

@@ -14,7 +14,8 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from services.runtime.settings import RoomSettings
-from tests.messaging.conftest import PASSWORD, USER, free_port, nats_binary
+from tests.messaging.conftest import PASSWORD, USER, nats_binary
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 import uuid
 from datetime import UTC, datetime
@@ -11,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import jwt
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.door.v1 import door_command_pb2
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
 
-from mesh.pki import Identity, Pki
+from mesh.pki import Pki
 from services.runtime.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
 from tests.messaging.fake_vehicle import VIN
-from tests.messaging.neighbours import Neighbours, free_port
+from tests.messaging.neighbours import Neighbours
+from tests.support.capabilities import new_signer
+from tests.support.certificates import Certificates
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -46,18 +47,12 @@ class Stand:
         self.database = folder / "command.sqlite3"
         self.target = f"127.0.0.1:{free_port()}"
         self._server = server
-        self._key = Ed25519PrivateKey.generate()
-        public = jwt.algorithms.OKPAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        self._jwks = folder / "jwks.json"
-        self._jwks.write_text(json.dumps({"keys": [{**public, "kid": "test", "alg": "EdDSA", "use": "sig"}]}))
+        signer = new_signer(folder)
+        self._key, self._jwks = signer.key, signer.jwks
         self.neighbours = Neighbours(folder, self.pki, self._jwks)
 
     def pair(self, workload: str) -> Pair:
-        kind, _, name = workload.partition("/")
-        dns = ("localhost", f"{name}.rooms.ecarus.internal") if kind == "room" else ("localhost",)
-        uri = f"spiffe://ecarus/{workload}"
-        identity = Identity(workload.replace("/", "-"), uri=uri, dns=dns, addresses=("127.0.0.1",))
-        return self.pki.ensure(identity)
+        return Certificates(self.pki).of(workload)
 
     def environment(self, *, ttl_seconds: int) -> dict[str, str]:
         pair = self.pair("room/command")

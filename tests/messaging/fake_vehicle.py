@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import nats
-from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
+from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from nats.errors import Error as NatsError
 
 from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
 from protocol.domains import Domain
 from protocol.vehicle_side import Accepted, Faulted, Known
-from tests.protocol.stand import Car
+from tests.support.stand import Car
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -27,7 +27,7 @@ VIN = "KMHSH81C7LU123456"
 
 
 class WallClock:
-    """tests.protocol.stand.Clock in real time."""
+    """tests.support.stand.Clock in real time."""
 
     @property
     def millis(self) -> int:
@@ -50,6 +50,8 @@ class FakeVehicle:
     faults: list[str] = field(default_factory=list)
     hold: bool = False
     challenged: int = 0
+    told: list[session_pb2.RefusedReport] = field(default_factory=list)
+    """What the cloud said that it did not take."""
     greeted: asyncio.Event = field(default_factory=asyncio.Event)
     """It said hello, and found its queue."""
     car: Car = field(init=False)
@@ -155,7 +157,9 @@ class FakeVehicle:
         domain = Domain("cmd." + message.subject.rpartition(".")[2])
         if domain is Domain.CHALLENGE:
             self.challenged += 1
-            await self.greet(self.car.side.open_challenge(message.data))
+            request = self.car.side.open_session_request(message.data)
+            self.told += request.refused
+            await self.greet(request.challenge)
         elif domain is Domain.KEYS:
             self.car.side.open_manifest(message.data)
         elif self._drop:

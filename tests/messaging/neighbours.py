@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +24,8 @@ from services.signer.server import OrderSigningServicer
 from services.signer.translate import KeyPen, refusal_of
 from services.signer.usecases import AccessAway
 from tests.messaging.fake_vehicle import keys_of
-from tests.protocol.stand import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest
+from tests.support.ports import free_port
+from tests.support.stand import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,10 +142,3 @@ def private_pem(key: Any) -> bytes:
     """A private key as PKCS8."""
     pem: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return pem
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -27,8 +27,9 @@ from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
 from services.runtime.dead_letter_keeper import Burial
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
+from services.runtime.refused_reports import RefusedReports
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
@@ -48,13 +49,14 @@ from services.status.vehicle_link import (
     publish_update,
 )
 from services.status.verdicts import DoubtKeeper
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from services.runtime.database import Database
     from services.runtime.settings import RoomSettings
-    from tests.messaging.report_stand import Fleet
+    from tests.support.report_stand import Fleet
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -178,7 +180,7 @@ async def running_room(
     nats_server: Server, folder: Path, fleet: Fleet, doubt_seconds: float = 0.05
 ) -> AsyncIterator[Room]:
     url = f"sqlite:///{folder}/status.sqlite3"
-    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     broker = await jetstream.connect(nats_server.settings(), name="room-status")
     partitions = range(8)
@@ -230,7 +232,8 @@ async def running_room(
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
     burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
-    loops += [consumer.run() for consumer in consumers(broker, taken, burial.bury, VehicleQuotas)]
+    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
+    loops += [consumer.run() for consumer in consumers(broker, taken, bury, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

@@ -14,8 +14,8 @@ from services.access.domain import NewGrant, Role
 from services.access.revocations import follow_revocations
 from services.runtime import jetstream
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
+from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
 
@@ -26,7 +26,7 @@ def utc_now() -> datetime:
 
 async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/access.sqlite3"
-    await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
+    await asyncio.to_thread(migrated, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
     database = await open_database(url)
     mine, theirs = [await jetstream.connect(nats_server.settings(), name=n) for n in ("mine", "theirs")]
     await mine.ensure_streams(STREAMS[ROOM_EVENTS])

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from services.runtime.consumer import Delivery, Poison, Unhandled
     from services.runtime.jetstream import Broker
 
+pytestmark = pytest.mark.alone  # three brokers, and how long an election takes
+
 VIN = "KMHSH81C7LU123456"
 ELECTION_SECONDS = 20
 """It takes 4 to 7 s on an idle machine."""

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import grpc
-import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import (
     add_VehicleKeysServiceServicer_to_server,
 )
 from sqlalchemy import create_engine, select
 
-from mesh.pki import Identity, Pki
+from mesh.pki import Pki
 from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
 from services.config import store
 from services.config.__main__ import ConfigSettings, main
 from services.runtime import jetstream
 from services.runtime.settings import SettingsRefused, load
-from tests.messaging.command_stand import free_port, until
+from tests.messaging.command_stand import until
 from tests.messaging.config_stand import FakeEnrolment
-from tests.protocol.stand import CLOUD_SEAL, VIN, Car, Clock
+from tests.support.capabilities import new_signer
+from tests.support.certificates import Certificates
+from tests.support.ports import free_port
+from tests.support.stand import CLOUD_SEAL, VIN, Car, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,7 @@ if TYPE_CHECKING:
 
 
 def pair(pki: Pki, room: str) -> Pair:
-    dns = ("localhost", f"{room}.rooms.ecarus.internal")
-    uri = f"spiffe://ecarus/room/{room}"
-    return pki.ensure(Identity(f"room-{room}", uri=uri, dns=dns, addresses=("127.0.0.1",)))
+    return Certificates(pki).of(f"room/{room}")
 
 
 @pytest.fixture
@@ -46,9 +44,7 @@ def pki(tmp_path: Path) -> Pki:
 
 @pytest.fixture
 def environment(nats_server: Any, tmp_path: Path, pki: Pki) -> dict[str, str]:
-    public = jwt.algorithms.OKPAlgorithm.to_jwk(Ed25519PrivateKey.generate().public_key(), as_dict=True)
-    jwks = tmp_path / "jwks.json"
-    jwks.write_text(json.dumps({"keys": [{**public, "kid": "test", "alg": "EdDSA", "use": "sig"}]}))
+    jwks = new_signer(tmp_path).jwks
     seal_keys = tmp_path / "seal.pem"
     seal_keys.write_bytes(CLOUD_SEAL.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     own = pair(pki, "config")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from conformance.rules import RULES
 from conformance.throwaway_broker import ThrowawayBroker
 from conformance.unit import Patience
 from tests.messaging.small_unit import VIN, SmallUnit
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -77,8 +77,7 @@ class ReferenceBench:
         make_keys = [sys.executable, "-m", "vehicle", "keys", "--out", private, "--public", public]
         subprocess.run(make_keys, check=True, env={"PYTHONPATH": ".:gen"})
         (folder / "unit.py").write_text(REFERENCE)
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
 
     async def play(self, link: str, rules: Sequence[Rule] = RULES) -> dict[str, Finding]:
         order = Assignment(

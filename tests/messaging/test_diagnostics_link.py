@@ -20,9 +20,9 @@ from services.runtime.consumer import Consumer
 from services.runtime.database import Database, open_database
 from services.runtime.dead_letter_keeper import Burial
 from services.runtime.jetstream import Broker
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
-from tests.messaging.report_stand import Fleet
+from tests.support.databases import migrated
+from tests.support.report_stand import Fleet
 
 VIN = "KMHSH81C7LU123456"
 MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
@@ -115,7 +115,7 @@ class Room:
 @pytest.fixture
 async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
-    await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     connect = partial(jetstream.connect, nats_server.settings(), "room-diagnostics")
     broker = await connect()

@@ -26,7 +26,7 @@ from protocol.broker import (
 from services.command.mqtt_queue import MqttSessions
 from services.runtime.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
-from tests.signed_cloud import VIN
+from tests.support.signed_cloud import VIN
 from vehicle.clock import SystemClock
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink

@@ -20,7 +20,7 @@ from services.runtime.channel import open_channel, watch_channel
 from services.runtime.health import Health
 from services.runtime.order_signer import OrderSigner
 from services.runtime.settings import ServerSettings
-from tests.messaging.neighbours import free_port
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +76,7 @@ def a_signer(sandbox: Sandbox, address: str) -> Iterator[subprocess.Popen[bytes]
             process.kill()
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 async def test_a_signer_that_hangs_is_left_and_found_again(sandbox: Sandbox) -> None:
     one, other = (f"127.0.0.1:{free_port()}" for _ in range(2))

@@ -63,14 +63,16 @@ SAYS = {
         "door.update.*",
         "room.status.>",
         "hint.condition.*",
+        "hint.refused.*",
         "hint.shown",
         f"{STORE_API}.CONSUMER.CREATE.{DOOR_UPDATES}",
         f"{STORE_API}.CONSUMER.CREATE.{ROOM_EVENTS}",
         f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
     },
     "config": {"vehicle.*.cmd.config", "door.update.*", "room.config.>"},
-    "diagnostics": {"door.update.*", "room.diagnostics.>"},
+    "diagnostics": {"door.update.*", "hint.refused.*", "room.diagnostics.>"},
     "enrolment": {
+        "admitted.vehicle",
         "room.enrolment.changed",
         "room.enrolment.probe",
         "$SYS.REQ.SERVER.PING.CONNZ",
@@ -86,11 +88,12 @@ SAYS = {
 }
 HEARS = {
     "access": {"room.access.revoked"},
-    "command": {"hint.condition.*", "hint.shown", "room.enrolment.changed"},
+    "command": {"hint.condition.*", "hint.refused.*", "hint.shown", "room.enrolment.changed"},
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
     "config": {"room.enrolment.changed"},
     "diagnostics": {"room.enrolment.changed"},
     "enrolment": {
+        "admitted.vehicle",
         "$SYS.REQ.USER.AUTH",
         f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*",
         f"$JS.ACK.{VEHICLE_COMMANDS}.>",

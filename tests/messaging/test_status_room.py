@@ -12,8 +12,8 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, Event, event_subject, status_stream
 from services.status.rights import RightEnded
-from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
+from tests.support.report_stand import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2, room_event_pb2
-from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
+from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.broker import VERDICTS_SUBJECT, Event, presence_subject, update_subject
+from protocol.broker import VERDICTS_SUBJECT, Event, presence_subject, refused_subject, update_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from services.runtime.storage import StorageUnavailable
 from services.status import store
-from tests.messaging.report_stand import Fleet
 from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until
-from tests.protocol.stand import CLOUD_SEAL, public, signer
+from tests.support.report_stand import Fleet
+from tests.support.stand import CLOUD_SEAL, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -109,6 +110,93 @@ async def test_the_next_report_contradicts_and_everybody_hears_of_it(room: Room)
     assert verdict.confirmation.time.ToMilliseconds() == lying.observed_at.ToMilliseconds()
     await until(lambda: alerts(room))
     assert await alerts(room) == ["COMMAND_CONTRADICTED"]
+
+
+def moved_by(made: report_pb2.StatusReport, cause: int, after_sequence: int) -> report_pb2.StatusReport:
+    """The same report, which names what moved the driver's lock last."""
+    made.doors[0].lock_change.cause = cause  # type: ignore[assignment]  # the enum's numbers
+    made.doors[0].lock_change.after_sequence = after_sequence
+    return made
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        body_pb2.LOCK_CAUSE_AUTO_LOCK,
+        body_pb2.LOCK_CAUSE_SPEED_LOCK,
+        body_pb2.LOCK_CAUSE_PARKING_UNLOCK,
+        body_pb2.LOCK_CAUSE_KEY,
+        body_pb2.LOCK_CAUSE_HANDLE,
+        body_pb2.LOCK_CAUSE_CRASH,
+        body_pb2.LOCK_CAUSE_OTHER,
+    ],
+)
+async def test_what_the_vehicle_did_by_itself_after_a_command_is_no_contradiction(
+    room: Room, cause: int
+) -> None:
+    await room.answer(unlocked_driver("cmd-1", 2))
+    await until(room.observed_at_us)
+    await reported(room, moved_by(report(3), cause, after_sequence=2))
+    await room.answer(unlocked_driver("cmd-2", 4))
+    await reported(room, report(5, unlocked=True))
+
+    verdict = await one_verdict(room)
+
+    assert (verdict.command_id, verdict.confirmation.state) == ("cmd-2", CONFIRMED)
+    assert await alerts(room) == []
+
+
+@pytest.mark.parametrize(
+    ("cause", "after_sequence"),
+    [
+        (body_pb2.LOCK_CAUSE_COMMAND, 2),
+        (body_pb2.LOCK_CAUSE_UNSPECIFIED, 2),
+        (99, 2),
+        (body_pb2.LOCK_CAUSE_KEY, 1),
+    ],
+    ids=["a command", "nobody knows", "a word of tomorrow", "a key before the command"],
+)
+async def test_what_no_cause_explains_is_a_contradiction(room: Room, cause: int, after_sequence: int) -> None:
+    await room.answer(unlocked_driver("cmd-1", 2))
+    await until(room.observed_at_us)
+    await reported(room, moved_by(report(3), cause, after_sequence))
+
+    assert (await one_verdict(room)).confirmation.state == CONTRADICTED
+
+
+async def test_watchers_are_told_what_moved_a_lock(room: Room) -> None:
+    await reported(room, report(1))
+    await reported(room, moved_by(report(2, unlocked=True), body_pb2.LOCK_CAUSE_KEY, 1))
+    await reported(room, report(3))
+    await until(lambda: room.told(update_subject(VIN)))
+
+    async def both() -> bool:
+        return len(await room.told(update_subject(VIN))) == 2
+
+    await until(both)
+    changes = [
+        door_update_pb2.DoorUpdate.FromString(data).door_status
+        for data in await room.told(update_subject(VIN))
+    ]
+    assert changes[0].cause == door_update_pb2.LockChangeCause.KEY
+    assert not changes[1].HasField("cause")
+
+
+async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: Room) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def hear(message: Msg) -> None:
+        heard.put_nowait(message.data)
+
+    await room.broker.client.subscribe(refused_subject(VIN), cb=hear)
+    odd = report(2)
+    odd.doors.add(door=1, locked=False)  # named twice, with different states
+    await room.say(odd)
+    hint = room_event_pb2.ReportsRefused.FromString(await asyncio.wait_for(heard.get(), 20))
+    assert hint.vin == VIN
+    assert [(each.domain, each.reason, each.accepted) for each in hint.reports] == [
+        ("evt.status", "CUT: accepted without doors", True)
+    ]
 
 
 async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room: Room) -> None:

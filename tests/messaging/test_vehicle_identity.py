@@ -11,6 +11,7 @@ import nats.errors
 import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
+from structlog.testing import capture_logs
 
 from mesh.pki import VEHICLE_CA, Identity, Pki
 from mesh.sandbox import OPERATOR, broker_user, vehicle_identity
@@ -26,6 +27,8 @@ from protocol.broker import (
     event_subject,
 )
 from protocol.streams import command_queue
+from services.enrolment.domain import MOST_TAKEOVERS
+from services.runtime.logs import masked_vin
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
@@ -122,6 +125,67 @@ async def test_a_service_s_name_is_not_enough(gate: Gate) -> None:
     with pytest.raises(LinkDown):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     await car.close()
+
+
+@pytest_asyncio.fixture
+async def single(tmp_path: Path) -> AsyncIterator[Gate]:
+    """As the product: one connection for each car."""
+    one = Gate(tmp_path / "doors", free_base())
+    try:
+        await one.open(newest_only=True)
+        yield one
+    finally:
+        await one.close()
+
+
+@pytest.mark.parametrize(("before", "after"), [("nats", "nats"), ("mqtt", "nats"), ("nats", "mqtt")])
+async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_reads_it(
+    single: Gate, before: str, after: str
+) -> None:
+    first, second, bystander = single.link(before), single.link(after), single.link("nats", vin=OTHER)
+    await bystander.open()
+    await first.open()
+    waiting = asyncio.create_task(first.receive())
+    with capture_logs() as logs:
+        await second.open()
+        with pytest.raises(LinkDown):
+            await asyncio.wait_for(waiting, WAIT_SECONDS)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (told := [one for one in logs if one["event"] == "vehicle_connected_twice"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert told == [
+        {"event": "vehicle_connected_twice", "log_level": "warning", "vin": masked_vin(VIN), "times": 1}
+    ]
+    await second.publish(Event.HELLO, "1", b"it is me")
+    await bystander.publish(Event.HELLO, "1", b"it is somebody else")
+    for car in (first, second, bystander):
+        await car.close()
+
+
+async def test_units_that_take_each_other_s_place_are_an_error(single: Gate) -> None:
+    cars = [single.link("nats") for _ in range(MOST_TAKEOVERS + 1)]
+    with capture_logs() as logs:
+        for car in cars:
+            await car.open()
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not (told := [one for one in logs if one["event"] == "vehicle_has_two_units"]):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    assert [one["log_level"] for one in told] == ["error"]
+    assert VIN not in str(logs)
+    for car in cars:
+        await car.close()
+
+
+async def test_a_connection_that_ended_by_itself_is_nobody_s_second(single: Gate) -> None:
+    with capture_logs() as logs:
+        for _ in range(3):
+            car = single.link("nats")
+            await car.open()
+            await car.close()
+        replica = single.broker
+        assert replica is not None
+        await replica.client.flush()
+    assert not [one for one in logs if one["event"].startswith("vehicle_connected_twice")]
 
 
 FORBIDDEN_TO_SAY = [

@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from protocol.broker import Command, Event
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
-from tests.protocol.stand import ROOT, Car, Clock, seed
-from tests.signed_cloud import VIN, endorsed, manifest
+from tests.support.signed_cloud import VIN, endorsed, manifest
+from tests.support.stand import ROOT, Car, Clock, seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

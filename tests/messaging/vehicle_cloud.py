@@ -35,7 +35,8 @@ from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
 from protocol.order import order_id
 from services.command.mqtt_queue import forward_waiting
 from services.runtime.jetstream import Broker as RoomBroker
-from tests.signed_cloud import VIN, Heard, SignedCloud
+from tests.support.ports import free_port
+from tests.support.signed_cloud import VIN, Heard, SignedCloud
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
@@ -91,9 +92,7 @@ class Broker:
     """A nats-server with its data in `folder`, on a port of its own that survives restarts."""
 
     def __init__(self, folder: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free, socket.create_server(("127.0.0.1", 0)) as other:
-            self.port: int = free.getsockname()[1]
-            self.mqtt_port: int = other.getsockname()[1]
+        self.port, self.mqtt_port = free_port(), free_port()
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
         self._config.write_text(

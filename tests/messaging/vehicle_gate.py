@@ -6,7 +6,6 @@ An observer looks into each account that holds streams: nobody in the product do
 from __future__ import annotations
 
 import json
-import random
 import shutil
 import socket
 import ssl
@@ -35,11 +34,13 @@ from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.nats_jwt import Issuer
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.reply_guard import ReplyGuard
+from services.enrolment.takeovers import NewestConnection
 from services.enrolment.usecases import Office
 from services.enrolment.vehicle_link import Doorman
 from services.runtime.jetstream import Broker, connect
 from services.runtime.settings import RoomSettings
 from tests.messaging.vehicle_cloud import until
+from tests.support.ports import free_port_base
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
@@ -186,8 +187,10 @@ class Gate:
         self._clients.append(one)
         return one
 
-    async def open(self, *, guarded: bool = True) -> None:
-        """`guarded`: with the guard over reply subjects; without it the walls have to hold alone."""
+    async def open(self, *, guarded: bool = True, newest_only: bool = False) -> None:
+        """`guarded`: with the guard over reply subjects; without it the walls have to hold alone. `newest_only`: a
+        car's connection ends the one before, as in the product; without it tests see with several what one would.
+        """
         await self._until_listening()
         self._broker = broker = await connect(
             self.room_settings(), "room-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
@@ -199,8 +202,11 @@ class Gate:
             await broker.ensure_consumer(consumer)
         issuer = Issuer(self.sandbox.admission_seed.read_text())
         vehicle_cas = translate.read_cas(self.vehicle_pki.ca.read_bytes())
+        newest = NewestConnection(broker.client, lambda: datetime.now(UTC)) if newest_only else None
+        if newest is not None:
+            await newest.start()
         bound = ConnectionBound(office.connections)
-        await Doorman(office, issuer, broker, vehicle_cas, bound).stand()
+        await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
         self.office = office
         self._guard = ReplyGuard(office, broker)
         if guarded:
@@ -279,15 +285,5 @@ def listens(port: int) -> bool:
 
 
 def free_base() -> Ports:
-    """Ports that are free now, below those the system gives to outgoing connections; at random, because others
-    who look at the same moment find the same ones free.
-    """
-    for _ in range(50):
-        ports = Ports(random.randrange(11_000, 31_000))  # noqa: S311  # not a secret
-        try:
-            for port in (ports.nats, ports.nats_monitor, ports.mqtt):
-                socket.create_server(("127.0.0.1", port)).close()
-        except OSError:
-            continue
-        return ports
-    raise AssertionError("no free ports")
+    """Ports that are free now."""
+    return Ports(free_port_base())

@@ -53,7 +53,8 @@ class Witness:
 
     async def _listen(self, client: Client, who: str, subject: str) -> None:
         async def note(message: Msg) -> None:
-            self.heard.append((who, message.subject))
+            if not _is_the_broker_s_answer(who, message):
+                self.heard.append((who, message.subject))
 
         await client.subscribe(subject, cb=note)
         await client.flush()
@@ -122,3 +123,12 @@ def _is_in(stream: str, subject: str) -> bool:
     if subject.startswith("vehicle_status."):
         return stream == f"VEHICLE_STATUS_{subject.split('.')[1]}"
     return stream == VEHICLE_EVENTS and ".evt." in subject
+
+
+def _is_the_broker_s_answer(who: str, message: Msg) -> bool:
+    """Of the system account, to the enrolment service, which asks for the connections of who comes often."""
+    return (
+        who == "enrolment"
+        and message.subject.startswith("_INBOX.enrolment.")
+        and message.data.startswith(b'{"server":{')
+    )

@@ -21,6 +21,7 @@ from vehicle.orders import Orders
 from vehicle.outbox import Outbox
 from vehicle.pending import Waiting
 from vehicle.safety import refusal
+from vehicle.settings import SettingsRefused
 from vehicle.simulator import SimulatedCar
 
 if TYPE_CHECKING:
@@ -408,3 +409,18 @@ def older_settings_apply(swap: Swap) -> None:
         return but_settings
 
     swap(Memory, "is_known", is_known)
+
+
+@mutant("settings-are-applied-member-by-member")
+def settings_whole_or_not_at_all(swap: Swap) -> None:
+    """One member that the unit lacks costs all the others."""
+
+    def read(was: Any) -> Any:
+        def strictly(message: Any, equipment: Any) -> Any:
+            if message.child_lock_enabled:
+                raise SettingsRefused("no child locks")
+            return was(message, equipment)
+
+        return strictly
+
+    swap(translate, "settings_from", read)

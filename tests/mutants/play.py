@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from conformance.finding import Verdict
 from conformance.rules import RULES
 from conformance.unit import Patience
 from tests.mutants.catalogue import MUTANTS
+from tests.support.ports import free_port
 
 if TYPE_CHECKING:
     from conformance.finding import Finding, Rule
@@ -49,8 +49,6 @@ async def play(mutant: Mutant, folder: Path) -> Played:
     private, public = folder / "car.pem", folder / "car.public.pem"
     make_keys = [sys.executable, "-m", "vehicle", "keys", "--out", private, "--public", public]
     await asyncio.to_thread(subprocess.run, make_keys, check=True, env={"PYTHONPATH": ".:gen"})
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     order = Assignment(
         vin=VIN,
         link=mutant.link,
@@ -58,7 +56,7 @@ async def play(mutant: Mutant, folder: Path) -> Played:
         work=folder / "work",
         rules=_rules(mutant),
         start=f"env PYTHONPATH=.:gen {sys.executable} -m tests.mutants {mutant.name}",
-        control=f"http://127.0.0.1:{port}",
+        control=f"http://127.0.0.1:{free_port()}",
         private_keys=private,
         wait_seconds=WAIT_SECONDS,
         patience=PATIENCE,

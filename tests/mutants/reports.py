@@ -9,6 +9,8 @@ from protocol.reports import ReportSealer
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import translate
 from vehicle.agent import Agent
+from vehicle.automation import Cause
+from vehicle.lock_changes import LockChanges
 from vehicle.orders import Orders
 
 
@@ -134,6 +136,19 @@ def component_names_too_long(swap: Swap) -> None:
         return longer
 
     swap(translate, "diagnostics_report", diagnostics_report)
+
+
+@mutant("lock-changes-name-their-cause")
+def every_lock_by_key(swap: Swap) -> None:
+    """Whatever moved a lock, it is called a key: nothing could contradict a command."""
+
+    def observe(was: Any) -> Any:
+        def by_hand(self: LockChanges, body: Any, _cause: Any, sequence: int) -> None:
+            was(self, body, Cause.HAND, sequence)
+
+        return by_hand
+
+    swap(LockChanges, "observe", observe)
 
 
 @mutant("boot-id-is-the-hellos")

@@ -199,7 +199,16 @@ def counters_of_doors_only(swap: Swap) -> None:
 @mutant("session-request-is-answered")
 def challenge_backwards(swap: Swap) -> None:
     """The challenge comes back otherwise than it was sent."""
-    swap(VehicleSide, "open_challenge", lambda was: lambda self, data: bytes(reversed(was(self, data))))
+
+    def open_request(was: Any) -> Any:
+        def reversing(self: VehicleSide, data: bytes) -> Any:
+            request = was(self, data)
+            request.challenge = bytes(reversed(request.challenge))
+            return request
+
+        return reversing
+
+    swap(VehicleSide, "open_session_request", open_request)
 
 
 @mutant("hello-on-reconnect", "hello-comes-first", besides=("session-request-is-answered",), stays_good=False)
@@ -215,6 +224,17 @@ def challenge_for_ever(swap: Swap) -> None:
         return with_last
 
     swap(Channel, "seal_hello", seal)
+
+
+@mutant("told-of-refused-reports")
+def silent_when_told(swap: Swap) -> None:
+    """A session request that tells of refused reports is not answered."""
+
+    def note(_self: Inbox, reports: Any) -> None:
+        if reports:
+            raise MessageRefused(Fault.MALFORMED, "more in it than a challenge")
+
+    swap(Inbox, "_note_refused", to(note))
 
 
 @mutant("forged-session-request-is-silent")

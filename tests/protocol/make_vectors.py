@@ -31,7 +31,7 @@ from tests.protocol.order_vectors import (
     orders,
     session_info,
 )
-from tests.protocol.stand import (
+from tests.support.stand import (
     CLOUD_REPORT,
     CLOUD_SEAL,
     CLOUD_SIGNER,

@@ -11,7 +11,7 @@ from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ORDER_TYPES, ContentTyp
 from protocol.keys import KeySigner, key_id
 from protocol.manifest import endorse
 from tests.protocol.independent import hpke
-from tests.protocol.stand import (
+from tests.support.stand import (
     CLOUD_REPORT,
     CLOUD_SEAL,
     CLOUD_SIGNER,

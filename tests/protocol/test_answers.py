@@ -13,7 +13,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, SealKey
 from protocol.seal import Direction, seal, unseal
 from protocol.vehicle_side import Accepted, Known, Outgoing
-from tests.protocol.stand import (
+from tests.support.stand import (
     CLOUD_SEAL,
     OTHER_VIN,
     OWNER,

@@ -12,7 +12,7 @@ from protocol.domains import MAX_COUNTER, ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.manifest import Trust, endorse
 from protocol.vehicle_side import Accepted, Faulted, Known
-from tests.protocol.stand import (
+from tests.support.stand import (
     CLOUD_SIGNER,
     OTHER_VIN,
     OWNER,

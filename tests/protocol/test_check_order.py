@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import ANSWERED, SYNCHRONISATION, Fault
 from protocol.vehicle_side import Accepted, Faulted, Known
-from tests.protocol.stand import OTHER_VIN, Stand, signer, unlock
+from tests.support.stand import OTHER_VIN, Stand, signer, unlock
 
 WRONG_FROM_THE_LAST_CHECK_BACK: list[tuple[dict[str, Any], Fault]] = [
     ({"role": 0}, Fault.ROLE_NOT_ALLOWED),

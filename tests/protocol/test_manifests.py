@@ -12,7 +12,7 @@ from protocol.keys import SealKey
 from protocol.manifest import SUBJECT, Trust, endorse
 from protocol.seal import Direction, seal
 from protocol.vehicle_side import Accepted, Faulted
-from tests.protocol.stand import (
+from tests.support.stand import (
     CLOUD_SEAL,
     CLOUD_SIGNER,
     OWNER,

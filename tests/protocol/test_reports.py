@@ -10,7 +10,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys
 from protocol.reports import MAX_REPORT_BYTES, OpenedReport, ReportOpener, ReportSession, report_key
 from protocol.window import Window
-from tests.protocol.stand import CLOUD_REPORT, OTHER_VIN, VIN, Reported, Stand, exchange_key
+from tests.support.stand import CLOUD_REPORT, OTHER_VIN, VIN, Reported, Stand, exchange_key
 
 
 def status(sequence: int = 1) -> report_pb2.StatusReport:

@@ -14,7 +14,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.session import EPOCHS_REMEMBERED, CloudSession, NotReachable
 from protocol.vehicle_side import Accepted, Faulted, Known
 from protocol.window import WIDTH, Window
-from tests.protocol.stand import OTHER_VIN, OWNER, VIN, Stand, cancellation, unlock
+from tests.support.stand import OTHER_VIN, OWNER, VIN, Stand, cancellation, unlock
 
 
 def refusal(call: object, *arguments: object) -> Fault:

@@ -12,7 +12,7 @@ from protocol.keys import OpenKeys, SealKey
 from protocol.manifest import SUBJECT
 from protocol.seal import Direction, seal, unseal
 from protocol.vehicle_side import Faulted
-from tests.protocol.stand import CLOUD_SEAL, CLOUD_SIGNER, ROOT, VIN, Stand, manifest, public, unlock
+from tests.support.stand import CLOUD_SEAL, CLOUD_SIGNER, ROOT, VIN, Stand, manifest, public, unlock
 from tools.fuzz_envelopes import mutate
 
 MUTANTS = 1_000

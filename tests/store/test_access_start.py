@@ -17,7 +17,7 @@ from services.access.identity import key_hash
 from services.access.published_key import PUBLISHED_KEY
 from services.access.settings import AccessSettings
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
+from tests.support.databases import migrated
 
 PEPPER = b"pepper-of-the-start-tests"
 
@@ -30,7 +30,7 @@ async def test_the_published_key_stops_a_start_outside_of_the_sandbox(
     database_url: str, tmp_path: Path
 ) -> None:
     migrations = Path(services.access.__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, database_url, migrations, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, migrations, store.HEAD)
     database = await open_database(database_url)
     try:
         await start._prepare(database, settings("production"), PEPPER)

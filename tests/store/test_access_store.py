@@ -31,6 +31,7 @@ from services.access.usecases import Question
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
 from tests.store.query_plans import Watch, walks
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +44,7 @@ PEPPER = b"pepper-of-the-store-tests"
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     opened = await open_database(database_url)
     yield opened
     await opened.close()

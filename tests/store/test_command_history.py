@@ -34,7 +34,7 @@ from services.command.history_usecases import (
 )
 from services.command.store import tables
 from services.runtime.storage import StorageUnavailable
-from tests.store.command_desk import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
+from tests.support.command_desk import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

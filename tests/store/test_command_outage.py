@@ -11,11 +11,11 @@ from services.command import usecases
 from services.command.domain import CannotDeliver, CorrelationIdReused, Status, Withdrawal
 from services.command.refusals import refusal_of
 from services.command.store.tables import command, history, outbox
-from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
     from services.command.usecases import Desk
-    from tests.store.command_desk import Room
+    from tests.support.command_desk import Room
 
 
 def cut_off(room: Room) -> Desk:

@@ -18,13 +18,13 @@ from services.command.store import tables
 from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import Received
 from services.runtime.outbox import OutboxRelay
-from tests.store.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
 from tests.store.query_plans import Watch, walks
+from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.store.command_desk import Room
+    from tests.support.command_desk import Room
 
 GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
 

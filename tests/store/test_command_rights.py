@@ -22,7 +22,7 @@ from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Resulted
-from tests.store.command_desk import AGENT, OTHER, OWNER, VIN, Room, open_room
+from tests.support.command_desk import AGENT, OTHER, OWNER, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence

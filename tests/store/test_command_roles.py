@@ -25,7 +25,7 @@ from services.command.domain import (
 )
 from services.command.history_usecases import list_history, record_status_checks
 from services.command.store import tables
-from tests.store.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
+from tests.support.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

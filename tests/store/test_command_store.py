@@ -35,7 +35,7 @@ from services.command.history_usecases import forget_the_old, list_history, reco
 from services.command.store import tables
 from services.command.vehicle_usecases import CancelDecided, Received, Resulted, wake_the_silent
 from services.runtime.storage import StorageUnavailable
-from tests.store.command_desk import (
+from tests.support.command_desk import (
     AGENT,
     LOCK,
     OTHER,

@@ -29,7 +29,7 @@ from services.command.store.orders import SqlOrders
 from services.command.store.tables import sessions
 from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
 from services.runtime.storage import StorageUnavailable
-from tests.store.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
+from tests.support.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -25,7 +25,7 @@ from services.command.history_usecases import list_history
 from services.command.store import tables
 from services.command.vehicle_usecases import OrderRefused, Resulted, take_in_heard
 from services.runtime.signing_again import SigningAgain
-from tests.store.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
+from tests.support.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

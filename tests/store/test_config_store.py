@@ -33,10 +33,11 @@ from services.config.domain import (
 )
 from services.config.usecases import Heard, Signed, Unsigned
 from services.runtime.database import Database, open_database
-from services.runtime.migration import config_for, migrate
+from services.runtime.migration import config_for
 from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
-from tests.protocol.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
+from tests.support.databases import migrated
+from tests.support.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
@@ -49,7 +50,7 @@ async def send_nothing(messages: object) -> list[bool]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     opened = await open_database(database_url)
     yield opened
     await opened.close()

@@ -15,8 +15,9 @@ import services.diagnostics
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import AlertChange, Component, ComponentStatus, SelfCheck, SystemStatus
 from services.runtime.database import Database, open_database
-from services.runtime.migration import config_for, migrate
+from services.runtime.migration import config_for
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
+from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -33,7 +34,7 @@ async def send_nothing(messages: object) -> list[bool]:
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     opened = await open_database(database_url)
     yield opened
     await opened.close()

@@ -17,6 +17,7 @@ from services.enrolment.domain import AlreadyTaken, Enrolment, PublicKeys
 from services.enrolment.seed import Seedling, plant
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for, migrate
+from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -27,7 +28,7 @@ MIGRATIONS = Path(services.enrolment.__file__).with_name("migrations")
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     opened = await open_database(database_url)
     yield opened
     await opened.close()

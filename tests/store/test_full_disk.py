@@ -17,13 +17,13 @@ from sqlalchemy import text
 
 from services.runtime.database import PostgresDatabase
 from services.runtime.storage import CommitUncertain, StorageUnavailable
-from tests.small_disk import small_disk
+from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.small_disk import SmallDisk
-    from tests.store.conftest import Postgres
+    from tests.support.postgres import Postgres
+    from tests.support.small_disk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOM = Path(__file__).with_name("full_disk_room.py")

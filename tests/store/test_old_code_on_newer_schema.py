@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import shutil
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,9 +167,7 @@ async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url
     await asyncio.to_thread(migrate, database_url, folder_of(room), head_of(room), metadata)
 
 
-@pytest.mark.parametrize(
-    "found", ["0001_another_start", "0000_before", "no_number", "9999", uuid.uuid4().hex[:12]]
-)
+@pytest.mark.parametrize("found", ["0001_another_start", "0000_before", "no_number", "9999", "1975ea8b31c0"])
 async def test_what_is_unknown_and_not_later_is_refused(database_url: str, found: str) -> None:
     await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"))
     await say_version(database_url, found)

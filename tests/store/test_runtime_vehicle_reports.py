@@ -17,8 +17,8 @@ from protocol.domains import Domain
 from services.runtime.consumer import Delivery, Later, Poison, Unhandled
 from services.runtime.database import Database, open_database
 from services.runtime.vehicle_sessions import VehicleSessions
-from tests.messaging.report_stand import Fleet
-from tests.protocol.stand import OTHER_VIN, VIN
+from tests.support.report_stand import Fleet
+from tests.support.stand import OTHER_VIN, VIN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -32,6 +32,7 @@ from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import LastReport, Taken
 from services.status.vehicle_translate import Said, report_of
 from tests.store.query_plans import Watch, walks
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -59,7 +60,7 @@ class FakeRelay:
 
 @pytest.fixture
 async def records(database_url: str) -> AsyncIterator[store.StatusStore]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = await open_database(database_url)
     yield store.StatusStore(database, FakeRelay(), translate)  # type: ignore[arg-type]  # a relay that keeps
     await database.close()

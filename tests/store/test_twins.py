@@ -35,7 +35,17 @@ from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
-from tests.store.command_desk import MAC, MIGRATIONS, OWNER, START, UNLOCK, VIN, FakeConditions, FakeDispatch
+from tests.support.command_desk import (
+    MAC,
+    MIGRATIONS,
+    OWNER,
+    START,
+    UNLOCK,
+    VIN,
+    FakeConditions,
+    FakeDispatch,
+)
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -67,7 +77,7 @@ class Replica:
 
 @pytest_asyncio.fixture
 async def twins(database_url: str) -> AsyncIterator[tuple[Replica, Replica]]:
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     databases = [await open_database(database_url) for _ in range(2)]
     yield Replica(databases[0]), Replica(databases[1])
     for database in databases:

@@ -32,16 +32,16 @@ from services.diagnostics import vehicle_link as diagnostics_link
 from services.runtime import vehicle_rules
 from services.runtime.consumer import Delivery
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.status import store as status_store
 from services.status import translate as status_translate
 from services.status.conditions import ConditionTeller
 from services.status.vehicle_link import VehicleIntake
-from tests.messaging.report_stand import Fleet
-from tests.nonsense import fill, source, spoil
-from tests.protocol.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, succeeded
-from tests.store.command_desk import MAC, START, FakeConditions, FakeDispatch
+from tests.support.command_desk import MAC, START, FakeConditions, FakeDispatch
+from tests.support.databases import migrated
+from tests.support.nonsense import fill, source, spoil
+from tests.support.report_stand import Fleet
+from tests.support.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, succeeded
 
 if TYPE_CHECKING:
     import random
@@ -243,7 +243,9 @@ ROOMS = {
 @pytest.fixture(params=ROOMS)
 async def room(request: pytest.FixtureRequest, database_url: str, fleet: Fleet) -> AsyncIterator[Room]:
     package, store, make = ROOMS[request.param]
-    await asyncio.to_thread(migrate, database_url, Path(package.__file__).with_name("migrations"), store.HEAD)
+    await asyncio.to_thread(
+        migrated, database_url, Path(package.__file__).with_name("migrations"), store.HEAD
+    )
     database = await open_database(database_url)
     yield make(database, fleet)
     await database.close()

@@ -7,9 +7,7 @@ others answer with what they received, or fail in the way that `x-fail` in the r
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -36,11 +34,12 @@ from grpc_reflection.v1alpha import reflection
 
 from mesh.edge_config import USUAL, EdgeLimits, render_edge, write_team_trust
 from mesh.pki import Pki
-from mesh.ports import PortInUseError, Ports
+from mesh.ports import Ports
 from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
 from services import registry
 from services.runtime.server import SERVER_OPTIONS
+from tests.support.ports import free_port_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
@@ -65,16 +64,6 @@ HEALTH_NAMES = (
 def problem(status: int, code: str) -> str:
     """A document as a service would write it."""
     return json.dumps({"type": "t", "title": "T", "status": status, "code": code}, separators=(",", ":"))
-
-
-def free_port_base() -> int:
-    """A base whose every port is free now, below those the system gives to outgoing connections."""
-    for _ in range(50):
-        ports = Ports(random.randrange(11_000, 31_000))  # noqa: S311  # not a secret
-        with contextlib.suppress(PortInUseError):
-            ports.require_free()
-            return ports.base
-    raise RuntimeError("no free block of ports")
 
 
 def _header(key: str, value: str) -> external_auth_pb2.HeaderValueOption:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.app import ASLEEP, SECOND, App, Car, eventually
+from tests.support.app import ASLEEP, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 
 @pytest.mark.timeout(150)

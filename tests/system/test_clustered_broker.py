@@ -35,8 +35,8 @@ from mesh.sandbox import MONITOR, MQTT_VIN, SAMPLE_VIN, Sandbox, broker_user
 from protocol.broker import MQTT_OWN_STREAMS, STREAMS
 from protocol.consumers import CONSUMERS
 from tests.messaging.conftest import free_port, nats_binary
-from tests.system.app import App, Car, eventually
-from tests.system.edge_stand import free_port_base
+from tests.support.app import App, Car, eventually
+from tests.support.ports import free_port_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

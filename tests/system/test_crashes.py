@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services import registry
-from tests.system.app import ASLEEP, App, Car, eventually
+from tests.support.app import ASLEEP, App, Car, eventually
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.disturbs]
 RECOVERY_SECONDS = 45.0
 
 

@@ -13,18 +13,20 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING
 
+import httpx
 import nats
 import pytest
 from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusChecks
 
 from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, Event, event_subject
-from tests.system.app import SAMPLE, App, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import SAMPLE, App, eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
+TOLD = {"evt.result", "evt.diagnostics", "evt.status", "evt.config"}
 ROOMS = {
     Event.RESULT: "command",
     Event.STATUS: "status",
@@ -80,6 +82,25 @@ def test_garbage_of_a_car_is_listed_in_its_room_and_stays_when_it_is_replayed(me
         assert find() == line
     done = doorctl(mesh, "list", "--limit", "200")
     assert {line.split()[0] for line in done.stdout.splitlines()} == set(ROOMS.values())
+
+
+def test_a_car_is_told_what_was_not_taken_and_its_second_connection_is_logged(mesh: Mesh) -> None:
+    app = App(mesh)
+    asyncio.run(say_as_the_car(mesh, {Event.RESULT: b"\xff" * 999, Event.DIAGNOSTICS: b"\xff" * 999}))
+
+    def told() -> list[dict[str, object]]:
+        answer = httpx.get(f"{mesh.control_url}/vehicles/{SAMPLE}")
+        return [each for each in answer.json()["refusedReports"] if each["domain"] in TOLD]
+
+    first = eventually(told)[0]
+    assert str(first["reason"]).startswith("MALFORMED")
+    assert first["accepted"] is False
+    log = mesh.data / "logs" / "enrolment.log"
+    lines = eventually(
+        lambda: [line for line in log.read_text().splitlines() if "vehicle_connected_twice" in line]
+    )
+    assert SAMPLE not in "".join(lines)
+    eventually(lambda: app.get("status").json()["connectivity"] == "ONLINE")
 
 
 def test_a_letter_that_an_older_version_buried_is_taken_and_has_its_effect(mesh: Mesh) -> None:

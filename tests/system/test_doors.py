@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.system.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
+from tests.support.app import ASLEEP, FOREIGN, SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 LOCKABLE = {"driver", "passenger", "rearLeft", "rearRight", "trunk"}
@@ -107,6 +107,18 @@ def test_the_same_doors_in_another_order_and_a_quoted_key_are_the_same_request(a
     assert len([a for a in car.actuations(first.json()["commandId"]) if a["phase"] == "BEFORE"]) == 3
 
 
+def test_settings_that_were_read_are_put_back_with_a_member_changed(app: App) -> None:
+    read = app.get("config").json()
+    assert {"vin", "updatedTime"} <= read.keys()
+    delay = 45 if read["autoLockDelay"] != 45 else 50
+    changed = app.send("PUT", "config", {**read, "autoLockDelay": delay})
+    assert (changed.status_code, changed.json()["autoLockDelay"]) == (200, delay), changed.text
+    put_back = app.send("PUT", "config", {**changed.json(), "autoLockDelay": read["autoLockDelay"]})
+    assert (put_back.status_code, put_back.json()["autoLockDelay"]) == (200, read["autoLockDelay"])
+    later = app.send("PUT", "config", {**read, "updatedTime": "2020-01-01T00:00:00.000Z"})
+    assert (later.status_code, [error["field"] for error in later.json()["errors"]]) == (400, ["updatedTime"])
+
+
 def test_a_second_command_waits_for_the_first(app: App, car: Car) -> None:
     finish(app, "unlock", unlockMode="EMERGENCY")
     car.do("door-time", seconds=0.4)
@@ -192,10 +204,33 @@ def test_an_open_door_is_told_at_once(app: App, car: Car) -> None:
         assert refused.json()["code"] == "DOOR_OPEN"
         assert refused.json()["openDoors"] == ["passenger"]
         assert refused.json()["mayHaveSucceeded"] is False
+        refusals = eventually(
+            lambda: [
+                entry
+                for entry in app.history(action="LOCK", status="FAILED")["history"]
+                if entry["failureReason"] == "DOOR_OPEN"
+            ]
+        )
+        assert refusals[0]["targetDoors"] == ["all"]
     finally:
         car.do("doors/passenger/close")
     eventually(lambda: app.get("status").json()["doors"]["passenger"]["open"] is False)
     assert finish(app, "lock")["status"] == "SUCCESS"
+
+
+def test_pages_of_the_history_hold_while_it_grows(app: App) -> None:
+    finish(app, "lock")
+    finish(app, "lock")
+    commands = {"excludeAction": "STATUS_CHECK"}
+    page = eventually(lambda: (p := app.history(limit=1, **commands))["total"] > 1 and p)
+    total, seen = page["total"], [page["history"][0]["commandId"]]
+    while "nextPageToken" in page:
+        later = finish(app, "lock")["commandId"]
+        eventually(lambda later=later: app.history(limit=1, **commands)["history"][0]["commandId"] == later)
+        page = app.history(limit=200, pageToken=page["nextPageToken"], **commands)
+        seen += [entry["commandId"] for entry in page["history"]]
+        assert later not in seen
+    assert len(seen) == total
 
 
 def test_a_moving_car_stays_locked(app: App, car: Car) -> None:

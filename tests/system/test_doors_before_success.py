@@ -18,12 +18,12 @@ from ecarus.remotecontrol.door.v1 import (
     door_update_pb2,
 )
 
-from tests.system.app import SAMPLE, SECOND, App, Car, eventually
+from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 TURNS = 12

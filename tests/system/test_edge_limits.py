@@ -25,7 +25,7 @@ from tests.system.edge_stand import BASE, VIN, EdgeStand
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-pytestmark = [pytest.mark.system, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.system, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 LIMITS = EdgeLimits(connections=1_000, requests_per_second=50)
 OF_A_PUBLIC_LISTENER, OF_ONE_ADDRESS = 400, 200

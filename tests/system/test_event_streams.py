@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 
-from tests.system.app import App, Car, eventually
+from tests.support.app import App, Car, eventually
 from tests.system.test_rights import grant, operator
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

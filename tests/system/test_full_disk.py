@@ -16,10 +16,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.ports import Ports
 from services import registry
-from tests.small_disk import SmallDisk, small_disk
-from tests.system.app import App, eventually
-from tests.system.conftest import ROOT, STOP_SECONDS, Mesh
-from tests.system.edge_stand import free_port_base
+from tests.support.app import App, eventually
+from tests.support.ports import free_port_base
+from tests.support.running_mesh import ROOT, STOP_SECONDS, Mesh, share_compiled_code
+from tests.support.small_disk import SmallDisk, small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +43,7 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
 def small_mesh(disk: SmallDisk) -> Iterator[Mesh]:
     """The whole mesh, its console on the small disk as well: `make run > mesh.out`."""
     base = free_port_base()
+    share_compiled_code(disk.folder / "doors")
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("DOORS_")},
         "DOORS_PORT_BASE": str(base),

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.key_files import read_signer
-from tests.system.app import SAMPLE, SECOND, App, Car, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import SAMPLE, SECOND, App, Car, eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.disturbs]
 RESTART_SECONDS = 30.0
 
 

@@ -15,14 +15,15 @@ import pytest
 
 from mesh.ports import Ports
 from services import registry
-from tests.system.edge_stand import BASE, VIN, free_port_base
+from tests.support.ports import free_port_base
+from tests.system.edge_stand import BASE, VIN
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.disturbs]
 
 COMPONENTS = ("nats", *registry.NAMES, "envoy", "vehicles")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.app import SECOND, App, Car, eventually
+from tests.support.app import SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 LOCKABLE = {"driver", "passenger", "rearLeft", "rearRight", "trunk"}

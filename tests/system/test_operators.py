@@ -12,14 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app as app_of_doorctl
-from tests.system.app import SAMPLE, App, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import SAMPLE, App, eventually
+from tests.support.running_mesh import ROOT
 from tests.system.documents import blocks, checkout
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -10,13 +10,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.system.app import eventually
+from tests.support.app import eventually
 from tests.system.edge_stand import HEALTH_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

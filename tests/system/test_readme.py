@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.system.app import App, Car, eventually
+from tests.support.app import App, Car, eventually
 from tests.system.documents import ROOT, blocks, paste
 
 if TYPE_CHECKING:
     from mesh.ports import Ports
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -14,17 +14,17 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.pki import Identity, Pki
 from services import registry
-from tests.system.app import eventually
-from tests.system.conftest import ROOT
+from tests.support.app import eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from mesh.pki import Pair
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.disturbs]
 ASKED = health_pb2.HealthCheckRequest()
 
 

@@ -23,14 +23,14 @@ from mesh.tokens import AUDIENCE, ISSUER
 from protocol.key_files import private_pem
 from services.access.domain import key_id_of
 from services.access.identity import key_hash
-from tests.system.app import SAMPLE, App, Car, Stream, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import SAMPLE, App, Car, Stream, eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -27,7 +27,7 @@ from protocol.keys import KeySigner, SealKey, key_id
 from protocol.seal import Direction, seal
 from protocol.streams import command_queue
 from services.runtime.manifest_files import read_manifests
-from tests.system.app import SAMPLE, SECOND, App, Car, eventually
+from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.access.v1 import access_service_pb2
 
-from tests.system.app import SAMPLE, SECOND, App, Car, eventually
+from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 from tests.system.test_rights import doorctl, grant, operator, token
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

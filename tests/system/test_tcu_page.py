@@ -10,7 +10,7 @@ import pytest
 from tests.system.documents import ROOT, blocks, paste
 
 if TYPE_CHECKING:
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

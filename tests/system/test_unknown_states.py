@@ -17,14 +17,15 @@ from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import DoorStatus
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from tests.system.app import SAMPLE, App, Car, eventually
+from tests.support.app import SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
+
 
 pytestmark = pytest.mark.system
 ALL = ("driver", "passenger", "rearLeft", "rearRight", "trunk", "hood")
@@ -253,7 +254,7 @@ def times_of(message: Any) -> Iterator[Timestamp]:
     for field, value in message.ListFields():
         if field.message_type is None:
             continue
-        for each in value if field.label == field.LABEL_REPEATED else [value]:
+        for each in value if field.is_repeated else [value]:
             if isinstance(each, Timestamp):
                 yield each
             else:

@@ -14,13 +14,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from mesh.pki import Identity, Pki
 from mesh.sandbox import vehicle_identity
 from services import registry
-from tests.system.app import FOREIGN, SAMPLE, SECOND, Car, eventually
-from tests.system.conftest import ROOT
+from tests.support.app import FOREIGN, SAMPLE, SECOND, Car, eventually
+from tests.support.running_mesh import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.system.conftest import Mesh
+    from tests.support.running_mesh import Mesh
 
 pytestmark = pytest.mark.system
 

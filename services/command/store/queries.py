@@ -145,10 +145,15 @@ def unreceived(connection: Connection, vin: str, now: datetime) -> list[Outgoing
 
 
 def outgoing(connection: Connection, message_ids: Sequence[str], now: datetime) -> list[OutgoingMessage]:
-    """These messages, without those of commands and cancellations that have ended."""
+    """Return these messages, without those of commands that have ended or that their vehicle has stored, and of
+    cancellations that have ended.
+
+    A vehicle answers for what it has stored, after a reboot too; who refuses a copy of it is another unit.
+    """
     open_commands = select(command.c.command_id).where(
         command.c.command_id.in_(message_ids),
         command.c.finished_at.is_(None),
+        command.c.received_at.is_(None),
         command.c.superseded_at.is_(None),
         _not_taken_back,
     )

@@ -4,37 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
-from services.access.admission import Admitted, Denied, EdgeRequest
 from services.access.capability_issuer import SigningKey
 from services.access.domain import Role, Standing
 from services.access.identity import Identity
 from services.access.published_key import PUBLISHED_KEY
 from services.runtime.errors import Refusal
+from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 
-VIN = "KMHSH81C7LU123456"
-FOREIGN = "KMHSH81C7LU654321"
+if TYPE_CHECKING:
+    from services.access.admission import EdgeRequest
+
 UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
-
-
-async def admitted(house: Any, request: EdgeRequest) -> Admitted:
-    made = await house.admission.decide(request)
-    assert isinstance(made, Admitted), made
-    return made
-
-
-async def denied(house: Any, request: EdgeRequest, code: str) -> Denied:
-    made = await house.admission.decide(request)
-    assert isinstance(made, Denied), made
-    assert made.refusal.reason.code == code
-    return made
 
 
 async def test_a_sound_request_gets_a_capability(house: Any) -> None:
@@ -170,21 +158,6 @@ async def test_401_carries_the_challenge(house: Any) -> None:
     assert 'error="invalid_token"' in wrong.refusal.headers["www-authenticate"]
 
 
-async def test_commands_are_limited_and_come_back(house: Any) -> None:
-    for _ in range(10):
-        await admitted(house, house.unlock())
-    made = await denied(house, house.unlock(), "RATE_LIMITED")
-    assert made.refusal.retry_after_seconds == 6
-    assert made.refusal.headers == {
-        "ratelimit-policy": '"command";q=10;w=60',
-        "ratelimit": '"command";r=0;t=6',
-    }
-    assert made.refusal.may_have_succeeded is False
-    await admitted(house, house.request())
-    house.clock.at += 6
-    await admitted(house, house.unlock())
-
-
 async def test_a_warm_request_asks_nobody_and_signs_nothing(house: Any) -> None:
     first = await admitted(house, house.request())
     asked = len(house.record.asked)
@@ -296,40 +269,6 @@ async def test_a_scope_narrows_a_token(house: Any, scope: str, allowed: set[str]
     await denied(house, foreign, "VEHICLE_NOT_FOUND")
 
 
-def lock(house: Any, body: bytes = b'{"targetDoors":["all"]}', **changed: Any) -> EdgeRequest:
-    request: EdgeRequest = house.unlock(body, path="lock", **changed)
-    return request
-
-
-async def test_no_limit_that_is_spent_keeps_a_user_from_locking(house: Any) -> None:
-    for _ in range(10):
-        await admitted(house, house.unlock())
-    await denied(house, house.unlock(), "RATE_LIMITED")
-    for _ in range(RATES["refused"]):
-        await denied(house, lock(house, b"{"), "MALFORMED_JSON")
-    refused = await denied(house, lock(house, b"{"), "RATE_LIMITED")
-    assert refused.refusal.retry_after_seconds == 2
-    await denied(house, lock(house, headers={"content-type": "text/plain"}), "RATE_LIMITED")
-    for _ in range(100):
-        await admitted(house, lock(house))
-    await denied(house, house.unlock(), "RATE_LIMITED")
-
-
-async def test_who_has_spent_the_rate_can_still_cancel(house: Any) -> None:
-    body = b'{"correlationId":"c-1","reason":"Timeout","force":false}'
-    for _ in range(10):
-        await admitted(house, house.unlock())
-    await denied(house, house.unlock(), "RATE_LIMITED")
-    for _ in range(10):
-        await admitted(house, lock(house))
-    for _ in range(RATES["cancel"]):
-        await admitted(house, house.unlock(body, path="cancel"))
-    flood = await denied(house, house.unlock(body, path="cancel"), "RATE_LIMITED")
-    assert flood.refusal.retry_after_seconds == 1
-    house.clock.at += 6
-    await admitted(house, house.unlock())  # what was cancelled has cost the commands nothing
-
-
 @pytest.mark.parametrize(
     ("path", "method", "body"),
     [
@@ -407,124 +346,6 @@ async def test_the_same_id_is_another_request_of_another_kind_agent_or_day(house
     await denied(house, replace(config, method="PUT"), "RATE_LIMITED")
 
 
-async def test_an_agent_does_not_use_up_what_the_owner_needs(house: Any) -> None:
-    token = house.issuer.token(client_id="call-center", act={"sub": "agent-7"})
-    by_agent = {"authorization": f"Bearer {token}"}
-    for _ in range(10):
-        await admitted(house, house.unlock(headers=by_agent))
-    await denied(house, house.unlock(headers=by_agent), "RATE_LIMITED")
-    await admitted(house, house.unlock())
-
-
-async def test_bearers_that_fail_are_limited_by_address_and_nobody_else_behind_it(house: Any) -> None:
-    guessing = {"authorization": "Bearer sk_guessed"}
-    for _ in range(RATES["failed"]):
-        await denied(house, house.request(headers=guessing, address="203.0.113.9"), "TOKEN_INVALID")
-    made = await denied(house, house.request(headers=guessing, address="203.0.113.9"), "RATE_LIMITED")
-    assert made.refusal.retry_after_seconds == 1
-    await denied(house, house.request(headers={"authorization": None}, address="203.0.113.9"), "RATE_LIMITED")
-    await denied(house, house.request(headers=guessing, address="203.0.113.10"), "TOKEN_INVALID")
-    await admitted(house, lock(house, address="203.0.113.9"))
-    house.clock.at += 1
-    await denied(house, house.request(headers=guessing, address="203.0.113.9"), "TOKEN_INVALID")
-
-
-async def test_an_address_of_ipv6_is_the_whole_network(house: Any) -> None:
-    guessing = {"authorization": "Bearer sk_guessed"}
-    for host in range(RATES["failed"]):
-        await denied(house, house.request(headers=guessing, address=f"2001:db8::{host:x}"), "TOKEN_INVALID")
-    await denied(house, house.request(headers=guessing, address="2001:db8::ffff"), "RATE_LIMITED")
-    await denied(house, house.request(headers=guessing, address="2001:db8:0:1::1"), "TOKEN_INVALID")
-
-
-async def test_looking_for_vehicles_is_limited_whether_they_exist_or_not(house: Any) -> None:
-    house.record.grant("user-456", FOREIGN)
-    paths = [f"/api/v1/remotecontrol/vehicles/{vin}/door/status" for vin in (FOREIGN, "KMHSH81C7LU999999")]
-    for n in range(RATES["unknown"]):
-        await denied(house, house.request(paths[n % 2]), "VEHICLE_NOT_FOUND")
-    answers = [await denied(house, house.request(path), "RATE_LIMITED") for path in paths]
-    assert answers[0].refusal.detail == answers[1].refusal.detail
-    await admitted(house, lock(house))
-
-
-async def test_a_caller_is_proven_anew_every_minute(house: Any) -> None:
-    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
-    await admitted(house, house.request(headers=bearer))
-    house.clock.at += 59
-    house.issuer.publish(ed25519_id="another")
-    house.tokens.reread()
-    await admitted(house, house.request(headers=bearer))
-    house.clock.at += 1
-    await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
-
-
-async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named(house: Any) -> None:
-    bearer = {"authorization": f"Bearer {house.issuer.token()}"}
-    made = await admitted(house, house.request(headers=bearer))
-    credential = house.verifier.verify(made.capability).credential
-    gone: list[str] = []
-
-    def withdrawn(credentials: frozenset[str]) -> None:
-        gone.extend(credentials)
-        for each in credentials:
-            house.admission.forget(credential=each)
-
-    house.tokens._changed = withdrawn
-    house.issuer.jwks.write_text('{"keys": []}')
-    house.tokens.reread()
-    assert credential in gone
-    assert not house.tokens.trusts(credential)
-    await denied(house, house.request(headers=bearer), "TOKEN_INVALID")
-    await admitted(house, house.request())
-
-
-async def test_a_capability_is_renewed_in_time(house: Any) -> None:
-    first = await admitted(house, house.request())
-    house.clock.at += 39
-    assert (await admitted(house, house.request())).capability == first.capability
-    house.clock.at += 1
-    renewed = await admitted(house, house.request())
-    assert house.verifier.verify(renewed.capability).expires_at == house.clock() + 60
-
-
-async def test_a_capability_outlives_neither_token_nor_grant(house: Any) -> None:
-    token = house.issuer.token(exp=int(house.clock()) + 10)
-    made = await admitted(house, house.request(headers={"authorization": f"Bearer {token}"}))
-    assert house.verifier.verify(made.capability).expires_at == house.clock() + 40
-    house.record.standings["user-123", VIN] = Standing(frozenset({"door.status.read"}), house.clock() + 7)
-    house.standings.forget()
-    made = await admitted(house, house.request())
-    assert house.verifier.verify(made.capability).expires_at == house.clock() + 7
-    house.record.standings.clear()
-    house.clock.at += 4
-    await admitted(house, house.request())
-    house.clock.at += 3
-    await denied(house, house.request(), "VEHICLE_NOT_FOUND")
-
-
-async def test_what_another_replica_ended_is_seen_within_five_seconds(house: Any) -> None:
-    await admitted(house, house.request())
-    house.record.standings.clear()
-    house.record.keys.clear()
-    await admitted(house, house.request())
-    house.clock.at += 5
-    await denied(house, house.request(), "TOKEN_INVALID")
-
-
-async def test_a_revocation_is_seen_at_once(house: Any) -> None:
-    await admitted(house, house.request())
-    house.record.standings.clear()
-    house.standings.forget()
-    await denied(house, house.request(), "VEHICLE_NOT_FOUND")
-
-
-async def test_a_store_that_is_away_is_told(house: Any) -> None:
-    house.record.away = True
-    made = await denied(house, house.unlock(), "STORAGE_UNAVAILABLE")
-    assert made.refusal.retry_after_seconds == 2
-    assert made.refusal.may_have_succeeded is False
-
-
 def native(house: Any, vin: str, path: str = UNLOCK_RPC, **headers: str | None) -> EdgeRequest:
     message = b"\x0a" + bytes([len(vin)]) + vin.encode() + b"\x12\x05\x0a\x03all"
     request: EdgeRequest = house.request(
@@ -573,16 +394,3 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     identity = Identity(tokens=tokens, find_key=find_key, pepper=b"x" * 16, sandbox=False, now=house.clock)
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")
-
-
-async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(house: Any) -> None:
-    before = await admitted(house, house.request())
-    house.admission.forget(principal="user-123")
-    changed = await admitted(house, house.request())
-    assert changed.capability != before.capability
-    assert (await admitted(house, house.request())).capability == changed.capability
-    house.clock.at += 1.0
-    settled = await admitted(house, house.request())
-    assert settled.capability != changed.capability
-    house.clock.at += 1.0
-    assert (await admitted(house, house.request())).capability == settled.capability

@@ -21,8 +21,8 @@ from services.command.dispatch import Dispatcher
 from services.command.domain import Action, Cancellation, Command, Mode, Order, Requester, Withdrawal
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import KeyPen
-from tests.protocol.stand import CLOUD_SIGNER, exchange_key, public, signer
-from tests.store.command_desk import MAC
+from tests.support.command_desk import MAC
+from tests.support.stand import CLOUD_SIGNER, exchange_key, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

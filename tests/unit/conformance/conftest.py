@@ -10,7 +10,7 @@ from conformance.cloud import Cloud
 from conformance.keys import CloudKeys
 from protocol.broker import Event
 from protocol.manifest import Trust
-from tests.protocol import stand
+from tests.support import stand
 
 if TYPE_CHECKING:
     from pathlib import Path

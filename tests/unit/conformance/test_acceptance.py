@@ -20,7 +20,7 @@ from services.command.vehicle_usecases import Resulted
 from services.config import translate as config
 from services.diagnostics import translate as diagnostics
 from services.status import vehicle_translate as status
-from tests.protocol.stand import VIN
+from tests.support.stand import VIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

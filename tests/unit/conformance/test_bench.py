@@ -12,7 +12,7 @@ from conformance.bench import BenchLock, BenchTaken, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.throwaway_broker import ThrowawayBroker
 from protocol.broker import Event
-from tests.protocol.stand import VIN, succeeded, unlock
+from tests.support.stand import VIN, succeeded, unlock
 
 if TYPE_CHECKING:
     from pathlib import Path

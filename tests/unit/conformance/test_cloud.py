@@ -13,7 +13,7 @@ from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
 from protocol.vehicle_side import Accepted, Faulted
-from tests.protocol.stand import OTHER_VIN, succeeded, unlock
+from tests.support.stand import OTHER_VIN, succeeded, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from protocol.reports import OpenedReport
 from services.diagnostics import translate
 from services.diagnostics.domain import AlertChange, SelfCheck, SystemStatus, diagnose
 from services.runtime.vehicle_rules import broken_rule
-from tests.nonsense import source, spoil
+from tests.support.nonsense import source, spoil
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

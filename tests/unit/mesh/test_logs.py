@@ -10,7 +10,7 @@ import pytest
 from mesh.component import Component, Running
 from mesh.logs import keep_bounded, rotate
 from mesh.probes import ready_line
-from tests.small_disk import small_disk
+from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
     from pathlib import Path

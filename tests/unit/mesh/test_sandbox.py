@@ -4,6 +4,7 @@ import json
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jwt
 import pytest
@@ -15,6 +16,9 @@ from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
 from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
 from services import registry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
@@ -164,11 +168,18 @@ def test_a_fleets_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
     assert "sync_interval: always" in text
 
 
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a name as folders for temporary files have; tmp_path may be deep."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
 def test_the_admin_socket_fits_its_name_wherever_the_data_lies(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert Sandbox(tmp_path).envoy_admin == tmp_path / "envoy" / "admin.sock"
-    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(short))
     deep = Sandbox(tmp_path / ("x" * 120))
     assert len(str(deep.envoy_admin)) <= 107
     assert deep.envoy_admin == deep.envoy_admin != Sandbox(tmp_path / ("y" * 120)).envoy_admin

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from services.registry import SERVICES
 
+ROOT = Path(__file__).parents[3]
 DATABASE = ("sqlalchemy", "alembic", "asyncpg")
 BROKER = ("nats",)
 
@@ -16,8 +19,14 @@ BROKER = ("nats",)
 @pytest.mark.parametrize("service", [service.name for service in SERVICES if not service.has_database])
 def test_a_service_without_a_database_loads_none(service: str) -> None:
     program = f"import sys, services.{service}.__main__; print(*sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"}
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     loaded = set(done.stdout.split())
     assert f"services.{service}.server" in loaded

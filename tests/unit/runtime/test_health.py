@@ -107,9 +107,9 @@ async def test_changes_are_told_once_each() -> None:
     keeping.cancel()
 
 
-def watched(database: Any, clock: Clock) -> tuple[Health, DatabaseWatch]:
+def watched(database: Any, clock: Clock, answer_seconds: float = 0.05) -> tuple[Health, DatabaseWatch]:
     health = Health(clock)
-    return health, DatabaseWatch(database, health, 10, answer_seconds=0.05, hung_after_seconds=20)
+    return health, DatabaseWatch(database, health, 10, answer_seconds=answer_seconds, hung_after_seconds=20)
 
 
 async def test_a_full_disk_is_said_and_calls_go_on() -> None:
@@ -159,7 +159,7 @@ async def test_only_a_writer_that_never_answers_asks_for_a_restart() -> None:
 
 async def test_the_watch_writes_for_real(tmp_path: Path) -> None:
     database = await open_database(f"sqlite:///{tmp_path}/room.db")
-    health, watch = watched(database, Clock())
+    health, watch = watched(database, Clock(), answer_seconds=10)
     before = (tmp_path / "room.db-wal").stat().st_size if (tmp_path / "room.db-wal").exists() else 0
     await watch.look()
     health.look()

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from services.runtime.vehicle_rules import broken_rule
 from services.status.domain import LOCKED, OPEN, PRESENT
 from services.status.vehicle_translate import Said, moved_of, report_of
-from tests.nonsense import source, spoil
+from tests.support.nonsense import source, spoil
 
 if TYPE_CHECKING:
     from collections.abc import Callable

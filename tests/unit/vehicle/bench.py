@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
 from protocol.broker import Command, Event
-from tests.signed_cloud import Heard, SignedCloud, unlock
+from tests.support.signed_cloud import Heard, SignedCloud, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, Reporting
 from vehicle.journal import Journal

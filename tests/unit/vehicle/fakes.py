@@ -9,7 +9,7 @@ from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
     from protocol.broker import Command, Event
-    from tests.signed_cloud import SignedCloud
+    from tests.support.signed_cloud import SignedCloud
     from vehicle.link import Delivery
 
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from tests.signed_cloud import VIN, SignedCloud
+from tests.support.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
 from vehicle.automation import Cause
 from vehicle.body import DoorName, Position

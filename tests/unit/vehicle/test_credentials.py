@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 from protocol.key_files import KeyFileRefused
 from protocol.keys import key_id
 from protocol.manifest import Trust
-from tests.protocol import stand
-from tests.signed_cloud import endorsed, manifest
+from tests.support import stand
+from tests.support.signed_cloud import endorsed, manifest
 from vehicle.credentials import make_car_keys, read_credentials
 from vehicle.manifest_file import ManifestDamaged, ManifestFile
 

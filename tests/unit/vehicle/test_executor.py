@@ -48,6 +48,17 @@ async def test_secure_deadlocks_locked_doors(car: Car, clock: FakeClock) -> None
     assert all(car.body.doors[door].deadlocked for door in LOCKABLE)
 
 
+async def test_a_normal_lock_keeps_a_deadlock_and_says_so(car: Car, clock: FakeClock) -> None:
+    await Execution(order(clock, Action.LOCK, Mode.SECURE), car, clock).run()
+    result = await Execution(order(clock, Action.LOCK), car, clock).run()
+    assert result.outcome is Outcome.SUCCEEDED
+    assert "The deadlock of driver, passenger, rearLeft, rearRight, trunk stays: unlock" in result.guidance
+    assert car.body.doors[DoorName.DRIVER].deadlocked
+    await Execution(order(clock, Action.UNLOCK), car, clock).run()
+    result = await Execution(order(clock, Action.LOCK), car, clock).run()
+    assert result.guidance == "The doors are locked."
+
+
 async def test_an_expired_command_never_acts(car: Car, clock: FakeClock) -> None:
     command = order(clock, valid_seconds=10)
     clock.advance(10)

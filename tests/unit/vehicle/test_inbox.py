@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
+from structlog.testing import capture_logs
 
 from protocol.broker import Command, Event
 from protocol.domains import Domain, subject_of
 from protocol.faults import Fault
 from protocol.keys import OpenKeys
 from protocol.seal import Direction, seal, unseal
-from tests.protocol import stand
-from tests.signed_cloud import OTHER_VIN, VIN, unlock
+from tests.support import stand
+from tests.support.signed_cloud import OTHER_VIN, VIN, unlock
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.budget import AT_ONCE
+from vehicle.inbox import RefusedReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -255,3 +257,20 @@ async def test_garbage_instead_of_a_challenge_or_a_manifest_is_dropped(bench: Be
     await bench.settled()
     assert all(one.terminated for one in garbage)
     assert len(bench.hellos) == 1
+
+
+async def test_what_the_cloud_did_not_take_is_kept_and_the_request_answered(bench: Bench) -> None:
+    told = session_pb2.RefusedReport(
+        domain="evt.status", reason="CUT: accepted without doors", accepted=True, count=3
+    )
+    request = FakeDelivery(Command.SESSION, bench.cloud.challenge(refused=[told]))
+    hellos = len(bench.hellos)
+    with capture_logs() as logs:
+        bench.take(request)
+    await bench.settled()
+    assert bench.agent.refused_reports == [
+        RefusedReport("evt.status", "CUT: accepted without doors", True, 3)
+    ]
+    assert [one["event"] for one in logs] == ["report_refused_by_cloud"]
+    assert request.acknowledged
+    assert len(bench.hellos) == hellos + 1

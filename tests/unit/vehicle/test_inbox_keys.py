@@ -10,8 +10,8 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from protocol.broker import Command, Event
 from protocol.faults import Fault
 from protocol.keys import SealKey
-from tests.protocol import stand
-from tests.signed_cloud import FAR_SECONDS, endorsed, manifest
+from tests.support import stand
+from tests.support.signed_cloud import FAR_SECONDS, endorsed, manifest
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.channel import NoReportKey
 

@@ -17,8 +17,10 @@ INFO = b'INFO {"server_id":"s","version":"2.15.0","max_payload":1024,"headers":t
 async def test_a_handshake_that_never_ends_is_given_up_and_tried_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for name in ("CONNECT_SECONDS", "CLOSE_SECONDS"):
-        monkeypatch.setattr(link_nats, name, 0.05)
+    monkeypatch.setattr(
+        link_nats, "CONNECT_SECONDS", 0.5
+    )  # the broker greets within it, on a busy machine as well
+    monkeypatch.setattr(link_nats, "CLOSE_SECONDS", 0.05)
     callers: list[asyncio.StreamWriter] = []
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -36,3 +38,18 @@ async def test_a_handshake_that_never_ends_is_given_up_and_tried_again(
             with pytest.raises(LinkDown):
                 await link.open()
     assert len(callers) == 2
+
+
+async def test_an_address_that_is_not_found_in_time_is_a_link_that_is_down(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(link_nats, "CONNECT_SECONDS", 0.01)
+    link = NatsLink("KMHSH81C7LU123456", NatsAccount("tls://127.0.0.1:1", tls=ssl.create_default_context()))
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(link._endpoints, "current_address", never)
+    with pytest.raises(LinkDown):
+        await link.open()
+    await link.close()

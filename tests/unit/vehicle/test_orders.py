@@ -10,9 +10,9 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from protocol.broker import Command, Event
 from protocol.domains import Domain
 from protocol.faults import Fault
-from tests.signed_cloud import unlock
+from tests.support.signed_cloud import unlock
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.body import DoorName
+from vehicle.body import DoorName, Equipment
 from vehicle.budget import AT_ONCE
 
 if TYPE_CHECKING:
@@ -386,6 +386,30 @@ async def test_settings_are_known_by_their_version(bench: Bench) -> None:
     refused = bench.cloud.said(Event.CONFIG)[-1]
     assert (refused.version, refused.applied) == (4, False)
     assert bench.car.config_version == 3
+
+
+async def test_a_car_without_child_locks_runs_with_the_rest_and_says_what_it_left_out(bench: Bench) -> None:
+    bench.car.rebuild(Equipment(child_locks=frozenset({DoorName.DRIVER})))
+    wanted = settings(3, delay_seconds=45)
+    wanted.settings.child_lock_enabled = True
+    bench.take(bench.order(wanted))
+    await bench.settled()
+    [said] = bench.cloud.said(Event.CONFIG)
+    assert said.applied
+    assert said.reason == "child_lock_enabled: this car has no child locks"
+    in_force = wanted.settings
+    in_force.child_lock_enabled = False
+    assert said.settings == in_force
+    assert (bench.car.config_version, bench.car.settings.auto_lock_delay_seconds) == (3, 45)
+
+
+async def test_a_car_with_child_locks_leaves_nothing_out(bench: Bench) -> None:
+    wanted = settings(3)
+    wanted.settings.child_lock_enabled = True
+    bench.take(bench.order(wanted))
+    await bench.settled()
+    [said] = bench.cloud.said(Event.CONFIG)
+    assert (said.applied, said.reason, said.settings) == (True, "", wanted.settings)
 
 
 async def test_a_repeated_answer_comes_out_of_the_budget(bench: Bench, clock: FakeClock) -> None:

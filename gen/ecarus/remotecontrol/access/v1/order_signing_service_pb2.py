@@ -25,10 +25,11 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from ecarus.remotecontrol.options.v1 import options_pb2 as ecarus_dot_remotecontrol_dot_options_dot_v1_dot_options__pb2
 from ecarus.remotecontrol.vehicle.v1 import command_pb2 as ecarus_dot_remotecontrol_dot_vehicle_dot_v1_dot_command__pb2
+from ecarus.remotecontrol.vehicle.v1 import session_pb2 as ecarus_dot_remotecontrol_dot_vehicle_dot_v1_dot_session__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:ecarus/remotecontrol/access/v1/order_signing_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a-ecarus/remotecontrol/vehicle/v1/command.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x04\n\x0eRequestedOrder\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1e\n\ncapability\x18\x02 \x01(\tR\ncapability\x12\x35\n\x08\x61sked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61skedAt\x12\x42\n\x04\x64oor\x18\x04 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorCommandH\x00R\x04\x64oor\x12H\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CancelCommandH\x00R\x06\x63\x61ncel\x12\x46\n\x06\x63onfig\x18\x06 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.ApplyConfigH\x00R\x06\x63onfig\x12\x10\n\x03mac\x18\x07 \x01(\x0cR\x03mac\x12L\n\twithdraws\x18\x08 \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\twithdraws\x12S\n\rsuperseded_by\x18\t \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\x0csupersededByB\x07\n\x05order\"\xb7\x01\n\x0bOrderToSign\x12L\n\trequested\x18\x01 \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\trequested\x12\x14\n\x05\x65poch\x18\x02 \x01(\x0cR\x05\x65poch\x12\x18\n\x07\x63ounter\x18\x03 \x01(\x04R\x07\x63ounter\x12*\n\x11\x65xpires_at_millis\x18\x04 \x01(\x04R\x0f\x65xpiresAtMillis\"e\n\x11SignOrdersRequest\x12P\n\x06orders\x18\x01 \x03(\x0b\x32+.ecarus.remotecontrol.access.v1.OrderToSignB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x06orders\"j\n\x13ReviewOrdersRequest\x12S\n\x06orders\x18\x01 \x03(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x06orders\"b\n\x14ReviewOrdersResponse\x12J\n\x08verdicts\x18\x01 \x03(\x0e\x32..ecarus.remotecontrol.access.v1.SigningVerdictR\x08verdicts\"u\n\rSigningAnswer\x12H\n\x07verdict\x18\x01 \x01(\x0e\x32..ecarus.remotecontrol.access.v1.SigningVerdictR\x07verdict\x12\x1a\n\x08\x65nvelope\x18\x02 \x01(\x0cR\x08\x65nvelope\"]\n\x12SignOrdersResponse\x12G\n\x07\x61nswers\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.SigningAnswerR\x07\x61nswers\"{\n\x1aSignSessionRequestsRequest\x12]\n\nchallenges\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.SessionChallengeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\nchallenges\"i\n\x10SessionChallenge\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12%\n\tchallenge\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\tchallenge\";\n\x1bSignSessionRequestsResponse\x12\x1c\n\tenvelopes\x18\x01 \x03(\x0cR\tenvelopes*\xab\x01\n\x0eSigningVerdict\x12\x1f\n\x1bSIGNING_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16SIGNING_VERDICT_SIGNED\x10\x01\x12\x1f\n\x1bSIGNING_VERDICT_NOT_ALLOWED\x10\x02\x12\x1e\n\x1aSIGNING_VERDICT_NOT_PROVEN\x10\x03\x12\x1b\n\x17SIGNING_VERDICT_TOO_OLD\x10\x04\x32\xe1\x03\n\x13OrderSigningService\x12\x8a\x01\n\nSignOrders\x12\x31.ecarus.remotecontrol.access.v1.SignOrdersRequest\x1a\x32.ecarus.remotecontrol.access.v1.SignOrdersResponse\"\x15\xf2\xe0\x18\x11*\x07\x63ommand*\x06\x63onfig\x12\x90\x01\n\x0cReviewOrders\x12\x33.ecarus.remotecontrol.access.v1.ReviewOrdersRequest\x1a\x34.ecarus.remotecontrol.access.v1.ReviewOrdersResponse\"\x15\xf2\xe0\x18\x11*\x07\x63ommand*\x06\x63onfig\x12\x9d\x01\n\x13SignSessionRequests\x12:.ecarus.remotecontrol.access.v1.SignSessionRequestsRequest\x1a;.ecarus.remotecontrol.access.v1.SignSessionRequestsResponse\"\r\xf2\xe0\x18\t*\x07\x63ommand\x1a\n\xea\xe0\x18\x06signerb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n:ecarus/remotecontrol/access/v1/order_signing_service.proto\x12\x1e\x65\x63\x61rus.remotecontrol.access.v1\x1a\x1b\x62uf/validate/validate.proto\x1a-ecarus/remotecontrol/options/v1/options.proto\x1a-ecarus/remotecontrol/vehicle/v1/command.proto\x1a-ecarus/remotecontrol/vehicle/v1/session.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8d\x04\n\x0eRequestedOrder\x12\x10\n\x03vin\x18\x01 \x01(\tR\x03vin\x12\x1e\n\ncapability\x18\x02 \x01(\tR\ncapability\x12\x35\n\x08\x61sked_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x07\x61skedAt\x12\x42\n\x04\x64oor\x18\x04 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.DoorCommandH\x00R\x04\x64oor\x12H\n\x06\x63\x61ncel\x18\x05 \x01(\x0b\x32..ecarus.remotecontrol.vehicle.v1.CancelCommandH\x00R\x06\x63\x61ncel\x12\x46\n\x06\x63onfig\x18\x06 \x01(\x0b\x32,.ecarus.remotecontrol.vehicle.v1.ApplyConfigH\x00R\x06\x63onfig\x12\x10\n\x03mac\x18\x07 \x01(\x0cR\x03mac\x12L\n\twithdraws\x18\x08 \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\twithdraws\x12S\n\rsuperseded_by\x18\t \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\x0csupersededByB\x07\n\x05order\"\xb7\x01\n\x0bOrderToSign\x12L\n\trequested\x18\x01 \x01(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderR\trequested\x12\x14\n\x05\x65poch\x18\x02 \x01(\x0cR\x05\x65poch\x12\x18\n\x07\x63ounter\x18\x03 \x01(\x04R\x07\x63ounter\x12*\n\x11\x65xpires_at_millis\x18\x04 \x01(\x04R\x0f\x65xpiresAtMillis\"e\n\x11SignOrdersRequest\x12P\n\x06orders\x18\x01 \x03(\x0b\x32+.ecarus.remotecontrol.access.v1.OrderToSignB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x06orders\"j\n\x13ReviewOrdersRequest\x12S\n\x06orders\x18\x01 \x03(\x0b\x32..ecarus.remotecontrol.access.v1.RequestedOrderB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\x06orders\"b\n\x14ReviewOrdersResponse\x12J\n\x08verdicts\x18\x01 \x03(\x0e\x32..ecarus.remotecontrol.access.v1.SigningVerdictR\x08verdicts\"u\n\rSigningAnswer\x12H\n\x07verdict\x18\x01 \x01(\x0e\x32..ecarus.remotecontrol.access.v1.SigningVerdictR\x07verdict\x12\x1a\n\x08\x65nvelope\x18\x02 \x01(\x0cR\x08\x65nvelope\"]\n\x12SignOrdersResponse\x12G\n\x07\x61nswers\x18\x01 \x03(\x0b\x32-.ecarus.remotecontrol.access.v1.SigningAnswerR\x07\x61nswers\"{\n\x1aSignSessionRequestsRequest\x12]\n\nchallenges\x18\x01 \x03(\x0b\x32\x30.ecarus.remotecontrol.access.v1.SessionChallengeB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\x80\x02R\nchallenges\"\xbd\x01\n\x10SessionChallenge\x12.\n\x03vin\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-HJ-NPR-Z0-9]{17}$R\x03vin\x12%\n\tchallenge\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02h\x10R\tchallenge\x12R\n\x07refused\x18\x03 \x03(\x0b\x32..ecarus.remotecontrol.vehicle.v1.RefusedReportB\x08\xbaH\x05\x92\x01\x02\x10\x08R\x07refused\";\n\x1bSignSessionRequestsResponse\x12\x1c\n\tenvelopes\x18\x01 \x03(\x0cR\tenvelopes*\xab\x01\n\x0eSigningVerdict\x12\x1f\n\x1bSIGNING_VERDICT_UNSPECIFIED\x10\x00\x12\x1a\n\x16SIGNING_VERDICT_SIGNED\x10\x01\x12\x1f\n\x1bSIGNING_VERDICT_NOT_ALLOWED\x10\x02\x12\x1e\n\x1aSIGNING_VERDICT_NOT_PROVEN\x10\x03\x12\x1b\n\x17SIGNING_VERDICT_TOO_OLD\x10\x04\x32\xe1\x03\n\x13OrderSigningService\x12\x8a\x01\n\nSignOrders\x12\x31.ecarus.remotecontrol.access.v1.SignOrdersRequest\x1a\x32.ecarus.remotecontrol.access.v1.SignOrdersResponse\"\x15\xf2\xe0\x18\x11*\x07\x63ommand*\x06\x63onfig\x12\x90\x01\n\x0cReviewOrders\x12\x33.ecarus.remotecontrol.access.v1.ReviewOrdersRequest\x1a\x34.ecarus.remotecontrol.access.v1.ReviewOrdersResponse\"\x15\xf2\xe0\x18\x11*\x07\x63ommand*\x06\x63onfig\x12\x9d\x01\n\x13SignSessionRequests\x12:.ecarus.remotecontrol.access.v1.SignSessionRequestsRequest\x1a;.ecarus.remotecontrol.access.v1.SignSessionRequestsResponse\"\r\xf2\xe0\x18\t*\x07\x63ommand\x1a\n\xea\xe0\x18\x06signerb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,6 +46,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SESSIONCHALLENGE'].fields_by_name['vin']._serialized_options = b'\272H\031r\0272\025^[A-HJ-NPR-Z0-9]{17}$'
   _globals['_SESSIONCHALLENGE'].fields_by_name['challenge']._loaded_options = None
   _globals['_SESSIONCHALLENGE'].fields_by_name['challenge']._serialized_options = b'\272H\004z\002h\020'
+  _globals['_SESSIONCHALLENGE'].fields_by_name['refused']._loaded_options = None
+  _globals['_SESSIONCHALLENGE'].fields_by_name['refused']._serialized_options = b'\272H\005\222\001\002\020\010'
   _globals['_ORDERSIGNINGSERVICE']._loaded_options = None
   _globals['_ORDERSIGNINGSERVICE']._serialized_options = b'\352\340\030\006signer'
   _globals['_ORDERSIGNINGSERVICE'].methods_by_name['SignOrders']._loaded_options = None
@@ -53,28 +56,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERSIGNINGSERVICE'].methods_by_name['ReviewOrders']._serialized_options = b'\362\340\030\021*\007command*\006config'
   _globals['_ORDERSIGNINGSERVICE'].methods_by_name['SignSessionRequests']._loaded_options = None
   _globals['_ORDERSIGNINGSERVICE'].methods_by_name['SignSessionRequests']._serialized_options = b'\362\340\030\t*\007command'
-  _globals['_SIGNINGVERDICT']._serialized_start=1783
-  _globals['_SIGNINGVERDICT']._serialized_end=1954
-  _globals['_REQUESTEDORDER']._serialized_start=251
-  _globals['_REQUESTEDORDER']._serialized_end=776
-  _globals['_ORDERTOSIGN']._serialized_start=779
-  _globals['_ORDERTOSIGN']._serialized_end=962
-  _globals['_SIGNORDERSREQUEST']._serialized_start=964
-  _globals['_SIGNORDERSREQUEST']._serialized_end=1065
-  _globals['_REVIEWORDERSREQUEST']._serialized_start=1067
-  _globals['_REVIEWORDERSREQUEST']._serialized_end=1173
-  _globals['_REVIEWORDERSRESPONSE']._serialized_start=1175
-  _globals['_REVIEWORDERSRESPONSE']._serialized_end=1273
-  _globals['_SIGNINGANSWER']._serialized_start=1275
-  _globals['_SIGNINGANSWER']._serialized_end=1392
-  _globals['_SIGNORDERSRESPONSE']._serialized_start=1394
-  _globals['_SIGNORDERSRESPONSE']._serialized_end=1487
-  _globals['_SIGNSESSIONREQUESTSREQUEST']._serialized_start=1489
-  _globals['_SIGNSESSIONREQUESTSREQUEST']._serialized_end=1612
-  _globals['_SESSIONCHALLENGE']._serialized_start=1614
-  _globals['_SESSIONCHALLENGE']._serialized_end=1719
-  _globals['_SIGNSESSIONREQUESTSRESPONSE']._serialized_start=1721
-  _globals['_SIGNSESSIONREQUESTSRESPONSE']._serialized_end=1780
-  _globals['_ORDERSIGNINGSERVICE']._serialized_start=1957
-  _globals['_ORDERSIGNINGSERVICE']._serialized_end=2438
+  _globals['_SIGNINGVERDICT']._serialized_start=1915
+  _globals['_SIGNINGVERDICT']._serialized_end=2086
+  _globals['_REQUESTEDORDER']._serialized_start=298
+  _globals['_REQUESTEDORDER']._serialized_end=823
+  _globals['_ORDERTOSIGN']._serialized_start=826
+  _globals['_ORDERTOSIGN']._serialized_end=1009
+  _globals['_SIGNORDERSREQUEST']._serialized_start=1011
+  _globals['_SIGNORDERSREQUEST']._serialized_end=1112
+  _globals['_REVIEWORDERSREQUEST']._serialized_start=1114
+  _globals['_REVIEWORDERSREQUEST']._serialized_end=1220
+  _globals['_REVIEWORDERSRESPONSE']._serialized_start=1222
+  _globals['_REVIEWORDERSRESPONSE']._serialized_end=1320
+  _globals['_SIGNINGANSWER']._serialized_start=1322
+  _globals['_SIGNINGANSWER']._serialized_end=1439
+  _globals['_SIGNORDERSRESPONSE']._serialized_start=1441
+  _globals['_SIGNORDERSRESPONSE']._serialized_end=1534
+  _globals['_SIGNSESSIONREQUESTSREQUEST']._serialized_start=1536
+  _globals['_SIGNSESSIONREQUESTSREQUEST']._serialized_end=1659
+  _globals['_SESSIONCHALLENGE']._serialized_start=1662
+  _globals['_SESSIONCHALLENGE']._serialized_end=1851
+  _globals['_SIGNSESSIONREQUESTSRESPONSE']._serialized_start=1853
+  _globals['_SIGNSESSIONREQUESTSRESPONSE']._serialized_end=1912
+  _globals['_ORDERSIGNINGSERVICE']._serialized_start=2089
+  _globals['_ORDERSIGNINGSERVICE']._serialized_end=2570
 # @@protoc_insertion_point(module_scope)

@@ -5,6 +5,7 @@ isort:skip_file
 
 from collections import abc as _abc
 from ecarus.remotecontrol.vehicle.v1 import command_pb2 as _command_pb2
+from ecarus.remotecontrol.vehicle.v1 import session_pb2 as _session_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -288,19 +289,25 @@ class SessionChallenge(_message.Message):
 
     VIN_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     """17 characters, no I, O or Q, upper case."""
     challenge: _builtins.bytes
     """16 random bytes."""
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.RefusedReport]:
+        """What the vehicle is told of its own messages."""
+
     def __init__(
         self,
         *,
         vin: _builtins.str = ...,
         challenge: _builtins.bytes = ...,
+        refused: _abc.Iterable[_session_pb2.RefusedReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,7 +201,9 @@ class Connectivity(_message.Message):
         ASLEEP: Connectivity._Value.ValueType  # 2
         """It said that it goes to sleep; a command wakes it."""
         LOST: Connectivity._Value.ValueType  # 3
-        """It went silent without a word, or left a command unanswered: out of reach, or without power."""
+        """It went silent without a word, or left a command unanswered: out of reach, or without power. Or the cloud itself
+        cannot reach any vehicle now.
+        """
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: Connectivity.Value.ValueType  # 0
@@ -210,7 +212,9 @@ class Connectivity(_message.Message):
     ASLEEP: Connectivity.Value.ValueType  # 2
     """It said that it goes to sleep; a command wakes it."""
     LOST: Connectivity.Value.ValueType  # 3
-    """It went silent without a word, or left a command unanswered: out of reach, or without power."""
+    """It went silent without a word, or left a command unanswered: out of reach, or without power. Or the cloud itself
+    cannot reach any vehicle now.
+    """
 
     def __init__(
         self,

@@ -147,6 +147,56 @@ class DoorChangeType(_message.Message):
 Global___DoorChangeType: _TypeAlias = DoorChangeType  # noqa: Y015
 
 @_typing.final
+class LockChangeCause(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Value:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _ValueEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LockChangeCause._Value.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        UNSPECIFIED: LockChangeCause._Value.ValueType  # 0
+        COMMAND: LockChangeCause._Value.ValueType  # 1
+        """A command, of whoever."""
+        AUTO_LOCK: LockChangeCause._Value.ValueType  # 2
+        """The vehicle itself, under its settings."""
+        SPEED_LOCK: LockChangeCause._Value.ValueType  # 3
+        PARKING_UNLOCK: LockChangeCause._Value.ValueType  # 4
+        KEY: LockChangeCause._Value.ValueType  # 5
+        """A key, a key fob, or a phone near the vehicle."""
+        HANDLE: LockChangeCause._Value.ValueType  # 6
+        """A handle, or a button in the vehicle."""
+        CRASH: LockChangeCause._Value.ValueType  # 7
+        OTHER: LockChangeCause._Value.ValueType  # 8
+
+    class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
+    UNSPECIFIED: LockChangeCause.Value.ValueType  # 0
+    COMMAND: LockChangeCause.Value.ValueType  # 1
+    """A command, of whoever."""
+    AUTO_LOCK: LockChangeCause.Value.ValueType  # 2
+    """The vehicle itself, under its settings."""
+    SPEED_LOCK: LockChangeCause.Value.ValueType  # 3
+    PARKING_UNLOCK: LockChangeCause.Value.ValueType  # 4
+    KEY: LockChangeCause.Value.ValueType  # 5
+    """A key, a key fob, or a phone near the vehicle."""
+    HANDLE: LockChangeCause.Value.ValueType  # 6
+    """A handle, or a button in the vehicle."""
+    CRASH: LockChangeCause.Value.ValueType  # 7
+    OTHER: LockChangeCause.Value.ValueType  # 8
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockChangeCause: _TypeAlias = LockChangeCause  # noqa: Y015
+
+@_typing.final
 class DoorStatusChange(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -156,6 +206,7 @@ class DoorStatusChange(_message.Message):
     WINDOW_OPEN_FIELD_NUMBER: _builtins.int
     CHANGE_TYPE_FIELD_NUMBER: _builtins.int
     PREVIOUS_STATE_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
     door_id: _builtins.str
     """driver, passenger, rearLeft, rearRight, trunk or hood."""
     locked: _builtins.bool
@@ -165,6 +216,8 @@ class DoorStatusChange(_message.Message):
     window_open: _builtins.bool
     """Absent where the door has no window, or nothing senses it."""
     change_type: Global___DoorChangeType.Value.ValueType
+    cause: Global___LockChangeCause.Value.ValueType
+    """What moved the lock. Present with LOCKED and UNLOCKED where the vehicle tells."""
     @_builtins.property
     def previous_state(self) -> Global___PreviousDoorState: ...
     def __init__(
@@ -176,17 +229,22 @@ class DoorStatusChange(_message.Message):
         window_open: _builtins.bool | None = ...,
         change_type: Global___DoorChangeType.Value.ValueType = ...,
         previous_state: Global___PreviousDoorState | None = ...,
+        cause: Global___LockChangeCause.Value.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cause", b"_cause", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "cause", b"cause", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cause", b"_cause", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "cause", b"cause", "change_type", b"change_type", "door_id", b"door_id", "locked", b"locked", "open", b"open", "previous_state", b"previous_state", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cause: _TypeAlias = _typing.Literal["cause"]  # noqa: Y015
+    _WhichOneofArgType__cause: _TypeAlias = _typing.Literal["_cause", b"_cause"]  # noqa: Y015
     _WhichOneofReturnType__locked: _TypeAlias = _typing.Literal["locked"]  # noqa: Y015
     _WhichOneofArgType__locked: _TypeAlias = _typing.Literal["_locked", b"_locked"]  # noqa: Y015
     _WhichOneofReturnType__open: _TypeAlias = _typing.Literal["open"]  # noqa: Y015
     _WhichOneofArgType__open: _TypeAlias = _typing.Literal["_open", b"_open"]  # noqa: Y015
     _WhichOneofReturnType__window_open: _TypeAlias = _typing.Literal["window_open"]  # noqa: Y015
     _WhichOneofArgType__window_open: _TypeAlias = _typing.Literal["_window_open", b"_window_open"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cause) -> _WhichOneofReturnType__cause | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__locked) -> _WhichOneofReturnType__locked | None: ...
     @_typing.overload

@@ -6,6 +6,7 @@ isort:skip_file
 from collections import abc as _abc
 from ecarus.remotecontrol.door.v1 import door_command_pb2 as _door_command_pb2
 from ecarus.remotecontrol.door.v1 import door_status_pb2 as _door_status_pb2
+from ecarus.remotecontrol.vehicle.v1 import session_pb2 as _session_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -265,3 +266,30 @@ class SettingsWithdrawn(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SettingsWithdrawn: _TypeAlias = SettingsWithdrawn  # noqa: Y015
+
+@_typing.final
+class ReportsRefused(_message.Message):
+    """Messages of a vehicle that a service did not take, or not all of. It tells the command service, which tells the vehicle.
+    A hint: it may be lost.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIN_FIELD_NUMBER: _builtins.int
+    REPORTS_FIELD_NUMBER: _builtins.int
+    vin: _builtins.str
+    @_builtins.property
+    def reports(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.RefusedReport]: ...
+    def __init__(
+        self,
+        *,
+        vin: _builtins.str = ...,
+        reports: _abc.Iterable[_session_pb2.RefusedReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reports", b"reports", "vin", b"vin"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportsRefused: _TypeAlias = ReportsRefused  # noqa: Y015

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecarus/remotecontrol/vehicle/v1/body.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a\x1b\x62uf/validate/validate.proto\"\x8d\x02\n\x0f\x44oorObservation\x12G\n\x04\x64oor\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.DoorIdB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04\x64oor\x12\x1b\n\x06locked\x18\x02 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x03 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x04 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x12\"\n\nchild_lock\x18\x05 \x01(\x08H\x03R\tchildLock\x88\x01\x01\x42\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_openB\r\n\x0b_child_lock\"\x8f\x03\n\x0c\x44oorSettings\x12*\n\x11\x61uto_lock_enabled\x18\x01 \x01(\x08R\x0f\x61utoLockEnabled\x12\x35\n\x17\x61uto_lock_delay_seconds\x18\x02 \x01(\x05R\x14\x61utoLockDelaySeconds\x12L\n\x0bunlock_mode\x18\x03 \x01(\x0e\x32+.ecarus.remotecontrol.vehicle.v1.UnlockModeR\nunlockMode\x12,\n\x12\x63hild_lock_enabled\x18\x04 \x01(\x08R\x10\x63hildLockEnabled\x12\x37\n\x18speed_based_lock_enabled\x18\x05 \x01(\x08R\x15speedBasedLockEnabled\x12\x37\n\x18speed_lock_threshold_kmh\x18\x06 \x01(\x05R\x15speedLockThresholdKmh\x12.\n\x13parking_auto_unlock\x18\x07 \x01(\x08R\x11parkingAutoUnlock*\xa0\x01\n\x06\x44oorId\x12\x17\n\x13\x44OOR_ID_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44OOR_ID_DRIVER\x10\x01\x12\x15\n\x11\x44OOR_ID_PASSENGER\x10\x02\x12\x15\n\x11\x44OOR_ID_REAR_LEFT\x10\x03\x12\x16\n\x12\x44OOR_ID_REAR_RIGHT\x10\x04\x12\x11\n\rDOOR_ID_TRUNK\x10\x05\x12\x10\n\x0c\x44OOR_ID_HOOD\x10\x06*u\n\nUnlockMode\x12\x1b\n\x17UNLOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fUNLOCK_MODE_ALL\x10\x01\x12\x1b\n\x17UNLOCK_MODE_DRIVER_ONLY\x10\x02\x12\x18\n\x14UNLOCK_MODE_SEQUENCE\x10\x03*Y\n\x08Ignition\x12\x18\n\x14IGNITION_UNSPECIFIED\x10\x00\x12\x10\n\x0cIGNITION_OFF\x10\x01\x12\x10\n\x0cIGNITION_ACC\x10\x02\x12\x0f\n\x0bIGNITION_ON\x10\x03*L\n\x04Gear\x12\x14\n\x10GEAR_UNSPECIFIED\x10\x00\x12\n\n\x06GEAR_P\x10\x01\x12\n\n\x06GEAR_R\x10\x02\x12\n\n\x06GEAR_N\x10\x03\x12\n\n\x06GEAR_D\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*ecarus/remotecontrol/vehicle/v1/body.proto\x12\x1f\x65\x63\x61rus.remotecontrol.vehicle.v1\x1a\x1b\x62uf/validate/validate.proto\"u\n\nLockChange\x12@\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32*.ecarus.remotecontrol.vehicle.v1.LockCauseR\x05\x63\x61use\x12%\n\x0e\x61\x66ter_sequence\x18\x02 \x01(\x04R\rafterSequence\"\xdb\x02\n\x0f\x44oorObservation\x12G\n\x04\x64oor\x18\x01 \x01(\x0e\x32\'.ecarus.remotecontrol.vehicle.v1.DoorIdB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x04\x64oor\x12\x1b\n\x06locked\x18\x02 \x01(\x08H\x00R\x06locked\x88\x01\x01\x12\x17\n\x04open\x18\x03 \x01(\x08H\x01R\x04open\x88\x01\x01\x12$\n\x0bwindow_open\x18\x04 \x01(\x08H\x02R\nwindowOpen\x88\x01\x01\x12\"\n\nchild_lock\x18\x05 \x01(\x08H\x03R\tchildLock\x88\x01\x01\x12L\n\x0block_change\x18\x06 \x01(\x0b\x32+.ecarus.remotecontrol.vehicle.v1.LockChangeR\nlockChangeB\t\n\x07_lockedB\x07\n\x05_openB\x0e\n\x0c_window_openB\r\n\x0b_child_lock\"\x8f\x03\n\x0c\x44oorSettings\x12*\n\x11\x61uto_lock_enabled\x18\x01 \x01(\x08R\x0f\x61utoLockEnabled\x12\x35\n\x17\x61uto_lock_delay_seconds\x18\x02 \x01(\x05R\x14\x61utoLockDelaySeconds\x12L\n\x0bunlock_mode\x18\x03 \x01(\x0e\x32+.ecarus.remotecontrol.vehicle.v1.UnlockModeR\nunlockMode\x12,\n\x12\x63hild_lock_enabled\x18\x04 \x01(\x08R\x10\x63hildLockEnabled\x12\x37\n\x18speed_based_lock_enabled\x18\x05 \x01(\x08R\x15speedBasedLockEnabled\x12\x37\n\x18speed_lock_threshold_kmh\x18\x06 \x01(\x05R\x15speedLockThresholdKmh\x12.\n\x13parking_auto_unlock\x18\x07 \x01(\x08R\x11parkingAutoUnlock*\xa0\x01\n\x06\x44oorId\x12\x17\n\x13\x44OOR_ID_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x44OOR_ID_DRIVER\x10\x01\x12\x15\n\x11\x44OOR_ID_PASSENGER\x10\x02\x12\x15\n\x11\x44OOR_ID_REAR_LEFT\x10\x03\x12\x16\n\x12\x44OOR_ID_REAR_RIGHT\x10\x04\x12\x11\n\rDOOR_ID_TRUNK\x10\x05\x12\x10\n\x0c\x44OOR_ID_HOOD\x10\x06*u\n\nUnlockMode\x12\x1b\n\x17UNLOCK_MODE_UNSPECIFIED\x10\x00\x12\x13\n\x0fUNLOCK_MODE_ALL\x10\x01\x12\x1b\n\x17UNLOCK_MODE_DRIVER_ONLY\x10\x02\x12\x18\n\x14UNLOCK_MODE_SEQUENCE\x10\x03*Y\n\x08Ignition\x12\x18\n\x14IGNITION_UNSPECIFIED\x10\x00\x12\x10\n\x0cIGNITION_OFF\x10\x01\x12\x10\n\x0cIGNITION_ACC\x10\x02\x12\x0f\n\x0bIGNITION_ON\x10\x03*L\n\x04Gear\x12\x14\n\x10GEAR_UNSPECIFIED\x10\x00\x12\n\n\x06GEAR_P\x10\x01\x12\n\n\x06GEAR_R\x10\x02\x12\n\n\x06GEAR_N\x10\x03\x12\n\n\x06GEAR_D\x10\x04*\xea\x01\n\tLockCause\x12\x1a\n\x16LOCK_CAUSE_UNSPECIFIED\x10\x00\x12\x16\n\x12LOCK_CAUSE_COMMAND\x10\x01\x12\x18\n\x14LOCK_CAUSE_AUTO_LOCK\x10\x02\x12\x19\n\x15LOCK_CAUSE_SPEED_LOCK\x10\x03\x12\x1d\n\x19LOCK_CAUSE_PARKING_UNLOCK\x10\x04\x12\x12\n\x0eLOCK_CAUSE_KEY\x10\x05\x12\x15\n\x11LOCK_CAUSE_HANDLE\x10\x06\x12\x14\n\x10LOCK_CAUSE_CRASH\x10\x07\x12\x14\n\x10LOCK_CAUSE_OTHER\x10\x08\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,16 +34,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_DOOROBSERVATION'].fields_by_name['door']._loaded_options = None
   _globals['_DOOROBSERVATION'].fields_by_name['door']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
-  _globals['_DOORID']._serialized_start=783
-  _globals['_DOORID']._serialized_end=943
-  _globals['_UNLOCKMODE']._serialized_start=945
-  _globals['_UNLOCKMODE']._serialized_end=1062
-  _globals['_IGNITION']._serialized_start=1064
-  _globals['_IGNITION']._serialized_end=1153
-  _globals['_GEAR']._serialized_start=1155
-  _globals['_GEAR']._serialized_end=1231
-  _globals['_DOOROBSERVATION']._serialized_start=109
-  _globals['_DOOROBSERVATION']._serialized_end=378
-  _globals['_DOORSETTINGS']._serialized_start=381
-  _globals['_DOORSETTINGS']._serialized_end=780
+  _globals['_DOORID']._serialized_start=980
+  _globals['_DOORID']._serialized_end=1140
+  _globals['_UNLOCKMODE']._serialized_start=1142
+  _globals['_UNLOCKMODE']._serialized_end=1259
+  _globals['_IGNITION']._serialized_start=1261
+  _globals['_IGNITION']._serialized_end=1350
+  _globals['_GEAR']._serialized_start=1352
+  _globals['_GEAR']._serialized_end=1428
+  _globals['_LOCKCAUSE']._serialized_start=1431
+  _globals['_LOCKCAUSE']._serialized_end=1665
+  _globals['_LOCKCHANGE']._serialized_start=108
+  _globals['_LOCKCHANGE']._serialized_end=225
+  _globals['_DOOROBSERVATION']._serialized_start=228
+  _globals['_DOOROBSERVATION']._serialized_end=575
+  _globals['_DOORSETTINGS']._serialized_start=578
+  _globals['_DOORSETTINGS']._serialized_end=977
 # @@protoc_insertion_point(module_scope)

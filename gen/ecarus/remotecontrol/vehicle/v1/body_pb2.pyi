@@ -103,6 +103,77 @@ GEAR_N: Gear.ValueType  # 3
 GEAR_D: Gear.ValueType  # 4
 Global___Gear: _TypeAlias = Gear  # noqa: Y015
 
+class _LockCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LockCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LockCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LOCK_CAUSE_UNSPECIFIED: _LockCause.ValueType  # 0
+    """Not known, or not said."""
+    LOCK_CAUSE_COMMAND: _LockCause.ValueType  # 1
+    """A DoorCommand."""
+    LOCK_CAUSE_AUTO_LOCK: _LockCause.ValueType  # 2
+    """The vehicle's own automations (DoorSettings)."""
+    LOCK_CAUSE_SPEED_LOCK: _LockCause.ValueType  # 3
+    LOCK_CAUSE_PARKING_UNLOCK: _LockCause.ValueType  # 4
+    LOCK_CAUSE_KEY: _LockCause.ValueType  # 5
+    """A key in the lock, or a key fob or phone near the vehicle."""
+    LOCK_CAUSE_HANDLE: _LockCause.ValueType  # 6
+    """A handle, a button or the latch by hand, from inside or outside."""
+    LOCK_CAUSE_CRASH: _LockCause.ValueType  # 7
+    """The vehicle opened itself after a crash."""
+    LOCK_CAUSE_OTHER: _LockCause.ValueType  # 8
+    """Something else that the vehicle knows, and that was no command."""
+
+class LockCause(_LockCause, metaclass=_LockCauseEnumTypeWrapper):
+    """What moved a lock."""
+
+LOCK_CAUSE_UNSPECIFIED: LockCause.ValueType  # 0
+"""Not known, or not said."""
+LOCK_CAUSE_COMMAND: LockCause.ValueType  # 1
+"""A DoorCommand."""
+LOCK_CAUSE_AUTO_LOCK: LockCause.ValueType  # 2
+"""The vehicle's own automations (DoorSettings)."""
+LOCK_CAUSE_SPEED_LOCK: LockCause.ValueType  # 3
+LOCK_CAUSE_PARKING_UNLOCK: LockCause.ValueType  # 4
+LOCK_CAUSE_KEY: LockCause.ValueType  # 5
+"""A key in the lock, or a key fob or phone near the vehicle."""
+LOCK_CAUSE_HANDLE: LockCause.ValueType  # 6
+"""A handle, a button or the latch by hand, from inside or outside."""
+LOCK_CAUSE_CRASH: LockCause.ValueType  # 7
+"""The vehicle opened itself after a crash."""
+LOCK_CAUSE_OTHER: LockCause.ValueType  # 8
+"""Something else that the vehicle knows, and that was no command."""
+Global___LockCause: _TypeAlias = LockCause  # noqa: Y015
+
+@_typing.final
+class LockChange(_message.Message):
+    """How a door's lock came to stand as it does."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CAUSE_FIELD_NUMBER: _builtins.int
+    AFTER_SEQUENCE_FIELD_NUMBER: _builtins.int
+    cause: Global___LockCause.ValueType
+    after_sequence: _builtins.int
+    """The sequence of the last report, or status in a result, that was made before the lock moved; 0 before the first of the
+    boot. It tells what came about after a command from what stood so before.
+    """
+    def __init__(
+        self,
+        *,
+        cause: Global___LockCause.ValueType = ...,
+        after_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["after_sequence", b"after_sequence", "cause", b"cause"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LockChange: _TypeAlias = LockChange  # noqa: Y015
+
 @_typing.final
 class DoorObservation(_message.Message):
     """One door as observed. What is absent the vehicle cannot tell: it is never taken for false. A unit that can tell writes
@@ -116,6 +187,7 @@ class DoorObservation(_message.Message):
     OPEN_FIELD_NUMBER: _builtins.int
     WINDOW_OPEN_FIELD_NUMBER: _builtins.int
     CHILD_LOCK_FIELD_NUMBER: _builtins.int
+    LOCK_CHANGE_FIELD_NUMBER: _builtins.int
     door: Global___DoorId.ValueType
     locked: _builtins.bool
     """Absent where nothing senses the lock."""
@@ -125,6 +197,10 @@ class DoorObservation(_message.Message):
     """Absent where the door has no window, or nothing senses it."""
     child_lock: _builtins.bool
     """Absent where the door has no child lock."""
+    @_builtins.property
+    def lock_change(self) -> Global___LockChange:
+        """The last change of the lock in this boot. Absent where there was none, or nothing tells its cause."""
+
     def __init__(
         self,
         *,
@@ -133,10 +209,11 @@ class DoorObservation(_message.Message):
         open: _builtins.bool | None = ...,
         window_open: _builtins.bool | None = ...,
         child_lock: _builtins.bool | None = ...,
+        lock_change: Global___LockChange | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "lock_change", b"lock_change", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "door", b"door", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock", "_locked", b"_locked", "_open", b"_open", "_window_open", b"_window_open", "child_lock", b"child_lock", "door", b"door", "lock_change", b"lock_change", "locked", b"locked", "open", b"open", "window_open", b"window_open"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__child_lock: _TypeAlias = _typing.Literal["child_lock"]  # noqa: Y015
     _WhichOneofArgType__child_lock: _TypeAlias = _typing.Literal["_child_lock", b"_child_lock"]  # noqa: Y015

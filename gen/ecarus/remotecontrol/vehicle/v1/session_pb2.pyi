@@ -206,22 +206,64 @@ class SessionRequest(_message.Message):
 
     VIN_FIELD_NUMBER: _builtins.int
     CHALLENGE_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     challenge: _builtins.bytes
     """16 random bytes."""
+    @_builtins.property
+    def refused(self) -> _containers.RepeatedCompositeFieldContainer[Global___RefusedReport]:
+        """What the cloud did not take of the vehicle's messages lately; most often empty. For the unit's log and its makers: a
+        unit that repeats what was refused is refused again.
+        """
+
     def __init__(
         self,
         *,
         vin: _builtins.str = ...,
         challenge: _builtins.bytes = ...,
+        refused: _abc.Iterable[Global___RefusedReport] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge", b"challenge", "refused", b"refused", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SessionRequest: _TypeAlias = SessionRequest  # noqa: Y015
+
+@_typing.final
+class RefusedReport(_message.Message):
+    """A message of the vehicle that the cloud did not take, or not all of."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DOMAIN_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ACCEPTED_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    domain: _builtins.str
+    """The subject's last two words: evt.status, evt.diagnostics, evt.result ..."""
+    reason: _builtins.str
+    """Why, in printable ASCII: the protocol's fault and what is wrong; or which members were cut or left out."""
+    accepted: _builtins.bool
+    """True where the rest of it was accepted."""
+    count: _builtins.int
+    """How many such messages since the vehicle was told of them last; 1 or more."""
+    def __init__(
+        self,
+        *,
+        domain: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        accepted: _builtins.bool = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "count", b"count", "domain", b"domain", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefusedReport: _TypeAlias = RefusedReport  # noqa: Y015
 
 @_typing.final
 class DomainCounter(_message.Message):

@@ -15,11 +15,11 @@ from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
-from tests.protocol import stand
+from tests.support import stand
 from vehicle.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
@@ -125,9 +125,9 @@ class SignedCloud:
         """Open reports with this one from now on."""
         self._reports = ReportOpener(OpenKeys(key), stand.Reported(self.store), most_kept=10)
 
-    def challenge(self) -> bytes:
-        """A session request."""
-        return self._cloud().seal_challenge(VIN)
+    def challenge(self, refused: Iterable[session_pb2.RefusedReport] = ()) -> bytes:
+        """A session request, which tells of what was `refused`."""
+        return self._cloud().seal_challenge(VIN, refused)
 
     def seal_manifest(self, one: session_pb2.KeyManifest) -> bytes:
         """The manifest, on its way to the car."""

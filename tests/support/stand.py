@@ -298,9 +298,9 @@ class Cloud:
         self._ledger.issue(vin, order, place, envelope)
         return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
 
-    def seal_challenge(self, vin: str) -> bytes:
+    def seal_challenge(self, vin: str, refused: Iterable[session_pb2.RefusedReport] = ()) -> bytes:
         keys = self._keys(vin)
-        envelope = sign_session_request(self._by, vin, self._ledger.challenge(vin))
+        envelope = sign_session_request(self._by, vin, self._ledger.challenge(vin), refused)
         return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
 
     def seal_manifest(self, vin: str, endorsed: bytes) -> bytes:

@@ -32,9 +32,9 @@ from services.command.rules import Rules
 from services.command.usecases import Desk
 from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
 from services.runtime.database import open_database
-from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
 from services.runtime.storage import StorageUnavailable
+from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -187,7 +187,7 @@ class Room:
 @asynccontextmanager
 async def open_room(database_url: str) -> AsyncIterator[Room]:
     """A room over the database named, brought to the newest schema."""
-    await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
+    await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
     commands = store.SqlCommands(database, Announcements(MAC), dispatch.committed)

@@ -1,389 +1,39 @@
-"""The access room over real mTLS: Envoy's question, and grants for rooms and operators."""
+"""The door of the access room for operators and rooms: grants, accounts, keys, and the ends of rights."""
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
 import sqlite3
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import grpc
 import jwt
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, grant_pb2
 from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
     AccessServiceStub,
-    add_AccessServiceServicer_to_server,
 )
-from ecarus.remotecontrol.door.v1 import door_command_service_pb2
 from envoy_ext_authz import external_auth_pb2
-from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
-from google.rpc import error_details_pb2, status_pb2
+from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub
 
-import services.access
-from services.access import seed, store, translate
-from services.access.admission import Admission
-from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import SANDBOX_CLIENTS, key_id_of
-from services.access.identity import Identity, key_hash
-from services.access.key_watch import KeyWatch
-from services.access.limits import CountedRequests, RateLimits
-from services.access.pending_grants import SqlPendingGrants
-from services.access.pending_keys import SqlPendingApiKeys
+from services.access.domain import key_id_of
+from services.access.identity import key_hash
 from services.access.published_key import PUBLISHED_KEY
-from services.access.routes import Routes
-from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
-from services.access.standings import Standings
-from services.access.team_certificates import TeamCertificates
-from services.access.tokens import TokenVerifier
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import open_database
-from services.runtime.migration import migrate
-from services.runtime.server import RoomServer
-from services.runtime.workload import Workloads, workload_of
+from tests.contract.access.access_room import (
+    ALICE,
+    BOB,
+    FOREIGN,
+    PEPPER,
+    VIN,
+    CheckEdge,
+    TokenIssuer,
+    door,
+    headers_of,
+    problem_in,
+)
 
 if TYPE_CHECKING:
-    from services.runtime.settings import RoomSettings
-
-VIN, FOREIGN, UNKNOWN = "KMHSH81C7LU123456", "KMHSH81C7LU654321", "KMHSH81C7LU999999"
-PEPPER = b"pepper-of-the-contract-tests"
-SEED = {
-    "vehicles": [VIN, FOREIGN],
-    "grants": [
-        {"grantId": "sandbox-1", "principal": "user-123", "vin": VIN, "role": "OWNER"},
-        {"grantId": "sandbox-2", "principal": "user-456", "vin": FOREIGN, "role": "OWNER"},
-    ],
-    "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
-}
-
-RATES = {"command": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
-
-CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
-@dataclass
-class TokenIssuer:
-    """The issuer of tokens, and what looks at its keys."""
-
-    jwks: Path
-    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
-    watch: Any = None
-
-    def publish(self) -> None:
-        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
-        self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
-
-    def token(self) -> str:
-        now = int(time.time())
-        claims = {
-            "iss": "i",
-            "aud": "a",
-            "sub": "user-123",
-            "client_id": "web",
-            "iat": now,
-            "exp": now + 600,
-        }
-        return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
-
-
-@pytest.fixture
-def token_issuer(tmp_path: Path) -> TokenIssuer:
-    issuer = TokenIssuer(tmp_path / "issuer.jwks.json")
-    issuer.publish()
-    return issuer
-
-
-@pytest.fixture
-def production() -> bool:
-    """Whether owners need two operators; a test that wants it overrides this."""
-    return False
-
-
-@pytest.fixture
-async def access(
-    start_room: Any, signer: Any, tmp_path: Path, token_issuer: TokenIssuer, *, production: bool
-) -> AsyncIterator[Any]:
-    """The running room, with the sandbox's seed and a token issuer of its own; `sent` is what it announced."""
-    url = f"sqlite:///{tmp_path}/access-record.sqlite3"
-    await asyncio.to_thread(migrate, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
-    database = await open_database(url)
-    planted = seed.Seed.model_validate(SEED)
-    await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
-    sent: list[Any] = []
-    standings = Standings(
-        lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
-    )
-
-    def withdrawn(credentials: frozenset[str]) -> None:
-        for credential in credentials:
-            admission.forget(credential=credential)
-        watch.hurry()
-
-    tokens = TokenVerifier(
-        issuer="i",
-        audience="a",
-        jwks=token_issuer.jwks,
-        clients=SANDBOX_CLIENTS,
-        now=time.time,
-        changed=withdrawn,
-    )
-    issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
-    workloads = Workloads()
-    admission = Admission(
-        routes=Routes(),
-        identity=Identity(
-            tokens=tokens,
-            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
-            pepper=PEPPER,
-            sandbox=True,
-            now=time.time,
-        ),
-        standings=standings,
-        limits=RateLimits(RATES, time.monotonic),
-        counted=CountedRequests(time.monotonic),
-        issuer=issuer,
-        team_certificate=TeamCertificates(workloads).name_of,
-    )
-    pending = SqlPendingGrants(database) if production else None
-    pending_keys = SqlPendingApiKeys(database) if production else None
-    record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
-    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
-    token_issuer.watch = watch
-
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        def register(server: grpc.aio.Server) -> None:
-            add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
-            servicer = AccessServicer(
-                record,
-                admission.forget,
-                utc_now,
-                pending,
-                pending_keys,
-                trusts=tokens.trusts,
-                hash_key=partial(key_hash, PEPPER),
-            )
-            add_AccessServiceServicer_to_server(servicer, server)
-
-        return RoomServer(
-            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
-        )
-
-    room = await start_room("access", build)
-    yield room, sent
-    await database.close()
-
-
-@pytest.fixture
-async def check(access: Any) -> AsyncIterator[CheckEdge]:
-    """Asks as Envoy does."""
-    room, _ = access
-    async with room.channel("edge") as channel:
-        stub = AuthorizationStub(channel)
-
-        async def ask(
-            path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
-        ) -> external_auth_pb2.CheckResponse:
-            headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
-            headers |= http.pop("headers", {})
-            request = external_auth_pb2.CheckRequest()
-            request.attributes.context_extensions["listener"] = listener
-            form = external_auth_pb2.AttributeContext.HttpRequest(
-                method=http.pop("method", "GET"), path=path, headers=headers, **http
-            )
-            request.attributes.request.http.CopyFrom(form)
-            request.attributes.source.certificate = quote(certificate)
-            answer: external_auth_pb2.CheckResponse = await stub.Check(request, timeout=5)
-            return answer
-
-        yield ask
-
-
-def door(path: str, vin: str = VIN) -> str:
-    return f"/api/v1/remotecontrol/vehicles/{vin}/door/{path}"
-
-
-def headers_of(options: Any) -> dict[str, str]:
-    assert all(option.HasField("append") and not option.append.value for option in options)
-    return {option.header.key: option.header.value for option in options}
-
-
-def problem_in(answer: external_auth_pb2.CheckResponse) -> dict[str, Any]:
-    denied = answer.denied_response
-    document: dict[str, Any] = json.loads(denied.body)
-    assert document["status"] == denied.status.code
-    assert headers_of(denied.headers)["content-type"] == "application/problem+json"
-    assert headers_of(denied.headers)["x-correlation-id"] == document["correlationId"]
-    assert answer.status.code != 0
-    return document
-
-
-async def test_the_samples_of_the_specification_are_let_through(check: CheckEdge, signer: Any) -> None:
-    answer = await check(
-        door("unlock"),
-        method="POST",
-        headers={"content-type": "application/json"},
-        raw_body=b'{"targetDoors": ["all"], "unlockMode": "NORMAL"}',
-    )
-    ok = answer.ok_response
-    upstream = headers_of(ok.headers)
-    assert upstream["x-correlation-id"] == "test-1"
-    assert headers_of(ok.response_headers_to_add) == {"x-correlation-id": "test-1"}
-    assert "authorization" in ok.headers_to_remove
-    capability = CapabilityVerifier(signer.jwks).verify(upstream["x-ecarus-capability"])
-    assert (capability.subject, capability.vin) == ("user-123", VIN)
-    assert capability.role == "OWNER"
-    assert 0 < time.time() - capability.since < 60
-
-
-async def test_a_denial_is_a_finished_problem_document(check: CheckEdge) -> None:
-    path = door("unlock") + "?vin=KMHSH81C7LU654321"
-    document = problem_in(
-        await check(
-            path,
-            method="POST",
-            headers={"content-type": "application/json"},
-            raw_body=b'{"targetDoors": "all"}',
-        )
-    )
-    assert document == {
-        "type": "https://docs.ecarus.example/problems/invalid-request",
-        "title": "Invalid request",
-        "status": 400,
-        "detail": "The request has parts that are not valid; correct them and send it again.",
-        "instance": door("unlock"),
-        "code": "INVALID_REQUEST",
-        "correlationId": "test-1",
-        "retryable": False,
-        "mayHaveSucceeded": False,
-        "errors": [
-            {"field": "vin", "reason": "is not a query parameter of this method"},
-            {"field": "targetDoors", "reason": "must be a list"},
-        ],
-    }
-
-
-async def test_401_challenges(check: CheckEdge) -> None:
-    answer = await check(door("status"), headers={"authorization": "Bearer sk_unknown"})
-    assert problem_in(answer)["code"] == "TOKEN_INVALID"
-    challenge = headers_of(answer.denied_response.headers)["www-authenticate"]
-    assert challenge.startswith("Bearer ")
-    assert 'error="invalid_token"' in challenge
-
-
-async def test_unknown_and_foreign_vehicles_look_the_same(check: CheckEdge) -> None:
-    answers = [
-        problem_in(await check(door("status", vin), headers={"x-correlation-id": "same"}))
-        for vin in (FOREIGN, UNKNOWN)
-    ]
-    instances = [answer.pop("instance") for answer in answers]
-    assert instances == [door("status", FOREIGN), door("status", UNKNOWN)]
-    assert answers[0] == answers[1]
-    assert answers[0]["code"] == "VEHICLE_NOT_FOUND"
-
-
-async def test_429_says_when_to_come_back(check: CheckEdge) -> None:
-    command = {
-        "method": "POST",
-        "headers": {"content-type": "application/json", "x-correlation-id": "made", "x-request-id": "made"},
-        "raw_body": b'{"targetDoors": ["all"]}',
-    }
-    answers = [await check(door("unlock"), **command) for _ in range(4)]
-    assert [a.WhichOneof("http_response") for a in answers] == ["ok_response"] * 3 + ["denied_response"]
-    assert problem_in(answers[3])["retryable"] is True
-    headers = headers_of(answers[3].denied_response.headers)
-    assert headers["retry-after"] == "20"
-    assert headers["ratelimit-policy"] == '"command";q=3;w=60'
-    assert headers["ratelimit"] == '"command";r=0;t=20'
-    locks = [await check(door("lock"), **command) for _ in range(20)]
-    assert {a.WhichOneof("http_response") for a in locks} == {"ok_response"}
-
-
-async def test_neither_what_is_refused_nor_what_is_repeated_spends_the_rate(check: CheckEdge) -> None:
-    def order(doors: str, correlation_id: str) -> dict[str, Any]:
-        body = f'{{"targetDoors":{doors}}}'.encode()
-        headers = {
-            "content-type": "application/json",
-            "x-correlation-id": correlation_id,
-            "x-request-id": "r",
-        }
-        return {"method": "POST", "raw_body": body, "headers": headers}
-
-    for number in range(5):
-        for doors in ("[]", '["all","driver"]', '["boot"]'):
-            refused = await check(door("unlock"), **order(doors, f"bad-{number}"))
-            assert problem_in(refused)["code"] == "INVALID_REQUEST"
-        assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
-    for correlation_id in ("b", "c"):
-        assert (await check(door("unlock"), **order('["all"]', correlation_id))).HasField("ok_response")
-    spent = await check(door("unlock"), **order('["all"]', "d"))
-    assert problem_in(spent)["code"] == "RATE_LIMITED"
-    assert (await check(door("unlock"), **order('["all"]', "mine"))).HasField("ok_response")
-
-
-async def native(check: CheckEdge, vin: str, certificate: bytes) -> external_auth_pb2.CheckResponse:
-    asked = door_command_service_pb2.UnlockDoorsRequest(vin=vin, unlock={"target_doors": ["all"]})
-    message = asked.SerializeToString()
-    return await check(
-        "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors",
-        listener="team",
-        certificate=certificate,
-        method="POST",
-        headers={"content-type": "application/grpc"},
-        raw_body=b"\0" + len(message).to_bytes(4, "big") + message,
-    )
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        [x509.DNSName("spiffe://ecarus/team/demo")],
-        [x509.UniformResourceIdentifier("spiffe://ecarus/team/" + name) for name in ("demo", "operator")],
-        [x509.UniformResourceIdentifier("spiffe://ecarus/edge")],
-        [x509.UniformResourceIdentifier(f"spiffe://ecarus/vehicle/{VIN}")],
-    ],
-)
-async def test_envoy_s_word_for_a_team_is_not_enough(check: CheckEdge, pki: Any, names: Any) -> None:
-    answer = await native(check, VIN, pki.signed(names).cert.read_bytes())
-    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
-
-
-async def test_a_team_s_certificate_ends_with_its_revocation_on_a_live_connection(
-    access: Any, check: CheckEdge, pki: Any
-) -> None:
-    revoked, other = (pki.of(f"team/{name}").cert.read_bytes() for name in ("revoked", "demo"))
-    assert (await native(check, VIN, revoked)).HasField("ok_response")
-    workload = workload_of(revoked)
-    access[0].server.revoke(frozenset({workload.certificate}))
-    answer = await native(check, VIN, revoked)
-    assert headers_of(answer.denied_response.headers)["grpc-status"] == "7"
-    assert (await native(check, VIN, other)).HasField("ok_response")
-
-
-async def test_a_native_denial_is_a_grpc_status(check: CheckEdge, pki: Any) -> None:
-    answer = await native(check, FOREIGN, pki.of("team/demo").cert.read_bytes())
-    denied = answer.denied_response
-    headers = headers_of(denied.headers)
-    assert headers["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
-    encoded = headers["grpc-status-details-bin"]
-    status = status_pb2.Status.FromString(base64.b64decode(encoded + "=" * (-len(encoded) % 4)))
-    info = error_details_pb2.ErrorInfo()
-    assert status.details[0].Unpack(info)
-    assert (info.reason, denied.body) == ("VEHICLE_NOT_FOUND", status.message)
+    from pathlib import Path
 
 
 async def code_of(call: Any) -> grpc.StatusCode:
@@ -576,21 +226,9 @@ async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], co
         assert await code_of(answer) is grpc.StatusCode.NOT_FOUND
 
 
-# Two operators for an owner's grant.
-
-ALICE, BOB = "team/operator/alice", "team/operator/bob"
-
-
 def owner(**changed: Any) -> access_service_pb2.CreateGrantRequest:
     form = {"grant_id": "g-9", "principal": "user-123", "vin": FOREIGN, "role": grant_pb2.GRANT_ROLE_OWNER}
     return access_service_pb2.CreateGrantRequest(**{**form, **changed})
-
-
-@pytest.fixture
-async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
-    room, _ = access
-    async with room.channel(ALICE) as one, room.channel(BOB) as other:
-        yield AccessServiceStub(one), AccessServiceStub(other)
 
 
 async def listed_by(stub: Any, vin: str = FOREIGN) -> dict[str, Any]:
@@ -679,20 +317,9 @@ async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
         assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED
 
 
-# API keys that operators issue.
-
-
 def key_for(**changed: Any) -> access_service_pb2.IssueApiKeyRequest:
     form = {"principal": "user-456", "name": "garage robot", "valid_seconds": 600, "source": "WEB"}
     return access_service_pb2.IssueApiKeyRequest(**{**form, **changed})
-
-
-@pytest.fixture
-async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
-    """The operators' certificate, which gives no rights."""
-    room, _ = access
-    async with room.channel("operator") as channel:
-        yield AccessServiceStub(channel)
 
 
 async def keys_of(stub: Any, principal: str = "user-456") -> list[Any]:

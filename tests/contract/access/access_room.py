@@ -1,0 +1,91 @@
+"""The access room over real mTLS, with the sandbox's seed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from envoy_ext_authz import external_auth_pb2
+
+from services.access.published_key import PUBLISHED_KEY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VIN, FOREIGN, UNKNOWN = "KMHSH81C7LU123456", "KMHSH81C7LU654321", "KMHSH81C7LU999999"
+
+
+PEPPER = b"pepper-of-the-contract-tests"
+
+
+SEED = {
+    "vehicles": [VIN, FOREIGN],
+    "grants": [
+        {"grantId": "sandbox-1", "principal": "user-123", "vin": VIN, "role": "OWNER"},
+        {"grantId": "sandbox-2", "principal": "user-456", "vin": FOREIGN, "role": "OWNER"},
+    ],
+    "apiKeys": [{"key": PUBLISHED_KEY, "principal": "user-123", "source": "MOBILE_APP"}],
+}
+
+
+RATES = {"command": 3, "read": 100, "refused": 30, "unknown": 20, "failed": 60}
+
+
+CheckEdge = Callable[..., Awaitable[external_auth_pb2.CheckResponse]]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class TokenIssuer:
+    """The issuer of tokens, and what looks at its keys."""
+
+    jwks: Path
+    key: Ed25519PrivateKey = field(default_factory=Ed25519PrivateKey.generate)
+    watch: Any = None
+
+    def publish(self) -> None:
+        public = jwt.algorithms.OKPAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
+        self.jwks.write_text(json.dumps({"keys": [{**public, "kid": "i", "alg": "EdDSA"}]}))
+
+    def token(self) -> str:
+        now = int(time.time())
+        claims = {
+            "iss": "i",
+            "aud": "a",
+            "sub": "user-123",
+            "client_id": "web",
+            "iat": now,
+            "exp": now + 600,
+        }
+        return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
+
+
+def door(path: str, vin: str = VIN) -> str:
+    return f"/api/v1/remotecontrol/vehicles/{vin}/door/{path}"
+
+
+def headers_of(options: Any) -> dict[str, str]:
+    assert all(option.HasField("append") and not option.append.value for option in options)
+    return {option.header.key: option.header.value for option in options}
+
+
+def problem_in(answer: external_auth_pb2.CheckResponse) -> dict[str, Any]:
+    denied = answer.denied_response
+    document: dict[str, Any] = json.loads(denied.body)
+    assert document["status"] == denied.status.code
+    assert headers_of(denied.headers)["content-type"] == "application/problem+json"
+    assert headers_of(denied.headers)["x-correlation-id"] == document["correlationId"]
+    assert answer.status.code != 0
+    return document
+
+
+ALICE, BOB = "team/operator/alice", "team/operator/bob"

@@ -1,0 +1,191 @@
+"""The access room over real mTLS."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
+    AccessServiceStub,
+    add_AccessServiceServicer_to_server,
+)
+from envoy_ext_authz import external_auth_pb2
+from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
+
+import services.access
+from services.access import seed, store, translate
+from services.access.admission import Admission
+from services.access.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.domain import SANDBOX_CLIENTS
+from services.access.identity import Identity, key_hash
+from services.access.key_watch import KeyWatch
+from services.access.limits import CountedRequests, RateLimits
+from services.access.pending_grants import SqlPendingGrants
+from services.access.pending_keys import SqlPendingApiKeys
+from services.access.published_key import PUBLISHED_KEY
+from services.access.routes import Routes
+from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.standings import Standings
+from services.access.team_certificates import TeamCertificates
+from services.access.tokens import TokenVerifier
+from services.runtime.database import open_database
+from services.runtime.server import RoomServer
+from services.runtime.workload import Workloads
+from tests.support.databases import migrated
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import grpc
+
+    from services.runtime.capability import CapabilityVerifier
+    from services.runtime.settings import RoomSettings
+from tests.contract.access.access_room import ALICE, BOB, PEPPER, RATES, SEED, CheckEdge, TokenIssuer, utc_now
+
+
+@pytest.fixture
+def token_issuer(tmp_path: Path) -> TokenIssuer:
+    issuer = TokenIssuer(tmp_path / "issuer.jwks.json")
+    issuer.publish()
+    return issuer
+
+
+@pytest.fixture
+def production() -> bool:
+    """Whether owners need two operators; a test that wants it overrides this."""
+    return False
+
+
+@pytest.fixture
+def sent() -> list[Any]:
+    """What the room announced."""
+    return []
+
+
+@pytest.fixture
+def room_name() -> str:
+    return "access"
+
+
+@pytest.fixture
+async def build_room(
+    signer: Any, tmp_path: Path, token_issuer: TokenIssuer, sent: list[Any], *, production: bool
+) -> AsyncIterator[Any]:
+    """The room with the sandbox's seed and a token issuer of its own."""
+    url = f"sqlite:///{tmp_path}/access-record.sqlite3"
+    await asyncio.to_thread(migrated, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
+    database = await open_database(url)
+    planted = seed.Seed.model_validate(SEED)
+    await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
+    standings = Standings(
+        lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
+    )
+
+    def withdrawn(credentials: frozenset[str]) -> None:
+        for credential in credentials:
+            admission.forget(credential=credential)
+        watch.hurry()
+
+    tokens = TokenVerifier(
+        issuer="i",
+        audience="a",
+        jwks=token_issuer.jwks,
+        clients=SANDBOX_CLIENTS,
+        now=time.time,
+        changed=withdrawn,
+    )
+    issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
+    workloads = Workloads()
+    admission = Admission(
+        routes=Routes(),
+        identity=Identity(
+            tokens=tokens,
+            find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
+            pepper=PEPPER,
+            sandbox=True,
+            now=time.time,
+        ),
+        standings=standings,
+        limits=RateLimits(RATES, time.monotonic),
+        counted=CountedRequests(time.monotonic),
+        issuer=issuer,
+        team_certificate=TeamCertificates(workloads).name_of,
+    )
+    pending = SqlPendingGrants(database) if production else None
+    pending_keys = SqlPendingApiKeys(database) if production else None
+    record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
+    watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
+    token_issuer.watch = watch
+
+    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+        def register(server: grpc.aio.Server) -> None:
+            add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
+            servicer = AccessServicer(
+                record,
+                admission.forget,
+                utc_now,
+                pending,
+                pending_keys,
+                trusts=tokens.trusts,
+                hash_key=partial(key_hash, PEPPER),
+            )
+            add_AccessServiceServicer_to_server(servicer, server)
+
+        return RoomServer(
+            settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
+        )
+
+    yield build
+    await database.close()
+
+
+@pytest.fixture
+def access(grpc_server: Any, sent: list[Any]) -> tuple[Any, list[Any]]:
+    return grpc_server, sent
+
+
+@pytest.fixture
+def grpc_stub_cls() -> type[AuthorizationStub]:
+    return AuthorizationStub
+
+
+@pytest.fixture
+def check(grpc_stub: Any) -> CheckEdge:
+    """Asks as Envoy does."""
+
+    async def ask(
+        path: str, *, listener: str = "public", certificate: bytes = b"", **http: Any
+    ) -> external_auth_pb2.CheckResponse:
+        headers = {"authorization": f"Bearer {PUBLISHED_KEY}", "x-correlation-id": "test-1"}
+        headers |= http.pop("headers", {})
+        request = external_auth_pb2.CheckRequest()
+        request.attributes.context_extensions["listener"] = listener
+        form = external_auth_pb2.AttributeContext.HttpRequest(
+            method=http.pop("method", "GET"), path=path, headers=headers, **http
+        )
+        request.attributes.request.http.CopyFrom(form)
+        request.attributes.source.certificate = quote(certificate)
+        answer: external_auth_pb2.CheckResponse = await grpc_stub.Check(request, timeout=5)
+        return answer
+
+    return ask
+
+
+@pytest.fixture
+async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
+    room, _ = access
+    async with room.channel(ALICE) as one, room.channel(BOB) as other:
+        yield AccessServiceStub(one), AccessServiceStub(other)
+
+
+@pytest.fixture
+async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
+    """The operators' certificate, which gives no rights."""
+    room, _ = access
+    async with room.channel("operator") as channel:
+        yield AccessServiceStub(channel)

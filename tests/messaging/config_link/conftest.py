@@ -1,0 +1,76 @@
+"""The config room at a real broker, with two cars."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from protocol.broker import (
+    ROOM_EVENTS,
+    STREAMS,
+    VEHICLE_COMMANDS,
+    VEHICLE_EVENTS,
+)
+from services.config import store
+from services.runtime import jetstream
+from services.runtime.database import open_database
+from tests.messaging.config_link.config_states import MIGRATIONS
+from tests.messaging.config_stand import FakeEnrolment, FakeSigner, Room, serving
+from tests.support.databases import migrated
+from tests.support.stand import OTHER_VIN, VIN, Car, Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def car(clock: Clock) -> Car:
+    return Car(VIN, clock)
+
+
+@pytest.fixture
+def other(clock: Clock) -> Car:
+    return Car(OTHER_VIN, clock)
+
+
+@pytest.fixture
+async def idle(
+    nats_server: Any, tmp_path: Path, clock: Clock, car: Car, other: Car
+) -> AsyncIterator[tuple[Room, Room]]:
+    """Two replicas of the room on one database, not running. They have not heard of any car."""
+    url = f"sqlite:///{tmp_path}/config.sqlite3"
+    await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
+    database = await open_database(url)
+    brokers = [await jetstream.connect(nats_server.settings(), f"room-config-{n}") for n in range(2)]
+    for broker in brokers:
+        await broker.ensure_streams(
+            *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))
+        )
+    enrolment, fake_signer = FakeEnrolment(), FakeSigner()
+    enrolment.enrol(car)
+    enrolment.enrol(other)
+    async with serving(fake_signer, enrolment) as channel:
+        rooms = [Room(database, broker, channel, fake_signer, clock) for broker in brokers]
+        yield rooms[0], rooms[1]
+        for room in rooms:
+            await room.crash()
+            await room.broker.close()
+    await database.close()
+
+
+@pytest.fixture
+async def running(idle: tuple[Room, Room]) -> Room:
+    """It has not heard of any car."""
+    idle[0].run()
+    return idle[0]
+
+
+@pytest.fixture
+async def room(running: Room, car: Car) -> Room:
+    """It has the session of the first car."""
+    await running.until_greeted(car)
+    return running

@@ -1,0 +1,133 @@
+"""The whole mesh as `make run` starts it, for tests."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mesh.ports import Ports
+from mesh.sandbox import Sandbox
+from mesh.tokens import Bearer, issue_token
+from tests.support.ports import free_port_base
+from tests.support.run import compiled_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+READY_SECONDS = 40.0
+STOP_SECONDS = 12.0
+
+
+@dataclass
+class Mesh:
+    """The running mesh: where to reach it, its process, and what its console said so far."""
+
+    ports: Ports
+    data: Path
+    environment: dict[str, str]
+    process: subprocess.Popen[str]
+    lines: queue.SimpleQueue[str] = field(default_factory=queue.SimpleQueue)
+    console: list[str] = field(default_factory=list)
+
+    @property
+    def base_url(self) -> str:
+        """REST in plain HTTP, up to and without `/vehicles`."""
+        return f"http://127.0.0.1:{self.ports.http}/api/v1/remotecontrol"
+
+    @property
+    def https_url(self) -> str:
+        """The same over TLS; its CA is `ca`."""
+        return f"https://127.0.0.1:{self.ports.https}/api/v1/remotecontrol"
+
+    @property
+    def control_url(self) -> str:
+        """The simulated vehicles' control interface."""
+        return f"http://127.0.0.1:{self.ports.control}"
+
+    @property
+    def ca(self) -> Path:
+        """The CA of every certificate here."""
+        return self.data / "pki" / "ca.crt"
+
+    def token(self, user: str, vin: str | None = None) -> str:
+        """An access token of the development issuer, as `make token` prints it."""
+        key = Sandbox(self.data).issuer_key
+        return issue_token(key, Bearer(user, vin=vin), datetime.now(UTC))
+
+    def pid_of(self, component: str) -> int:
+        """The process id of a component, from the last time the console called it ready."""
+        while not self.lines.empty():
+            self.console.append(self.lines.get())
+        started = [line for line in self.console if line.startswith(f"mesh: {component} ready")]
+        return int(started[-1].rpartition("pid ")[2].rstrip(")"))
+
+    def wait_for_line(self, beginning: str, seconds: float) -> str:
+        """The next console line that begins so. Raises TimeoutError with the console's lines."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            try:
+                line = self.lines.get(timeout=min(left, 0.2))
+            except queue.Empty:
+                if self.process.poll() is not None and self.lines.empty():
+                    break
+                continue
+            self.console.append(line)
+            if line.startswith(beginning):
+                return line
+        raise TimeoutError(f"no {beginning!r}; the console said:\n" + "\n".join(self.console))
+
+
+@contextmanager
+def running_mesh(data: Path, **settings: str) -> Iterator[Mesh]:
+    """`python -m mesh run` in this folder, ready; stopped with SIGTERM at the end, which must succeed in time."""
+    base = free_port_base()
+    share_compiled_code(data)
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("DOORS_")},
+        "DOORS_PORT_BASE": str(base),
+        "DOORS_DATA_DIR": str(data),
+        "DOORS_KEYS_REREAD_SECONDS": "1",
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}",
+        **settings,
+    }
+    with subprocess.Popen(
+        [sys.executable, "-m", "mesh", "run"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        running = Mesh(Ports(base), data, environment, process)
+        reader = threading.Thread(target=_read, args=(running,))
+        reader.start()
+        try:
+            running.wait_for_line("ready ", READY_SECONDS)
+            yield running
+            process.terminate()
+            assert process.wait(STOP_SECONDS) == 0
+        finally:
+            process.kill()  # nothing when it has ended; the components die with it
+            reader.join()
+
+
+def share_compiled_code(data: Path) -> None:
+    """Let a mesh with this folder start with code that is compiled already, as it does from its second start on."""
+    data.mkdir(mode=0o700, exist_ok=True)
+    (data / "pycache").symlink_to(compiled_code())
+
+
+def _read(mesh: Mesh) -> None:
+    assert mesh.process.stdout is not None
+    for line in mesh.process.stdout:
+        mesh.lines.put(line.rstrip("\n"))

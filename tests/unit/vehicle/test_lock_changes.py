@@ -1,0 +1,68 @@
+"""Reports name what moved a lock, and when that was in the order of what the car says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.vehicle.v1 import body_pb2
+
+from protocol.broker import Event
+from vehicle.automation import Cause
+from vehicle.body import Body, DoorName, Equipment, Position
+from vehicle.lock_changes import LockChange, LockChanges
+from vehicle.settings import DoorSettings
+
+if TYPE_CHECKING:
+    from tests.unit.vehicle.bench import Bench
+    from tests.unit.vehicle.conftest import FakeClock
+
+UNLOCKED = Body().with_lock(DoorName.DRIVER, Position.UNLOCKED)
+
+
+def driver_of(report: Any) -> Any:
+    return next(each for each in report.doors if each.door == body_pb2.DOOR_ID_DRIVER)
+
+
+def test_only_a_lock_that_moved_has_a_cause() -> None:
+    changes = LockChanges(Body())
+    changes.observe(UNLOCKED, Cause.HAND, 4)
+    changes.observe(UNLOCKED.with_open(DoorName.DRIVER, is_open=True), Cause.COMMAND, 5)
+    assert changes.of == {DoorName.DRIVER: LockChange(Cause.HAND, 4)}
+
+
+def test_the_last_change_counts() -> None:
+    changes = LockChanges(Body())
+    changes.observe(UNLOCKED, Cause.COMMAND, 4)
+    changes.observe(Body(), Cause.AUTO_LOCK, 6)
+    assert changes.of[DoorName.DRIVER] == LockChange(Cause.AUTO_LOCK, 6)
+
+
+async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: FakeClock) -> None:
+    bench.car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
+    bench.take(bench.command())
+    await bench.settled()
+    after_command = driver_of(bench.result.status)
+    assert after_command.lock_change.cause == body_pb2.LOCK_CAUSE_COMMAND
+    assert after_command.lock_change.after_sequence < bench.result.status.sequence
+    clock.advance(31)
+    bench.car._auto_lock()
+    await bench.until(lambda: driver_of(bench.cloud.said(Event.STATUS)[-1]).locked)
+    locked = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    assert locked.lock_change.cause == body_pb2.LOCK_CAUSE_AUTO_LOCK
+    assert locked.lock_change.after_sequence >= bench.result.status.sequence
+
+
+async def test_a_key_is_told_as_one_and_a_boot_forgets_it(bench: Bench) -> None:
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    await bench.until(lambda: not driver_of(bench.cloud.said(Event.STATUS)[-1]).locked)
+    said = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    assert said.lock_change.cause == body_pb2.LOCK_CAUSE_KEY
+    await bench.reboot()
+    assert not driver_of(bench.cloud.said(Event.STATUS)[-1]).HasField("lock_change")
+
+
+async def test_a_lock_that_nothing_senses_has_no_cause(bench: Bench) -> None:
+    bench.car.rebuild(Equipment(lock_switches=frozenset()))
+    bench.take(bench.command())
+    await bench.settled()
+    assert not [each for each in bench.result.status.doors if each.HasField("lock_change")]
