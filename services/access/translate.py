@@ -32,7 +32,7 @@ from services.access.domain import (
     SameOperator,
     Source,
 )
-from services.access.usecases import Question
+from services.access.usecases import GrantQuery
 from services.runtime import errors
 from services.runtime.capability import METADATA_KEY
 from services.runtime.errors import Refusal, Violation
@@ -127,10 +127,10 @@ def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
     )
 
 
-def questions(request: access_service_pb2.CheckGrantsRequest) -> list[Question]:
+def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery]:
     """What a room wants to know."""
     return [
-        Question(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
+        GrantQuery(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
         for asked in request.questions
     ]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class GrantQuery:
     """May `subject` do `action` to `vin` now, and `actor` for them, with `credential`, where these two are said?"""
 
     subject: str
@@ -44,7 +44,7 @@ class GrantRecord(Protocol):
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+    async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
         """What allows each, or None. Read from the record itself; a locked account, subject's or actor's, has none."""
 
 
@@ -108,7 +108,7 @@ async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
 
 
 async def check_grants(
-    record: GrantRecord, trusts: Callable[[str], bool], questions: Sequence[Question], *, at: datetime
+    record: GrantRecord, trusts: Callable[[str], bool], questions: Sequence[GrantQuery], *, at: datetime
 ) -> list[Allowance | None]:
     """For each question what allows it, None where nothing does; never from memory.
 

@@ -41,7 +41,7 @@ from services.runtime.health import COMMANDS, Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay
 from services.runtime.refusal_hints import listen_for_refusals
 from services.runtime.server import RoomServer
@@ -145,7 +145,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
 
     commands = store.SqlCommands(database, Announcements(OrderMac.read(settings.order_mac_key)), committed)
     orders = store.SqlOrders(database, _now_millis)
-    signer = OrderSigner(to_signer)
+    signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
         "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
     )

@@ -69,7 +69,7 @@ class Keys(Protocol):
         """What was fetched."""
 
 
-class Pen(Protocol):
+class SigningPort(Protocol):
     """The signer."""
 
     async def sign(self, orders: Sequence[signing.OrderToSign]) -> list[signing.SigningAnswer] | None:
@@ -143,7 +143,7 @@ class Dispatcher:
         broker: Broker,
         keys: Keys,
         orders: Orders,
-        pen: Pen,
+        order_signer: SigningPort,
         away: Away,
         end_unsigned: Callable[[Sequence[str], bool], Awaitable[None]],
         take_over: Callable[[Sequence[str]], Awaitable[set[str]]],
@@ -152,7 +152,7 @@ class Dispatcher:
         self._broker = broker
         self._keys = keys
         self._orders = orders
-        self._pen = pen
+        self._order_signer = order_signer
         self._away = away
         self._end_unsigned = end_unsigned
         self._take_over = take_over
@@ -290,7 +290,7 @@ class Dispatcher:
 
     async def _signed(self, placed: Sequence[_Leaving]) -> list[_Leaving] | None:
         """Those that were signed; None when nobody can sign now. What must not be signed is ended."""
-        answers = await self._pen.sign([_to_sign(each) for each in placed])
+        answers = await self._order_signer.sign([_to_sign(each) for each in placed])
         if answers is None:
             return None
         refused: dict[str, bool] = {}

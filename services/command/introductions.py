@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
     from services.runtime.manifest_files import ManifestFile
-    from services.runtime.order_signer import OrderSigner
+    from services.runtime.order_signer import OrderSigningClient
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
     class Challenges(Protocol):
@@ -49,7 +49,7 @@ class SessionRequests:
         self,
         keys: VehicleKeyDirectory,
         challenges: Challenges,
-        signer: OrderSigner,
+        signer: OrderSigningClient,
         broker: Broker,
         monotonic: Callable[[], float],
         now: Callable[[], datetime],

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from services.command.right_usecases import RightsReview, VehicleQueue
     from services.command.usecases import Desk
     from services.runtime.consumer import Delivery
-    from services.runtime.order_signer import OrderSigner
+    from services.runtime.order_signer import OrderSigningClient
 
 ENDED = ConsumerPlan(
     layout.ROOM_EVENTS,
@@ -64,7 +64,7 @@ class EndedRights:
 class SignerReview:
     """right_usecases.RightsReview by way of the signer, which believes the order's own proof and asks access."""
 
-    def __init__(self, signer: OrderSigner) -> None:
+    def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer
 
     async def ended(self, commands: Sequence[Requested]) -> set[str]:

@@ -26,7 +26,7 @@ from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.subscriptions import Subscription, consumers
@@ -67,7 +67,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
-    signer = OrderSigner(to_signer)
+    signer = OrderSigningClient(to_signer)
     dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), signer, keys, now)
     relay = OutboxRelay(
         database,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.config.domain import Push
     from services.config.usecases import OrderRecord
     from services.runtime.jetstream import Broker
-    from services.runtime.order_signer import OrderSigner
+    from services.runtime.order_signer import OrderSigningClient
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 QUEUE = "vehicle"
@@ -87,7 +87,7 @@ class Dispatcher:
         self,
         broker: Broker,
         orders: OrderRecord,
-        signer: OrderSigner,
+        signer: OrderSigningClient,
         keys: VehicleKeyDirectory,
         now: Callable[[], datetime],
     ) -> None:

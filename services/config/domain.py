@@ -76,7 +76,7 @@ class SettingsChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class RequestEvidence:
     """That somebody asked, and when: the capability that the request came with, and when it was taken in.
 
     `mac` is this room's stamp under the order that follows from it.
@@ -164,7 +164,7 @@ class DoorConfig:
     applied_at: datetime | None = None
     rejected_version: int | None = None
     rejection: str | None = None
-    proof: Proof | None = None
+    proof: RequestEvidence | None = None
     resends: int = 0
     running: DoorSettings | None = None
     """What the vehicle runs with, where it is known and others are wanted."""
@@ -228,7 +228,7 @@ class Push:
     message_id: str
     version: int
     settings: DoorSettings
-    proof: Proof
+    proof: RequestEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,7 +253,7 @@ class CorrelationIdReused(Exception):
     """This correlation id came before, with another change."""
 
 
-def changed(config: DoorConfig, change: SettingsChange, proof: Proof) -> DoorConfig:
+def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) -> DoorConfig:
     """The config after the change: a new version, unless nothing is different and nothing was rejected."""
     settings = change.applied_to(config.settings)
     if settings == config.settings and config.state is not ApplicationState.REJECTED:
@@ -367,7 +367,7 @@ def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:
     return replace(_given_up(config, reason), proof=None)
 
 
-def push(config: DoorConfig, proof: Proof, cause: str) -> Push:
+def push(config: DoorConfig, proof: RequestEvidence, cause: str) -> Push:
     """The wanted settings on their way, because of `cause`: the same cause gives the same message id."""
     digest = hashlib.sha256(f"{config.vin}/{config.desired_version}/{cause}".encode()).hexdigest()
     return Push(config.vin, f"config-{digest[:40]}", config.desired_version, config.settings, proof)

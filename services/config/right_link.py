@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from services.config.domain import Push
     from services.config.usecases import Withdrawals
     from services.runtime.consumer import Delivery
-    from services.runtime.order_signer import OrderSigner
+    from services.runtime.order_signer import OrderSigningClient
 
 ENDED = ConsumerPlan(ROOM_EVENTS, "config-rights", (GRANT_REVOKED_SUBJECT,))
 _log = structlog.get_logger()
@@ -32,7 +32,7 @@ _log = structlog.get_logger()
 class EndedRights:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
-    def __init__(self, record: Withdrawals, signer: OrderSigner, now: Callable[[], datetime]) -> None:
+    def __init__(self, record: Withdrawals, signer: OrderSigningClient, now: Callable[[], datetime]) -> None:
         self._record = record
         self._review = _SignerReview(signer)
         self._now = now
@@ -53,7 +53,7 @@ class EndedRights:
 class _SignerReview:
     """usecases.RightsReview by way of the signer, which believes the order's own proof and asks access."""
 
-    def __init__(self, signer: OrderSigner) -> None:
+    def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:

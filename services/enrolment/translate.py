@@ -49,7 +49,7 @@ class NotACertificate(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class AuthCalloutRequest:
     """What the broker asks about: the key it made for the connection, its number, and the broker itself."""
 
     user_key: str
@@ -57,13 +57,13 @@ class Question:
     number: int
 
 
-def question_of(claims: dict[str, Any]) -> Question:
+def question_of(claims: dict[str, Any]) -> AuthCalloutRequest:
     """Whom the answer is for. Raises NotAdmitted."""
     try:
         nats = claims["nats"]
         if claims["aud"] != _REQUEST or claims["iss"] != nats["server_id"]["id"]:
             raise NotAdmitted("not the broker's question")
-        return Question(nats["user_nkey"], nats["server_id"]["id"], int(nats["client_info"]["id"]))
+        return AuthCalloutRequest(nats["user_nkey"], nats["server_id"]["id"], int(nats["client_info"]["id"]))
     except (KeyError, TypeError, ValueError) as error:
         raise NotAdmitted("not the broker's question") from error
 
@@ -124,7 +124,7 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def user_claims(admission: Admission, question: Question) -> dict[str, Any]:
+def user_claims(admission: Admission, question: AuthCalloutRequest) -> dict[str, Any]:
     """What the admitted may do, as the broker's user token claims it."""
     publish, subscribe = _rights(admission)
     return {
@@ -145,7 +145,7 @@ def user_claims(admission: Admission, question: Question) -> dict[str, Any]:
     }
 
 
-def answer_claims(question: Question, *, user_token: str = "", error: str = "") -> dict[str, Any]:
+def answer_claims(question: AuthCalloutRequest, *, user_token: str = "", error: str = "") -> dict[str, Any]:
     """The answer to the broker: a user token, or an error."""
     told = {"jwt": user_token} if user_token else {"error": error}
     return {

@@ -39,7 +39,7 @@ class SigningFailed(RuntimeError):
     """The signer cannot deal with something in this request; the text says why."""
 
 
-class OrderSigner:
+class OrderSigningClient:
     """OrderSigningService as rooms use it: None when nobody can sign now.
 
     Raises SigningFailed when it is the request's own fault.

@@ -23,7 +23,7 @@ from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings, Target
 from services.signer.rights import GrpcRights
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
-from services.signer.translate import KeyPen, refusal_of
+from services.signer.translate import Ed25519OrderSigner, refusal_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -56,8 +56,8 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     access_answers = health.condition("access", patience_seconds=settings.health_patience_seconds)
     verifier = CapabilityVerifier(settings.capability_jwks)
     mac = OrderMac.read(settings.order_mac_key)
-    pen = KeyPen(signer, newest.version)
-    servicer = OrderSigningServicer(GrpcRights(channel), pen, signer, verifier, mac, now)
+    order_signer = Ed25519OrderSigner(signer, newest.version)
+    servicer = OrderSigningServicer(GrpcRights(channel), order_signer, signer, verifier, mac, now)
     server = RoomServer(
         settings,
         [SERVICE],

@@ -10,7 +10,7 @@ CLOCK_SKEW = timedelta(seconds=5)
 """How far the clocks of two rooms may be apart."""
 
 
-class Kind(Enum):
+class OrderKind(Enum):
     """What an order is: how long after it was asked for it may be signed (None: for as long as the right lasts),
     and how long it may be valid once it is.
     """
@@ -24,7 +24,7 @@ class Kind(Enum):
         self.validity = validity
 
 
-class Verdict(Enum):
+class SigningOutcome(Enum):
     """What becomes of an order."""
 
     SIGNED = "SIGNED"
@@ -34,7 +34,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Proof:
+class AuthorizationEvidence:
     """What the access room allowed, signed by it, from `since` to `until`; `emergency` where that was asked for."""
 
     subject: str
@@ -49,7 +49,7 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class CurrentRight:
     """What allows an order at this moment: the role, as the contract numbers it, and when it ends by itself."""
 
     role: int
@@ -57,14 +57,14 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class SigningRequest:
     """An order as it came. `subject` and `actor` are what the order itself says of them, where it does.
 
     With `withdrawn_at` it is not the order that is to be signed, but the cloud's own cancellation of it of this
     time: because the right to the order has ended.
     """
 
-    kind: Kind
+    kind: OrderKind
     vin: str
     action: str
     asked_at: datetime
@@ -76,54 +76,72 @@ class Wish:
     withdrawn_at: datetime | None = None
 
 
-def objection(wish: Wish, proof: Proof, now: datetime) -> Verdict | None:
-    """Why `wish` is not signed on this proof; None when only the right of now remains to be asked for."""
-    if not _proves(proof, wish) or wish.asked_at > now + CLOCK_SKEW:
-        return Verdict.NOT_PROVEN
-    if wish.withdrawn_at is not None:
-        if wish.withdrawn_at > now + CLOCK_SKEW:
-            return Verdict.NOT_PROVEN
-        return Verdict.TOO_OLD if now >= wish.withdrawn_at + Kind.CANCELLATION.validity else None
-    if wish.kind.age is None:
+def denial_reason(
+    signing_request: SigningRequest, proof: AuthorizationEvidence, now: datetime
+) -> SigningOutcome | None:
+    """Why `signing_request` is not signed on this proof; None when only the right of now remains to be asked for."""
+    if not _proves(proof, signing_request) or signing_request.asked_at > now + CLOCK_SKEW:
+        return SigningOutcome.NOT_PROVEN
+    if signing_request.withdrawn_at is not None:
+        if signing_request.withdrawn_at > now + CLOCK_SKEW:
+            return SigningOutcome.NOT_PROVEN
+        return (
+            SigningOutcome.TOO_OLD
+            if now >= signing_request.withdrawn_at + OrderKind.CANCELLATION.validity
+            else None
+        )
+    if signing_request.kind.age is None:
         return None
-    last_moment = wish.asked_at + wish.kind.age
-    if wish.expires_at is not None:
-        if wish.expires_at > last_moment:
-            return Verdict.NOT_PROVEN
-        last_moment = wish.expires_at
-    return Verdict.TOO_OLD if now >= last_moment else None
+    last_moment = signing_request.asked_at + signing_request.kind.age
+    if signing_request.expires_at is not None:
+        if signing_request.expires_at > last_moment:
+            return SigningOutcome.NOT_PROVEN
+        last_moment = signing_request.expires_at
+    return SigningOutcome.TOO_OLD if now >= last_moment else None
 
 
-def verdict_of(wish: Wish, right: Right | None, now: datetime) -> Verdict:
-    """What becomes of an order without objection, by the right that there is to it.
+def verdict_of(signing_request: SigningRequest, right: CurrentRight | None, now: datetime) -> SigningOutcome:
+    """What becomes of an order without reason for denial, by the right that there is to it.
 
     A cancellation of the cloud's own is signed where there is none: it proves that the right has ended.
     """
     allowed = right is not None and (right.ends_at is None or right.ends_at > now)
-    return Verdict.SIGNED if allowed is (wish.withdrawn_at is None) else Verdict.NOT_ALLOWED
-
-
-def beyond_the_right(wish: Wish, right: Right, now: datetime) -> timedelta:
-    """By how much the order, as it came, would outlive the right to it. Never too little."""
-    if right.ends_at is None:
-        return timedelta()
-    ends = now + wish.kind.validity if wish.expires_at is None else wish.expires_at
-    return max(timedelta(), ends - right.ends_at)
-
-
-def _proves(proof: Proof, wish: Wish) -> bool:
     return (
-        proof.vin == wish.vin
-        and _covers(proof.actions, wish)
-        and (proof.emergency or not wish.emergency)
-        and wish.subject in {None, proof.subject}
-        and wish.actor in {None, proof.actor}
-        and proof.since - CLOCK_SKEW <= wish.asked_at <= proof.until + CLOCK_SKEW
+        SigningOutcome.SIGNED
+        if allowed is (signing_request.withdrawn_at is None)
+        else SigningOutcome.NOT_ALLOWED
     )
 
 
-def _covers(actions: frozenset[str], wish: Wish) -> bool:
+def beyond_the_right(signing_request: SigningRequest, right: CurrentRight, now: datetime) -> timedelta:
+    """By how much the order, as it came, would outlive the right to it. Never too little."""
+    if right.ends_at is None:
+        return timedelta()
+    ends = (
+        now + signing_request.kind.validity
+        if signing_request.expires_at is None
+        else signing_request.expires_at
+    )
+    return max(timedelta(), ends - right.ends_at)
+
+
+def _proves(proof: AuthorizationEvidence, signing_request: SigningRequest) -> bool:
+    return (
+        proof.vin == signing_request.vin
+        and _covers(proof.actions, signing_request)
+        and (proof.emergency or not signing_request.emergency)
+        and signing_request.subject in {None, proof.subject}
+        and signing_request.actor in {None, proof.actor}
+        and proof.since - CLOCK_SKEW <= signing_request.asked_at <= proof.until + CLOCK_SKEW
+    )
+
+
+def _covers(actions: frozenset[str], signing_request: SigningRequest) -> bool:
     """Whether a capability is for this order. One of several actions was made for none of them in particular; settings
     may have waited for their vehicle since such were made.
     """
-    return wish.action in actions if wish.kind is Kind.SETTINGS else actions == {wish.action}
+    return (
+        signing_request.action in actions
+        if signing_request.kind is OrderKind.SETTINGS
+        else actions == {signing_request.action}
+    )

@@ -10,13 +10,13 @@ import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
 from services.runtime.channel import ask
-from services.signer.domain import Right
-from services.signer.usecases import AccessAway
+from services.signer.domain import CurrentRight
+from services.signer.usecases import AccessUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.signer.usecases import Question
+    from services.signer.usecases import PermissionQuery
 
 _SECONDS = 1.5
 """Less than the rooms that ask this one wait for its answer."""
@@ -31,7 +31,7 @@ class GrpcRights:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
 
-    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
+    async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         """See usecases.Rights."""
         request = access_service_pb2.CheckGrantsRequest()
         for asked in questions:
@@ -46,14 +46,14 @@ class GrpcRights:
             answer = await ask(self._stub.CheckGrants, request, seconds=_SECONDS, attempts=3)
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
-            raise AccessAway from error
+            raise AccessUnavailable from error
         # An access room of the version before says nothing of when rights end.
         ends = answer.ends_at_millis or [0] * len(questions)
         if not len(answer.allowed) == len(answer.roles) == len(ends) == len(questions):
             _log.error("rights_unknown", code="WRONG_COUNT", detail=f"{len(answer.allowed)} answers")
-            raise AccessAway
+            raise AccessUnavailable
         return [
-            Right(role, _moment(millis)) if allowed else None
+            CurrentRight(role, _moment(millis)) if allowed else None
             for allowed, role, millis in zip(answer.allowed, answer.roles, ends, strict=True)
         ]
 

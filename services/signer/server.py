@@ -15,7 +15,7 @@ from services.runtime.logs import masked_vin
 from services.runtime.policy import policy_of
 from services.signer import translate, usecases
 from services.signer.bounds import CounterBound, RequestBound
-from services.signer.domain import Verdict
+from services.signer.domain import SigningOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from protocol.keys import Signer
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.order_mac import OrderMac
-    from services.signer.usecases import Pen, Request, Rights
+    from services.signer.usecases import EvidencedOrder, OrderSigner, Rights
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -41,7 +41,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
     def __init__(
         self,
         rights: Rights,
-        pen: Pen[contract.OrderToSign],
+        order_signer: OrderSigner[contract.OrderToSign],
         signer: Signer,
         verifier: CapabilityVerifier,
         mac: OrderMac,
@@ -49,7 +49,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rights = rights
-        self._pen = pen
+        self._order_signer = order_signer
         self._signer = signer
         self._verifier = verifier
         self._mac = mac
@@ -66,19 +66,19 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         """See the contract."""
         peer = current_call().peer
         requests = [self._bounded(order, peer) for order in request.orders]
-        answers = await usecases.sign_orders(self._rights, self._pen, requests, self._now)
+        answers = await usecases.sign_orders(self._rights, self._order_signer, requests, self._now)
         for asked, answer in zip(requests, answers, strict=True):
-            if answer.verdict is Verdict.NOT_PROVEN:
+            if answer.verdict is SigningOutcome.NOT_PROVEN:
                 # Nobody asked for it: a room's record was forged, or a room is not what it was.
                 _log.error("order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=peer)
-            elif answer.verdict is Verdict.SIGNED:
+            elif answer.verdict is SigningOutcome.SIGNED:
                 self._counters.signed(*_place(asked.order))
         return contract.SignOrdersResponse(answers=map(translate.answer_message, answers))
 
-    def _bounded(self, order: contract.OrderToSign, peer: str) -> Request[contract.OrderToSign]:
+    def _bounded(self, order: contract.OrderToSign, peer: str) -> EvidencedOrder[contract.OrderToSign]:
         if not self._counters.admits(*_place(order)):
             _log.error("counter_out_of_bounds", vin=masked_vin(order.requested.vin), peer=peer)
-            return usecases.Request(order, None, None)
+            return usecases.EvidencedOrder(order, None, None)
         return translate.request_of(order, peer, self._verifier, self._mac)
 
     async def ReviewOrders(  # noqa: N802  # the contract's name

@@ -18,8 +18,14 @@ from services.runtime import errors
 from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal
 from services.runtime.policy import SPIFFE
-from services.signer.domain import CLOCK_SKEW, Kind, Proof, Verdict, Wish
-from services.signer.usecases import AccessAway, Answer, Request
+from services.signer.domain import (
+    CLOCK_SKEW,
+    AuthorizationEvidence,
+    OrderKind,
+    SigningOutcome,
+    SigningRequest,
+)
+from services.signer.usecases import AccessUnavailable, EvidencedOrder, SigningResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,10 +37,10 @@ if TYPE_CHECKING:
     from services.runtime.order_mac import OrderMac
 
 _VERDICTS = {
-    Verdict.SIGNED: contract.SIGNING_VERDICT_SIGNED,
-    Verdict.NOT_ALLOWED: contract.SIGNING_VERDICT_NOT_ALLOWED,
-    Verdict.NOT_PROVEN: contract.SIGNING_VERDICT_NOT_PROVEN,
-    Verdict.TOO_OLD: contract.SIGNING_VERDICT_TOO_OLD,
+    SigningOutcome.SIGNED: contract.SIGNING_VERDICT_SIGNED,
+    SigningOutcome.NOT_ALLOWED: contract.SIGNING_VERDICT_NOT_ALLOWED,
+    SigningOutcome.NOT_PROVEN: contract.SIGNING_VERDICT_NOT_PROVEN,
+    SigningOutcome.TOO_OLD: contract.SIGNING_VERDICT_TOO_OLD,
 }
 _MILLISECOND = timedelta(milliseconds=1)
 _MODES_OF = {
@@ -61,49 +67,49 @@ _SIGNED_FOR = {SPIFFE + "room/command": {"door", "cancel"}, SPIFFE + "room/confi
 
 def request_of(
     order: contract.OrderToSign, peer: str, verifier: CapabilityVerifier, mac: OrderMac
-) -> Request[contract.OrderToSign]:
+) -> EvidencedOrder[contract.OrderToSign]:
     """One order to be judged. What is not well-formed, or not stamped by the room that took it in, has no proof."""
     if (
         len(order.epoch) != EPOCH_BYTES
         or not 1 <= order.counter <= MAX_COUNTER
         or not 1 <= order.expires_at_millis <= MAX_COUNTER
     ):
-        return Request(order, None, None)
+        return EvidencedOrder(order, None, None)
     judged = requested_of(order.requested, peer, verifier, mac)
-    return Request(order, judged.wish, judged.proof)
+    return EvidencedOrder(order, judged.signing_request, judged.proof)
 
 
 def requested_of(
     requested: contract.RequestedOrder, peer: str, verifier: CapabilityVerifier, mac: OrderMac
-) -> Request[contract.RequestedOrder]:
+) -> EvidencedOrder[contract.RequestedOrder]:
     """The same without its place in a session."""
     if requested.WhichOneof("order") not in _SIGNED_FOR.get(peer, ()) or not mac.fits(requested):
-        return Request(requested, None, None)
+        return EvidencedOrder(requested, None, None)
     try:
         if requested.HasField("superseded_by"):
-            wish, capability = _superseding(requested, mac)
+            signing_request, capability = _superseding(requested, mac)
         elif requested.HasField("withdraws"):
-            wish, capability = _withdrawal(requested, mac)
+            signing_request, capability = _withdrawal(requested, mac)
         else:
-            wish, capability = _wish(requested), requested.capability
-        return Request(requested, wish, _proof(verifier.proven(capability)))
-    except (Malformed, Refusal):
-        return Request(requested, None, None)
+            signing_request, capability = _signing_request(requested), requested.capability
+        return EvidencedOrder(requested, signing_request, _proof(verifier.proven(capability)))
+    except (MalformedOrder, Refusal):
+        return EvidencedOrder(requested, None, None)
 
 
-def answer_message(answer: Answer) -> contract.SigningAnswer:
+def answer_message(answer: SigningResult) -> contract.SigningAnswer:
     """The answer as it is told."""
     return contract.SigningAnswer(verdict=_VERDICTS[answer.verdict], envelope=answer.envelope)
 
 
-def review_message(verdicts: Iterable[Verdict]) -> contract.ReviewOrdersResponse:
+def review_message(verdicts: Iterable[SigningOutcome]) -> contract.ReviewOrdersResponse:
     """The verdicts as they are told."""
     return contract.ReviewOrdersResponse(verdicts=[_VERDICTS[verdict] for verdict in verdicts])
 
 
 def refusal_of(error: Exception) -> Refusal | None:
     """How a refusal of this room is told; None for what is not one."""
-    if isinstance(error, AccessAway):
+    if isinstance(error, AccessUnavailable):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Whether the right still exists cannot be asked for now; nothing was signed. Try again shortly.",
@@ -113,8 +119,8 @@ def refusal_of(error: Exception) -> Refusal | None:
     return None
 
 
-class KeyPen:
-    """usecases.Pen with the key. Orders say `manifest_version`, where the key is listed."""
+class Ed25519OrderSigner:
+    """usecases.OrderSigner with the key. Orders say `manifest_version`, where the key is listed."""
 
     def __init__(self, signer: Signer, manifest_version: int) -> None:
         self._signer = signer
@@ -145,22 +151,22 @@ class KeyPen:
         return sign_order(self._signer, message)
 
 
-class Malformed(ValueError):
+class MalformedOrder(ValueError):
     """Not an order that could be signed."""
 
 
-def _wish(requested: contract.RequestedOrder) -> Wish:
+def _signing_request(requested: contract.RequestedOrder) -> SigningRequest:
     if not is_vin(requested.vin):
-        raise Malformed
+        raise MalformedOrder
     asked_at = _time(requested.asked_at)
     match requested.WhichOneof("order"):
         case "door":
             door = requested.door
             action = _DOOR_ACTIONS.get(door.action)
             if action is None or door.mode not in _MODES_OF[action]:
-                raise Malformed
-            return Wish(
-                Kind.DOORS,
+                raise MalformedOrder
+            return SigningRequest(
+                OrderKind.DOORS,
                 requested.vin,
                 action,
                 asked_at,
@@ -170,14 +176,14 @@ def _wish(requested: contract.RequestedOrder) -> Wish:
                 emergency=door.mode == command_pb2.DOOR_ACTION_MODE_EMERGENCY,
             )
         case "cancel":
-            return Wish(Kind.CANCELLATION, requested.vin, "door.cancel", asked_at)
+            return SigningRequest(OrderKind.CANCELLATION, requested.vin, "door.cancel", asked_at)
         case "config":
-            return Wish(Kind.SETTINGS, requested.vin, "door.config.write", asked_at)
+            return SigningRequest(OrderKind.SETTINGS, requested.vin, "door.config.write", asked_at)
         case _:
-            raise Malformed
+            raise MalformedOrder
 
 
-def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish, str]:
+def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
     """The order that the cloud takes back, as it was asked for, and the capability that proves that it was."""
     withdrawn = requested.withdraws
     if (
@@ -186,24 +192,24 @@ def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish
         or not _stamped_for(withdrawn, requested.vin, mac)
         or withdrawn.door.command_id != requested.cancel.command_id
     ):
-        raise Malformed
-    return replace(_wish(withdrawn), withdrawn_at=_time(requested.asked_at)), withdrawn.capability
+        raise MalformedOrder
+    return replace(_signing_request(withdrawn), withdrawn_at=_time(requested.asked_at)), withdrawn.capability
 
 
-def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Wish, str]:
+def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
     """The cancellation of an unlock for which a lock stands, which came no earlier, and the lock's capability."""
     unlock, _ = _withdrawal(requested, mac)
     lock = requested.superseded_by
     if not _stamped_for(lock, requested.vin, mac):
-        raise Malformed
-    proving = _wish(lock)
+        raise MalformedOrder
+    proving = _signing_request(lock)
     if (
         (unlock.action, proving.action) != ("door.unlock", "door.lock")
         or proving.asked_at != _time(requested.asked_at)
         or proving.asked_at < unlock.asked_at - CLOCK_SKEW
     ):
-        raise Malformed
-    return replace(proving, kind=Kind.CANCELLATION, expires_at=None), lock.capability
+        raise MalformedOrder
+    return replace(proving, kind=OrderKind.CANCELLATION, expires_at=None), lock.capability
 
 
 def _stamped_for(order: contract.RequestedOrder, vin: str, mac: OrderMac) -> bool:
@@ -217,8 +223,8 @@ def _stamped_for(order: contract.RequestedOrder, vin: str, mac: OrderMac) -> boo
     )
 
 
-def _proof(capability: Capability) -> Proof:
-    return Proof(
+def _proof(capability: Capability) -> AuthorizationEvidence:
+    return AuthorizationEvidence(
         capability.subject,
         capability.actor,
         capability.vin,
@@ -234,4 +240,4 @@ def _time(timestamp: Timestamp) -> datetime:
     try:
         return timestamp.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError) as error:
-        raise Malformed from error
+        raise MalformedOrder from error

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
-from services.signer.domain import Proof, Right, Verdict, Wish, beyond_the_right, objection, verdict_of
+from services.signer.domain import (
+    AuthorizationEvidence,
+    CurrentRight,
+    SigningOutcome,
+    SigningRequest,
+    beyond_the_right,
+    denial_reason,
+    verdict_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -16,12 +24,12 @@ Order = TypeVar("Order")
 Order_contra = TypeVar("Order_contra", contravariant=True)
 
 
-class AccessAway(Exception):
+class AccessUnavailable(Exception):
     """Nobody can tell whether there is a right: nothing is signed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PermissionQuery:
     """May `actor`, on behalf of `subject`, do `action` to `vin` now, with what it was asked for with?"""
 
     subject: str
@@ -34,11 +42,11 @@ class Question:
 class Rights(Protocol):
     """The access room's answer."""
 
-    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
-        """For each the right that allows it now; None where none does. Raises AccessAway."""
+    async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
+        """For each the right that allows it now; None where none does. Raises AccessUnavailable."""
 
 
-class Pen(Protocol[Order_contra]):
+class OrderSigner(Protocol[Order_contra]):
     """Where the key is."""
 
     def sign(self, order: Order_contra, role: int, shortened_by: timedelta) -> bytes:
@@ -46,19 +54,19 @@ class Pen(Protocol[Order_contra]):
 
 
 @dataclass(frozen=True, slots=True)
-class Request(Generic[Order]):
+class EvidencedOrder(Generic[Order]):
     """One order with what it asks for and what proves that; both None when it is not well-formed or not proven."""
 
     order: Order
-    wish: Wish | None
-    proof: Proof | None
+    signing_request: SigningRequest | None
+    proof: AuthorizationEvidence | None
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SigningResult:
     """The verdict, and the envelope of what was signed."""
 
-    verdict: Verdict
+    verdict: SigningOutcome
     envelope: bytes = b""
 
 
@@ -68,58 +76,65 @@ _NOT_SHORTENED = timedelta()
 
 
 async def sign_orders(
-    rights: Rights, pen: Pen[Order], requests: Sequence[Request[Order]], now: Callable[[], datetime]
-) -> list[Answer]:
-    """An answer for each, in order. Raises AccessAway."""
+    rights: Rights,
+    order_signer: OrderSigner[Order],
+    requests: Sequence[EvidencedOrder[Order]],
+    now: Callable[[], datetime],
+) -> list[SigningResult]:
+    """An answer for each, in order. Raises AccessUnavailable."""
     found = await _judged(rights, requests, now)
     answers = []
     for request, (verdict, right) in zip(requests, found, strict=True):
-        if verdict is not Verdict.SIGNED or request.wish is None:
-            answers.append(Answer(verdict))
-        elif request.wish.withdrawn_at is not None or right is None:
-            answers.append(Answer(verdict, pen.sign(request.order, CANCELS_AS, _NOT_SHORTENED)))
+        if verdict is not SigningOutcome.SIGNED or request.signing_request is None:
+            answers.append(SigningResult(verdict))
+        elif request.signing_request.withdrawn_at is not None or right is None:
+            answers.append(
+                SigningResult(verdict, order_signer.sign(request.order, CANCELS_AS, _NOT_SHORTENED))
+            )
         else:
-            cut = beyond_the_right(request.wish, right, now())
-            answers.append(Answer(verdict, pen.sign(request.order, right.role, cut)))
+            cut = beyond_the_right(request.signing_request, right, now())
+            answers.append(SigningResult(verdict, order_signer.sign(request.order, right.role, cut)))
     return answers
 
 
 async def review_orders(
-    rights: Rights, requests: Sequence[Request[Order]], now: Callable[[], datetime]
-) -> list[Verdict]:
-    """What sign_orders would say of each. Raises AccessAway."""
+    rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
+) -> list[SigningOutcome]:
+    """What sign_orders would say of each. Raises AccessUnavailable."""
     return [verdict for verdict, _ in await _judged(rights, requests, now)]
 
 
 async def _judged(
-    rights: Rights, requests: Sequence[Request[Order]], now: Callable[[], datetime]
-) -> list[tuple[Verdict, Right | None]]:
-    objections = [_objection(request, now()) for request in requests]
-    unobjected = [r for r, verdict in zip(requests, objections, strict=True) if verdict is None]
+    rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
+) -> list[tuple[SigningOutcome, CurrentRight | None]]:
+    denials = [_denial_reason(request, now()) for request in requests]
+    undenied = [r for r, verdict in zip(requests, denials, strict=True) if verdict is None]
     questions = [
-        Question(
+        PermissionQuery(
             request.proof.subject,
             request.proof.actor,
-            request.wish.vin,
-            request.wish.action,
+            request.signing_request.vin,
+            request.signing_request.action,
             request.proof.credential,
         )
-        for request in unobjected
-        if request.proof and request.wish
+        for request in undenied
+        if request.proof and request.signing_request
     ]
     found = iter(await rights.rights(questions) if questions else [])
-    judged: list[tuple[Verdict, Right | None]] = []
-    for request, verdict in zip(requests, objections, strict=True):
-        if verdict is not None or request.wish is None:
-            judged.append((verdict or Verdict.NOT_PROVEN, None))
+    judged: list[tuple[SigningOutcome, CurrentRight | None]] = []
+    for request, verdict in zip(requests, denials, strict=True):
+        if verdict is not None or request.signing_request is None:
+            judged.append((verdict or SigningOutcome.NOT_PROVEN, None))
             continue
         right = next(found)
         # The right was asked for while time went on.
-        judged.append((_objection(request, now()) or verdict_of(request.wish, right, now()), right))
+        judged.append(
+            (_denial_reason(request, now()) or verdict_of(request.signing_request, right, now()), right)
+        )
     return judged
 
 
-def _objection(request: Request[Order], now: datetime) -> Verdict | None:
-    if request.proof is None or request.wish is None:
-        return Verdict.NOT_PROVEN
-    return objection(request.wish, request.proof, now)
+def _denial_reason(request: EvidencedOrder[Order], now: datetime) -> SigningOutcome | None:
+    if request.proof is None or request.signing_request is None:
+        return SigningOutcome.NOT_PROVEN
+    return denial_reason(request.signing_request, request.proof, now)

@@ -18,19 +18,19 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from protocol import cose
 from protocol.domains import Domain, subject_of
 from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigningClient
 from services.runtime.server import RoomServer
-from services.signer.domain import Right
+from services.signer.domain import CurrentRight
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
-from services.signer.translate import KeyPen, refusal_of
-from services.signer.usecases import AccessAway
+from services.signer.translate import Ed25519OrderSigner, refusal_of
+from services.signer.usecases import AccessUnavailable
 from tests.contract.runtime_room import reason_of, refused
 from tests.support.stand import CLOUD_SIGNER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.signer.usecases import Question
+    from services.signer.usecases import PermissionQuery
 
 VIN = "KMHSH81C7LU123456"
 OTHER_VIN = "KMHSH81C7LU654321"
@@ -50,15 +50,15 @@ class FakeRights:
     asked: list[tuple[str, str, str, str]] = field(default_factory=list)
     credentials: list[str] = field(default_factory=list)
 
-    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
+    async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         if self.away:
-            raise AccessAway
+            raise AccessUnavailable
         self.asked += [(q.subject, q.actor, q.vin, q.action) for q in questions]
         self.credentials += [q.credential for q in questions]
         return [
             None
             if q.subject in self.ended or q.actor in self.locked
-            else Right(grant_pb2.GRANT_ROLE_OWNER, self.ends_at)
+            else CurrentRight(grant_pb2.GRANT_ROLE_OWNER, self.ends_at)
             for q in questions
         ]
 
@@ -88,7 +88,7 @@ class Room:
 
     async def sign(self, *orders: contract.OrderToSign) -> list[contract.SigningAnswer]:
         async with self.running.channel("room/command") as channel:
-            answers = await OrderSigner(channel).sign(orders)
+            answers = await OrderSigningClient(channel).sign(orders)
         assert answers is not None
         return answers
 
@@ -111,8 +111,10 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(rights: FakeRights) -> Any:
     def build(settings: Any, verifier: Any) -> RoomServer:
-        pen = KeyPen(CLOUD_SIGNER, MANIFEST_VERSION)
-        servicer = OrderSigningServicer(rights, pen, CLOUD_SIGNER, verifier, MAC, lambda: datetime.now(UTC))
+        order_signer = Ed25519OrderSigner(CLOUD_SIGNER, MANIFEST_VERSION)
+        servicer = OrderSigningServicer(
+            rights, order_signer, CLOUD_SIGNER, verifier, MAC, lambda: datetime.now(UTC)
+        )
         register = partial(stubs.add_OrderSigningServiceServicer_to_server, servicer)
         return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
 
@@ -178,7 +180,7 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
 
 async def test_a_room_has_its_own_orders_signed_and_no_others(room: Room) -> None:
     async with room.running.channel("room/config") as channel:
-        answers = await OrderSigner(channel).sign([room.order()])
+        answers = await OrderSigningClient(channel).sign([room.order()])
     assert answers is not None
     assert answers[0].verdict == contract.SIGNING_VERDICT_NOT_PROVEN
 
@@ -290,7 +292,7 @@ async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: Room) 
         room.order(age_seconds=31).requested,
     ]
     async with room.running.channel("room/command") as channel:
-        client = OrderSigner(channel)
+        client = OrderSigningClient(channel)
         before = await client.review(orders)
         room.rights.ended.add("user-123")
         after = await client.review(orders)
@@ -303,7 +305,7 @@ async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: Room) 
 
 async def test_session_requests_for_one_vehicle_are_few(room: Room) -> None:
     async with room.running.channel("room/command") as channel:
-        client = OrderSigner(channel)
+        client = OrderSigningClient(channel)
         envelopes = await client.sign_session_requests([(VIN, bytes(16))] * 20 + [(OTHER_VIN, bytes(16))])
     assert envelopes is not None
     assert [bool(envelope) for envelope in envelopes] == [True] * 6 + [False] * 14 + [True]
@@ -322,7 +324,7 @@ async def test_nothing_is_signed_once_the_right_has_ended(room: Room) -> None:
 async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(room: Room) -> None:
     room.rights.away = True
     async with room.running.channel("room/command") as channel:
-        assert await OrderSigner(channel).sign([room.order()]) is None
+        assert await OrderSigningClient(channel).sign([room.order()]) is None
         call = stubs.OrderSigningServiceStub(channel).SignOrders(
             contract.SignOrdersRequest(orders=[room.order()])
         )
@@ -340,7 +342,7 @@ async def test_nobody_else_may_ask(room: Room, peer: str) -> None:
 
 async def test_a_session_request_is_signed_without_a_right(room: Room) -> None:
     async with room.running.channel("room/command") as channel:
-        envelopes = await OrderSigner(channel).sign_session_requests(
+        envelopes = await OrderSigningClient(channel).sign_session_requests(
             [(VIN, bytes(16)), (OTHER_VIN, bytes(16))]
         )
     assert envelopes is not None

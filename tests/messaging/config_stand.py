@@ -28,7 +28,7 @@ from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
 from services.runtime.dead_letter_keeper import Burial
 from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from services.runtime.validation import violations_of
 from services.runtime.vehicle_keys import VehicleKeyDirectory
@@ -175,7 +175,7 @@ class Room:
         self.clock = clock
         self.keys = VehicleKeyDirectory(channel, lambda: clock.millis / 1000)
         self.dispatcher = dispatch.Dispatcher(
-            broker, store.OrderStore(database), OrderSigner(channel), self.keys, self.now
+            broker, store.OrderStore(database), OrderSigningClient(channel), self.keys, self.now
         )
         self.relay = OutboxRelay(
             database,
@@ -190,7 +190,7 @@ class Room:
             database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
         )
         withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, to_rooms.hand_over)
-        self.rights = right_link.EndedRights(withdrawals, OrderSigner(channel), self.now)
+        self.rights = right_link.EndedRights(withdrawals, OrderSigningClient(channel), self.now)
         self._to_rooms = to_rooms
         self._tasks: list[asyncio.Task[None]] = []
 

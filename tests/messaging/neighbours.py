@@ -17,12 +17,12 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.order_mac import OrderMac
 from services.runtime.server import RoomServer
 from services.runtime.settings import ServerSettings
-from services.signer.domain import Right
+from services.signer.domain import CurrentRight
 from services.signer.server import POLICY as SIGNER_POLICY
 from services.signer.server import SERVICE as SIGNER
 from services.signer.server import OrderSigningServicer
-from services.signer.translate import KeyPen, refusal_of
-from services.signer.usecases import AccessAway
+from services.signer.translate import Ed25519OrderSigner, refusal_of
+from services.signer.usecases import AccessUnavailable
 from tests.messaging.fake_vehicle import keys_of
 from tests.support.ports import free_port
 from tests.support.stand import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from mesh.pki import Pair, Pki
-    from services.signer.usecases import Question
+    from services.signer.usecases import PermissionQuery
 
 MAC_KEY = b"only in tests, and long enough for a key"
 ENROLMENT = "ecarus.remotecontrol.access.v1.VehicleKeysService"
@@ -87,9 +87,9 @@ class Neighbours:
             capability_jwks=self._jwks,
             drain_seconds=0,
         )
-        pen = KeyPen(CLOUD_SIGNER, 1)
+        order_signer = Ed25519OrderSigner(CLOUD_SIGNER, 1)
         signer = OrderSigningServicer(
-            self, pen, CLOUD_SIGNER, verifier, OrderMac(MAC_KEY), lambda: datetime.now(UTC)
+            self, order_signer, CLOUD_SIGNER, verifier, OrderMac(MAC_KEY), lambda: datetime.now(UTC)
         )
 
         def register(server: grpc.aio.Server) -> None:
@@ -105,12 +105,12 @@ class Neighbours:
             await self._server.stop()
             self._server = None
 
-    async def rights(self, questions: Sequence[Question]) -> list[Right | None]:
+    async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         """The access room's answer (signer.usecases.Rights)."""
         if self.access_away:
-            raise AccessAway
+            raise AccessUnavailable
         ended = [self.revoked or bool(self.locked & {q.subject, q.actor}) for q in questions]
-        return [None if gone else Right(grant_pb2.GRANT_ROLE_OWNER, self.ends_at) for gone in ended]
+        return [None if gone else CurrentRight(grant_pb2.GRANT_ROLE_OWNER, self.ends_at) for gone in ended]
 
     def _pair(self) -> Pair:
         dns = ("localhost", "signer.rooms.ecarus.internal", "enrolment.rooms.ecarus.internal")

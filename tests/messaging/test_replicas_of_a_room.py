@@ -18,7 +18,7 @@ import pytest
 from mesh.sandbox import Sandbox
 from services.runtime.channel import open_channel, watch_channel
 from services.runtime.health import Health
-from services.runtime.order_signer import OrderSigner
+from services.runtime.order_signer import OrderSigningClient
 from services.runtime.settings import ServerSettings
 from tests.support.ports import free_port
 
@@ -82,7 +82,7 @@ async def test_a_signer_that_hangs_is_left_and_found_again(sandbox: Sandbox) -> 
     one, other = (f"127.0.0.1:{free_port()}" for _ in range(2))
     with a_signer(sandbox, one) as hangs, a_signer(sandbox, other) as works:
         channel = open_channel(settings_of(sandbox, "command"), f"{one},{other}", "signer")
-        signer = OrderSigner(channel)
+        signer = OrderSigningClient(channel)
         health = Health()
         watching = asyncio.create_task(watch_channel(channel, health.condition("signer")))
 

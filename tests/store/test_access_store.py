@@ -27,7 +27,7 @@ from services.access.domain import (
     key_id_of,
 )
 from services.access.identity import key_hash
-from services.access.usecases import Question
+from services.access.usecases import GrantQuery
 from services.runtime.database import Database, open_database
 from services.runtime.migration import migrate
 from tests.store.query_plans import Watch, walks
@@ -135,13 +135,13 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
     )
     await record.create(grant("g-3", principal="phone", role=Role.DIGITAL_KEY), by="operator", at=NOW)
     asked = [
-        Question("user-123", VIN, "door.unlock"),
-        Question("friend", VIN, "door.lock"),
-        Question("friend", VIN, "door.unlock"),
-        Question("phone", VIN, "door.config.write"),
-        Question("user-123", OTHER, "door.unlock"),
-        Question("stranger", VIN, "door.unlock"),
-        Question("user-123", VIN, "door.fly"),
+        GrantQuery("user-123", VIN, "door.unlock"),
+        GrantQuery("friend", VIN, "door.lock"),
+        GrantQuery("friend", VIN, "door.unlock"),
+        GrantQuery("phone", VIN, "door.config.write"),
+        GrantQuery("user-123", OTHER, "door.unlock"),
+        GrantQuery("stranger", VIN, "door.unlock"),
+        GrantQuery("user-123", VIN, "door.fly"),
     ]
     later = NOW + timedelta(seconds=60)
     assert await record.answer(asked, at=NOW) == [
@@ -167,9 +167,9 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
         )
 
     await database.write(lock)
-    assert await record.answer([Question("user-123", VIN, "door.unlock")], at=NOW) == [None]
+    assert await record.answer([GrantQuery("user-123", VIN, "door.unlock")], at=NOW) == [None]
     await record.create(grant("g-2", principal="user-456"), by="operator", at=NOW)
-    by_actor = [Question("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
+    by_actor = [GrantQuery("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
     assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(Role.OWNER)] * 2]
     standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
     assert standing.locked == {"user-123"}
@@ -230,7 +230,7 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
     assert found is not None
     assert (found.ends_at, found.expires_at) == (end.timestamp(), end.timestamp())
     assert await database.read(lambda c: store.find_key(c, digest, end)) is None
-    question = Question("user-123", VIN, "door.lock", credential=key_id_of(digest))
+    question = GrantQuery("user-123", VIN, "door.lock", credential=key_id_of(digest))
     await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
     assert await record_of(database, Sent()).answer([question], at=NOW) == [Allowance(Role.OWNER)]
     assert await record_of(database, Sent()).answer([question], at=end) == [None]
@@ -288,7 +288,7 @@ async def test_what_the_signer_asks_walks_through_no_table(tmp_path: Path) -> No
     watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
     vins = [f"KMHSH81C7LU12345{n}" for n in range(5)]
     asked = [
-        Question("user-123", vin, "door.unlock", "agent-7", f"key_{n:032x}") for n, vin in enumerate(vins)
+        GrantQuery("user-123", vin, "door.unlock", "agent-7", f"key_{n:032x}") for n, vin in enumerate(vins)
     ]
     assert await record_of(database, Sent()).answer(asked, at=NOW) == [None] * 5
     assert len(watch.ran) == 3

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Connection, Row, Select
 
     from services.access.domain import NewApiKey
-    from services.access.usecases import Question
+    from services.access.usecases import GrantQuery
     from services.runtime.outbox import OutgoingMessage
 
     Announce = Callable[[Ended], OutgoingMessage]
@@ -159,7 +159,7 @@ def note_issuer_keys(
     return messages
 
 
-def barred(connection: Connection, questions: Sequence[Question], at: datetime) -> set[str]:
+def barred(connection: Connection, questions: Sequence[GrantQuery], at: datetime) -> set[str]:
     """The actors whose accounts are locked, and the API keys that are not good any more, of those that are named.
 
     No query for questions of people who ask for themselves with a token.

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from services.access.usecases import Question
+    from services.access.usecases import GrantQuery
     from services.runtime.outbox import OutgoingMessage
 
     Announce = Callable[[Ended], OutgoingMessage]
@@ -131,7 +131,7 @@ _LOCKED = select(principals.c.principal).where(
 )
 
 
-def answer(connection: Connection, questions: Sequence[Question], at: datetime) -> list[Allowance | None]:
+def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime) -> list[Allowance | None]:
     """For each question what allows it at `at`. One query for all; one more when somebody acts for
     another, and one where API keys were used.
     """

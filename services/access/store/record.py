@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         NewApiKey,
         NewGrant,
     )
-    from services.access.usecases import Question
+    from services.access.usecases import GrantQuery
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
 
@@ -55,7 +55,7 @@ class SqlGrantRecord:
         """See the port."""
         return await self._database.read(lambda connection: grants.grants_on(connection, vin))
 
-    async def answer(self, questions: Sequence[Question], *, at: datetime) -> list[Allowance | None]:
+    async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
         """See the port."""
         return await self._database.read(lambda connection: grants.answer(connection, questions, at))
 

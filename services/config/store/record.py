@@ -11,7 +11,13 @@ from sqlalchemy import Connection, delete, insert, select
 
 from protocol.faults import MessageRefused
 from services.config import domain
-from services.config.domain import KEEP_ANSWERS, CorrelationIdReused, DoorConfig, Proof, ReadOnlyChanged
+from services.config.domain import (
+    KEEP_ANSWERS,
+    CorrelationIdReused,
+    DoorConfig,
+    ReadOnlyChanged,
+    RequestEvidence,
+)
 from services.config.store import rows
 from services.config.store.tables import answers, audit, inbox, outbox, sessions
 
@@ -103,7 +109,7 @@ def _change(
     member = request.read_back.differing(before)
     if member is not None:
         raise ReadOnlyChanged(member)
-    proof = Proof(request.capability, asked_at=at)
+    proof = RequestEvidence(request.capability, asked_at=at)
     after = domain.changed(before, request.change, proof)
     messages: list[OutgoingMessage] = []
     if after != before:

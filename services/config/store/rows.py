@@ -11,7 +11,7 @@ from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from protocol.cloud_side import Ledger
-from services.config.domain import FACTORY_VERSION, DoorConfig, DoorSettings, Proof, UnlockMode
+from services.config.domain import FACTORY_VERSION, DoorConfig, DoorSettings, RequestEvidence, UnlockMode
 from services.config.store.tables import configs, sessions
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def config_of(row: Row[Any]) -> DoorConfig:
     """The config in a row."""
     values = row._asdict()
     capability, asked_at, mac = (values.pop(name) for name in ("capability", "asked_at", "mac"))
-    proof = None if capability is None else Proof(capability, asked_at, bytes(mac))
+    proof = None if capability is None else RequestEvidence(capability, asked_at, bytes(mac))
     running = values.pop("running")
     return replace(
         assembled(values),

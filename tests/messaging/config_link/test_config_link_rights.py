@@ -23,7 +23,7 @@ from services.config.domain import (
     RIGHT_ENDED,
     DoorConfig,
     DoorSettings,
-    Proof,
+    RequestEvidence,
     push,
 )
 from tests.messaging.config_link.config_states import APPLIED, REJECTED, is_state
@@ -130,7 +130,9 @@ async def test_settings_that_nobody_asked_for_never_leave_and_hold_up_no_other(
     await running.crash()
     await running.change("c-1", child_lock_enabled=True)
     forged = DoorConfig(VIN, DoorSettings(auto_lock_enabled=False), running.now(), desired_version=1)
-    await running.put(outgoing(push(forged, Proof(capability, running.now()), "forged"), running.now()))
+    await running.put(
+        outgoing(push(forged, RequestEvidence(capability, running.now()), "forged"), running.now())
+    )
     await running.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
 
     running.run()
@@ -154,7 +156,8 @@ async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other
         vin="nonsense", capability=capability, config=command_pb2.ApplyConfig(version=1)
     )
     like = outgoing(
-        push(DoorConfig(VIN, DoorSettings(), room.now(), 1), Proof(capability, room.now()), "x"), room.now()
+        push(DoorConfig(VIN, DoorSettings(), room.now(), 1), RequestEvidence(capability, room.now()), "x"),
+        room.now(),
     )
     for number, payload in enumerate((unlock.SerializeToString(), elsewhere.SerializeToString(), b"\xff")):
         await room.put(replace(like, message_id=f"forged-{number}", payload=payload))
@@ -198,7 +201,7 @@ async def test_of_two_replicas_that_issue_at_once_one_begins_again(idle: tuple[R
     await one.crash()
     await one.change("c-1", child_lock_enabled=True)
     config = DoorConfig(VIN, DoorSettings(child_lock_enabled=True), one.now(), desired_version=1)
-    proof = Proof(one.signer.issue(VIN, "user-123"), one.now())
+    proof = RequestEvidence(one.signer.issue(VIN, "user-123"), one.now())
     messages = [outgoing(push(config, proof, cause), one.now()) for cause in ("a", "b")]
     one.signer.meet(2)
 

@@ -20,7 +20,7 @@ from services.command.announcements import Announcements
 from services.command.dispatch import Dispatcher
 from services.command.domain import Action, Cancellation, Command, Mode, Order, Requester, Withdrawal
 from services.runtime.storage import StorageUnavailable
-from services.signer.translate import KeyPen
+from services.signer.translate import Ed25519OrderSigner
 from tests.support.command_desk import MAC
 from tests.support.stand import CLOUD_SIGNER, exchange_key, public, signer
 
@@ -97,7 +97,7 @@ class World:
         self.now += self.signing_takes
         if self.signer_away:
             return None
-        pen = KeyPen(CLOUD_SIGNER, 1)
+        order_signer = Ed25519OrderSigner(CLOUD_SIGNER, 1)
         answers = []
         for order in orders:
             self.signed.append(order.requested.capability)
@@ -106,7 +106,7 @@ class World:
             elif order.requested.door.subject in self.strange:
                 answers.append(signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_NOT_PROVEN))
             else:
-                envelope = pen.sign(order, session_pb2.ROLE_OWNER)
+                envelope = order_signer.sign(order, session_pb2.ROLE_OWNER)
                 answers.append(
                     signing.SigningAnswer(verdict=signing.SIGNING_VERDICT_SIGNED, envelope=envelope)
                 )

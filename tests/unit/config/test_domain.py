@@ -11,7 +11,7 @@ from services.config.domain import (
     DoorSettings,
     Fault,
     Hello,
-    Proof,
+    RequestEvidence,
     SettingsChange,
     UnlockMode,
     answered,
@@ -26,8 +26,8 @@ from services.config.domain import (
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
 T1 = T0 + timedelta(minutes=1)
-PROOF = Proof("secret token", T0)
-LATER_PROOF = Proof("another token", T1)
+PROOF = RequestEvidence("secret token", T0)
+LATER_PROOF = RequestEvidence("another token", T1)
 FRESH = DoorConfig(VIN, DoorSettings(), T0)
 WANTED = replace(FRESH, desired_version=3, proof=PROOF)
 UNPROVEN = replace(WANTED, proof=None)

@@ -15,7 +15,7 @@ from services.config.domain import (
     DoorSettings,
     Fault,
     Hello,
-    Proof,
+    RequestEvidence,
     SettingsChange,
     UnlockMode,
     push,
@@ -98,7 +98,7 @@ def test_the_application_says_why_and_since_when() -> None:
 def test_the_vehicle_is_told_all_settings() -> None:
     wanted = DoorConfig(VIN, DoorSettings(unlock_mode=UnlockMode.SEQUENCE), AT, 4)
 
-    told = translate.apply_config(push(wanted, Proof("token", AT), "x"))
+    told = translate.apply_config(push(wanted, RequestEvidence("token", AT), "x"))
 
     assert told.version == 4
     assert json_format.MessageToDict(told.settings, always_print_fields_with_no_presence=True) == {
@@ -115,7 +115,7 @@ def test_the_vehicle_is_told_all_settings() -> None:
 def test_the_signer_is_asked_with_the_proof() -> None:
     wanted = DoorConfig(VIN, DoorSettings(), AT, 4)
 
-    requested = translate.requested_order(push(wanted, Proof("token", AT), "x"))
+    requested = translate.requested_order(push(wanted, RequestEvidence("token", AT), "x"))
 
     assert (requested.vin, requested.capability, requested.config.version) == (VIN, "token", 4)
     assert requested.asked_at.ToDatetime(tzinfo=UTC) == AT

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as stubs
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-from services.runtime.order_signer import OrderSigner, SigningFailed
+from services.runtime.order_signer import OrderSigningClient, SigningFailed
 from services.runtime.validation import violations_of
 
 if TYPE_CHECKING:
@@ -62,13 +62,13 @@ def fake() -> FakeSigner:
 
 
 @pytest.fixture
-async def signer(fake: FakeSigner) -> AsyncIterator[OrderSigner]:
+async def signer(fake: FakeSigner) -> AsyncIterator[OrderSigningClient]:
     server = grpc.aio.server()
     stubs.add_OrderSigningServiceServicer_to_server(fake, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield OrderSigner(channel)
+        yield OrderSigningClient(channel)
     await server.stop(None)
 
 
@@ -80,7 +80,9 @@ def order(counter: int, capability: str = "token") -> contract.OrderToSign:
     return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=counter, expires_at_millis=1)
 
 
-async def test_each_order_gets_its_answer_in_one_question(signer: OrderSigner, fake: FakeSigner) -> None:
+async def test_each_order_gets_its_answer_in_one_question(
+    signer: OrderSigningClient, fake: FakeSigner
+) -> None:
     answers = await signer.sign([order(1), order(2)])
 
     assert answers is not None
@@ -88,13 +90,13 @@ async def test_each_order_gets_its_answer_in_one_question(signer: OrderSigner, f
     assert fake.asked == [2]
 
 
-async def test_session_requests_come_back_in_order(signer: OrderSigner) -> None:
+async def test_session_requests_come_back_in_order(signer: OrderSigningClient) -> None:
     assert await signer.sign_session_requests([(VIN, b"a" * 16), (VIN, b"b" * 16)]) == [b"a" * 16, b"b" * 16]
 
 
 @pytest.mark.parametrize("trouble", ["away", "lose_answers"])
 async def test_a_signer_that_cannot_answer_signs_nothing(
-    signer: OrderSigner, fake: FakeSigner, trouble: str
+    signer: OrderSigningClient, fake: FakeSigner, trouble: str
 ) -> None:
     setattr(fake, trouble, True)
 
@@ -106,14 +108,14 @@ async def test_a_signer_that_is_not_there_signs_nothing() -> None:
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{nobody.getsockname()[1]}") as channel:
-            signer = OrderSigner(channel)
+            signer = OrderSigningClient(channel)
 
             assert await signer.sign([order(1)]) is None
             assert await signer.sign_session_requests([(VIN, bytes(16))]) is None
 
 
 async def test_what_is_wrong_with_a_request_is_not_taken_for_a_signer_that_is_away(
-    signer: OrderSigner,
+    signer: OrderSigningClient,
 ) -> None:
     with pytest.raises(SigningFailed):
         await signer.sign([order(1)] * 257)
