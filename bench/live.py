@@ -37,11 +37,11 @@ _ENDED = re.compile(rb'"(SUCCESS|FAILED|TIMEOUT|CANCELLED)"')
 
 
 class EventStream(asyncio.Protocol):
-    """One open SSE stream; `heard` is called with the bytes of each whole event as it arrives."""
+    """One open SSE stream; `received` is called with the bytes of each whole event as it arrives."""
 
-    def __init__(self, request: bytes, heard: Callable[[bytes], None]) -> None:
+    def __init__(self, request: bytes, received: Callable[[bytes], None]) -> None:
         self._request = request
-        self._heard = heard
+        self._received = received
         self._head = b""
         self._text = b""
         self._chunks: Chunks | None = None
@@ -49,11 +49,11 @@ class EventStream(asyncio.Protocol):
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @classmethod
-    async def open(cls, port: int, vin: str, token: str, heard: Callable[[bytes], None]) -> EventStream:
+    async def open(cls, port: int, vin: str, token: str, received: Callable[[bytes], None]) -> EventStream:
         """Connect; returns when the stream has begun. Raises BenchFailedError when it is refused."""
         request = get_request(vin, "updates/stream", token)
         _, stream = await asyncio.get_running_loop().create_connection(
-            lambda: cls(request, heard), LOOPBACK, port
+            lambda: cls(request, received), LOOPBACK, port
         )
         try:
             await stream.opened
@@ -89,7 +89,7 @@ class EventStream(asyncio.Protocol):
         for event in events:
             if not self.opened.done():
                 self.opened.set_result(None)
-            self._heard(event)
+            self._received(event)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.Protocol."""
@@ -178,10 +178,10 @@ class _Person:
     @classmethod
     async def arrive(cls, port: int, vin: str, token: str) -> _Person:
         person = cls(vin, token, await Connection.open(port))
-        person._stream = await EventStream.open(port, vin, token, person._hear)
+        person._stream = await EventStream.open(port, vin, token, person._receive)
         return person
 
-    def _hear(self, event: bytes) -> None:
+    def _receive(self, event: bytes) -> None:
         ended, command = _ENDED.search(event), _COMMAND_ID.search(event)
         if ended and command and b"COMMAND_STATUS_UPDATE" in event:
             self._ended.setdefault(command[1], (time.perf_counter(), ended[1]))
@@ -243,7 +243,7 @@ async def fan_out(
     arrivals: list[float] = []
     everyone = asyncio.Event()
 
-    def heard(event: bytes) -> None:
+    def received(event: bytes) -> None:
         if b"DOOR_STATUS_UPDATE" in event:
             arrivals.append(time.perf_counter())
             if len(arrivals) == readers:
@@ -254,7 +254,7 @@ async def fan_out(
     while len(streams) < readers:
         several = min(_OPEN_AT_ONCE, readers - len(streams))
         streams += await asyncio.gather(
-            *(EventStream.open(port, speaker.vin, token, heard) for _ in range(several))
+            *(EventStream.open(port, speaker.vin, token, received) for _ in range(several))
         )
     open_seconds = time.perf_counter() - began
     publisher = await Publisher.connect(account)

@@ -82,7 +82,7 @@ class MeshStand:
         self._fleet.join(self.sandbox)
         plan = self._plan = _without_wake_ups(Planner(self.ports, self.sandbox, self._environment).plan())
         self._fleet.allow_on_broker(self.ports, self.sandbox)
-        supervisor = Supervisor(plan, self.sandbox.envoy_admin, say=self._hear, welcome=self._ready.set)
+        supervisor = Supervisor(plan, self.sandbox.envoy_admin, say=self._receive, welcome=self._ready.set)
         self._run = asyncio.create_task(supervisor.run(self._stop))
         ready = asyncio.create_task(self._ready.wait())
         try:
@@ -119,7 +119,7 @@ class MeshStand:
         if self._run is not None:
             await self._run
 
-    def _hear(self, line: str) -> None:
+    def _receive(self, line: str) -> None:
         started = _READY.fullmatch(line)
         if started:
             self.pids[started[1]] = int(started[2])

@@ -69,7 +69,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         stack.push_async_callback(hands.close)
         over_mqtt = assignment.link == "mqtt"
         unit = Unit(cloud, hands, assignment.patience, broker, over_mqtt=over_mqtt)
-        link = Link(account, assignment.vin, unit.hear, over_mqtt=over_mqtt)
+        link = Link(account, assignment.vin, unit.receive, over_mqtt=over_mqtt)
         stack.push_async_callback(link.close)
         await link.open()
         await link.forget_orders()
@@ -95,7 +95,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
             await _greeted(unit, assignment.wait_seconds)
         except Violated as silent:
             why = process.ended if process and process.ended else str(silent)
-            for finding in _nothing_heard(assignment.rules, why, cloud.disbelieved):
+            for finding in _nothing_received(assignment.rules, why, cloud.disbelieved):
                 yield finding
             return
         async for finding in play(unit, assignment.rules):
@@ -121,7 +121,7 @@ async def _greeted(unit: Unit, seconds: float) -> None:
     await unit.catch_up()
 
 
-def _nothing_heard(rules: Sequence[Rule], why: str, disbelieved: Sequence[str]) -> list[Finding]:
+def _nothing_received(rules: Sequence[Rule], why: str, disbelieved: Sequence[str]) -> list[Finding]:
     """Without a hello nothing can be tried: that is one rule violated, and no word on the others."""
     detail = f"{why} ({disbelieved[0]})" if disbelieved else why
     findings = [Finding(rule, Verdict.SKIP, "no hello", 0) for rule in rules if rule.rule_id != HELLO]

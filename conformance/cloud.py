@@ -60,7 +60,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class UnitMessage:
     """What the unit said, verified. `info` belongs to a hello, `request_hash` to an answer; `at_millis` is when it
     came, by the kit's clock.
     """
@@ -142,7 +142,7 @@ class Cloud:
         self.vin = vin
         self.keys = keys
         self.unit = unit
-        self.heard: list[Heard] = []
+        self.received: list[UnitMessage] = []
         self.disbelieved: list[str] = []
         """What no cloud would have believed, and why."""
         self.now_millis = now_millis
@@ -231,7 +231,7 @@ class Cloud:
         """Sealed to the unit, as anybody can."""
         return seal(envelope, self.unit.seal_key, Direction.TO_VEHICLE, self.vin)
 
-    def hear(self, event: Event, data: bytes, *, stored: bool = True) -> Heard | None:
+    def receive(self, event: Event, data: bytes, *, stored: bool = True) -> UnitMessage | None:
         """Believes it and files it; None for what is repeated, waits for its hello, or is not believed.
 
         `stored`: the broker's stream has it. The same bytes count once, however often they come.
@@ -243,15 +243,15 @@ class Cloud:
             return None
         self._came.add(digest)
         self.said.append(event)
-        return self._hear(event, data)
+        return self._receive(event, data)
 
-    def is_stored(self, heard: Heard) -> bool:
+    def is_stored(self, received: UnitMessage) -> bool:
         """Whether the broker's stream has it."""
-        return heard.digest in self._stored
+        return received.digest in self._stored
 
-    def _hear(self, event: Event, data: bytes) -> Heard | None:
+    def _receive(self, event: Event, data: bytes) -> UnitMessage | None:
         try:
-            heard = self._open(event, data)
+            received = self._open(event, data)
         except _OfEarlierRun:
             return None
         except MessageRefused as refused:
@@ -260,25 +260,25 @@ class Cloud:
             elif refused.fault not in REPETITIONS:
                 self.disbelieved.append(f"evt.{event.value}: {refused}")
             return None
-        self.heard.append(heard)
-        for fault in unacceptable(heard.message):
+        self.received.append(received)
+        for fault in unacceptable(received.message):
             # Filed all the same: what is wrong with it is to be said once, not by every rule that waits for it.
             self.disbelieved.append(f"evt.{event.value}: {fault}")
         if event is Event.HELLO:
             early, self._early = self._early, []
             for one in early:
-                self._hear(*one)
-        return heard
+                self._receive(*one)
+        return received
 
     def keys_changed(self) -> None:
         """There are more keys to open with than before."""
         self._open_with_all_keys()
 
-    def answers(self, *request_hashes: bytes) -> list[Heard]:
+    def answers(self, *request_hashes: bytes) -> list[UnitMessage]:
         """What the unit said of these orders."""
-        return [one for one in self.heard if one.request_hash in request_hashes]
+        return [one for one in self.received if one.request_hash in request_hashes]
 
-    def _open(self, event: Event, data: bytes) -> Heard:
+    def _open(self, event: Event, data: bytes) -> UnitMessage:
         domain = Domain(f"evt.{event.value}")
         if domain in REPORTS:
             return self._open_report(event, domain, data)
@@ -286,12 +286,12 @@ class Cloud:
             info = self._reader.hello(self.vin, data)
             self._ledger.learn(info)
             at = self._at(data, info)
-            return Heard(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
+            return UnitMessage(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
         message = self._reader.answer(self.vin, domain, data)
         if self._issued is not None and self._issued.is_earlier(message.request_hash):
             raise _OfEarlierRun
         opened = self._ledger.admit(domain, message)
-        return Heard(
+        return UnitMessage(
             event,
             opened.message_id,
             message.epoch,
@@ -304,7 +304,7 @@ class Cloud:
     def _at(self, data: bytes, message: Any) -> tuple[int, bytes, Any, bytes]:
         return self.now_millis(), hashlib.sha256(data).digest(), message, data[_RECEIVER]
 
-    def _open_report(self, event: Event, domain: Domain, data: bytes) -> Heard:
+    def _open_report(self, event: Event, domain: Domain, data: bytes) -> UnitMessage:
         place = (domain, data[:_PLACE_BYTES])
         if self._reports.setdefault(place, hashlib.sha256(data).digest()) != hashlib.sha256(data).digest():
             self.reused_counters.add(place)
@@ -314,7 +314,7 @@ class Cloud:
             report = _REPORTS[domain].FromString(opened.payload)
         except DecodeError as error:
             raise MessageRefused(Fault.MALFORMED, "not a report") from error
-        return Heard(event, "", opened.epoch, opened.counter, report, *self._at(data, report))
+        return UnitMessage(event, "", opened.epoch, opened.counter, report, *self._at(data, report))
 
 
 def new_id() -> str:

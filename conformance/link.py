@@ -65,17 +65,17 @@ class Account:
 
 
 class Link:
-    """One unit's link. `heard` is called for each event, with whether it came with MQTT's QoS 1 and whether the stream
-    has it, and says whether it was believed.
+    """One unit's link. `received` is called for each event, with whether it came with MQTT's QoS 1 and whether
+    the stream has it, and says whether it was believed.
 
     Each event is heard twice: on the wire, also if the broker knows it already and stores it no more, and out of
     the stream, also if it came while the kit was away. Raises nats.errors.Error.
     """
 
-    def __init__(self, account: Account, vin: str, heard: Heard, *, over_mqtt: bool) -> None:
+    def __init__(self, account: Account, vin: str, received: Heard, *, over_mqtt: bool) -> None:
         self._account = account
         self._vin = vin
-        self._heard = heard
+        self._received = received
         self._consumer = f"conformance-{secrets.token_hex(6)}"
         self._handled: set[tuple[str, int, float]] = set()
         self._client: Client | None = None
@@ -197,18 +197,18 @@ class Link:
         if identity in self._handled:
             return
         self._handled.add(identity)
-        self._hear(message, stored=True)
+        self._receive(message, stored=True)
 
     async def _take_from_the_wire(self, message: Msg) -> None:
-        self._hear(message, stored=False)
+        self._receive(message, stored=False)
 
-    def _hear(self, message: Msg, *, stored: bool) -> None:
+    def _receive(self, message: Msg, *, stored: bool) -> None:
         event = Event(message.subject.rpartition(".")[2])
-        if self._heard(event, message.data, _has_qos_1(message), stored) and event is Event.HELLO:
+        if self._received(event, message.data, _has_qos_1(message), stored) and event is Event.HELLO:
             self._queues_to_open.set()
 
     async def _take_status(self, message: Msg) -> None:
-        self._heard(Event.STATUS, message.data, _has_qos_1(message), False)
+        self._received(Event.STATUS, message.data, _has_qos_1(message), False)
 
     async def _keep_queue_open(self) -> None:
         """As the command room does on each hello."""

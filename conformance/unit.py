@@ -18,7 +18,7 @@ from protocol.faults import SYNCHRONISATION, Fault
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from conformance.cloud import Cloud, Heard, Signed
+    from conformance.cloud import Cloud, Signed, UnitMessage
     from conformance.hands import Hands
     from conformance.link import Link
     from conformance.throwaway_broker import ThrowawayBroker
@@ -79,13 +79,13 @@ class Unit:
         assert self._link is not None  # noqa: S101  # attached before any rule
         return self._link
 
-    def hear(self, event: Event, data: bytes, has_qos_1: bool, stored: bool) -> bool:
+    def receive(self, event: Event, data: bytes, has_qos_1: bool, stored: bool) -> bool:
         """Link's events come in here; whether it was believed."""
-        heard = self.cloud.hear(event, data, stored=stored)
+        received = self.cloud.receive(event, data, stored=stored)
         if not has_qos_1:
             self.qos_missing.add(event.value)
         self._spoke.set()
-        return heard is not None
+        return received is not None
 
     async def until(self, condition: Callable[[], bool], what: str, seconds: float | None = None) -> None:
         """Waits until what the unit said fulfils it. Raises Violated when `what` does not come in time."""
@@ -125,21 +125,21 @@ class Unit:
 
     # -- answers in
 
-    def answers(self, signed: Signed) -> list[Heard]:
+    def answers(self, signed: Signed) -> list[UnitMessage]:
         """The answers to this signing of an order, on the subject where they belong; received apart."""
         event = _answered_on(signed)
         return [one for one in self.cloud.answers(signed.request_hash) if one.event is event]
 
-    async def answer(self, signed: Signed, seconds: float | None = None) -> Heard:
+    async def answer(self, signed: Signed, seconds: float | None = None) -> UnitMessage:
         """The first answer."""
         what = f"an answer on evt.{_answered_on(signed).value}"
         await self.until(lambda: bool(self.answers(signed)), what, seconds)
         return self.answers(signed)[0]
 
-    async def stored_answer(self, signed: Signed, seconds: float | None = None) -> Heard:
+    async def stored_answer(self, signed: Signed, seconds: float | None = None) -> UnitMessage:
         """The first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
 
-        def stored() -> list[Heard]:
+        def stored() -> list[UnitMessage]:
             return [one for one in self.answers(signed) if self.cloud.is_stored(one)]
 
         await self.until(
@@ -178,7 +178,7 @@ class Unit:
             else:
                 return
 
-    async def provoked(self, signed: Signed) -> Heard:
+    async def provoked(self, signed: Signed) -> UnitMessage:
         """Sends it, whether or not it was sent before; the answer that follows, from the budget."""
         said = len(self.answers(signed))
         what = f"an answer on evt.{_answered_on(signed).value}"
@@ -205,7 +205,7 @@ class Unit:
         async def send() -> None:
             sent.append(await self.order(order, wrong))
 
-        def answers() -> list[Heard]:
+        def answers() -> list[UnitMessage]:
             return [answer for signed in sent for answer in self.answers(signed)]
 
         await self.insist(send, lambda: bool(answers()), "a refusal")
@@ -285,11 +285,11 @@ class Unit:
 
     def hellos(self) -> list[session_pb2.SessionInfo]:
         """All session information that came on evt.hello."""
-        return [one.info for one in self.cloud.heard if one.info is not None]
+        return [one.info for one in self.cloud.received if one.info is not None]
 
     def came_at_millis(self, hello: session_pb2.SessionInfo) -> int:
         """When it came, by the kit's clock."""
-        return next(one.at_millis for one in self.cloud.heard if one.info is hello)
+        return next(one.at_millis for one in self.cloud.received if one.info is hello)
 
     async def next_hello(self, after: int, what: str = "a hello") -> session_pb2.SessionInfo:
         """The hello after so many, from a unit that comes back."""
@@ -331,9 +331,9 @@ class Unit:
 
     # -- reports
 
-    def reports(self) -> list[Heard]:
+    def reports(self) -> list[UnitMessage]:
         """Every status report."""
-        return [one for one in self.cloud.heard if one.event is Event.STATUS]
+        return [one for one in self.cloud.received if one.event is Event.STATUS]
 
 
 def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:

@@ -139,7 +139,7 @@ def _ask(user: str, owner: str, *subjects: str, many: bool = False) -> list[Pass
     return [Passage(owner, user, Kind.SERVICE, subject, many) for subject in subjects]
 
 
-def _hear(user: str, owner: str, *subjects: str) -> list[Passage]:
+def _subscribe(user: str, owner: str, *subjects: str) -> list[Passage]:
     return [Passage(owner, user, Kind.STREAM, subject) for subject in subjects]
 
 
@@ -161,10 +161,10 @@ def _nats_vehicles(prefix: str) -> list[Passage]:
     said = [event_subject("*", event) for event in Event if event is not Event.STATUS]
     return [
         *_enter(CARS_ACCOUNT, prefix, *said, "vehicle_status.*.*"),
-        *_hear(CARS_ACCOUNT, VEHICLE_STORE, "_INBOX.*.>"),
+        *_subscribe(CARS_ACCOUNT, VEHICLE_STORE, "_INBOX.*.>"),
         *_pull(CARS_ACCOUNT),
         # Who asks how, for reply_guard.
-        *_hear(account_of("enrolment"), CARS_ACCOUNT, PULLS, ACKNOWLEDGEMENTS),
+        *_subscribe(account_of("enrolment"), CARS_ACCOUNT, PULLS, ACKNOWLEDGEMENTS),
     ]
 
 
@@ -228,11 +228,11 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
-        *_hear(
+        *_subscribe(
             user, account_of("status"), condition_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
         ),
-        *_hear(user, account_of("diagnostics"), refused_subject("*")),
-        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+        *_subscribe(user, account_of("diagnostics"), refused_subject("*")),
+        *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
 
 
@@ -240,13 +240,13 @@ def _status(user: str) -> list[Passage]:
     return [
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.status.>"),
-        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
-        *_hear(user, MQTT_CARS_ACCOUNT, presence_subject("*")),
+        *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+        *_subscribe(user, MQTT_CARS_ACCOUNT, presence_subject("*")),
         # Replicas follow these two with consumers that live as long as they do, and deliver to their inboxes.
         *_api(user, "CONSUMER.CREATE", DOOR_UPDATES),
         *_api(user, "CONSUMER.CREATE", ROOM_EVENTS),
-        *_hear(user, UPDATE_STORE, "_INBOX.status.>"),
-        *_hear(user, SERVICE_STORE, "_INBOX.status.>"),
+        *_subscribe(user, UPDATE_STORE, "_INBOX.status.>"),
+        *_subscribe(user, SERVICE_STORE, "_INBOX.status.>"),
         *_api(user, "DIRECT.GET", DOOR_UPDATES),
     ]
 
@@ -256,7 +256,7 @@ def _config(user: str) -> list[Passage]:
         *_ask(user, COMMAND_STORE, command_subject("*", Command.CONFIG)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.config.>"),
-        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+        *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
 
 
@@ -264,7 +264,7 @@ def _diagnostics(user: str) -> list[Passage]:
     return [
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.diagnostics.>"),
-        *_hear(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
+        *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
 
 

@@ -235,10 +235,10 @@ def _service_user(secrets: BrokerSecrets, room: str, walls: Sequence[Passage]) -
     says = {wall.called for wall in used if wall.kind is Kind.SERVICE}
     says |= {wall.subject for wall in owned if wall.kind is Kind.STREAM}
     says |= set(SAYS_WITHIN.get(room, ()))
-    hears = {wall.called for wall in used if wall.kind is Kind.STREAM}
+    subscribes = {wall.called for wall in used if wall.kind is Kind.STREAM}
     rights: dict[str, object] = {
         "publish": {"allow": sorted(says)},
-        "subscribe": {"allow": sorted({*hears, *answers, *OWN.get(room, ()), f"_INBOX.{room}.>"})},
+        "subscribe": {"allow": sorted({*subscribes, *answers, *OWN.get(room, ()), f"_INBOX.{room}.>"})},
     }
     if answers or AUTH_QUESTIONS in OWN.get(room, ()):
         rights["allow_responses"] = True

@@ -233,12 +233,12 @@ class Ledger:
         self._entered(before, session)
         return True
 
-    def overhear(self, info: session_pb2.SessionInfo) -> bool:
+    def learn_unsolicited(self, info: session_pb2.SessionInfo) -> bool:
         """The same where challenges are somebody else's: an answer to one counts as a hello without."""
-        heard = session_pb2.SessionInfo()
-        heard.CopyFrom(info)
-        heard.challenge = b""
-        return self.learn(heard)
+        received = session_pb2.SessionInfo()
+        received.CopyFrom(info)
+        received.challenge = b""
+        return self.learn(received)
 
     def admit(self, domain: Domain, message: session_pb2.SignedAnswer) -> OpenedAnswer:
         """Take in an answer that AnswerReader verified. The checks, in this order: request, epoch, counter.

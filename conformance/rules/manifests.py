@@ -17,7 +17,7 @@ from protocol.domains import Domain
 from protocol.faults import Fault
 
 if TYPE_CHECKING:
-    from conformance.cloud import Heard
+    from conformance.cloud import UnitMessage
     from conformance.unit import Unit
 
 GROUP = Group("manifests")
@@ -111,7 +111,7 @@ async def first_seal_key_is_used(unit: Unit) -> None:
     require((await _answer(unit)).sealed_to == new.key_id, "it does not seal to the key that is left")
 
 
-async def _answer(unit: Unit) -> Heard:
+async def _answer(unit: Unit) -> UnitMessage:
     answer = await unit.answer(await unit.order(lock()))
     require(answer.event is Event.RESULT, "the order has no result")
     return answer

@@ -32,7 +32,7 @@ async def reports_have_their_place(unit: Unit) -> None:
     reused = unit.cloud.reused_counters
     require(not reused, f"{len(reused)} counters stand on more than one report: a nonce was used twice")
     for event in _REPORTS:
-        places = [(one.epoch, one.counter) for one in unit.cloud.heard if one.event is event]
+        places = [(one.epoch, one.counter) for one in unit.cloud.received if one.event is event]
         require(len(set(places)) == len(places), f"evt.{event.value} used a counter twice")
         require(all(counter >= 1 for _, counter in places), f"evt.{event.value} does not count from 1")
 
@@ -81,7 +81,7 @@ async def boot_id_is_the_hellos(unit: Unit) -> None:
     """boot_id is the one of the hello."""
     await unit.fence()
     boots = {info.epoch: info.hello.boot_id for info in unit.hellos()}
-    for one in unit.cloud.heard:
+    for one in unit.cloud.received:
         if one.event in _REPORTS and one.epoch in boots:
             said, told = one.payload.boot_id, boots[one.epoch]
             require(said == told, f"evt.{one.event.value} has boot_id {said!r}, and the hello said {told!r}")
@@ -98,7 +98,8 @@ async def sequence_counts_up(unit: Unit) -> None:
         require(first == what, f"two different states of one boot have the sequence {what.sequence}")
     for event in _REPORTS:
         sent = sorted(
-            (one for one in unit.cloud.heard if one.event is event), key=lambda one: (one.epoch, one.counter)
+            (one for one in unit.cloud.received if one.event is event),
+            key=lambda one: (one.epoch, one.counter),
         )
         for one, later in pairwise(sent):
             same_boot = (one.epoch, one.payload.boot_id) == (later.epoch, later.payload.boot_id)
@@ -111,9 +112,9 @@ async def sequence_counts_up(unit: Unit) -> None:
 
 def _states(unit: Unit) -> list[report_pb2.StatusReport | report_pb2.DiagnosticsReport]:
     """All that say where in their boot they were made."""
-    found = [one.payload for one in unit.cloud.heard if one.event in _REPORTS]
+    found = [one.payload for one in unit.cloud.received if one.event in _REPORTS]
     found += [
-        one.payload.status for one in unit.cloud.heard if isinstance(one.payload, report_pb2.CommandResult)
+        one.payload.status for one in unit.cloud.received if isinstance(one.payload, report_pb2.CommandResult)
     ]
     return [one for one in found if one.sequence]
 
@@ -138,7 +139,9 @@ async def reports_count_from_1(unit: Unit) -> None:
         raise Skipped("needs a second epoch")
     for event in _REPORTS:
         for epoch in epochs:
-            counters = [one.counter for one in unit.cloud.heard if (one.event, one.epoch) == (event, epoch)]
+            counters = [
+                one.counter for one in unit.cloud.received if (one.event, one.epoch) == (event, epoch)
+            ]
             least = min(counters, default=1)
             require(least == 1, f"the first counter of an epoch on evt.{event.value} is {least}")
 
@@ -159,7 +162,7 @@ async def epochs_are_random(unit: Unit) -> None:
 async def message_ids_are_unique(unit: Unit) -> None:
     """Unique per message: message ids; the same only where the same answer is signed again."""
     said: dict[str, object] = {}
-    for one in unit.cloud.heard:
+    for one in unit.cloud.received:
         if one.event not in _REPORTS:  # they have counters
             what = one.info or one.payload
             first = said.setdefault(one.message_id, what)

@@ -101,8 +101,8 @@ def _now_millis() -> int:
 
 async def _heard_from_status(
     broker: jetstream.Broker, settings: CommandSettings
-) -> tuple[vehicle_link.HeardConditions, ShownResults]:
-    conditions = vehicle_link.HeardConditions(broker, _now)
+) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
+    conditions = vehicle_link.AdvisoryStateCache(broker, _now)
     await conditions.listen()
     shown = ShownResults(lambda: _now_millis() * 1_000, settings.shown_doors_patience_seconds)
     await shown.listen(broker)

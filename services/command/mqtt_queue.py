@@ -43,7 +43,7 @@ class MqttSessions:
         self._now = now
         self._vins: dict[str, None] = {}
 
-    def heard(self, vin: str, *, over_mqtt: bool) -> None:
+    def received(self, vin: str, *, over_mqtt: bool) -> None:
         """Note what the vehicle's hello came over."""
         self._vins.pop(vin, None)
         if over_mqtt:

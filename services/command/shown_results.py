@@ -52,9 +52,9 @@ class ShownResults:
 
     async def listen(self, broker: Broker) -> None:
         """Begin to hear. What is lost is waited for, and no longer."""
-        await broker.client.subscribe(SHOWN_RESULTS_SUBJECT, cb=self._hear)
+        await broker.client.subscribe(SHOWN_RESULTS_SUBJECT, cb=self._receive)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         try:
             told = room_event_pb2.ShownResults.FromString(message.data)
         except DecodeError as error:

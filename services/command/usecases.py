@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from services.command.domain import StatusCheck
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.rules import Rules
-    from services.command.vehicle_usecases import Heard, TakenIn
+    from services.command.vehicle_usecases import TakenIn, VerifiedMessage
     from services.runtime.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
@@ -110,7 +110,7 @@ class Commands(Protocol):
     async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
         """These messages as they were kept, dated `now`; those of commands that have ended are left out."""
 
-    async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
+    async def take_in(self, arrived: Sequence[VerifiedMessage], at: datetime) -> TakenIn:
         """Take in what vehicles said, each once, in order."""
 
     async def live(self, ended: RightEnded) -> list[Requested]:

@@ -23,7 +23,12 @@ from services.command import vehicle_translate
 from services.command.epoch_watch import TWO_UNITS
 from services.command.history_usecases import record_status_checks
 from services.command.mqtt_queue import MqttSessions, forward_waiting
-from services.command.vehicle_usecases import Heard, record_verdicts, take_in_heard, vehicle_connected
+from services.command.vehicle_usecases import (
+    VerifiedMessage,
+    record_verdicts,
+    take_in_heard,
+    vehicle_connected,
+)
 from services.runtime.consumer import ConsumerPlan, Later, Poison
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
@@ -121,8 +126,8 @@ class VehicleEvents:
     async def _take(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         addressed, unhandled = by_vehicle(deliveries)
         await self._keys.fetch({vin for vin, _ in addressed})
-        heard: dict[Heard, Delivery] = {}
-        greetings: dict[Heard, _Greeting] = {}
+        received: dict[VerifiedMessage, Delivery] = {}
+        greetings: dict[VerifiedMessage, _Greeting] = {}
         refusals: list[session_pb2.SignedAnswer] = []
         odd: _Odd = {}
         for vin, delivery in addressed:
@@ -130,7 +135,7 @@ class VehicleEvents:
             try:
                 if kind == layout.Event.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
-                    one = Heard(vin, partial(self._learn, info, delivery, odd))
+                    one = VerifiedMessage(vin, partial(self._learn, info, delivery, odd))
                     over_mqtt = layout.MQTT_QOS_HEADER in delivery.headers
                     arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
                     arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
@@ -142,23 +147,25 @@ class VehicleEvents:
                         refusals.append(answer)
                     if domain is Domain.CONFIGURED:  # the config room's, but for the keys that are lacking
                         continue
-                    one = Heard(vin, partial(self._admit, domain, answer, delivery, odd))
+                    one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
             except MessageRefused as refused:
                 unhandled += judged(delivery, refused)
             else:
-                heard[one] = delivery
+                received[one] = delivery
         if refusals:
             await asyncio.gather(*map(self._bring_manifests, refusals))
-        if heard:
-            taken = await take_in_heard(self._desk, list(heard))
+        if received:
+            taken = await take_in_heard(self._desk, list(received))
             for one, why in taken.disbelieved.items():
                 greetings.pop(one, None)
-                unhandled += [Poison(heard[one], why)] if isinstance(why, str) else judged(heard[one], why)
+                unhandled += (
+                    [Poison(received[one], why)] if isinstance(why, str) else judged(received[one], why)
+                )
         unhandled += [noticed(delivery, what) for delivery, _, what in odd.values()]
         # Whose word was refused may be the unit that is connected now: its answer says which epoch it is in.
         doubled = {vin for _, vin, what in odd.values() if what is TWO_UNITS}
         await asyncio.gather(*map(self._ask, sorted(doubled)))
-        return unhandled + await self._welcome_all([(heard[one], greetings[one]) for one in greetings])
+        return unhandled + await self._welcome_all([(received[one], greetings[one]) for one in greetings])
 
     async def _welcome_all(self, greeted: Sequence[tuple[Delivery, _Greeting]]) -> list[Unhandled]:
         """Those that could not be welcomed: what keeps one from it must not make the others begin again."""
@@ -228,7 +235,7 @@ class VehicleEvents:
         """
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, greeting.arrived_at)
-        self.sessions.heard(vin, over_mqtt=greeting.over_mqtt)
+        self.sessions.received(vin, over_mqtt=greeting.over_mqtt)
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._desk.now())
@@ -272,7 +279,7 @@ async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> li
     return poison
 
 
-class HeardConditions:
+class AdvisoryStateCache:
     """What vehicles said moments ago (usecases.Conditions), as the status service passes it on."""
 
     def __init__(self, broker: Broker, now: Callable[[], datetime]) -> None:
@@ -282,23 +289,23 @@ class HeardConditions:
 
     async def listen(self) -> None:
         """Begin to hear. A hint that is lost costs nothing: the vehicle itself decides."""
-        await self._broker.client.subscribe(layout.condition_subject("*"), cb=self._hear)
+        await self._broker.client.subscribe(layout.condition_subject("*"), cb=self._receive)
 
-    async def _hear(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         try:
-            heard = room_event_pb2.VehicleCondition.FromString(message.data)
-            condition = vehicle_translate.condition(heard)
+            received = room_event_pb2.VehicleCondition.FromString(message.data)
+            condition = vehicle_translate.condition(received)
         except (DecodeError, ValueError, OverflowError) as error:
             _log.warning("condition_not_understood", reason=str(error))
             return
-        known = self._latest.get(heard.vin)
+        known = self._latest.get(received.vin)
         if known is not None and (
             known.observed_at > condition.observed_at or (known.asleep and condition.lost)
         ):
             return  # who sleeps says nothing, and is not lost for that
         if len(self._latest) >= _MOST_CONDITIONS:
             self._latest.clear()
-        self._latest[heard.vin] = condition
+        self._latest[received.vin] = condition
 
     def of(self, vin: str) -> Condition | None:
         """See usecases.Conditions."""

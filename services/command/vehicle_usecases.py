@@ -87,7 +87,7 @@ Report = Received | Resulted | CancelDecided | OrderRefused
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Heard:
+class VerifiedMessage:
     """Something a vehicle signed.
 
     `admit` takes it into the vehicle's session, in the transaction that takes in the report it returns (None for
@@ -103,7 +103,7 @@ class TakenIn:
     """What was believed; what was not, and why."""
 
     believed: Sequence[Report]
-    disbelieved: Mapping[Heard, MessageRefused | str]
+    disbelieved: Mapping[VerifiedMessage, MessageRefused | str]
 
 
 async def vehicle_connected(desk: Desk, vin: str) -> None:
@@ -116,7 +116,7 @@ async def vehicle_connected(desk: Desk, vin: str) -> None:
     desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
 
 
-async def take_in_heard(desk: Desk, arrived: Sequence[Heard]) -> TakenIn:
+async def take_in_heard(desk: Desk, arrived: Sequence[VerifiedMessage]) -> TakenIn:
     """Apply what vehicles said."""
     taken = await desk.commands.take_in(arrived, desk.now())
     for report in taken.believed:

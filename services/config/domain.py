@@ -269,7 +269,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) 
     )
 
 
-def heard(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
+def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
     """What the vehicle's word makes of the config, and what to send it in return."""
     match news:
         case Hello():

@@ -23,7 +23,7 @@ KEEP_NEWS = timedelta(days=8)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class VerifiedConfigMessage:
     """What a vehicle said and signed. `admit` takes it into the vehicle's session and says what it means;
     it raises MessageRefused, and then has changed nothing.
     """
@@ -71,7 +71,9 @@ class ConfigRecord(Protocol):
         ReadOnlyChanged.
         """
 
-    async def take_in(self, heard: Sequence[Heard], at: datetime) -> list[MessageRefused | None]:
+    async def take_in(
+        self, received: Sequence[VerifiedConfigMessage], at: datetime
+    ) -> list[MessageRefused | None]:
         """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
         commit with their sessions. For each, why it was refused, if it was.
         """
@@ -109,11 +111,11 @@ async def change_config(
     return await record.change(request, now())
 
 
-async def hear_vehicles(
-    record: ConfigRecord, now: Callable[[], datetime], heard: Sequence[Heard]
+async def ingest_messages(
+    record: ConfigRecord, now: Callable[[], datetime], received: Sequence[VerifiedConfigMessage]
 ) -> list[MessageRefused | None]:
     """Take in what vehicles said; safe to repeat. For each, why it was refused, if it was."""
-    return await record.take_in(heard, now()) if heard else []
+    return await record.take_in(received, now()) if received else []
 
 
 class Withdrawals(Protocol):

@@ -9,7 +9,7 @@ import structlog
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from protocol.domains import Domain
 from services.config import translate, usecases
-from services.config.usecases import Heard
+from services.config.usecases import VerifiedConfigMessage
 from services.runtime.consumer import ConsumerPlan, Poison
 from services.runtime.logs import masked_vin
 from services.runtime.vehicle_messages import by_vehicle, judged
@@ -54,35 +54,37 @@ class VehicleEvents:
         """
         addressed, unhandled = by_vehicle(deliveries)
         await self._keys.fetch(vin for vin, _ in addressed)
-        verified: list[tuple[Delivery, Heard]] = []
+        verified: list[tuple[Delivery, VerifiedConfigMessage]] = []
         for vin, delivery in addressed:
             try:
-                verified.append((delivery, self._heard(vin, delivery)))
+                verified.append((delivery, self._received(vin, delivery)))
             except ValueError as refused:  # MessageRefused, NewsRefused
                 unhandled.append(Poison(delivery, str(refused)))
-        refusals = await usecases.hear_vehicles(self._record, self._now, [heard for _, heard in verified])
-        for (delivery, _heard), refusal in zip(verified, refusals, strict=True):
+        refusals = await usecases.ingest_messages(
+            self._record, self._now, [received for _, received in verified]
+        )
+        for (delivery, _received), refusal in zip(verified, refusals, strict=True):
             if refusal is not None:
                 unhandled += judged(delivery, refusal)
         return unhandled
 
-    def _heard(self, vin: str, delivery: Delivery) -> Heard:
+    def _received(self, vin: str, delivery: Delivery) -> VerifiedConfigMessage:
         """Raises MessageRefused, NewsRefused."""
         if delivery.subject.endswith(Domain.HELLO.value):
             return self._hello(vin, delivery.data)
         return self._answer(vin, delivery.data)
 
-    def _hello(self, vin: str, data: bytes) -> Heard:
+    def _hello(self, vin: str, data: bytes) -> VerifiedConfigMessage:
         info = self._reader.hello(vin, data)
         hello = translate.hello_of(info, self._now())
 
         def admit(ledger: Ledger) -> News:
-            ledger.overhear(info)
+            ledger.learn_unsolicited(info)
             return hello
 
-        return Heard(vin, info.message_id, admit)
+        return VerifiedConfigMessage(vin, info.message_id, admit)
 
-    def _answer(self, vin: str, data: bytes) -> Heard:
+    def _answer(self, vin: str, data: bytes) -> VerifiedConfigMessage:
         message = self._reader.answer(vin, Domain.CONFIGURED, data)
         news_of = translate.answer_reader(message, self._now())
         if message.HasField("refused"):
@@ -92,4 +94,4 @@ class VehicleEvents:
         def admit(ledger: Ledger) -> News:
             return news_of(ledger.admit(Domain.CONFIGURED, message).issued)
 
-        return Heard(vin, message.message_id, admit)
+        return VerifiedConfigMessage(vin, message.message_id, admit)

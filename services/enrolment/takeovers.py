@@ -42,7 +42,7 @@ class NewestConnection:
 
     async def start(self) -> None:
         """Begin to hear what other replicas admit, and what became of connections that were to end."""
-        await self._client.subscribe(VEHICLE_ADMITTED_SUBJECT, cb=self._heard)
+        await self._client.subscribe(VEHICLE_ADMITTED_SUBJECT, cb=self._received)
         await self._client.subscribe(f"{self._answers}.*", cb=self._ended)
         await self._client.flush()
 
@@ -60,7 +60,7 @@ class NewestConnection:
                 reply=f"{self._answers}.{vin}",
             )
 
-    async def _heard(self, message: Msg) -> None:
+    async def _received(self, message: Msg) -> None:
         try:
             told_by, vin, connection = _read(message.data)
         except (ValueError, KeyError, TypeError) as error:

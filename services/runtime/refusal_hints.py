@@ -51,7 +51,7 @@ async def listen_for_refusals(
     """Collect the hints, each in one process of those that name the same `queue`; return where. See RefusedReports."""
     collected = RefusedReports(every_seconds, tell)
 
-    async def hear(message: Msg) -> None:
+    async def receive(message: Msg) -> None:
         try:
             hint = ReportsRefused.FromString(message.data)
         except DecodeError:
@@ -60,5 +60,5 @@ async def listen_for_refusals(
         if is_vin(hint.vin):
             collected.note(hint.vin, hint.reports[:MOST_KINDS])
 
-    await broker.client.subscribe(refused_subject("*"), queue=queue, cb=hear)
+    await broker.client.subscribe(refused_subject("*"), queue=queue, cb=receive)
     return collected

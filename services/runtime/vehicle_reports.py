@@ -200,7 +200,7 @@ class HelloIntake:
         # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
         for delivery, info in sorted(signed, key=lambda item: item[1].vin):
             try:
-                if ledger.overhear(info):
+                if ledger.learn_unsolicited(info):
                     began.add(info.vin)
             except MessageRefused as error:
                 refused += judged(delivery, error)

@@ -68,7 +68,7 @@ class ConditionTeller:
     def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
         """See usecases.ConditionHints."""
         now = self._monotonic()
-        self.silent.heard(reports)
+        self.silent.received(reports)
         hints = [hint for report in reports if (hint := self._hint(report, now, woken)) is not None]
         if hints:
             self._tell(hints)

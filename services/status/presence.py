@@ -62,7 +62,7 @@ class SilentVehicles:
         self._limit = limit
         self._stale_at: OrderedDict[str, int] = OrderedDict()
 
-    def heard(self, reports: Iterable[Report]) -> None:
+    def received(self, reports: Iterable[Report]) -> None:
         """These reported."""
         stale_at = self._stale_at
         for report in reports:

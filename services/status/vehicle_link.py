@@ -186,14 +186,14 @@ class VehicleIntake:
 async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable[[], int]) -> None:
     """Hear from the broker whose connection broke. What is missed costs nothing: silence says it later."""
 
-    async def hear(message: Msg) -> None:
+    async def receive(message: Msg) -> None:
         if message.data == LOST:
             try:
                 lost.note(vin_of(message.subject), now_us())
             except ValueError:
                 _log.warning("loss_of_nobody")
 
-    await broker.client.subscribe(presence_subject("*"), cb=hear)
+    await broker.client.subscribe(presence_subject("*"), cb=receive)
 
 
 class HintPublisher:

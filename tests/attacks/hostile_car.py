@@ -184,7 +184,7 @@ class RawNats:
     def __init__(self, car: HostileCar) -> None:
         self.car = car
         self.errors: list[str] = []
-        self.heard: list[tuple[str, bytes]] = []
+        self.received: list[tuple[str, bytes]] = []
         self.client: Client | None = None
         self.thrown_out = False
 
@@ -243,7 +243,7 @@ class RawNats:
 
     async def listen(self, subject: str) -> None:
         async def arrived(message: Any) -> None:
-            self.heard.append((message.subject, message.data))
+            self.received.append((message.subject, message.data))
 
         if self.client is not None and self.alive:
             await self.client.subscribe(subject, cb=arrived)

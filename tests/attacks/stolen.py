@@ -29,13 +29,13 @@ REFUSED = {
 
 
 class StolenService:
-    """At the broker as this service. What the broker refuses is in `errors`, what it delivers in `heard`."""
+    """At the broker as this service. What the broker refuses is in `errors`, what it delivers in `received`."""
 
     def __init__(self, mesh: Mesh, name: str) -> None:
         self.mesh = mesh
         self.name = name
         self.errors: list[str] = []
-        self.heard: list[tuple[str, bytes]] = []
+        self.received: list[tuple[str, bytes]] = []
         self.client: Client | None = None
 
     def tls(self, certificate: str | None = None) -> ssl.SSLContext:
@@ -80,7 +80,7 @@ class StolenService:
 
     async def listen(self, subject: str) -> None:
         async def arrived(message: Any) -> None:
-            self.heard.append((message.subject, message.data))
+            self.received.append((message.subject, message.data))
 
         assert self.client is not None
         await self.client.subscribe(subject, cb=arrived)

@@ -116,7 +116,7 @@ def test_a_car_publishes_and_hears_nothing_but_its_own(
                 await car.publish(subject, b"{}", f"_INBOX.{hostile_car.vin}.answer")
             await car.flush()
             await asyncio.to_thread(bystander.see, probe, 3)
-            assert car.heard == []
+            assert car.received == []
             return await car.not_refused(published)
 
     with bystander.undisturbed() as probe:

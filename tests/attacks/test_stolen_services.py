@@ -136,7 +136,9 @@ def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: Bystande
                 await thief.flush()
             await asyncio.to_thread(bystander.see, probe, 4)
             return {
-                thief.name: sorted({subject for subject, _ in thief.heard if not _own(thief.name, subject)})
+                thief.name: sorted(
+                    {subject for subject, _ in thief.received if not _own(thief.name, subject)}
+                )
                 for thief in thieves
             }
 

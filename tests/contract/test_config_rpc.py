@@ -16,7 +16,7 @@ from sqlalchemy import select
 import services.config
 from services.config import dispatch, server, store, translate
 from services.config.domain import Answer
-from services.config.usecases import Heard
+from services.config.usecases import VerifiedConfigMessage
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
 from services.runtime.order_mac import OrderMac
@@ -241,6 +241,6 @@ async def test_what_the_vehicle_said_meanwhile_is_no_difference(
 ) -> None:
     shown = await room.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
     news = Answer(VIN, "m-1", T0, 1, applied=True, reason="")
-    await record.take_in([Heard(VIN, "m-1", lambda _ledger: news)], T0)
+    await record.take_in([VerifiedConfigMessage(VIN, "m-1", lambda _ledger: news)], T0)
     after = await put_back(room, rest, "c-2", shown, autoLockDelay=90)
     assert after.application.desired_version == 2

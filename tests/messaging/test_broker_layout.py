@@ -66,12 +66,12 @@ async def test_the_partition_is_the_broker_s(nats_server: NatsServer) -> None:
     client = await nats.connect(
         nats_server.url, user=settings.nats_user, password=settings.nats_password_file.read_text()
     )
-    heard = await client.subscribe("vehicle_status.>")
+    received = await client.subscribe("vehicle_status.>")
     chosen = random.Random(7)  # noqa: S311  # not a secret
     for _ in range(200):
         vin = "".join(chosen.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=17))
         await client.publish(event_subject(vin, Event.STATUS), b"x")
-        assert (await heard.next_msg(WAIT_SECONDS)).subject == status_subject(vin)
+        assert (await received.next_msg(WAIT_SECONDS)).subject == status_subject(vin)
     await client.close()
 
 

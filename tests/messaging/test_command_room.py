@@ -91,11 +91,11 @@ async def all_is_heard(server: Any) -> None:
     )
     jetstream = client.jetstream()
 
-    async def heard() -> bool:
+    async def received() -> bool:
         info = await jetstream.consumer_info(VEHICLE_EVENTS, "command-events")
         return info.num_pending == info.num_ack_pending == 0
 
-    await until(heard)
+    await until(received)
     await client.close()
 
 
@@ -122,12 +122,12 @@ async def test_a_command_is_carried_out_and_watchers_hear_of_each_step(
         return (await jetstream.stream_info(DOOR_UPDATES)).state.messages == 3
 
     await until(announced)
-    heard = [
+    received = [
         door_update_pb2.DoorUpdate.FromString((await jetstream.get_msg(DOOR_UPDATES, n)).data or b"")
         for n in (1, 2, 3)
     ]
     await client.close()
-    assert [CommandStatus.Value.Name(update.command_status.status) for update in heard] == [
+    assert [CommandStatus.Value.Name(update.command_status.status) for update in received] == [
         "PENDING",
         "IN_PROGRESS",
         "SUCCESS",

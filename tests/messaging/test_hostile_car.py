@@ -130,7 +130,7 @@ async def settled(car: Client) -> None:
 def reached(witness: Witness) -> list[tuple[str, str]]:
     """What was heard under a harmful subject; the attacker's own words are stored under his own names."""
     own = {event_subject(VIN, event) for event in Event} | {status_subject(VIN)}
-    return [(who, subject) for who, subject in witness.heard if subject in HARMFUL and subject not in own]
+    return [(who, subject) for who, subject in witness.received if subject in HARMFUL and subject not in own]
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ async def test_a_car_says_nothing_under_another_topic(
         hostile = await car(gate)
         await hostile.publish(topic, b"x", qos=qos, retain=retain)
         hostile.cut()
-    assert witness.heard == []
+    assert witness.received == []
     assert await retained(gate) == 0
     await witness.assert_nothing_came_of_it()
 
@@ -203,7 +203,7 @@ async def test_no_will_speaks_under_another_topic(gate: Gate, witness: Witness, 
     last = await car(gate)
     assert await last.lives()
     last.cut()
-    assert witness.heard == []
+    assert witness.received == []
     assert await retained(gate) == 0
     await witness.assert_nothing_came_of_it()
 

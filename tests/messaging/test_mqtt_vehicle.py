@@ -79,7 +79,7 @@ async def stored(cloud: Cloud, stream: str) -> int:
 async def test_a_command_waits_in_the_session_and_goes_when_its_time_is_up(
     cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     await car.agent.sleep()
     await cloud.order(Command.DOOR, door_command(), ttl_seconds=1)
     assert await stored(cloud, MQTT_MESSAGES) == 1
@@ -88,22 +88,22 @@ async def test_a_command_waits_in_the_session_and_goes_when_its_time_is_up(
             await asyncio.sleep(0.05)
     await cloud.order(Command.DOOR, in_time := door_command(), ttl_seconds=30)
     car.agent.wake()
-    result = await cloud.hears(Event.RESULT)
+    result = await cloud.subscribes(Event.RESULT)
     assert (result.command_id, result.outcome) == (in_time.command_id, report_pb2.COMMAND_OUTCOME_SUCCEEDED)
-    assert {r.command_id for r in cloud.heard(Event.RECEIVED)} == {in_time.command_id}
+    assert {r.command_id for r in cloud.received(Event.RECEIVED)} == {in_time.command_id}
 
 
 async def test_a_command_in_the_session_survives_the_brokers_death(
     broker: Broker, cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     await car.agent.sleep()
     command = door_command()
     await cloud.order(Command.DOOR, command)
     broker.kill()
     await broker.start()
     car.agent.wake()
-    assert (await cloud.hears(Event.RESULT)).command_id == command.command_id
+    assert (await cloud.subscribes(Event.RESULT)).command_id == command.command_id
     assert len([line for line in car.car.log.read() if line["outcome"] == "moved"]) == 5
 
 
@@ -122,12 +122,12 @@ async def test_an_unconfirmed_command_comes_again(broker: Broker, cloud: Cloud) 
 async def test_what_the_queue_holds_goes_into_the_session_on_the_hello(
     cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.hears(Event.HELLO)  # and what the queue held then has been moved
+    await cloud.subscribes(Event.HELLO)  # and what the queue held then has been moved
     await cloud.order(Command.DOOR, door_command(), ttl_seconds=30)
-    await cloud.hears(Event.RESULT)
+    await cloud.subscribes(Event.RESULT)
     assert await stored(cloud, VEHICLE_COMMANDS) == 1
     await car.reboot()
-    await cloud.hears(Event.RESULT, 2)  # the stored result once more
+    await cloud.subscribes(Event.RESULT, 2)  # the stored result once more
     async with asyncio.timeout(WAIT_SECONDS):
         while await stored(cloud, VEHICLE_COMMANDS):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)
@@ -182,20 +182,20 @@ async def everything(broker: Broker) -> set[bytes]:
 
 async def test_presence_tells_a_sleeping_car_from_a_lost_one(broker: Broker) -> None:
     client = await nats.connect(broker.url, user="cloud", password="cloud")
-    heard = await client.subscribe(presence_subject(VIN))
+    received = await client.subscribe(presence_subject(VIN))
     await client.flush()
     link = MqttLink(VIN, broker.mqtt_account)
     await link.open()
-    assert (await heard.next_msg(WAIT_SECONDS)).data == b"online"
+    assert (await received.next_msg(WAIT_SECONDS)).data == b"online"
     await link.close()
-    assert (await heard.next_msg(WAIT_SECONDS)).data == b"asleep"
+    assert (await received.next_msg(WAIT_SECONDS)).data == b"asleep"
     await link.open()
-    assert (await heard.next_msg(WAIT_SECONDS)).data == b"online"
+    assert (await received.next_msg(WAIT_SECONDS)).data == b"online"
     assert link._connection is not None
     wire = link._connection._client.socket()
     assert wire is not None
     wire.shutdown(socket.SHUT_RDWR)  # type: ignore[attr-defined]  # a socket, as long as TLS and TCP carry it
-    assert (await heard.next_msg(WAIT_SECONDS)).data == b"lost"
+    assert (await received.next_msg(WAIT_SECONDS)).data == b"lost"
     with pytest.raises(LinkDown):
         await link.receive()
     assert not link.is_open
@@ -260,10 +260,10 @@ async def test_a_copy_that_was_lost_is_brought_to_a_car_that_stays_connected(
     sessions = MqttSessions(RoomBroker(client), lambda: datetime.now(UTC))
     await sessions.pass_on(VIN)  # nothing is known of the car yet
     assert await stored(cloud, VEHICLE_COMMANDS) == 1
-    sessions.heard(VIN, over_mqtt=False)
+    sessions.received(VIN, over_mqtt=False)
     await sessions.pass_on(VIN)  # it pulls for itself
     assert await stored(cloud, VEHICLE_COMMANDS) == 1
-    sessions.heard(VIN, over_mqtt=True)
+    sessions.received(VIN, over_mqtt=True)
     await sessions.pass_on(VIN)
     (order,) = await asyncio.wait_for(link.receive(), WAIT_SECONDS)
     assert order.data == b"an order"

@@ -86,7 +86,7 @@ SAYS = {
         ),
     },
 }
-HEARS = {
+SUBSCRIBES = {
     "access": {"room.access.revoked"},
     "command": {"hint.condition.*", "hint.refused.*", "hint.shown", "room.enrolment.changed"},
     "status": {"room.enrolment.changed", "vehicle.*.presence"},
@@ -119,7 +119,11 @@ PROBES = sorted(
         *(f"deliver.{name}" for name in CONSUMERS),
         *(f"$JS.ACK.{one.stream}.{one.name}.1.1.1.1.0" for one in CONSUMERS.values()),
         *(subject.replace("*", VIN).replace(">", "x") for said in SAYS.values() for subject in said),
-        *(subject.replace("*", VIN).replace(">", "x") for heard in HEARS.values() for subject in heard),
+        *(
+            subject.replace("*", VIN).replace(">", "x")
+            for received in SUBSCRIBES.values()
+            for subject in received
+        ),
         f"{STORE_API}.STREAM.NAMES",
         "$JS.API.STREAM.NAMES",
         "$JS.API.INFO",
@@ -173,7 +177,7 @@ def matches(right: str, subject: str) -> bool:
 
 def reached(witness: Witness, service: str) -> list[tuple[str, str]]:
     """What other services heard under a harmful subject. In its own account a service may say what it likes."""
-    return [(who, subject) for who, subject in witness.heard if subject in HARMFUL and who != service]
+    return [(who, subject) for who, subject in witness.received if subject in HARMFUL and who != service]
 
 
 def says(service: str) -> set[str]:
@@ -183,15 +187,19 @@ def says(service: str) -> set[str]:
     return SAYS[service] | EVERYBODY_ASKS | reads
 
 
-def hears(service: str) -> set[str]:
-    return HEARS[service] | {f"_INBOX.{service}.>"} | {f"deliver.{one.name}" for one in consumers_of(service)}
+def subscribes(service: str) -> set[str]:
+    return (
+        SUBSCRIBES[service]
+        | {f"_INBOX.{service}.>"}
+        | {f"deliver.{one.name}" for one in consumers_of(service)}
+    )
 
 
 @pytest.mark.parametrize("service", registry.WITH_DATABASE)
 async def test_the_configuration_gives_what_is_written_here_and_no_more(gate: Gate, service: str) -> None:
     rights = gate.rights_of(service)
     assert set(rights["publish"]["allow"]) == says(service)
-    assert set(rights["subscribe"]["allow"]) == hears(service)
+    assert set(rights["subscribe"]["allow"]) == subscribes(service)
 
 
 @pytest.mark.parametrize("service", registry.WITH_DATABASE)
@@ -209,7 +217,7 @@ async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> No
         if not may(says(service), subject):
             await client.publish(subject, b"{}")
     for subject in EARS:
-        if not may(hears(service), subject):
+        if not may(subscribes(service), subject):
             await client.subscribe(subject)
     await client.publish("the.end", b"")
     await asyncio.wait_for(told_all.wait(), WAIT_SECONDS)
@@ -217,7 +225,7 @@ async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> No
     for subject in PROBES:
         assert may(says(service), subject) or f'publish to "{subject.lower()}"' in told, subject
     for subject in EARS:
-        assert may(hears(service), subject) or f'subscription to "{subject.lower()}"' in told, subject
+        assert may(subscribes(service), subject) or f'subscription to "{subject.lower()}"' in told, subject
 
 
 def test_only_what_is_needed_is_allowed_on_any_stream() -> None:
@@ -350,7 +358,7 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(gate: Gat
             await client.publish(subject, b"x", reply=reply)
         await client.request(subject, b"last", timeout=WAIT_SECONDS)
         assert reached(witness, service) == []
-        witness.heard.clear()
+        witness.received.clear()
     kept = [one for one in HARMFUL if not one.startswith(("$JS.ACK.", "_R_."))]
     after = await witness.look()
     assert sum(after[ROOM_EVENTS][2].values()) == 4 * (len(kept) + 1)

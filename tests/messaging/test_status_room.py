@@ -182,17 +182,17 @@ async def test_a_revoked_right_ends_its_streams_at_once(room: Room) -> None:
 
 
 async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: Room) -> None:
-    heard: list[room_event_pb2.VehicleCondition] = []
+    received: list[room_event_pb2.VehicleCondition] = []
 
-    async def hear(message: Msg) -> None:
-        heard.append(room_event_pb2.VehicleCondition.FromString(message.data))
+    async def receive(message: Msg) -> None:
+        received.append(room_event_pb2.VehicleCondition.FromString(message.data))
 
-    await room.broker.client.subscribe("hint.condition.*", cb=hear)
+    await room.broker.client.subscribe("hint.condition.*", cb=receive)
     await room.say(report(1, speed=30.0))
-    await until(lambda: len(heard) == 1)
+    await until(lambda: len(received) == 1)
     await room.say(report(2))
-    await until(lambda: len(heard) == 2)
-    assert [hint.speed_kmh for hint in heard] == [30.0, 0.0]
+    await until(lambda: len(received) == 2)
+    assert [hint.speed_kmh for hint in received] == [30.0, 0.0]
 
 
 async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_that_they_are(
@@ -200,13 +200,13 @@ async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_tha
 ) -> None:
     said: list[tuple[str, object]] = []
 
-    async def hear(message: Msg) -> None:
+    async def receive(message: Msg) -> None:
         said.append((message.subject, message.data))
 
     await room.say(report(1))
     await until(room.observed_at_us)
-    await room.broker.client.subscribe("door.update.*", cb=hear)
-    await room.broker.client.subscribe("hint.shown", cb=hear)
+    await room.broker.client.subscribe("door.update.*", cb=receive)
+    await room.broker.client.subscribe("hint.shown", cb=receive)
     result = report_pb2.CommandResult(
         command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED, status=report(3, unlocked=True)
     )

@@ -183,16 +183,16 @@ async def test_watchers_are_told_what_moved_a_lock(room: Room) -> None:
 
 
 async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: Room) -> None:
-    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    received: asyncio.Queue[bytes] = asyncio.Queue()
 
-    async def hear(message: Msg) -> None:
-        heard.put_nowait(message.data)
+    async def receive(message: Msg) -> None:
+        received.put_nowait(message.data)
 
-    await room.broker.client.subscribe(refused_subject(VIN), cb=hear)
+    await room.broker.client.subscribe(refused_subject(VIN), cb=receive)
     odd = report(2)
     odd.doors.add(door=1, locked=False)  # named twice, with different states
     await room.say(odd)
-    hint = room_event_pb2.ReportsRefused.FromString(await asyncio.wait_for(heard.get(), 20))
+    hint = room_event_pb2.ReportsRefused.FromString(await asyncio.wait_for(received.get(), 20))
     assert hint.vin == VIN
     assert [(each.domain, each.reason, each.accepted) for each in hint.reports] == [
         ("evt.status", "CUT: accepted without doors", True)
@@ -346,27 +346,27 @@ async def test_an_order_that_was_refused_carries_no_status(room: Room) -> None:
 async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
     nats_server: Server, tmp_path: Path
 ) -> None:
-    heard: list[room_event_pb2.VehicleCondition] = []
+    received: list[room_event_pb2.VehicleCondition] = []
 
-    async def hear(message: Msg) -> None:
-        heard.append(room_event_pb2.VehicleCondition.FromString(message.data))
+    async def receive(message: Msg) -> None:
+        received.append(room_event_pb2.VehicleCondition.FromString(message.data))
 
     fleet = Fleet()
     async with running_room(nats_server, tmp_path, fleet) as room:
         await room.greet()
-        await room.broker.client.subscribe("hint.condition.*", cb=hear)
+        await room.broker.client.subscribe("hint.condition.*", cb=receive)
         goodbye = report(1)
         goodbye.going_to_sleep = True
         await reported(room, goodbye)
-        await until(lambda: [hint.asleep for hint in heard] == [True])
+        await until(lambda: [hint.asleep for hint in received] == [True])
     async with running_room(nats_server, tmp_path, fleet) as again:
-        await again.broker.client.subscribe("hint.condition.*", cb=hear)
+        await again.broker.client.subscribe("hint.condition.*", cb=receive)
         await reported(again, report(2))
-        await until(lambda: [hint.asleep for hint in heard] == [True, False])
+        await until(lambda: [hint.asleep for hint in received] == [True, False])
         await reported(again, report(3))
         await reported(again, report(4, speed=1.0))
-        await until(lambda: len(heard) == 3)
-    assert heard[-1].speed_kmh == 1.0
+        await until(lambda: len(received) == 3)
+    assert received[-1].speed_kmh == 1.0
 
 
 async def test_a_loss_is_heard_from_the_broker(room: Room) -> None:

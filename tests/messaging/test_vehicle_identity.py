@@ -249,13 +249,13 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) 
     other = gate.link("mqtt", vin=OTHER)
     await other.open()
 
-    async def one_attempt(topic: str, *, hear: bool) -> None:
+    async def one_attempt(topic: str, *, receive: bool) -> None:
         account = MqttAccount("127.0.0.1", gate.ports.mqtt, tls=gate.tls(vehicle_identity(VIN).name))
         will = LastWill(f"vehicle/{VIN}/presence", b"lost")
         connection = MqttConnection(VIN, account, will, lambda _message: None, lambda: None)
         await connection.open()
         try:
-            if hear:
+            if receive:
                 with pytest.raises(LinkDown):
                     await connection.subscribe(topic)
             else:
@@ -267,10 +267,10 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) 
 
     before = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
     for subject in FORBIDDEN_TO_SAY:
-        await one_attempt(subject.replace(".", "/"), hear=False)
+        await one_attempt(subject.replace(".", "/"), receive=False)
     for subject in FORBIDDEN_TO_HEAR:
         topic = subject.replace(".", "/").replace("*", "+").replace(">", "#")
-        await one_attempt(topic, hear=True)
+        await one_attempt(topic, receive=True)
     after = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
     assert after[VEHICLE_EVENTS] == before[VEHICLE_EVENTS]
     assert after[VEHICLE_COMMANDS] == before[VEHICLE_COMMANDS]
@@ -332,17 +332,17 @@ async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) ->
         ears[room] = await client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT)
         await client.flush()
 
-    async def heard() -> set[str]:
+    async def received() -> set[str]:
         return {
             VehicleKeysChanged.FromString((await ear.next_msg(WAIT_SECONDS)).data).vin
             for ear in ears.values()
         }
 
     await gate.revoke(VIN)
-    assert await heard() == {VIN}
+    assert await received() == {VIN}
     assert VIN not in await gate.register.valid_keys([VIN, OTHER])
     await gate.enrol(VIN)
-    assert await heard() == {VIN}
+    assert await received() == {VIN}
     assert VIN in await gate.register.valid_keys([VIN, OTHER])
 
 

@@ -106,13 +106,13 @@ async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path)
         assert [car["asleep"] for car in cars] == [False, True]
         await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.2})
         await cloud.order(Command.DOOR, door_command())
-        await cloud.hears(Event.RECEIVED)
+        await cloud.subscribes(Event.RECEIVED)
     process.send_signal(signal.SIGTERM)
     rest, _log = await asyncio.wait_for(process.communicate(), 15)
     assert (process.returncode, rest) == (0, b"")
     # The command that had begun was finished, and its result was sent, before the process ended.
-    assert len((await cloud.hears(Event.RESULT)).doors) == 5
-    await cloud.until(lambda: cloud.heard(Event.STATUS)[-1].going_to_sleep)
+    assert len((await cloud.subscribes(Event.RESULT)).doors) == 5
+    await cloud.until(lambda: cloud.received(Event.STATUS)[-1].going_to_sleep)
     await cloud.stop()
 
 
@@ -126,7 +126,7 @@ async def test_one_flag_takes_the_same_cars_over_mqtt(broker: Broker, tmp_path: 
     assert process.stdout is not None
     assert json.loads(await asyncio.wait_for(process.stdout.readline(), 15))["connected"] == 1
     await cloud.order(Command.DOOR, door_command())
-    assert len((await cloud.hears(Event.RESULT)).doors) == 5
+    assert len((await cloud.subscribes(Event.RESULT)).doors) == 5
     process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), 15)
     assert process.returncode == 0
@@ -153,11 +153,11 @@ async def test_a_killed_process_interrupts_its_command_for_good(broker: Broker, 
     async with httpx.AsyncClient(base_url=ready["control"]) as http:
         await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.5})
     await cloud.order(Command.DOOR, door_command())
-    await cloud.hears(Event.RECEIVED)
+    await cloud.subscribes(Event.RECEIVED)
     process.kill()
     await process.communicate()
     again = await start(env)
-    result = await cloud.hears(Event.RESULT)
+    result = await cloud.subscribes(Event.RESULT)
     await cloud.queue_is_empty()
     assert result.guidance.startswith("The car's unit restarted")
     again.send_signal(signal.SIGTERM)
@@ -207,14 +207,14 @@ async def test_a_car_has_the_doors_that_the_file_says(broker: Broker, tmp_path: 
     cars[0]["equipment"] = {"doors": ["driver", "passenger", "trunk"], "lockSwitches": ["driver"]}
     (tmp_path / "vehicles.json").write_text(json.dumps(cars))
     process = await start(env)
-    first = await cloud.hears(Event.STATUS)
+    first = await cloud.subscribes(Event.STATUS)
     assert [(door.door, door.HasField("locked"), door.open) for door in first.doors] == [
         (1, True, False),
         (2, False, False),
         (5, False, False),
     ]
     await cloud.order(Command.DOOR, door_command())
-    assert [door.door for door in (await cloud.hears(Event.RESULT)).doors] == [1, 2, 5]
+    assert [door.door for door in (await cloud.subscribes(Event.RESULT)).doors] == [1, 2, 5]
     process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), 15)
     await cloud.stop()

@@ -36,7 +36,7 @@ from protocol.order import order_id
 from services.command.mqtt_queue import forward_waiting
 from services.runtime.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port
-from tests.support.signed_cloud import VIN, Heard, SignedCloud
+from tests.support.signed_cloud import VIN, SignedCloud, VerifiedUnitMessage
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
 from vehicle.mqtt_connection import MqttAccount
@@ -176,7 +176,7 @@ class Cloud:
         )
         self.jetstream = self._client.jetstream()
         await RoomBroker(self._client).ensure_streams(*STREAMS.values())
-        await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._hear)
+        await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._receive)
         await self._client.subscribe("vehicle_status.>", cb=self._hear_status)
         await self._client.flush()
 
@@ -211,7 +211,7 @@ class Cloud:
         **how: Any,
     ) -> None:
         """Signs it and sends it, once the car has said hello. `how`: see SignedCloud.sign."""
-        await self.hears(Event.HELLO)
+        await self.subscribes(Event.HELLO)
         self._orders[order_id(order)] = (command, order, how)
         await self.order_bytes(command.value, self.signed.sign(order, **how), ttl_seconds)
 
@@ -220,21 +220,21 @@ class Cloud:
         headers = {"Nats-Msg-Id": uuid4().hex, MQTT_QOS_HEADER: "1"}
         await self.jetstream.publish(subject, data, headers=headers, msg_ttl=ttl_seconds)
 
-    def heard(self, event: Event) -> list[Any]:
+    def received(self, event: Event) -> list[Any]:
         """What the car said there, without faults; a hello once its queue is open."""
         said = self.signed.said(event)
         return said[: self._greeted] if event is Event.HELLO else said
 
     def message_ids(self, event: Event) -> set[str]:
-        return {one.message_id for one in self.signed.heard if one.event is event}
+        return {one.message_id for one in self.signed.received if one.event is event}
 
     @property
     def faults(self) -> list[Fault]:
         return self.signed.faults
 
-    async def hears(self, event: Event, count: int = 1) -> Any:
-        await self.until(lambda: len(self.heard(event)) >= count)
-        return self.heard(event)[count - 1]
+    async def subscribes(self, event: Event, count: int = 1) -> Any:
+        await self.until(lambda: len(self.received(event)) >= count)
+        return self.received(event)[count - 1]
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Waits until what the car said fulfils it."""
@@ -266,34 +266,39 @@ class Cloud:
         queue = MQTT_MESSAGES if self._link == "mqtt" else VEHICLE_COMMANDS
         return (await self.jetstream.stream_info(queue)).state.messages
 
-    async def _hear(self, message: Msg) -> None:
+    async def _receive(self, message: Msg) -> None:
         event = Event(message.subject.rpartition(".")[2])
-        heard = self._note(event, message.data)
-        if event is Event.HELLO and heard:
+        received = self._note(event, message.data)
+        if event is Event.HELLO and received:
             await self.open_queue()
             self._greeted += 1
             self._spoke.set()
-        if heard and isinstance(heard.payload, session_pb2.OrderRefused):
-            await self._sign_again(heard)
+        if received and isinstance(received.payload, session_pb2.OrderRefused):
+            await self._sign_again(received)
 
     async def _hear_status(self, message: Msg) -> None:
         self._note(Event.STATUS, message.data)
 
-    def _note(self, event: Event, data: bytes) -> Heard | None:
+    def _note(self, event: Event, data: bytes) -> VerifiedUnitMessage | None:
         try:
-            return self.signed.hear(event, data)
+            return self.signed.receive(event, data)
         except MessageRefused as refused:
             self.unbelieved.append(str(refused))
             return None
         finally:
             self._spoke.set()
 
-    async def _sign_again(self, heard: Heard) -> None:
-        assert heard.issued is not None
-        known = self._orders.get(heard.issued.order_id)
-        self._signings[heard.issued.order_id] += 1
-        too_often = self._signings[heard.issued.order_id] > SIGNED_AGAIN_AT_MOST
-        if known is None or not self.signs_again or too_often or heard.payload.fault not in SYNCHRONISATION:
+    async def _sign_again(self, received: VerifiedUnitMessage) -> None:
+        assert received.issued is not None
+        known = self._orders.get(received.issued.order_id)
+        self._signings[received.issued.order_id] += 1
+        too_often = self._signings[received.issued.order_id] > SIGNED_AGAIN_AT_MOST
+        if (
+            known is None
+            or not self.signs_again
+            or too_often
+            or received.payload.fault not in SYNCHRONISATION
+        ):
             return
         command, order, how = known
         await self.order_bytes(command.value, self.signed.sign(order, **how))

@@ -232,7 +232,7 @@ class Gate:
                 return found
         raise AssertionError(f"no user for {service}")
 
-    def hears(self, service: str) -> list[str]:
+    def subscribes(self, service: str) -> list[str]:
         """What a service may subscribe to."""
         found: list[str] = self.rights_of(service)["subscribe"]["allow"]
         return found

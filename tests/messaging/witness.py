@@ -32,7 +32,7 @@ class Witness:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self.heard: list[tuple[str, str]] = []
+        self.received: list[tuple[str, str]] = []
         """Service, and subject of everything that it heard."""
         self._before: dict[str, Any] = {}
         self.other = gate.link("nats", vin=OTHER)
@@ -46,7 +46,7 @@ class Witness:
         await self.other_over_mqtt.open()
         for service in SERVICES:
             client = await self._gate.client(service, service)
-            for subject in self._gate.hears(service):
+            for subject in self._gate.subscribes(service):
                 if subject != AUTH_QUESTIONS:  # the attacker's own connecting is asked about there
                     await self._listen(client, service, subject)
         self._before = await self.look()
@@ -54,7 +54,7 @@ class Witness:
     async def _listen(self, client: Client, who: str, subject: str) -> None:
         async def note(message: Msg) -> None:
             if not _is_the_broker_s_answer(who, message):
-                self.heard.append((who, message.subject))
+                self.received.append((who, message.subject))
 
         await client.subscribe(subject, cb=note)
         await client.flush()

@@ -31,7 +31,7 @@ from services.config.domain import (
     SettingsChange,
     UnlockMode,
 )
-from services.config.usecases import Heard, Signed, Unsigned
+from services.config.usecases import Signed, Unsigned, VerifiedConfigMessage
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for
 from services.runtime.order_mac import OrderMac
@@ -69,9 +69,9 @@ def wish(
     return ChangeRequest(VIN, change, subject, actor, "MOBILE_APP", correlation_id, "secret token")
 
 
-def heard(news: News) -> Heard:
+def received(news: News) -> VerifiedConfigMessage:
     """Believed: the session is another test's matter."""
-    return Heard(news.vin, news.message_id, lambda _ledger: news)
+    return VerifiedConfigMessage(news.vin, news.message_id, lambda _ledger: news)
 
 
 class Cars:
@@ -84,14 +84,14 @@ class Cars:
     def find(self, vin: str) -> VehicleKeys:
         return {VIN: self.first, OTHER_VIN: self.second}[vin].keys
 
-    def hello(self, car: Car) -> Heard:
+    def hello(self, car: Car) -> VerifiedConfigMessage:
         info = AnswerReader(OpenKeys(CLOUD_SEAL), self).hello(car.vin, car.hello())
 
         def admit(ledger: Ledger) -> News:
             ledger.learn(info)
             return Hello(car.vin, f"hello-{car.boots}", T0, 0)
 
-        return Heard(car.vin, f"hello-{car.boots}", admit)
+        return VerifiedConfigMessage(car.vin, f"hello-{car.boots}", admit)
 
 
 @pytest.fixture
@@ -242,8 +242,8 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
     hello = Hello(VIN, "m-1", T0, 0)
     answer = Answer(VIN, "m-2", T0 + timedelta(seconds=1), 1, applied=True, reason="")
 
-    await record.take_in([heard(hello), heard(answer)], T0)
-    await record.take_in([heard(hello), heard(answer)], T0)
+    await record.take_in([received(hello), received(answer)], T0)
+    await record.take_in([received(hello), received(answer)], T0)
 
     config = await record.find(VIN)
     assert config is not None
@@ -255,9 +255,9 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
 
 async def test_what_runs_outlives_a_refused_change(record: store.ConfigStore) -> None:
     await record.change(wish(auto_lock_delay_seconds=60), T0)
-    await record.take_in([heard(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
+    await record.take_in([received(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
     await record.change(wish("c-2", child_lock_enabled=True), T0)
-    await record.take_in([heard(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
+    await record.take_in([received(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
     shown = await record.find(VIN)
     running = replace(DoorSettings(), auto_lock_delay_seconds=60)
     assert shown is not None
@@ -270,10 +270,10 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     record: store.ConfigStore, database: Database
 ) -> None:
     await record.change(wish("old", child_lock_enabled=True), T0)
-    await record.take_in([heard(Hello(VIN, "old", T0, 0))], T0)
+    await record.take_in([received(Hello(VIN, "old", T0, 0))], T0)
     later = T0 + timedelta(days=10)
     await record.change(wish("new", child_lock_enabled=False), later)
-    await record.take_in([heard(Hello(VIN, "new", later, 0))], later)
+    await record.take_in([received(Hello(VIN, "new", later, 0))], later)
 
     await record.forget(later - timedelta(hours=24), later - timedelta(days=8), later)
 
@@ -292,7 +292,7 @@ async def test_the_proof_is_kept_for_the_signer_and_told_to_nobody_else(
     assert found.proof is None
     kept = store.RoomModel.metadata.tables["first_answer"].c.answer
     assert "secret token" not in await database.read(lambda c: c.execute(select(kept)).scalar_one())
-    await record.take_in([heard(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
+    await record.take_in([received(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
     proofs = [RequestedOrder.FromString(m.payload) for m in await sent(database)]
     assert [(p.capability, p.asked_at.ToDatetime(tzinfo=UTC)) for p in proofs] == [("secret token", T0)] * 2
 
@@ -304,7 +304,12 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
         raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
 
     refusals = await record.take_in(
-        [Heard(VIN, "m-1", refuse), heard(Hello(OTHER_VIN, "m-2", T0, 0)), Heard(VIN, "m-3", refuse)], T0
+        [
+            VerifiedConfigMessage(VIN, "m-1", refuse),
+            received(Hello(OTHER_VIN, "m-2", T0, 0)),
+            VerifiedConfigMessage(VIN, "m-3", refuse),
+        ],
+        T0,
     )
 
     assert [refusal and refusal.fault for refusal in refusals] == [Fault.WRONG_EPOCH, None, Fault.WRONG_EPOCH]
@@ -313,7 +318,7 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     assert other is not None
     assert other.state is ApplicationState.APPLIED
     # It was not taken in: when it comes again and is believed, it counts.
-    assert await record.take_in([heard(Hello(VIN, "m-1", T0, 0))], T0) == [None]
+    assert await record.take_in([received(Hello(VIN, "m-1", T0, 0))], T0) == [None]
     assert await count(database, "inbox") == 2
 
 
@@ -402,7 +407,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     capabilities = store.RoomModel.metadata.tables["vehicle_config"].c.capability
     assert await database.read(lambda c: c.execute(select(capabilities)).scalar_one()) is None
     assert await orders.places({VIN: 1}, 60_000, T0) == {}
-    await record.take_in([heard(Hello(VIN, "again", T0, 0))], T0)
+    await record.take_in([received(Hello(VIN, "again", T0, 0))], T0)
     assert len(await sent(database)) == before
 
 

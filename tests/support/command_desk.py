@@ -30,7 +30,7 @@ from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.rules import Rules
 from services.command.usecases import Desk
-from services.command.vehicle_usecases import Heard, Report, Resulted, take_in_heard
+from services.command.vehicle_usecases import Report, Resulted, VerifiedMessage, take_in_heard
 from services.runtime.database import open_database
 from services.runtime.order_mac import OrderMac
 from services.runtime.storage import StorageUnavailable
@@ -92,9 +92,9 @@ class FakeDispatch:
         self.held.pop(command_id, None)
 
 
-def admitted(*reports: Report) -> list[Heard]:
+def admitted(*reports: Report) -> list[VerifiedMessage]:
     """As if their sessions had taken them in."""
-    return [Heard(report.vin, lambda _store, report=report: report) for report in reports]
+    return [VerifiedMessage(report.vin, lambda _store, report=report: report) for report in reports]
 
 
 class FakeConditions(dict[str, Condition]):

@@ -48,7 +48,7 @@ def endorsed(one: session_pb2.KeyManifest) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class VerifiedUnitMessage:
     """What a car said, verified. `payload` is OrderRefused for a fault; `info` belongs to a hello."""
 
     event: Event
@@ -72,7 +72,7 @@ class SignedCloud:
         self._open_keys = OpenKeys(stand.CLOUD_SEAL)
         self._reports = ReportOpener(OpenKeys(stand.CLOUD_REPORT), stand.Reported(self.store), most_kept=10)
         self._early: list[tuple[Event, bytes]] = []
-        self.heard: list[Heard] = []
+        self.received: list[VerifiedUnitMessage] = []
         self.repetitions: list[Event] = []
         """What came again, and was not looked at twice."""
 
@@ -133,13 +133,13 @@ class SignedCloud:
         """The manifest, on its way to the car."""
         return self._cloud().seal_manifest(VIN, endorsed(one))
 
-    def hear(self, event: Event, data: bytes) -> Heard | None:
+    def receive(self, event: Event, data: bytes) -> VerifiedUnitMessage | None:
         """Believes it and files it; None for a repetition, and for what came before its hello and waits for it.
 
         Raises MessageRefused for everything that a car must never send.
         """
         try:
-            heard = self._open(event, data)
+            received = self._open(event, data)
         except MessageRefused as refused:
             if refused.fault in REPETITIONS:
                 self.repetitions.append(event)
@@ -148,12 +148,12 @@ class SignedCloud:
             else:
                 raise
             return None
-        self.heard.append(heard)
+        self.received.append(received)
         if event is Event.HELLO:
             early, self._early = self._early, []
             for one in early:
-                self.hear(*one)
-        return heard
+                self.receive(*one)
+        return received
 
     def result_in(self, data: bytes) -> report_pb2.CommandResult:
         """The result in these bytes, whether or not it came in its turn."""
@@ -164,7 +164,7 @@ class SignedCloud:
         """What the car said there, without faults."""
         return [
             one.payload
-            for one in self.heard
+            for one in self.received
             if one.event is event and not isinstance(one.payload, session_pb2.OrderRefused)
         ]
 
@@ -173,22 +173,22 @@ class SignedCloud:
         """What the car refused by the protocol."""
         return [
             Fault(one.payload.fault)
-            for one in self.heard
+            for one in self.received
             if isinstance(one.payload, session_pb2.OrderRefused)
         ]
 
-    def _open(self, event: Event, data: bytes) -> Heard:
+    def _open(self, event: Event, data: bytes) -> VerifiedUnitMessage:
         domain = Domain(f"evt.{event.value}")
         if domain in REPORTS:
             opened = self._reports.open(VIN, domain, data)
             self._reports.taken(opened)
             place = f"{opened.epoch.hex()}{opened.counter}"
-            return Heard(event, place, _REPORTS[domain].FromString(opened.payload))
+            return VerifiedUnitMessage(event, place, _REPORTS[domain].FromString(opened.payload))
         if domain is Domain.HELLO:
             info = self._cloud().open_hello(VIN, data)
-            return Heard(event, info.message_id, info.hello, info=info)
+            return VerifiedUnitMessage(event, info.message_id, info.hello, info=info)
         answer = self._cloud().open_answer(VIN, domain, data)
-        return Heard(event, answer.message_id, answer.answer, issued=answer.issued)
+        return VerifiedUnitMessage(event, answer.message_id, answer.answer, issued=answer.issued)
 
     def _cloud(self) -> stand.Cloud:
         return stand.Cloud(self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.usecases import Prior
-    from services.command.vehicle_usecases import Heard, TakenIn
+    from services.command.vehicle_usecases import TakenIn, VerifiedMessage
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
 
@@ -164,7 +164,7 @@ class SqlCommands:
 
         self._committed(await self._database.write(work))
 
-    async def take_in(self, arrived: Sequence[Heard], at: datetime) -> TakenIn:
+    async def take_in(self, arrived: Sequence[VerifiedMessage], at: datetime) -> TakenIn:
         """See usecases.Commands."""
         announce = self._announce
 

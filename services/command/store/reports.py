@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.command.domain import Ending, Observed
-    from services.command.vehicle_usecases import Heard
+    from services.command.vehicle_usecases import VerifiedMessage
     from services.runtime.outbox import OutgoingMessage
 
 # Made once, because making a statement takes longer than running it.
@@ -71,18 +71,18 @@ _NEVER_GIVEN = "about a command that was never given"
 
 
 def take_in(
-    connection: Connection, arrived: Sequence[Heard], at: datetime, announce: Announce
+    connection: Connection, arrived: Sequence[VerifiedMessage], at: datetime, announce: Announce
 ) -> tuple[list[OutgoingMessage], TakenIn]:
     """Take them into their sessions and apply them, in order; and what to send."""
     admitted, disbelieved = _admit(connection, arrived)
     known = _commands(connection, {report.command_id for report in admitted.values()})
     messages: list[OutgoingMessage] = []
     believed: list[Report] = []
-    for heard, report in admitted.items():
+    for received, report in admitted.items():
         about = known.get(report.command_id)
         why = _disbelief(connection, about, report)
         if why is not None or about is None:
-            disbelieved[heard] = why or _NEVER_GIVEN
+            disbelieved[received] = why or _NEVER_GIVEN
             continue
         believed.append(report)
         if inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
@@ -91,19 +91,19 @@ def take_in(
 
 
 def _admit(
-    connection: Connection, arrived: Sequence[Heard]
-) -> tuple[dict[Heard, Report], dict[Heard, MessageRefused | str]]:
+    connection: Connection, arrived: Sequence[VerifiedMessage]
+) -> tuple[dict[VerifiedMessage, Report], dict[VerifiedMessage, MessageRefused | str]]:
     """What their sessions take, but for hellos; what they do not take, and why."""
     store = sessions.store(connection)
-    reports: dict[Heard, Report | None] = {}
-    refused: dict[Heard, MessageRefused | str] = {}
+    reports: dict[VerifiedMessage, Report | None] = {}
+    refused: dict[VerifiedMessage, MessageRefused | str] = {}
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
-    for heard in sorted(arrived, key=lambda each: each.vin):
+    for received in sorted(arrived, key=lambda each: each.vin):
         try:
-            reports[heard] = heard.admit(store)
+            reports[received] = received.admit(store)
         except MessageRefused as refusal:
-            refused[heard] = refusal
-    admitted = {heard: report for heard in arrived if (report := reports.get(heard)) is not None}
+            refused[received] = refusal
+    admitted = {received: report for received in arrived if (report := reports.get(received)) is not None}
     return admitted, refused
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.config.domain import ChangeRequest, Push
-    from services.config.usecases import Heard
+    from services.config.usecases import VerifiedConfigMessage
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
 
@@ -68,11 +68,13 @@ class ConfigStore:
         self._relay.hand_over(messages)
         return config
 
-    async def take_in(self, heard: Sequence[Heard], at: datetime) -> list[MessageRefused | None]:
+    async def take_in(
+        self, received: Sequence[VerifiedConfigMessage], at: datetime
+    ) -> list[MessageRefused | None]:
         """See usecases.ConfigRecord."""
 
         def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
-            return _take_in(connection, heard, at, self._outgoing)
+            return _take_in(connection, received, at, self._outgoing)
 
         refusals, messages = await self._database.write(work)
         self._relay.hand_over(messages)
@@ -170,15 +172,15 @@ def _remember(connection: Connection, request: ChangeRequest, answer: DoorConfig
 
 def _take_in(
     connection: Connection,
-    heard: Sequence[Heard],
+    received: Sequence[VerifiedConfigMessage],
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
 ) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
     ledger = rows.ledger_of(connection, at)
-    refusals: list[MessageRefused | None] = [None] * len(heard)
+    refusals: list[MessageRefused | None] = [None] * len(received)
     messages: list[OutgoingMessage] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
-    for index, each in sorted(enumerate(heard), key=lambda item: item[1].vin):
+    for index, each in sorted(enumerate(received), key=lambda item: item[1].vin):
         before = rows.locked(connection, each.vin, at)
         try:
             news = each.admit(ledger)
@@ -187,7 +189,7 @@ def _take_in(
             continue
         if not inbox.first_time(connection, f"{each.vin}:{each.message_id}", at):
             continue
-        after, wanted = domain.heard(before, news)
+        after, wanted = domain.after_message(before, news)
         if after != before:
             rows.save(connection, after)
         if wanted is not None:

@@ -26,7 +26,7 @@ from tests.messaging.vehicle_orders.vehicle_looks import moved_doors
 
 async def test_garbage_does_not_block_the_queue(cloud: Cloud, make_car: Callable[..., SimulatedCar]) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     await one.agent.sleep()
     signed, unsigned = cloud.signed, door_command()
     await cloud.order_bytes("door", b"\xff\x00garbage")
@@ -43,9 +43,9 @@ async def test_garbage_does_not_block_the_queue(cloud: Cloud, make_car: Callable
     good = door_command(doors=(body_pb2.DOOR_ID_TRUNK,))
     await cloud.order(Command.DOOR, good)
     one.agent.wake()
-    await cloud.until(lambda: any(r.command_id == good.command_id for r in cloud.heard(Event.RESULT)))
+    await cloud.until(lambda: any(r.command_id == good.command_id for r in cloud.received(Event.RESULT)))
     await cloud.queue_is_empty()
-    refused = next(r for r in cloud.heard(Event.RESULT) if r.command_id == "no-doors")
+    refused = next(r for r in cloud.received(Event.RESULT) if r.command_id == "no-doors")
     assert refused.fault == report_pb2.FAULT_CODE_NOT_SUPPORTED
     assert moved_doors(one) == ["trunk"]
     # Some it refused by a fault, though the cloud had issued none of them.
@@ -57,19 +57,19 @@ async def test_garbage_does_not_block_the_queue(cloud: Cloud, make_car: Callable
 async def test_a_lost_queue_is_asked_for_again(cloud: Cloud, make_car: Callable[..., SimulatedCar]) -> None:
     make_car()
     await cloud.order(Command.DOOR, door_command())
-    await cloud.hears(Event.RESULT)
-    hellos = len(cloud.heard(Event.HELLO))
+    await cloud.subscribes(Event.RESULT)
+    hellos = len(cloud.received(Event.HELLO))
     await cloud.jetstream.delete_consumer(VEHICLE_COMMANDS, VIN)
-    await cloud.hears(Event.HELLO, hellos + 1)
+    await cloud.subscribes(Event.HELLO, hellos + 1)
     await cloud.order(Command.DOOR, door_command(command_pb2.DOOR_ACTION_LOCK))
-    assert (await cloud.hears(Event.RESULT, 2)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    assert (await cloud.subscribes(Event.RESULT, 2)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
 async def test_a_result_survives_the_brokers_restart(
     broker: Broker, cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car(door_time_seconds=0.1)
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     command = door_command()
     await cloud.order(Command.DOOR, command)
     await until(lambda: len(moved_doors(one)) > 0)
@@ -87,7 +87,7 @@ async def test_a_result_survives_broker_and_agent(
     broker: Broker, cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car(door_time_seconds=0.05)
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     command = door_command()
     await cloud.order(Command.DOOR, command)
     await until(lambda: len(moved_doors(one)) > 0)
@@ -104,11 +104,11 @@ async def test_messages_can_be_dropped_and_duplicated(
     cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.DIAGNOSTICS)
+    await cloud.subscribes(Event.DIAGNOSTICS)
     await cloud.order(Command.DOOR, door_command())
-    await cloud.hears(Event.RESULT)
+    await cloud.subscribes(Event.RESULT)
     await cloud.queue_is_empty()
-    await until(lambda: not cloud.heard(Event.STATUS)[-1].doors[0].locked)
+    await until(lambda: not cloud.received(Event.STATUS)[-1].doors[0].locked)
     one.agent.outbox.drop_next()
     one.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), Cause.HAND)
     await until(lambda: one.agent.outbox.dropped_count == 1)
@@ -121,7 +121,7 @@ async def test_a_car_that_cannot_write_its_journal_does_not_act(
     cloud: Cloud, make_car: Callable[..., SimulatedCar], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
 
     def disk_full(_journal: Journal, *_line: object) -> None:
         raise OSError(errno.ENOSPC, "disk full")
@@ -133,7 +133,7 @@ async def test_a_car_that_cannot_write_its_journal_does_not_act(
     assert one.car.log.read() == []
     # The disk has room again: the broker delivers the command once more, and the cloud signs it for this epoch.
     await one.reboot()
-    assert (await cloud.hears(Event.RESULT)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    assert (await cloud.subscribes(Event.RESULT)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
     assert set(cloud.faults) == {Fault.WRONG_EPOCH}
     assert len(moved_doors(one)) == 5
 
@@ -142,11 +142,11 @@ async def test_an_order_that_a_reboot_overtook_is_signed_again_and_acts_once(
     cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     await one.agent.sleep()
     await cloud.order(Command.DOOR, door_command())
     await one.reboot()
-    assert (await cloud.hears(Event.RESULT)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
+    assert (await cloud.subscribes(Event.RESULT)).outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
     await cloud.queue_is_empty()
     assert set(cloud.faults) == {Fault.WRONG_EPOCH}
     assert len(moved_doors(one)) == 5
@@ -156,7 +156,7 @@ async def test_a_command_that_waits_outlives_the_broker_and_acts_once(
     broker: Broker, cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     async with one.car.actuators:
         await cloud.order(Command.DOOR, door_command())
         await until(lambda: one.agent.is_busy)
@@ -174,11 +174,11 @@ async def test_replayed_and_forged_orders_move_nothing(
     cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     signed = cloud.signed
     first = signed.sign(door_command(command_id="first"))
     await cloud.order_bytes("door", first)
-    await cloud.hears(Event.RESULT)
+    await cloud.subscribes(Event.RESULT)
     lines = len(one.car.log.read())
     forged = [
         signed.forge(door_command(), by=signer("mallory")),
@@ -190,7 +190,7 @@ async def test_replayed_and_forged_orders_move_nothing(
         await cloud.order_bytes("door", data)
     await cloud.queue_is_empty()
     await one.reboot()
-    await cloud.hears(Event.HELLO, 2)
+    await cloud.subscribes(Event.HELLO, 2)
     await cloud.order_bytes("door", first)
     await cloud.queue_is_empty()
     assert len(one.car.log.read()) == lines
@@ -202,7 +202,7 @@ async def test_the_clouds_keys_are_rotated_while_it_runs_and_across_a_reboot(
     cloud: Cloud, make_car: Callable[..., SimulatedCar]
 ) -> None:
     one = make_car()
-    await cloud.hears(Event.STATUS)
+    await cloud.subscribes(Event.STATUS)
     following = signer("the next cloud signer")
     keys = {CLOUD_SIGNER.public_bytes: (FAR_SECONDS, True), following.public_bytes: (FAR_SECONDS, False)}
     await cloud.order_bytes("keys", cloud.signed.seal_manifest(manifest(2, sign_keys=keys)))
@@ -210,14 +210,14 @@ async def test_the_clouds_keys_are_rotated_while_it_runs_and_across_a_reboot(
     for number in (1, 2):
         await cloud.order_bytes("door", cloud.signed.sign(door_command(), by=CLOUD_SIGNER))
         await cloud.order(Command.DOOR, door_command(command_id=f"c{number}"), by=following)
-        await cloud.hears(Event.RESULT, number)
+        await cloud.subscribes(Event.RESULT, number)
         await cloud.queue_is_empty()
         await one.reboot()
-        await cloud.hears(Event.HELLO, 2 + number)
+        await cloud.subscribes(Event.HELLO, 2 + number)
     assert manifests_said(cloud) == [1, 2, 2, 2]
     assert {line["command_id"] for line in one.car.log.read()} == {"c1"}
-    assert {r.command_id for r in cloud.heard(Event.RESULT)} == {"c1", "c2"}
+    assert {r.command_id for r in cloud.received(Event.RESULT)} == {"c1", "c2"}
 
 
 def manifests_said(cloud: Cloud) -> list[int]:
-    return [one.info.manifest_version for one in cloud.signed.heard if one.info]
+    return [one.info.manifest_version for one in cloud.signed.received if one.info]

@@ -111,11 +111,11 @@ def test_a_rotated_key_is_found_without_a_restart_and_not_at_every_guess(
     token = token_issuer.token(kid="next")
     assert code_of(tokens, token) == "TOKEN_INVALID"
     token_issuer.clock.at += 10
-    heard: list[frozenset[str]] = []
-    tokens._changed = heard.append
+    received: list[frozenset[str]] = []
+    tokens._changed = received.append
     assert tokens.verify(token).subject == "user-123"
     # Of keys that are new, too: what is not noted as trusted would never be told of when it is withdrawn.
-    assert len(heard) == 1
+    assert len(received) == 1
 
 
 def test_a_broken_key_file_leaves_the_known_keys(tokens: TokenVerifier, token_issuer: Any) -> None:

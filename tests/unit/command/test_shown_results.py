@@ -79,5 +79,5 @@ async def test_it_hears_and_what_it_does_not_understand_changes_nothing() -> Non
     (when,) = futures(list(gate.sort([result()])[1]))
     told = Told(results=[ShownResult(vin=VIN, stored_at_nanos=result().stored_at_ns)])
     for data in (b"\xff\xff", told.SerializeToString()):
-        await gate._hear(Msg(None, data=data))  # type: ignore[arg-type]  # what the broker calls
+        await gate._receive(Msg(None, data=data))  # type: ignore[arg-type]  # what the broker calls
     assert when.done()

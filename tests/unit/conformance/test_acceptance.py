@@ -198,6 +198,6 @@ def test_nothing_that_the_product_refuses_is_certified(message: Any) -> None:
 
 
 def test_the_cloud_says_what_is_wrong_and_files_it_all_the_same(kit: Kit) -> None:
-    heard = kit.cloud.hear(Event.STATUS, kit.car.side.seal_report(status_report(boot_id="")).data)
-    assert heard is not None
+    received = kit.cloud.receive(Event.STATUS, kit.car.side.seal_report(status_report(boot_id="")).data)
+    assert received is not None
     assert kit.cloud.disbelieved == ["evt.status: boot_id: does not match regex pattern `^[ -~]{1,64}$`"]

@@ -53,15 +53,15 @@ def test_what_a_killed_run_left_is_no_hindrance(tmp_path: Path, monkeypatch: pyt
 
 def test_a_late_answer_to_an_earlier_run_is_no_fault(kit: Kit, tmp_path: Path) -> None:
     earlier = Cloud(VIN, kit.keys, kit.car.keys, kit.clock.now_millis, IssuedHashes(tmp_path / "issued"))
-    assert earlier.hear(Event.HELLO, kit.car.hello()) is not None
+    assert earlier.receive(Event.HELLO, kit.car.hello()) is not None
     signed = earlier.sign(unlock())
     kit.car.receive(signed.data)
     late = kit.car.side.seal_answer("msg-1", signed.request_hash, succeeded("cmd-1")).data
     now = Cloud(VIN, kit.keys, kit.car.keys, kit.clock.now_millis, IssuedHashes(tmp_path / "issued"))
-    now.hear(Event.HELLO, kit.car.hello())
-    assert now.hear(Event.RESULT, late) is None
+    now.receive(Event.HELLO, kit.car.hello())
+    assert now.receive(Event.RESULT, late) is None
     assert not now.disbelieved
-    assert kit.cloud.hear(Event.RESULT, late) is None
+    assert kit.cloud.receive(Event.RESULT, late) is None
     assert [said.split(":")[1].strip() for said in kit.cloud.disbelieved] == ["WRONG_REQUEST"]
 
 

@@ -61,9 +61,9 @@ def test_an_order_for_another_subject_counts_as_issued_there(kit: Kit) -> None:
     assert isinstance(opened, Faulted)
     assert opened.fault is Fault.WRONG_DOMAIN
     assert opened.answer is not None
-    heard = kit.cloud.hear(Event.CANCEL, opened.answer.data)
-    assert heard is not None
-    assert heard.request_hash == signed.request_hash
+    received = kit.cloud.receive(Event.CANCEL, opened.answer.data)
+    assert received is not None
+    assert received.request_hash == signed.request_hash
 
 
 def test_more_than_a_message_may_have_can_be_sealed(kit: Kit) -> None:
@@ -96,19 +96,19 @@ def answer_to(kit: Kit, command_id: str = "cmd-1") -> tuple[Any, bytes]:
 
 def test_an_answer_is_filed_under_its_order(kit: Kit) -> None:
     signed, data = answer_to(kit)
-    heard = kit.cloud.hear(Event.RESULT, data, stored=False)
-    assert heard is not None
-    assert kit.cloud.answers(signed.request_hash) == [heard]
-    assert not kit.cloud.is_stored(heard)
-    assert kit.cloud.hear(Event.RESULT, data) is None
-    assert kit.cloud.is_stored(heard)
-    assert kit.cloud.answers(signed.request_hash) == [heard]
+    received = kit.cloud.receive(Event.RESULT, data, stored=False)
+    assert received is not None
+    assert kit.cloud.answers(signed.request_hash) == [received]
+    assert not kit.cloud.is_stored(received)
+    assert kit.cloud.receive(Event.RESULT, data) is None
+    assert kit.cloud.is_stored(received)
+    assert kit.cloud.answers(signed.request_hash) == [received]
 
 
 def test_what_no_cloud_believes_is_remembered(kit: Kit) -> None:
     _signed, data = answer_to(kit)
-    assert kit.cloud.hear(Event.CANCEL, data) is None
-    assert kit.cloud.hear(Event.RESULT, b"noise") is None
+    assert kit.cloud.receive(Event.CANCEL, data) is None
+    assert kit.cloud.receive(Event.RESULT, b"noise") is None
     assert [said.split(":")[1].strip() for said in kit.cloud.disbelieved] == ["BAD_SIGNATURE", "MALFORMED"]
 
 
@@ -119,19 +119,19 @@ def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
     said = report_pb2.StatusReport(boot_id="boot-1", doors=[{"door": 1}])
     said.observed_at.GetCurrentTime()
     report = kit.car.side.seal_report(said).data
-    assert kit.cloud.hear(Event.RESULT, data) is None
-    assert kit.cloud.hear(Event.STATUS, report) is None
+    assert kit.cloud.receive(Event.RESULT, data) is None
+    assert kit.cloud.receive(Event.STATUS, report) is None
     assert kit.cloud.unannounced == 2
-    kit.cloud.hear(Event.HELLO, kit.car.hello())
+    kit.cloud.receive(Event.HELLO, kit.car.hello())
     assert kit.cloud.unannounced == 0
-    assert [one.event for one in kit.cloud.heard] == [Event.HELLO, Event.HELLO, Event.RESULT, Event.STATUS]
+    assert [one.event for one in kit.cloud.received] == [Event.HELLO, Event.HELLO, Event.RESULT, Event.STATUS]
     assert not kit.cloud.disbelieved
 
 
 def test_a_nonce_that_is_used_twice_is_seen(kit: Kit) -> None:
     first = kit.car.side.seal_report(report_pb2.StatusReport(sequence=1)).data
-    kit.cloud.hear(Event.STATUS, first)
-    kit.cloud.hear(Event.STATUS, first)
+    kit.cloud.receive(Event.STATUS, first)
+    kit.cloud.receive(Event.STATUS, first)
     assert not kit.cloud.reused_counters
-    kit.cloud.hear(Event.STATUS, first[:-1] + bytes([first[-1] ^ 1]))
+    kit.cloud.receive(Event.STATUS, first[:-1] + bytes([first[-1] ^ 1]))
     assert len(kit.cloud.reused_counters) == 1

@@ -36,13 +36,13 @@ async def test_nobody_there_is_not_healthy(account: Account, tmp_path: Path, unu
 async def test_who_does_not_show_a_certificate_is_told_nothing(
     account: Account, tmp_path: Path, says: bytes
 ) -> None:
-    heard, hung_up = bytearray(), asyncio.Event()
+    received, hung_up = bytearray(), asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(says)
         with contextlib.suppress(ConnectionError):
             while some := await reader.read(4_096):
-                heard.extend(some)
+                received.extend(some)
         writer.close()
         hung_up.set()
 
@@ -52,4 +52,4 @@ async def test_who_does_not_show_a_certificate_is_told_nothing(
         async with asyncio.timeout(5):
             assert not await broker_healthy(port, tmp_path / "pki" / "ca.crt", account)()
             await hung_up.wait()
-        assert b"secret" not in heard
+        assert b"secret" not in received

@@ -151,8 +151,8 @@ def test_a_vehicle_that_sleeps_with_its_door_open_says_both() -> None:
     told: list[Hint] = []
     goodbye = replace(report(flags=PRESENT | OPEN), asleep=True)
     ConditionTeller(told.extend, lambda: 0.0).consider([goodbye], ())
-    heard = VehicleCondition.FromString(condition_payload(told[0].report, ended=told[0].ended))
-    assert (heard.asleep, list(heard.open_doors)) == (True, ["driver"])
+    received = VehicleCondition.FromString(condition_payload(told[0].report, ended=told[0].ended))
+    assert (received.asleep, list(received.open_doors)) == (True, ["driver"])
 
 
 def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
@@ -165,8 +165,8 @@ def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
 
 def test_a_condition_is_as_old_as_its_arrival_whatever_the_vehicle_s_clock_says() -> None:
     ahead = replace(report(speed_kmh=50.0), observed_at_us=300_000_000, received_at_us=10_000_000)
-    heard = VehicleCondition.FromString(condition_payload(ahead, ended=False))
-    assert heard.observed_at.ToMicroseconds() == 10_000_000
+    received = VehicleCondition.FromString(condition_payload(ahead, ended=False))
+    assert received.observed_at.ToMicroseconds() == 10_000_000
 
 
 def timeout(*, may_have_succeeded: bool, late: bool = False) -> bytes:
@@ -232,7 +232,7 @@ def test_who_falls_silent_is_lost_once_unless_it_said_that_it_sleeps() -> None:
 def test_those_of_whom_silence_is_noticed_are_bounded() -> None:
     gone: list[str] = []
     silent = SilentVehicles(lambda vin, _: gone.append(vin), limit=2)
-    silent.heard([replace(report(vin=f"KMHSH81C7LU00000{n}"), stale_at_us=1) for n in range(3)])
+    silent.received([replace(report(vin=f"KMHSH81C7LU00000{n}"), stale_at_us=1) for n in range(3)])
     silent.look(2)
     assert gone == ["KMHSH81C7LU000001", "KMHSH81C7LU000002"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
 from protocol.broker import Command, Event
-from tests.support.signed_cloud import Heard, SignedCloud, unlock
+from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, Reporting
 from vehicle.journal import Journal
@@ -84,11 +84,11 @@ class Bench:
     @property
     def hellos(self) -> list[Any]:
         """What session information was heard."""
-        return [one.info for one in self.cloud.heard if one.info]
+        return [one.info for one in self.cloud.received if one.info]
 
     @property
-    def results(self) -> list[Heard]:
-        return [one for one in self.cloud.heard if isinstance(one.payload, report_pb2.CommandResult)]
+    def results(self) -> list[VerifiedUnitMessage]:
+        return [one for one in self.cloud.received if isinstance(one.payload, report_pb2.CommandResult)]
 
     @property
     def result(self) -> Any:

@@ -73,7 +73,7 @@ class FakeLink:
         self.published.append((event, data))
         if deduplication_id not in self._ids:
             self._ids.add(deduplication_id)
-            self._cloud.hear(event, data)
+            self._cloud.receive(event, data)
 
     async def receive(self) -> list[Delivery]:
         arrived = await self._arrived.get()

@@ -57,7 +57,7 @@ async def test_each_boot_is_an_epoch_and_sleep_is_none(bench: Bench, clock: Fake
     bench.agent.wake()
     await bench.agent.connected.wait()
     await bench.until(bench.agent.outbox._open.is_set)
-    woken = next(one.info for one in reversed(bench.cloud.heard) if one.info)
+    woken = next(one.info for one in reversed(bench.cloud.received) if one.info)
     assert (woken.epoch, woken.clock_millis) == (epoch, 30_000)
     assert woken.hello.said_at.ToDatetime() == clock.now().replace(tzinfo=None)
     await bench.reboot()

@@ -187,7 +187,7 @@ async def test_settings_are_the_owners(bench: Bench) -> None:
     bench.take(order)
     await bench.settled()
     assert order.terminated
-    assert [(one.event, one.payload.fault) for one in bench.cloud.heard if one.issued] == [
+    assert [(one.event, one.payload.fault) for one in bench.cloud.received if one.issued] == [
         (Event.CONFIG, Fault.ROLE_NOT_ALLOWED)
     ]
     assert bench.car.config_version == 0
