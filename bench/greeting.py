@@ -1,4 +1,4 @@
-"""Until all rooms have taken in the hellos of vehicles, so that their reports are believed at once."""
+"""Until all rooms have ingested the hellos of vehicles, so that their reports are accepted at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """Where to see that hellos were taken in: the rooms' databases and the broker's monitor."""
+    """Where to see that hellos were ingested: the rooms' databases and the broker's monitor."""
 
     databases: Path
     monitor_port: int

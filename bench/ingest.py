@@ -30,7 +30,7 @@ _LONGEST_SECONDS = 45.0
 class Ingestion:
     """Seconds from the first publish: until the broker had confirmed all, and until the database had.
 
-    `greeting_seconds` passed before, from the first hello until all rooms had taken in all. `spent` is what the
+    `greeting_seconds` passed before, from the first hello until all rooms had ingested all. `spent` is what the
     reports alone cost.
     """
 

@@ -1,4 +1,4 @@
-"""What a cloud takes of what a unit says, once it is believed: times, ids, ranges, and parts that fit together.
+"""What a cloud takes of what a unit says, once it is accepted: times, ids, ranges, and parts that fit together.
 
 The rules of single members stand in the contract (protovalidate, in proto/.../vehicle/v1); what more than one member
 must fulfil stands here. It is what the product takes, and not a whit more (tests/unit/conformance/test_acceptance.py).

@@ -95,7 +95,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
             await _greeted(unit, assignment.wait_seconds)
         except Violated as silent:
             why = process.ended if process and process.ended else str(silent)
-            for finding in _nothing_received(assignment.rules, why, cloud.disbelieved):
+            for finding in _nothing_received(assignment.rules, why, cloud.rejected):
                 yield finding
             return
         async for finding in play(unit, assignment.rules):
@@ -121,9 +121,9 @@ async def _greeted(unit: Unit, seconds: float) -> None:
     await unit.catch_up()
 
 
-def _nothing_received(rules: Sequence[Rule], why: str, disbelieved: Sequence[str]) -> list[Finding]:
+def _nothing_received(rules: Sequence[Rule], why: str, rejected: Sequence[str]) -> list[Finding]:
     """Without a hello nothing can be tried: that is one rule violated, and no word on the others."""
-    detail = f"{why} ({disbelieved[0]})" if disbelieved else why
+    detail = f"{why} ({rejected[0]})" if rejected else why
     findings = [Finding(rule, Verdict.SKIP, "no hello", 0) for rule in rules if rule.rule_id != HELLO]
     hello = next(rule for rule in RULES if rule.rule_id == HELLO)
     return [Finding(hello, Verdict.FAIL, detail, 0), *findings]

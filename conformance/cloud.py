@@ -1,4 +1,4 @@
-"""The kit as cloud: signs what the rules order, and believes of the unit what the protocol lets it believe.
+"""The kit as cloud: signs what the rules order, and accepts of the unit what the protocol lets it accept.
 
 Everything stays in memory; the keys are `keys`'. It sends nothing.
 """
@@ -143,12 +143,12 @@ class Cloud:
         self.keys = keys
         self.unit = unit
         self.received: list[UnitMessage] = []
-        self.disbelieved: list[str] = []
-        """What no cloud would have believed, and why."""
+        self.rejected: list[str] = []
+        """What no cloud would have accepted, and why."""
         self.now_millis = now_millis
         self._issued = issued
         self.said: list[Event] = []
-        """The event of each message that was heard, believed or not, in the order in which they came."""
+        """The event of each message that was heard, accepted or not, in the order in which they came."""
         self._store = _Store(unit)
         self._ledger = Ledger(self._store, now_millis)
         self._enrolled = _Enrolled(vin, unit)
@@ -178,7 +178,7 @@ class Cloud:
 
     @property
     def signer(self) -> Signer:
-        """Whom the unit believes."""
+        """Whom the unit accepts."""
         return self.keys.signer
 
     def sign(self, order: Order, wrong: Wrong = RIGHT, domain: Domain | None = None) -> Signed:
@@ -232,7 +232,7 @@ class Cloud:
         return seal(envelope, self.unit.seal_key, Direction.TO_VEHICLE, self.vin)
 
     def receive(self, event: Event, data: bytes, *, stored: bool = True) -> UnitMessage | None:
-        """Believes it and files it; None for what is repeated, waits for its hello, or is not believed.
+        """Accepts it and files it; None for what is repeated, waits for its hello, or is not accepted.
 
         `stored`: the broker's stream has it. The same bytes count once, however often they come.
         """
@@ -258,12 +258,12 @@ class Cloud:
             if refused.fault is Fault.WRONG_EPOCH:
                 self._early.append((event, data))
             elif refused.fault not in REPETITIONS:
-                self.disbelieved.append(f"evt.{event.value}: {refused}")
+                self.rejected.append(f"evt.{event.value}: {refused}")
             return None
         self.received.append(received)
         for fault in unacceptable(received.message):
             # Filed all the same: what is wrong with it is to be said once, not by every rule that waits for it.
-            self.disbelieved.append(f"evt.{event.value}: {fault}")
+            self.rejected.append(f"evt.{event.value}: {fault}")
         if event is Event.HELLO:
             early, self._early = self._early, []
             for one in early:

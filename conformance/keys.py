@@ -56,7 +56,7 @@ class Key:
 
     @property
     def is_usable(self) -> bool:
-        """Whether units believe it."""
+        """Whether units accept it."""
         return not self.is_revoked and not self.is_over
 
     @property
@@ -89,7 +89,7 @@ class CloudKeys:
         return sorted((key for key in self._keys if key.use == use), key=lambda key: key.number)
 
     def current(self, use: str) -> Key:
-        """The one that is used: the oldest that units believe."""
+        """The one that is used: the oldest that units accept."""
         return next(key for key in self.all(use) if key.is_usable)
 
     @property

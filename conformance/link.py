@@ -66,7 +66,7 @@ class Account:
 
 class Link:
     """One unit's link. `received` is called for each event, with whether it came with MQTT's QoS 1 and whether
-    the stream has it, and says whether it was believed.
+    the stream has it, and says whether it was accepted.
 
     Each event is heard twice: on the wire, also if the broker knows it already and stores it no more, and out of
     the stream, also if it came while the kit was away. Raises nats.errors.Error.

@@ -1,4 +1,4 @@
-"""What a unit must be made with to believe the kit, as files."""
+"""What a unit must be made with to accept the kit, as files."""
 
 from __future__ import annotations
 

@@ -32,12 +32,12 @@ async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
 
 
 async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
-    disbelieved = len(unit.cloud.disbelieved)
+    rejected = len(unit.cloud.rejected)
     try:
         async with asyncio.timeout(RULE_SECONDS) as limit:
             await unit.at_rest()
             await rule.script(unit)
-            new = unit.cloud.disbelieved[disbelieved:]
+            new = unit.cloud.rejected[rejected:]
             require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
     except Skipped as skipped:
         return Verdict.SKIP, str(skipped)
@@ -45,7 +45,7 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
         return Verdict.MOOT, str(elsewhere)
     except Violated as violated:
         why = str(violated)
-        new = unit.cloud.disbelieved[disbelieved:]
+        new = unit.cloud.rejected[rejected:]
         if new and not why.startswith(_DISBELIEVED):
             why = f"{why} ({_DISBELIEVED}: {new[0]})"
     except (TimeoutError, nats.errors.Error, APIError, BrokerFailed) as error:

@@ -80,7 +80,7 @@ class Unit:
         return self._link
 
     def receive(self, event: Event, data: bytes, has_qos_1: bool, stored: bool) -> bool:
-        """Link's events come in here; whether it was believed."""
+        """Link's events come in here; whether it was accepted."""
         received = self.cloud.receive(event, data, stored=stored)
         if not has_qos_1:
             self.qos_missing.add(event.value)

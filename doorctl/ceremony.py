@@ -1,6 +1,6 @@
 """The key ceremony: making the manifest that follows. On files and keys only; it knows no network.
 
-A manifest says which keys of the cloud vehicles believe (docs/vehicle-protocol.md). The next one holds the keys it
+A manifest says which keys of the cloud vehicles accept (docs/vehicle-protocol.md). The next one holds the keys it
 is given, in their order, and every key that this or an earlier manifest revokes: what was revoked stays so.
 """
 
@@ -41,7 +41,7 @@ class CeremonyRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class CloudKeys:
-    """The public keys that vehicles are to believe, 32 bytes each. Of `seal` and `report` they use the first."""
+    """The public keys that vehicles are to accept, 32 bytes each. Of `seal` and `report` they use the first."""
 
     sign: Sequence[bytes]
     seal: Sequence[bytes]

@@ -1,4 +1,4 @@
-"""`doorctl deadletter`: what a room could not understand, and having it taken in after all."""
+"""`doorctl deadletter`: what a room could not understand, and having it ingested after all."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ _ID = re.compile(rf"[0-9a-f]{{{2 * KEY_ID_BYTES}}}")
 
 @commands.command()
 def root(out: Out) -> None:
-    """Make a root key. Keep it offline: who has it decides what every car believes."""
+    """Make a root key. Keep it offline: who has it decides what every car accepts."""
     _make(out, Ed25519PrivateKey.generate())
 
 

@@ -36,7 +36,7 @@ def enrol(
     ],
     keys: Annotated[Path, typer.Option(help="its public keys (PEM): one Ed25519, one X25519")],
 ) -> None:
-    """Let a car in with this certificate, believe it under these keys, and no others.
+    """Let a car in with this certificate, accept it under these keys, and no others.
 
     Refused is what the broker would not let in: what is not of the vehicles' CA, for example, or over.
     """

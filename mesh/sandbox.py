@@ -154,7 +154,7 @@ class Sandbox:
 
     @property
     def order_mac_key(self) -> Path:
-        """What command, config and the signer share: the stamp under an order as it was taken in."""
+        """What command, config and the signer share: the stamp under an order as it was accepted."""
         return self.folder / "secrets" / "order-mac.key"
 
     @property

@@ -2,7 +2,7 @@
 
 It is described for people in docs/vehicle-protocol.md. It does no I/O: state goes through the ports
 VehicleMemory, CloudStore, Enrolment and ReportSessions, time and keys are passed in. Every message that
-is not to be believed raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
+is not to be accepted raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
 
 - `cloud_side.Ledger`: `place` and `issue` (command, tombstone, settings), `challenge`, `learn`, `admit`: one
   transaction each; `cloud_side.AnswerReader`: `hello`, `answer`, without state.
@@ -10,7 +10,7 @@ is not to be believed raises the one exception MessageRefused, with a Fault (on 
 - `vehicle_side.VehicleSide`: `open_order` -> Accepted | Known | Faulted, `open_challenge`,
   `open_manifest`; `seal_hello`, `seal_answer`, `seal_report`.
 - `reports.ReportOpener`: `open`, `taken` and `forget`, the cloud's side of status and diagnostics reports.
-- `manifest.Trust`, `manifest.endorse`: which keys of the cloud a vehicle believes.
+- `manifest.Trust`, `manifest.endorse`: which keys of the cloud a vehicle accepts.
 - `session_record`: a session as text, for a room's database.
 
 Below them: `cose` (signatures), `seal` (HPKE), `session` and `window` (epochs and counters), `order`,

@@ -112,7 +112,7 @@ def next_place(
 
 
 class AnswerReader:
-    """Believes vehicles: size, decoding, key, signature, type and vehicle. Knows no session.
+    """Accepts vehicles: size, decoding, key, signature, type and vehicle. Knows no session.
 
     `check` looks at the fields of what is signed, and raises MessageRefused.
     """
@@ -214,7 +214,7 @@ class Ledger:
         return request_hash
 
     def challenge(self, vin: str) -> bytes:
-        """A challenge for a session request. Only the answer to the last one is believed."""
+        """A challenge for a session request. Only the answer to the last one is accepted."""
         challenge = secrets.token_bytes(CHALLENGE_BYTES)
         session = self._store.load(vin) or CloudSession()
         self._store.save(vin, session.challenged(challenge, self._now_millis()))

@@ -1,4 +1,4 @@
-"""Which keys of the cloud a vehicle believes: a manifest that the offline root signs.
+"""Which keys of the cloud a vehicle accepts: a manifest that the offline root signs.
 
 A manifest is signed by the root that it names itself, and around that by the root of the manifest it
 follows. So a root is replaced by a manifest that both the old and the new root signed, and a stolen
@@ -56,7 +56,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """What a vehicle believes: a root, and the newest manifest it endorsed.
+    """What a vehicle accepts: a root, and the newest manifest it endorsed.
 
     `endorsed` is that manifest as it travelled, `endorsed_by` the root before it: both are stored, and `restore`
     makes the same trust of them at the next boot.

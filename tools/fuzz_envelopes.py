@@ -1,10 +1,10 @@
-"""Mutate good messages of the vehicle protocol and see that nobody believes one.
+"""Mutate good messages of the vehicle protocol and see that nobody accepts one.
 
 usage: PYTHONPATH=.:gen python tools/fuzz_envelopes.py [count] [seed]
 
 The default is 1,000,000 mutants. Material are the vectors in protocol/vectors/. Half of the mutants of
 orders are made under the seal, because anybody can seal to a public key; the rest on the wire.
-Any exception but a refusal, and any mutant that is believed, ends the run with its bytes.
+Any exception but a refusal, and any mutant that is accepted, ends the run with its bytes.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ DEFAULT_COUNT = 1_000_000
 PROGRESS_EVERY = 100_000
 
 
-class Believed(Exception):
+class ForgeryAccepted(Exception):
     """A mutant was taken for a message."""
 
 
@@ -80,7 +80,7 @@ class _World:
         opened = self._vehicle.open_order(domain, data)
         if isinstance(opened, Faulted):
             return opened.fault.name
-        raise Believed
+        raise ForgeryAccepted
 
     def order_under_the_seal(self, domain: Domain, envelope: bytes) -> str:
         """The same on what an attacker sealed."""
@@ -104,7 +104,7 @@ class _World:
 
     def keep_manifest(self, _endorsed_by: bytes, _endorsed: bytes) -> None:
         """VehicleMemory: none was to be adopted."""
-        raise Believed
+        raise ForgeryAccepted
 
     def load(self, _vin: str) -> CloudSession | None:
         """CloudStore."""
@@ -112,11 +112,11 @@ class _World:
 
     def save(self, _vin: str, _session: CloudSession) -> None:
         """CloudStore: nothing was to be learned."""
-        raise Believed
+        raise ForgeryAccepted
 
     def remember(self, _issued: IssuedOrder) -> None:
         """CloudStore: nothing was to be issued."""
-        raise Believed
+        raise ForgeryAccepted
 
     def find(self, _vin: str, _request_hash: bytes = b"") -> Any:
         """Enrolment (one argument) and CloudStore (two)."""
@@ -224,7 +224,7 @@ def _refusal(call: Callable[[], object]) -> str:
         call()
     except MessageRefused as refused:
         return refused.fault.name
-    raise Believed
+    raise ForgeryAccepted
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""What a car is made with: its own keys, and which keys of the cloud it believes.
+"""What a car is made with: its own keys, and which keys of the cloud it accepts.
 
 A TCU makes its keys itself and gives away the public halves only, to be enrolled.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a car signs with, what it opens with, and what it believes until it adopts a newer manifest."""
+    """What a car signs with, what it opens with, and what it accepts until it adopts a newer manifest."""
 
     signer: Signer
     open_keys: OpenKeys

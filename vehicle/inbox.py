@@ -1,4 +1,4 @@
-"""What comes from the cloud: opened, believed or not, and handed on."""
+"""What comes from the cloud: opened, accepted or not, and handed on."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ class Inbox:
             self._channel.begin_epoch()
             # As after a reboot: what was accepted and has not begun was signed for the epoch before.
             self.take(self._orders.forget_waiting())
-        self._outbox.post(self._hello())  # so that the cloud knows which keys this car believes now
+        self._outbox.post(self._hello())  # so that the cloud knows which keys this car accepts now
 
     def _hello(self, challenge: bytes = b"") -> Callable[[], Outgoing]:
         message_id = new_message_id()

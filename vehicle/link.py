@@ -26,7 +26,7 @@ class Delivery(Protocol):
 
     @property
     def data(self) -> bytes:
-        """As it came: nothing in it is believed yet."""
+        """As it came: nothing in it is accepted yet."""
         ...
 
     async def acknowledge(self) -> None:

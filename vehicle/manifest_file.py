@@ -1,6 +1,6 @@
 """The key manifest a car adopted last, in a file: 32 bytes of the root that endorsed it, then the manifest.
 
-A damaged file stops the start. The factory's manifest would do to go on with, but it may believe keys that
+A damaged file stops the start. The factory's manifest would do to go on with, but it may accept keys that
 a later one revoked, and whoever can damage a file must not be able to bring those back. A power cut does
 not damage it: it is written beside the old one and renamed over it.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ManifestDamaged(RuntimeError):
-    """What the car believed last is unreadable, so it must not start; the text names the file."""
+    """What the car accepted last is unreadable, so it must not start; the text names the file."""
 
 
 class ManifestFile:

@@ -1,4 +1,4 @@
-"""Which keys the unit believes: rotation, revocation, rollback. What it adopts here, it keeps."""
+"""Which keys the unit accepts: rotation, revocation, rollback. What it adopts here, it keeps."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def adopts(unit: Unit, version: int) -> session_pb2.SessionInfo:
 
 @GROUP.rule
 async def signer_is_rotated(unit: Unit) -> None:
-    """Rotation of a signer: manifest N+1 with both keys; both are believed. N+2 revokes the old:
+    """Rotation of a signer: manifest N+1 with both keys; both are accepted. N+2 revokes the old:
     REVOKED_KEY.
     """
     keys = unit.cloud.keys

@@ -64,7 +64,7 @@ async def versions_may_be_left_out(unit: Unit) -> None:
 
 @GROUP.rule
 async def adopted_manifest_is_kept(unit: Unit) -> None:
-    """Keep the manifest on the disk before using it: whom it revoked is not believed after a reboot."""
+    """Keep the manifest on the disk before using it: whom it revoked is not accepted after a reboot."""
     keys = unit.cloud.keys
     old = keys.current("sign")
     keys.add("sign")
@@ -81,7 +81,7 @@ async def adopted_manifest_is_kept(unit: Unit) -> None:
 
 @GROUP.rule
 async def rotated_root_is_kept(unit: Unit) -> None:
-    """Keep the manifest, and the root that endorsed it: after a reboot the new root is believed."""
+    """Keep the manifest, and the root that endorsed it: after a reboot the new root is accepted."""
     keys = unit.cloud.keys
     old = keys.root
     keys.add("root")
@@ -148,7 +148,7 @@ async def manifest_that_ran_out_is_said(unit: Unit) -> None:
 
 
 async def _ran_out(unit: Unit) -> None:
-    """Until it believes no key any more."""
+    """Until it accepts no key any more."""
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + _LIFE_SECONDS + _SKEW_SECONDS
     while loop.time() < ends_at:

@@ -177,7 +177,7 @@ async def all_it_says_is_believed(unit: Unit) -> None:
     """The cloud checks size, form, key, signature, type, VIN, request, epoch, counter of all that it is
     told.
     """
-    said = unit.cloud.disbelieved
+    said = unit.cloud.rejected
     require(not said, f"{len(said)} messages that no cloud believes; the first: {said[0] if said else ''}")
     waiting = unit.cloud.unannounced
     require(waiting == 0, f"{waiting} messages of an epoch that no hello told of")

@@ -25,7 +25,7 @@ async def hello_on_connect(unit: Unit) -> None:
     """It publishes SessionInfo on evt.hello on every connect, signed and sealed, with all that is
     required.
     """
-    # It was believed, so its signature, its seal, its VIN and the size of every part are right.
+    # It was accepted, so its signature, its seal, its VIN and the size of every part are right.
     first = unit.hellos()[0]
     keys = unit.cloud.keys
     require(not first.challenge, "a hello that nobody asked for holds a challenge")
@@ -68,7 +68,7 @@ async def told_of_refused_reports(unit: Unit) -> None:
 async def forged_session_request_is_silent(unit: Unit) -> None:
     """A session request is signed: what is not is not answered."""
     await unit.afford(2)
-    # Counted, not read: no cloud believes the answer to a challenge that is not its last.
+    # Counted, not read: no cloud accepts the answer to a challenge that is not its last.
     greeted = unit.cloud.said.count(Event.HELLO)
     _, forged = unit.cloud.challenge(by=stranger())
     await unit.send_bytes(Domain.CHALLENGE, forged)

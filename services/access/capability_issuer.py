@@ -1,4 +1,4 @@
-"""Issuing capabilities: what the rooms behind believe of a caller, signed.
+"""Issuing capabilities: what the rooms behind accept of a caller, signed.
 
 A signature costs a tenth of a millisecond and its check more, so one capability serves a bearer, a vehicle and an
 action until a third of its life is left.

@@ -1,7 +1,7 @@
 """Access tokens: JWTs as RFC 9068 profiles them, from one issuer whose public keys lie in a JWKS file.
 
 A token is read strictly before anything else looks at it, and whatever it says to narrow itself is honoured or the
-token is refused: a claim that is ignored is a lock that somebody believes in.
+token is refused: a claim that is ignored is a lock that somebody accepts in.
 """
 
 from __future__ import annotations

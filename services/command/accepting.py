@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 3
 
 
-class Taken(Exception):
+class CommandConflict(Exception):
     """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
@@ -25,7 +25,7 @@ async def accept(desk: Desk, command: Command, repeated: Callable[[], Awaitable[
     for _ in range(_ATTEMPTS):
         try:
             await desk.commands.accept(command)
-        except Taken:
+        except CommandConflict:
             first = await repeated()
             if first:
                 return first
@@ -52,7 +52,7 @@ async def _supersede(desk: Desk, lock: Command, unlock_id: str) -> bool:
     kept = False
     try:
         kept = await desk.commands.supersede(lock, unlock_id, surely_unsent=held)
-    except Taken:
+    except CommandConflict:
         return False
     finally:
         if held and not kept:

@@ -62,7 +62,7 @@ class EndedRights:
 
 
 class SignerReview:
-    """right_usecases.RightsReview by way of the signer, which believes the order's own proof and asks access."""
+    """right_usecases.RightsReview by way of the signer, which accepts the order's own proof and asks access."""
 
     def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer

@@ -40,7 +40,7 @@ class ShownResults:
     """Knows which results' doors are shown. `now_us` is the cloud's clock, microseconds since 1970.
 
     No result waits for longer than `patience_seconds` after the broker stored it: a status service that is away, or
-    does not believe the result, makes no command time out.
+    does not accept the result, makes no command time out.
     """
 
     def __init__(self, now_us: Callable[[], int], patience_seconds: float) -> None:
@@ -72,7 +72,7 @@ class ShownResults:
         self._release(key)
 
     def sort(self, deliveries: Sequence[Delivery]) -> tuple[list[Delivery], list[Unhandled]]:
-        """Return what may be taken in now, and the results that wait."""
+        """Return what may be ingested now, and the results that wait."""
         ready: list[Delivery] = []
         waiting: list[Unhandled] = []
         for delivery in deliveries:

@@ -146,7 +146,7 @@ def _action(
 
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:
-    """What the caller is told when a command is taken in, and told again for the same request."""
+    """What the caller is told when a command is accepted, and told again for the same request."""
     answer = _filled(door_pb2.DoorCommand(), command, Status.PENDING, _first_message(command))
     answer.correlation_id = command.correlation_id
     return answer

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from services.command.accepting import Taken, accept
+from services.command.accepting import CommandConflict, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
     Action,
@@ -34,7 +34,7 @@ from services.command.domain import (
 )
 from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.command.epoch_watch import EpochWatch
-from services.runtime.isolation import LeftAlone, by_halves
+from services.runtime.isolation import Quarantine, by_halves
 from services.runtime.signing_again import SigningAgain
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from services.command.domain import StatusCheck
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.rules import Rules
-    from services.command.vehicle_usecases import TakenIn, VerifiedMessage
+    from services.command.vehicle_usecases import IngestResult, VerifiedMessage
     from services.runtime.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
@@ -110,7 +110,7 @@ class Commands(Protocol):
     async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
         """These messages as they were kept, dated `now`; those of commands that have ended are left out."""
 
-    async def take_in(self, arrived: Sequence[VerifiedMessage], at: datetime) -> TakenIn:
+    async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """Take in what vehicles said, each once, in order."""
 
     async def live(self, ended: RightEnded) -> list[Requested]:
@@ -159,7 +159,7 @@ class Prior:
     requested_at: datetime
     key: str
     answered: Status
-    """What was told when it was taken in."""
+    """What was told when it was accepted."""
 
     def as_answered(self) -> Command:
         """The command as it stood then."""
@@ -209,9 +209,9 @@ class Desk:
     rules: Rules
     now: Callable[[], datetime]
     can_deliver: Callable[[], bool] = lambda: True
-    left_open: LeftAlone = field(default_factory=LeftAlone)
+    left_open: Quarantine = field(default_factory=Quarantine)
     """Commands that could not be ended."""
-    left_asleep: LeftAlone = field(default_factory=LeftAlone)
+    left_asleep: Quarantine = field(default_factory=Quarantine)
     """Commands whose vehicles could not be woken."""
     again: SigningAgain = field(default_factory=SigningAgain)
     """Orders that their vehicles refused as out of step."""
@@ -312,7 +312,7 @@ async def cancel(
             return await find(desk, vin, command.command_id)
         if await desk.commands.ask_to_cancel(cancellation, command.status):
             return command
-    except Taken:  # the same cancellation came twice at once
+    except CommandConflict:  # the same cancellation came twice at once
         first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
         return first or command
     # The same cancellation may have ended it a moment ago, asked for by another agent of the same customer.

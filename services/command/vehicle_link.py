@@ -25,8 +25,8 @@ from services.command.history_usecases import record_status_checks
 from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import (
     VerifiedMessage,
+    ingest_messages,
     record_verdicts,
-    take_in_heard,
     vehicle_connected,
 )
 from services.runtime.consumer import ConsumerPlan, Later, Poison
@@ -82,7 +82,7 @@ _ANSWERS = {
 
 @dataclass(frozen=True, slots=True)
 class _Greeting:
-    """A hello that was believed."""
+    """A hello that was accepted."""
 
     info: session_pb2.SessionInfo
     over_mqtt: bool
@@ -119,7 +119,7 @@ class VehicleEvents:
         self.sessions = MqttSessions(broker, desk.now)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in a batch; what can not be understood or believed is poison. Results wait for their doors."""
+        """Take in a batch; what can not be understood or accepted is poison. Results wait for their doors."""
         ready, waiting = self._shown.sort(deliveries)
         return [*waiting, *await self._take(ready)] if ready else waiting
 
@@ -155,8 +155,8 @@ class VehicleEvents:
         if refusals:
             await asyncio.gather(*map(self._bring_manifests, refusals))
         if received:
-            taken = await take_in_heard(self._desk, list(received))
-            for one, why in taken.disbelieved.items():
+            taken = await ingest_messages(self._desk, list(received))
+            for one, why in taken.rejected.items():
                 greetings.pop(one, None)
                 unhandled += (
                     [Poison(received[one], why)] if isinstance(why, str) else judged(received[one], why)
@@ -245,7 +245,7 @@ class VehicleEvents:
 
 
 def subscriptions(events: VehicleEvents, desk: Desk) -> list[Subscription]:
-    """List all that this room takes in."""
+    """List all that this room ingests."""
     return [
         Subscription(EVENTS, events.handle),
         Subscription(CHECKS, partial(handle_status_checks, desk)),

@@ -32,7 +32,13 @@ from services.command.domain import (
 )
 from services.command.endings import GUIDANCE, arrived_too_late, partial_success, unclear
 from services.command.own_cancellations import superseded_id, taken_back_id
-from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Report, Resulted
+from services.command.vehicle_usecases import (
+    CancellationDecision,
+    CommandReceipt,
+    OrderRefusal,
+    Report,
+    ReportedResult,
+)
 from services.runtime.free_text import readable
 
 if TYPE_CHECKING:
@@ -183,15 +189,15 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
     issued, answer = opened.issued, opened.answer
     match answer:
         case report_pb2.CommandReceived():
-            return Received(opened.message_id, issued.vin, answer.command_id, now)
+            return CommandReceipt(opened.message_id, issued.vin, answer.command_id, now)
         case report_pb2.CommandResult():
-            return Resulted(opened.message_id, issued.vin, answer.command_id, _ending(answer, now))
+            return ReportedResult(opened.message_id, issued.vin, answer.command_id, _ending(answer, now))
         case report_pb2.CancelResult():
             return _cancel_decided(opened, answer, now)
         case session_pb2.OrderRefused():
             # A number that is not known here is a fault all the same, only an unspecified one.
             fault = Fault(answer.fault) if answer.fault in _KNOWN_FAULTS else None
-            return OrderRefused(
+            return OrderRefusal(
                 opened.message_id,
                 issued.vin,
                 issued.command_id,
@@ -221,11 +227,13 @@ def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
     ]
 
 
-def _cancel_decided(opened: OpenedAnswer, message: report_pb2.CancelResult, now: datetime) -> CancelDecided:
+def _cancel_decided(
+    opened: OpenedAnswer, message: report_pb2.CancelResult, now: datetime
+) -> CancellationDecision:
     if message.outcome == report_pb2.CANCEL_OUTCOME_UNSPECIFIED:
         raise NotUnderstood("a cancellation without an outcome")
     will_not_act = message.outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
-    return CancelDecided(
+    return CancellationDecision(
         opened.message_id,
         opened.issued.vin,
         message.command_id,

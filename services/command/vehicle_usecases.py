@@ -35,7 +35,7 @@ PASS_ON_AFTER = timedelta(seconds=5)
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class CommandReceipt:
     """The vehicle has a command."""
 
     message_id: str
@@ -45,7 +45,7 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
-class Resulted:
+class ReportedResult:
     """The vehicle says how a command ended."""
 
     message_id: str
@@ -55,7 +55,7 @@ class Resulted:
 
 
 @dataclass(frozen=True, slots=True)
-class CancelDecided:
+class CancellationDecision:
     """The vehicle's word on a cancellation. `ending` is the command's, when that follows from it."""
 
     message_id: str
@@ -68,7 +68,7 @@ class CancelDecided:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderRefused:
+class OrderRefusal:
     """The vehicle refused an order before anything else was asked. `message_id` is its answer's, `order_id` the
     command's or the cancellation's. With `again` the same order, signed anew, may be taken. `signed_at`: the copy.
     """
@@ -83,14 +83,14 @@ class OrderRefused:
     signed_at: datetime | None = field(default=None, compare=False)
 
 
-Report = Received | Resulted | CancelDecided | OrderRefused
+Report = CommandReceipt | ReportedResult | CancellationDecision | OrderRefusal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifiedMessage:
     """Something a vehicle signed.
 
-    `admit` takes it into the vehicle's session, in the transaction that takes in the report it returns (None for
+    `admit` takes it into the vehicle's session, in the transaction that ingests the report it returns (None for
     a hello). It raises MessageRefused when it does not belong there.
     """
 
@@ -99,11 +99,11 @@ class VerifiedMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class TakenIn:
-    """What was believed; what was not, and why."""
+class IngestResult:
+    """What was accepted; what was not, and why."""
 
-    believed: Sequence[Report]
-    disbelieved: Mapping[VerifiedMessage, MessageRefused | str]
+    accepted: Sequence[Report]
+    rejected: Mapping[VerifiedMessage, MessageRefused | str]
 
 
 async def vehicle_connected(desk: Desk, vin: str) -> None:
@@ -116,19 +116,19 @@ async def vehicle_connected(desk: Desk, vin: str) -> None:
     desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
 
 
-async def take_in_heard(desk: Desk, arrived: Sequence[VerifiedMessage]) -> TakenIn:
+async def ingest_messages(desk: Desk, arrived: Sequence[VerifiedMessage]) -> IngestResult:
     """Apply what vehicles said."""
-    taken = await desk.commands.take_in(arrived, desk.now())
-    for report in taken.believed:
-        if isinstance(report, Resulted):
+    taken = await desk.commands.ingest(arrived, desk.now())
+    for report in taken.accepted:
+        if isinstance(report, ReportedResult):
             desk.dispatch.forget(report.command_id)
-    refusals = [report for report in taken.believed if isinstance(report, OrderRefused)]
+    refusals = [report for report in taken.accepted if isinstance(report, OrderRefusal)]
     if refusals:
         await _answer_refusals(desk, refusals)
     return taken
 
 
-async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None:
+async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefusal]) -> None:
     """What was out of step with the vehicle is signed again; a command it will never take has failed."""
     now = desk.now()
     for refusal in refusals:
@@ -141,7 +141,7 @@ async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefused]) -> None
     await sign_again(desk)
 
 
-def _may_be_taken(refusal: OrderRefused) -> bool:
+def _may_be_taken(refusal: OrderRefusal) -> bool:
     """Whether another unit may have taken the copy that this one refused: the broker delivers it to a second one when
     the first has not acknowledged it for a while, and no sooner.
     """

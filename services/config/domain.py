@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FACTORY_VERSION = 0
 """Of the settings that a vehicle leaves the factory with; a vehicle that runs them reports it."""
 HIGHEST_VERSION = 1_000_000_000
-"""A vehicle that claims to run a later one is not believed."""
+"""A vehicle that claims to run a later one is not accepted."""
 
 KEEP_ANSWERS = timedelta(hours=24)
 """How long a repeat of a request gets the first answer."""
@@ -77,7 +77,7 @@ class SettingsChange:
 
 @dataclass(frozen=True, slots=True)
 class RequestEvidence:
-    """That somebody asked, and when: the capability that the request came with, and when it was taken in.
+    """That somebody asked, and when: the capability that the request came with, and when it was accepted.
 
     `mac` is this room's stamp under the order that follows from it.
     """

@@ -51,7 +51,7 @@ class EndedRights:
 
 
 class _SignerReview:
-    """usecases.RightsReview by way of the signer, which believes the order's own proof and asks access."""
+    """usecases.RightsReview by way of the signer, which accepts the order's own proof and asks access."""
 
     def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer

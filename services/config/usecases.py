@@ -71,7 +71,7 @@ class ConfigRecord(Protocol):
         ReadOnlyChanged.
         """
 
-    async def take_in(
+    async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
     ) -> list[MessageRefused | None]:
         """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
@@ -115,7 +115,7 @@ async def ingest_messages(
     record: ConfigRecord, now: Callable[[], datetime], received: Sequence[VerifiedConfigMessage]
 ) -> list[MessageRefused | None]:
     """Take in what vehicles said; safe to repeat. For each, why it was refused, if it was."""
-    return await record.take_in(received, now()) if received else []
+    return await record.ingest(received, now()) if received else []
 
 
 class Withdrawals(Protocol):

@@ -1,4 +1,4 @@
-"""The vehicle's words: its hellos and its answers to settings, believed only with its signature."""
+"""The vehicle's words: its hellos and its answers to settings, accepted only with its signature."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class VehicleEvents:
         self._now = now
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in what can be believed, in one commit; the rest is poison, or for later.
+        """Take in what can be accepted, in one commit; the rest is poison, or for later.
 
         Raises StorageUnavailable, also when nobody can tell the vehicles' keys.
         """

@@ -219,7 +219,7 @@ class AlertChange:
     """An alert that appeared with this check, or with `cleared` one that is gone.
 
     `flips` is set for one that comes and goes over and over: how often it changed since it was told of. `deferred`: it
-    is told of later than its check was taken in.
+    is told of later than its check was ingested.
     """
 
     check: SelfCheck

@@ -125,14 +125,14 @@ class DiagnosisStore:
         """See usecases.DiagnosisRecord."""
         return await self._database.read(lambda connection: _find(connection, vin))
 
-    async def take_in(self, checks: Sequence[SelfCheck]) -> None:
+    async def ingest(self, checks: Sequence[SelfCheck]) -> None:
         """See usecases.DiagnosisRecord."""
         at = self._now()
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages = [
                 message
-                for changes in _take_in(connection, checks)
+                for changes in _ingest(connection, checks)
                 for message in self._tell(connection, changes, at)
             ]
             outbox.add(connection, messages)
@@ -202,7 +202,7 @@ def _find(connection: Connection, vin: str) -> Diagnosis | None:
     return Diagnosis(_check(rows[0]), tuple(_alert(row) for row in rows if row.code is not None))
 
 
-def _take_in(connection: Connection, checks: Sequence[SelfCheck]) -> list[list[AlertChange]]:
+def _ingest(connection: Connection, checks: Sequence[SelfCheck]) -> list[list[AlertChange]]:
     """Keep the newest; the changes that each check made."""
     told: list[list[AlertChange]] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.

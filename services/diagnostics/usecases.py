@@ -18,7 +18,7 @@ class DiagnosisRecord(Protocol):
     async def find(self, vin: str) -> Diagnosis | None:
         """The vehicle's diagnosis; None before its first report."""
 
-    async def take_in(self, checks: Sequence[SelfCheck]) -> None:
+    async def ingest(self, checks: Sequence[SelfCheck]) -> None:
         """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
 
 
@@ -33,4 +33,4 @@ async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:
 async def take_self_checks(record: DiagnosisRecord, checks: Sequence[SelfCheck]) -> None:
     """Take in what vehicles report; safe to repeat."""
     if checks:
-        await record.take_in(checks)
+        await record.ingest(checks)

@@ -62,7 +62,7 @@ class VehicleReports:
         self._now = now
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in what can be believed, in one commit; the rest is poison, or for later."""
+        """Take in what can be accepted, in one commit; the rest is poison, or for later."""
         opened, unhandled = await self._reports.open(deliveries)
         checks: list[SelfCheck] = []
         now_us = round(self._now().timestamp() * 1_000_000)

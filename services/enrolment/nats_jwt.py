@@ -25,7 +25,7 @@ _KEY = slice(1, 33)
 
 
 class TokenRefused(ValueError):
-    """Not a token that can be believed."""
+    """Not a token that can be accepted."""
 
 
 class Issuer:

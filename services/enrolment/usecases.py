@@ -117,7 +117,7 @@ async def enrol(
 
 
 async def revoke(office: Office, vin: str) -> tuple[Enrolment, int]:
-    """The vehicle is neither let in nor believed any more; how many live connections were cut.
+    """The vehicle is neither let in nor accepted any more; how many live connections were cut.
 
     Raises NotEnrolled, BrokerSilent. Doing it again tells and cuts again.
     """

@@ -45,7 +45,7 @@ async def by_halves(
         await by_halves(items[half:], work, failed)
 
 
-class LeftAlone:
+class Quarantine:
     """Rows whose work failed, by their ids: a sweep leaves them alone for LEFT_ALONE_SECONDS, and goes on."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:

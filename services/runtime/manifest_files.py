@@ -26,7 +26,7 @@ class ManifestFile:
     signers: frozenset[bytes]
 
     def lists_signer(self, public_bytes: bytes) -> bool:
-        """Whether vehicles with this manifest believe this Ed25519 key."""
+        """Whether vehicles with this manifest accept this Ed25519 key."""
         return public_bytes in self.signers
 
 

@@ -1,5 +1,5 @@
 """What every room does with a batch of vehicles' messages, whatever they say: whose each is, and what to do with one
-that is not believed.
+that is not accepted.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery
 
 
 def judged(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
-    """What becomes of a message that is not believed: nothing of a repetition, which was dealt with."""
+    """What becomes of a message that is not accepted: nothing of a repetition, which was dealt with."""
     if refused.fault in REPETITIONS:
         return []
     if refused.fault is Fault.WRONG_EPOCH:  # its hello is on its way

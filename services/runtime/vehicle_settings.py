@@ -1,4 +1,4 @@
-"""What a room needs that takes in what vehicles say: quotas, and how much of what is not understood is kept."""
+"""What a room needs that ingests what vehicles say: quotas, and how much of what is not understood is kept."""
 
 from __future__ import annotations
 

@@ -223,7 +223,7 @@ class Expectations:
         ]
 
     def forget(self, connection: Connection, before_us: int) -> None:
-        """Drop what is older than any result that could be sent again and believed."""
+        """Drop what is older than any result that could be sent again and accepted."""
         connection.execute(delete(self.table).where(self.table.c.created_at_us < before_us))
 
     def _insert(self, connection: Connection, moved: Moved, others: Sequence[Any], now_us: int) -> bool:

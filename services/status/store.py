@@ -36,7 +36,7 @@ from services.runtime.prepared import Prepared
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
-from services.status.usecases import LastReport, Taken
+from services.status.usecases import LastReport, StatusIngestResult
 from services.status.vehicle_translate import inherit, kept_lock_moves
 
 if TYPE_CHECKING:
@@ -184,7 +184,7 @@ def take(
     moved: Sequence[Moved],
     now_us: int,
     made: Messages,
-) -> tuple[Taken, list[OutgoingMessage]]:
+) -> tuple[StatusIngestResult, list[OutgoingMessage]]:
     """Keep what is new in `reports`, what `moved` lets expect, and the messages that tell of it: one transaction."""
     vins = sorted({report.vin for report in reports})
     rows = connection.execute(_KNOWN, {"vins": vins}).all()
@@ -202,7 +202,7 @@ def take(
     woken = frozenset(
         row.vin for row in rows if row.asleep and row.vin in latest and not latest[row.vin].asleep
     )
-    return Taken(latest, woken), messages
+    return StatusIngestResult(latest, woken), messages
 
 
 def _inherit(connection: Connection, report: Report, before: Seen) -> None:
@@ -275,7 +275,9 @@ class StatusStore:
         self._asked: dict[str, asyncio.Future[LastReport | None]] = {}
         self._reading: asyncio.Task[None] | None = None
 
-    async def take_reports(self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int) -> Taken:
+    async def take_reports(
+        self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int
+    ) -> StatusIngestResult:
         """See usecases.ReportStore."""
         taken, messages = await self._database.write(
             lambda connection: take(connection, reports, moved, now_us, self._messages)

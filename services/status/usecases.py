@@ -1,4 +1,4 @@
-"""What can be wished of this room: take in reports, look at a status, watch updates."""
+"""What can be wished of this room: ingest reports, look at a status, watch updates."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class StatusIngestResult:
     """The newest report of each vehicle that had a newer one, and which of them slept before it."""
 
     latest: Mapping[str, Report]
@@ -46,7 +46,9 @@ class LastReport:
 class ReportStore(Protocol):
     """Keeps the newest report of each vehicle."""
 
-    async def take_reports(self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int) -> Taken:
+    async def take_reports(
+        self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int
+    ) -> StatusIngestResult:
         """Keep what is newer than what is known, with the updates that tell of it, in one commit.
 
         What vehicles `moved` for commands is held against what they report next, in the same commit.

@@ -85,7 +85,7 @@ HELLO_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-hellos", (event_subject("*", E
 
 
 class VehicleIntake:
-    """Turns what vehicles say into reports, and what is not to be believed into dead letters.
+    """Turns what vehicles say into reports, and what is not to be accepted into dead letters.
 
     `shown` hears of each result that is dealt with: its VIN and when the broker stored it, nanoseconds since 1970.
     `now_us` is the cloud's clock, microseconds since 1970.
@@ -112,7 +112,7 @@ class VehicleIntake:
         self._now_us = now_us
 
     def subscriptions(self, partitions: Iterable[int], batch: int, max_pending: int) -> list[Subscription]:
-        """List what a process that takes these partitions takes in: them, results and hellos."""
+        """List what a process that takes these partitions ingests: them, results and hellos."""
         return [
             *(Subscription(status_plan(n, batch, max_pending), self.take_statuses) for n in partitions),
             Subscription(RESULT_PLAN, self.take_results),
@@ -177,7 +177,7 @@ class VehicleIntake:
             acted = moved_of(result, report)
             moved += [acted] if acted else []
         await take_reports(self._store, self._hints, reports, now_us, moved)
-        # Whatever becomes of them: what is not believed here will never show another door.
+        # Whatever becomes of them: what is not accepted here will never show another door.
         waiting = {id(each.delivery) for each in unhandled if isinstance(each, Later)}
         self._shown([(vin, each.stored_at_ns) for vin, each in addressed if id(each) not in waiting])
         return unhandled

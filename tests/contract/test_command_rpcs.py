@@ -24,7 +24,7 @@ from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import Desk
-from services.command.vehicle_usecases import Received, Resulted, take_in_heard
+from services.command.vehicle_usecases import CommandReceipt, ReportedResult, ingest_messages
 from services.runtime.database import open_database
 from services.runtime.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
@@ -98,7 +98,7 @@ class Room:
         return as_json(await self.stub.ListCommandHistory(request, metadata=metadata))
 
     async def vehicle_ends(self, command_id: str, ending: Ending) -> None:
-        await take_in_heard(self.desk, admitted(Resulted("m-1", VIN, command_id, ending)))
+        await ingest_messages(self.desk, admitted(ReportedResult("m-1", VIN, command_id, ending)))
 
 
 def as_json(message: Any) -> dict[str, Any]:
@@ -222,7 +222,7 @@ async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
     command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=1)
-    await take_in_heard(room.desk, admitted(Received("m-0", VIN, command_id, room.now)))
+    await ingest_messages(room.desk, admitted(CommandReceipt("m-0", VIN, command_id, room.now)))
     assert (await room.details(command_id))["status"] == "IN_PROGRESS"
     room.now += timedelta(seconds=1)
     doors = (

@@ -1,4 +1,4 @@
-"""A room's dead letters as an operator sees them and has them taken in, over real mTLS."""
+"""A room's dead letters as an operator sees them and has them ingested, over real mTLS."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ async def test_a_vehicle_that_never_reported_is_503_with_a_time_to_return(
 
 async def test_the_last_self_check_is_answered(room: Any, record: store.DiagnosisStore, signer: Any) -> None:
     component = Component("trunk_actuator_01", "Trunk Actuator", ComponentStatus.ERROR, 0, None, ("B1A05",))
-    await record.take_in([SelfCheck(VIN, T0, "boot", 1, (component,))])
+    await record.ingest([SelfCheck(VIN, T0, "boot", 1, (component,))])
 
     answer = await room.GetDoorDiagnostics(
         GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")

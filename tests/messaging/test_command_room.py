@@ -439,10 +439,10 @@ async def test_a_car_that_lies_of_its_counters_takes_nothing_from_another(
     await liar.wake()
     await asyncio.wait_for(liar.greeted.wait(), 10)
 
-    async def believed() -> bool:
+    async def accepted() -> bool:
         return bool(rows(stand, "SELECT 1 FROM vehicle_session WHERE vin = 'KMHSH81C7LU654321'"))
 
-    await until(believed)
+    await until(accepted)
     liar.car.session._accepted[Domain.COMMAND] = MAX_COUNTER
     await liar.greet()
 

@@ -1,4 +1,4 @@
-"""One car says whatever it can, as fast as it can: the others' messages are taken in as if it were silent."""
+"""One car says whatever it can, as fast as it can: the others' messages are ingested as if it were silent."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ async def test_a_store_that_is_away_is_waited_for_and_nothing_is_held_twice(mesh
 
 @pytest.mark.parametrize("shared", [True, False])
 async def test_a_crash_before_the_acknowledgement_loses_nothing(mesh: Mesh, shared: bool) -> None:
-    """What the dead process had taken in comes again, although the new one has acknowledged what followed."""
+    """What the dead process had ingested comes again, although the new one has acknowledged what followed."""
     plan = ConsumerPlan(PLAN.stream, PLAN.name, PLAN.subjects, shared=shared, ack_wait_seconds=1)
     dying = FakeStore(held=asyncio.Event())
     await mesh.room(dying, plan)

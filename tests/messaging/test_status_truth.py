@@ -1,4 +1,4 @@
-"""What the status room believes of vehicles, and what it holds them to, on a real broker."""
+"""What the status room accepts of vehicles, and what it holds them to, on a real broker."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.status.usecases import Taken
+    from services.status.usecases import StatusIngestResult
 
 CONFIRMED = door_command_pb2.Confirmation.CONFIRMED
 CONTRADICTED = door_command_pb2.Confirmation.CONTRADICTED
@@ -74,7 +74,7 @@ async def one_verdict(room: Room) -> room_event_pb2.CommandVerdict:
 
 
 async def reported(room: Room, message: report_pb2.StatusReport, vin: str = VIN) -> None:
-    """The vehicle says this, and it is taken in."""
+    """The vehicle says this, and it is ingested."""
     await room.say(message, vin)
     at_us = message.observed_at.seconds * 1_000_000 + message.observed_at.nanos // 1_000
 
@@ -243,7 +243,7 @@ async def test_a_report_counts_as_seen_only_after_its_commit(
 ) -> None:
     take, refused = room.records.take_reports, []
 
-    async def fail_once(*batch: Any) -> Taken:
+    async def fail_once(*batch: Any) -> StatusIngestResult:
         if not refused:
             refused.append(batch)
             raise StorageUnavailable("away")

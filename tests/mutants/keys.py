@@ -1,4 +1,4 @@
-"""Faults of which keys are believed, and of which are used."""
+"""Faults of which keys are accepted, and of which are used."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from vehicle.manifest_file import ManifestFile
 
 @mutant("adopted-manifest-is-kept")
 def adopted_manifest_not_kept(swap: Swap) -> None:
-    """A revoked signer is believed again after a power cut."""
+    """A revoked signer is accepted again after a power cut."""
     swap(ManifestFile, "save", to(lambda _self, _endorsed_by, _endorsed: None))
 
 
 @mutant("rotated-root-is-kept", besides=("root-is-rotated",))
 def rotated_root_not_kept(swap: Swap) -> None:
-    """What the root of the factory did not endorse is not believed after a power cut."""
+    """What the root of the factory did not endorse is not accepted after a power cut."""
 
     def load(self: ManifestFile) -> Trust:
         if not self._path.exists():
@@ -184,7 +184,7 @@ def expired_keys_believed(swap: Swap) -> None:
 
 @mutant("manifest-that-ran-out-is-said")
 def keys_outlive_their_manifest(swap: Swap) -> None:
-    """A manifest whose time is over is believed."""
+    """A manifest whose time is over is accepted."""
     swap(
         Trust,
         "_is_expired",
@@ -216,7 +216,7 @@ def silent_without_a_key_in_time(swap: Swap) -> None:
 
 @mutant("signer-is-rotated")
 def one_signer_at_a_time(swap: Swap) -> None:
-    """Of two signers of a manifest only the first is believed."""
+    """Of two signers of a manifest only the first is accepted."""
 
     def verify_key(was: Any) -> Any:
         def first(self: Trust, kid: bytes, wall_seconds: int) -> Any:

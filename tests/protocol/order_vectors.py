@@ -82,7 +82,7 @@ def session_info(stand: Stand, *, with_hello: bool = True) -> session_pb2.Sessio
 
 
 def order_manifest() -> session_pb2.KeyManifest:
-    """What the vehicle of orders.json and requests.json believes."""
+    """What the vehicle of orders.json and requests.json accepts."""
     late = WALL_SECONDS + YEAR_SECONDS
     return manifest(
         sign_keys={

@@ -1,4 +1,4 @@
-"""What the cloud believes of a vehicle's answers."""
+"""What the cloud accepts of a vehicle's answers."""
 
 from __future__ import annotations
 
@@ -202,10 +202,10 @@ def test_a_tombstone_answers_for_a_command_that_never_arrived_but_never_with_a_s
     assert isinstance(tombstone, Accepted)
     cancelled = report_pb2.CommandResult(command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_CANCELLED)
 
-    believed = stand.car.side.seal_answer("msg-1", tombstone.request_hash, cancelled)
+    accepted = stand.car.side.seal_answer("msg-1", tombstone.request_hash, cancelled)
     impossible = stand.car.side.seal_answer("msg-2", tombstone.request_hash, succeeded("cmd-1"))
 
-    assert stand.cloud.open_answer(VIN, Domain.RESULT, believed.data).answer == cancelled
+    assert stand.cloud.open_answer(VIN, Domain.RESULT, accepted.data).answer == cancelled
     assert refusal(stand, impossible.data) is Fault.WRONG_REQUEST
 
 

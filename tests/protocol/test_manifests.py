@@ -1,4 +1,4 @@
-"""Which keys a vehicle believes, and how they are replaced."""
+"""Which keys a vehicle accepts, and how they are replaced."""
 
 from __future__ import annotations
 

@@ -227,7 +227,7 @@ def test_an_older_unlock_cannot_follow_a_newer_lock(stand: Stand) -> None:
 
 
 def spent(session: CloudSession) -> CloudSession:
-    """A record in which a claim of before COUNTER_LEAD was believed."""
+    """A record in which a claim of before COUNTER_LEAD was accepted."""
     current = session.current.with_issued(Domain.COMMAND, MAX_COUNTER)
     return replace(session, current=current)
 

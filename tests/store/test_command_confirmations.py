@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from services.command.domain import Confirmation, Ending, FailureReason, Observed, Status
-from services.command.vehicle_usecases import Resulted
+from services.command.vehicle_usecases import ReportedResult
 from tests.support.command_desk import OTHER, VIN, Room, open_room
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ async def test_what_the_next_report_showed_is_kept_whichever_comes_first(room: R
 async def test_what_a_report_showed_says_nothing_about_a_command_that_failed(room: Room) -> None:
     command = await room.request()
     failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
-    await room.report(Resulted("m-1", VIN, command.command_id, failed))
+    await room.report(ReportedResult("m-1", VIN, command.command_id, failed))
     await room.commands.confirm(
         [Observed(VIN, command.command_id, Confirmation(True, room.now, ()))], room.now
     )

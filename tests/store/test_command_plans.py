@@ -16,7 +16,7 @@ from services.command import usecases
 from services.command.domain import Action, RightEnded, StatusCheck
 from services.command.store import tables
 from services.command.store.orders import SqlOrders
-from services.command.vehicle_usecases import Received
+from services.command.vehicle_usecases import CommandReceipt
 from services.runtime.outbox import OutboxRelay
 from tests.store.query_plans import Watch, walks
 from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
@@ -37,7 +37,7 @@ async def a_day(room: Room) -> None:
     await room.commands.wake(VIN, first.command_id, room.now)
     room.dispatch.leave()
     await room.commands.take_over([first.command_id], room.now)
-    await room.report(Received("m-0", VIN, first.command_id, room.now))
+    await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now))
     await room.commands.live(RightEnded(OWNER.subject, VIN))
     await room.request("c-2", LOCK)
     await room.report(room.succeeded(first))

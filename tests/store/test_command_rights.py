@@ -21,7 +21,7 @@ from services.command.domain import (
 from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables
-from services.command.vehicle_usecases import CancelDecided, Resulted
+from services.command.vehicle_usecases import CancellationDecision, ReportedResult
 from tests.support.command_desk import AGENT, OTHER, OWNER, VIN, Room, open_room
 
 if TYPE_CHECKING:
@@ -112,10 +112,10 @@ async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(ro
     await end(room, command)
     cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
     cancel_id = taken_back_id(command.command_id)
-    decided = CancelDecided(
+    decided = CancellationDecision(
         "m-1", VIN, command.command_id, cancel_id, room.now, too_late=False, ending=cancelled
     )
-    assert await room.report(decided, Resulted("m-2", VIN, command.command_id, cancelled)) == []
+    assert await room.report(decided, ReportedResult("m-2", VIN, command.command_id, cancelled)) == []
     ending = (await room.find(command)).ending
     assert ending is not None
     assert (ending.status, ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
@@ -128,7 +128,7 @@ async def test_had_the_vehicle_acted_before_that_is_the_truth(room: Room) -> Non
     command = await room.request(who=GUEST)
     room.dispatch.leave()
     await end(room, command)
-    too_late = CancelDecided(
+    too_late = CancellationDecision(
         "m-1",
         VIN,
         command.command_id,

@@ -33,7 +33,12 @@ from services.command.domain import (
 from services.command.history import HistoryQuery
 from services.command.history_usecases import forget_the_old, list_history, record_status_checks
 from services.command.store import tables
-from services.command.vehicle_usecases import CancelDecided, Received, Resulted, wake_the_silent
+from services.command.vehicle_usecases import (
+    CancellationDecision,
+    CommandReceipt,
+    ReportedResult,
+    wake_the_silent,
+)
 from services.runtime.storage import StorageUnavailable
 from tests.support.command_desk import (
     AGENT,
@@ -70,7 +75,7 @@ async def test_the_migrated_tables_are_the_ones_the_code_uses(room: Room) -> Non
 async def test_the_same_request_has_one_answer_also_after_its_end(room: Room) -> None:
     first = await room.request()
     assert (await room.request()).command_id == first.command_id
-    await room.report(Received("m-0", VIN, first.command_id, room.now), room.succeeded(first))
+    await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now), room.succeeded(first))
     again = await room.request()
     assert (again.command_id, again.status, again.ending) == (first.command_id, Status.PENDING, None)
 
@@ -139,12 +144,12 @@ async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) 
 
 async def test_received_then_result_and_result_then_received_end_alike(room: Room) -> None:
     first = await room.request()
-    received = Received("m-1", VIN, first.command_id, room.now)
+    received = CommandReceipt("m-1", VIN, first.command_id, room.now)
     assert await room.report(received) == []
     assert (await room.find(first)).status is Status.IN_PROGRESS
     assert await room.report(room.succeeded(first, "m-2")) == []
     second = await room.request("c-2")
-    late = Received("m-3", VIN, second.command_id, room.now)
+    late = CommandReceipt("m-3", VIN, second.command_id, room.now)
     assert await room.report(room.succeeded(second, "m-4"), late) == []
     for command in (first, second):
         found = await room.find(command)
@@ -155,7 +160,10 @@ async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: Room) 
     command = await room.request()
     await room.report(room.succeeded(command))
     failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
-    assert await room.report(room.succeeded(command), Resulted("m-2", VIN, command.command_id, failed)) == []
+    assert (
+        await room.report(room.succeeded(command), ReportedResult("m-2", VIN, command.command_id, failed))
+        == []
+    )
     assert (await room.find(command)).status is Status.SUCCESS
     assert await room.count(tables.audit) == 2
 
@@ -170,7 +178,9 @@ async def test_what_can_not_be_is_not_believed(room: Room) -> None:
         replace(good, message_id="m-2", command_id="cmd-unknown"),
         replace(lacking, message_id="m-3"),
         replace(good, message_id="m-5", ending=replace(good.ending, door_results=strange)),
-        CancelDecided("m-6", VIN, command.command_id, "cancel-no", room.now, too_late=True, ending=None),
+        CancellationDecision(
+            "m-6", VIN, command.command_id, "cancel-no", room.now, too_late=True, ending=None
+        ),
     ) == [
         "about another vehicle's command",
         "about a command that was never given",
@@ -277,7 +287,7 @@ async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
     assert (await room.cancel()).status is Status.PENDING
     [cancel_id] = room.dispatch.leave()
     ending = Ending(Status.CANCELLED, room.now, "Will not act.") if will_not_act else None
-    word = CancelDecided(
+    word = CancellationDecision(
         "m-1", VIN, command.command_id, cancel_id, room.now, too_late=too_late, ending=ending
     )
     assert await room.report(word, word) == []
@@ -396,7 +406,7 @@ async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(roo
     await room.database.write(lambda c: c.execute(mark.values(sent_at=sent)) and None)
     assert (await room.find(command)).sent_at == sent
     room.pass_seconds(2)
-    await room.report(Received("m-0", VIN, command.command_id, room.now))
+    await room.report(CommandReceipt("m-0", VIN, command.command_id, room.now))
     await room.report(room.succeeded(command))
     assert (await room.find(command)).sent_at == sent
 

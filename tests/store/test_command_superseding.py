@@ -27,7 +27,12 @@ from services.command.own_cancellations import superseded_id
 from services.command.store import SqlCommands, tables
 from services.command.store.orders import SqlOrders
 from services.command.store.tables import sessions
-from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
+from services.command.vehicle_usecases import (
+    CancellationDecision,
+    CommandReceipt,
+    OrderRefusal,
+    ReportedResult,
+)
 from services.runtime.storage import StorageUnavailable
 from tests.support.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
 
@@ -82,10 +87,10 @@ async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: Room) -> 
     assert room.dispatch.leave() == [cancel_id, lock.command_id]
     assert (await room.find(unlock)).status is Status.PENDING
     cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
-    decided = CancelDecided(
+    decided = CancellationDecision(
         "m-1", VIN, unlock.command_id, cancel_id, room.now, too_late=False, ending=cancelled
     )
-    assert await room.report(decided, Resulted("m-2", VIN, unlock.command_id, cancelled)) == []
+    assert await room.report(decided, ReportedResult("m-2", VIN, unlock.command_id, cancelled)) == []
     assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
     assert (await room.find(lock)).status is Status.PENDING
     assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
@@ -95,7 +100,7 @@ async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: Room) -> 
 async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", LOCK)
-    too_late = CancelDecided(
+    too_late = CancellationDecision(
         "m-1", VIN, unlock.command_id, superseded_id(unlock.command_id), room.now, too_late=True, ending=None
     )
     assert await room.report(too_late, room.succeeded(unlock, "m-2"), room.succeeded(lock, "m-3")) == []
@@ -105,7 +110,7 @@ async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
 async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: Room) -> None:
     unlock = await on_its_way(room)
     await room.request("c-2", LOCK)
-    refused = OrderRefused(
+    refused = OrderRefusal(
         "m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True, at=room.now
     )
     assert await room.report(refused) == []
@@ -230,7 +235,7 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room
         never += of_unlock[1] == NEVER
         assert of_unlock[1] in {NEVER, None} or of_unlock[0] < counter
         assert (await issue(unlock))[1] == NEVER
-        assert await room.report(Received(f"r-{number}", VIN, lock.command_id, room.now)) == []
+        assert await room.report(CommandReceipt(f"r-{number}", VIN, lock.command_id, room.now)) == []
         assert (
             await room.report(room.succeeded(lock, f"s-{number}"), room.succeeded(unlock, f"t-{number}"))
             == []

@@ -23,7 +23,7 @@ from services.command.endings import arrived_too_late
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.store import tables
-from services.command.vehicle_usecases import OrderRefused, Resulted, take_in_heard
+from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
 from services.runtime.signing_again import SigningAgain
 from tests.support.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
 
@@ -50,8 +50,8 @@ async def timed_out(room: Room) -> Command:
     return command
 
 
-def expired(room: Room, command: Command) -> OrderRefused:
-    return OrderRefused(
+def expired(room: Room, command: Command) -> OrderRefusal:
+    return OrderRefusal(
         "m-1", VIN, command.command_id, command.command_id, "EXPIRED", again=True, at=room.now
     )
 
@@ -96,7 +96,7 @@ async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: Room) 
 
 async def test_a_late_result_that_says_that_nothing_moved_is_believed(room: Room) -> None:
     command = await timed_out(room)
-    assert await room.report(Resulted("m-1", VIN, command.command_id, arrived_too_late(room.now))) == []
+    assert await room.report(ReportedResult("m-1", VIN, command.command_id, arrived_too_late(room.now))) == []
     assert await may_have_succeeded(room, command) is False
 
 
@@ -130,7 +130,7 @@ async def test_done_is_what_stands_as_asked(
         for door, right in zip(names, stands, strict=True)
     )
     said = Ending(Status.SUCCESS, room.now, "Done.", door_results=doors)
-    assert await room.report(Resulted("m-1", VIN, command.command_id, said)) == []
+    assert await room.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
     found = (await room.find(command)).ending
     assert found
     assert (found.status, found.failure_reason) == (Status.FAILED if reason else Status.SUCCESS, reason)
@@ -146,7 +146,7 @@ async def test_so_it_is_with_a_late_one(room: Room) -> None:
     said = Ending(
         Status.SUCCESS, room.now, "Done.", door_results=(DoorResult("driver", success=True, locked=False),)
     )
-    assert await room.report(Resulted("m-1", VIN, command.command_id, said)) == []
+    assert await room.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
     late = (await room.find(command)).late_result
     assert late
     assert (late.status, late.failure_reason) == (Status.FAILED, FailureReason.ACTUATOR_FAULT)
@@ -158,9 +158,9 @@ async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_thei
     refused = replace(expired(room, command), fault="WRONG_EPOCH")
     desk = replace(room.desk, again=SigningAgain(lambda: 0.0))
     for number in range(50):
-        await take_in_heard(desk, admitted(replace(refused, message_id=f"m-{number}")))
+        await ingest_messages(desk, admitted(replace(refused, message_id=f"m-{number}")))
     assert room.dispatch.restored == [command.command_id]
     other = await room.request("c-2", vin=OTHER)
     theirs = replace(refused, vin=OTHER, command_id=other.command_id, order_id=other.command_id)
-    await take_in_heard(desk, admitted(theirs))
+    await ingest_messages(desk, admitted(theirs))
     assert room.dispatch.restored == [command.command_id, other.command_id]

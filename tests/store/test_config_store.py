@@ -242,8 +242,8 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
     hello = Hello(VIN, "m-1", T0, 0)
     answer = Answer(VIN, "m-2", T0 + timedelta(seconds=1), 1, applied=True, reason="")
 
-    await record.take_in([received(hello), received(answer)], T0)
-    await record.take_in([received(hello), received(answer)], T0)
+    await record.ingest([received(hello), received(answer)], T0)
+    await record.ingest([received(hello), received(answer)], T0)
 
     config = await record.find(VIN)
     assert config is not None
@@ -255,9 +255,9 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
 
 async def test_what_runs_outlives_a_refused_change(record: store.ConfigStore) -> None:
     await record.change(wish(auto_lock_delay_seconds=60), T0)
-    await record.take_in([received(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
+    await record.ingest([received(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
     await record.change(wish("c-2", child_lock_enabled=True), T0)
-    await record.take_in([received(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
+    await record.ingest([received(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
     shown = await record.find(VIN)
     running = replace(DoorSettings(), auto_lock_delay_seconds=60)
     assert shown is not None
@@ -270,10 +270,10 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     record: store.ConfigStore, database: Database
 ) -> None:
     await record.change(wish("old", child_lock_enabled=True), T0)
-    await record.take_in([received(Hello(VIN, "old", T0, 0))], T0)
+    await record.ingest([received(Hello(VIN, "old", T0, 0))], T0)
     later = T0 + timedelta(days=10)
     await record.change(wish("new", child_lock_enabled=False), later)
-    await record.take_in([received(Hello(VIN, "new", later, 0))], later)
+    await record.ingest([received(Hello(VIN, "new", later, 0))], later)
 
     await record.forget(later - timedelta(hours=24), later - timedelta(days=8), later)
 
@@ -292,7 +292,7 @@ async def test_the_proof_is_kept_for_the_signer_and_told_to_nobody_else(
     assert found.proof is None
     kept = store.RoomModel.metadata.tables["first_answer"].c.answer
     assert "secret token" not in await database.read(lambda c: c.execute(select(kept)).scalar_one())
-    await record.take_in([received(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
+    await record.ingest([received(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
     proofs = [RequestedOrder.FromString(m.payload) for m in await sent(database)]
     assert [(p.capability, p.asked_at.ToDatetime(tzinfo=UTC)) for p in proofs] == [("secret token", T0)] * 2
 
@@ -303,7 +303,7 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     def refuse(_ledger: Ledger) -> News:
         raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
 
-    refusals = await record.take_in(
+    refusals = await record.ingest(
         [
             VerifiedConfigMessage(VIN, "m-1", refuse),
             received(Hello(OTHER_VIN, "m-2", T0, 0)),
@@ -317,8 +317,8 @@ async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     other = await record.find(OTHER_VIN)
     assert other is not None
     assert other.state is ApplicationState.APPLIED
-    # It was not taken in: when it comes again and is believed, it counts.
-    assert await record.take_in([received(Hello(VIN, "m-1", T0, 0))], T0) == [None]
+    # It was not ingested: when it comes again and is accepted, it counts.
+    assert await record.ingest([received(Hello(VIN, "m-1", T0, 0))], T0) == [None]
     assert await count(database, "inbox") == 2
 
 
@@ -328,7 +328,7 @@ async def test_only_wanted_settings_of_known_sessions_get_a_place(
     await record.change(wish(child_lock_enabled=True), T0)
     assert await orders.places({VIN: 1}, 60_000, T0) == {}
 
-    await record.take_in([cars.hello(cars.first), cars.hello(cars.second)], T0)
+    await record.ingest([cars.hello(cars.first), cars.hello(cars.second)], T0)
 
     places = await orders.places({VIN: 1, OTHER_VIN: 1}, 60_000, T0)
     assert {vin: (place.epoch, place.counter) for vin, place in places.items()} == {
@@ -346,7 +346,7 @@ async def test_of_two_orders_for_one_place_one_is_issued(
     record: store.ConfigStore, orders: store.OrderStore, database: Database, cars: Cars
 ) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
-    await record.take_in([cars.hello(cars.first)], T0)
+    await record.ingest([cars.hello(cars.first)], T0)
     place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
 
     issued = await asyncio.gather(
@@ -361,13 +361,13 @@ async def test_of_two_orders_for_one_place_one_is_issued(
 async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other(
     record: store.ConfigStore, orders: store.OrderStore, cars: Cars
 ) -> None:
-    await record.take_in([cars.hello(cars.first), cars.hello(cars.second)], T0)
+    await record.ingest([cars.hello(cars.first), cars.hello(cars.second)], T0)
     await record.change(wish(child_lock_enabled=True), T0)
     await record.change(replace(wish(child_lock_enabled=True), vin=OTHER_VIN), T0)
     place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
     others = Place(cars.second.epoch, 1, place.expires_at_millis)
     cars.first.boot()
-    await record.take_in([cars.hello(cars.first)], T0)
+    await record.ingest([cars.hello(cars.first)], T0)
 
     assert await orders.conclude([signed(VIN, place, b"one"), signed(OTHER_VIN, others, b"two")], [], T0) == {
         OTHER_VIN
@@ -377,7 +377,7 @@ async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other
 async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
     record: store.ConfigStore, orders: store.OrderStore, cars: Cars, database: Database
 ) -> None:
-    await record.take_in([cars.hello(cars.first)], T0)
+    await record.ingest([cars.hello(cars.first)], T0)
     await record.change(wish(child_lock_enabled=True), T0)
     place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
     told: list[OutgoingMessage] = []
@@ -396,7 +396,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     record: store.ConfigStore, orders: store.OrderStore, cars: Cars, database: Database
 ) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
-    await record.take_in([cars.hello(cars.first)], T0)
+    await record.ingest([cars.hello(cars.first)], T0)
     before = len(await sent(database))
 
     assert await orders.conclude([], [Unsigned(VIN, 1, RIGHT_ENDED)], T0) == set()
@@ -407,7 +407,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     capabilities = store.RoomModel.metadata.tables["vehicle_config"].c.capability
     assert await database.read(lambda c: c.execute(select(capabilities)).scalar_one()) is None
     assert await orders.places({VIN: 1}, 60_000, T0) == {}
-    await record.take_in([received(Hello(VIN, "again", T0, 0))], T0)
+    await record.ingest([received(Hello(VIN, "again", T0, 0))], T0)
     assert len(await sent(database)) == before
 
 
@@ -415,7 +415,7 @@ async def test_an_issued_order_is_known_for_a_day(
     record: store.ConfigStore, orders: store.OrderStore, database: Database, cars: Cars
 ) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
-    await record.take_in([cars.hello(cars.first)], T0)
+    await record.ingest([cars.hello(cars.first)], T0)
     for at in (T0, T0 + timedelta(hours=20)):
         place = (await orders.places({VIN: 1}, 60_000, at))[VIN]
         assert await orders.conclude([signed(VIN, place, at.isoformat().encode())], [], at) == {VIN}

@@ -74,9 +74,9 @@ async def test_tables_and_migrations_agree_both_ways(database: Database) -> None
 async def test_what_was_reported_is_read_back_whole(record: store.DiagnosisStore) -> None:
     assert await record.find(VIN) is None
 
-    await record.take_in([check(GOOD, 1)])
+    await record.ingest([check(GOOD, 1)])
     healthy = await record.find(VIN)
-    await record.take_in([check(FAILED, 2)])
+    await record.ingest([check(FAILED, 2)])
     faulty = await record.find(VIN)
 
     assert healthy is not None
@@ -91,14 +91,14 @@ async def test_an_alert_is_told_once_when_it_comes_and_once_when_it_goes(
     record: store.DiagnosisStore, database: Database
 ) -> None:
     for number, component in enumerate((GOOD, FAILED, FAILED, GOOD), start=1):
-        await record.take_in([check(component, number)])
-        await record.take_in([check(component, number)])  # delivered again
+        await record.ingest([check(component, number)])
+        await record.ingest([check(component, number)])  # delivered again
 
     assert await told(database) == [("B1A01", False), ("X9", False), ("B1A01", True), ("X9", True)]
 
 
 async def test_alerts_that_stand_keep_their_time(record: store.DiagnosisStore) -> None:
-    await record.take_in([check(FAILED, 1), check(FAILED, 2), check(FAILED, 3)])
+    await record.ingest([check(FAILED, 1), check(FAILED, 2), check(FAILED, 3)])
 
     diagnosis = await record.find(VIN)
 
@@ -107,8 +107,8 @@ async def test_alerts_that_stand_keep_their_time(record: store.DiagnosisStore) -
 
 
 async def test_an_older_report_changes_nothing(record: store.DiagnosisStore, database: Database) -> None:
-    await record.take_in([check(GOOD, 5)])
-    await record.take_in([check(FAILED, 4)])
+    await record.ingest([check(GOOD, 5)])
+    await record.ingest([check(FAILED, 4)])
 
     diagnosis = await record.find(VIN)
 
@@ -120,7 +120,7 @@ async def test_an_older_report_changes_nothing(record: store.DiagnosisStore, dat
 async def test_reports_at_once_leave_the_newest(record: store.DiagnosisStore, database: Database) -> None:
     reports = [check(FAILED if n % 2 else GOOD, n) for n in range(1, 9)]
 
-    await asyncio.gather(*(record.take_in([report]) for report in reversed(reports)))
+    await asyncio.gather(*(record.ingest([report]) for report in reversed(reports)))
 
     diagnosis = await record.find(VIN)
     assert diagnosis is not None
@@ -131,7 +131,7 @@ async def test_reports_at_once_leave_the_newest(record: store.DiagnosisStore, da
 
 async def test_vehicles_do_not_meet(record: store.DiagnosisStore) -> None:
     other = "KMHSH81C7LU654321"
-    await record.take_in([check(FAILED, 1), check(GOOD, 1, vin=other)])
+    await record.ingest([check(FAILED, 1), check(GOOD, 1, vin=other)])
 
     healthy = await record.find(other)
 
@@ -147,7 +147,7 @@ async def test_a_report_is_kept_with_its_alerts_or_not_at_all(database: Database
     record = store.DiagnosisStore(database, relay, defect, lambda: T0)
 
     with pytest.raises(RuntimeError):
-        await record.take_in([check(FAILED, 1)])
+        await record.ingest([check(FAILED, 1)])
 
     assert await record.find(VIN) is None
 
@@ -185,14 +185,14 @@ async def test_an_alert_that_comes_and_goes_is_told_of_once_in_a_while_by_whiche
     failed = replace(FAILED, error_codes=("B1A01",))
     for number in range(1, 30):
         clock.minutes = number
-        await replicas[number % 2].take_in([check(failed if number % 2 else GOOD, number)])
+        await replicas[number % 2].ingest([check(failed if number % 2 else GOOD, number)])
         await asyncio.gather(*(each.tell_due() for each in replicas))
         diagnosis = await replicas[0].find(VIN)
         assert diagnosis is not None  # what is asked for is not damped
         assert diagnosis.system_status is (SystemStatus.FAULT if number % 2 else SystemStatus.NORMAL)
     flapping = [("B1A01", False, 0), ("B1A01", True, 0), ("B1A01", False, 2)]
     assert await alerts(database) == [*flapping, ("B1A01", False, 10), ("B1A01", False, 10)]
-    await replicas[0].take_in([check(GOOD, 30)])
+    await replicas[0].ingest([check(GOOD, 30)])
     for minute in range(30, 60):
         clock.minutes = minute
         await replica(database, clock).tell_due()  # as after a restart
@@ -206,17 +206,17 @@ async def test_no_standing_alert_is_lost_to_the_vehicle_s_share(database: Databa
     record = replica(database, clock)
     for number in range(1, 41):  # each with a fault of its own, until its share is used up
         faulty = replace(FAILED, error_codes=(f"X{number}",))
-        await record.take_in([check(faulty, number)])
+        await record.ingest([check(faulty, number)])
     critical = replace(FAILED, error_codes=("B1A01",))
-    await record.take_in([check(critical, 41)])
+    await record.ingest([check(critical, 41)])
     assert "B1A01" not in {code for code, _, _ in await alerts(database)}
     for minute in range(1, 40):
         clock.minutes = minute
         await record.tell_due()
-    believed = {}
+    accepted = {}
     for code, cleared, _ in await alerts(database):
-        believed[code] = not cleared
-    assert believed.pop("B1A01", False) or believed.get("ALERTS_CHANGED")
+        accepted[code] = not cleared
+    assert accepted.pop("B1A01", False) or accepted.get("ALERTS_CHANGED")
     kept = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
     assert len(kept) <= store.MOST_TOLD_ALERTS
 
@@ -226,6 +226,6 @@ async def test_a_vehicle_with_ever_new_alerts_fills_nothing(database: Database) 
     record = replica(database, clock)
     for number in range(1, 36):
         codes = tuple(f"X{number}-{each}" for each in range(8))
-        await record.take_in([check(replace(FAILED, error_codes=codes), number)])
+        await record.ingest([check(replace(FAILED, error_codes=codes), number)])
     kept = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
     assert len(kept) == store.MOST_TOLD_ALERTS

@@ -29,7 +29,7 @@ from services.status.domain import (
 from services.status.judgement import Moved
 from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
-from services.status.usecases import LastReport, Taken
+from services.status.usecases import LastReport, StatusIngestResult
 from services.status.vehicle_translate import Said, report_of
 from tests.store.query_plans import Watch, walks
 from tests.support.databases import migrated
@@ -127,7 +127,7 @@ async def test_the_newest_report_is_kept_and_none_goes_back(records: store.Statu
     await records.take_reports([report(5), report(3), report(9)], [], NOW_US)
     assert await records.last_report(VIN) == LastReport(b"9/1", NOW_US)
     ended = report(99, 4, epoch=("x", 6))
-    assert await records.take_reports([report(8), report(9), ended], [], NOW_US) == Taken({})
+    assert await records.take_reports([report(8), report(9), ended], [], NOW_US) == StatusIngestResult({})
     assert await records.last_report(VIN) == LastReport(b"9/1", NOW_US)
     await records.take_reports([report(9, 2, at=1)], [], NOW_US)
     assert await records.last_report(VIN) == LastReport(b"9/2", NOW_US + 1)

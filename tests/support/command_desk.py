@@ -30,7 +30,7 @@ from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.rules import Rules
 from services.command.usecases import Desk
-from services.command.vehicle_usecases import Report, Resulted, VerifiedMessage, take_in_heard
+from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
 from services.runtime.database import open_database
 from services.runtime.order_mac import OrderMac
 from services.runtime.storage import StorageUnavailable
@@ -157,8 +157,8 @@ class Room:
         return await usecases.cancel(self.desk, who, VIN, withdrawal, cancel_id)
 
     async def report(self, *reports: Report) -> list[str]:
-        """Why they are not believed, for those that are not."""
-        return [str(why) for why in (await take_in_heard(self.desk, admitted(*reports))).disbelieved.values()]
+        """Why they are not accepted, for those that are not."""
+        return [str(why) for why in (await ingest_messages(self.desk, admitted(*reports))).rejected.values()]
 
     async def find(self, command: Command) -> Command:
         return await usecases.find(self.desk, command.vin, command.command_id)
@@ -172,11 +172,11 @@ class Room:
         query = select(func.count()).select_from(table).where(*where)
         return await self.database.read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
 
-    def succeeded(self, command: Command, message_id: str = "m-1") -> Resulted:
+    def succeeded(self, command: Command, message_id: str = "m-1") -> ReportedResult:
         doors = ("driver",) if command.order.action is Action.LOCK else ("driver", "trunk")
         locked = command.order.action is Action.LOCK
         results = tuple(DoorResult(door, success=True, locked=locked) for door in doors)
-        return Resulted(
+        return ReportedResult(
             message_id,
             VIN,
             command.command_id,

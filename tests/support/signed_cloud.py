@@ -1,4 +1,4 @@
-"""The cloud in memory, for tests of the car: signs orders, and believes what the protocol lets it believe."""
+"""The cloud in memory, for tests of the car: signs orders, and accepts what the protocol lets it accept."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class SignedCloud:
         return self._cloud().seal_manifest(VIN, endorsed(one))
 
     def receive(self, event: Event, data: bytes) -> VerifiedUnitMessage | None:
-        """Believes it and files it; None for a repetition, and for what came before its hello and waits for it.
+        """Accepts it and files it; None for a repetition, and for what came before its hello and waits for it.
 
         Raises MessageRefused for everything that a car must never send.
         """

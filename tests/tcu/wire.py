@@ -1,4 +1,4 @@
-"""The bytes of docs/vehicle-protocol.md: the signed envelope, the seal, reports, and which keys are believed."""
+"""The bytes of docs/vehicle-protocol.md: the signed envelope, the seal, reports, and which keys are accepted."""
 
 from __future__ import annotations
 

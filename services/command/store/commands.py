@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
-from services.command.accepting import Taken
+from services.command.accepting import CommandConflict
 from services.command.domain import Action
 from services.command.store import history_entries, queries, reports, requests, supersedings
 from services.command.store.tables import (
@@ -20,7 +20,7 @@ from services.command.store.tables import (
     sessions,
     wake_up,
 )
-from services.command.vehicle_usecases import Received
+from services.command.vehicle_usecases import CommandReceipt
 from services.command.wake_budget import WAKES_REMEMBERED
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     )
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.usecases import Prior
-    from services.command.vehicle_usecases import TakenIn, VerifiedMessage
+    from services.command.vehicle_usecases import IngestResult, VerifiedMessage
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
 
@@ -122,7 +122,7 @@ class SqlCommands:
         try:
             messages = await self._database.write(work)
         except IntegrityError as error:
-            raise Taken from error
+            raise CommandConflict from error
         except _TooLate:
             return False
         self._committed(messages)
@@ -164,13 +164,13 @@ class SqlCommands:
 
         self._committed(await self._database.write(work))
 
-    async def take_in(self, arrived: Sequence[VerifiedMessage], at: datetime) -> TakenIn:
+    async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """See usecases.Commands."""
         announce = self._announce
 
-        def work(connection: Connection) -> tuple[list[OutgoingMessage], TakenIn]:
-            messages, taken = reports.take_in(connection, arrived, at, announce)
-            if any(not isinstance(report, Received) for report in taken.believed):
+        def work(connection: Connection) -> tuple[list[OutgoingMessage], IngestResult]:
+            messages, taken = reports.ingest(connection, arrived, at, announce)
+            if any(not isinstance(report, CommandReceipt) for report in taken.accepted):
                 history_entries.record_ended(connection, at)
             return messages, taken
 

@@ -1,4 +1,4 @@
-"""What vehicles' reports write. A report is taken in once; a second delivery of it changes nothing."""
+"""What vehicles' reports write. A report is ingested once; a second delivery of it changes nothing."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from services.command.store.tables import (
     sessions,
 )
 from services.command.vehicle_usecases import (
-    CancelDecided,
-    OrderRefused,
-    Received,
+    CancellationDecision,
+    CommandReceipt,
+    IngestResult,
+    OrderRefusal,
     Report,
-    Resulted,
-    TakenIn,
+    ReportedResult,
     late,
     may_become_late,
 )
@@ -70,24 +70,24 @@ _CONFIRM = (
 _NEVER_GIVEN = "about a command that was never given"
 
 
-def take_in(
+def ingest(
     connection: Connection, arrived: Sequence[VerifiedMessage], at: datetime, announce: Announce
-) -> tuple[list[OutgoingMessage], TakenIn]:
+) -> tuple[list[OutgoingMessage], IngestResult]:
     """Take them into their sessions and apply them, in order; and what to send."""
-    admitted, disbelieved = _admit(connection, arrived)
+    admitted, rejected = _admit(connection, arrived)
     known = _commands(connection, {report.command_id for report in admitted.values()})
     messages: list[OutgoingMessage] = []
-    believed: list[Report] = []
+    accepted: list[Report] = []
     for received, report in admitted.items():
         about = known.get(report.command_id)
-        why = _disbelief(connection, about, report)
+        why = _rejection_reason(connection, about, report)
         if why is not None or about is None:
-            disbelieved[received] = why or _NEVER_GIVEN
+            rejected[received] = why or _NEVER_GIVEN
             continue
-        believed.append(report)
+        accepted.append(report)
         if inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
             messages += _apply(connection, about, report, announce)
-    return messages, TakenIn(believed, disbelieved)
+    return messages, IngestResult(accepted, rejected)
 
 
 def _admit(
@@ -124,16 +124,16 @@ def confirm(connection: Connection, verdicts: Sequence[Observed], at: datetime) 
             write_audit(connection, about, "COMMAND_CONTRADICTED", at, {"doors": confirmation.doors})
 
 
-def _disbelief(connection: Connection, about: Command | None, report: Report) -> str | None:
+def _rejection_reason(connection: Connection, about: Command | None, report: Report) -> str | None:
     """Why this can not be; None when it can."""
     if about is None:
         return _NEVER_GIVEN
     if about.vin != report.vin:
         return "about another vehicle's command"
     match report:
-        case Resulted():
+        case ReportedResult():
             return about.order.contradicted_by(report.ending)
-        case CancelDecided():
+        case CancellationDecision():
             asked = select(cancellation.c.cancel_id).where(
                 cancellation.c.cancel_id == report.cancel_id, cancellation.c.command_id == report.command_id
             )
@@ -151,21 +151,21 @@ def _apply(
     connection: Connection, about: Command, report: Report, announce: Announce
 ) -> list[OutgoingMessage]:
     match report:
-        case Received():
+        case CommandReceipt():
             return mark_received(connection, about, report.at, announce)
-        case Resulted():
+        case ReportedResult():
             report = replace(report, ending=held_against(about.order, report.ending))
             ending = _because(connection, about, report.ending)
             ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
             return ended if ended is not None else _keep_late(connection, report, announce)
-        case CancelDecided():
+        case CancellationDecision():
             return _decide(connection, about, report, announce)
-        case OrderRefused():
+        case OrderRefusal():
             return _prove(connection, about, report, announce)
 
 
 def _prove(
-    connection: Connection, about: Command, report: OrderRefused, announce: Announce
+    connection: Connection, about: Command, report: OrderRefusal, announce: Announce
 ) -> list[OutgoingMessage]:
     """A command that its vehicle refuses as expired, and whose time is up, was never taken: a known one is answered by
     its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
@@ -209,7 +209,7 @@ def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
     return right_ended_on_the_way(ending.finished_at)
 
 
-def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> list[OutgoingMessage]:
+def _keep_late(connection: Connection, report: ReportedResult, announce: Announce) -> list[OutgoingMessage]:
     row = connection.execute(select(command).where(command.c.command_id == report.command_id)).one()
     ended = command_from_row(row)
     if not may_become_late(ended.status, ended.late_result):
@@ -231,7 +231,7 @@ def _keep_late(connection: Connection, report: Resulted, announce: Announce) -> 
 
 
 def _decide(
-    connection: Connection, about: Command, report: CancelDecided, announce: Announce
+    connection: Connection, about: Command, report: CancellationDecision, announce: Announce
 ) -> list[OutgoingMessage]:
     """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
     messages: list[OutgoingMessage] = []

@@ -68,13 +68,13 @@ class ConfigStore:
         self._relay.hand_over(messages)
         return config
 
-    async def take_in(
+    async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
     ) -> list[MessageRefused | None]:
         """See usecases.ConfigRecord."""
 
         def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
-            return _take_in(connection, received, at, self._outgoing)
+            return _ingest(connection, received, at, self._outgoing)
 
         refusals, messages = await self._database.write(work)
         self._relay.hand_over(messages)
@@ -170,7 +170,7 @@ def _remember(connection: Connection, request: ChangeRequest, answer: DoorConfig
     )
 
 
-def _take_in(
+def _ingest(
     connection: Connection,
     received: Sequence[VerifiedConfigMessage],
     at: datetime,

@@ -1,4 +1,4 @@
-"""Limits of admissions, and how long what was found out is believed."""
+"""Limits of admissions, and how long what was found out is accepted."""
 
 from __future__ import annotations
 

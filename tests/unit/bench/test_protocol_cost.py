@@ -1,4 +1,4 @@
-"""The rig of the protocol's cost believes what it measures, and the table says what was missed."""
+"""The rig of the protocol's cost accepts what it measures, and the table says what was missed."""
 
 from __future__ import annotations
 

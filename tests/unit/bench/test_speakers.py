@@ -1,4 +1,4 @@
-"""What speakers say is believed by the cloud's side of the protocol."""
+"""What speakers say is accepted by the cloud's side of the protocol."""
 
 from __future__ import annotations
 

@@ -13,7 +13,12 @@ from protocol.domains import Domain
 from services.command.domain import Action, Ending, FailureReason, Mode, Order, Status
 from services.command.endings import held_against
 from services.command.vehicle_translate import NotUnderstood, report
-from services.command.vehicle_usecases import CancelDecided, OrderRefused, Received, Resulted
+from services.command.vehicle_usecases import (
+    CancellationDecision,
+    CommandReceipt,
+    OrderRefusal,
+    ReportedResult,
+)
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -43,7 +48,7 @@ def told(message: Any, issued: IssuedOrder = ISSUED) -> Any:
 
 def ending(message: report_pb2.CommandResult) -> Ending:
     said = told(message)
-    assert isinstance(said, Resulted)
+    assert isinstance(said, ReportedResult)
     return said.ending
 
 
@@ -101,12 +106,12 @@ def test_withdrawn_in_time_is_cancelled() -> None:
 def test_the_word_on_a_cancellation(outcome: str, too_late: bool, ends: bool) -> None:
     number = report_pb2.CancelOutcome.Value(f"CANCEL_OUTCOME_{outcome}")
     said = told(report_pb2.CancelResult(cancel_id="x", command_id="cmd-1", outcome=number))
-    assert isinstance(said, CancelDecided)
+    assert isinstance(said, CancellationDecision)
     assert (said.too_late, said.ending is not None) == (too_late, ends)
 
 
 def test_a_confirmation() -> None:
-    assert isinstance(told(report_pb2.CommandReceived(command_id="cmd-1")), Received)
+    assert isinstance(told(report_pb2.CommandReceived(command_id="cmd-1")), CommandReceipt)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +122,7 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
     number = session_pb2.ProtocolFault.Value(f"PROTOCOL_FAULT_{fault}")
     issued = IssuedOrder(ISSUED.vin, Domain.CANCEL, "cancel-1", "cmd-1", bytes(32), 0)
     said = told(session_pb2.OrderRefused(fault=number), issued)
-    assert said == OrderRefused("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again, NOW)
+    assert said == OrderRefusal("m-1", ISSUED.vin, "cmd-1", "cancel-1", fault, again, NOW)
 
 
 @pytest.mark.parametrize(
@@ -202,5 +207,5 @@ def test_what_a_vehicle_wrote_is_one_short_line() -> None:
 @pytest.mark.parametrize("number", [0, 99, -1])
 def test_a_fault_whose_number_is_not_known_ends_the_command_all_the_same(number: int) -> None:
     refused = told(session_pb2.OrderRefused(fault=number))  # type: ignore[arg-type]  # any number
-    assert isinstance(refused, OrderRefused)
+    assert isinstance(refused, OrderRefusal)
     assert (refused.fault, refused.again) == ("UNSPECIFIED", False)

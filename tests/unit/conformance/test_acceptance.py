@@ -16,7 +16,7 @@ from protocol.domains import Domain
 from protocol.reports import OpenedReport
 from services.command import vehicle_translate as commands
 from services.command.domain import FailureReason
-from services.command.vehicle_usecases import Resulted
+from services.command.vehicle_usecases import ReportedResult
 from services.config import translate as config
 from services.diagnostics import translate as diagnostics
 from services.status import vehicle_translate as status
@@ -185,7 +185,7 @@ def taken_by_the_product(message: Any) -> bool:
         taken = reader(type(message).FromString(message.SerializeToString()))
     except ValueError:
         return False
-    if isinstance(taken, Resulted):
+    if isinstance(taken, ReportedResult):
         return taken.ending.failure_reason is not FailureReason.INTERRUPTED and all(
             door.success or door.failure_reason is not None for door in taken.ending.door_results
         )
@@ -200,4 +200,4 @@ def test_nothing_that_the_product_refuses_is_certified(message: Any) -> None:
 def test_the_cloud_says_what_is_wrong_and_files_it_all_the_same(kit: Kit) -> None:
     received = kit.cloud.receive(Event.STATUS, kit.car.side.seal_report(status_report(boot_id="")).data)
     assert received is not None
-    assert kit.cloud.disbelieved == ["evt.status: boot_id: does not match regex pattern `^[ -~]{1,64}$`"]
+    assert kit.cloud.rejected == ["evt.status: boot_id: does not match regex pattern `^[ -~]{1,64}$`"]

@@ -60,9 +60,9 @@ def test_a_late_answer_to_an_earlier_run_is_no_fault(kit: Kit, tmp_path: Path) -
     now = Cloud(VIN, kit.keys, kit.car.keys, kit.clock.now_millis, IssuedHashes(tmp_path / "issued"))
     now.receive(Event.HELLO, kit.car.hello())
     assert now.receive(Event.RESULT, late) is None
-    assert not now.disbelieved
+    assert not now.rejected
     assert kit.cloud.receive(Event.RESULT, late) is None
-    assert [said.split(":")[1].strip() for said in kit.cloud.disbelieved] == ["WRONG_REQUEST"]
+    assert [said.split(":")[1].strip() for said in kit.cloud.rejected] == ["WRONG_REQUEST"]
 
 
 def test_the_broker_keeps_its_address_and_nothing_else(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the kit's cloud signs, forges and believes, against the protocol's own vehicle side."""
+"""What the kit's cloud signs, forges and accepts, against the protocol's own vehicle side."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_what_no_cloud_believes_is_remembered(kit: Kit) -> None:
     _signed, data = answer_to(kit)
     assert kit.cloud.receive(Event.CANCEL, data) is None
     assert kit.cloud.receive(Event.RESULT, b"noise") is None
-    assert [said.split(":")[1].strip() for said in kit.cloud.disbelieved] == ["BAD_SIGNATURE", "MALFORMED"]
+    assert [said.split(":")[1].strip() for said in kit.cloud.rejected] == ["BAD_SIGNATURE", "MALFORMED"]
 
 
 def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
@@ -125,7 +125,7 @@ def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
     kit.cloud.receive(Event.HELLO, kit.car.hello())
     assert kit.cloud.unannounced == 0
     assert [one.event for one in kit.cloud.received] == [Event.HELLO, Event.HELLO, Event.RESULT, Event.STATUS]
-    assert not kit.cloud.disbelieved
+    assert not kit.cloud.rejected
 
 
 def test_a_nonce_that_is_used_twice_is_seen(kit: Kit) -> None:

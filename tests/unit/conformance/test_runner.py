@@ -32,7 +32,7 @@ async def passes(unit: Unit) -> None:
 @GROUP.rule
 async def hears_noise(unit: Unit) -> None:
     """Noise."""
-    unit.cloud.disbelieved.append("noise")
+    unit.cloud.rejected.append("noise")
 
 
 @GROUP.rule
@@ -52,7 +52,7 @@ class FakeUnit:
     """At rest at once."""
 
     def __init__(self) -> None:
-        self.cloud = SimpleNamespace(disbelieved=["noise of an earlier rule"])
+        self.cloud = SimpleNamespace(rejected=["noise of an earlier rule"])
 
     async def at_rest(self) -> None:
         return
@@ -176,7 +176,7 @@ async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> Non
     @group.rule
     async def waits_in_vain(unit: Unit) -> None:
         """Nothing that can be taken came."""
-        unit.cloud.disbelieved.append("evt.result: a result without an outcome")
+        unit.cloud.rejected.append("evt.result: a result without an outcome")
         raise Violated("an answer did not come")
 
     (finding,) = await played(*group.rules)

@@ -101,7 +101,7 @@ def test_what_the_share_has_no_room_for_is_told_when_it_has() -> None:
 def test_whatever_happens_nobody_is_left_believing_that_a_standing_alert_is_gone() -> None:
     dice = random.Random(20260112)  # noqa: S311  # no secret
     for _ in range(300):
-        alert, standing, believed = Watched(), False, False
+        alert, standing, accepted = Watched(), False, False
         minute = 0.0
         for _ in range(60):
             minute += dice.choice((0.1, 1, 4, 11))
@@ -109,9 +109,9 @@ def test_whatever_happens_nobody_is_left_believing_that_a_standing_alert_is_gone
                 standing = not standing
                 alert.flip(minute, cleared=not standing)
             alert.look(minute)
-            believed = not alert.told[-1][1] if alert.told else False
-            assert believed or not standing
+            accepted = not alert.told[-1][1] if alert.told else False
+            assert accepted or not standing
         for later in range(1, 40):
             alert.look(minute + later)
-        believed = not alert.told[-1][1] if alert.told else False
-        assert (believed, alert.known) == (standing, None)
+        accepted = not alert.told[-1][1] if alert.told else False
+        assert (accepted, alert.known) == (standing, None)

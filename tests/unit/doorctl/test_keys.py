@@ -67,7 +67,7 @@ def ceremony(tmp_path: Path) -> Ceremony:
 
 
 def now() -> int:
-    """A car whose clock was never set: it believes what the manifest says of the time."""
+    """A car whose clock was never set: it accepts what the manifest says of the time."""
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The sandbox as factory and key ceremony: what it makes is what cars and rooms believe."""
+"""The sandbox as factory and key ceremony: what it makes is what cars and rooms accept."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sandbox(tmp_path: Path) -> Sandbox:
 
 
 def trust_of(vehicle: dict[str, str], now: datetime) -> Trust:
-    """What the car believes as it leaves the factory."""
+    """What the car accepts as it leaves the factory."""
     root = read_public(Path(vehicle["rootKeyFile"]), Ed25519PublicKey)
     return Trust(root).adopt(Path(vehicle["manifestFile"]).read_bytes(), int(now.timestamp()))
 

@@ -95,12 +95,12 @@ def test_a_clock_that_is_ahead_costs_nothing_and_is_not_shown() -> None:
     assert (made.cut, made.observed_at_us) == ((), NOW_US)
 
 
-@pytest.mark.parametrize(("said", "believed"), [(None, None), (3, 3), (7, None), (2**64 - 1, None)])
-def test_a_command_began_before_it_ended(said: int | None, believed: int | None) -> None:
+@pytest.mark.parametrize(("said", "accepted"), [(None, None), (3, 3), (7, None), (2**64 - 1, None)])
+def test_a_command_began_before_it_ended(said: int | None, accepted: int | None) -> None:
     result = report_pb2.CommandResult(command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED)
     result.doors.add(door=1, succeeded=True)
     if said is not None:
         result.began_after_sequence = said
     moved = moved_of(result, taken(good()))
     assert moved is not None
-    assert moved.began_after == believed
+    assert moved.began_after == accepted

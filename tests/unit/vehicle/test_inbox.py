@@ -1,4 +1,4 @@
-"""What the car believes of what comes, and how it refuses the rest."""
+"""What the car accepts of what comes, and how it refuses the rest."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class DeadLetterServiceStub:
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
@@ -57,7 +57,7 @@ class DeadLetterServiceStub:
 
 
 class DeadLetterServiceServicer:
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
@@ -116,7 +116,7 @@ def add_DeadLetterServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class DeadLetterService:
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),

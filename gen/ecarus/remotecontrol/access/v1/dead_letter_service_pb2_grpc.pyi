@@ -27,7 +27,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class DeadLetterServiceStub:
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
@@ -52,7 +52,7 @@ class DeadLetterServiceStub:
 
 @_typing.type_check_only
 class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),
@@ -73,7 +73,7 @@ class DeadLetterServiceAsyncStub(DeadLetterServiceStub):
     """The same for those that wait, the oldest first, for as many as there is time for in one call."""
 
 class DeadLetterServiceServicer(metaclass=_abc_1.ABCMeta):
-    """What a service could not understand or believe, and having it taken in after all. Every service that keeps
+    """What a service could not understand or accept, and having it ingested after all. Every service that keeps
     dead letters serves it, about its own. For operators only (spiffe://ecarus/operator).
 
     Every RPC may answer PERMISSION_DENIED (CALLER_NOT_ALLOWED), INVALID_ARGUMENT (INVALID_REQUEST),

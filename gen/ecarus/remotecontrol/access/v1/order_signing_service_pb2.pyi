@@ -79,7 +79,7 @@ class RequestedOrder(_message.Message):
     """
     @_builtins.property
     def asked_at(self) -> _timestamp_pb2.Timestamp:
-        """When it was taken in, within the capability's time."""
+        """When it was ingested, within the capability's time."""
 
     @_builtins.property
     def door(self) -> _command_pb2.DoorCommand: ...

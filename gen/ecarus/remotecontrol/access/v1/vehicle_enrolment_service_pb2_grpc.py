@@ -77,7 +77,7 @@ class VehicleEnrolmentServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RevokeVehicle(self, request, context):
-        """The vehicle is neither let in nor believed any longer, and its live connections are cut. Revoking
+        """The vehicle is neither let in nor accepted any longer, and its live connections are cut. Revoking
         twice is not an error, and cuts again.
 
         NOT_FOUND (VEHICLE_NOT_FOUND): the vehicle is not enrolled.

@@ -48,7 +48,7 @@ class VehicleEnrolmentServiceStub:
     UNAVAILABLE (DEPENDENCY_UNAVAILABLE): recorded, but live connections and remembered keys may remain.
     """
     RevokeVehicle: _grpc.UnaryUnaryMultiCallable[_vehicle_enrolment_service_pb2.RevokeVehicleRequest, _vehicle_enrolment_service_pb2.RevokeVehicleResponse]
-    """The vehicle is neither let in nor believed any longer, and its live connections are cut. Revoking
+    """The vehicle is neither let in nor accepted any longer, and its live connections are cut. Revoking
     twice is not an error, and cuts again.
 
     NOT_FOUND (VEHICLE_NOT_FOUND): the vehicle is not enrolled.
@@ -77,7 +77,7 @@ class VehicleEnrolmentServiceAsyncStub(VehicleEnrolmentServiceStub):
     UNAVAILABLE (DEPENDENCY_UNAVAILABLE): recorded, but live connections and remembered keys may remain.
     """
     RevokeVehicle: _aio.UnaryUnaryMultiCallable[_vehicle_enrolment_service_pb2.RevokeVehicleRequest, _vehicle_enrolment_service_pb2.RevokeVehicleResponse]  # type: ignore[assignment]
-    """The vehicle is neither let in nor believed any longer, and its live connections are cut. Revoking
+    """The vehicle is neither let in nor accepted any longer, and its live connections are cut. Revoking
     twice is not an error, and cuts again.
 
     NOT_FOUND (VEHICLE_NOT_FOUND): the vehicle is not enrolled.
@@ -115,7 +115,7 @@ class VehicleEnrolmentServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vehicle_enrolment_service_pb2.RevokeVehicleRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vehicle_enrolment_service_pb2.RevokeVehicleResponse, _abc.Awaitable[_vehicle_enrolment_service_pb2.RevokeVehicleResponse]]:
-        """The vehicle is neither let in nor believed any longer, and its live connections are cut. Revoking
+        """The vehicle is neither let in nor accepted any longer, and its live connections are cut. Revoking
         twice is not an error, and cuts again.
 
         NOT_FOUND (VEHICLE_NOT_FOUND): the vehicle is not enrolled.
