@@ -47,7 +47,9 @@ def list_newest(
     limit: Limit = DEFAULT_LIMIT,
     before: Before = None,
 ) -> None:
-    """What is buried, the newest first: room, ID, when it came, subject, size, reason, when it was replayed."""
+    """What becomes a dead letter, the newest first: room, ID, when it came, subject, size, reason, when it was
+    replayed.
+    """
     if before is not None and room is None:
         fail("every room counts its own letters: --before needs --room")
     request = contract.ListDeadLettersRequest(page_size=limit, before=before)

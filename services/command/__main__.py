@@ -35,7 +35,7 @@ from services.runtime.channel import open_channel, watch_channel
 from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import COMMANDS, Health
 from services.runtime.manifest_files import read_manifests
@@ -120,7 +120,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    burial = Burial(database, store.dead_letters, _now, settings.letter_limits)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, _now, settings.letter_limits)
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(
         *(
@@ -175,7 +175,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     to_watchers = OutboxRelay(
         database,
@@ -183,7 +183,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         TO_WATCHERS,
         broker.publish_all,
         _now,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     dispatcher.relay = to_vehicles
 
@@ -205,7 +205,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     ]
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
     keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
-    taking = consumers(broker, subscriptions, refused_reports.after(burial.bury), settings.quotas)
+    taking = consumers(
+        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.quotas
+    )
     server = RoomServer(
         settings,
         [SERVICE],

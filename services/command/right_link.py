@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from protocol import broker as layout
 from services.command import vehicle_translate
 from services.command.right_usecases import end_rights
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.order_signer import MOST_AT_ONCE
 from services.runtime.storage import StorageUnavailable
 
@@ -43,9 +43,9 @@ class EndedRights:
         self._review = review
         self._queue = queue
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         """End what these rights carried. Raises StorageUnavailable, also while nobody can tell of a right."""
-        poison: list[Poison] = []
+        poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
                 if delivery.subject == layout.SETTINGS_WITHDRAWN_SUBJECT:
@@ -57,7 +57,7 @@ class EndedRights:
                     ended = vehicle_translate.right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
                     await end_rights(self._desk, self._review, self._queue, ended)
             except (DecodeError, ValueError) as error:
-                poison.append(Poison(delivery, f"not the end of a right: {error}"))
+                poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
         return poison
 
 

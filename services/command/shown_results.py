@@ -15,7 +15,7 @@ from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
 
 from protocol.broker import SHOWN_RESULTS_SUBJECT, Event, vin_of
-from services.runtime.consumer import Later
+from services.runtime.consumer import RetryLater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ class ShownResults:
             if when is None:
                 ready.append(delivery)
             else:
-                waiting.append(Later(delivery, "its doors are not shown yet", when))
+                waiting.append(RetryLater(delivery, "its doors are not shown yet", when))
         return ready, waiting
 
     def _when(self, delivery: Delivery) -> asyncio.Future[None] | None:

@@ -29,11 +29,11 @@ from services.command.vehicle_usecases import (
     record_verdicts,
     vehicle_connected,
 )
-from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
 from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle, judged, noticed
+from services.runtime.vehicle_messages import by_vehicle, disposition, noticed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -149,7 +149,7 @@ class VehicleEvents:
                         continue
                     one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
             except MessageRefused as refused:
-                unhandled += judged(delivery, refused)
+                unhandled += disposition(delivery, refused)
             else:
                 received[one] = delivery
         if refusals:
@@ -159,7 +159,9 @@ class VehicleEvents:
             for one, why in taken.rejected.items():
                 greetings.pop(one, None)
                 unhandled += (
-                    [Poison(received[one], why)] if isinstance(why, str) else judged(received[one], why)
+                    [PoisonMessage(received[one], why)]
+                    if isinstance(why, str)
+                    else disposition(received[one], why)
                 )
         unhandled += [noticed(delivery, what) for delivery, _, what in odd.values()]
         # Whose word was refused may be the unit that is connected now: its answer says which epoch it is in.
@@ -175,9 +177,9 @@ class VehicleEvents:
             greeted, await asyncio.gather(*welcomes, return_exceptions=True), strict=True
         ):
             if isinstance(trouble, (NatsError, APIError, TimeoutError)):
-                unhandled.append(Later(delivery, f"its queue was not opened: {type(trouble).__name__}"))
+                unhandled.append(RetryLater(delivery, f"its queue was not opened: {type(trouble).__name__}"))
             elif isinstance(trouble, Exception) and not isinstance(trouble, StorageUnavailable):
-                unhandled.append(Poison(delivery, f"{type(trouble).__name__}: {trouble}", waits=True))
+                unhandled.append(PoisonMessage(delivery, f"{type(trouble).__name__}: {trouble}", waits=True))
             elif trouble is not None:
                 raise trouble
         return unhandled
@@ -253,27 +255,27 @@ def subscriptions(events: VehicleEvents, desk: Desk) -> list[Subscription]:
     ]
 
 
-async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:
+async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
     """Take in how doors stood after commands had succeeded."""
-    poison: list[Poison] = []
+    poison: list[PoisonMessage] = []
     for delivery in deliveries:
         try:
             verdicts = vehicle_translate.observed(room_event_pb2.CommandVerdicts.FromString(delivery.data))
         except (DecodeError, ValueError) as error:
-            poison.append(Poison(delivery, f"not verdicts: {error}"))
+            poison.append(PoisonMessage(delivery, f"not verdicts: {error}"))
         else:
             await record_verdicts(desk, verdicts)
     return poison
 
 
-async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> list[Poison]:
+async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
     """Take looks at the door status into the history."""
-    poison: list[Poison] = []
+    poison: list[PoisonMessage] = []
     for delivery in deliveries:
         try:
             checks = vehicle_translate.status_checks(room_event_pb2.StatusChecks.FromString(delivery.data))
         except (DecodeError, ValueError) as error:
-            poison.append(Poison(delivery, f"not status checks: {error}"))
+            poison.append(PoisonMessage(delivery, f"not status checks: {error}"))
         else:
             await record_status_checks(desk, checks)
     return poison

@@ -21,7 +21,7 @@ from services.runtime.channel import open_channel, watch_channel
 from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
@@ -59,7 +59,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     health = Health()
-    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
@@ -76,7 +76,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         dispatcher.send,
         now,
         ready=lambda: broker.connected,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     to_rooms = OutboxRelay(
         database,
@@ -84,7 +84,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         dispatch.TO_ROOMS,
         broker.publish_all,
         now,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
@@ -103,7 +103,10 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     )
     await rpc.start()
     try:
-        taking = [each.run() for each in consumers(broker, subscriptions, burial.bury, settings.quotas)]
+        taking = [
+            each.run()
+            for each in consumers(broker, subscriptions, dead_letter_writer.dead_letter, settings.quotas)
+        ]
         await boot.run_until(
             stop,
             rpc.keep_health(),

@@ -12,7 +12,7 @@ from google.protobuf.message import DecodeError
 from protocol.broker import GRANT_REVOKED_SUBJECT, ROOM_EVENTS, is_vin
 from services.config import translate, usecases
 from services.config.domain import RightEnded
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.order_signer import MOST_AT_ONCE
 from services.runtime.storage import StorageUnavailable
 
@@ -37,14 +37,14 @@ class EndedRights:
         self._review = _SignerReview(signer)
         self._now = now
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         """Give up what these rights carried. Raises StorageUnavailable, also while nobody can tell of a right."""
-        poison: list[Poison] = []
+        poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
                 ended = _right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
             except (DecodeError, ValueError) as error:
-                poison.append(Poison(delivery, f"not the end of a right: {error}"))
+                poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
             else:
                 await usecases.end_rights(self._record, self._review, self._now, ended)
         return poison

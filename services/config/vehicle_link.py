@@ -10,9 +10,9 @@ from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from protocol.domains import Domain
 from services.config import translate, usecases
 from services.config.usecases import VerifiedConfigMessage
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.logs import masked_vin
-from services.runtime.vehicle_messages import by_vehicle, judged
+from services.runtime.vehicle_messages import by_vehicle, disposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,13 +59,13 @@ class VehicleEvents:
             try:
                 verified.append((delivery, self._received(vin, delivery)))
             except ValueError as refused:  # MessageRefused, NewsRefused
-                unhandled.append(Poison(delivery, str(refused)))
+                unhandled.append(PoisonMessage(delivery, str(refused)))
         refusals = await usecases.ingest_messages(
             self._record, self._now, [received for _, received in verified]
         )
         for (delivery, _received), refusal in zip(verified, refusals, strict=True):
             if refusal is not None:
-                unhandled += judged(delivery, refusal)
+                unhandled += disposition(delivery, refusal)
         return unhandled
 
     def _received(self, vin: str, delivery: Delivery) -> VerifiedConfigMessage:

@@ -21,7 +21,7 @@ from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
@@ -58,7 +58,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
     health = Health()
-    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(
@@ -67,7 +67,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
         vehicle_link.QUEUE,
         broker.publish_all,
         now,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     damping = timedelta(seconds=settings.alert_damping_seconds)
     record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now, damping=damping)
@@ -90,10 +90,14 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     rpc = server.build(
         settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
     )
-    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+        dead_letter_writer.dead_letter
+    )
     await rpc.start()
     try:
-        taking = (consumer.run() for consumer in consumers(broker, subscriptions, bury, settings.quotas))
+        taking = (
+            consumer.run() for consumer in consumers(broker, subscriptions, dead_letter, settings.quotas)
+        )
         await boot.run_until(
             stop,
             rpc.keep_health(),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject
 from services.diagnostics import translate, usecases
-from services.runtime.consumer import ConsumerPlan, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.vehicle_messages import left_out
 
@@ -71,7 +71,7 @@ class VehicleReports:
             try:
                 check = translate.self_check(report, received_at)
             except translate.ReportRefused as refused:
-                unhandled.append(Poison(delivery, str(refused)))
+                unhandled.append(PoisonMessage(delivery, str(refused)))
                 continue
             if check.cut:
                 unhandled.append(left_out(delivery, check.cut))

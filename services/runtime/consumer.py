@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LATER_AT_MOST = 6
+RETRIES_AT_MOST = 6
 """So often a message that is for later is tried here, for about three seconds; then it is set aside."""
 HELD_PER_SENDER = 8
 """So many messages of one sender wait here to be tried again; others are set aside at once."""
@@ -67,12 +67,12 @@ class Delivery(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Poison:
-    """A delivery that is buried, and why: no retry here makes it understandable.
+class PoisonMessage:
+    """A delivery that becomes a dead letter, and why: no retry here makes it understandable.
 
-    With `waits` it is to be tried again by whoever keeps what is buried. With `merges` it stands for `count`
-    deliveries of this subject that are kept as one. With `accepted` only parts of it were not understood, which the
-    reason names: it counts in no quota of what is buried.
+    With `waits` it is to be tried again by whoever keeps what becomes a dead letter. With `merges` it stands for
+    `count` deliveries of this subject that are kept as one. With `accepted` only parts of it were not
+    understood, which the reason names: it counts in no quota of what becomes a dead letter.
     """
 
     delivery: Delivery
@@ -84,7 +84,7 @@ class Poison:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryLater:
     """A delivery that can not be understood yet, and why: it is tried again, soon here and later from where it is
     set aside. It never occupies what is on its way from the broker for long.
 
@@ -97,7 +97,7 @@ class Later:
     when: asyncio.Future[None] | None = None
 
 
-Unhandled = Poison | Later
+Unhandled = PoisonMessage | RetryLater
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +128,9 @@ class Consumer:
     """Runs a ConsumerPlan: batches are handled, committed by the handler, and only then acknowledged.
 
     Only a store that is away is waited for. A message for which the handler raises anything else is found by
-    halves; it, and what the handler calls poison, is buried and never blocks the rest. What is for later is held
-    here for seconds, in small number, and then set aside. Senders (vehicles) take turns, and with `quotas` say no
-    more than those allow: what is more is counted, buried as one letter, and dropped.
+    halves; it, and what the handler calls poison, becomes a dead letter and never blocks the rest. What is for
+    later is held here for seconds, in small number, and then set aside. Senders (vehicles) take turns, and with
+    `quotas` say no more than those allow: what is more is counted, dead-lettered as one letter, and dropped.
     """
 
     def __init__(
@@ -138,13 +138,13 @@ class Consumer:
         broker: Broker,
         plan: ConsumerPlan,
         handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]],
-        bury: Callable[[Sequence[Poison]], Awaitable[None]],
+        dead_letter: Callable[[Sequence[PoisonMessage]], Awaitable[None]],
         quotas: VehicleQuotas | None = None,
     ) -> None:
         self._broker = broker
         self._plan = plan
         self._handle = handle
-        self._bury = bury
+        self._dead_letter = dead_letter
         self._quotas = quotas
         # Where the VIN is in the subject; of other messages the whole subject is their one sender.
         self._sender_at = _SENDER_AT.get(_kind(plan), slice(None))
@@ -157,7 +157,7 @@ class Consumer:
         self._tries: dict[_Identity, int] = {}
         self._held_of: dict[str, int] = {}
         self._refused: list[tuple[Msg, Excess]] = []
-        self._counted: dict[str, Poison] = {}
+        self._counted: dict[str, PoisonMessage] = {}
         self._count_is_due = False
         self._trace_from = 0.0
         self._arrived = asyncio.Event()
@@ -207,21 +207,23 @@ class Consumer:
         self._arrived.set()
 
     async def _dismiss(self) -> None:
-        """Bury what is beyond its sender's quota, and acknowledge it. What muted senders said is only counted."""
+        """Dead-letter what is beyond its sender's quota, and acknowledge it. What muted senders said is only
+        counted.
+        """
         refused, self._refused = self._refused, []
-        first: list[Poison] = []
+        first: list[PoisonMessage] = []
         for message, excess in refused:
             if excess.muted:
                 self._count(message.subject, excess.reason)
             else:
                 over = excess.reason.startswith("OVER_QUOTA")
-                first.append(Poison(_delivery(message), excess.reason, merges=over))
+                first.append(PoisonMessage(_delivery(message), excess.reason, merges=over))
         if self._count_is_due:
             self._count_is_due = False
             counted, self._counted = self._counted, {}
             first += counted.values()
         if first:
-            await self._lay_down(first)
+            await self._write_dead_letters(first)
         await self._acknowledge([message for message, _ in refused])
 
     def _count(self, subject: str, reason: str) -> None:
@@ -229,7 +231,7 @@ class Consumer:
         if counted is None:
             if not self._counted:
                 asyncio.get_running_loop().call_later(_COUNT_SECONDS, self._count_due)
-            self._counted[subject] = Poison(Delivery(subject, b""), reason, merges=True)
+            self._counted[subject] = PoisonMessage(Delivery(subject, b""), reason, merges=True)
         else:
             self._counted[subject] = replace(counted, count=counted.count + 1)
 
@@ -265,12 +267,12 @@ class Consumer:
                 await self._take(arrived[half:])
                 return
             self._log_failure(deliveries[0], error)
-            unhandled = [Poison(deliveries[0], f"{type(error).__name__}: {error}", waits=True)]
+            unhandled = [PoisonMessage(deliveries[0], f"{type(error).__name__}: {error}", waits=True)]
         kept: set[int] = set()
         if unhandled:
             poison, kept = self._sorted(unhandled, deliveries, arrived)
             if poison:
-                await self._lay_down(poison)
+                await self._write_dead_letters(poison)
         if kept or self._tries:
             arrived = [each for index, each in enumerate(arrived) if index not in kept]
             for identity, _, _ in arrived:
@@ -293,24 +295,24 @@ class Consumer:
 
     def _sorted(
         self, unhandled: Sequence[Unhandled], deliveries: Sequence[Delivery], arrived: Sequence[_Arrived]
-    ) -> tuple[list[Poison], set[int]]:
-        """What is to be buried or set aside; and the index of each message that is held."""
+    ) -> tuple[list[PoisonMessage], set[int]]:
+        """What is to be dead-lettered or set aside; and the index of each message that is held."""
         places = {id(delivery): index for index, delivery in enumerate(deliveries)}
-        poison: list[Poison] = []
+        poison: list[PoisonMessage] = []
         held: set[int] = set()
         for one in unhandled:
             index = places[id(one.delivery)]
-            if isinstance(one, Poison):
+            if isinstance(one, PoisonMessage):
                 poison.append(one)
                 if self._quotas is not None and not one.accepted:
                     (_, stored_at), _, _ = arrived[index]
-                    mute = self._quotas.buried(one.delivery.subject, int(stored_at))
+                    mute = self._quotas.dead_lettered(one.delivery.subject, int(stored_at))
                     if mute is not None:
-                        poison.append(Poison(one.delivery, mute.reason, merges=True))
+                        poison.append(PoisonMessage(one.delivery, mute.reason, merges=True))
             elif self._hold(arrived[index], one.when):
                 held.add(index)
             else:
-                poison.append(Poison(one.delivery, one.reason, waits=True))
+                poison.append(PoisonMessage(one.delivery, one.reason, waits=True))
         return poison, held
 
     def _hold(self, each: _Arrived, when: asyncio.Future[None] | None) -> bool:
@@ -324,7 +326,7 @@ class Consumer:
             when.add_done_callback(lambda _: self._try_again(identity))
             return True
         too_many = of_sender >= HELD_PER_SENDER or len(self._held) >= self._plan.max_pending // 4
-        if tries >= LATER_AT_MOST - 1 or too_many:
+        if tries >= RETRIES_AT_MOST - 1 or too_many:
             return False
         self._tries[identity] = tries + 1
         self._held[identity] = (sender, message)
@@ -342,14 +344,14 @@ class Consumer:
         self._waiting.put(identity, sender, message)
         self._arrived.set()
 
-    async def _lay_down(self, poison: Sequence[Poison]) -> None:
+    async def _write_dead_letters(self, poison: Sequence[PoisonMessage]) -> None:
         _log.warning(
-            "messages_buried",
+            "messages_dead_lettered",
             consumer=self._plan.name,
             count=sum(each.count for each in poison),
             reasons=sorted({readable(each.reason) for each in poison})[:10],
         )
-        await self._keep_trying(lambda: self._bury(poison))
+        await self._keep_trying(lambda: self._dead_letter(poison))
 
     async def _keep_trying(self, work: Callable[[], Awaitable[T]]) -> T:
         """A store that is away is no fault of the message: wait for it."""

@@ -18,7 +18,7 @@ from services.runtime.server import ServedApi
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.runtime.dead_letter_replay import DeadLetterReplay, Replayed
+    from services.runtime.dead_letter_replay import DeadLetterReplay, ReplayResult
     from services.runtime.inbox import KeptLetter
 
 SERVICE = "ecarus.remotecontrol.access.v1.DeadLetterService"
@@ -75,7 +75,7 @@ def dead_letter_api(letters: DeadLetterReplay) -> ServedApi:
     )
 
 
-def _replay(replayed: Replayed) -> contract.DeadLetterReplay:
+def _replay(replayed: ReplayResult) -> contract.DeadLetterReplay:
     problem = "" if replayed.problem is None else _text(replayed.problem)
     return contract.DeadLetterReplay(letter=_letter(replayed.letter), problem=problem)
 

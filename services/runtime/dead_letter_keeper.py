@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.runtime.consumer import Delivery, Poison, Unhandled
+from services.runtime.consumer import Delivery, PoisonMessage, Unhandled
 from services.runtime.dead_letters import DeadLetter, LetterLimits, dead_letters_of
 from services.runtime.isolation import by_halves
 from services.runtime.storage import StorageUnavailable
@@ -33,8 +33,8 @@ _AT_ONCE = 64
 _log = structlog.get_logger()
 
 
-class Burial:
-    """Buries in a room, within `limits`."""
+class DeadLetterWriter:
+    """Writes dead letters in a room, within `limits`."""
 
     def __init__(
         self,
@@ -48,18 +48,18 @@ class Burial:
         self._now = now
         self._limits = limits or LetterLimits()
 
-    async def bury(self, poison: Sequence[Poison]) -> None:
+    async def dead_letter(self, poison: Sequence[PoisonMessage]) -> None:
         """Keep what a consumer could not have handled. Raises StorageUnavailable."""
-        await self._letters.bury(self._database, dead_letters_of(poison, self._now()), self._limits)
+        await self._letters.dead_letter(self._database, dead_letters_of(poison, self._now()), self._limits)
 
     async def set_aside(self, message: OutgoingMessage, reason: str) -> None:
         """Keep what an outbox could not send. Raises StorageUnavailable."""
         letter = DeadLetter(message.subject, message.payload, reason, self._now())
-        await self._letters.bury(self._database, [letter], self._limits)
+        await self._letters.dead_letter(self._database, [letter], self._limits)
 
 
 class DeadLetterKeeper:
-    """Looks after what is buried in a room. `keep` is how long that is kept.
+    """Looks after what becomes a dead letter in a room. `keep` is how long that is kept.
 
     What was set aside to wait (for a vehicle's hello) is handed to the handlers of its `subscriptions` again,
     MOST_ATTEMPTS times over about five minutes; then it stays for the operator.
@@ -123,7 +123,7 @@ class DeadLetterKeeper:
                 if left is None:
                     outcomes.append((letter, None, None))
                 else:
-                    outcomes.append(self._again(letter, left.reason, final=isinstance(left, Poison)))
+                    outcomes.append(self._again(letter, left.reason, final=isinstance(left, PoisonMessage)))
 
         def failed(letter: WaitingLetter, error: Exception) -> None:
             outcomes.append(self._again(letter, f"{type(error).__name__}: {error}", final=False))

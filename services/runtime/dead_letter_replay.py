@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Replayed:
+class ReplayResult:
     """A letter that was handed over; `problem` says why it stays, None when it was taken."""
 
     letter: KeptLetter
@@ -61,12 +61,12 @@ class DeadLetterReplay:
         found = await self._letters.newest(self._database, limit + 1, before)
         return found[:limit], len(found) > limit
 
-    async def replay(self, letter_id: int) -> Replayed | None:
+    async def replay(self, letter_id: int) -> ReplayResult | None:
         """Hand this letter over; None when there is none."""
         letter = await self._letters.find(self._database, letter_id)
         return None if letter is None else await self._replay(letter)
 
-    async def replay_waiting(self, after: int) -> tuple[list[Replayed], int | None]:
+    async def replay_waiting(self, after: int) -> tuple[list[ReplayResult], int | None]:
         """Hand over those that wait beyond the id `after`, the oldest first, as many as there is time for.
 
         With it comes from where to go on; None when that was all.
@@ -74,24 +74,24 @@ class DeadLetterReplay:
         clock = asyncio.get_running_loop()
         until = clock.time() + _BATCH_SECONDS
         found = await self._letters.waiting(self._database, REPLAYED_AT_ONCE + 1, after)
-        done: list[Replayed] = []
+        done: list[ReplayResult] = []
         for letter in found[:REPLAYED_AT_ONCE]:
             done.append(await self._replay(letter))
             if clock.time() >= until:
                 break
         return done, done[-1].letter.letter_id if len(done) < len(found) else None
 
-    async def _replay(self, letter: KeptLetter) -> Replayed:
+    async def _replay(self, letter: KeptLetter) -> ReplayResult:
         """What became of it. One that was taken before is not handed over again."""
         if letter.replayed_at is not None:
-            return Replayed(letter)
+            return ReplayResult(letter)
         why = await self._refusal(letter)
         if why is not None:
             _log.info("dead_letter_stays", letter=letter.letter_id)
-            return Replayed(letter, why)
+            return ReplayResult(letter, why)
         at = await self._letters.mark_replayed(self._database, letter.letter_id, self._now())
         _log.info("dead_letter_replayed", letter=letter.letter_id)
-        return Replayed(replace(letter, replayed_at=at))
+        return ReplayResult(replace(letter, replayed_at=at))
 
     async def _refusal(self, letter: KeptLetter) -> str | None:
         """Hand it over; why it was not taken, None when it was."""

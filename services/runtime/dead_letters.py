@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Select
 
-    from services.runtime.consumer import Poison
+    from services.runtime.consumer import PoisonMessage
     from services.runtime.database import Database
 
 MAX_SUBJECT = 256
@@ -142,7 +142,7 @@ class DeadLetters:
             columns.dropped,
         )
 
-    async def bury(
+    async def dead_letter(
         self, database: Database, letters: Sequence[DeadLetter], limits: LetterLimits = _DEFAULT_LIMITS
     ) -> None:
         """Keep them durably, whatever is in them, within the limits: the newest of each sender.
@@ -153,9 +153,9 @@ class DeadLetters:
         for letter in _folded(letters):
             by_sender.setdefault(_sender(letter.subject), []).append(letter)
         if by_sender:
-            await database.write(lambda connection: self._bury(connection, by_sender, limits))
+            await database.write(lambda connection: self._dead_letter(connection, by_sender, limits))
 
-    def _bury(
+    def _dead_letter(
         self, connection: Connection, by_sender: dict[str, list[DeadLetter]], limits: LetterLimits
     ) -> None:
         # In one order, so that replicas wait for each other and do not deadlock.
@@ -342,7 +342,7 @@ def _row(sender: str, letter: DeadLetter, limits: LetterLimits) -> dict[str, Any
     }
 
 
-def dead_letters_of(poison: Iterable[Poison], at: datetime) -> list[DeadLetter]:
+def dead_letters_of(poison: Iterable[PoisonMessage], at: datetime) -> list[DeadLetter]:
     """Poison as it is kept."""
     return [
         DeadLetter(

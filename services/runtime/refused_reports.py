@@ -1,6 +1,6 @@
 """What of vehicles' messages was not taken, collected to be told to the vehicles: seldom, and many as one.
 
-It costs nothing where a message is good: only what is buried, or was cut, is looked at.
+It costs nothing where a message is good: only what becomes a dead letter, or was cut, is looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from protocol.broker import Event, vin_of
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from services.runtime.consumer import Poison
+    from services.runtime.consumer import PoisonMessage
 
 MOST_KINDS = 8
 """So many different refusals are told at once; what there is besides is not told."""
@@ -42,12 +42,12 @@ class RefusedReports:
         self._pausing: set[str] = set()
 
     def after(
-        self, bury: Callable[[Sequence[Poison]], Awaitable[None]]
-    ) -> Callable[[Sequence[Poison]], Awaitable[None]]:
-        """Return `bury`, which afterwards notes what of it the vehicles are to be told."""
+        self, dead_letter: Callable[[Sequence[PoisonMessage]], Awaitable[None]]
+    ) -> Callable[[Sequence[PoisonMessage]], Awaitable[None]]:
+        """Return `dead_letter`, which afterwards notes what of it the vehicles are to be told."""
 
-        async def bury_and_note(poison: Sequence[Poison]) -> None:
-            await bury(poison)
+        async def bury_and_note(poison: Sequence[PoisonMessage]) -> None:
+            await dead_letter(poison)
             for each in poison:
                 self._note_buried(each)
 
@@ -58,7 +58,7 @@ class RefusedReports:
         for each in reports:
             self._add(vin, each.domain, each.reason, accepted=each.accepted, count=each.count)
 
-    def _note_buried(self, poison: Poison) -> None:
+    def _note_buried(self, poison: PoisonMessage) -> None:
         # What waits may yet be taken. What was noticed is for the operator.
         if poison.waits or poison.reason.startswith("NOTICED"):
             return

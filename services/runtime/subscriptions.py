@@ -10,7 +10,7 @@ from services.runtime.consumer import Consumer
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
 
-    from services.runtime.consumer import ConsumerPlan, Delivery, Poison, Unhandled
+    from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage, Unhandled
     from services.runtime.jetstream import Broker
     from services.runtime.vehicle_quotas import VehicleQuotas
 
@@ -30,7 +30,7 @@ class Subscription:
 def consumers(
     broker: Broker,
     subscriptions: Iterable[Subscription],
-    bury: Callable[[Sequence[Poison]], Awaitable[None]],
+    dead_letter: Callable[[Sequence[PoisonMessage]], Awaitable[None]],
     quotas: Callable[[], VehicleQuotas] | None = None,
 ) -> list[Consumer]:
     """Make a consumer of each, not yet running; those of vehicles' messages with `quotas` of their own."""
@@ -39,7 +39,7 @@ def consumers(
             broker,
             each.plan,
             each.handle,
-            bury,
+            dead_letter,
             quotas() if quotas is not None and each.plan.of_vehicles else None,
         )
         for each in subscriptions

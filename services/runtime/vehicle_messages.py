@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from protocol.broker import vin_of
 from protocol.faults import REPETITIONS, Fault
-from services.runtime.consumer import Later, Poison
+from services.runtime.consumer import PoisonMessage, RetryLater
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,24 +27,24 @@ def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery
         try:
             addressed.append((vin_of(delivery.subject), delivery))
         except ValueError:  # its text would name what stands where a VIN belongs
-            unhandled.append(Poison(delivery, NO_VIN))
+            unhandled.append(PoisonMessage(delivery, NO_VIN))
     return addressed, unhandled
 
 
-def judged(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
+def disposition(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
     """What becomes of a message that is not accepted: nothing of a repetition, which was dealt with."""
     if refused.fault in REPETITIONS:
         return []
     if refused.fault is Fault.WRONG_EPOCH:  # its hello is on its way
-        return [Later(delivery, str(refused))]
-    return [Poison(delivery, str(refused))]
+        return [RetryLater(delivery, str(refused))]
+    return [PoisonMessage(delivery, str(refused))]
 
 
-def noticed(delivery: Delivery, what: str) -> Poison:
+def noticed(delivery: Delivery, what: str) -> PoisonMessage:
     """A message that was dealt with, and shows something that the operator is to know: told of like a dead letter."""
-    return Poison(delivery, f"NOTICED: {what}", merges=True, accepted=True)
+    return PoisonMessage(delivery, f"NOTICED: {what}", merges=True, accepted=True)
 
 
-def left_out(delivery: Delivery, members: Iterable[str]) -> Poison:
+def left_out(delivery: Delivery, members: Iterable[str]) -> PoisonMessage:
     """A message that was accepted without these members, which were not understood: told of like a dead letter."""
-    return Poison(delivery, f"CUT: accepted without {', '.join(members)}", merges=True, accepted=True)
+    return PoisonMessage(delivery, f"CUT: accepted without {', '.join(members)}", merges=True, accepted=True)

@@ -39,7 +39,7 @@ DEFAULT_QUOTAS = {
     Event.DIAGNOSTICS: Quota(30, 12, 65_536),
 }
 NOT_UNDERSTOOD = Quota(60, 30, 0)
-"""How many messages of a kind may be such that they are buried."""
+"""How many messages of a kind may be such that they become dead letters."""
 _KIND_AT = len("vehicle.") + 17 + len(".evt.")
 
 
@@ -88,7 +88,7 @@ class VehicleQuotas:
         self._for = f"muted for {mute_seconds:g} s"
         self._most_kept = most_kept
         self._said: dict[str, int] = {}
-        self._buried: dict[str, int] = {}
+        self._dead_lettered: dict[str, int] = {}
         self._muted: dict[str, tuple[int, str]] = {}
 
     @property
@@ -110,7 +110,7 @@ class VehicleQuotas:
                     return Excess(muted[1], muted=True)
                 del self._muted[subject]
         if size > limit.max_bytes:
-            mute = self.buried(subject, at_ns) if first else None
+            mute = self.dead_lettered(subject, at_ns) if first else None
             return mute or Excess(f"TOO_LARGE: {size} bytes; at most {limit.max_bytes}", muted=False)
         if first:
             empty_at = self._said.get(subject, 0)
@@ -124,14 +124,14 @@ class VehicleQuotas:
                 return self._mute(subject, at_ns, limit.words)
         return None
 
-    def buried(self, subject: str, at_ns: int) -> Excess | None:
-        """A message of this sender was buried; why it is muted, if it is from now on."""
-        empty_at = max(self._buried.get(subject, 0), at_ns)
+    def dead_lettered(self, subject: str, at_ns: int) -> Excess | None:
+        """A message of this sender was dead-lettered; why it is muted, if it is from now on."""
+        empty_at = max(self._dead_lettered.get(subject, 0), at_ns)
         if empty_at - at_ns > _NOT_UNDERSTOOD.slack_ns:
             return self._mute(subject, at_ns, f"{_NOT_UNDERSTOOD.words} that were not understood")
-        self._buried[subject] = empty_at + _NOT_UNDERSTOOD.cost_ns
-        if len(self._buried) > self._most_kept:
-            self._buried = self._tidied(self._buried, at_ns)
+        self._dead_lettered[subject] = empty_at + _NOT_UNDERSTOOD.cost_ns
+        if len(self._dead_lettered) > self._most_kept:
+            self._dead_lettered = self._tidied(self._dead_lettered, at_ns)
         return None
 
     def _mute(self, subject: str, at_ns: int, words: str) -> Excess:
@@ -140,7 +140,7 @@ class VehicleQuotas:
             self._muted = {sender: mute for sender, mute in self._muted.items() if mute[0] > at_ns}
         self._muted[subject] = (at_ns + self._mute_ns, reason)
         self._said.pop(subject, None)
-        self._buried.pop(subject, None)
+        self._dead_lettered.pop(subject, None)
         return Excess(reason, muted=False)
 
     def _tidied(self, buckets: dict[str, int], at_ns: int) -> dict[str, int]:

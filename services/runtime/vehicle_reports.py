@@ -11,10 +11,10 @@ from protocol.broker import vin_of
 from protocol.cloud_side import Ledger
 from protocol.faults import Fault, MessageRefused
 from protocol.reports import ReportOpener, ReportSession
-from services.runtime.consumer import Later, Poison, Unhandled
+from services.runtime.consumer import PoisonMessage, RetryLater, Unhandled
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.storage import StorageUnavailable
-from services.runtime.vehicle_messages import NO_VIN, by_vehicle, judged
+from services.runtime.vehicle_messages import NO_VIN, by_vehicle, disposition
 from services.runtime.vehicle_settings import VehicleRoomSettings
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ class ReportReader:
                 if refused.fault is Fault.WRONG_EPOCH:
                     unknown.append(delivery)
                 else:
-                    unhandled += judged(delivery, refused)
+                    unhandled += disposition(delivery, refused)
             except ValueError:  # its text would name what stands where a VIN belongs
-                unhandled.append(Poison(delivery, NO_VIN))
+                unhandled.append(PoisonMessage(delivery, NO_VIN))
             else:
                 opened.append((delivery, report))
         return unknown
@@ -150,7 +150,7 @@ class ReportReader:
             left = self._open(deliveries, opened, unhandled)
         finally:
             self._loaded = {}
-        unhandled += [Later(delivery, reason) for delivery in left]
+        unhandled += [RetryLater(delivery, reason) for delivery in left]
 
 
 class HelloIntake:
@@ -181,7 +181,7 @@ class HelloIntake:
             try:
                 signed.append((delivery, self._reader.hello(vin, delivery.data)))
             except MessageRefused as refused:
-                unhandled += judged(delivery, refused)
+                unhandled += disposition(delivery, refused)
         if signed:
             began, refused_ones = await self._database.write(
                 lambda connection: self._learn(connection, signed)
@@ -203,5 +203,5 @@ class HelloIntake:
                 if ledger.learn_unsolicited(info):
                     began.add(info.vin)
             except MessageRefused as error:
-                refused += judged(delivery, error)
+                refused += disposition(delivery, error)
         return began, refused

@@ -29,7 +29,7 @@ from services.runtime.channel import open_channel
 from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import Burial, DeadLetterKeeper
+from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
 from services.runtime.dead_letter_replay import DeadLetterReplay
 from services.runtime.health import Health
 from services.runtime.migration import migrate
@@ -135,7 +135,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    burial = Burial(database, store.dead_letters, now, settings.letter_limits)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
     broker = await jetstream.connect(settings, f"room-{ROOM}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
@@ -148,7 +148,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         translate.QUEUE,
         broker.publish_all,
         now,
-        set_aside=burial.set_aside,
+        set_aside=dead_letter_writer.set_aside,
     )
     records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
     checks = CheckLog(
@@ -229,7 +229,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await server.start()
     taken = intake.subscriptions(settings.partitions, batch, max_pending)
-    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+        dead_letter_writer.dead_letter
+    )
 
     def trusted() -> frozenset[str]:
         verifier.refresh()
@@ -250,7 +252,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, hints)),
             DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, bury, settings.quotas)),
+            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.quotas)),
         )
     finally:
         hub.close()

@@ -24,9 +24,9 @@ from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.session import CloudSession
 from services.runtime.background import Errands
-from services.runtime.consumer import ConsumerPlan, Later, Poison
+from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle, judged, left_out
+from services.runtime.vehicle_messages import by_vehicle, disposition, left_out
 from services.status.translate import unanswered_at_us
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import (
@@ -128,7 +128,7 @@ class VehicleIntake:
             try:
                 status = StatusReport.FromString(opened_report.payload)
             except DecodeError:
-                unhandled.append(Poison(delivery, "not a status report"))
+                unhandled.append(PoisonMessage(delivery, "not a status report"))
                 continue
             said = Said(
                 opened_report.epoch,
@@ -153,7 +153,7 @@ class VehicleIntake:
             try:
                 answer = self._answers.answer(vin, Domain.RESULT, delivery.data)
             except MessageRefused as refused:
-                unhandled.append(Poison(delivery, str(refused)))
+                unhandled.append(PoisonMessage(delivery, str(refused)))
             else:
                 if answer.result.HasField("status"):  # a refused order has no result
                     answered.append((delivery, answer))
@@ -166,7 +166,7 @@ class VehicleIntake:
             try:
                 record = session.record_of(answer.epoch, result.status.boot_id)
             except MessageRefused as refused:
-                unhandled += judged(delivery, refused)
+                unhandled += disposition(delivery, refused)
                 continue
             said = Said(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))
             payload = result.status.SerializeToString()
@@ -178,7 +178,7 @@ class VehicleIntake:
             moved += [acted] if acted else []
         await take_reports(self._store, self._hints, reports, now_us, moved)
         # Whatever becomes of them: what is not accepted here will never show another door.
-        waiting = {id(each.delivery) for each in unhandled if isinstance(each, Later)}
+        waiting = {id(each.delivery) for each in unhandled if isinstance(each, RetryLater)}
         self._shown([(vin, each.stored_at_ns) for vin, each in addressed if id(each) not in waiting])
         return unhandled
 

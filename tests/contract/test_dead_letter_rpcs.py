@@ -15,7 +15,7 @@ from sqlalchemy import MetaData
 
 from protocol.broker import VEHICLE_EVENTS, Event, event_subject
 from services.runtime import dead_letter_replay
-from services.runtime.consumer import ConsumerPlan, Delivery, Poison
+from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage
 from services.runtime.database import open_database
 from services.runtime.dead_letter_api import dead_letter_api
 from services.runtime.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
@@ -50,14 +50,14 @@ class Handler:
     fails_with: Exception | None = None
     hangs: bool = False
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> list[Poison]:
+    async def handle(self, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
         if self.hangs:
             await asyncio.Event().wait()
         if self.fails_with is not None:
             raise self.fails_with
         known = [d for d in deliveries if d.data in self.understands]
         self.taken += known
-        return [Poison(d, self.why_not) for d in deliveries if d not in known]
+        return [PoisonMessage(d, self.why_not) for d in deliveries if d not in known]
 
 
 @dataclass
@@ -69,9 +69,9 @@ class Letters:
     handler: Handler
     stub: Any = None
 
-    async def buried(self, *texts: str, subject: str = SUBJECT, reason: str = "no") -> None:
+    async def dead_lettered(self, *texts: str, subject: str = SUBJECT, reason: str = "no") -> None:
         letters = [DeadLetter(subject, t.encode(), reason, START) for t in texts]
-        await LETTERS.bury(self.database, letters, LetterLimits(per_sender=1_000))
+        await LETTERS.dead_letter(self.database, letters, LetterLimits(per_sender=1_000))
 
     async def listed(self, **request: int) -> list[Any]:
         return list((await self.stub.ListDeadLetters(contract.ListDeadLettersRequest(**request))).letters)
@@ -142,7 +142,7 @@ def room(grpc_server: Any, database: Database, handler: Handler, grpc_stub: Any)
 
 
 async def test_a_letter_is_seen_and_taken_in_once_the_room_understands_it(room: Letters) -> None:
-    await room.buried("garbage", reason="not understood")
+    await room.dead_lettered("garbage", reason="not understood")
     (letter,) = await room.listed()
     received = letter.received_at.ToDatetime(UTC)
     assert (letter.id, letter.subject, letter.reason) == (1, SUBJECT, "not understood")
@@ -159,7 +159,7 @@ async def test_a_letter_is_seen_and_taken_in_once_the_room_understands_it(room: 
 
 
 async def test_a_letter_that_was_taken_is_not_handed_over_again(room: Letters) -> None:
-    await room.buried("a")
+    await room.dead_lettered("a")
     room.handler.understands = {b"a"}
     first = await room.replay(1)
     assert await room.replay(1) == first
@@ -169,7 +169,7 @@ async def test_a_letter_that_was_taken_is_not_handed_over_again(room: Letters) -
 
 async def test_all_that_wait_are_taken_oldest_first_and_those_not_understood_stay(room: Letters) -> None:
     texts = [str(n) for n in range(REPLAYED_AT_ONCE + 5)]
-    await room.buried(*texts)
+    await room.dead_lettered(*texts)
     room.handler.understands = {t.encode() for t in texts} - {b"3"}
     first = await room.replay_waiting()
     second = await room.replay_waiting(first.next_after)
@@ -184,8 +184,8 @@ async def test_all_that_wait_are_taken_oldest_first_and_those_not_understood_sta
 async def test_whatever_the_handler_meets_the_letter_stays_and_the_operator_is_told(
     room: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await room.buried("a")
-    await room.buried("b", subject="nobody.takes.this")
+    await room.dead_lettered("a")
+    await room.dead_lettered("b", subject="nobody.takes.this")
     room.handler.understands = {b"a"}
 
     room.handler.fails_with = StorageUnavailable("away")
@@ -205,7 +205,9 @@ async def test_whatever_the_handler_meets_the_letter_stays_and_the_operator_is_t
 
 async def test_one_page_holds_fifty_unless_it_is_told_and_any_of_them_fits(room: Letters) -> None:
     assert await room.listed() == []
-    await room.buried(*("x" for _ in range(201)), reason="\N{GRINNING FACE}" * 2_000, subject="s" * 256)
+    await room.dead_lettered(
+        *("x" for _ in range(201)), reason="\N{GRINNING FACE}" * 2_000, subject="s" * 256
+    )
     first = await room.stub.ListDeadLetters(contract.ListDeadLettersRequest())
     assert (len(first.letters), first.letters[0].id, first.more) == (50, 201, True)
     assert first.letters[0].reason == "\N{GRINNING FACE}" * 300
@@ -234,7 +236,7 @@ async def test_the_operator_is_told_what_is_wrong(room: Letters) -> None:
     "workload", ["edge", "room/config", "room/diagnostics", "team/operator", f"vehicle/{VIN}"]
 )
 async def test_nobody_else_sees_or_replays_letters(room: Letters, workload: str) -> None:
-    await room.buried("a")
+    await room.dead_lettered("a")
     async with room.running.channel(workload) as channel:
         stub = DeadLetterServiceStub(channel)
         for call in (

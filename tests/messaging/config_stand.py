@@ -26,7 +26,7 @@ from protocol.vehicle_side import Accepted
 from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
-from services.runtime.dead_letter_keeper import Burial
+from services.runtime.dead_letter_keeper import DeadLetterWriter
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
@@ -200,9 +200,9 @@ class Room:
     def run(self) -> None:
         reader = AnswerReader(OpenKeys(CLOUD_SEAL), self.keys)
         events = vehicle_link.VehicleEvents(self.record, reader, self.keys, self.now)
-        burial = Burial(self.database, store.dead_letters, self.now)
-        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, burial.bury)
-        rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, burial.bury)
+        dead_letter_writer = DeadLetterWriter(self.database, store.dead_letters, self.now)
+        consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, dead_letter_writer.dead_letter)
+        rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, dead_letter_writer.dead_letter)
         loops = (consumer.run(), rights.run(), self.relay.run(), self._to_rooms.run())
         self._tasks = [asyncio.create_task(loop) for loop in loops]
 
@@ -264,7 +264,9 @@ class Room:
                 await asyncio.sleep(0.01)
 
     async def letters(self, count: int) -> Sequence[Any]:
-        """What was buried, once it is so many: poison is buried after the rest of its batch is kept."""
+        """What was dead-lettered, once it is so many: poison becomes a dead letter after the rest of its batch
+        is kept.
+        """
         async with asyncio.timeout(WAIT_SECONDS):
             while True:
                 rows = await self.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())

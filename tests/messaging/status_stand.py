@@ -26,7 +26,7 @@ from protocol.broker import (
 from protocol.domains import Domain
 from services.runtime import jetstream
 from services.runtime.database import open_database
-from services.runtime.dead_letter_keeper import Burial
+from services.runtime.dead_letter_keeper import DeadLetterWriter
 from services.runtime.outbox import OutboxRelay
 from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
 from services.runtime.refused_reports import RefusedReports
@@ -230,10 +230,12 @@ async def running_room(
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
     loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
-    burial = Burial(database, store.dead_letters, lambda: datetime.now(UTC))
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
-    bury = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(burial.bury)
-    loops += [consumer.run() for consumer in consumers(broker, taken, bury, VehicleQuotas)]
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+        dead_letter_writer.dead_letter
+    )
+    loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
     room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

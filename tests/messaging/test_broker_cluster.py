@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from services.runtime.consumer import Delivery, Poison, Unhandled
+    from services.runtime.consumer import Delivery, PoisonMessage, Unhandled
     from services.runtime.jetstream import Broker
 
 pytestmark = pytest.mark.alone  # three brokers, and how long an election takes
@@ -96,10 +96,10 @@ async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster
         taken.update(each.data for each in deliveries)
         return []
 
-    async def bury(_poison: Sequence[Poison]) -> None:
+    async def dead_letter(_poison: Sequence[PoisonMessage]) -> None:
         raise AssertionError
 
-    running = asyncio.gather(Consumer(broker, EVENTS, handle, bury).run(), broker.watch())
+    running = asyncio.gather(Consumer(broker, EVENTS, handle, dead_letter).run(), broker.watch())
     try:
         assert all(await broker.publish_all([message(n) for n in range(50)]))
 

@@ -21,7 +21,7 @@ from services.runtime.outbox import OutgoingMessage
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.runtime.consumer import Delivery, Poison, Unhandled
+    from services.runtime.consumer import Delivery, PoisonMessage, Unhandled
     from services.runtime.jetstream import Broker
     from tests.messaging.conftest import NatsServer
 
@@ -42,7 +42,7 @@ class Room:
         self.taken += [each.data for each in deliveries]
         return []
 
-    async def bury(self, _poison: Sequence[Poison]) -> None:
+    async def dead_letter(self, _poison: Sequence[PoisonMessage]) -> None:
         raise AssertionError
 
     async def publish(self, number: int, subject: str = f"vehicle.{VIN}.evt.result") -> bool:
@@ -65,7 +65,7 @@ async def a_room(nats_server: NatsServer) -> AsyncIterator[Room]:
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
     room = Room(broker, health)
-    running = asyncio.gather(Consumer(broker, PLAN, room.handle, room.bury).run(), broker.watch())
+    running = asyncio.gather(Consumer(broker, PLAN, room.handle, room.dead_letter).run(), broker.watch())
     try:
         assert await room.publish(0)
         await room.until(lambda: room.taken == [b"0"])

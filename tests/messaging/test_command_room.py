@@ -290,10 +290,10 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     await vehicle.finish(command_id)
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 
-    async def buried() -> bool:
+    async def dead_lettered() -> bool:
         return len(rows(stand, "SELECT reason FROM dead_letter")) >= 5
 
-    await until(buried)
+    await until(dead_lettered)
     await stranger.sleep()
     assert sorted(reason for (reason,) in rows(stand, "SELECT reason FROM dead_letter")) == sorted(
         [

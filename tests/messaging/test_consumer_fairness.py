@@ -13,12 +13,12 @@ from protocol.broker import STREAMS, VEHICLE_EVENTS, Event, event_subject
 from services.runtime import jetstream
 from services.runtime.consumer import (
     HELD_PER_SENDER,
-    LATER_AT_MOST,
+    RETRIES_AT_MOST,
     Consumer,
     ConsumerPlan,
     Delivery,
-    Later,
-    Poison,
+    PoisonMessage,
+    RetryLater,
 )
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
@@ -47,7 +47,7 @@ class Room:
 
     done: list[tuple[str, bytes]] = field(default_factory=list)
     handled: int = 0
-    buried: list[Poison] = field(default_factory=list)
+    dead_lettered: list[PoisonMessage] = field(default_factory=list)
     early: set[bytes] = field(default_factory=set)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -59,16 +59,16 @@ class Room:
             self.handled += 1
             if each.data.startswith(b"later") or each.data in self.early:
                 self.early.discard(each.data)
-                left.append(Later(each, "WRONG_EPOCH: not yet"))
+                left.append(RetryLater(each, "WRONG_EPOCH: not yet"))
             elif each.data.startswith(b"poison"):
-                left.append(Poison(each, "MALFORMED: nonsense"))
+                left.append(PoisonMessage(each, "MALFORMED: nonsense"))
             else:
                 self.done.append((each.subject, each.data))
         self.changed.set()
         return left
 
-    async def bury(self, poison: Sequence[Poison]) -> None:
-        self.buried += poison
+    async def dead_letter(self, poison: Sequence[PoisonMessage]) -> None:
+        self.dead_lettered += poison
         self.changed.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -95,7 +95,7 @@ async def run(broker: Broker) -> AsyncIterator[Callable[..., Room]]:
 
     def start(quotas: VehicleQuotas | None = None) -> Room:
         room = Room()
-        consumer = Consumer(broker, PLAN, room.handle, room.bury, quotas or VehicleQuotas())
+        consumer = Consumer(broker, PLAN, room.handle, room.dead_letter, quotas or VehicleQuotas())
         tasks.append(asyncio.create_task(consumer.run()))
         return room
 
@@ -135,12 +135,12 @@ async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
     await room.until(lambda: room.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
     bursts = sum(DEFAULT_QUOTAS[kind].burst + DEFAULT_QUOTAS[kind].per_minute for kind in KINDS)
-    assert room.handled <= bursts * LATER_AT_MOST
+    assert room.handled <= bursts * RETRIES_AT_MOST
     # The operator is told, by a few letters that stand for all that were dropped.
-    await room.until(lambda: sum(p.count for p in room.buried if p.merges) >= len(KINDS) * FLOOD // 2)
-    named = {p.delivery.subject for p in room.buried if p.reason.startswith("OVER_QUOTA")}
+    await room.until(lambda: sum(p.count for p in room.dead_lettered if p.merges) >= len(KINDS) * FLOOD // 2)
+    named = {p.delivery.subject for p in room.dead_lettered if p.reason.startswith("OVER_QUOTA")}
     assert named == {event_subject(LOUD, kind) for kind in KINDS}
-    assert not any(QUIET in p.delivery.subject for p in room.buried)
+    assert not any(QUIET in p.delivery.subject for p in room.dead_lettered)
 
 
 async def test_while_one_is_muted_the_others_messages_come_in_order_and_at_once(
@@ -167,12 +167,12 @@ async def test_what_waits_for_a_hello_is_set_aside_and_occupies_nothing(
     room = run()
     await room.until(lambda: room.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
-    assert {p.delivery.data for p in room.buried} == {
+    assert {p.delivery.data for p in room.dead_lettered} == {
         f"later {n}".encode() for n in range(PLAN.max_pending + 50)
     }
-    assert all(p.waits for p in room.buried)
+    assert all(p.waits for p in room.dead_lettered)
     held = room.handled - (PLAN.max_pending + 50) - 1
-    assert held <= HELD_PER_SENDER * (LATER_AT_MOST - 1) * 2
+    assert held <= HELD_PER_SENDER * (RETRIES_AT_MOST - 1) * 2
 
 
 async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
@@ -182,7 +182,7 @@ async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
     room.early = {b"early"}
     await publish(broker, QUIET, Event.RESULT, "early")
     await room.until(lambda: room.of(QUIET) == [b"early"])
-    assert room.buried == []
+    assert room.dead_lettered == []
     await until_all_acknowledged(broker)
 
 
@@ -193,6 +193,6 @@ async def test_who_is_not_understood_is_muted_and_a_few_letters_say_so(
     for start in range(0, 400, 20):
         await publish(broker, LOUD, Event.CONFIG, *(f"poison {n}" for n in range(start, start + 20)))
         await until_all_acknowledged(broker)
-    single = [p for p in room.buried if not p.merges]
+    single = [p for p in room.dead_lettered if not p.merges]
     assert NOT_UNDERSTOOD.burst <= len(single) <= NOT_UNDERSTOOD.burst + 40
-    await room.until(lambda: len(single) + sum(p.count for p in room.buried if p.merges) >= 400)
+    await room.until(lambda: len(single) + sum(p.count for p in room.dead_lettered if p.merges) >= 400)

@@ -18,7 +18,7 @@ from services.diagnostics.domain import Diagnosis
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer
 from services.runtime.database import Database, open_database
-from services.runtime.dead_letter_keeper import Burial
+from services.runtime.dead_letter_keeper import DeadLetterWriter
 from services.runtime.jetstream import Broker
 from services.runtime.outbox import OutboxRelay
 from tests.support.databases import migrated
@@ -50,10 +50,10 @@ class Room:
         reader = self.fleet.reader(Domain.DIAGNOSTICS, self.database, store.sessions)
         reports = vehicle_link.VehicleReports(self.record, reader, now)
         hellos = self.fleet.hellos(self.database, store.sessions, reader)
-        burial = Burial(self.database, store.dead_letters, now)
+        dead_letter_writer = DeadLetterWriter(self.database, store.dead_letters, now)
         consumers = [
-            Consumer(self._own, vehicle_link.PLAN, reports.handle, burial.bury),
-            Consumer(self._own, vehicle_link.HELLO_PLAN, hellos.handle, burial.bury),
+            Consumer(self._own, vehicle_link.PLAN, reports.handle, dead_letter_writer.dead_letter),
+            Consumer(self._own, vehicle_link.HELLO_PLAN, hellos.handle, dead_letter_writer.dead_letter),
         ]
         loops = [self._relay.run(), *(consumer.run() for consumer in consumers)]
         self._tasks = [asyncio.create_task(loop) for loop in loops]
@@ -150,7 +150,7 @@ async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
 
     assert [alert.code for alert in diagnosis.alerts] == ["B1A01"]
     letters: Sequence[Any] = ()
-    async with asyncio.timeout(10):  # poison is buried after the rest of its batch is kept
+    async with asyncio.timeout(10):  # poison becomes a dead letter after the rest of its batch is kept
         while len(letters) < 3:
             letters = await room.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())
             await asyncio.sleep(0.01)

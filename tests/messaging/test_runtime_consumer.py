@@ -11,7 +11,7 @@ import pytest
 
 from protocol.broker import STREAMS, VEHICLE_EVENTS
 from services.runtime import jetstream
-from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, Later, Poison
+from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
 
@@ -34,7 +34,7 @@ class FakeStore:
 
     committed: list[str] = field(default_factory=list)
     deliveries: int = 0
-    buried: list[Poison] = field(default_factory=list)
+    dead_lettered: list[PoisonMessage] = field(default_factory=list)
     away: bool = False
     poison: frozenset[str] = frozenset()
     breaks_on: frozenset[str] = frozenset()
@@ -42,7 +42,7 @@ class FakeStore:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     held: asyncio.Event | None = None
 
-    async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[Poison]:
+    async def handle(self, deliveries: Sequence[Delivery]) -> Sequence[PoisonMessage]:
         self.asked += 1
         self.changed.set()
         if self.held is not None:
@@ -54,15 +54,15 @@ class FakeStore:
             if each in self.breaks_on:
                 raise RuntimeError(f"a defect met {each}")
         self.deliveries += len(texts)
-        found = [Poison(d, "not understood") for d in deliveries if d.data.decode() in self.poison]
+        found = [PoisonMessage(d, "not understood") for d in deliveries if d.data.decode() in self.poison]
         self.committed += [t for t in texts if t not in self.poison and t not in self.committed]
         self.changed.set()
         return found
 
-    async def bury(self, poison: Sequence[Poison]) -> None:
+    async def dead_letter(self, poison: Sequence[PoisonMessage]) -> None:
         if self.away:
             raise StorageUnavailable("away")
-        self.buried += poison
+        self.dead_lettered += poison
         self.changed.set()
 
     async def until(self, holds: Callable[[], bool]) -> None:
@@ -84,7 +84,7 @@ class Mesh:
     async def room(self, store: FakeStore, plan: ConsumerPlan = PLAN) -> Broker:
         broker = await jetstream.connect(self.server.settings(), name="room")
         await broker.ensure_streams(STREAM)
-        task = asyncio.create_task(Consumer(broker, plan, store.handle, store.bury).run())
+        task = asyncio.create_task(Consumer(broker, plan, store.handle, store.dead_letter).run())
         self.rooms.append((broker, task))
         async with asyncio.timeout(WAIT_SECONDS):
             while not any(each.subject.startswith("deliver.") for each in broker.client._subs.values()):  # noqa: ASYNC110  # nats-py tells nobody when it has subscribed
@@ -153,9 +153,9 @@ async def test_poison_is_buried_and_does_not_block(mesh: Mesh) -> None:
     store = FakeStore(poison=frozenset({"3"}))
     await mesh.room(store)
     await mesh.publish(*numbers(6))
-    await store.until(lambda: len(store.committed) == 5 and len(store.buried) == 1)
-    assert store.buried[0].delivery.data == b"3"
-    assert store.buried[0].delivery.subject == SUBJECT
+    await store.until(lambda: len(store.committed) == 5 and len(store.dead_lettered) == 1)
+    assert store.dead_lettered[0].delivery.data == b"3"
+    assert store.dead_lettered[0].delivery.subject == SUBJECT
     await mesh.until_all_acknowledged()
 
 
@@ -163,10 +163,10 @@ async def test_a_message_that_breaks_its_handler_is_buried_alone(mesh: Mesh) -> 
     store = FakeStore(breaks_on=frozenset({"2"}))
     await mesh.publish(*numbers(6))
     await mesh.room(store)
-    await store.until(lambda: len(store.committed) == 5 and len(store.buried) == 1)
+    await store.until(lambda: len(store.committed) == 5 and len(store.dead_lettered) == 1)
     assert store.committed == ["0", "1", "3", "4", "5"]
-    assert store.buried[0].delivery.data == b"2"
-    assert "a defect met 2" in store.buried[0].reason
+    assert store.dead_lettered[0].delivery.data == b"2"
+    assert "a defect met 2" in store.dead_lettered[0].reason
     await mesh.until_all_acknowledged()
 
 
@@ -178,7 +178,7 @@ async def test_a_store_that_is_away_is_waited_for_and_nothing_is_held_twice(mesh
     await store.until(lambda: store.asked >= 5)
     assert store.committed == []
     store.away = False
-    await store.until(lambda: len(store.committed) == 199 and len(store.buried) > 0)
+    await store.until(lambda: len(store.committed) == 199 and len(store.dead_lettered) > 0)
     await mesh.until_all_acknowledged()
     assert store.deliveries <= 200 + PLAN.batch  # at most what was on its way when it was acknowledged
 
@@ -264,7 +264,7 @@ async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_h
         late = [each for each in deliveries if each.data == b"late" and not done.done()]
         return [
             *await handle([each for each in deliveries if each not in late]),
-            *(Later(each, "waits", done) for each in late),
+            *(RetryLater(each, "waits", done) for each in late),
         ]
 
     store.handle = waiting  # type: ignore[method-assign]
@@ -276,4 +276,4 @@ async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_h
     done.set_result(None)
     await store.until(lambda: store.committed == ["first", "second", "late"])
     await mesh.until_all_acknowledged()
-    assert store.buried == []
+    assert store.dead_lettered == []

@@ -76,10 +76,10 @@ async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room
     await room.say(report(5))
     await until(room.observed_at_us)
 
-    async def buried() -> bool:
+    async def dead_lettered() -> bool:
         return len(await room.dead_letters()) == 5
 
-    await until(buried)
+    await until(dead_lettered)
     assert sorted(await room.dead_letters()) == sorted(
         [
             "MALFORMED: not a report of this version",

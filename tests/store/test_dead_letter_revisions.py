@@ -1,4 +1,4 @@
-"""What was buried before letters could be replayed is kept, and waits, on both databases."""
+"""What was dead-lettered before letters could be replayed is kept, and waits, on both databases."""
 
 from __future__ import annotations
 

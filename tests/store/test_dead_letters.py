@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import MetaData
 
-from services.runtime.consumer import ConsumerPlan, Delivery, Later, Poison
+from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.runtime.database import Database, open_database
-from services.runtime.dead_letter_keeper import MOST_ATTEMPTS, Burial, DeadLetterKeeper
+from services.runtime.dead_letter_keeper import MOST_ATTEMPTS, DeadLetterKeeper, DeadLetterWriter
 from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
@@ -46,9 +46,9 @@ async def reasons(database: Database, vin: str) -> list[str]:
 
 
 async def test_of_each_vehicle_the_newest_are_kept_and_the_others_counted(database: Database) -> None:
-    await LETTERS.bury(database, [about(OTHER)], LIMITS)
+    await LETTERS.dead_letter(database, [about(OTHER)], LIMITS)
     for start in range(0, 40, 8):  # more in one batch than are kept, and more in several
-        await LETTERS.bury(database, [about(VIN, n) for n in range(start, start + 8)], LIMITS)
+        await LETTERS.dead_letter(database, [about(VIN, n) for n in range(start, start + 8)], LIMITS)
     assert await reasons(database, VIN) == ["reason 37", "reason 38", "reason 39"]
     assert await reasons(database, OTHER) == ["reason 0"]
     kept = [letter for letter in await LETTERS.newest(database, 10) if VIN in letter.subject]
@@ -56,7 +56,7 @@ async def test_of_each_vehicle_the_newest_are_kept_and_the_others_counted(databa
 
 
 async def test_a_payload_is_cut_and_a_cut_one_is_not_whole(database: Database) -> None:
-    await LETTERS.bury(
+    await LETTERS.dead_letter(
         database, [about(VIN, payload=b"0123456789"), about(OTHER, payload=b"0123456789a")], LIMITS
     )
     cut, whole = await LETTERS.newest(database, 2)
@@ -68,7 +68,7 @@ async def test_a_payload_is_cut_and_a_cut_one_is_not_whole(database: Database) -
 
 async def test_a_reason_is_one_short_line(database: Database) -> None:
     long = DeadLetter("a.b", b"", "first\nsecond \u202egnp.exe\u200b " + "x" * 10_000, START)
-    await LETTERS.bury(database, [long])
+    await LETTERS.dead_letter(database, [long])
     [kept] = await LETTERS.newest(database, 1)
     assert kept.reason.startswith("first second gnp.exe x")
     assert len(kept.reason) == 300
@@ -78,15 +78,15 @@ async def test_what_merges_is_counted_onto_the_newest_of_its_kind_for_an_hour(da
     def muted(count: int, at: datetime = START) -> DeadLetter:
         return DeadLetter(f"vehicle.{VIN}.evt.result", b"", "OVER_QUOTA", at, merges=True, count=count)
 
-    await LETTERS.bury(database, [muted(1), muted(1_000)])
-    await LETTERS.bury(database, [muted(500), about(VIN, 7)])
-    await LETTERS.bury(database, [muted(2, START + timedelta(hours=2))])
+    await LETTERS.dead_letter(database, [muted(1), muted(1_000)])
+    await LETTERS.dead_letter(database, [muted(500), about(VIN, 7)])
+    await LETTERS.dead_letter(database, [muted(2, START + timedelta(hours=2))])
     counts = [(letter.reason, letter.count) for letter in await LETTERS.newest(database, 9)]
     assert counts == [("OVER_QUOTA", 2), ("reason 7", 1), ("OVER_QUOTA", 1_501)]
 
 
 async def test_the_old_go(database: Database) -> None:
-    await LETTERS.bury(database, [about(VIN)])
+    await LETTERS.dead_letter(database, [about(VIN)])
     now = [START + timedelta(days=1)]
     keeper = DeadLetterKeeper(database, LETTERS, [], lambda: now[0], LIMITS.keep)
     await keeper.look()
@@ -97,9 +97,9 @@ async def test_the_old_go(database: Database) -> None:
 
 
 async def test_what_an_outbox_could_not_send_is_seen(database: Database) -> None:
-    burial = Burial(database, LETTERS, lambda: START)
+    dead_letter_writer = DeadLetterWriter(database, LETTERS, lambda: START)
     message = OutgoingMessage("m-1", "vehicle", f"vehicle.{VIN}.cmd.door", b"order", START)
-    await burial.set_aside(message, "not sent: OverflowError")
+    await dead_letter_writer.set_aside(message, "not sent: OverflowError")
     [letter] = await LETTERS.newest(database, 5)
     assert letter == KeptLetter(1, message.subject, "not sent: OverflowError", START, 5, None)
 
@@ -123,9 +123,9 @@ class Handler:
         left: list[Unhandled] = []
         for each in deliveries:
             if each.data in self.poison:
-                left.append(Poison(each, "nonsense"))
+                left.append(PoisonMessage(each, "nonsense"))
             elif each.data not in self.known:
-                left.append(Later(each, "WRONG_EPOCH: not yet"))
+                left.append(RetryLater(each, "WRONG_EPOCH: not yet"))
         return left
 
 
@@ -136,11 +136,11 @@ async def test_what_waits_is_handed_over_again_until_it_is_taken(database: Datab
     keeper = DeadLetterKeeper(
         database, LETTERS, [Subscription(plan, handler.handle)], lambda: now[0], LIMITS.keep
     )
-    burial = Burial(database, LETTERS, lambda: START)
+    dead_letter_writer = DeadLetterWriter(database, LETTERS, lambda: START)
     texts = (b"soon", b"never", b"nonsense", b"breaks", b"buried")
-    await burial.bury(
+    await dead_letter_writer.dead_letter(
         [
-            Poison(
+            PoisonMessage(
                 Delivery(f"vehicle.{VIN}.evt.result", text), "WRONG_EPOCH: not yet", waits=text != b"buried"
             )
             for text in texts

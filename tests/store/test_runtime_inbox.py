@@ -50,8 +50,8 @@ async def test_anything_can_be_buried(database: Database) -> None:
         DeadLetter("vehicle.x.evt.hello", b"\x00\xff", "plain", START),
         DeadLetter("s" * 5_000, b"", "NUL \0, a lone \ud800, and much" + "x" * 100_000, START),
     ]
-    await DEAD_LETTERS.bury(database, letters)
-    await DEAD_LETTERS.bury(database, [])
+    await DEAD_LETTERS.dead_letter(database, letters)
+    await DEAD_LETTERS.dead_letter(database, [])
     table = DEAD_LETTERS.table
     assert await database.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one()) == 2
     reason = await database.read(
@@ -70,7 +70,7 @@ def ids(found: list[KeptLetter]) -> list[int]:
 
 async def test_the_newest_letters_come_first_and_the_older_ones_page_by_page(database: Database) -> None:
     assert await DEAD_LETTERS.newest(database, 10) == []
-    await DEAD_LETTERS.bury(database, letters(5))
+    await DEAD_LETTERS.dead_letter(database, letters(5))
     newest = await DEAD_LETTERS.newest(database, 2)
     assert newest == [
         KeptLetter(5, "room.5", "reason 5", START, 5, None),
@@ -81,14 +81,14 @@ async def test_the_newest_letters_come_first_and_the_older_ones_page_by_page(dat
 
 
 async def test_a_letter_is_found_by_its_id_with_what_it_says(database: Database) -> None:
-    await DEAD_LETTERS.bury(database, letters(3))
+    await DEAD_LETTERS.dead_letter(database, letters(3))
     assert await DEAD_LETTERS.find(database, 3) == KeptLetter(3, "room.3", "reason 3", START, 3, None)
     assert await DEAD_LETTERS.payload(database, 3) == b"\x00\x00\x00"
     assert await DEAD_LETTERS.find(database, 4) is None
 
 
 async def test_a_replayed_letter_stays_but_waits_no_more_and_keeps_its_first_time(database: Database) -> None:
-    await DEAD_LETTERS.bury(database, letters(4))
+    await DEAD_LETTERS.dead_letter(database, letters(4))
     assert ids(await DEAD_LETTERS.waiting(database, 10, after=0)) == [1, 2, 3, 4]
     times = await asyncio.gather(
         *(DEAD_LETTERS.mark_replayed(database, 2, START + timedelta(hours=n)) for n in range(1, 5))

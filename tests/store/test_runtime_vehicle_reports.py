@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from protocol.broker import Event, event_subject
 from protocol.domains import Domain
-from services.runtime.consumer import Delivery, Later, Poison, Unhandled
+from services.runtime.consumer import Delivery, PoisonMessage, RetryLater, Unhandled
 from services.runtime.database import Database, open_database
 from services.runtime.vehicle_sessions import VehicleSessions
 from tests.support.report_stand import Fleet
@@ -111,7 +111,7 @@ async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: Room
     opened, unhandled = await room.open(early, other)
 
     assert opened == [other]
-    assert [type(one) for one in unhandled] == [Later]
+    assert [type(one) for one in unhandled] == [RetryLater]
     await room.hellos.handle([room.hello()])
     assert await room.open(early) == ([early], [])
 
@@ -125,7 +125,7 @@ async def test_an_epoch_that_ended_is_forgotten_at_once(room: Room) -> None:
 
     _, unhandled = await room.open(old)
 
-    assert [type(one) for one in unhandled] == [Later]
+    assert [type(one) for one in unhandled] == [RetryLater]
     assert await room.open(new := room.report()) == ([new], [])
 
 
@@ -142,8 +142,8 @@ async def test_a_revoked_vehicle_is_not_believed_any_more(room: Room, *, everybo
     opened, unhandled = await room.open(room.report())
     [refused] = await room.hellos.handle([room.hello()])
 
-    assert (opened, [type(one) for one in unhandled]) == ([], [Later])
-    assert isinstance(refused, Poison)
+    assert (opened, [type(one) for one in unhandled]) == ([], [RetryLater])
+    assert isinstance(refused, PoisonMessage)
     assert refused.reason == "UNKNOWN_KEY: not signed by the enrolled vehicle"
 
 
@@ -156,15 +156,15 @@ async def test_while_enrolment_is_away_only_new_epochs_wait(room: Room) -> None:
     opened, unhandled = await room.open(known, new)
 
     assert opened == [known]
-    assert unhandled == [Later(new, "the vehicle's keys can not be asked for")]
+    assert unhandled == [RetryLater(new, "the vehicle's keys can not be asked for")]
     room.fleet.directory.away = False
     assert await room.open(new) == ([new], [])
 
 
 async def test_no_vehicle_in_the_subject_is_poison(room: Room) -> None:
     stray = Delivery("vehicle_status.0.nobody", b"")
-    assert await room.open(stray) == ([], [Poison(stray, "no VIN in the subject")])
-    assert await room.hellos.handle([stray]) == [Poison(stray, "no VIN in the subject")]
+    assert await room.open(stray) == ([], [PoisonMessage(stray, "no VIN in the subject")])
+    assert await room.hellos.handle([stray]) == [PoisonMessage(stray, "no VIN in the subject")]
 
 
 async def test_hellos_at_once_all_count(room: Room) -> None:

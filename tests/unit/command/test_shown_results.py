@@ -9,7 +9,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResults as Told
 from nats.aio.msg import Msg
 
 from services.command.shown_results import MOST_REMEMBERED, MOST_WAITING_OF_ONE, ShownResults
-from services.runtime.consumer import Delivery, Later
+from services.runtime.consumer import Delivery, RetryLater
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -28,7 +28,7 @@ def shown(patience_seconds: float = 2.0) -> ShownResults:
 def futures(waiting: list[object]) -> list[asyncio.Future[None]]:
     found = []
     for each in waiting:
-        assert isinstance(each, Later)
+        assert isinstance(each, RetryLater)
         assert each.when is not None
         found.append(each.when)
     return found

@@ -71,8 +71,10 @@ def test_what_is_too_large_is_refused_and_many_of_them_mute() -> None:
 
 def test_who_is_not_understood_too_often_is_muted() -> None:
     of = quotas()
-    assert [of.buried(RESULT, AT) for _ in range(NOT_UNDERSTOOD.burst)] == [None] * NOT_UNDERSTOOD.burst
-    mute = of.buried(RESULT, AT)
+    assert [of.dead_lettered(RESULT, AT) for _ in range(NOT_UNDERSTOOD.burst)] == [
+        None
+    ] * NOT_UNDERSTOOD.burst
+    mute = of.dead_lettered(RESULT, AT)
     assert mute is not None
     assert "not understood" in mute.reason
     assert of.excess(RESULT, 10, AT) is not None

@@ -185,7 +185,7 @@ class DeadLetter(_message.Message):
     messages: _builtins.int
     """How many messages it stands for: more than one where a vehicle said more than its quota."""
     dropped_before: _builtins.int
-    """So many messages of the same vehicle were buried before it and are kept no longer."""
+    """So many messages of the same vehicle were dead-lettered before it and are kept no longer."""
     payload_cut: _builtins.bool
     """Only the beginning of the payload is kept: it cannot be replayed."""
     @_builtins.property
