@@ -20,7 +20,7 @@ from sqlalchemy import MetaData, create_engine
 from bench.report import Figure
 from bench.speakers import SpeakerKeys, speaking_side, status_report
 from doorctl.ceremony import CloudKeys, next_manifest
-from protocol.cloud_side import AnswerReader, Ledger
+from protocol.cloud_side import AnswerReader, ReplayGuard
 from protocol.domains import Domain
 from protocol.keys import KeySigner, OpenKeys, VehicleKeys
 from protocol.manifest import Trust
@@ -33,7 +33,7 @@ from services.runtime.vehicle_sessions import VehicleSessions
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from protocol.cloud_side import Place
+    from protocol.cloud_side import SessionSlot
 
 MOST_COMMAND_US = 500
 MOST_REPORT_US = 20
@@ -65,8 +65,10 @@ def measure_protocol() -> ProtocolCost:
     rig = _Rig()
     times = _ROUNDS * _TIMES
     orders = [rig.order(f"cmd-{number}") for number in range(times)]
-    places = [rig.ledger.place(_VIN, Domain.COMMAND, _VALID_MILLIS)] * times  # where it stands costs the same
-    signed = [rig.signed(order, place) for order, place in zip(orders, places, strict=True)]
+    places = [
+        rig.replay_guard.reserve_slot(_VIN, Domain.COMMAND, _VALID_MILLIS)
+    ] * times  # where it stands costs the same
+    signed = [rig.signed(order, slot) for order, slot in zip(orders, places, strict=True)]
     envelopes = [sign_order(rig.signer, message) for message in signed]
     received = [report_pb2.CommandReceived(command_id=order.command_id) for order in orders]
     results = [rig.result(order.command_id) for order in orders]
@@ -85,8 +87,8 @@ def measure_protocol() -> ProtocolCost:
     plain_reports = [rig.report(number).SerializeToString() for number in range(times)]
 
     def place_and_issue(number: int) -> None:
-        place = rig.ledger.place(_VIN, Domain.COMMAND, _VALID_MILLIS)
-        rig.ledger.issue(_VIN, orders[number], place, envelopes[number])
+        slot = rig.replay_guard.reserve_slot(_VIN, Domain.COMMAND, _VALID_MILLIS)
+        rig.replay_guard.issue(_VIN, orders[number], slot, envelopes[number])
 
     opened = [
         [
@@ -114,7 +116,7 @@ def measure_protocol() -> ProtocolCost:
             "open result, in two rooms": 2 * open_answer(Domain.RESULT, 1),
             "place and issue": _median(place_and_issue),
             "admit two answers": _median(
-                lambda number: [rig.ledger.admit(domain, one) for domain, one in opened[number]]
+                lambda number: [rig.replay_guard.admit(domain, one) for domain, one in opened[number]]
             ),
         },
         _median(plain),
@@ -140,11 +142,11 @@ class _Rig:
         tables = VehicleSessions(metadata, issues_orders=True)
         connection = create_engine("sqlite://").connect()
         metadata.create_all(connection)
-        self.ledger = Ledger(tables.store(connection), lambda: time.time_ns() // 1_000_000)
+        self.replay_guard = ReplayGuard(tables.store(connection), lambda: time.time_ns() // 1_000_000)
         self._info = self.reader.hello(
             _VIN, self.vehicle.seal_hello(report_pb2.Hello(boot_id="bench"), "hello")
         )
-        self.ledger.learn(self._info)
+        self.replay_guard.learn(self._info)
         self.opener = ReportOpener(OpenKeys(report_key), self, most_kept=1)
 
     def find(self, _vin: str) -> VehicleKeys:
@@ -169,13 +171,13 @@ class _Rig:
         order.expires_at.FromDatetime(datetime.now(UTC) + timedelta(milliseconds=_VALID_MILLIS))
         return order
 
-    def signed(self, order: command_pb2.DoorCommand, place: Place) -> session_pb2.SignedOrder:
+    def signed(self, order: command_pb2.DoorCommand, slot: SessionSlot) -> session_pb2.SignedOrder:
         """As the signer room fills it in."""
         return session_pb2.SignedOrder(
             vin=_VIN,
-            epoch=place.epoch,
-            counter=place.counter,
-            expires_at_millis=place.expires_at_millis,
+            epoch=slot.epoch,
+            counter=slot.counter,
+            expires_at_millis=slot.expires_at_millis,
             manifest_version=1,
             role=session_pb2.ROLE_OWNER,
             door=order,

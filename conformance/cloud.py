@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError
 from conformance.acceptance import unacceptable
 from conformance.forge import RIGHT, Wrong, sealed_order
 from protocol.broker import Event
-from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, next_place
+from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard, next_slot
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.order import command_id, domain_of, order_id
@@ -150,7 +150,7 @@ class Cloud:
         self.said: list[Event] = []
         """The event of each message that was heard, accepted or not, in the order in which they came."""
         self._store = _Store(unit)
-        self._ledger = Ledger(self._store, now_millis)
+        self._replay_guard = ReplayGuard(self._store, now_millis)
         self._enrolled = _Enrolled(vin, unit)
         self._came: set[bytes] = set()
         self._stored: set[bytes] = set()
@@ -187,7 +187,7 @@ class Cloud:
         What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
         """
         domain = domain or domain_of(order)
-        place, session = next_place(self._store.session, domain, VALID_MILLIS, self.now_millis())
+        place, session = next_slot(self._store.session, domain, VALID_MILLIS, self.now_millis())
         self._store.session = session
         expires_at_millis = place.expires_at_millis
         if wrong.left_millis is not None:
@@ -223,7 +223,7 @@ class Cloud:
         self, by: Signer | None = None, refused: Sequence[session_pb2.RefusedReport] = ()
     ) -> tuple[bytes, bytes]:
         """Return a challenge, and the session request with it, sealed; it tells what was `refused` besides."""
-        challenge = self._ledger.challenge(self.vin)
+        challenge = self._replay_guard.challenge(self.vin)
         envelope = sign_session_request(by or self.signer, self.vin, challenge, refused)
         return challenge, self.seal(envelope)
 
@@ -284,13 +284,13 @@ class Cloud:
             return self._open_report(event, domain, data)
         if domain is Domain.HELLO:
             info = self._reader.hello(self.vin, data)
-            self._ledger.learn(info)
+            self._replay_guard.learn(info)
             at = self._at(data, info)
             return UnitMessage(event, info.message_id, info.epoch, 0, info.hello, *at, info=info)
         message = self._reader.answer(self.vin, domain, data)
         if self._issued is not None and self._issued.is_earlier(message.request_hash):
             raise _OfEarlierRun
-        opened = self._ledger.admit(domain, message)
+        opened = self._replay_guard.admit(domain, message)
         return UnitMessage(
             event,
             opened.message_id,

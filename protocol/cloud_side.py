@@ -1,8 +1,8 @@
 """The cloud's side: orders out; answers and session information in.
 
-What costs time is apart from what is stored. AnswerReader opens and verifies without any state; Ledger is
-one transaction on the sessions. An order goes out in three steps: `Ledger.place` gives it its place in the
-vehicle's session, the signer signs it (signing.sign_order), and `Ledger.issue` records what was signed,
+What costs time is apart from what is stored. AnswerReader opens and verifies without any state; ReplayGuard is
+one transaction on the sessions. An order goes out in three steps: `ReplayGuard.reserve_slot` gives it its slot
+in the vehicle's session, the signer signs it (signing.sign_order), and `ReplayGuard.issue` records what was signed,
 before it is sealed to the vehicle and sent.
 """
 
@@ -40,12 +40,12 @@ MAX_MESSAGE_ID_CHARACTERS = 128
 _REFUSED = "refused"
 
 
-class Overtaken(RuntimeError):
-    """Another process changed the session between `place` and `issue`: begin again with `place`."""
+class SlotConflictError(RuntimeError):
+    """Another process changed the session between `slot` and `issue`: begin again with `slot`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SessionSlot:
     """Where an order stands in the vehicle's session: what SignedOrder says of epoch, counter and expiry."""
 
     epoch: bytes
@@ -97,10 +97,12 @@ class CloudStore(Protocol):
         """What was issued to this vehicle under this hash."""
 
 
-def next_place(
+def next_slot(
     session: CloudSession | None, domain: Domain, valid_millis: int, now_millis: int
-) -> tuple[Place, CloudSession]:
-    """See Ledger.place; and the session in which the place is taken, for the next order of the same batch."""
+) -> tuple[SessionSlot, CloudSession]:
+    """See ReplayGuard.reserve_slot; and the session in which the place is taken, for the next order of the same
+    batch.
+    """
     if valid_millis <= 0:
         raise ValueError("an order that is already over")
     if session is None or not session.epoch:
@@ -108,7 +110,7 @@ def next_place(
     session, counter = session.issue(domain)
     valid_millis = min(valid_millis, LONGEST_VALIDITY_MILLIS[domain])
     expires_at_millis = max(0, now_millis + session.clock_lead_millis + valid_millis)
-    return Place(session.epoch, counter, expires_at_millis), session
+    return SessionSlot(session.epoch, counter, expires_at_millis), session
 
 
 class AnswerReader:
@@ -144,7 +146,7 @@ class AnswerReader:
 
     def answer(self, vin: str, domain: Domain, data: bytes) -> session_pb2.SignedAnswer:
         """The answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
-        Ledger. Raises MessageRefused.
+        ReplayGuard. Raises MessageRefused.
         """
         signed = self._verified(vin, domain, data)
         message = _parse_answer(signed, domain)
@@ -161,7 +163,7 @@ class AnswerReader:
         return signed
 
 
-class Ledger:
+class ReplayGuard:
     """Sessions and what was issued, in one transaction of `store`.
 
     `now_millis` is the cloud's clock, the same for all its processes. A caller that rolls back must not send.
@@ -178,27 +180,27 @@ class Ledger:
         self._now_millis = now_millis
         self._entered = entered
 
-    def place(self, vin: str, domain: Domain, valid_millis: int) -> Place:
+    def reserve_slot(self, vin: str, domain: Domain, valid_millis: int) -> SessionSlot:
         """The next place in the session, for an order that is valid for `valid_millis` from now (less, where the
         protocol says so). Nothing is stored before `issue`. Raises NotReachable.
 
         The same order may be issued again: after a reboot of the vehicle, or a fault that says it was out of step.
         """
-        place, _ = next_place(self._store.load(vin), domain, valid_millis, self._now_millis())
-        return place
+        slot, _ = next_slot(self._store.load(vin), domain, valid_millis, self._now_millis())
+        return slot
 
-    def issue(self, vin: str, order: Order, place: Place, envelope: bytes) -> bytes:
+    def issue(self, vin: str, order: Order, slot: SessionSlot, envelope: bytes) -> bytes:
         """Record that `envelope` holds this order at this place; its request hash. Raises Overtaken."""
         session = self._store.load(vin)
         domain = orders.domain_of(order)
-        if session is None or session.epoch != place.epoch:
-            raise Overtaken
+        if session is None or session.epoch != slot.epoch:
+            raise SlotConflictError
         try:
             session, next_counter = session.issue(domain)
         except NotReachable as error:
-            raise Overtaken from error
-        if next_counter != place.counter:
-            raise Overtaken
+            raise SlotConflictError from error
+        if next_counter != slot.counter:
+            raise SlotConflictError
         self._store.save(vin, session)
         request_hash = orders.request_hash(envelope)
         self._store.remember(

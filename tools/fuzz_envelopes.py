@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger
+from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys
@@ -71,7 +71,7 @@ class _World:
         self.wall_seconds: int = self.orders["context"]["wallSeconds"]
         self._vehicle = self._make_vehicle()
         self._reader = AnswerReader(OpenKeys(self._private("cloudSeal")), self)
-        self._ledger = Ledger(self, lambda: 0)
+        self._replay_guard = ReplayGuard(self, lambda: 0)
         report_keys = OpenKeys(self._private("cloudReport"))
         self._opener = ReportOpener(report_keys, _Reporter(self.reports["context"], self._x25519), 10)
 
@@ -88,7 +88,7 @@ class _World:
 
     def answer(self, domain: Domain, data: bytes) -> str:
         """The cloud's judgement."""
-        return _refusal(lambda: self._ledger.admit(domain, self._reader.answer(self.vin, domain, data)))
+        return _refusal(lambda: self._replay_guard.admit(domain, self._reader.answer(self.vin, domain, data)))
 
     def report(self, domain: Domain, data: bytes) -> str:
         """The cloud's judgement on a report."""

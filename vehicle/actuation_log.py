@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from vehicle.body import DoorName, Position
+    from vehicle.body import DoorName, LockPosition
 
 
 class Phase(StrEnum):
@@ -40,7 +40,7 @@ class ActuationLog:
         now: datetime,
         cause: str,
         door: DoorName,
-        position: Position,
+        position: LockPosition,
         phase: Phase,
         outcome: str | None = None,
     ) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vehicle.body import Body, DoorName, Gear, Position
+from vehicle.body import Body, DoorName, Gear, LockPosition
 from vehicle.settings import DoorSettings, doors_to_unlock
 
 
@@ -54,7 +54,7 @@ class Job:
     """Doors to bring to a position, and why."""
 
     which: Which
-    position: Position
+    position: LockPosition
     doors: tuple[DoorName, ...]
 
 
@@ -106,7 +106,7 @@ class Automation:
         came_to_park = before.gear is not Gear.P and after.gear is Gear.P and after.speed_kmh == 0
         if self.settings.parking_auto_unlock and came_to_park:
             doors = doors_to_unlock(self.settings.unlock_mode, after)
-            return Job(Which.PARKING_UNLOCK, Position.UNLOCKED, doors)
+            return Job(Which.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
         return None
 
     def unlocked(self, now_millis: int, cause: Cause) -> None:
@@ -132,4 +132,4 @@ def _locks_at(settings: DoorSettings, body: Body) -> bool:
 
 def _lock_job(which: Which, body: Body, among: tuple[DoorName, ...]) -> Job | None:
     doors = tuple(name for name in among if not body.doors[name].locked and not body.doors[name].open)
-    return Job(which, Position.LOCKED, doors) if doors else None
+    return Job(which, LockPosition.LOCKED, doors) if doors else None

@@ -55,7 +55,7 @@ class Gear(StrEnum):
     D = "D"
 
 
-class Position(StrEnum):
+class LockPosition(StrEnum):
     """Where an actuator can bring a lock."""
 
     UNLOCKED = "UNLOCKED"
@@ -82,17 +82,17 @@ class Door:
     child_lock: bool = False
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LockPosition:
         """Where its lock is."""
         if self.deadlocked:
-            return Position.DEADLOCKED
-        return Position.LOCKED if self.locked else Position.UNLOCKED
+            return LockPosition.DEADLOCKED
+        return LockPosition.LOCKED if self.locked else LockPosition.UNLOCKED
 
-    def is_at(self, position: Position) -> bool:
+    def is_at(self, position: LockPosition) -> bool:
         """Whether the lock needs no actuation to be there. A deadlocked door counts as LOCKED too."""
-        if position is Position.UNLOCKED:
+        if position is LockPosition.UNLOCKED:
             return not self.locked
-        return self.locked if position is Position.LOCKED else self.deadlocked
+        return self.locked if position is LockPosition.LOCKED else self.deadlocked
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,14 +144,14 @@ class Body:
         failed = self.failed_actuators & equipment.doors
         return replace(self, doors=MappingProxyType(doors), failed_actuators=failed, equipment=equipment)
 
-    def with_lock(self, name: DoorName, position: Position) -> Body:
+    def with_lock(self, name: DoorName, position: LockPosition) -> Body:
         """The lock brought to `position`. Raises NotFitted (hood) or MechanicsRefused (door open)."""
         self._needs_lock(name)
         door = self.doors[name]
-        if position is not Position.UNLOCKED and door.open:
+        if position is not LockPosition.UNLOCKED and door.open:
             raise MechanicsRefused(f"{name.value} is open: shut it to lock it")
-        locked = position is not Position.UNLOCKED
-        return self._with(name, replace(door, locked=locked, deadlocked=position is Position.DEADLOCKED))
+        locked = position is not LockPosition.UNLOCKED
+        return self._with(name, replace(door, locked=locked, deadlocked=position is LockPosition.DEADLOCKED))
 
     def with_open(self, name: DoorName, *, is_open: bool) -> Body:
         """The door opened or shut by hand. Raises MechanicsRefused when it is locked.

@@ -16,7 +16,7 @@ import structlog
 
 from vehicle.actuation_log import ActuationLog, Phase
 from vehicle.automation import CAUSE_OF, Automation, Cause, Job
-from vehicle.body import Body, DoorName, Position
+from vehicle.body import Body, DoorName, LockPosition
 from vehicle.car_state import CarState, StateFile
 from vehicle.command import DoorOutcome, Fault
 
@@ -58,7 +58,7 @@ class Car:
         self.actuators = Actuators(self._slip_back)
         """Held by whoever moves doors: a command from its check to its result, an automation for its job."""
         self._slipping: frozenset[DoorName] = frozenset()
-        self._slips: dict[DoorName, Position] = {}
+        self._slips: dict[DoorName, LockPosition] = {}
         self.door_time_seconds = 0.0
         self._clock = clock
         self._file = state
@@ -171,19 +171,19 @@ class Car:
         self._set_alarm()
 
     async def actuate(
-        self, cause_id: str, doors: tuple[DoorName, ...], position: Position, cause: Cause, permit: Permit
+        self, cause_id: str, doors: tuple[DoorName, ...], position: LockPosition, cause: Cause, permit: Permit
     ) -> list[DoorOutcome]:
         """Brings each door to `position`, one after the other; an outcome for each. Holds no lock itself.
 
         A door already there succeeds without actuation. A door that `permit` forbids is left alone.
         """
         outcomes = [await self._actuate_one(cause_id, door, position, cause, permit) for door in doors]
-        if position is Position.UNLOCKED and any(outcome.succeeded for outcome in outcomes):
+        if position is LockPosition.UNLOCKED and any(outcome.succeeded for outcome in outcomes):
             self.unlocked(cause)
         return outcomes
 
     async def _actuate_one(
-        self, cause_id: str, door: DoorName, position: Position, cause: Cause, permit: Permit
+        self, cause_id: str, door: DoorName, position: LockPosition, cause: Cause, permit: Permit
     ) -> DoorOutcome:
         if self._body.doors[door].is_at(position):
             return DoorOutcome(door, succeeded=True, moved=False)
@@ -195,7 +195,7 @@ class Car:
             await asyncio.sleep(self.door_time_seconds)
         # Asked again: a hand may have opened the door, or its actuator may have failed, meanwhile.
         broken = door in self._body.failed_actuators
-        blocked = position is not Position.UNLOCKED and self._body.doors[door].open
+        blocked = position is not LockPosition.UNLOCKED and self._body.doors[door].open
         if broken or blocked:
             fault = Fault.ACTUATOR if broken else Fault.DOOR_OPEN
             self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, fault.value.lower())
@@ -226,7 +226,7 @@ class Car:
         async with self.actuators:
 
             def still_permitted(_door: DoorName) -> Fault | None:
-                unlocking = job.position is Position.UNLOCKED
+                unlocking = job.position is LockPosition.UNLOCKED
                 return Fault.VEHICLE_MOVING if unlocking and self._body.speed_kmh > 0 else None
 
             cause_id = f"automation:{job.which.value}"

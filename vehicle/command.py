@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vehicle.body import DoorName, Position
+from vehicle.body import DoorName, LockPosition
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -77,11 +77,11 @@ class Command:
     deadline_millis: int
 
     @property
-    def position(self) -> Position:
+    def position(self) -> LockPosition:
         """Where the locks are to go."""
         if self.action is Action.UNLOCK:
-            return Position.UNLOCKED
-        return Position.DEADLOCKED if self.mode is Mode.SECURE else Position.LOCKED
+            return LockPosition.UNLOCKED
+        return LockPosition.DEADLOCKED if self.mode is Mode.SECURE else LockPosition.LOCKED
 
     def is_expired(self, clock: Clock) -> bool:
         """Whether it may no longer act, by the epoch's clock. The wall clock, which may be wrong, has no say."""

@@ -24,9 +24,9 @@ from vehicle.body import (
     DoorName,
     Gear,
     Ignition,
+    LockPosition,
     MechanicsRefused,
     NotFitted,
-    Position,
 )
 from vehicle.equipment import read_equipment
 from vehicle.local_only import LocalOnly
@@ -54,8 +54,8 @@ class Refused(Exception):
 _BY_HAND: dict[str, Callable[[Body, DoorName], Body]] = {
     "open": lambda body, door: body.with_open(door, is_open=True),
     "close": lambda body, door: body.with_open(door, is_open=False),
-    "lock": lambda body, door: body.with_lock(door, Position.LOCKED),
-    "unlock": lambda body, door: body.with_lock(door, Position.UNLOCKED),
+    "lock": lambda body, door: body.with_lock(door, LockPosition.LOCKED),
+    "unlock": lambda body, door: body.with_lock(door, LockPosition.UNLOCKED),
     "window-open": lambda body, door: body.with_window(door, is_open=True),
     "window-close": lambda body, door: body.with_window(door, is_open=False),
 }

@@ -1,6 +1,6 @@
 """The way out: how orders leave for vehicles.
 
-They leave late: an order gets its place in the vehicle's session, is signed by the signer, which asks again
+They leave late: an order gets its slot in the vehicle's session, is signed by the signer, which asks again
 whether there is a right to it, is recorded as issued, sealed to the vehicle, and only then published.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-    from protocol.cloud_side import Place
+    from protocol.cloud_side import SessionSlot
     from protocol.domains import Domain
     from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
@@ -48,14 +48,14 @@ _log = structlog.get_logger()
 class Orders(Protocol):
     """The record of what is issued to vehicles. Every method may raise StorageUnavailable."""
 
-    async def places(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[Place | None]:
-        """For each (VIN, domain, milliseconds of validity) the next place in the vehicle's session; None for a vehicle
+    async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
+        """For each (VIN, domain, milliseconds of validity) the next slot in the vehicle's session; None for a vehicle
         without one. Nothing is kept before `issue`.
         """
 
-    async def issue(self, signed: Sequence[tuple[str, Order, Place, bytes]]) -> list[bytes | None]:
+    async def issue(self, signed: Sequence[tuple[str, Order, SessionSlot, bytes]]) -> list[bytes | None]:
         """Keep that these envelopes are issued at these places, in one commit. For each the request hash; None when
-        another process took its place; empty when it must not leave, because a lock took its place.
+        another process took its slot; empty when it must not leave, because a lock took its slot.
         """
 
 
@@ -96,7 +96,7 @@ class _Leaving:
     message: OutgoingMessage
     requested: signing.RequestedOrder
     keys: VehicleKeys | None = None
-    place: Place | None = None
+    slot: SessionSlot | None = None
     envelope: bytes = b""
     request_hash: bytes | None = None
 
@@ -226,18 +226,18 @@ class Dispatcher:
     async def _sent(self, leaving: Sequence[_Leaving]) -> dict[str, bool | None]:
         """The fate of each that is not dealt with, by message id."""
         alive = await self._alive([each for each in leaving if each.message.message_id not in self._recalled])
-        placed, fates = await self._placed(alive)
+        slotted, fates = await self._with_slots(alive)
         fates |= {
             each.message.message_id: None for each in leaving if each.message.message_id in self._recalled
         }
-        if not placed:
+        if not slotted:
             return fates
-        signed = await self._signed(placed)
+        signed = await self._signed(slotted)
         if signed is None:
-            return fates | dict.fromkeys((each.message.message_id for each in placed), False)
+            return fates | dict.fromkeys((each.message.message_id for each in slotted), False)
         if signed:
             issued = await self._orders.issue(
-                [(s.vin, s.order, s.place, s.envelope) for s in signed if s.place]
+                [(s.vin, s.order, s.slot, s.envelope) for s in signed if s.slot]
             )
             for each, request_hash in zip(signed, issued, strict=True):
                 each.request_hash = request_hash
@@ -267,7 +267,7 @@ class Dispatcher:
         gone = others - await self._take_over(sorted(others)) if others else set()
         return [each for each in live if each.message.message_id not in gone]
 
-    async def _placed(self, alive: Sequence[_Leaving]) -> tuple[list[_Leaving], dict[str, bool | None]]:
+    async def _with_slots(self, alive: Sequence[_Leaving]) -> tuple[list[_Leaving], dict[str, bool | None]]:
         """Those with a place in their vehicle's session; the others are parked."""
         if not alive:
             return [], {}
@@ -277,24 +277,24 @@ class Dispatcher:
             each.keys = self._keys.find(each.vin)
         known = [each for each in alive if each.keys is not None]
         wanted = [(each.vin, domain_of(each.order), each.valid_millis(now)) for each in known]
-        for each, place in zip(known, await self._orders.places(wanted) if wanted else (), strict=True):
-            each.place = place
+        for each, slot in zip(known, await self._orders.reserve_slots(wanted) if wanted else (), strict=True):
+            each.slot = slot
             if not each.is_command:
                 continue
-            if place is None:
+            if slot is None:
                 self._away.unknown(each.vin, each.message.message_id)
             elif self._away.is_asleep(each.vin):
                 self._away.sleeps(each.vin, each.message.message_id)
-        parked: dict[str, bool | None] = {e.message.message_id: None for e in alive if e.place is None}
-        return [each for each in known if each.place is not None], parked
+        parked: dict[str, bool | None] = {e.message.message_id: None for e in alive if e.slot is None}
+        return [each for each in known if each.slot is not None], parked
 
-    async def _signed(self, placed: Sequence[_Leaving]) -> list[_Leaving] | None:
+    async def _signed(self, slotted: Sequence[_Leaving]) -> list[_Leaving] | None:
         """Those that were signed; None when nobody can sign now. What must not be signed is ended."""
-        answers = await self._order_signer.sign([_to_sign(each) for each in placed])
+        answers = await self._order_signer.sign([_to_sign(each) for each in slotted])
         if answers is None:
             return None
         refused: dict[str, bool] = {}
-        for each, answer in zip(placed, answers, strict=True):
+        for each, answer in zip(slotted, answers, strict=True):
             each.envelope = answer.envelope
             if answer.verdict not in {signing.SIGNING_VERDICT_SIGNED, signing.SIGNING_VERDICT_TOO_OLD}:
                 proven = answer.verdict == signing.SIGNING_VERDICT_NOT_ALLOWED
@@ -309,7 +309,7 @@ class Dispatcher:
             never_left = [each for each, was in refused.items() if was is proven and each in self._unsent]
             if never_left:
                 await self._end_unsigned(never_left, proven)
-        return [each for each in placed if each.envelope]
+        return [each for each in slotted if each.envelope]
 
     def _packed(self, leaving: _Leaving, now: datetime) -> OutgoingMessage:
         if leaving.keys is None or not leaving.request_hash:
@@ -343,11 +343,11 @@ def _leaving(message: OutgoingMessage) -> _Leaving | None:
 
 
 def _to_sign(leaving: _Leaving) -> signing.OrderToSign:
-    if leaving.place is None:
+    if leaving.slot is None:
         raise LookupError("an order is signed at its place")
     return signing.OrderToSign(
         requested=leaving.requested,
-        epoch=leaving.place.epoch,
-        counter=leaving.place.counter,
-        expires_at_millis=leaving.place.expires_at_millis,
+        epoch=leaving.slot.epoch,
+        counter=leaving.slot.counter,
+        expires_at_millis=leaving.slot.expires_at_millis,
     )

@@ -18,7 +18,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class HistoryPosition:
     """An entry's place in the order of the list."""
 
     requested_at: datetime
@@ -35,7 +35,7 @@ class HistoryQuery:
     offset: int = 0
     as_of: datetime | None = None
     """The moment that an earlier page was of."""
-    after: Position | None = None
+    after: HistoryPosition | None = None
     """Only what comes after it in the list."""
     not_before: datetime | None = None
     """When the reader's right began."""
@@ -74,7 +74,7 @@ class HistoryPage:
     total: int
     has_more: bool
     as_of: datetime
-    last: Position | None
+    last: HistoryPosition | None
     """Of the last entry on it."""
 
 

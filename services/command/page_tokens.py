@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-from services.command.history import Position
+from services.command.history import HistoryPosition
 from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
 
@@ -40,11 +40,11 @@ _LATEST_US = 253_402_300_799_999_999
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PagePosition:
     """The list's moment, and the last entry that was shown of it."""
 
     as_of: datetime
-    after: Position
+    after: HistoryPosition
 
 
 def token_for(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> str | None:
@@ -61,7 +61,7 @@ def token_for(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest)
     return base64.urlsafe_b64encode(" ".join(words).encode()).rstrip(b"=").decode()
 
 
-def place_of(request: service_pb2.ListCommandHistoryRequest) -> Place | None:
+def place_of(request: service_pb2.ListCommandHistoryRequest) -> PagePosition | None:
     """Where the token of a request points to; None without one. Raises Refusal."""
     if not request.HasField("page_token"):
         return None
@@ -70,7 +70,7 @@ def place_of(request: service_pb2.ListCommandHistoryRequest) -> Place | None:
     try:
         text = base64.b64decode(_padded(request.page_token), altchars=b"-_", validate=True).decode("ascii")
         version, of_list, as_of, requested_at, entry_id = text.split(" ", _FIELDS - 1)
-        place = Place(_moment(as_of), Position(_moment(requested_at), entry_id))
+        place = PagePosition(_moment(as_of), HistoryPosition(_moment(requested_at), entry_id))
     except (binascii.Error, ValueError):
         raise _refused("is not a token of this list; begin with the first page") from None
     if version != _VERSION or not entry_id.isprintable():

@@ -15,7 +15,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from protocol import broker as layout
-from protocol.cloud_side import Ledger
+from protocol.cloud_side import ReplayGuard
 from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.streams import command_queue
@@ -187,7 +187,7 @@ class VehicleEvents:
     def _learn(self, info: session_pb2.SessionInfo, delivery: Delivery, odd: _Odd, store: CloudStore) -> None:
         vin, epochs = info.vin, self._desk.epochs
         try:
-            self._ledger(vin, delivery, odd, store).learn(info)
+            self._replay_guard(vin, delivery, odd, store).learn(info)
         except MessageRefused as refused:
             session = store.load(vin) if refused.fault is Fault.STALE_SESSION else None
             if session is not None:
@@ -196,7 +196,7 @@ class VehicleEvents:
                     odd[id(delivery)] = (delivery, vin, what)
             raise
 
-    def _ledger(self, vin: str, delivery: Delivery, odd: _Odd, store: CloudStore) -> Ledger:
+    def _replay_guard(self, vin: str, delivery: Delivery, odd: _Odd, store: CloudStore) -> ReplayGuard:
         """The sessions, which say what is odd about an epoch that the vehicle enters by this message."""
 
         def entered(before: CloudSession, after: CloudSession) -> None:
@@ -204,7 +204,7 @@ class VehicleEvents:
             if what:
                 odd[id(delivery)] = (delivery, vin, what)
 
-        return Ledger(store, self._now_millis, entered)
+        return ReplayGuard(store, self._now_millis, entered)
 
     def _arrived_at_millis(self, delivery: Delivery) -> int:
         return delivery.arrived_at_us(self._now_millis() * 1_000) // 1_000
@@ -218,7 +218,7 @@ class VehicleEvents:
         store: CloudStore,
     ) -> Report:
         """Raises NotUnderstood as MessageRefused: both are the vehicle's fault."""
-        opened = self._ledger(answer.vin, delivery, odd, store).admit(domain, answer)
+        opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
             return vehicle_translate.report(opened, self._desk.now())
         except vehicle_translate.NotUnderstood as error:

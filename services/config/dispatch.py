@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from protocol.cloud_side import Place
+    from protocol.cloud_side import SessionSlot
     from services.config.domain import Push
     from services.config.usecases import OrderRecord
     from services.runtime.jetstream import Broker
@@ -114,17 +114,17 @@ class Dispatcher:
         """The ids of those that must be tried again. Raises StorageUnavailable when all must."""
         await self._keys.fetch(newest)
         versions = {vin: each.requested.config.version for vin, each in newest.items()}
-        places = await self._orders.places(versions, VALID_MILLIS, self._now())
-        ready = {vin: place for vin, place in places.items() if self._keys.find(vin) is not None}
-        answers = await self._signer.sign([_to_sign(newest[vin], place) for vin, place in ready.items()])
+        reserve_slots = await self._orders.reserve_slots(versions, VALID_MILLIS, self._now())
+        ready = {vin: slot for vin, slot in reserve_slots.items() if self._keys.find(vin) is not None}
+        answers = await self._signer.sign([_to_sign(newest[vin], slot) for vin, slot in ready.items()])
         if answers is None:
             return {newest[vin].message_id for vin in ready}
         signed: list[Signed] = []
         unsigned: list[Unsigned] = []
-        for (vin, place), answer in zip(ready.items(), answers, strict=True):
+        for (vin, slot), answer in zip(ready.items(), answers, strict=True):
             order = newest[vin].requested.config
             if answer.verdict == contract.SIGNING_VERDICT_SIGNED:
-                signed.append(Signed(vin, order, place, answer.envelope))
+                signed.append(Signed(vin, order, slot, answer.envelope))
             elif answer.verdict in _REASONS:
                 unsigned.append(Unsigned(vin, order.version, _REASONS[answer.verdict]))
             else:
@@ -188,12 +188,12 @@ def _vin(subject: str) -> str | None:
         return None
 
 
-def _to_sign(waiting: _Waiting, place: Place) -> contract.OrderToSign:
+def _to_sign(waiting: _Waiting, slot: SessionSlot) -> contract.OrderToSign:
     return contract.OrderToSign(
         requested=waiting.requested,
-        epoch=place.epoch,
-        counter=place.counter,
-        expires_at_millis=place.expires_at_millis,
+        epoch=slot.epoch,
+        counter=slot.counter,
+        expires_at_millis=slot.expires_at_millis,
     )
 
 

@@ -147,7 +147,7 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
 
 
 def requested_order(push: Push) -> signing.RequestedOrder:
-    """What the signer is asked to sign, but for its place in the vehicle's session."""
+    """What the signer is asked to sign, but for its slot in the vehicle's session."""
     requested = signing.RequestedOrder(
         vin=push.vin, capability=push.proof.capability, config=apply_config(push), mac=push.proof.mac
     )

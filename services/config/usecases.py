@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.vehicle.v1.command_pb2 import ApplyConfig
 
-    from protocol.cloud_side import Ledger, Place
+    from protocol.cloud_side import ReplayGuard, SessionSlot
     from protocol.faults import MessageRefused
     from services.config.domain import ChangeRequest, DoorConfig, News, Push, RightEnded
 
@@ -30,16 +30,16 @@ class VerifiedConfigMessage:
 
     vin: str
     message_id: str
-    admit: Callable[[Ledger], News]
+    admit: Callable[[ReplayGuard], News]
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """Settings that the signer signed for their place in the vehicle's session."""
+    """Settings that the signer signed for their slot in the vehicle's session."""
 
     vin: str
     order: ApplyConfig
-    place: Place
+    slot: SessionSlot
     envelope: bytes
 
 
@@ -85,7 +85,9 @@ class ConfigRecord(Protocol):
 class OrderRecord(Protocol):
     """The same record, for orders on their way out."""
 
-    async def places(self, versions: Mapping[str, int], valid_millis: int, at: datetime) -> dict[str, Place]:
+    async def reserve_slots(
+        self, versions: Mapping[str, int], valid_millis: int, at: datetime
+    ) -> dict[str, SessionSlot]:
         """By VIN, the next place in the session of each vehicle that still wants its version of the settings.
 
         A vehicle that said no hello yet has none.

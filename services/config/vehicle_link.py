@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from protocol.cloud_side import AnswerReader, Ledger
+    from protocol.cloud_side import AnswerReader, ReplayGuard
     from services.config.domain import News
     from services.config.usecases import ConfigRecord
     from services.runtime.consumer import Delivery, Unhandled
@@ -78,8 +78,8 @@ class VehicleEvents:
         info = self._reader.hello(vin, data)
         hello = translate.hello_of(info, self._now())
 
-        def admit(ledger: Ledger) -> News:
-            ledger.learn_unsolicited(info)
+        def admit(replay_guard: ReplayGuard) -> News:
+            replay_guard.learn_unsolicited(info)
             return hello
 
         return VerifiedConfigMessage(vin, info.message_id, admit)
@@ -91,7 +91,7 @@ class VehicleEvents:
             fault = translate.fault_name(message.refused.fault)
             _log.warning("vehicle_faults_settings", vin=masked_vin(vin), fault=fault)
 
-        def admit(ledger: Ledger) -> News:
-            return news_of(ledger.admit(Domain.CONFIGURED, message).issued)
+        def admit(replay_guard: ReplayGuard) -> News:
+            return news_of(replay_guard.admit(Domain.CONFIGURED, message).issued)
 
         return VerifiedConfigMessage(vin, message.message_id, admit)

@@ -8,7 +8,7 @@ import structlog
 from pydantic import Field, FilePath
 
 from protocol.broker import vin_of
-from protocol.cloud_side import Ledger
+from protocol.cloud_side import ReplayGuard
 from protocol.faults import Fault, MessageRefused
 from protocol.reports import ReportOpener, ReportSession
 from services.runtime.consumer import PoisonMessage, RetryLater, Unhandled
@@ -194,13 +194,13 @@ class HelloIntake:
     def _learn(
         self, connection: Connection, signed: Sequence[tuple[Delivery, SessionInfo]]
     ) -> tuple[set[str], list[Unhandled]]:
-        ledger = Ledger(self._sessions.store(connection), self._now_millis)
+        replay_guard = ReplayGuard(self._sessions.store(connection), self._now_millis)
         refused: list[Unhandled] = []
         began: set[str] = set()
         # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
         for delivery, info in sorted(signed, key=lambda item: item[1].vin):
             try:
-                if ledger.learn_unsolicited(info):
+                if replay_guard.learn_unsolicited(info):
                     began.add(info.vin)
             except MessageRefused as error:
                 refused += disposition(delivery, error)

@@ -72,11 +72,11 @@ class OrderSigningServicer(OrderSigningServiceServicer):
                 # Nobody asked for it: a room's record was forged, or a room is not what it was.
                 _log.error("order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=peer)
             elif answer.verdict is SigningOutcome.SIGNED:
-                self._counters.signed(*_place(asked.order))
+                self._counters.signed(*_slot(asked.order))
         return contract.SignOrdersResponse(answers=map(translate.answer_message, answers))
 
     def _bounded(self, order: contract.OrderToSign, peer: str) -> EvidencedOrder[contract.OrderToSign]:
-        if not self._counters.admits(*_place(order)):
+        if not self._counters.admits(*_slot(order)):
             _log.error("counter_out_of_bounds", vin=masked_vin(order.requested.vin), peer=peer)
             return usecases.EvidencedOrder(order, None, None)
         return translate.request_of(order, peer, self._verifier, self._mac)
@@ -107,5 +107,5 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         return contract.SignSessionRequestsResponse(envelopes=envelopes)
 
 
-def _place(order: contract.OrderToSign) -> tuple[str, bytes, str, int]:
+def _slot(order: contract.OrderToSign) -> tuple[str, bytes, str, int]:
     return order.requested.vin, order.epoch, order.requested.WhichOneof("order") or "", order.counter

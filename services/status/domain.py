@@ -316,7 +316,7 @@ def connectivity_of(*, asleep: bool, stale: bool, lost: bool) -> Connectivity:
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class LogPosition:
     """A place in the log of updates: `epoch` names the log, `sequence` counts within it."""
 
     epoch: str
@@ -326,7 +326,7 @@ class Position:
         return f"{self.epoch}-{self.sequence}"
 
 
-UNKNOWN_PLACE = Position("", 0)
+UNKNOWN_PLACE = LogPosition("", 0)
 """No place in any log."""
 
 
@@ -344,7 +344,7 @@ def base36(number: int) -> str:
 class Update:
     """One update on its way to readers. `rendered` is made by the first who sends it, for all."""
 
-    position: Position
+    position: LogPosition
     payload: bytes
     rendered: object = None
     published_at: float = math.inf
@@ -355,7 +355,7 @@ class Update:
 class Reset:
     """From here on; what came before is not known any more."""
 
-    position: Position
+    position: LogPosition
 
 
 class Heartbeat:

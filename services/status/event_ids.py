@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from services.status.domain import UNKNOWN_PLACE, Position, base36
+from services.status.domain import UNKNOWN_PLACE, LogPosition, base36
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,12 +48,12 @@ class EventIds:
             raise EventIdKeyRefused(f"DOORS_UPDATE_ID_KEY holds fewer than {_MIN_SECRET_BYTES} bytes")
         return cls(hashlib.sha256(b"update ids\0" + secret).digest())
 
-    def id_of(self, position: Position) -> str:
+    def id_of(self, position: LogPosition) -> str:
         """The id of the update at `position`."""
         block = int(position.epoch, 36).to_bytes(_HALF, "big") + position.sequence.to_bytes(_HALF, "big")
         return base64.urlsafe_b64encode(self._seal.update(block)).decode().rstrip("=")
 
-    def position_of(self, event_id: str) -> Position:
+    def position_of(self, event_id: str) -> LogPosition:
         """Return the place an id stands for; UNKNOWN_PLACE for what no stream of ours has sent in this form.
 
         A browser sends whatever id it saw last, for ever: refusing it would end its stream for good, and tell nobody.
@@ -62,4 +62,4 @@ class EventIds:
             return UNKNOWN_PLACE
         block = self._open.update(base64.urlsafe_b64decode(event_id + "=="))
         epoch, sequence = (int.from_bytes(half, "big") for half in (block[:_HALF], block[_HALF:]))
-        return Position(base36(epoch), sequence)
+        return LogPosition(base36(epoch), sequence)

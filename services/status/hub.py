@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from services.status.domain import (
     GaveWay,
     Heartbeat,
-    Position,
+    LogPosition,
     ReaderTooSlow,
     Reset,
     ShuttingDown,
@@ -45,7 +45,7 @@ class Watcher:
         self.vin = vin
         self.right = right
         self.heartbeats = heartbeats
-        self.joined_at = Position("0", 0)
+        self.joined_at = LogPosition("0", 0)
         self._items: deque[tuple[float, Update | Reset | Heartbeat]] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
@@ -136,7 +136,7 @@ class Hub:
         self._tasks: dict[Watcher, asyncio.Task[object] | None] = {}
         self._ending: deque[tuple[float, Watcher]] = deque()
         self._closed = False
-        self.position = Position("0", 0)
+        self.position = LogPosition("0", 0)
 
     @property
     def watcher_count(self) -> int:
@@ -167,7 +167,7 @@ class Hub:
             self._streams.remove(watcher)
             del self._tasks[watcher]
 
-    def publish(self, vin: str, position: Position, payload: bytes) -> None:
+    def publish(self, vin: str, position: LogPosition, payload: bytes) -> None:
         """An update arrived on the feed."""
         self.position = position
         watchers = self._streams.of_vehicle(vin)
@@ -181,11 +181,11 @@ class Hub:
             else:
                 watcher.put(update, now)
 
-    def start_at(self, position: Position) -> None:
+    def start_at(self, position: LogPosition) -> None:
         """The feed begins here, for the first time."""
         self.position = position
 
-    def restart_at(self, position: Position) -> None:
+    def restart_at(self, position: LogPosition) -> None:
         """The feed lost its place: every reader must read the status anew."""
         self.position = position
         now = self._monotonic()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.runtime.capability import CapabilityVerifier
-    from services.status.domain import Position
+    from services.status.domain import LogPosition
     from services.status.hub import Hub
 
 _CAUSES = {
@@ -33,7 +33,7 @@ class Revocations:
         self._hub = hub
         self._verifier = verifier
 
-    def deliver(self, _subject: str, _position: Position, payload: bytes) -> None:
+    def deliver(self, _subject: str, _position: LogPosition, payload: bytes) -> None:
         """One GrantRevoked."""
         try:
             told = grant_pb2.GrantRevoked.FromString(payload)
@@ -44,7 +44,7 @@ class Revocations:
             self._verifier.evict(told.principal, told.vin)
         self._hub.right_ended(_ending_of(told))
 
-    def place_changed(self, position: Position) -> None:
+    def place_changed(self, position: LogPosition) -> None:
         """The tail begins here: nothing of this room depends on where."""
         _log.info("revocations_followed", position=str(position))
 

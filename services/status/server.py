@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
     from google.api.httpbody_pb2 import HttpBody
 
-    from services.status.domain import Position, Update
+    from services.status.domain import LogPosition, Update
     from services.status.event_ids import EventIds
     from services.status.hub import Hub
     from services.status.usecases import CheckRecorder, Losses, StatusReader, UpdateLog
@@ -150,7 +150,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
                 yield translate.ending_body(ended)
 
     def _updates(
-        self, watcher: Watcher, after: Position | None
+        self, watcher: Watcher, after: LogPosition | None
     ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
         return watch_updates(self._log, watcher, after)
 

@@ -15,7 +15,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from protocol.broker import DOOR_UPDATES, update_subject
 from services.runtime.jetstream import heed_cancellation
-from services.status.domain import Bounds, LogUnavailable, Position, Update, base36
+from services.status.domain import Bounds, LogPosition, LogUnavailable, Update, base36
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,9 +51,9 @@ class StreamTail:
         broker: Broker,
         stream: str,
         subject: str,
-        deliver: Callable[[str, Position, bytes], None],
-        started: Callable[[Position], None],
-        restarted: Callable[[Position], None],
+        deliver: Callable[[str, LogPosition, bytes], None],
+        started: Callable[[LogPosition], None],
+        restarted: Callable[[LogPosition], None],
         since: Callable[[], datetime] | None = None,
     ) -> None:
         self._broker = broker
@@ -138,14 +138,14 @@ class StreamTail:
         first, last = info.state.first_seq, info.state.last_seq
         if not self._epoch:
             self._epoch, self._last_seen = epoch, last
-            self._started(Position(epoch, last))
+            self._started(LogPosition(epoch, last))
             return DeliverPolicy.BY_START_SEQUENCE if self._since is None else DeliverPolicy.BY_START_TIME
         if epoch != self._epoch:
             self._epoch, self._last_seen = epoch, 0
-            self._restarted(Position(epoch, 0))
+            self._restarted(LogPosition(epoch, 0))
         elif first > self._last_seen + 1:
             self._last_seen = first - 1
-            self._restarted(Position(epoch, self._last_seen))
+            self._restarted(LogPosition(epoch, self._last_seen))
         return DeliverPolicy.BY_START_SEQUENCE
 
     async def _arrive(self, generation: int, message: Msg) -> None:
@@ -165,7 +165,7 @@ class StreamTail:
             return
         self._delivered += 1
         self._last_seen = sequence.stream
-        self._deliver(message.subject, Position(self._epoch, sequence.stream), message.data)
+        self._deliver(message.subject, LogPosition(self._epoch, sequence.stream), message.data)
 
 
 class JetStreamLog:
@@ -184,7 +184,7 @@ class JetStreamLog:
         heed_cancellation()
         return Bounds(epoch_of(info), info.state.first_seq, info.state.last_seq)
 
-    async def next_after(self, vin: str, position: Position) -> Update | None:
+    async def next_after(self, vin: str, position: LogPosition) -> Update | None:
         """See usecases.UpdateLog."""
         self._check_connected()
         try:
@@ -197,7 +197,7 @@ class JetStreamLog:
             raise LogUnavailable from error
         heed_cancellation()
         published_at = found.time.timestamp() if found.time is not None else math.inf
-        place = Position(position.epoch, found.seq or 0)
+        place = LogPosition(position.epoch, found.seq or 0)
         return Update(place, found.data or b"", published_at=published_at)
 
     def _check_connected(self) -> None:

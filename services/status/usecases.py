@@ -9,9 +9,9 @@ from services.status.domain import (
     Bounds,
     Check,
     Heartbeat,
+    LogPosition,
     LogUnavailable,
     NotYetReported,
-    Position,
     Report,
     Reset,
     Update,
@@ -104,7 +104,7 @@ class UpdateLog(Protocol):
     async def bounds(self) -> Bounds:
         """What is kept now. Raises LogUnavailable."""
 
-    async def next_after(self, vin: str, position: Position) -> Update | None:
+    async def next_after(self, vin: str, position: LogPosition) -> Update | None:
         """The vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
 
 
@@ -138,7 +138,7 @@ async def look_at_status(reader: StatusReader, vin: str) -> LastReport:
 
 
 async def watch_updates(
-    log: UpdateLog, watcher: Watcher, after: Position | None
+    log: UpdateLog, watcher: Watcher, after: LogPosition | None
 ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
     """A vehicle's updates as they happen: first what came after `after`, then live.
 
@@ -171,7 +171,7 @@ async def watch_updates(
                 replayed = missed.position
                 yield missed
             # A reader that another process has served may be ahead of this one.
-            live_after = Position(after.epoch, max(after.sequence, live_after.sequence))
+            live_after = LogPosition(after.epoch, max(after.sequence, live_after.sequence))
         else:
             yield Reset(live_after)
     while True:

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
     from services.status.conditions import Hint
-    from services.status.domain import Position, Report
+    from services.status.domain import LogPosition, Report
     from services.status.hub import Hub
     from services.status.judgement import Moved
     from services.status.presence import LostVehicles
@@ -254,7 +254,7 @@ class ShownResultsPublisher:
             _log.info("shown_results_not_published", reason=str(error))
 
 
-def publish_update(hub: Hub, lost: LostVehicles, subject: str, position: Position, payload: bytes) -> None:
+def publish_update(hub: Hub, lost: LostVehicles, subject: str, position: LogPosition, payload: bytes) -> None:
     """One live update, from the tail to the hub. One that tells of a command without an answer tells of a lost vehicle,
     too.
     """

@@ -241,6 +241,6 @@ async def test_what_the_vehicle_said_meanwhile_is_no_difference(
 ) -> None:
     shown = await room.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
     news = Answer(VIN, "m-1", T0, 1, applied=True, reason="")
-    await record.ingest([VerifiedConfigMessage(VIN, "m-1", lambda _ledger: news)], T0)
+    await record.ingest([VerifiedConfigMessage(VIN, "m-1", lambda _replay_guard: news)], T0)
     after = await put_back(room, rest, "c-2", shown, autoLockDelay=90)
     assert after.application.desired_version == 2

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.status import translate
-from services.status.domain import Position
+from services.status.domain import LogPosition
 from services.status.event_ids import EventIds
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VIN = "KMHSH81C7LU123456"
-PLACE = EventIds(bytes(32)).id_of(Position("e1", 7))
+PLACE = EventIds(bytes(32)).id_of(LogPosition("e1", 7))
 NOW_US = 1_768_228_200_000_000
 OPENING = translate.opening_body(VIN, PLACE, NOW_US).data
 

@@ -23,7 +23,7 @@ from services.runtime.policy import Rule
 from services.runtime.storage import StorageUnavailable
 from services.status import translate
 from services.status.checks import CheckLog
-from services.status.domain import Bounds, Position, Update
+from services.status.domain import Bounds, LogPosition, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, Reachability
@@ -46,7 +46,7 @@ IDS = EventIds(bytes(range(32)))
 
 def at(sequence: int, epoch: str = "e1") -> str:
     """The id of an update at this place."""
-    return IDS.id_of(Position(epoch, sequence))
+    return IDS.id_of(LogPosition(epoch, sequence))
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class FakeLog:
     kept: list[tuple[str, Update]] = field(default_factory=list)
 
     def publish(self, update: door_update_pb2.DoorUpdate, published_at: float = math.inf) -> None:
-        position = Position("e1", self.hub.position.sequence + 1)
+        position = LogPosition("e1", self.hub.position.sequence + 1)
         payload = update.SerializeToString()
         self.kept.append((update.vin, Update(position, payload, published_at=published_at)))
         self.hub.publish(update.vin, position, payload)
@@ -93,7 +93,7 @@ class FakeLog:
     async def bounds(self) -> Bounds:
         return Bounds("e1", self.first, self.hub.position.sequence)
 
-    async def next_after(self, vin: str, position: Position) -> Update | None:
+    async def next_after(self, vin: str, position: LogPosition) -> Update | None:
         for name, update in self.kept:
             if name == vin and update.position.sequence > position.sequence:
                 return update
@@ -148,7 +148,7 @@ def unserved(signer: Any) -> Room:
     """The room's parts, and nobody who asks them."""
     store = FakeStore()
     hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
-    hub.start_at(Position("e1", 0))
+    hub.start_at(LogPosition("e1", 0))
     checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
     return Room(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
 

@@ -34,7 +34,7 @@ from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
-from services.status.domain import Position, Reset, Update
+from services.status.domain import LogPosition, Reset, Update
 from services.status.hub import Hub, Watcher
 from services.status.presence import LostVehicles
 from services.status.revocations import Revocations
@@ -258,7 +258,7 @@ async def until(condition: Callable[[], object]) -> None:
 class Reader:
     """Reads updates in the background, as a client would."""
 
-    def __init__(self, room: Room, after: Position | None = None, vin: str = VIN) -> None:
+    def __init__(self, room: Room, after: LogPosition | None = None, vin: str = VIN) -> None:
         self.items: list[Update | Reset] = []
         self.ended: Exception | None = None
         self._room, self._after, self._vin = room, after, vin

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.status.domain import Position
+    from services.status.domain import LogPosition
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(room: Room
     await reader.leave()
 
 
-async def resumes(room: Room, after: Position, expected: list[str]) -> None:
+async def resumes(room: Room, after: LogPosition, expected: list[str]) -> None:
     resumed = Reader(room, after)
     await until(lambda: len(resumed.items) == len(expected))
     assert resumed.ids == expected

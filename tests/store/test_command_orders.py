@@ -42,10 +42,10 @@ async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
 
     async def issue(vins: Sequence[str], name: str) -> int:
         """How many this replica issued, beginning again where the other was quicker."""
-        places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in vins])
+        reserve_slots = await orders.reserve_slots([(vin, Domain.COMMAND, 5_000) for vin in vins])
         signed = [
             (vin, command_pb2.DoorCommand(command_id=name), place, f"{name} {vin}".encode())
-            for vin, place in zip(vins, places, strict=True)
+            for vin, place in zip(vins, reserve_slots, strict=True)
             if place is not None
         ]
         issued = await orders.issue(signed)
@@ -66,12 +66,12 @@ async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others
 
     await room.database.write(meet)
     orders = SqlOrders(room.database, lambda: 1_000)
-    places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
-    assert places[0] is None
-    assert places[1] is not None
+    reserve_slots = await orders.reserve_slots([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
+    assert reserve_slots[0] is None
+    assert reserve_slots[1] is not None
     order = command_pb2.DoorCommand(command_id="cmd-1")
-    of_spent = replace(places[1], counter=MAX_COUNTER + 1)
-    hashes = await orders.issue([(VIN, order, of_spent, b"a"), (OTHER, order, places[1], b"b")])
+    of_spent = replace(reserve_slots[1], counter=MAX_COUNTER + 1)
+    hashes = await orders.issue([(VIN, order, of_spent, b"a"), (OTHER, order, reserve_slots[1], b"b")])
     assert hashes[0] is None
     assert hashes[1] is not None
 
@@ -85,8 +85,8 @@ async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_t
 
     await room.database.write(meet)
     orders = SqlOrders(room.database, lambda: 1_000)
-    places = await orders.places([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
-    assert [place is None for place in places] == [True, False]
+    reserve_slots = await orders.reserve_slots([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
+    assert [place is None for place in reserve_slots] == [True, False]
     await orders.challenge([VIN])
     found = await room.database.read(lambda connection: sessions.store(connection).load(VIN))
     assert found is not None

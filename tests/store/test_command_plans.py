@@ -33,7 +33,7 @@ async def a_day(room: Room) -> None:
     """Everything that happens to commands."""
     orders = SqlOrders(room.database, lambda: 1)
     first = await room.request()
-    await orders.places([(VIN, Domain.COMMAND, 30_000)])
+    await orders.reserve_slots([(VIN, Domain.COMMAND, 30_000)])
     await room.commands.wake(VIN, first.command_id, room.now)
     room.dispatch.leave()
     await room.commands.take_over([first.command_id], room.now)

@@ -210,7 +210,7 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room
     orders = SqlOrders(room.database, lambda: 1_000)
 
     async def issue(command: Command) -> tuple[int, bytes | None]:
-        [place] = await orders.places([(VIN, Domain.COMMAND, 5_000)])
+        [place] = await orders.reserve_slots([(VIN, Domain.COMMAND, 5_000)])
         assert place is not None
         order = command_pb2.DoorCommand(command_id=command.command_id)
         [issued] = await orders.issue([(VIN, order, place, f"{command.command_id} {place.counter}".encode())])

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from sqlalchemy import Connection, func, select
 
 import services.config
-from protocol.cloud_side import AnswerReader, Ledger, Place
+from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, VehicleKeys
 from services.config import dispatch, store, translate
@@ -71,7 +71,7 @@ def wish(
 
 def received(news: News) -> VerifiedConfigMessage:
     """Believed: the session is another test's matter."""
-    return VerifiedConfigMessage(news.vin, news.message_id, lambda _ledger: news)
+    return VerifiedConfigMessage(news.vin, news.message_id, lambda _replay_guard: news)
 
 
 class Cars:
@@ -87,8 +87,8 @@ class Cars:
     def hello(self, car: Car) -> VerifiedConfigMessage:
         info = AnswerReader(OpenKeys(CLOUD_SEAL), self).hello(car.vin, car.hello())
 
-        def admit(ledger: Ledger) -> News:
-            ledger.learn(info)
+        def admit(replay_guard: ReplayGuard) -> News:
+            replay_guard.learn(info)
             return Hello(car.vin, f"hello-{car.boots}", T0, 0)
 
         return VerifiedConfigMessage(car.vin, f"hello-{car.boots}", admit)
@@ -300,7 +300,7 @@ async def test_the_proof_is_kept_for_the_signer_and_told_to_nobody_else(
 async def test_a_word_that_is_refused_changes_nothing_and_stops_no_other(
     record: store.ConfigStore, database: Database
 ) -> None:
-    def refuse(_ledger: Ledger) -> News:
+    def refuse(_replay_guard: ReplayGuard) -> News:
         raise MessageRefused(Fault.WRONG_EPOCH, "not yet")
 
     refusals = await record.ingest(
@@ -326,19 +326,19 @@ async def test_only_wanted_settings_of_known_sessions_get_a_place(
     record: store.ConfigStore, orders: store.OrderStore, cars: Cars
 ) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
-    assert await orders.places({VIN: 1}, 60_000, T0) == {}
+    assert await orders.reserve_slots({VIN: 1}, 60_000, T0) == {}
 
     await record.ingest([cars.hello(cars.first), cars.hello(cars.second)], T0)
 
-    places = await orders.places({VIN: 1, OTHER_VIN: 1}, 60_000, T0)
-    assert {vin: (place.epoch, place.counter) for vin, place in places.items()} == {
+    reserve_slots = await orders.reserve_slots({VIN: 1, OTHER_VIN: 1}, 60_000, T0)
+    assert {vin: (place.epoch, place.counter) for vin, place in reserve_slots.items()} == {
         VIN: (cars.first.epoch, 1)
     }
-    assert await orders.places({VIN: 2}, 60_000, T0) == {}
-    assert await orders.places({}, 60_000, T0) == {}
+    assert await orders.reserve_slots({VIN: 2}, 60_000, T0) == {}
+    assert await orders.reserve_slots({}, 60_000, T0) == {}
 
 
-def signed(vin: str, place: Place, envelope: bytes) -> Signed:
+def signed(vin: str, place: SessionSlot, envelope: bytes) -> Signed:
     return Signed(vin, command_pb2.ApplyConfig(version=1), place, envelope)
 
 
@@ -347,7 +347,7 @@ async def test_of_two_orders_for_one_place_one_is_issued(
 ) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
     await record.ingest([cars.hello(cars.first)], T0)
-    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
+    place = (await orders.reserve_slots({VIN: 1}, 60_000, T0))[VIN]
 
     issued = await asyncio.gather(
         *(orders.conclude([signed(VIN, place, envelope)], [], T0) for envelope in (b"one", b"two"))
@@ -355,7 +355,7 @@ async def test_of_two_orders_for_one_place_one_is_issued(
 
     assert sorted(map(len, issued)) == [0, 1]
     assert await count(database, "issued_order") == 1
-    assert (await orders.places({VIN: 1}, 60_000, T0))[VIN].counter == 2
+    assert (await orders.reserve_slots({VIN: 1}, 60_000, T0))[VIN].counter == 2
 
 
 async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other(
@@ -364,8 +364,8 @@ async def test_an_order_for_an_epoch_that_ended_is_not_issued_and_stops_no_other
     await record.ingest([cars.hello(cars.first), cars.hello(cars.second)], T0)
     await record.change(wish(child_lock_enabled=True), T0)
     await record.change(replace(wish(child_lock_enabled=True), vin=OTHER_VIN), T0)
-    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
-    others = Place(cars.second.epoch, 1, place.expires_at_millis)
+    place = (await orders.reserve_slots({VIN: 1}, 60_000, T0))[VIN]
+    others = SessionSlot(cars.second.epoch, 1, place.expires_at_millis)
     cars.first.boot()
     await record.ingest([cars.hello(cars.first)], T0)
 
@@ -379,7 +379,7 @@ async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
 ) -> None:
     await record.ingest([cars.hello(cars.first)], T0)
     await record.change(wish(child_lock_enabled=True), T0)
-    place = (await orders.places({VIN: 1}, 60_000, T0))[VIN]
+    place = (await orders.reserve_slots({VIN: 1}, 60_000, T0))[VIN]
     told: list[OutgoingMessage] = []
     withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, told.extend)
     concerned = [await withdrawals.unapplied(RightEnded(who, VIN)) for who in ("user-9", "user-123")]
@@ -406,7 +406,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     assert (config.state, config.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
     capabilities = store.RoomModel.metadata.tables["vehicle_config"].c.capability
     assert await database.read(lambda c: c.execute(select(capabilities)).scalar_one()) is None
-    assert await orders.places({VIN: 1}, 60_000, T0) == {}
+    assert await orders.reserve_slots({VIN: 1}, 60_000, T0) == {}
     await record.ingest([received(Hello(VIN, "again", T0, 0))], T0)
     assert len(await sent(database)) == before
 
@@ -417,7 +417,7 @@ async def test_an_issued_order_is_known_for_a_day(
     await record.change(wish(child_lock_enabled=True), T0)
     await record.ingest([cars.hello(cars.first)], T0)
     for at in (T0, T0 + timedelta(hours=20)):
-        place = (await orders.places({VIN: 1}, 60_000, at))[VIN]
+        place = (await orders.reserve_slots({VIN: 1}, 60_000, at))[VIN]
         assert await orders.conclude([signed(VIN, place, at.isoformat().encode())], [], at) == {VIN}
 
     later = T0 + timedelta(hours=25)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.cloud_side import AnswerReader, IssuedOrder, Ledger, OpenedAnswer
+from protocol.cloud_side import AnswerReader, IssuedOrder, OpenedAnswer, ReplayGuard
 from protocol.domains import ORDER_FIELDS, ORDER_TYPES, Domain, subject_of
 from protocol.keys import KeySigner, OpenKeys, SealKey, Signer, VehicleKeys
 from protocol.manifest import Trust, endorse
@@ -277,14 +277,14 @@ class Cloud:
         self._enrolled = Enrolled(store)
         self._manifest_version = manifest_version
         self._reader = AnswerReader(open_keys, self._enrolled)
-        self._ledger = Ledger(store, now_millis)
+        self._replay_guard = ReplayGuard(store, now_millis)
 
     def seal_order(
         self, vin: str, order: Order, role: session_pb2.Role.ValueType, valid_millis: int
     ) -> bytes:
         keys = self._keys(vin)
         domain = domain_of(order)
-        place = self._ledger.place(vin, domain, valid_millis)
+        place = self._replay_guard.reserve_slot(vin, domain, valid_millis)
         message = session_pb2.SignedOrder(
             vin=vin,
             epoch=place.epoch,
@@ -295,12 +295,12 @@ class Cloud:
         )
         getattr(message, ORDER_FIELDS[domain]).CopyFrom(order)
         envelope = sign_order(self._by, message)
-        self._ledger.issue(vin, order, place, envelope)
+        self._replay_guard.issue(vin, order, place, envelope)
         return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
 
     def seal_challenge(self, vin: str, refused: Iterable[session_pb2.RefusedReport] = ()) -> bytes:
         keys = self._keys(vin)
-        envelope = sign_session_request(self._by, vin, self._ledger.challenge(vin), refused)
+        envelope = sign_session_request(self._by, vin, self._replay_guard.challenge(vin), refused)
         return seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
 
     def seal_manifest(self, vin: str, endorsed: bytes) -> bytes:
@@ -308,11 +308,11 @@ class Cloud:
 
     def open_hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
         info = self._reader.hello(vin, data)
-        self._ledger.learn(info)
+        self._replay_guard.learn(info)
         return info
 
     def open_answer(self, vin: str, domain: Domain, data: bytes) -> OpenedAnswer:
-        return self._ledger.admit(domain, self._reader.answer(vin, domain, data))
+        return self._replay_guard.admit(domain, self._reader.answer(vin, domain, data))
 
     def _keys(self, vin: str) -> VehicleKeys:
         keys = self._enrolled.find(vin)

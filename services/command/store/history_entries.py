@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.command.domain import Action, FailureReason, HistoryEntry, Status
-from services.command.history import HistoryPage, Position
+from services.command.history import HistoryPage, HistoryPosition
 from services.command.store.statements import AFTER_ALL, MILLISECOND_US, earlier, in_milliseconds
 from services.command.store.tables import command, history, late_from_text, results_from_text
 from services.runtime.database import Instant, microseconds
@@ -195,11 +195,11 @@ def page(connection: Connection, vin: str, query: HistoryQuery) -> HistoryPage:
         .offset(query.offset)
     ).all()
     shown = rows[: query.limit]
-    last = Position(shown[-1].requested_at, shown[-1].entry_id) if shown else None
+    last = HistoryPosition(shown[-1].requested_at, shown[-1].entry_id) if shown else None
     return HistoryPage(tuple(map(_entry, shown)), total, len(rows) > query.limit, as_of, last)
 
 
-def _values_of(position: Position) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def _values_of(position: HistoryPosition) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return (
         bindparam("after_time", position.requested_at, type_=Instant),
         bindparam("after_id", position.entry_id),

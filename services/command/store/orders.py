@@ -1,6 +1,6 @@
 """Orders and their places in vehicles' sessions (dispatch.Orders).
 
-A superseded unlock is never issued: its counter would be above that of the lock that took its place, and it would undo
+A superseded unlock is never issued: its counter would be above that of the lock that took its slot, and it would undo
 it. What is issued is written by one statement that looks whether it is superseded; the session's lock orders the two.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, insert, select
 
-from protocol.cloud_side import Ledger, Overtaken, next_place
+from protocol.cloud_side import ReplayGuard, SlotConflictError, next_slot
 from protocol.session import NotReachable
 from services.command.store.tables import command, sessions
 from services.runtime.prepared import Prepared
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from protocol.cloud_side import IssuedOrder, Place
+    from protocol.cloud_side import IssuedOrder, SessionSlot
     from protocol.domains import Domain
     from protocol.order import Order
     from services.runtime.database import Database
@@ -71,34 +71,32 @@ class SqlOrders:
         self._database = database
         self._now_millis = now_millis
 
-    async def places(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[Place | None]:
+    async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
         """See dispatch.Orders."""
         vins = {vin for vin, _, _ in wanted}
         known = await self._database.read(lambda connection: sessions.find_all(connection, vins))
         now_millis = self._now_millis()
-        found: list[Place | None] = []
+        found: list[SessionSlot | None] = []
         for vin, domain, valid_millis in wanted:
             try:
-                place, known[vin] = next_place(known.get(vin), domain, valid_millis, now_millis)
+                slot, known[vin] = next_slot(known.get(vin), domain, valid_millis, now_millis)
             except NotReachable:
                 found.append(None)
             else:
-                found.append(place)
+                found.append(slot)
         return found
 
-    async def issue(self, signed: Sequence[tuple[str, Order, Place, bytes]]) -> list[bytes | None]:
+    async def issue(self, signed: Sequence[tuple[str, Order, SessionSlot, bytes]]) -> list[bytes | None]:
         """See dispatch.Orders."""
 
         def work(connection: Connection) -> list[bytes | None]:
-            ledger = Ledger(_Store(connection), self._now_millis)
+            replay_guard = ReplayGuard(_Store(connection), self._now_millis)
             hashes: list[bytes | None] = [None] * len(signed)
             # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
-            for index, (vin, order, place, envelope) in sorted(
-                enumerate(signed), key=lambda item: item[1][0]
-            ):
-                with suppress(Overtaken):
+            for index, (vin, order, slot, envelope) in sorted(enumerate(signed), key=lambda item: item[1][0]):
+                with suppress(SlotConflictError):
                     try:
-                        hashes[index] = ledger.issue(vin, order, place, envelope)
+                        hashes[index] = replay_guard.issue(vin, order, slot, envelope)
                     except _Superseded:
                         hashes[index] = _NEVER
             return hashes
@@ -109,7 +107,7 @@ class SqlOrders:
         """See dispatch.Orders."""
 
         def work(connection: Connection) -> list[bytes]:
-            ledger = Ledger(sessions.store(connection), self._now_millis)
-            return [ledger.challenge(vin) for vin in vins]
+            replay_guard = ReplayGuard(sessions.store(connection), self._now_millis)
+            return [replay_guard.challenge(vin) for vin in vins]
 
         return await self._database.write(work)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, select
 
-from protocol.cloud_side import Overtaken
+from protocol.cloud_side import SlotConflictError
 from protocol.domains import Domain
 from protocol.session import NotReachable
 from services.config import domain
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from protocol.cloud_side import Place
+    from protocol.cloud_side import SessionSlot
     from services.runtime.database import Database
 
 
@@ -29,18 +29,22 @@ class OrderStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def places(self, versions: Mapping[str, int], valid_millis: int, at: datetime) -> dict[str, Place]:
+    async def reserve_slots(
+        self, versions: Mapping[str, int], valid_millis: int, at: datetime
+    ) -> dict[str, SessionSlot]:
         """See usecases.OrderRecord."""
         query = select(configs).where(configs.c.vin.in_(list(versions))).order_by(configs.c.vin)
 
-        def work(connection: Connection) -> dict[str, Place]:
-            ledger = rows.ledger_of(connection, at)
-            places: dict[str, Place] = {}
+        def work(connection: Connection) -> dict[str, SessionSlot]:
+            replay_guard = rows.ledger_of(connection, at)
+            reserve_slots: dict[str, SessionSlot] = {}
             for config in map(rows.config_of, connection.execute(query).all()):
                 if domain.is_wanted(config, versions[config.vin]):
                     with suppress(NotReachable):
-                        places[config.vin] = ledger.place(config.vin, Domain.CONFIG, valid_millis)
-            return places
+                        reserve_slots[config.vin] = replay_guard.reserve_slot(
+                            config.vin, Domain.CONFIG, valid_millis
+                        )
+            return reserve_slots
 
         return await self._database.read(work)
 
@@ -51,7 +55,7 @@ class OrderStore:
         results: list[Signed | Unsigned] = [*signed, *unsigned]
 
         def work(connection: Connection) -> set[str]:
-            ledger = rows.ledger_of(connection, at)
+            replay_guard = rows.ledger_of(connection, at)
             issued: set[str] = set()
             # By VIN: see record.ConfigStore.take_in.
             for each in sorted(results, key=lambda result: result.vin):
@@ -61,8 +65,8 @@ class OrderStore:
                     continue
                 if not domain.is_wanted(before, each.order.version):  # given up while it was signed
                     continue
-                with suppress(Overtaken):  # it raises before it writes
-                    ledger.issue(each.vin, each.order, each.place, each.envelope)
+                with suppress(SlotConflictError):  # it raises before it writes
+                    replay_guard.issue(each.vin, each.order, each.slot, each.envelope)
                     issued.add(each.vin)
             return issued
 

@@ -176,14 +176,14 @@ def _ingest(
     at: datetime,
     outgoing: Callable[[Push, datetime], OutgoingMessage],
 ) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
-    ledger = rows.ledger_of(connection, at)
+    replay_guard = rows.ledger_of(connection, at)
     refusals: list[MessageRefused | None] = [None] * len(received)
     messages: list[OutgoingMessage] = []
     # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
     for index, each in sorted(enumerate(received), key=lambda item: item[1].vin):
         before = rows.locked(connection, each.vin, at)
         try:
-            news = each.admit(ledger)
+            news = each.admit(replay_guard)
         except MessageRefused as refusal:
             refusals[index] = refusal
             continue

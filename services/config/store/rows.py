@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from protocol.cloud_side import Ledger
+from protocol.cloud_side import ReplayGuard
 from services.config.domain import FACTORY_VERSION, DoorConfig, DoorSettings, RequestEvidence, UnlockMode
 from services.config.store.tables import configs, sessions
 
@@ -97,9 +97,9 @@ def _settings_of(values: dict[str, Any]) -> DoorSettings:
     return DoorSettings(**{**values, "unlock_mode": UnlockMode(values["unlock_mode"])})
 
 
-def ledger_of(connection: Connection, at: datetime) -> Ledger:
+def ledger_of(connection: Connection, at: datetime) -> ReplayGuard:
     """The sessions and issued orders in this transaction."""
-    return Ledger(sessions.store(connection), lambda: millis_of(at))
+    return ReplayGuard(sessions.store(connection), lambda: millis_of(at))
 
 
 def millis_of(at: datetime) -> int:

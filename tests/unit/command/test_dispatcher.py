@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from protocol import cose
-from protocol.cloud_side import Place
+from protocol.cloud_side import SessionSlot
 from protocol.keys import OpenKeys, VehicleKeys
 from protocol.order import request_hash
 from protocol.seal import Direction, unseal
@@ -54,7 +54,7 @@ class World:
     asleep: bool = False
     overtaken: bool = False
     ended: set[str] = field(default_factory=set)
-    issued: list[tuple[str, Place]] = field(default_factory=list)
+    issued: list[tuple[str, SessionSlot]] = field(default_factory=list)
     published: list[OutgoingMessage] = field(default_factory=list)
     unauthorised: list[str] = field(default_factory=list)
     unproven: list[str] = field(default_factory=list)
@@ -80,17 +80,17 @@ class World:
     def find(self, _vin: str) -> VehicleKeys | None:
         return KEYS if self.enrolled else None
 
-    async def places(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[Place | None]:
+    async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
         self._reach_store()
-        found: list[Place | None] = []
+        found: list[SessionSlot | None] = []
         for _vin, _domain, valid_millis in wanted:
             self.counter += 1
-            found.append(Place(EPOCH, self.counter, valid_millis) if self.has_session else None)
+            found.append(SessionSlot(EPOCH, self.counter, valid_millis) if self.has_session else None)
         return found
 
-    async def issue(self, signed: Sequence[tuple[str, Any, Place, bytes]]) -> list[bytes | None]:
+    async def issue(self, signed: Sequence[tuple[str, Any, SessionSlot, bytes]]) -> list[bytes | None]:
         self._reach_store()
-        self.issued += [(vin, place) for vin, _, place, _ in signed]
+        self.issued += [(vin, slot) for vin, _, slot, _ in signed]
         return [None if self.overtaken else request_hash(envelope) for _, _, _, envelope in signed]
 
     async def sign(self, orders: Sequence[signing.OrderToSign]) -> list[signing.SigningAnswer] | None:

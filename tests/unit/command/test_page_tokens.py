@@ -16,13 +16,13 @@ from pydantic import ValidationError
 from services.command import translate
 from services.command.__main__ import CommandSettings
 from services.command.domain import Action, Role, Viewer
-from services.command.history import HistoryPage, Position
-from services.command.page_tokens import Place, place_of, token_for
+from services.command.history import HistoryPage, HistoryPosition
+from services.command.page_tokens import PagePosition, place_of, token_for
 from services.runtime.errors import Refusal
 
 VIN = "KMHSH81C7LU123456"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-LAST = Position(NOW - timedelta(microseconds=7), "cmd-1")
+LAST = HistoryPosition(NOW - timedelta(microseconds=7), "cmd-1")
 PAGE = HistoryPage((), 9, has_more=True, as_of=NOW, last=LAST)
 OWNER = Viewer("user-123", Role.OWNER, NOW - timedelta(days=9))
 
@@ -41,7 +41,7 @@ def fault_of(**members: Any) -> tuple[str, str]:
 def test_a_token_says_where_the_next_page_begins_and_of_which_list() -> None:
     token = token_for(PAGE, asked(period="7d", limit=3))
     assert token is not None
-    assert place_of(asked(period="7d", limit=90, pageToken=token)) == Place(NOW, LAST)
+    assert place_of(asked(period="7d", limit=90, pageToken=token)) == PagePosition(NOW, LAST)
     query = translate.history_query(asked(period="7d", pageToken=token), OWNER, NOW + timedelta(days=1))
     assert (query.as_of, query.after, query.offset) == (NOW, LAST, 0)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.status.domain import UNKNOWN_PLACE, Position, base36
+from services.status.domain import UNKNOWN_PLACE, LogPosition, base36
 from services.status.event_ids import EventIdKeyRefused, EventIds
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ EPOCH = base36(1_768_228_200_000_000)
 
 def test_an_id_is_a_place_and_every_replica_agrees() -> None:
     mine, another = EventIds(KEY), EventIds(KEY)
-    places = [Position(EPOCH, sequence) for sequence in (0, 1, 2, 255, 256, 2**63 - 1)]
+    places = [LogPosition(EPOCH, sequence) for sequence in (0, 1, 2, 255, 256, 2**63 - 1)]
     ids = [mine.id_of(place) for place in places]
     assert len(set(ids)) == len(ids)
     assert [another.position_of(each) for each in ids] == places
@@ -27,7 +27,7 @@ def test_an_id_is_a_place_and_every_replica_agrees() -> None:
 
 
 def test_an_id_tells_nothing_of_its_neighbours() -> None:
-    ids = [EventIds(KEY).id_of(Position(EPOCH, sequence)) for sequence in range(1_000)]
+    ids = [EventIds(KEY).id_of(LogPosition(EPOCH, sequence)) for sequence in range(1_000)]
     assert all(len(each) == 22 for each in ids)
     assert sorted(ids) != ids
     same_letters = sum(
@@ -37,7 +37,7 @@ def test_an_id_tells_nothing_of_its_neighbours() -> None:
 
 
 def test_under_another_key_it_is_a_place_in_no_log() -> None:
-    found = EventIds(bytes(32)).position_of(EventIds(KEY).id_of(Position(EPOCH, 7)))
+    found = EventIds(bytes(32)).position_of(EventIds(KEY).id_of(LogPosition(EPOCH, 7)))
     assert found.epoch != EPOCH
 
 
@@ -74,7 +74,7 @@ def test_a_file_without_a_secret_stops_the_start(tmp_path: Path) -> None:
         with pytest.raises(EventIdKeyRefused):
             EventIds.read(file)
     file.write_text("x" * 32 + "\n")
-    place = Position(EPOCH, 3)
+    place = LogPosition(EPOCH, 3)
     written = EventIds.read(file).id_of(place)
     file.write_text("x" * 32)
     assert EventIds.read(file).position_of(written) == place

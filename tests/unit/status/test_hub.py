@@ -14,8 +14,8 @@ from services.status.domain import (
     Bounds,
     GaveWay,
     Heartbeat,
+    LogPosition,
     LogUnavailable,
-    Position,
     ReaderTooSlow,
     Reset,
     ShuttingDown,
@@ -49,14 +49,14 @@ class FakeLog:
     publish_during_read: int = 0
 
     def publish(self, vin: str = VIN) -> None:
-        position = Position(self.epoch, len(self.kept) + 1)
+        position = LogPosition(self.epoch, len(self.kept) + 1)
         self.kept.append((vin, Update(position, b"")))
         self.hub.publish(vin, position, b"")
 
     async def bounds(self) -> Bounds:
         return Bounds(self.epoch, self.first, len(self.kept))
 
-    async def next_after(self, vin: str, position: Position) -> Update | None:
+    async def next_after(self, vin: str, position: LogPosition) -> Update | None:
         if self.publish_during_read:
             self.publish_during_read -= 1
             self.publish(vin)
@@ -70,7 +70,7 @@ class FakeLog:
 def hub() -> Hub:
     clock = Clock()
     hub = Hub(clock, clock, max_watchers=3, max_behind_seconds=10, max_waiting_bytes=1_000)
-    hub.start_at(Position("e", 0))
+    hub.start_at(LogPosition("e", 0))
     return hub
 
 
@@ -78,7 +78,7 @@ def watcher(vin: str = VIN, principal: str = "user-123", actor: str = "", **righ
     return Watcher(vin, Right(principal, actor or principal, **right), heartbeats=True)
 
 
-async def collect(hub: Hub, log: FakeLog, after: Position | None, count: int) -> list[str]:
+async def collect(hub: Hub, log: FakeLog, after: LogPosition | None, count: int) -> list[str]:
     seen: list[str] = []
     with hub.watching(watcher()) as reader:
         async with contextlib.aclosing(watch_updates(log, reader, after)) as items:
@@ -92,7 +92,7 @@ async def collect(hub: Hub, log: FakeLog, after: Position | None, count: int) ->
 
 async def test_only_the_vehicles_own_watchers_hear_of_it(hub: Hub) -> None:
     with hub.watching(watcher()) as mine, hub.watching(watcher(OTHER)) as other:
-        hub.publish(VIN, Position("e", 1), b"x")
+        hub.publish(VIN, LogPosition("e", 1), b"x")
         assert (mine.waiting, other.waiting) == (1, 0)
     assert hub.watcher_count == 0
 
@@ -100,14 +100,14 @@ async def test_only_the_vehicles_own_watchers_hear_of_it(hub: Hub) -> None:
 async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) -> None:
     with hub.watching(watcher()) as slow, hub.watching(watcher()) as quick:
         for sequence in range(1, 4):
-            hub.publish(VIN, Position("e", sequence), b"x")
+            hub.publish(VIN, LogPosition("e", sequence), b"x")
             assert (await quick.next()).position.sequence == sequence  # type: ignore[union-attr]  # an update
             assert not slow.ended
             hub._monotonic.seconds += 4.9  # type: ignore[attr-defined]  # the test's clock
-        hub.publish(VIN, Position("e", 4), b"x")
+        hub.publish(VIN, LogPosition("e", 4), b"x")
         with pytest.raises(ReaderTooSlow):
             await slow.next()
-        hub.publish(VIN, Position("e", 5), b"x")
+        hub.publish(VIN, LogPosition("e", 5), b"x")
         assert (slow.waiting, slow.waiting_bytes) == (0, 0)
         assert quick.waiting == 2
 
@@ -115,7 +115,7 @@ async def test_a_reader_that_does_not_read_is_ended_and_nobody_else(hub: Hub) ->
 async def test_a_burst_ends_no_reader_that_takes_it(hub: Hub) -> None:
     with hub.watching(watcher()) as reader:
         for sequence in range(1, 1_001):
-            hub.publish(VIN, Position("e", sequence), b"x")
+            hub.publish(VIN, LogPosition("e", sequence), b"x")
         got = [(await reader.next()).position.sequence for _ in range(1_000)]  # type: ignore[union-attr]  # updates
         assert got == list(range(1, 1_001))
         assert reader.waiting_bytes == 0
@@ -124,12 +124,12 @@ async def test_a_burst_ends_no_reader_that_takes_it(hub: Hub) -> None:
 async def test_what_waits_for_a_reader_is_bounded(hub: Hub) -> None:
     with hub.watching(watcher()) as reader:
         for sequence in range(1, 11):
-            hub.publish(VIN, Position("e", sequence), b"x" * 100)
+            hub.publish(VIN, LogPosition("e", sequence), b"x" * 100)
         assert reader.waiting_bytes == 1_000
         await reader.next()
-        hub.publish(VIN, Position("e", 11), b"x" * 100)
+        hub.publish(VIN, LogPosition("e", 11), b"x" * 100)
         assert not reader.ended
-        hub.publish(VIN, Position("e", 12), b"x")
+        hub.publish(VIN, LogPosition("e", 12), b"x")
         with pytest.raises(ReaderTooSlow):
             await reader.next()
 
@@ -204,7 +204,7 @@ async def test_an_agents_streams_push_out_none_of_the_persons() -> None:
 
 async def test_a_heartbeat_is_for_the_idle(hub: Hub) -> None:
     with hub.watching(watcher()) as idle, hub.watching(watcher(OTHER)) as busy:
-        hub.publish(OTHER, Position("e", 1), b"x")
+        hub.publish(OTHER, LogPosition("e", 1), b"x")
         hub.beat()
         hub.beat()
         assert isinstance(await idle.next(), Heartbeat)
@@ -220,7 +220,7 @@ async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: H
         hub.right_ended(revoked())
         with pytest.raises(RightEnded):
             await mine.next()
-        hub.publish(VIN, Position("e", 1), b"x")
+        hub.publish(VIN, LogPosition("e", 1), b"x")
         assert others.waiting == 1
     with pytest.raises(RightEnded), hub.watching(watcher(read_at=1_000.0)):
         pass
@@ -327,7 +327,7 @@ async def test_a_right_that_ends_during_the_replay_ends_the_replay(hub: Hub) -> 
     for _ in range(3):
         log.publish()
     with hub.watching(watcher()) as reader:
-        items = watch_updates(log, reader, Position("e", 1))
+        items = watch_updates(log, reader, LogPosition("e", 1))
         await anext(items)
         hub.right_ended(revoked())
         with pytest.raises(RightEnded):
@@ -361,13 +361,13 @@ async def test_resuming_replays_what_was_missed_and_joins_what_happens_meanwhile
     log = FakeLog(hub, publish_during_read=2)
     for vin in (VIN, OTHER, VIN, VIN):
         log.publish(vin)
-    assert await collect(hub, log, Position("e", 1), 4) == ["3", "4", "5", "6"]
+    assert await collect(hub, log, LogPosition("e", 1), 4) == ["3", "4", "5", "6"]
 
 
 async def test_resuming_at_the_end_misses_nothing(hub: Hub) -> None:
     log = FakeLog(hub)
     log.publish()
-    reading = asyncio.create_task(collect(hub, log, Position("e", 1), 1))
+    reading = asyncio.create_task(collect(hub, log, LogPosition("e", 1), 1))
     await asyncio.sleep(0)
     log.publish()
     assert await reading == ["2"]
@@ -386,14 +386,14 @@ async def test_what_happens_before_the_reader_begins_to_read_is_not_lost(hub: Hu
 async def test_a_hub_that_has_not_found_the_new_log_yet_resumes_nobody(hub: Hub) -> None:
     log = FakeLog(hub, epoch="f")
     with pytest.raises(LogUnavailable):
-        await collect(hub, log, Position("f", 0), 1)
+        await collect(hub, log, LogPosition("f", 0), 1)
 
 
 async def test_a_reader_ahead_of_this_process_gets_no_update_twice(hub: Hub) -> None:
     log = FakeLog(hub)
     log.publish()
-    log.kept += [(VIN, Update(Position("e", n), b"")) for n in (2, 3)]  # kept, not seen by this hub yet
-    reading = asyncio.create_task(collect(hub, log, Position("e", 2), 1))
+    log.kept += [(VIN, Update(LogPosition("e", n), b"")) for n in (2, 3)]  # kept, not seen by this hub yet
+    reading = asyncio.create_task(collect(hub, log, LogPosition("e", 2), 1))
     while not hub.watcher_count:  # noqa: ASYNC110  # a turn of the loop, not a wait
         await asyncio.sleep(0)
     for _, update in log.kept[1:]:
@@ -401,8 +401,8 @@ async def test_a_reader_ahead_of_this_process_gets_no_update_twice(hub: Hub) -> 
     assert await reading == ["3"]
 
 
-@pytest.mark.parametrize("after", [Position("old", 2), Position("e", 9), Position("e", 0)])
-async def test_what_is_not_kept_any_more_begins_with_a_reset(hub: Hub, after: Position) -> None:
+@pytest.mark.parametrize("after", [LogPosition("old", 2), LogPosition("e", 9), LogPosition("e", 0)])
+async def test_what_is_not_kept_any_more_begins_with_a_reset(hub: Hub, after: LogPosition) -> None:
     log = FakeLog(hub)
     for _ in range(4):
         log.publish()
@@ -416,6 +416,6 @@ async def test_a_feed_that_lost_its_place_resets_its_readers_and_goes_on(hub: Hu
         log.publish()
     reading = asyncio.create_task(collect(hub, log, None, 2))
     await asyncio.sleep(0)
-    hub.restart_at(Position("f", 0))
-    hub.publish(VIN, Position("f", 1), b"")
+    hub.restart_at(LogPosition("f", 0))
+    hub.publish(VIN, LogPosition("f", 1), b"")
     assert await reading == ["reset", "1"]

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCon
 from services.runtime.storage import StorageUnavailable
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller, Hint
-from services.status.domain import OPEN, PRESENT, Check, Position, Report
+from services.status.domain import OPEN, PRESENT, Check, LogPosition, Report
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, SilentVehicles
 from services.status.translate import checks_message
@@ -192,9 +192,9 @@ def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update
             b"\xff",
         )
     ):
-        publish_update(hub, lost, f"door.update.{VIN}", Position("e", sequence), payload)
+        publish_update(hub, lost, f"door.update.{VIN}", LogPosition("e", sequence), payload)
     assert told == []
-    publish_update(hub, lost, f"door.update.{VIN}", Position("e", 9), timeout(may_have_succeeded=True))
+    publish_update(hub, lost, f"door.update.{VIN}", LogPosition("e", 9), timeout(may_have_succeeded=True))
     assert told == [(VIN, 77)]
     assert lost.is_lost(VIN, 77)
     assert lost.is_unanswering(VIN, 77)

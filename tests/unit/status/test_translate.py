@@ -14,7 +14,7 @@ from services.status.domain import (
     OPEN,
     OPEN_UNKNOWN,
     PRESENT,
-    Position,
+    LogPosition,
     Report,
     Update,
     fold,
@@ -110,7 +110,7 @@ def test_the_specifications_event_byte_for_byte() -> None:
         ),
     )
     update.timestamp.FromMicroseconds(NOW_US)
-    event = Update(Position("k3", 12), update.SerializeToString())
+    event = Update(LogPosition("k3", 12), update.SerializeToString())
     body = update_body(IDS, event)
     assert body.content_type == "text/event-stream"
     assert body.data == (
@@ -124,9 +124,9 @@ def test_the_specifications_event_byte_for_byte() -> None:
 
 
 def test_text_can_not_break_out_of_its_line() -> None:
-    alert = reset_message(VIN, IDS.id_of(Position("e", 1)), NOW_US)
+    alert = reset_message(VIN, IDS.id_of(LogPosition("e", 1)), NOW_US)
     alert.system_alert.message = "a\n\nevent: X\r\ndata: \u2028é"
-    data = update_body(IDS, Update(Position("e", 1), alert.SerializeToString())).data
+    data = update_body(IDS, Update(LogPosition("e", 1), alert.SerializeToString())).data
     assert data.count(b"\n") == 4
     assert data.endswith(b"\n\n")
     assert data.isascii()

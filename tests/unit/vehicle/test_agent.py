@@ -11,7 +11,7 @@ from protocol.broker import Command, Event
 from protocol.faults import Fault
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.automation import Cause
-from vehicle.body import DoorName, Position
+from vehicle.body import DoorName, LockPosition
 from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ async def test_what_changes_in_sleep_is_reported_and_the_car_sleeps_on(
     told = len(bench.cloud.said(Event.STATUS))
     bench.car.change(lambda body: body.with_battery(60), Cause.HAND)
     assert bench.agent._waking is None
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
     bench.car.change(lambda body: body.with_open(DoorName.DRIVER, is_open=True), Cause.HAND)
     await bench.until(lambda: bench.agent._waking is None)
     assert bench.agent.is_asleep
@@ -211,7 +211,7 @@ async def test_who_is_woken_while_it_reports_from_sleep_stays_awake(
 ) -> None:
     monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
     await bench.agent.sleep()
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
     bench.agent.wake()
     await bench.until(lambda: bench.agent._waking is None)
     assert not bench.agent.is_asleep
@@ -219,5 +219,5 @@ async def test_who_is_woken_while_it_reports_from_sleep_stays_awake(
 
 async def test_a_car_that_vanished_reports_nothing_of_its_own(bench: Bench) -> None:
     await bench.agent.vanish()
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
     assert bench.agent._waking is None

@@ -3,12 +3,12 @@ from __future__ import annotations
 import pytest
 
 from vehicle.automation import Automation, Cause, Which
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, Position
+from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
 from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode, doors_to_unlock
 
 NOW = 7_000_000
 LOCKED = Body()
-UNLOCKED = Body().with_lock(DoorName.DRIVER, Position.UNLOCKED)
+UNLOCKED = Body().with_lock(DoorName.DRIVER, LockPosition.UNLOCKED)
 
 
 def auto_lock() -> Automation:
@@ -21,7 +21,7 @@ def test_auto_lock_locks_what_nobody_opened() -> None:
     assert automation.due(UNLOCKED, NOW + 29_900) is None
     job = automation.due(UNLOCKED, NOW + 30_000)
     assert job is not None
-    assert (job.which, job.position, job.doors) == (Which.AUTO_LOCK, Position.LOCKED, (DoorName.DRIVER,))
+    assert (job.which, job.position, job.doors) == (Which.AUTO_LOCK, LockPosition.LOCKED, (DoorName.DRIVER,))
     assert automation.due(UNLOCKED, NOW + 31_000) is None
 
 
@@ -140,7 +140,7 @@ def test_parking_unlocks_by_the_unlock_mode() -> None:
         automation = Automation(DoorSettings(parking_auto_unlock=True, unlock_mode=mode))
         job = automation.observe(driving, driving.with_gear(Gear.P), NOW, Cause.HAND)
         assert job is not None
-        assert (job.which, job.position, job.doors) == (Which.PARKING_UNLOCK, Position.UNLOCKED, doors)
+        assert (job.which, job.position, job.doors) == (Which.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
     assert Automation(DoorSettings()).observe(driving, driving.parked(), NOW, Cause.HAND) is None
 
 

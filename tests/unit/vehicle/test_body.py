@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.body import Body, DoorName, Gear, Ignition, MechanicsRefused, NotFitted, Position
+from vehicle.body import Body, DoorName, Gear, Ignition, LockPosition, MechanicsRefused, NotFitted
 
 
 def test_unlocking_a_door_does_not_open_it() -> None:
-    door = Body().with_lock(DoorName.DRIVER, Position.UNLOCKED).doors[DoorName.DRIVER]
+    door = Body().with_lock(DoorName.DRIVER, LockPosition.UNLOCKED).doors[DoorName.DRIVER]
     assert (door.locked, door.open) == (False, False)
 
 
@@ -14,23 +14,23 @@ def test_a_locked_door_cannot_be_opened_and_an_open_one_not_locked() -> None:
     body = Body()
     with pytest.raises(MechanicsRefused, match="driver is locked"):
         body.with_open(DoorName.DRIVER, is_open=True)
-    body = body.with_lock(DoorName.DRIVER, Position.UNLOCKED).with_open(DoorName.DRIVER, is_open=True)
+    body = body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED).with_open(DoorName.DRIVER, is_open=True)
     with pytest.raises(MechanicsRefused, match="driver is open"):
-        body.with_lock(DoorName.DRIVER, Position.LOCKED)
+        body.with_lock(DoorName.DRIVER, LockPosition.LOCKED)
 
 
 def test_deadlock_is_beyond_lock() -> None:
     body = Body()
-    assert not body.doors[DoorName.DRIVER].is_at(Position.DEADLOCKED)
-    secured = body.with_lock(DoorName.DRIVER, Position.DEADLOCKED).doors[DoorName.DRIVER]
-    assert secured.is_at(Position.DEADLOCKED)
-    assert secured.is_at(Position.LOCKED)
+    assert not body.doors[DoorName.DRIVER].is_at(LockPosition.DEADLOCKED)
+    secured = body.with_lock(DoorName.DRIVER, LockPosition.DEADLOCKED).doors[DoorName.DRIVER]
+    assert secured.is_at(LockPosition.DEADLOCKED)
+    assert secured.is_at(LockPosition.LOCKED)
 
 
 def test_the_hood_has_a_latch_and_no_actuator() -> None:
     assert not Body().with_open(DoorName.HOOD, is_open=True).doors[DoorName.HOOD].locked
     with pytest.raises(NotFitted):
-        Body().with_lock(DoorName.HOOD, Position.UNLOCKED)
+        Body().with_lock(DoorName.HOOD, LockPosition.UNLOCKED)
     with pytest.raises(NotFitted):
         Body().with_actuator(DoorName.HOOD, failed=True)
 

@@ -10,7 +10,7 @@ import pytest
 
 from vehicle.actuation_log import ActuationLog, Phase
 from vehicle.automation import Cause
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, Position
+from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
 from vehicle.car import Car
 from vehicle.car_state import CarState, StateFile
 from vehicle.diagnosis import Condition, components
@@ -31,7 +31,7 @@ async def idle(car: Car) -> None:
 
 def unlock(body: Body) -> Body:
     for door in LOCKABLE:
-        body = body.with_lock(door, Position.UNLOCKED)
+        body = body.with_lock(door, LockPosition.UNLOCKED)
     return body
 
 
@@ -105,9 +105,9 @@ async def test_an_unlock_command_that_finds_the_doors_unlocked_restarts_the_dela
     car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
     car.change(unlock, Cause.HAND)
     clock.advance(20)
-    await car.actuate("c2", LOCKABLE, Position.UNLOCKED, Cause.COMMAND, lambda _door: None)
+    await car.actuate("c2", LOCKABLE, LockPosition.UNLOCKED, Cause.COMMAND, lambda _door: None)
     assert car.auto_lock_due_at == clock.now() + timedelta(seconds=30)
-    await car.actuate("c3", LOCKABLE, Position.UNLOCKED, Cause.EMERGENCY, lambda _door: None)
+    await car.actuate("c3", LOCKABLE, LockPosition.UNLOCKED, Cause.EMERGENCY, lambda _door: None)
     assert car.auto_lock_due_at is None
 
 
@@ -121,7 +121,7 @@ async def test_child_locks_follow_the_settings(car: Car) -> None:
 async def test_an_actuation_cut_short_leaves_a_before_and_the_door_where_it_was(car: Car) -> None:
     car.door_time_seconds = 30
     moving = asyncio.create_task(
-        car.actuate("c1", (DoorName.DRIVER,), Position.UNLOCKED, Cause.COMMAND, lambda _door: None)
+        car.actuate("c1", (DoorName.DRIVER,), LockPosition.UNLOCKED, Cause.COMMAND, lambda _door: None)
     )
     async with asyncio.timeout(5):
         while not car.log.read():  # noqa: ASYNC110 - a file tells nobody
@@ -136,7 +136,7 @@ def test_a_torn_log_line_is_not_glued_to_the_next(tmp_path: Path, clock: FakeClo
     path = tmp_path / "actuations.jsonl"
     path.write_bytes(b'{"time": "2026-01')
     log = ActuationLog(path, "KMHSH81C7LU123456")
-    log.write(clock.now(), "c1", DoorName.DRIVER, Position.LOCKED, Phase.BEFORE)
+    log.write(clock.now(), "c1", DoorName.DRIVER, LockPosition.LOCKED, Phase.BEFORE)
     assert [line["command_id"] for line in log.read()] == ["c1"]
 
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from tests.support.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
 from vehicle.automation import Cause
-from vehicle.body import DoorName, Position
+from vehicle.body import DoorName, LockPosition
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
 from vehicle.simulator import SimulatedCar
@@ -71,7 +71,7 @@ async def test_an_actuator_can_slip_and_be_repaired(http: httpx.AsyncClient, sim
     async def lock(door: DoorName) -> None:
         async with simulated.car.actuators:
             (outcome,) = await simulated.car.actuate(
-                "c1", (door,), Position.LOCKED, Cause.COMMAND, lambda _: None
+                "c1", (door,), LockPosition.LOCKED, Cause.COMMAND, lambda _: None
             )
             assert (outcome.succeeded, outcome.moved) == (True, True)
             assert simulated.car.body.doors[door].locked

@@ -10,7 +10,7 @@ import pytest
 from vehicle import translate
 from vehicle.actuation_log import ActuationLog
 from vehicle.automation import Cause
-from vehicle.body import FULL_EQUIPMENT, Body, DoorName, Equipment, NotFitted, Position
+from vehicle.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
 from vehicle.car import Car
 from vehicle.car_state import StateFile
 from vehicle.command import Action, Command, Fault, Mode, Outcome
@@ -65,7 +65,7 @@ def test_a_coupe_tells_of_the_doors_it_has() -> None:
     assert body.with_child_lock(engaged=True) == body
     for change in (
         lambda: body.with_open(DoorName.REAR_LEFT, is_open=True),
-        lambda: body.with_lock(DoorName.REAR_LEFT, Position.LOCKED),
+        lambda: body.with_lock(DoorName.REAR_LEFT, LockPosition.LOCKED),
         lambda: body.with_window(DoorName.REAR_LEFT, is_open=True),
         lambda: body.with_actuator(DoorName.REAR_LEFT, failed=True),
     ):
@@ -126,7 +126,11 @@ async def test_the_files_say_how_it_stands_and_its_equipment_which_doors_there_a
 ) -> None:
     full = car_of(FULL_EQUIPMENT, tmp_path, clock)
     await full.actuate(
-        "c", (DoorName.DRIVER, DoorName.REAR_LEFT), Position.UNLOCKED, Cause.AUTOMATION, lambda _door: None
+        "c",
+        (DoorName.DRIVER, DoorName.REAR_LEFT),
+        LockPosition.UNLOCKED,
+        Cause.AUTOMATION,
+        lambda _door: None,
     )
     full.rebuild(COUPE)
     assert DoorName.REAR_LEFT not in full.body.doors

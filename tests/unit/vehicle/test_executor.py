@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from vehicle.automation import Cause
-from vehicle.body import LOCKABLE, DoorName, Position
+from vehicle.body import LOCKABLE, DoorName, LockPosition
 from vehicle.command import Action, Command, Fault, Mode, Outcome
 from vehicle.executor import Execution, interrupted, withdrawn
 from vehicle.settings import DoorSettings, UnlockMode
@@ -183,7 +183,7 @@ async def test_sequence_opens_the_others_when_asked_again(car: Car, clock: FakeC
 
 
 async def test_an_interrupted_command_reports_the_doors_as_observed(car: Car, clock: FakeClock) -> None:
-    car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.COMMAND)
+    car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.COMMAND)
     result = interrupted(order(clock), car, clock.now(), clock.now())
     assert (result.outcome, result.fault) == (Outcome.FAILED, Fault.INTERRUPTED)
     assert [one.succeeded for one in result.doors] == [True, False, False, False, False]

@@ -8,7 +8,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2
 
 from protocol.broker import Event
 from vehicle.automation import Cause
-from vehicle.body import Body, DoorName, Equipment, Position
+from vehicle.body import Body, DoorName, Equipment, LockPosition
 from vehicle.lock_changes import LockChange, LockChanges
 from vehicle.settings import DoorSettings
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.unit.vehicle.bench import Bench
     from tests.unit.vehicle.conftest import FakeClock
 
-UNLOCKED = Body().with_lock(DoorName.DRIVER, Position.UNLOCKED)
+UNLOCKED = Body().with_lock(DoorName.DRIVER, LockPosition.UNLOCKED)
 
 
 def driver_of(report: Any) -> Any:
@@ -53,7 +53,7 @@ async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: 
 
 
 async def test_a_key_is_told_as_one_and_a_boot_forgets_it(bench: Bench) -> None:
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, Position.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
     await bench.until(lambda: not driver_of(bench.cloud.said(Event.STATUS)[-1]).locked)
     said = driver_of(bench.cloud.said(Event.STATUS)[-1])
     assert said.lock_change.cause == body_pb2.LOCK_CAUSE_KEY

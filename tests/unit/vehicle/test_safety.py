@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.body import LOCKABLE, Body, DoorName, Ignition, Position
+from vehicle.body import LOCKABLE, Body, DoorName, Ignition, LockPosition
 from vehicle.command import Action, Fault, Mode
 from vehicle.safety import refusal
 
@@ -11,7 +11,7 @@ MOVING = Body().driven(3)
 ENGINE_ON = Body().with_ignition(Ignition.ON)
 ACCESSORIES = Body().with_ignition(Ignition.ACC)
 EMPTY = Body().with_battery(9)
-OPEN = Body().with_lock(DoorName.TRUNK, Position.UNLOCKED).with_open(DoorName.TRUNK, is_open=True)
+OPEN = Body().with_lock(DoorName.TRUNK, LockPosition.UNLOCKED).with_open(DoorName.TRUNK, is_open=True)
 
 
 @pytest.mark.parametrize(
