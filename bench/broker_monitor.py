@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from bench.http_client import OK, BenchFailedError, Connection
+from bench.http_client import OK, BenchFailedError, HttpConnection
 from mesh.broker_accounts import VEHICLE_STORE
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _streams(page: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 async def _page(port: int, path: str) -> dict[str, Any]:
-    connection = await Connection.open(port)
+    connection = await HttpConnection.open(port)
     try:
         answer = await connection.ask(f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode())
     finally:

@@ -34,7 +34,7 @@ class BenchFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """Status and decoded body of one answer."""
 
     status: int
@@ -42,7 +42,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Outcome:
+class LoopOutcome:
     """What a closed loop saw. `latencies_ms` is sorted and holds the answers with the expected status."""
 
     seconds: float
@@ -92,21 +92,21 @@ class Chunks:
         return bytes(content)
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """One keep-alive connection with one request in flight at a time."""
 
     def __init__(self) -> None:
         self._transport: asyncio.WriteTransport | None = None
         self._received = bytearray()
-        self._answered: asyncio.Future[Answer] | None = None
+        self._answered: asyncio.Future[HttpResponse] | None = None
 
     @classmethod
-    async def open(cls, port: int) -> Connection:
+    async def open(cls, port: int) -> HttpConnection:
         """Connect to a loopback port. Raises OSError."""
         _, connection = await asyncio.get_running_loop().create_connection(cls, LOOPBACK, port)
         return connection
 
-    async def ask(self, request: bytes) -> Answer:
+    async def ask(self, request: bytes) -> HttpResponse:
         """Send and wait for the whole answer. Raises BenchFailedError when the connection ends first."""
         if self._transport is None or self._transport.is_closing():
             raise BenchFailedError("a connection to the edge was closed")
@@ -138,7 +138,7 @@ class Connection(asyncio.Protocol):
             self._answered.set_exception(BenchFailedError(f"cut off before the answer: {exc or 'closed'}"))
 
 
-def parse_answer(received: bytearray) -> Answer | None:
+def parse_answer(received: bytearray) -> HttpResponse | None:
     """The answer when it is complete. Raises BenchFailedError when its length is not told."""
     head_end = received.find(_HEAD_END)
     if head_end < 0:
@@ -149,30 +149,30 @@ def parse_answer(received: bytearray) -> Answer | None:
     length = _LENGTH.search(head)
     if length is not None:
         end = start + int(length[1])
-        return Answer(status, bytes(received[start:end])) if len(received) >= end else None
+        return HttpResponse(status, bytes(received[start:end])) if len(received) >= end else None
     if not _CHUNKED.search(head):
         raise BenchFailedError(f"an answer {status} without a length")
     chunks = Chunks()
     body = chunks.feed(bytes(received[start:]))
-    return Answer(status, body) if chunks.ended else None
+    return HttpResponse(status, body) if chunks.ended else None
 
 
 async def drive(
     port: int, requests: Iterator[bytes], *, clients: int, seconds: float, expect: int
-) -> Outcome:
+) -> LoopOutcome:
     """`clients` connections, each sending the next request as soon as its last one is answered.
 
     Ends after `seconds`, or when there is no request left. Raises BenchFailedError when a connection
     is cut or nothing was answered with `expect`.
     """
-    connections = [await Connection.open(port) for _ in range(clients)]
+    connections = [await HttpConnection.open(port) for _ in range(clients)]
     statuses: dict[int, int] = {}
     latencies: list[float] = []
     cpu = time.process_time()
     began = time.perf_counter()
     until = began + seconds
 
-    async def client(connection: Connection) -> None:
+    async def client(connection: HttpConnection) -> None:
         for request in requests:
             asked = time.perf_counter()
             answer = await connection.ask(request)
@@ -191,4 +191,4 @@ async def drive(
             connection.close()
     if not latencies:
         raise BenchFailedError(f"no answer was {expect}: {statuses}")
-    return Outcome(elapsed, statuses, sorted(latencies), time.process_time() - cpu)
+    return LoopOutcome(elapsed, statuses, sorted(latencies), time.process_time() - cpu)

@@ -17,7 +17,7 @@ from bench.http_client import (
     OK,
     BenchFailedError,
     Chunks,
-    Connection,
+    HttpConnection,
     command_request,
     get_request,
 )
@@ -166,7 +166,7 @@ async def _measured(
 class _Person:
     """Watches one car's stream and commands it."""
 
-    def __init__(self, vin: str, token: str, connection: Connection) -> None:
+    def __init__(self, vin: str, token: str, connection: HttpConnection) -> None:
         self._connection = connection
         self._stream: EventStream | None = None
         self._orders = itertools.cycle([command_request(vin, action, token) for action in ("unlock", "lock")])
@@ -177,7 +177,7 @@ class _Person:
 
     @classmethod
     async def arrive(cls, port: int, vin: str, token: str) -> _Person:
-        person = cls(vin, token, await Connection.open(port))
+        person = cls(vin, token, await HttpConnection.open(port))
         person._stream = await EventStream.open(port, vin, token, person._receive)
         return person
 

@@ -17,7 +17,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from bench.nats_wire import message
 from mesh.files import write_private
-from protocol.broker import Event, event_subject
+from protocol.broker import EventKind, event_subject
 from protocol.keys import KeySigner, OpenKeys
 from protocol.manifest import Trust
 from protocol.session import EPOCH_BYTES, VehicleSession
@@ -163,7 +163,7 @@ class Speaker:
         said.said_at.FromDatetime(said_at)
         message_id = secrets.token_hex(16)
         data = self._side.seal_hello(said, message_id)
-        return message(event_subject(self.vin, Event.HELLO), message_id, data)
+        return message(event_subject(self.vin, EventKind.HELLO), message_id, data)
 
     def report(
         self,
@@ -184,4 +184,4 @@ class Speaker:
             going_to_sleep=going_to_sleep,
         )
         sealed = self._side.seal_report(report)
-        return message(event_subject(self.vin, Event.STATUS), sealed.message_id, sealed.data)
+        return message(event_subject(self.vin, EventKind.STATUS), sealed.message_id, sealed.data)

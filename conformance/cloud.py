@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 
 from conformance.acceptance import unacceptable
 from conformance.forge import RIGHT, Wrong, sealed_order
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard, next_slot
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from conformance.bench import IssuedHashes
     from conformance.keys import CloudKeys
     from protocol.keys import Signer, VehicleKeys
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
 
 VALID_MILLIS = 20_000
 _EPOCHS_OF_REPORTS = 10
@@ -44,11 +44,11 @@ _REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsRepo
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class OutboundOrder:
     """An order on its way: publish `data` on the unit's subject of `domain`."""
 
     domain: Domain
-    order: Order
+    order: VehicleCommand
     envelope: bytes
     data: bytes
     request_hash: bytes
@@ -65,7 +65,7 @@ class UnitMessage:
     came, by the kit's clock.
     """
 
-    event: Event
+    event: EventKind
     message_id: str
     epoch: bytes
     counter: int
@@ -147,14 +147,14 @@ class Cloud:
         """What no cloud would have accepted, and why."""
         self.now_millis = now_millis
         self._issued = issued
-        self.said: list[Event] = []
+        self.said: list[EventKind] = []
         """The event of each message that was heard, accepted or not, in the order in which they came."""
         self._store = _Store(unit)
         self._replay_guard = ReplayGuard(self._store, now_millis)
         self._enrolled = _Enrolled(vin, unit)
         self._came: set[bytes] = set()
         self._stored: set[bytes] = set()
-        self._early: list[tuple[Event, bytes]] = []
+        self._early: list[tuple[EventKind, bytes]] = []
         self.reused_counters: set[tuple[Domain, bytes]] = set()
         """Places (epoch and counter) under which the unit sealed more than one report: a nonce used twice."""
         self._reports: dict[tuple[Domain, bytes], bytes] = {}
@@ -181,7 +181,9 @@ class Cloud:
         """Whom the unit accepts."""
         return self.keys.signer
 
-    def sign(self, order: Order, wrong: Wrong = RIGHT, domain: Domain | None = None) -> Signed:
+    def sign(
+        self, order: VehicleCommand, wrong: Wrong = RIGHT, domain: Domain | None = None
+    ) -> OutboundOrder:
         """The order, right in everything but what `wrong` says, for the subject of `domain` (the order's own).
 
         What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
@@ -208,7 +210,7 @@ class Cloud:
         )
         if self._issued is not None:
             self._issued.add(made.request_hash)
-        return Signed(domain, order, made.envelope, made.data, made.request_hash)
+        return OutboundOrder(domain, order, made.envelope, made.data, made.request_hash)
 
     def skip_to(self, domain: Domain, counter: int) -> None:
         """As if all counters up to this one had been issued."""
@@ -231,7 +233,7 @@ class Cloud:
         """Sealed to the unit, as anybody can."""
         return seal(envelope, self.unit.seal_key, Direction.TO_VEHICLE, self.vin)
 
-    def receive(self, event: Event, data: bytes, *, stored: bool = True) -> UnitMessage | None:
+    def receive(self, event: EventKind, data: bytes, *, stored: bool = True) -> UnitMessage | None:
         """Accepts it and files it; None for what is repeated, waits for its hello, or is not accepted.
 
         `stored`: the broker's stream has it. The same bytes count once, however often they come.
@@ -249,7 +251,7 @@ class Cloud:
         """Whether the broker's stream has it."""
         return received.digest in self._stored
 
-    def _receive(self, event: Event, data: bytes) -> UnitMessage | None:
+    def _receive(self, event: EventKind, data: bytes) -> UnitMessage | None:
         try:
             received = self._open(event, data)
         except _OfEarlierRun:
@@ -264,7 +266,7 @@ class Cloud:
         for fault in unacceptable(received.message):
             # Filed all the same: what is wrong with it is to be said once, not by every rule that waits for it.
             self.rejected.append(f"evt.{event.value}: {fault}")
-        if event is Event.HELLO:
+        if event is EventKind.HELLO:
             early, self._early = self._early, []
             for one in early:
                 self._receive(*one)
@@ -278,7 +280,7 @@ class Cloud:
         """What the unit said of these orders."""
         return [one for one in self.received if one.request_hash in request_hashes]
 
-    def _open(self, event: Event, data: bytes) -> UnitMessage:
+    def _open(self, event: EventKind, data: bytes) -> UnitMessage:
         domain = Domain(f"evt.{event.value}")
         if domain in REPORTS:
             return self._open_report(event, domain, data)
@@ -304,7 +306,7 @@ class Cloud:
     def _at(self, data: bytes, message: Any) -> tuple[int, bytes, Any, bytes]:
         return self.now_millis(), hashlib.sha256(data).digest(), message, data[_RECEIVER]
 
-    def _open_report(self, event: Event, domain: Domain, data: bytes) -> UnitMessage:
+    def _open_report(self, event: EventKind, domain: Domain, data: bytes) -> UnitMessage:
         place = (domain, data[:_PLACE_BYTES])
         if self._reports.setdefault(place, hashlib.sha256(data).digest()) != hashlib.sha256(data).digest():
             self.reused_counters.add(place)

@@ -21,8 +21,8 @@ from protocol.broker import (
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     command_subject,
     mqtt_queue_subject,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    Heard = Callable[[Event, bytes, bool, bool], bool]
+    Heard = Callable[[EventKind, bytes, bool, bool], bool]
 
 MQTT_RETAINED = "$MQTT_rmsgs"
 """The broker's own stream of what was published to be retained."""
@@ -121,7 +121,7 @@ class Link:
                 await self._jetstream.delete_consumer(VEHICLE_EVENTS, self._consumer)
             await self._client.close()
 
-    async def publish(self, command: Command, data: bytes) -> None:
+    async def publish(self, command: CommandKind, data: bytes) -> None:
         """Into the unit's queue. The same bytes again are another message."""
         headers = {"Nats-Msg-Id": secrets.token_hex(16), MQTT_QOS_HEADER: "1"}
         await self._jetstream.publish(
@@ -162,7 +162,7 @@ class Link:
 
     @property
     def _commands(self) -> str:
-        return command_subject(self._vin, Command.DOOR).removesuffix("door") + "*"
+        return command_subject(self._vin, CommandKind.DOOR).removesuffix("door") + "*"
 
     async def _ensure(self, name: str) -> None:
         config = stream_config(STREAMS[name])
@@ -203,12 +203,12 @@ class Link:
         self._receive(message, stored=False)
 
     def _receive(self, message: Msg, *, stored: bool) -> None:
-        event = Event(message.subject.rpartition(".")[2])
-        if self._received(event, message.data, _has_qos_1(message), stored) and event is Event.HELLO:
+        event = EventKind(message.subject.rpartition(".")[2])
+        if self._received(event, message.data, _has_qos_1(message), stored) and event is EventKind.HELLO:
             self._queues_to_open.set()
 
     async def _take_status(self, message: Msg) -> None:
-        self._received(Event.STATUS, message.data, _has_qos_1(message), False)
+        self._received(EventKind.STATUS, message.data, _has_qos_1(message), False)
 
     async def _keep_queue_open(self) -> None:
         """As the command room does on each hello."""

@@ -11,18 +11,18 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from conformance.finding import Skipped, Violated, require
 from conformance.forge import RIGHT, Wrong
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from protocol.domains import REFUSED_ON, Domain
 from protocol.faults import SYNCHRONISATION, Fault
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from conformance.cloud import Cloud, Signed, UnitMessage
+    from conformance.cloud import Cloud, OutboundOrder, UnitMessage
     from conformance.hands import Hands
     from conformance.link import Link
     from conformance.throwaway_broker import ThrowawayBroker
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
 
 DEFAULT_PACE_SECONDS = 1.1
 LONGEST_COMEBACK_SECONDS = 120.0
@@ -79,7 +79,7 @@ class Unit:
         assert self._link is not None  # noqa: S101  # attached before any rule
         return self._link
 
-    def receive(self, event: Event, data: bytes, has_qos_1: bool, stored: bool) -> bool:
+    def receive(self, event: EventKind, data: bytes, has_qos_1: bool, stored: bool) -> bool:
         """Link's events come in here; whether it was accepted."""
         received = self.cloud.receive(event, data, stored=stored)
         if not has_qos_1:
@@ -108,16 +108,18 @@ class Unit:
 
     # -- orders out
 
-    async def send(self, signed: Signed, times: int = 1) -> None:
+    async def send(self, signed: OutboundOrder, times: int = 1) -> None:
         """Publishes the same bytes so often."""
         for _ in range(times):
             await self.send_bytes(signed.domain, signed.data)
 
     async def send_bytes(self, domain: Domain, data: bytes) -> None:
         """Publishes anything."""
-        await self.link.publish(Command(domain.value.removeprefix("cmd.")), data)
+        await self.link.publish(CommandKind(domain.value.removeprefix("cmd.")), data)
 
-    async def order(self, order: Order, wrong: Wrong = RIGHT, domain: Domain | None = None) -> Signed:
+    async def order(
+        self, order: VehicleCommand, wrong: Wrong = RIGHT, domain: Domain | None = None
+    ) -> OutboundOrder:
         """Signs it and sends it."""
         signed = self.cloud.sign(order, wrong, domain)
         await self.send(signed)
@@ -125,18 +127,18 @@ class Unit:
 
     # -- answers in
 
-    def answers(self, signed: Signed) -> list[UnitMessage]:
+    def answers(self, signed: OutboundOrder) -> list[UnitMessage]:
         """The answers to this signing of an order, on the subject where they belong; received apart."""
         event = _answered_on(signed)
         return [one for one in self.cloud.answers(signed.request_hash) if one.event is event]
 
-    async def answer(self, signed: Signed, seconds: float | None = None) -> UnitMessage:
+    async def answer(self, signed: OutboundOrder, seconds: float | None = None) -> UnitMessage:
         """The first answer."""
         what = f"an answer on evt.{_answered_on(signed).value}"
         await self.until(lambda: bool(self.answers(signed)), what, seconds)
         return self.answers(signed)[0]
 
-    async def stored_answer(self, signed: Signed, seconds: float | None = None) -> UnitMessage:
+    async def stored_answer(self, signed: OutboundOrder, seconds: float | None = None) -> UnitMessage:
         """The first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
 
         def stored() -> list[UnitMessage]:
@@ -147,14 +149,14 @@ class Unit:
         )
         return stored()[0]
 
-    async def result(self, signed: Signed, seconds: float | None = None) -> Any:
+    async def result(self, signed: OutboundOrder, seconds: float | None = None) -> Any:
         """The answer, which must not be a refusal by the protocol."""
         answer = await self.answer(signed, seconds)
         if isinstance(answer.payload, session_pb2.OrderRefused):
             raise Violated(f"refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
-    async def succeeds(self, signed: Signed, seconds: float | None = None) -> report_pb2.CommandResult:
+    async def succeeds(self, signed: OutboundOrder, seconds: float | None = None) -> report_pb2.CommandResult:
         """The result, which must be a success."""
         result: report_pb2.CommandResult = await self.result(signed, seconds)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
@@ -178,29 +180,29 @@ class Unit:
             else:
                 return
 
-    async def provoked(self, signed: Signed) -> UnitMessage:
+    async def provoked(self, signed: OutboundOrder) -> UnitMessage:
         """Sends it, whether or not it was sent before; the answer that follows, from the budget."""
         said = len(self.answers(signed))
         what = f"an answer on evt.{_answered_on(signed).value}"
         await self.insist(lambda: self.send(signed), lambda: len(self.answers(signed)) > said, what)
         return self.answers(signed)[-1]
 
-    async def known_result(self, order: Order, wrong: Wrong = RIGHT) -> Any:
+    async def known_result(self, order: VehicleCommand, wrong: Wrong = RIGHT) -> Any:
         """Signs a known order anew and sends it; the stored result that answers it."""
         answer = await self.provoked(self.cloud.sign(order, wrong))
         if isinstance(answer.payload, session_pb2.OrderRefused):
             raise Violated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
-    async def refusal(self, signed: Signed, *faults: Fault) -> session_pb2.OrderRefused:
+    async def refusal(self, signed: OutboundOrder, *faults: Fault) -> session_pb2.OrderRefused:
         """Sends it; it must be refused for one of these faults, with session information where that belongs."""
         return _refused((await self.provoked(signed)).payload, faults)
 
-    async def refuses(self, order: Order, wrong: Wrong, *faults: Fault) -> list[Signed]:
+    async def refuses(self, order: VehicleCommand, wrong: Wrong, *faults: Fault) -> list[OutboundOrder]:
         """The same for an order that is signed anew whenever it is sent, because it spends its counter; all that was
         sent.
         """
-        sent: list[Signed] = []
+        sent: list[OutboundOrder] = []
 
         async def send() -> None:
             sent.append(await self.order(order, wrong))
@@ -212,7 +214,7 @@ class Unit:
         _refused(answers()[0].payload, faults)
         return sent
 
-    async def obeys(self, order: Order, by: Any = None) -> Any:
+    async def obeys(self, order: VehicleCommand, by: Any = None) -> Any:
         """Orders it as a good cloud, which signs again what the unit found out of step; the result."""
         for _ in range(SIGNED_AGAIN_AT_MOST):
             signed = await self.order(order, Wrong(signer=by) if by else RIGHT)
@@ -224,7 +226,9 @@ class Unit:
             await self.afford()
         raise Violated(f"a good order was refused as {_fault_name(payload.fault)}")
 
-    async def does(self, order: command_pb2.DoorCommand | Order, by: Any = None) -> report_pb2.CommandResult:
+    async def does(
+        self, order: command_pb2.DoorCommand | VehicleCommand, by: Any = None
+    ) -> report_pb2.CommandResult:
         """Orders doors, and the unit must do it; the result."""
         result: report_pb2.CommandResult = await self.obeys(order, by)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
@@ -245,7 +249,7 @@ class Unit:
         await self.does(lock(DRIVER, PASSENGER))
         await self.link.forget_copies()
 
-    async def never_acts(self, *signed: Signed) -> None:
+    async def never_acts(self, *signed: OutboundOrder) -> None:
         """None of these unlocked the driver's door, which was locked before, or said that it did."""
         result = await self.fence()
         for one in signed:
@@ -258,13 +262,13 @@ class Unit:
             if isinstance(answer.payload, report_pb2.CommandResult):
                 require(answer.payload.outcome not in moved, "it says that it did what it must not do")
 
-    async def acted_once(self, signed: Signed) -> None:
+    async def acted_once(self, signed: OutboundOrder) -> None:
         """One actuator was set in motion, once; as far as that can be seen."""
         if self.hands.sees_actuations:
             count = await self.hands.actuations(signed.order_id)
             require(count == 1, f"{count} actuations, not one")
 
-    def says_nothing(self, signed: Sequence[Signed]) -> None:
+    def says_nothing(self, signed: Sequence[OutboundOrder]) -> None:
         """No word was said of these. After `never_acts` or `fence`."""
         said = self.cloud.answers(*(one.request_hash for one in signed))
         require(not said, f"{len(said)} answers where none may be given")
@@ -333,7 +337,7 @@ class Unit:
 
     def reports(self) -> list[UnitMessage]:
         """Every status report."""
-        return [one for one in self.cloud.received if one.event is Event.STATUS]
+        return [one for one in self.cloud.received if one.event is EventKind.STATUS]
 
 
 def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:
@@ -353,8 +357,8 @@ def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:
     return payload
 
 
-def _answered_on(signed: Signed) -> Event:
-    return Event(REFUSED_ON[signed.domain].value.removeprefix("evt."))
+def _answered_on(signed: OutboundOrder) -> EventKind:
+    return EventKind(REFUSED_ON[signed.domain].value.removeprefix("evt."))
 
 
 def _fault_name(number: int) -> str:

@@ -34,8 +34,8 @@ from protocol.broker import (
     VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_COMMANDS,
     VEHICLE_KEYS_CHANGED_SUBJECT,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     command_subject,
     condition_subject,
     event_subject,
@@ -158,7 +158,7 @@ def _pull(user: str) -> list[Passage]:
 
 def _nats_vehicles(prefix: str) -> list[Passage]:
     # A status report is mapped to its partition before it leaves the account.
-    said = [event_subject("*", event) for event in Event if event is not Event.STATUS]
+    said = [event_subject("*", event) for event in EventKind if event is not EventKind.STATUS]
     return [
         *_enter(CARS_ACCOUNT, prefix, *said, "vehicle_status.*.*"),
         *_subscribe(CARS_ACCOUNT, VEHICLE_STORE, "_INBOX.*.>"),
@@ -170,8 +170,8 @@ def _nats_vehicles(prefix: str) -> list[Passage]:
 
 def _mqtt_vehicles(prefix: str) -> list[Passage]:
     """A vehicle on MQTT names no reply subject: the broker itself waits for the answer."""
-    said = [event_subject("*", event) for event in Event if event is not Event.STATUS]
-    commands = f"{mqtt_queue_subject(command_subject('*', Command.DOOR)).removesuffix('door')}*"
+    said = [event_subject("*", event) for event in EventKind if event is not EventKind.STATUS]
+    commands = f"{mqtt_queue_subject(command_subject('*', CommandKind.DOOR)).removesuffix('door')}*"
     return [
         *(
             Passage(
@@ -217,7 +217,7 @@ def _access(user: str) -> list[Passage]:
 
 
 def _command(user: str) -> list[Passage]:
-    commands = f"{command_subject('*', Command.DOOR).removesuffix('door')}*"
+    commands = f"{command_subject('*', CommandKind.DOOR).removesuffix('door')}*"
     return [
         *_ask(user, COMMAND_STORE, commands),
         *_api(user, "CONSUMER.CREATE", VEHICLE_COMMANDS, ".>"),
@@ -253,7 +253,7 @@ def _status(user: str) -> list[Passage]:
 
 def _config(user: str) -> list[Passage]:
     return [
-        *_ask(user, COMMAND_STORE, command_subject("*", Command.CONFIG)),
+        *_ask(user, COMMAND_STORE, command_subject("*", CommandKind.CONFIG)),
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.config.>"),
         *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),

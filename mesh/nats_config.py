@@ -252,7 +252,9 @@ def _monitor(secrets: BrokerSecrets) -> str:
 
 
 def _vehicle_user(secrets: BrokerSecrets, vin: str) -> str:
-    events = [broker.event_subject(vin, event) for event in broker.Event if event is not broker.Event.STATUS]
+    events = [
+        broker.event_subject(vin, event) for event in broker.EventKind if event is not broker.EventKind.STATUS
+    ]
     publish = [
         *events,
         # A status report is mapped to its partition first and judged by the subject it is mapped to.

@@ -58,7 +58,7 @@ _FNV_PRIME = 16_777_619
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
-class Event(StrEnum):
+class EventKind(StrEnum):
     """The last word of a vehicle's event subject."""
 
     HELLO = "hello"
@@ -70,7 +70,7 @@ class Event(StrEnum):
     DIAGNOSTICS = "diagnostics"
 
 
-class Command(StrEnum):
+class CommandKind(StrEnum):
     """The last word of a vehicle's command subject."""
 
     DOOR = "door"
@@ -152,7 +152,7 @@ STREAMS = {
         Stream(
             VEHICLE_EVENTS,
             (
-                *(f"vehicle.*.evt.{event.value}" for event in Event if event is not Event.STATUS),
+                *(f"vehicle.*.evt.{event.value}" for event in EventKind if event is not EventKind.STATUS),
                 "$MQTT.msgs.vehicle.*.evt.*",
             ),
             vehicles_write="vehicle.*.evt.*",
@@ -192,7 +192,7 @@ def status_stream(partition: int) -> Stream:
     return STREAMS[f"VEHICLE_STATUS_{partition}"]
 
 
-def event_subject(vin: str, event: Event) -> str:
+def event_subject(vin: str, event: EventKind) -> str:
     """Where the vehicle publishes this event."""
     return f"vehicle.{vin}.evt.{event.value}"
 
@@ -205,7 +205,7 @@ def status_subject(vin: str) -> str:
     return f"vehicle_status.{digest % STATUS_PARTITIONS}.{vin}"
 
 
-def command_subject(vin: str, command: Command) -> str:
+def command_subject(vin: str, command: CommandKind) -> str:
     """Where the vehicle is told this."""
     return f"vehicle.{vin}.cmd.{command.value}"
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from protocol.keys import OpenKeys, VehicleKeys
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
     from protocol.vehicle_side import Answer
 
 MAX_MESSAGE_ID_CHARACTERS = 128
@@ -154,7 +154,7 @@ class AnswerReader:
         self._check(message)
         return message
 
-    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.Signed:
+    def _verified(self, vin: str, domain: Domain, data: bytes) -> cose.SignedEnvelope:
         signed = cose.decode(unseal(data, self._open_keys, Direction.TO_CLOUD, vin))
         keys = self._enrolment.find(vin)
         if keys is None or signed.key_id != keys.verify_key_id:
@@ -189,7 +189,7 @@ class ReplayGuard:
         slot, _ = next_slot(self._store.load(vin), domain, valid_millis, self._now_millis())
         return slot
 
-    def issue(self, vin: str, order: Order, slot: SessionSlot, envelope: bytes) -> bytes:
+    def issue(self, vin: str, order: VehicleCommand, slot: SessionSlot, envelope: bytes) -> bytes:
         """Record that `envelope` holds this order at this place; its request hash. Raises Overtaken."""
         session = self._store.load(vin)
         domain = orders.domain_of(order)
@@ -287,7 +287,7 @@ def _check_names(vin: str, message: session_pb2.SessionInfo | session_pb2.Signed
         raise MessageRefused(Fault.MALFORMED, "message id missing or too long")
 
 
-def _parse_answer(signed: cose.Signed, domain: Domain) -> session_pb2.SignedAnswer:
+def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.SignedAnswer:
     field, content_type = ANSWER_FIELDS[domain]
     if signed.content_type == ContentType.FAULT:
         field = _REFUSED

@@ -16,7 +16,7 @@ from protocol.broker import (
     STATUS_PARTITIONS,
     VEHICLE_EVENTS,
     VERDICTS_SUBJECT,
-    Event,
+    EventKind,
     event_subject,
     status_stream,
 )
@@ -38,7 +38,7 @@ class DurableConsumer:
     ack_wait_seconds: int = 10
 
 
-def _of_events(name: str, service: str, *events: Event) -> DurableConsumer:
+def _of_events(name: str, service: str, *events: EventKind) -> DurableConsumer:
     return DurableConsumer(
         name, service, VEHICLE_EVENTS, tuple(event_subject("*", event) for event in events)
     )
@@ -50,7 +50,7 @@ CONSUMERS = {
         _of_events(
             "command-events",
             "command",
-            *(event for event in Event if event not in {Event.STATUS, Event.DIAGNOSTICS}),
+            *(event for event in EventKind if event not in {EventKind.STATUS, EventKind.DIAGNOSTICS}),
         ),
         DurableConsumer("command-status-checks", "command", ROOM_EVENTS, (STATUS_CHECKS_SUBJECT,)),
         DurableConsumer("command-verdicts", "command", ROOM_EVENTS, (VERDICTS_SUBJECT,)),
@@ -62,11 +62,11 @@ CONSUMERS = {
             shared=False,
         ),
         DurableConsumer("config-rights", "config", ROOM_EVENTS, (GRANT_REVOKED_SUBJECT,)),
-        _of_events("config-vehicle-events", "config", Event.HELLO, Event.CONFIG),
-        _of_events("diagnostics-reports", "diagnostics", Event.DIAGNOSTICS),
-        _of_events("diagnostics-hellos", "diagnostics", Event.HELLO),
-        _of_events("status-results", "status", Event.RESULT),
-        _of_events("status-hellos", "status", Event.HELLO),
+        _of_events("config-vehicle-events", "config", EventKind.HELLO, EventKind.CONFIG),
+        _of_events("diagnostics-reports", "diagnostics", EventKind.DIAGNOSTICS),
+        _of_events("diagnostics-hellos", "diagnostics", EventKind.HELLO),
+        _of_events("status-results", "status", EventKind.RESULT),
+        _of_events("status-hellos", "status", EventKind.HELLO),
         *(
             DurableConsumer(
                 f"status-{n}",

@@ -37,7 +37,7 @@ _WIDEST = {_ONE_BYTE: 1, _TWO_BYTES: 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedEnvelope:
     """A well-formed envelope whose signature nobody has looked at yet: it may say any content type."""
 
     content_type: str
@@ -53,7 +53,7 @@ def sign(signer: Signer, content_type: str, subject: bytes, payload: bytes) -> b
     return _envelope(protected, payload, signature)
 
 
-def decode(data: bytes) -> Signed:
+def decode(data: bytes) -> SignedEnvelope:
     """The parts. Raises MessageRefused (MALFORMED)."""
     try:
         signed = _parse(data)
@@ -65,7 +65,7 @@ def decode(data: bytes) -> Signed:
     return signed
 
 
-def verify(signed: Signed, key: Ed25519PublicKey, subject: bytes) -> None:
+def verify(signed: SignedEnvelope, key: Ed25519PublicKey, subject: bytes) -> None:
     """Raises MessageRefused (BAD_SIGNATURE) unless `key` signed exactly this for `subject`."""
     protected = _protected(signed.content_type, signed.key_id)
     try:
@@ -74,7 +74,7 @@ def verify(signed: Signed, key: Ed25519PublicKey, subject: bytes) -> None:
         raise MessageRefused(Fault.BAD_SIGNATURE, "the signature does not fit") from error
 
 
-def _parse(data: bytes) -> Signed:
+def _parse(data: bytes) -> SignedEnvelope:
     """Takes apart at the places where a canonical envelope has its parts. Raises IndexError."""
     protected, at = _string(data, len(_TAG_AND_ARRAY))
     payload, at = _string(data, at + len(_NO_UNPROTECTED))
@@ -83,7 +83,7 @@ def _parse(data: bytes) -> Signed:
     kid, _ = _string(protected, at + len(_KEY_ID))
     if len(kid) != KEY_ID_BYTES or len(signature) != SIGNATURE_BYTES:
         raise MessageRefused(Fault.MALFORMED, "key id or signature of a wrong length")
-    return Signed(content_type.decode("ascii"), kid, payload, signature)
+    return SignedEnvelope(content_type.decode("ascii"), kid, payload, signature)
 
 
 def _string(data: bytes, at: int) -> tuple[bytes, int]:

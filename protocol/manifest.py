@@ -157,7 +157,7 @@ def _verified(data: bytes, content_type: ContentType, public_bytes: bytes) -> by
     return signed.payload
 
 
-def _check(signed: cose.Signed, content_type: ContentType, public_bytes: bytes) -> None:
+def _check(signed: cose.SignedEnvelope, content_type: ContentType, public_bytes: bytes) -> None:
     if signed.key_id != key_id(public_bytes):
         raise MessageRefused(Fault.UNKNOWN_KEY, "not signed by the root")
     cose.verify(signed, Ed25519PublicKey.from_public_bytes(public_bytes), SUBJECT)

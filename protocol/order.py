@@ -14,11 +14,11 @@ from protocol.faults import Fault, MessageRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Order = command_pb2.DoorCommand | command_pb2.CancelCommand | command_pb2.ApplyConfig
+VehicleCommand = command_pb2.DoorCommand | command_pb2.CancelCommand | command_pb2.ApplyConfig
 
 MAX_ID_CHARACTERS = 128
 
-_DOMAINS: Mapping[type[Order], Domain] = {
+_DOMAINS: Mapping[type[VehicleCommand], Domain] = {
     command_pb2.DoorCommand: Domain.COMMAND,
     command_pb2.CancelCommand: Domain.CANCEL,
     command_pb2.ApplyConfig: Domain.CONFIG,
@@ -32,12 +32,12 @@ ROLES: Mapping[Domain, frozenset[session_pb2.Role.ValueType]] = {
 """Whose orders a vehicle takes. The cloud's policy is finer; this stands even when that fails."""
 
 
-def domain_of(order: Order) -> Domain:
+def domain_of(order: VehicleCommand) -> Domain:
     """The domain an order belongs to."""
     return _DOMAINS[type(order)]
 
 
-def order_id(order: Order) -> str:
+def order_id(order: VehicleCommand) -> str:
     """What makes it the same order when it comes again: command id, cancel id, settings version."""
     match order:
         case command_pb2.DoorCommand():
@@ -48,7 +48,7 @@ def order_id(order: Order) -> str:
             return str(order.version)
 
 
-def command_id(order: Order) -> str:
+def command_id(order: VehicleCommand) -> str:
     """The command it gives or withdraws; empty for settings."""
     return "" if isinstance(order, command_pb2.ApplyConfig) else order.command_id
 
@@ -58,7 +58,7 @@ def request_hash(envelope: bytes) -> bytes:
     return hashlib.sha256(envelope).digest()
 
 
-def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, Order]:
+def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, VehicleCommand]:
     """The signed message and the order in it. Raises MessageRefused: MALFORMED, WRONG_TYPE."""
     try:
         signed = session_pb2.SignedOrder.FromString(payload)
@@ -67,13 +67,13 @@ def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, Orde
     field = ORDER_FIELDS[domain]
     if signed.WhichOneof("order") != field:
         raise MessageRefused(Fault.WRONG_TYPE, f"an order that does not belong to {domain.value}")
-    order: Order = getattr(signed, field)
+    order: VehicleCommand = getattr(signed, field)
     if not all(1 <= len(one) <= MAX_ID_CHARACTERS for one in _ids(order)):
         raise MessageRefused(Fault.MALFORMED, "an order whose id is missing or too long")
     return signed, order
 
 
-def _ids(order: Order) -> tuple[str, ...]:
+def _ids(order: VehicleCommand) -> tuple[str, ...]:
     """A cancellation that names no command would be answered for none."""
     if isinstance(order, command_pb2.CancelCommand):
         return order.cancel_id, order.command_id

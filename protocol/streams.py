@@ -50,7 +50,7 @@ def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> Stream
     )
 
 
-class Durable(Protocol):
+class ConsumerDescription(Protocol):
     """A durable push consumer; see protocol.consumers.DurableConsumer."""
 
     @property
@@ -78,7 +78,7 @@ class Durable(Protocol):
         """After how long an unacknowledged message is delivered again."""
 
 
-def durable_config(consumer: Durable, prefix: str = "") -> ConsumerConfig:
+def durable_config(consumer: ConsumerDescription, prefix: str = "") -> ConsumerConfig:
     """The consumer: it delivers to `deliver.<name>`, below the prefix, from the beginning, until acknowledged."""
     below = f"{prefix}." if prefix else ""
     return ConsumerConfig(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from protocol.keys import OpenKeys, Signer
     from protocol.manifest import Trust
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
     from protocol.session import VehicleSession
 
 Answer = (
@@ -57,7 +57,7 @@ class VehicleMemory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutgoingEnvelope:
     """Publish this on the vehicle's subject of `domain`."""
 
     domain: Domain
@@ -66,34 +66,34 @@ class Outgoing:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedOrder:
     """Act on it, if nothing physical forbids it. Its counter is spent: it will not be accepted again.
 
     Look at `expires_at_millis` (by the session's clock) again before each door.
     """
 
-    order: Order
+    order: VehicleCommand
     order_id: str
     request_hash: bytes
     expires_at_millis: int
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownOrder:
     """Taken before: do not act, send the stored answer again (if there is one yet)."""
 
-    order: Order
+    order: VehicleCommand
     order_id: str
     request_hash: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class Faulted:
+class RefusedOrder:
     """Refused: do not act. Publish `answer` where there is one, within a budget of the caller's."""
 
     fault: Fault
     detail: str
-    answer: Outgoing | None
+    answer: OutgoingEnvelope | None
 
 
 class VehicleSide:
@@ -131,7 +131,7 @@ class VehicleSide:
         """The manifest in use."""
         return self._trust
 
-    def open_order(self, domain: Domain, data: bytes) -> Accepted | Known | Faulted:
+    def open_order(self, domain: Domain, data: bytes) -> AcceptedOrder | KnownOrder | RefusedOrder:
         """What came on the subject of `domain` (COMMAND, CANCEL, CONFIG). Never raises, whatever `data` is.
 
         The checks, in this order, each with its own fault: size, decoding (with the seal), key, signature,
@@ -141,12 +141,14 @@ class VehicleSide:
             envelope = unseal(data, self._open_keys, Direction.TO_VEHICLE, self._vin)
             signed = cose.decode(envelope)
         except MessageRefused as refused:
-            return Faulted(refused.fault, refused.detail, None)
+            return RefusedOrder(refused.fault, refused.detail, None)
         request_hash = orders.request_hash(envelope)
         try:
             return self._checked(domain, signed, request_hash)
         except MessageRefused as refused:
-            return Faulted(refused.fault, refused.detail, self._refusal(domain, request_hash, refused.fault))
+            return RefusedOrder(
+                refused.fault, refused.detail, self._refusal(domain, request_hash, refused.fault)
+            )
 
     def open_challenge(self, data: bytes) -> bytes:
         """Return the challenge of a session request. Raise MessageRefused."""
@@ -188,7 +190,7 @@ class VehicleSide:
         info.hello.CopyFrom(hello)
         return self._sealed(Domain.HELLO, ContentType.SESSION, info.SerializeToString())
 
-    def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> Outgoing:
+    def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> OutgoingEnvelope:
         """An answer to the order with this hash. Signed anew at each call; keep the message id and the hash to
         sign it again after a reboot. Raises ValueError when it is longer than a sealed message may be.
         """
@@ -196,13 +198,15 @@ class VehicleSide:
         field, content_type = ANSWER_FIELDS[domain]
         return self._answer(domain, field, content_type, message_id, request_hash, answer)
 
-    def seal_report(self, report: Report) -> Outgoing:
+    def seal_report(self, report: Report) -> OutgoingEnvelope:
         """A report under the epoch's session key. Its message id is its place: epoch and counter."""
         domain = _REPORTS[type(report)]
         data = self._reports.seal(domain, report.SerializeToString())
-        return Outgoing(domain, data[2:26].hex(), data)
+        return OutgoingEnvelope(domain, data[2:26].hex(), data)
 
-    def _checked(self, domain: Domain, signed: cose.Signed, request_hash: bytes) -> Accepted | Known:
+    def _checked(
+        self, domain: Domain, signed: cose.SignedEnvelope, request_hash: bytes
+    ) -> AcceptedOrder | KnownOrder:
         self._verify(signed, domain)
         if signed.content_type not in ORDER_TYPES.values():
             raise MessageRefused(Fault.WRONG_TYPE, "not an order")
@@ -213,19 +217,19 @@ class VehicleSide:
             raise MessageRefused(Fault.WRONG_VEHICLE, "for another vehicle")
         order_id = orders.order_id(order)
         if self._memory.is_known(domain, order_id):
-            return Known(order, order_id, request_hash)
+            return KnownOrder(order, order_id, request_hash)
         self._session.check_epoch(message.epoch)
         self._session.check_expiry(domain, message.expires_at_millis)
         self._session.spend(domain, message.counter)
         if message.role not in orders.ROLES[domain]:
             raise MessageRefused(Fault.ROLE_NOT_ALLOWED, "a role that may not order this")
-        return Accepted(order, order_id, request_hash, message.expires_at_millis)
+        return AcceptedOrder(order, order_id, request_hash, message.expires_at_millis)
 
-    def _verify(self, signed: cose.Signed, domain: Domain) -> None:
+    def _verify(self, signed: cose.SignedEnvelope, domain: Domain) -> None:
         key = self._trust.verify_key(signed.key_id, self._wall_seconds())
         cose.verify(signed, key, subject_of(self._vin, domain))
 
-    def _refusal(self, domain: Domain, request_hash: bytes, fault: Fault) -> Outgoing | None:
+    def _refusal(self, domain: Domain, request_hash: bytes, fault: Fault) -> OutgoingEnvelope | None:
         if fault not in ANSWERED:
             return None
         message_id = secrets.token_hex(16)
@@ -247,7 +251,7 @@ class VehicleSide:
         message_id: str,
         request_hash: bytes,
         answer: Answer | session_pb2.OrderRefused,
-    ) -> Outgoing:
+    ) -> OutgoingEnvelope:
         message = session_pb2.SignedAnswer(
             vin=self._vin,
             message_id=message_id,
@@ -257,7 +261,7 @@ class VehicleSide:
         )
         getattr(message, field).CopyFrom(answer)
         data = self._sealed(domain, content_type, message.SerializeToString())
-        return Outgoing(domain, message_id, data)
+        return OutgoingEnvelope(domain, message_id, data)
 
     def _session_info(self, message_id: str) -> session_pb2.SessionInfo:
         info = session_pb2.SessionInfo(

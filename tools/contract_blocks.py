@@ -60,7 +60,7 @@ class PublicRpc:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class ProblemEntry:
     """One value of ErrorReason, as its `problem` option and its comment say."""
 
     code: str
@@ -115,13 +115,13 @@ class Contract:
         fields: Sequence[FieldDescriptorProto] = self._messages[method.input_type].field
         return tuple(field.json_name for field in fields if field.name not in in_path)
 
-    def _refusals_of(self, file: Any) -> Iterator[Refused]:
+    def _refusals_of(self, file: Any) -> Iterator[ProblemEntry]:
         comments = _comments_of(file)
         for i, enum in enumerate(file.enum_type):
             for j, value in enumerate(enum.value):
                 problem = value.options.Extensions[self._options.problem]
                 if problem.http_status:
-                    yield Refused(
+                    yield ProblemEntry(
                         code=value.name,
                         http_status=problem.http_status,
                         grpc_code=self._grpc_codes.Name(problem.grpc_code),

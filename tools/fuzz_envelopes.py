@@ -29,7 +29,7 @@ from protocol.manifest import Trust
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal
 from protocol.session import CloudSession, VehicleSession
-from protocol.vehicle_side import Faulted, VehicleSide
+from protocol.vehicle_side import RefusedOrder, VehicleSide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,7 @@ class _World:
     def order(self, domain: Domain, data: bytes) -> str:
         """The vehicle's judgement on what came over the wire."""
         opened = self._vehicle.open_order(domain, data)
-        if isinstance(opened, Faulted):
+        if isinstance(opened, RefusedOrder):
             return opened.fault.name
         raise ForgeryAccepted
 

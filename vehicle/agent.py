@@ -23,7 +23,7 @@ from vehicle.inbox import Inbox, RefusedReport
 from vehicle.link import LinkDown, QueueGone, VehicleLink
 from vehicle.lock_changes import LockChanges
 from vehicle.memory import Memory
-from vehicle.orders import Orders
+from vehicle.orders import OrderProcessor
 from vehicle.outbox import Outbox
 from vehicle.pending import Pending
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-    from protocol.vehicle_side import Outgoing
+    from protocol.vehicle_side import OutgoingEnvelope
     from vehicle.car import Car
     from vehicle.clock import Clock
     from vehicle.credentials import Credentials
@@ -105,7 +105,7 @@ class Agent:
         self._channel = channel = Channel(car.vin, credentials, manifests.load(), memory, clock)
         self.outbox = Outbox(car.vin, link)
         answers = Answers(car.vin, channel, journal, self.outbox, Budget(clock))
-        self._orders = Orders(
+        self._orders = OrderProcessor(
             car,
             channel,
             journal,
@@ -343,7 +343,7 @@ class Agent:
         if not self.connected.is_set():
             return
 
-        def seal() -> Outgoing:
+        def seal() -> OutgoingEnvelope:
             return self._channel.seal_report(self._status_now(going_to_sleep=True))
 
         try:

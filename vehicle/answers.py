@@ -13,14 +13,14 @@ import structlog
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from vehicle.channel import Channel, new_message_id
-from vehicle.journal import Answer, AnswerKind, Journal
+from vehicle.journal import AnswerKind, Journal, StoredAnswer
 from vehicle.link import Delivery, LinkDown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from protocol.vehicle_side import Answer as AnswerMessage
-    from protocol.vehicle_side import Faulted, Outgoing
+    from protocol.vehicle_side import OutgoingEnvelope, RefusedOrder
     from vehicle.budget import Budget
     from vehicle.outbox import Outbox
 
@@ -52,13 +52,13 @@ class Answers:
         self._budget = budget
         self._under_way: dict[str, _UnderWay] = {}
 
-    def send(self, answer: Answer, *deliveries: Delivery) -> None:
+    def send(self, answer: StoredAnswer, *deliveries: Delivery) -> None:
         """Sends what the journal keeps, and settles what it answers."""
         under_way = _UnderWay(answer.request_hash, list(deliveries))
         self._under_way[answer.message_id] = under_way
         message = _MESSAGES[answer.kind].FromString(answer.payload)
 
-        def seal() -> Outgoing:
+        def seal() -> OutgoingEnvelope:
             return self._sealed(answer.message_id, under_way.request_hash, message)
 
         async def stored() -> None:
@@ -68,7 +68,7 @@ class Answers:
 
         self._outbox.post(seal, stored)
 
-    def repeat(self, answer: Answer, request_hash: bytes, delivery: Delivery) -> None:
+    def repeat(self, answer: StoredAnswer, request_hash: bytes, delivery: Delivery) -> None:
         """Sends it once more, as the answer to the order that came just now."""
         under_way = self._under_way.get(answer.message_id)
         if under_way:
@@ -100,7 +100,7 @@ class Answers:
         else:
             self.settle(delivery)
 
-    def refuse(self, faulted: Faulted, delivery: Delivery) -> None:
+    def refuse(self, faulted: RefusedOrder, delivery: Delivery) -> None:
         """Says that the protocol refused it, where that is said, and never wants to see it again."""
         logger.warning(
             "order_refused", vin_tail=self._vin_tail, fault=faulted.fault.name, detail=faulted.detail
@@ -111,7 +111,7 @@ class Answers:
         else:
             self.drop(delivery)
 
-    def answer_challenge(self, seal_hello: Callable[[], Outgoing], delivery: Delivery) -> None:
+    def answer_challenge(self, seal_hello: Callable[[], OutgoingEnvelope], delivery: Delivery) -> None:
         """Sends the hello that was asked for."""
         if self._is_affordable("challenge not answered"):
             self._outbox.run(self._answer_once(seal_hello, delivery.acknowledge))
@@ -132,12 +132,14 @@ class Answers:
         logger.warning("budget_spent", vin_tail=self._vin_tail, effect=otherwise)
         return False
 
-    def _sealed(self, message_id: str, request_hash: bytes, message: AnswerMessage) -> Outgoing:
+    def _sealed(self, message_id: str, request_hash: bytes, message: AnswerMessage) -> OutgoingEnvelope:
         outgoing = self._channel.seal_answer(message_id, request_hash, message)
         # The broker must not take the answer to another signing of the order for a repetition.
         return replace(outgoing, message_id=f"{message_id}-{request_hash.hex()[:_HASH_CHARACTERS]}")
 
-    async def _answer_once(self, seal: Callable[[], Outgoing], settle: Callable[[], Awaitable[None]]) -> None:
+    async def _answer_once(
+        self, seal: Callable[[], OutgoingEnvelope], settle: Callable[[], Awaitable[None]]
+    ) -> None:
         try:
             await self._outbox.send(seal)
         except LinkDown as error:

@@ -18,7 +18,7 @@ from vehicle.actuation_log import ActuationLog, Phase
 from vehicle.automation import CAUSE_OF, Automation, Cause, Job
 from vehicle.body import Body, DoorName, LockPosition
 from vehicle.car_state import CarState, StateFile
-from vehicle.command import DoorOutcome, Fault
+from vehicle.command import CommandFault, DoorOutcome
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 logger = structlog.get_logger(__name__)
 
-Permit = Callable[[DoorName], Fault | None]
+Permit = Callable[[DoorName], CommandFault | None]
 """Asked before each door: None lets it move."""
 
 
@@ -197,7 +197,7 @@ class Car:
         broken = door in self._body.failed_actuators
         blocked = position is not LockPosition.UNLOCKED and self._body.doors[door].open
         if broken or blocked:
-            fault = Fault.ACTUATOR if broken else Fault.DOOR_OPEN
+            fault = CommandFault.ACTUATOR if broken else CommandFault.DOOR_OPEN
             self.log.write(self._clock.now(), cause_id, door, position, Phase.AFTER, fault.value.lower())
             return DoorOutcome(door, succeeded=False, moved=False, fault=fault)
         if door in self._slipping:
@@ -225,9 +225,9 @@ class Car:
     async def _run(self, job: Job) -> None:
         async with self.actuators:
 
-            def still_permitted(_door: DoorName) -> Fault | None:
+            def still_permitted(_door: DoorName) -> CommandFault | None:
                 unlocking = job.position is LockPosition.UNLOCKED
-                return Fault.VEHICLE_MOVING if unlocking and self._body.speed_kmh > 0 else None
+                return CommandFault.VEHICLE_MOVING if unlocking and self._body.speed_kmh > 0 else None
 
             cause_id = f"automation:{job.which.value}"
             await self.actuate(cause_id, job.doors, job.position, CAUSE_OF[job.which], still_permitted)

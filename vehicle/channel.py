@@ -12,11 +12,11 @@ from protocol.faults import MessageRefused
 from protocol.keys import key_id
 from protocol.session import EPOCH_BYTES, VehicleSession
 from protocol.vehicle_side import (
-    Accepted,
+    AcceptedOrder,
     Answer,
-    Faulted,
-    Known,
-    Outgoing,
+    KnownOrder,
+    OutgoingEnvelope,
+    RefusedOrder,
     Report,
     VehicleMemory,
     VehicleSide,
@@ -55,11 +55,11 @@ class Channel:
         """From now on, what was signed for the epoch before is worth nothing. Raises NoReportKey."""
         self._begin_epoch(self._side.trust)
 
-    def open_order(self, domain: Domain, data: bytes) -> Accepted | Known | Faulted:
+    def open_order(self, domain: Domain, data: bytes) -> AcceptedOrder | KnownOrder | RefusedOrder:
         """See VehicleSide."""
         return self._side.open_order(domain, data)
 
-    def deadline_millis(self, accepted: Accepted) -> int:
+    def deadline_millis(self, accepted: AcceptedOrder) -> int:
         """When an order that was just accepted expires, by Clock.uptime_millis."""
         return self._began_at_millis + accepted.expires_at_millis
 
@@ -83,15 +83,17 @@ class Channel:
             for key in self._side.trust.report_keys
         )
 
-    def seal_hello(self, hello: report_pb2.Hello, message_id: str, challenge: bytes = b"") -> Outgoing:
+    def seal_hello(
+        self, hello: report_pb2.Hello, message_id: str, challenge: bytes = b""
+    ) -> OutgoingEnvelope:
         """Session information, with the clock as it stands."""
-        return Outgoing(Domain.HELLO, message_id, self._side.seal_hello(hello, message_id, challenge))
+        return OutgoingEnvelope(Domain.HELLO, message_id, self._side.seal_hello(hello, message_id, challenge))
 
-    def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> Outgoing:
+    def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> OutgoingEnvelope:
         """See VehicleSide."""
         return self._side.seal_answer(message_id, request_hash, answer)
 
-    def seal_report(self, report: Report) -> Outgoing:
+    def seal_report(self, report: Report) -> OutgoingEnvelope:
         """See VehicleSide."""
         return self._side.seal_report(report)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from vehicle.clock import Clock
 
 
-class Action(StrEnum):
+class LockAction(StrEnum):
     """What to do with the locks."""
 
     UNLOCK = "UNLOCK"
@@ -29,7 +29,7 @@ class Mode(StrEnum):
     SECURE = "SECURE"
 
 
-class Fault(StrEnum):
+class CommandFault(StrEnum):
     """Why not all of it was done."""
 
     VEHICLE_MOVING = "VEHICLE_MOVING"
@@ -43,7 +43,7 @@ class Fault(StrEnum):
     CANCELLED = "CANCELLED"
 
 
-class Outcome(StrEnum):
+class CommandOutcome(StrEnum):
     """What became of a command. REFUSED and CANCELLED promise that no door moved for it."""
 
     SUCCEEDED = "SUCCEEDED"
@@ -61,7 +61,7 @@ class CancelOutcome(StrEnum):
     TOO_LATE = "TOO_LATE"
 
 
-class NotUnderstood(ValueError):
+class MalformedCommand(ValueError):
     """A command this car cannot carry out as written; the text says what is wrong with it."""
 
 
@@ -70,7 +70,7 @@ class Command:
     """Move these doors. `doors` is empty with `all_doors`. `deadline_millis` is by Clock.uptime_millis."""
 
     command_id: str
-    action: Action
+    action: LockAction
     mode: Mode
     doors: tuple[DoorName, ...]
     all_doors: bool
@@ -79,7 +79,7 @@ class Command:
     @property
     def position(self) -> LockPosition:
         """Where the locks are to go."""
-        if self.action is Action.UNLOCK:
+        if self.action is LockAction.UNLOCK:
             return LockPosition.UNLOCKED
         return LockPosition.DEADLOCKED if self.mode is Mode.SECURE else LockPosition.LOCKED
 
@@ -98,10 +98,10 @@ class Cancellation:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class SafetyRefusal:
     """Why, and what a person can do about it."""
 
-    fault: Fault
+    fault: CommandFault
     guidance: str
 
 
@@ -112,7 +112,7 @@ class DoorOutcome:
     door: DoorName
     succeeded: bool
     moved: bool
-    fault: Fault | None = None
+    fault: CommandFault | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +120,8 @@ class Result:
     """What became of a command. `fault` is set unless SUCCEEDED or PARTIAL."""
 
     command_id: str
-    outcome: Outcome
-    fault: Fault | None
+    outcome: CommandOutcome
+    fault: CommandFault | None
     guidance: str
     doors: tuple[DoorOutcome, ...]
     started_at: datetime | None

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from vehicle.automation import Cause
 from vehicle.body import LOCKABLE, DoorName
-from vehicle.command import Action, Command, DoorOutcome, Fault, Mode, Outcome, Result
+from vehicle.command import Command, CommandFault, CommandOutcome, DoorOutcome, LockAction, Mode, Result
 from vehicle.safety import refusal
 from vehicle.settings import UnlockMode, doors_to_unlock
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 EXPIRED_GUIDANCE = "The command reached the car too late, and nothing was moved. Send it again."
 
 _DONE = {
-    Action.UNLOCK: "The doors are unlocked.",
-    Action.LOCK: "The doors are locked.",
+    LockAction.UNLOCK: "The doors are unlocked.",
+    LockAction.LOCK: "The doors are locked.",
 }
 _DOOR_FAULTS = {
-    Fault.ACTUATOR: "did not move (actuator fault): use the key there and have it repaired",
-    Fault.DOOR_OPEN: "was opened meanwhile: shut it and lock again",
-    Fault.VEHICLE_MOVING: "was left alone because the car drove off",
-    Fault.ENGINE_ON: "was left alone because the engine was started",
-    Fault.LOW_BATTERY: "was left alone to save the battery",
-    Fault.EXPIRED: "was left alone because the command expired",
-    Fault.CANCELLED: "was left alone because the command was cancelled",
-    Fault.INTERRUPTED: "was not reached before the car's unit restarted",
+    CommandFault.ACTUATOR: "did not move (actuator fault): use the key there and have it repaired",
+    CommandFault.DOOR_OPEN: "was opened meanwhile: shut it and lock again",
+    CommandFault.VEHICLE_MOVING: "was left alone because the car drove off",
+    CommandFault.ENGINE_ON: "was left alone because the engine was started",
+    CommandFault.LOW_BATTERY: "was left alone to save the battery",
+    CommandFault.EXPIRED: "was left alone because the command expired",
+    CommandFault.CANCELLED: "was left alone because the command was cancelled",
+    CommandFault.INTERRUPTED: "was not reached before the car's unit restarted",
 }
 
 
@@ -48,7 +48,7 @@ class Execution:
         """Leaves alone every door that has not begun to move. False for a lock: that is finished, because a car that
         is half locked stands open.
         """
-        self._stop_asked = self._command.action is Action.UNLOCK
+        self._stop_asked = self._command.action is LockAction.UNLOCK
         return self._stop_asked
 
     async def run(self) -> Result:
@@ -56,14 +56,14 @@ class Execution:
         command, started_at = self._command, self._clock.now()
         doors = target_doors(command, self._car)
         if command.is_expired(self._clock):
-            return self._unmoved(Outcome.REFUSED, Fault.EXPIRED, EXPIRED_GUIDANCE, doors)
+            return self._unmoved(CommandOutcome.REFUSED, CommandFault.EXPIRED, EXPIRED_GUIDANCE, doors)
         lacking = [door.value for door in doors if door not in self._car.body.doors]
         if lacking:
             guidance = f"This car has no door {', '.join(lacking)}. Nothing was moved; name the doors it has, or all."
-            return self._unmoved(Outcome.REFUSED, Fault.NOT_SUPPORTED, guidance, doors)
+            return self._unmoved(CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED, guidance, doors)
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
-            return self._unmoved(Outcome.REFUSED, refused.fault, refused.guidance, doors)
+            return self._unmoved(CommandOutcome.REFUSED, refused.fault, refused.guidance, doors)
         cause = Cause.EMERGENCY if command.mode is Mode.EMERGENCY else Cause.COMMAND
         outcomes = tuple(
             await self._car.actuate(command.command_id, doors, command.position, cause, self._fault_for)
@@ -71,11 +71,11 @@ class Execution:
         self._car.log.sync()
         return self._result(outcomes, started_at)
 
-    def _fault_for(self, door: DoorName) -> Fault | None:
+    def _fault_for(self, door: DoorName) -> CommandFault | None:
         if self._stop_asked:
-            return Fault.CANCELLED
+            return CommandFault.CANCELLED
         if self._command.is_expired(self._clock):
-            return Fault.EXPIRED
+            return CommandFault.EXPIRED
         refused = refusal(self._command.action, self._command.mode, (door,), self._car.body)
         return refused.fault if refused else None
 
@@ -90,7 +90,7 @@ class Execution:
             outcomes,
             started_at,
             self._clock.now(),
-            stopped=Fault.CANCELLED in faults,
+            stopped=CommandFault.CANCELLED in faults,
         )
 
     def _guidance(self, outcomes: tuple[DoorOutcome, ...]) -> str:
@@ -114,7 +114,9 @@ class Execution:
             )
         return _DONE[self._command.action]
 
-    def _unmoved(self, outcome: Outcome, fault: Fault, guidance: str, doors: tuple[DoorName, ...]) -> Result:
+    def _unmoved(
+        self, outcome: CommandOutcome, fault: CommandFault, guidance: str, doors: tuple[DoorName, ...]
+    ) -> Result:
         now = self._clock.now()
         outcomes = tuple(DoorOutcome(door, succeeded=False, moved=False, fault=fault) for door in doors)
         return Result(self._command.command_id, outcome, fault, guidance, outcomes, None, now)
@@ -124,35 +126,41 @@ def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
     """The doors a command means, in the order of actuation. The unlock mode speaks only for "all"."""
     if not command.all_doors:
         return tuple(door for door in LOCKABLE if door in command.doors)
-    if command.action is Action.UNLOCK and command.mode is Mode.NORMAL:
+    if command.action is LockAction.UNLOCK and command.mode is Mode.NORMAL:
         return doors_to_unlock(car.settings.unlock_mode, car.body)
     return car.body.lockable
 
 
 def withdrawn(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:
     """The result of a command that was cancelled before it began."""
-    outcomes = tuple(DoorOutcome(door, succeeded=False, moved=False, fault=Fault.CANCELLED) for door in doors)
+    outcomes = tuple(
+        DoorOutcome(door, succeeded=False, moved=False, fault=CommandFault.CANCELLED) for door in doors
+    )
     guidance = "The command was cancelled before it began. No door was moved."
-    return Result(command_id, Outcome.CANCELLED, Fault.CANCELLED, guidance, outcomes, None, now)
+    return Result(command_id, CommandOutcome.CANCELLED, CommandFault.CANCELLED, guidance, outcomes, None, now)
 
 
 def not_understood(command_id: str, reason: str, now: datetime) -> Result:
     """The result of a command this car cannot carry out as written."""
     guidance = f"This car cannot do that: {reason}. Nothing was moved."
-    return Result(command_id, Outcome.REFUSED, Fault.NOT_SUPPORTED, guidance, (), None, now)
+    return Result(command_id, CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED, guidance, (), None, now)
 
 
 def interrupted(command: Command, car: Car, began_at: datetime, now: datetime) -> Result:
     """The result of a command that a crash cut short: the doors as observed now. It never acts again."""
     outcomes = tuple(
-        DoorOutcome(door, succeeded=at_target, moved=False, fault=None if at_target else Fault.INTERRUPTED)
+        DoorOutcome(
+            door, succeeded=at_target, moved=False, fault=None if at_target else CommandFault.INTERRUPTED
+        )
         for door in _possible_targets(command, car)
         for at_target in (car.body.doors[door].is_at(command.position),)
     )
     guidance = (
         "The car's unit restarted in the middle of the command. Check the doors before you send it again."
     )
-    return Result(command.command_id, Outcome.FAILED, Fault.INTERRUPTED, guidance, outcomes, began_at, now)
+    return Result(
+        command.command_id, CommandOutcome.FAILED, CommandFault.INTERRUPTED, guidance, outcomes, began_at, now
+    )
 
 
 def _possible_targets(command: Command, car: Car) -> tuple[DoorName, ...]:
@@ -161,15 +169,19 @@ def _possible_targets(command: Command, car: Car) -> tuple[DoorName, ...]:
     return lockable if command.all_doors else tuple(door for door in lockable if door in command.doors)
 
 
-def _verdict(outcomes: tuple[DoorOutcome, ...], faults: Counter[Fault]) -> tuple[Outcome, Fault | None]:
+def _verdict(
+    outcomes: tuple[DoorOutcome, ...], faults: Counter[CommandFault]
+) -> tuple[CommandOutcome, CommandFault | None]:
     if not faults:
-        return Outcome.SUCCEEDED, None
-    tried = next((fault for fault in (Fault.ACTUATOR, Fault.DOOR_OPEN) if fault in faults), None)
+        return CommandOutcome.SUCCEEDED, None
+    tried = next(
+        (fault for fault in (CommandFault.ACTUATOR, CommandFault.DOOR_OPEN) if fault in faults), None
+    )
     if any(outcome.moved for outcome in outcomes):
-        return Outcome.PARTIAL, None
+        return CommandOutcome.PARTIAL, None
     if tried:
         some_stand_right = any(outcome.succeeded for outcome in outcomes)
-        return (Outcome.PARTIAL, None) if some_stand_right else (Outcome.FAILED, tried)
+        return (CommandOutcome.PARTIAL, None) if some_stand_right else (CommandOutcome.FAILED, tried)
     # Nothing was tried: what kept the first door from it speaks for all.
     first = next(iter(faults))
-    return (Outcome.CANCELLED if first is Fault.CANCELLED else Outcome.REFUSED), first
+    return (CommandOutcome.CANCELLED if first is CommandFault.CANCELLED else CommandOutcome.REFUSED), first

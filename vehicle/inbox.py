@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import Command as Kind
+from protocol.broker import CommandKind as Kind
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
-from protocol.vehicle_side import Accepted, Faulted, Known
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from vehicle.channel import Channel, new_message_id
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-    from protocol.vehicle_side import Outgoing
+    from protocol.vehicle_side import OutgoingEnvelope
     from vehicle.answers import Answers
     from vehicle.link import Delivery
-    from vehicle.orders import Orders
+    from vehicle.orders import OrderProcessor
     from vehicle.outbox import Outbox
 
 logger = structlog.get_logger(__name__)
@@ -52,7 +52,7 @@ class Inbox:
         self,
         vin: str,
         channel: Channel,
-        orders: Orders,
+        orders: OrderProcessor,
         answers: Answers,
         outbox: Outbox,
         hello_now: Callable[[], report_pb2.Hello],
@@ -97,11 +97,11 @@ class Inbox:
 
     def _take_order(self, domain: Domain, delivery: Delivery) -> None:
         match self._channel.open_order(domain, delivery.data):
-            case Accepted() as accepted:
+            case AcceptedOrder() as accepted:
                 self._orders.accept(accepted, delivery)
-            case Known() as known:
+            case KnownOrder() as known:
                 self._orders.repeat(known, delivery)
-            case Faulted() as faulted:
+            case RefusedOrder() as faulted:
                 self._answers.refuse(faulted, delivery)
 
     def _take_manifest(self, delivery: Delivery) -> None:
@@ -115,7 +115,7 @@ class Inbox:
             self.take(self._orders.forget_waiting())
         self._outbox.post(self._hello())  # so that the cloud knows which keys this car accepts now
 
-    def _hello(self, challenge: bytes = b"") -> Callable[[], Outgoing]:
+    def _hello(self, challenge: bytes = b"") -> Callable[[], OutgoingEnvelope]:
         message_id = new_message_id()
         return lambda: self._channel.seal_hello(self._hello_now(), message_id, challenge)
 

@@ -35,7 +35,7 @@ class AnswerKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StoredAnswer:
     """What must reach the cloud, signed anew each time it is sent. `key` is the command id or the cancel id
     it answers, `request_hash` names the order as it was signed.
     """
@@ -66,8 +66,8 @@ class Journal:
     def __init__(self, path: Path, now: datetime) -> None:
         self._path = path
         self._begun: dict[str, Begun] = {}
-        self._answers: dict[tuple[AnswerKind, str], tuple[datetime, Answer]] = {}
-        self._unsent: dict[str, Answer] = {}
+        self._answers: dict[tuple[AnswerKind, str], tuple[datetime, StoredAnswer]] = {}
+        self._unsent: dict[str, StoredAnswer] = {}
         self._load()
         self._compact(now)
 
@@ -76,7 +76,7 @@ class Journal:
         self._append(_begun_record(command_id, begun), sync=True)
         self._begun[command_id] = begun
 
-    def answer(self, now: datetime, *answers: Answer) -> None:
+    def answer(self, now: datetime, *answers: StoredAnswer) -> None:
         """Remembers these answers, all or none. On the disk when it returns."""
         self._append(_answers_record(now, answers), sync=True)
         self._remember(now, answers)
@@ -89,11 +89,11 @@ class Journal:
         if self._unsent.pop(message_id, None) is not None:
             self._append({"stored": message_id}, sync=False)
 
-    def result_of(self, command_id: str) -> Answer | None:
+    def result_of(self, command_id: str) -> StoredAnswer | None:
         """The stored result of a command."""
         return self._find(AnswerKind.RESULT, command_id)
 
-    def cancel_answer(self, cancel_id: str) -> Answer | None:
+    def cancel_answer(self, cancel_id: str) -> StoredAnswer | None:
         """The stored answer to a cancellation."""
         return self._find(AnswerKind.CANCEL, cancel_id)
 
@@ -109,7 +109,7 @@ class Journal:
             if (AnswerKind.RESULT, command_id) not in self._answers
         ]
 
-    def unsent(self) -> list[Answer]:
+    def unsent(self) -> list[StoredAnswer]:
         """Answers that the broker has not confirmed, oldest first."""
         return list(self._unsent.values())
 
@@ -117,7 +117,7 @@ class Journal:
         """Closes the file. Nothing promised depends on it."""
         os.close(self._file)
 
-    def _find(self, kind: AnswerKind, key: str) -> Answer | None:
+    def _find(self, kind: AnswerKind, key: str) -> StoredAnswer | None:
         found = self._answers.get((kind, key))
         return found[1] if found else None
 
@@ -131,7 +131,7 @@ class Journal:
         if sync:
             os.fdatasync(self._file)
 
-    def _remember(self, at: datetime, answers: tuple[Answer, ...]) -> None:
+    def _remember(self, at: datetime, answers: tuple[StoredAnswer, ...]) -> None:
         for answer in answers:
             self._answers[answer.kind, answer.key] = (at, answer)
             self._unsent[answer.message_id] = answer
@@ -156,7 +156,7 @@ class Journal:
             )
         elif "answers" in record:
             answers = tuple(
-                Answer(
+                StoredAnswer(
                     AnswerKind(kind),
                     key,
                     message_id,
@@ -207,7 +207,7 @@ def _begun_record(command_id: str, begun: Begun) -> dict[str, Any]:
     }
 
 
-def _answers_record(at: datetime, answers: tuple[Answer, ...]) -> dict[str, Any]:
+def _answers_record(at: datetime, answers: tuple[StoredAnswer, ...]) -> dict[str, Any]:
     return {
         "answers": [
             [a.kind.value, a.key, a.message_id, _text(a.payload), _text(a.request_hash)] for a in answers

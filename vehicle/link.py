@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from protocol.broker import Command, Event
+    from protocol.broker import CommandKind, EventKind
 
 
 class LinkDown(ConnectionError):
@@ -20,7 +20,7 @@ class Delivery(Protocol):
     """One message from the cloud. Not settled, it comes again."""
 
     @property
-    def kind(self) -> Command | None:
+    def kind(self) -> CommandKind | None:
         """By its subject; None for one that this car does not know."""
         ...
 
@@ -50,7 +50,7 @@ class VehicleLink(Protocol):
         """Connects. Raises LinkDown."""
         ...
 
-    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
+    async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
         """Returns once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
         ...
 

@@ -11,7 +11,14 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from protocol.broker import Command, Event, command_subject, event_subject, mqtt_topic, presence_subject
+from protocol.broker import (
+    CommandKind,
+    EventKind,
+    command_subject,
+    event_subject,
+    mqtt_topic,
+    presence_subject,
+)
 from vehicle.addresses import Endpoint, Endpoints
 from vehicle.link import Delivery, LinkDown
 from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
@@ -29,7 +36,7 @@ WAKING_SECONDS = 1.0
 """How long after connecting messages are taken to have waited."""
 GOODBYE_SECONDS = 0.5
 
-_KINDS = {command.value: command for command in Command}
+_KINDS = {command.value: command for command in CommandKind}
 
 
 class MqttDelivery:
@@ -40,7 +47,7 @@ class MqttDelivery:
         self._message = message
 
     @property
-    def kind(self) -> Command | None:
+    def kind(self) -> CommandKind | None:
         """By the last word of its topic."""
         return _KINDS.get(self._message.topic.rpartition("/")[2])
 
@@ -67,7 +74,7 @@ class MqttLink:
         nodes = [(account.host, account.port), *account.others]
         self._endpoints = Endpoints(vin, [Endpoint(host, port, host) for host, port in nodes])
         self._presence = mqtt_topic(presence_subject(vin))
-        self._commands = mqtt_topic(command_subject(vin, Command.DOOR)).removesuffix("door") + "+"
+        self._commands = mqtt_topic(command_subject(vin, CommandKind.DOOR)).removesuffix("door") + "+"
         self._connection: MqttConnection | None = None
         self._arrived: asyncio.Queue[MqttDelivery | None] = asyncio.Queue()
         self._awake_at = 0.0
@@ -103,7 +110,7 @@ class MqttLink:
         await connection.publish(self._presence, ONLINE)
         self._awake_at = asyncio.get_running_loop().time() + WAKING_SECONDS
 
-    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; counters and message ids are looked at behind the broker
+    async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; counters and message ids are looked at behind the broker
         """Returns on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
         if self._connection is None:
             raise LinkDown("not connected")

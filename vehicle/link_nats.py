@@ -19,7 +19,7 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
-from protocol.broker import VEHICLE_COMMANDS, Command, Event, event_subject
+from protocol.broker import VEHICLE_COMMANDS, CommandKind, EventKind, event_subject
 from vehicle.addresses import Endpoint, Endpoints, read_endpoints
 from vehicle.link import Delivery, LinkDown, QueueGone
 
@@ -45,7 +45,7 @@ nothing at all. Twice as long after each time, for a broker that has much to do.
 _SECRET_BYTES = 16
 _PORTS = {"nats": 4222, "tls": 4222}
 _NANOSECONDS = 1_000_000_000
-_KINDS = {command.value: command for command in Command}
+_KINDS = {command.value: command for command in CommandKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class NatsDelivery:
         self._message = message
 
     @property
-    def kind(self) -> Command | None:
+    def kind(self) -> CommandKind | None:
         """By the last word of its subject."""
         return _KINDS.get(self._message.subject.rpartition(".")[2])
 
@@ -179,7 +179,7 @@ class NatsLink:
             raise LinkDown(f"cannot connect: {error!r}") from error
         self._jetstream = client.jetstream(timeout=CONFIRM_SECONDS)
 
-    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
+    async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
         """Returns on the broker's PubAck. Raises LinkDown when it does not come."""
         if self._jetstream is None:
             raise LinkDown("not connected")

@@ -17,9 +17,9 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
 from vehicle import translate
 from vehicle.channel import new_message_id
-from vehicle.command import Cancellation, CancelOutcome, NotUnderstood, Result
+from vehicle.command import Cancellation, CancelOutcome, MalformedCommand, Result
 from vehicle.executor import Execution, interrupted, not_understood, target_doors, withdrawn
-from vehicle.journal import Answer, AnswerKind, Begun, Journal
+from vehicle.journal import AnswerKind, Begun, Journal, StoredAnswer
 from vehicle.pending import Pending, Running, Stop, Waiting
 from vehicle.settings import SettingsRefused
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-    from protocol.vehicle_side import Accepted, Known
+    from protocol.vehicle_side import AcceptedOrder, KnownOrder
     from vehicle.answers import Answers
     from vehicle.car import Car
     from vehicle.channel import Channel
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 logger = structlog.get_logger(__name__)
 
 
-class Orders:
+class OrderProcessor:
     """The orders of one car. `recover` first, then `work` runs for as long as the agent lives.
 
     `status_now` makes a status report and `sequence_now` says which was made last; `concluded` is called whenever a
@@ -80,7 +80,7 @@ class Orders:
         for answer in self._journal.unsent():
             self._answers.send(answer)
 
-    def accept(self, accepted: Accepted, delivery: Delivery) -> None:
+    def accept(self, accepted: AcceptedOrder, delivery: Delivery) -> None:
         """Takes an order that the protocol accepted. Its counter is spent: whatever becomes of it, it becomes here."""
         match accepted.order:
             case command_pb2.DoorCommand() as message:
@@ -90,7 +90,7 @@ class Orders:
             case command_pb2.ApplyConfig() as message:
                 self._accept_settings(message, accepted, delivery)
 
-    def repeat(self, known: Known, delivery: Delivery) -> None:
+    def repeat(self, known: KnownOrder, delivery: Delivery) -> None:
         """Takes an order that was taken before: it gets the answer the first one got, or will get."""
         match known.order:
             case command_pb2.DoorCommand():
@@ -131,11 +131,11 @@ class Orders:
                 await self._carry_out(waiting.pop(next(iter(waiting))))
 
     def _accept_command(
-        self, message: command_pb2.DoorCommand, accepted: Accepted, delivery: Delivery
+        self, message: command_pb2.DoorCommand, accepted: AcceptedOrder, delivery: Delivery
     ) -> None:
         try:
             command = translate.command_from(message, self._channel.deadline_millis(accepted))
-        except NotUnderstood as reason:
+        except MalformedCommand as reason:
             now = self._clock.now()
             result = not_understood(message.command_id, str(reason), now)
             answer = self._result_answer(result, accepted.request_hash)
@@ -181,7 +181,7 @@ class Orders:
         )
 
     def _accept_cancellation(
-        self, message: command_pb2.CancelCommand, accepted: Accepted, delivery: Delivery
+        self, message: command_pb2.CancelCommand, accepted: AcceptedOrder, delivery: Delivery
     ) -> None:
         cancellation = translate.cancellation_from(message)
         running = self._pending.running
@@ -198,7 +198,7 @@ class Orders:
 
     def _decide(
         self, cancellation: Cancellation, request_hash: bytes
-    ) -> tuple[CancelOutcome, Answer | None, list[Delivery]]:
+    ) -> tuple[CancelOutcome, StoredAnswer | None, list[Delivery]]:
         """The outcome; the tombstone, if this makes one; the command's deliveries, which it settles.
 
         A tombstone names the command's own request. If the command is not here yet, it names the cancellation's:
@@ -218,7 +218,7 @@ class Orders:
         return CancelOutcome.WILL_NOT_ACT, tombstone, waiting.deliveries if waiting else []
 
     def _accept_settings(
-        self, message: command_pb2.ApplyConfig, accepted: Accepted, delivery: Delivery
+        self, message: command_pb2.ApplyConfig, accepted: AcceptedOrder, delivery: Delivery
     ) -> None:
         refused = left_out = ""
         try:
@@ -234,7 +234,7 @@ class Orders:
     def _repeat(
         self,
         pending: Waiting | Running | Stop | None,
-        answer: Answer | None,
+        answer: StoredAnswer | None,
         request_hash: bytes,
         delivery: Delivery,
     ) -> None:
@@ -245,13 +245,15 @@ class Orders:
             pending.deliveries.append(delivery)
         # Neither: it began, and the journal did not take its result. This agent ends, and the next one answers.
 
-    def _conclude(self, answer: Answer, *deliveries: Delivery) -> None:
+    def _conclude(self, answer: StoredAnswer, *deliveries: Delivery) -> None:
         self._answers.send(answer, *deliveries)
         self._concluded()
 
-    def _result_answer(self, result: Result, request_hash: bytes, began_after: int | None = None) -> Answer:
+    def _result_answer(
+        self, result: Result, request_hash: bytes, began_after: int | None = None
+    ) -> StoredAnswer:
         message = translate.result_into(result, self._car.body, self._status_now(), began_after)
-        return Answer(
+        return StoredAnswer(
             AnswerKind.RESULT,
             result.command_id,
             new_message_id(),
@@ -261,6 +263,8 @@ class Orders:
 
     def _cancel_answer(
         self, cancellation: Cancellation, outcome: CancelOutcome, request_hash: bytes
-    ) -> Answer:
+    ) -> StoredAnswer:
         payload = translate.cancel_result(cancellation, outcome).SerializeToString()
-        return Answer(AnswerKind.CANCEL, cancellation.cancel_id, new_message_id(), payload, request_hash)
+        return StoredAnswer(
+            AnswerKind.CANCEL, cancellation.cancel_id, new_message_id(), payload, request_hash
+        )

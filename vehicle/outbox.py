@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.faults import MessageRefused
 from vehicle.backoff import Backoff
 from vehicle.link import LinkDown, VehicleLink
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
     from protocol.domains import Domain
-    from protocol.vehicle_side import Outgoing
+    from protocol.vehicle_side import OutgoingEnvelope
 
-    Seal = Callable[[], Outgoing]
+    Seal = Callable[[], OutgoingEnvelope]
 
 logger = structlog.get_logger(__name__)
 
@@ -138,5 +138,5 @@ class Outbox:
             logger.error("send_failed", vin_tail=self._vin[-6:], error=repr(task.exception()))
 
 
-def _event(domain: Domain) -> Event:
-    return Event(domain.value.removeprefix("evt."))
+def _event(domain: Domain) -> EventKind:
+    return EventKind(domain.value.removeprefix("evt."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vehicle.body import Body, DoorName, Ignition
-from vehicle.command import Action, Fault, Mode, Refusal
+from vehicle.command import CommandFault, LockAction, Mode, SafetyRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -13,31 +13,31 @@ if TYPE_CHECKING:
 LOW_BATTERY_PERCENT = 10
 """Below this the charge is kept for starting the car, and for locking it: a lock is never refused for it."""
 
-_MOVING = Refusal(Fault.VEHICLE_MOVING, "The car is moving. Try again once it stands still.")
-_ENGINE_ON_UNLOCK = Refusal(
-    Fault.ENGINE_ON,
+_MOVING = SafetyRefusal(CommandFault.VEHICLE_MOVING, "The car is moving. Try again once it stands still.")
+_ENGINE_ON_UNLOCK = SafetyRefusal(
+    CommandFault.ENGINE_ON,
     "The engine is on. Switch it off and try again; in an emergency, unlock with mode EMERGENCY.",
 )
-_ENGINE_ON_SECURE = Refusal(
-    Fault.ENGINE_ON,
+_ENGINE_ON_SECURE = SafetyRefusal(
+    CommandFault.ENGINE_ON,
     "The engine is on, and somebody may be inside: the car cannot be deadlocked. "
     "Switch it off, or lock with mode NORMAL.",
 )
-_LOW_BATTERY = Refusal(
-    Fault.LOW_BATTERY,
+_LOW_BATTERY = SafetyRefusal(
+    CommandFault.LOW_BATTERY,
     "The battery is almost empty, and its charge is kept for starting and for locking. "
     "Use the mechanical key, or charge the car.",
 )
 
 
-def refusal(action: Action, mode: Mode, doors: Collection[DoorName], body: Body) -> Refusal | None:
+def refusal(action: LockAction, mode: Mode, doors: Collection[DoorName], body: Body) -> SafetyRefusal | None:
     """Why these doors may not be moved now, or None. Nothing moves when it refuses."""
-    if action is Action.UNLOCK:
+    if action is LockAction.UNLOCK:
         return _unlock_refusal(mode, body)
     return _lock_refusal(mode, doors, body)
 
 
-def _unlock_refusal(mode: Mode, body: Body) -> Refusal | None:
+def _unlock_refusal(mode: Mode, body: Body) -> SafetyRefusal | None:
     if body.speed_kmh > 0:
         return _MOVING
     if mode is Mode.EMERGENCY:  # somebody may be in danger: neither engine nor battery stands in the way
@@ -47,12 +47,14 @@ def _unlock_refusal(mode: Mode, body: Body) -> Refusal | None:
     return _LOW_BATTERY if body.battery_percent < LOW_BATTERY_PERCENT else None
 
 
-def _lock_refusal(mode: Mode, doors: Collection[DoorName], body: Body) -> Refusal | None:
+def _lock_refusal(mode: Mode, doors: Collection[DoorName], body: Body) -> SafetyRefusal | None:
     if mode is Mode.SECURE and body.speed_kmh > 0:
         return _MOVING
     if mode is Mode.SECURE and body.ignition is Ignition.ON:
         return _ENGINE_ON_SECURE
     open_doors = [door.value for door in doors if body.doors[door].open]
     if open_doors:
-        return Refusal(Fault.DOOR_OPEN, f"Shut {', '.join(open_doors)} and lock again. No door was locked.")
+        return SafetyRefusal(
+            CommandFault.DOOR_OPEN, f"Shut {', '.join(open_doors)} and lock again. No door was locked."
+        )
     return None

@@ -11,15 +11,15 @@ from vehicle import diagnosis
 from vehicle.automation import Cause
 from vehicle.body import REAR, Body, DoorName, Equipment, Gear, Ignition
 from vehicle.command import (
-    Action,
     Cancellation,
     CancelOutcome,
     Command,
+    CommandFault,
+    CommandOutcome,
     DoorOutcome,
-    Fault,
+    LockAction,
+    MalformedCommand,
     Mode,
-    NotUnderstood,
-    Outcome,
     Result,
 )
 from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
@@ -39,15 +39,15 @@ _DOOR_IDS = {
     DoorName.HOOD: body_pb2.DOOR_ID_HOOD,
 }
 _COMMANDED = {number: name for name, number in _DOOR_IDS.items() if name is not DoorName.HOOD}
-_ACTIONS = {command_pb2.DOOR_ACTION_UNLOCK: Action.UNLOCK, command_pb2.DOOR_ACTION_LOCK: Action.LOCK}
+_ACTIONS = {command_pb2.DOOR_ACTION_UNLOCK: LockAction.UNLOCK, command_pb2.DOOR_ACTION_LOCK: LockAction.LOCK}
 _MODES = {
     command_pb2.DOOR_ACTION_MODE_NORMAL: Mode.NORMAL,
     command_pb2.DOOR_ACTION_MODE_EMERGENCY: Mode.EMERGENCY,
     command_pb2.DOOR_ACTION_MODE_SECURE: Mode.SECURE,
 }
 _MODES_OF = {
-    Action.UNLOCK: (Mode.NORMAL, Mode.EMERGENCY),
-    Action.LOCK: (Mode.NORMAL, Mode.SECURE),
+    LockAction.UNLOCK: (Mode.NORMAL, Mode.EMERGENCY),
+    LockAction.LOCK: (Mode.NORMAL, Mode.SECURE),
 }
 _UNLOCK_MODES = {
     body_pb2.UNLOCK_MODE_ALL: UnlockMode.ALL,
@@ -62,22 +62,22 @@ _IGNITIONS = {
 }
 _GEARS = {Gear.P: body_pb2.GEAR_P, Gear.R: body_pb2.GEAR_R, Gear.N: body_pb2.GEAR_N, Gear.D: body_pb2.GEAR_D}
 _FAULTS = {
-    Fault.VEHICLE_MOVING: report_pb2.FAULT_CODE_VEHICLE_MOVING,
-    Fault.DOOR_OPEN: report_pb2.FAULT_CODE_DOOR_OPEN,
-    Fault.ENGINE_ON: report_pb2.FAULT_CODE_ENGINE_ON,
-    Fault.ACTUATOR: report_pb2.FAULT_CODE_ACTUATOR,
-    Fault.LOW_BATTERY: report_pb2.FAULT_CODE_LOW_BATTERY,
-    Fault.EXPIRED: report_pb2.FAULT_CODE_EXPIRED,
-    Fault.INTERRUPTED: report_pb2.FAULT_CODE_INTERRUPTED,
-    Fault.NOT_SUPPORTED: report_pb2.FAULT_CODE_NOT_SUPPORTED,
-    Fault.CANCELLED: report_pb2.FAULT_CODE_CANCELLED,
+    CommandFault.VEHICLE_MOVING: report_pb2.FAULT_CODE_VEHICLE_MOVING,
+    CommandFault.DOOR_OPEN: report_pb2.FAULT_CODE_DOOR_OPEN,
+    CommandFault.ENGINE_ON: report_pb2.FAULT_CODE_ENGINE_ON,
+    CommandFault.ACTUATOR: report_pb2.FAULT_CODE_ACTUATOR,
+    CommandFault.LOW_BATTERY: report_pb2.FAULT_CODE_LOW_BATTERY,
+    CommandFault.EXPIRED: report_pb2.FAULT_CODE_EXPIRED,
+    CommandFault.INTERRUPTED: report_pb2.FAULT_CODE_INTERRUPTED,
+    CommandFault.NOT_SUPPORTED: report_pb2.FAULT_CODE_NOT_SUPPORTED,
+    CommandFault.CANCELLED: report_pb2.FAULT_CODE_CANCELLED,
 }
 _OUTCOMES = {
-    Outcome.SUCCEEDED: report_pb2.COMMAND_OUTCOME_SUCCEEDED,
-    Outcome.PARTIAL: report_pb2.COMMAND_OUTCOME_PARTIAL,
-    Outcome.FAILED: report_pb2.COMMAND_OUTCOME_FAILED,
-    Outcome.REFUSED: report_pb2.COMMAND_OUTCOME_REFUSED,
-    Outcome.CANCELLED: report_pb2.COMMAND_OUTCOME_CANCELLED,
+    CommandOutcome.SUCCEEDED: report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+    CommandOutcome.PARTIAL: report_pb2.COMMAND_OUTCOME_PARTIAL,
+    CommandOutcome.FAILED: report_pb2.COMMAND_OUTCOME_FAILED,
+    CommandOutcome.REFUSED: report_pb2.COMMAND_OUTCOME_REFUSED,
+    CommandOutcome.CANCELLED: report_pb2.COMMAND_OUTCOME_CANCELLED,
 }
 _LOCK_CAUSES = {
     Cause.COMMAND: body_pb2.LOCK_CAUSE_COMMAND,
@@ -102,14 +102,14 @@ _CONDITIONS = {
 
 
 def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Command:
-    """The command. Raises NotUnderstood for what this car cannot carry out as written."""
+    """The command. Raises MalformedCommand for what this car cannot carry out as written."""
     action, mode = _ACTIONS.get(message.action), _MODES.get(message.mode)
     if action is None or mode not in _MODES_OF[action]:
-        raise NotUnderstood("action and mode do not belong together")
+        raise MalformedCommand("action and mode do not belong together")
     if message.all_doors == bool(message.doors):
-        raise NotUnderstood("name doors, or all of them, and not both")
+        raise MalformedCommand("name doors, or all of them, and not both")
     if len(set(message.doors)) != len(message.doors) or not set(message.doors) <= _COMMANDED.keys():
-        raise NotUnderstood("a door is named twice or cannot be commanded")
+        raise MalformedCommand("a door is named twice or cannot be commanded")
     return Command(
         command_id=message.command_id,
         action=action,

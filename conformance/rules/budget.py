@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from conformance.finding import Group, require
 from conformance.forge import Wrong
 from conformance.orders import lock, unlock
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.domains import Domain
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _session_requests(unit: Unit) -> Flood:
     async def send() -> None:
         await unit.send_bytes(Domain.CHALLENGE, unit.cloud.challenge()[1])
 
-    return send, lambda: unit.cloud.said.count(Event.HELLO)
+    return send, lambda: unit.cloud.said.count(EventKind.HELLO)
 
 
 @GROUP.rule

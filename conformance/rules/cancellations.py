@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from conformance.cloud import new_id
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock, withdraw
-from protocol.broker import Event
+from protocol.broker import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit
@@ -136,4 +136,4 @@ async def forced_stop_of_a_lock(unit: Unit) -> None:
 
 
 def _is_received(unit: Unit, request_hash: bytes) -> bool:
-    return any(one.event is Event.RECEIVED for one in unit.cloud.answers(request_hash))
+    return any(one.event is EventKind.RECEIVED for one in unit.cloud.answers(request_hash))

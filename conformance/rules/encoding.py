@@ -13,7 +13,7 @@ from protocol.domains import Domain, subject_of
 from protocol.seal import MAX_SEALED_BYTES
 
 if TYPE_CHECKING:
-    from conformance.cloud import Signed
+    from conformance.cloud import OutboundOrder
     from conformance.unit import Unit
 
 GROUP = Group("encoding")
@@ -34,7 +34,7 @@ async def other_encodings_are_ignored(unit: Unit) -> None:
         unit.says_nothing([signed])
 
 
-def _encoded_otherwise(unit: Unit) -> list[tuple[str, tuple[Signed, bytes]]]:
+def _encoded_otherwise(unit: Unit) -> list[tuple[str, tuple[OutboundOrder, bytes]]]:
     subject = subject_of(unit.cloud.vin, Domain.COMMAND)
     made = []
     signed = unit.cloud.sign(unlock())
@@ -68,7 +68,7 @@ async def largest_order_acts(unit: Unit) -> None:
     unit.says_nothing([longer])
 
 
-def _of_size(unit: Unit, size: int) -> Signed:
+def _of_size(unit: Unit, size: int) -> OutboundOrder:
     padding = size // 2
     for _ in range(_GUESSES):
         signed = unit.cloud.sign(unlock(), Wrong(extra=unknown_field(padding)))

@@ -17,7 +17,7 @@ from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
 
 if TYPE_CHECKING:
-    from conformance.cloud import Signed
+    from conformance.cloud import OutboundOrder
     from conformance.unit import Unit
 
 GROUP = Group("forged")
@@ -28,7 +28,7 @@ _BURST = 20
 _FAR_FEWER = 10
 
 
-async def _ignored(unit: Unit, *signed: Signed) -> None:
+async def _ignored(unit: Unit, *signed: OutboundOrder) -> None:
     """They neither act nor are answered."""
     for one in signed:
         await unit.send(one)

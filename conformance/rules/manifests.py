@@ -12,7 +12,7 @@ from conformance.forge import Wrong, stranger
 from conformance.orders import PASSENGER, lock, unlock
 from conformance.rules.keys import adopts, told
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, slow_doors
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.domains import Domain
 from protocol.faults import Fault
 
@@ -113,7 +113,7 @@ async def first_seal_key_is_used(unit: Unit) -> None:
 
 async def _answer(unit: Unit) -> UnitMessage:
     answer = await unit.answer(await unit.order(lock()))
-    require(answer.event is Event.RESULT, "the order has no result")
+    require(answer.event is EventKind.RESULT, "the order has no result")
     return answer
 
 

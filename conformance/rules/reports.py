@@ -11,13 +11,13 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, is_locked, lock, unlock
 from conformance.scenes import settled
-from protocol.broker import Event
+from protocol.broker import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit
 
 GROUP = Group("reports")
-_REPORTS = (Event.STATUS, Event.DIAGNOSTICS)
+_REPORTS = (EventKind.STATUS, EventKind.DIAGNOSTICS)
 _UNLIKE_BITS = 24
 """Of 128: by chance two epochs differ in fewer once in 10^12 times."""
 _AT_ONCE_SHARE = 6

@@ -10,7 +10,7 @@ from conformance.cloud import new_id
 from conformance.finding import Group, NotApplicable, Skipped, require
 from conformance.forge import stranger
 from conformance.orders import withdraw
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.domains import Domain
 
 if TYPE_CHECKING:
@@ -69,13 +69,13 @@ async def forged_session_request_is_silent(unit: Unit) -> None:
     """A session request is signed: what is not is not answered."""
     await unit.afford(2)
     # Counted, not read: no cloud accepts the answer to a challenge that is not its last.
-    greeted = unit.cloud.said.count(Event.HELLO)
+    greeted = unit.cloud.said.count(EventKind.HELLO)
     _, forged = unit.cloud.challenge(by=stranger())
     await unit.send_bytes(Domain.CHALLENGE, forged)
     _, good = unit.cloud.challenge()
     await unit.send_bytes(Domain.CHALLENGE, good[:-1] + bytes([good[-1] ^ 1]))
     await unit.fence()
-    require(unit.cloud.said.count(Event.HELLO) == greeted, "a forged session request was answered")
+    require(unit.cloud.said.count(EventKind.HELLO) == greeted, "a forged session request was answered")
 
 
 @GROUP.rule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from conformance.finding import Group, require
 from conformance.orders import lock, unlock
 from conformance.scenes import ARRIVAL_SECONDS
-from protocol.broker import Event
+from protocol.broker import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit
@@ -31,7 +31,7 @@ async def sleep_is_announced(unit: Unit) -> None:
         last = "a last report with going_to_sleep"
         await unit.until(lambda: any(one.payload.going_to_sleep for one in unit.reports()[asleep:]), last)
         await asyncio.sleep(unit.patience.quiet)
-        require(unit.cloud.said[-1] is Event.STATUS, "it said something after its last report")
+        require(unit.cloud.said[-1] is EventKind.STATUS, "it said something after its last report")
     finally:
         await unit.hands.wake()
     early = [one for one in unit.reports()[awake:asleep] if one.payload.going_to_sleep]
@@ -51,7 +51,7 @@ async def hello_comes_first(unit: Unit) -> None:
         await unit.hands.wake()
     info = await unit.next_hello(greeted, "a hello after waking")
     first = unit.cloud.said[said]
-    require(first is Event.HELLO, f"the first that it said on a new connection was evt.{first.value}")
+    require(first is EventKind.HELLO, f"the first that it said on a new connection was evt.{first.value}")
     require(not info.challenge, "a hello that nobody asked for holds a challenge")
     await unit.succeeds(signed)
 

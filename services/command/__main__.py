@@ -18,7 +18,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.command import right_link, store, usecases, vehicle_link
 from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
-from services.command.dispatch import Dispatcher
+from services.command.dispatch import CommandDispatcher
 from services.command.history_usecases import RefusedRequests, forget_the_old
 from services.command.introductions import TELL_SECONDS, Manifests, SessionRequests
 from services.command.refusals import refusal_of
@@ -153,7 +153,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
     waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
-    dispatcher = Dispatcher(
+    dispatcher = CommandDispatcher(
         broker,
         keys,
         orders,

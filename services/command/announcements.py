@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from services.command.domain import Cancellation, Command, Requested
+    from services.command.domain import Cancellation, Command, RequestedOrder
     from services.runtime.order_mac import OrderMac
 
 TO_VEHICLES = "vehicle"
@@ -31,7 +31,7 @@ class Announcements:
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
         """The command to the vehicle, PENDING to the watchers."""
-        subject = layout.command_subject(command.vin, layout.Command.DOOR)
+        subject = layout.command_subject(command.vin, layout.CommandKind.DOOR)
         order = vehicle_translate.requested_command(command, self._mac)
         return [
             _outgoing(command.command_id, TO_VEHICLES, subject, order, command.accepted_at),
@@ -55,19 +55,19 @@ class Announcements:
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The question to the vehicle."""
         order = vehicle_translate.requested_cancellation(cancellation, self._mac)
-        subject = layout.command_subject(cancellation.vin, layout.Command.CANCEL)
+        subject = layout.command_subject(cancellation.vin, layout.CommandKind.CANCEL)
         return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
 
-    def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
+    def take_back(self, command: RequestedOrder, at: datetime) -> list[OutgoingMessage]:
         """The cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_taking_back(command, at, self._mac)
-        subject = layout.command_subject(command.vin, layout.Command.CANCEL)
+        subject = layout.command_subject(command.vin, layout.CommandKind.CANCEL)
         return [_outgoing(taken_back_id(command.command_id), TO_VEHICLES, subject, order, at)]
 
-    def supersede(self, unlock: Requested, lock: Command) -> list[OutgoingMessage]:
+    def supersede(self, unlock: RequestedOrder, lock: Command) -> list[OutgoingMessage]:
         """The cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_superseding(unlock, lock, self._mac)
-        subject = layout.command_subject(unlock.vin, layout.Command.CANCEL)
+        subject = layout.command_subject(unlock.vin, layout.CommandKind.CANCEL)
         return [_outgoing(superseded_id(unlock.command_id), TO_VEHICLES, subject, order, lock.accepted_at)]
 
 

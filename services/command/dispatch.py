@@ -17,7 +17,7 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from google.protobuf.message import DecodeError
 
-from protocol.broker import Command, command_subject, is_vin
+from protocol.broker import CommandKind, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
@@ -37,15 +37,15 @@ if TYPE_CHECKING:
     from services.runtime.jetstream import Broker
     from services.runtime.outbox import OutboxRelay
 
-    Order = command_pb2.DoorCommand | command_pb2.CancelCommand
+    VehicleCommand = command_pb2.DoorCommand | command_pb2.CancelCommand
 
 _CANCELLATION_MILLIS = 60_000
-_KINDS = {"door": Command.DOOR, "cancel": Command.CANCEL}
+_KINDS = {"door": CommandKind.DOOR, "cancel": CommandKind.CANCEL}
 _MOST_REMEMBERED = 100_000
 _log = structlog.get_logger()
 
 
-class Orders(Protocol):
+class IssuedOrders(Protocol):
     """The record of what is issued to vehicles. Every method may raise StorageUnavailable."""
 
     async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
@@ -53,7 +53,9 @@ class Orders(Protocol):
         without one. Nothing is kept before `issue`.
         """
 
-    async def issue(self, signed: Sequence[tuple[str, Order, SessionSlot, bytes]]) -> list[bytes | None]:
+    async def issue(
+        self, signed: Sequence[tuple[str, VehicleCommand, SessionSlot, bytes]]
+    ) -> list[bytes | None]:
         """Keep that these envelopes are issued at these places, in one commit. For each the request hash; None when
         another process took its slot; empty when it must not leave, because a lock took its slot.
         """
@@ -109,7 +111,7 @@ class _Leaving:
         return self.requested.HasField("door")
 
     @property
-    def order(self) -> Order:
+    def order(self) -> VehicleCommand:
         return self.requested.door if self.is_command else self.requested.cancel
 
     def lives(self, now: datetime) -> bool:
@@ -126,7 +128,7 @@ class _Leaving:
         return self.requested.door.expires_at.ToDatetime(tzinfo=UTC)
 
 
-class Dispatcher:
+class CommandDispatcher:
     """The way to the vehicle (usecases.Dispatch), and the `send` of the outbox relay to vehicles.
 
     It knows which commands this process accepted and has not begun to publish: only those can be called
@@ -142,7 +144,7 @@ class Dispatcher:
         self,
         broker: Broker,
         keys: Keys,
-        orders: Orders,
+        orders: IssuedOrders,
         order_signer: SigningPort,
         away: Away,
         end_unsigned: Callable[[Sequence[str], bool], Awaitable[None]],

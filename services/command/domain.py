@@ -16,7 +16,7 @@ ALL_DOORS = "all"
 LOCKABLE_DOORS = ("driver", "passenger", "rearLeft", "rearRight", "trunk")
 
 
-class Action(StrEnum):
+class CommandAction(StrEnum):
     """What was asked for."""
 
     UNLOCK = "UNLOCK"
@@ -98,7 +98,7 @@ class Requester:
         giver = command.requester
         if self.subject == giver.subject or self.role is Role.OWNER:
             return True
-        if command.order.action is Action.LOCK or self.role is None:
+        if command.order.action is CommandAction.LOCK or self.role is None:
             return False
         ranks = list(Role)
         return ranks.index(self.role) <= ranks.index(giver.role or Role.OWNER)
@@ -114,10 +114,10 @@ class Viewer:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class DoorAction:
     """Which doors to move, and how."""
 
-    action: Action
+    action: CommandAction
     target_doors: tuple[str, ...]
     mode: Mode
 
@@ -219,7 +219,7 @@ class Command:
 
     command_id: str
     vin: str
-    order: Order
+    order: DoorAction
     requester: Requester
     correlation_id: str
     accepted_at: datetime
@@ -275,15 +275,15 @@ class InFlight:
     """The command that stands in the way of others on its vehicle."""
 
     command_id: str
-    action: Action
+    action: CommandAction
 
-    def gives_way_to(self, order: Order) -> bool:
+    def gives_way_to(self, order: DoorAction) -> bool:
         """An unlock does to a lock: nobody has to wait to lock a vehicle."""
-        return self.action is Action.UNLOCK and order.action is Action.LOCK
+        return self.action is CommandAction.UNLOCK and order.action is CommandAction.LOCK
 
 
 @dataclass(frozen=True, slots=True)
-class Requested:
+class RequestedOrder:
     """A live command as the signer gets it."""
 
     command_id: str
@@ -296,7 +296,7 @@ class HistoryEntry:
     """One finished request."""
 
     command_id: str
-    action: Action
+    action: CommandAction
     target_doors: tuple[str, ...]
     status: Status
     requested_at: datetime
@@ -336,51 +336,51 @@ class Condition:
     lost: bool = False
     """It has gone silent, or left a command unanswered: true until it says something."""
 
-    def forbids(self, order: Order, now: datetime) -> FailureReason | None:
+    def forbids(self, order: DoorAction, now: datetime) -> FailureReason | None:
         """Why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
         if now - self.observed_at > CONDITION_TRUSTED:
             return None
-        if self.speed_kmh > 0 and (order.action is Action.UNLOCK or order.mode is Mode.SECURE):
+        if self.speed_kmh > 0 and (order.action is CommandAction.UNLOCK or order.mode is Mode.SECURE):
             return FailureReason.VEHICLE_MOVING
         hindered = order.mode is Mode.SECURE or (
-            order.action is Action.UNLOCK and order.mode is not Mode.EMERGENCY
+            order.action is CommandAction.UNLOCK and order.mode is not Mode.EMERGENCY
         )
         if self.engine_on and hindered:
             return FailureReason.ENGINE_ON
-        if order.action is Action.LOCK and any(order.concerns(door) for door in self.open_doors):
+        if order.action is CommandAction.LOCK and any(order.concerns(door) for door in self.open_doors):
             return FailureReason.DOOR_OPEN
         return None
 
 
-class Refused(Exception):
+class CommandRefused(Exception):
     """A request that is not carried out."""
 
 
-class CorrelationIdReused(Refused):
+class CorrelationIdReused(CommandRefused):
     """The same id came before with another body."""
 
 
-class CannotDeliver(Refused):
+class CannotDeliver(CommandRefused):
     """Nothing can leave for vehicles at this time: what cannot be sent is not accepted."""
 
 
 @dataclass(slots=True, eq=False)
-class CommandInProgress(Refused):
+class CommandInProgress(CommandRefused):
     """Another command is in flight on this vehicle."""
 
     command_id: str
 
 
-class NotYoursToCancel(Refused):
+class NotYoursToCancel(CommandRefused):
     """Somebody else gave the command, whose role is higher; or it locks."""
 
 
-class CommandNotFound(Refused):
+class CommandNotFound(CommandRefused):
     """This vehicle has no such command."""
 
 
 @dataclass(slots=True, eq=False)
-class CommandAlreadyFinished(Refused):
+class CommandAlreadyFinished(CommandRefused):
     """It has ended."""
 
     command_id: str
@@ -388,7 +388,7 @@ class CommandAlreadyFinished(Refused):
 
 
 @dataclass(slots=True, eq=False)
-class Forbidden(Refused):
+class CommandForbidden(CommandRefused):
     """The vehicle said moments ago what stands in the way."""
 
     reason: FailureReason

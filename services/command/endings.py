@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from services.command.domain import Action, Ending, FailureReason, Status
+from services.command.domain import CommandAction, Ending, FailureReason, Status
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from services.command.domain import DoorResult, Order
+    from services.command.domain import DoorAction, DoorResult
 
 GUIDANCE = {
     FailureReason.VEHICLE_MOVING: "Wait until the vehicle stands still, then try again.",
@@ -89,9 +89,9 @@ def unclear(now: datetime, doors: tuple[DoorResult, ...]) -> Ending:
     )
 
 
-def held_against(order: Order, ending: Ending) -> Ending:
+def held_against(order: DoorAction, ending: Ending) -> Ending:
     """Return the ending of `order`, where a success whose doors stand otherwise than was ordered is none."""
-    otherwise = order.action is not Action.LOCK
+    otherwise = order.action is not CommandAction.LOCK
     if ending.status is not Status.SUCCESS or not any(
         door.locked is otherwise for door in ending.door_results
     ):
@@ -104,7 +104,7 @@ def held_against(order: Order, ending: Ending) -> Ending:
     )
     if any(door.success for door in doors):
         return partial_success(ending.finished_at, doors)
-    word = "unlocked" if order.action is Action.LOCK else "locked"
+    word = "unlocked" if order.action is CommandAction.LOCK else "locked"
     return Ending(
         Status.FAILED,
         ending.finished_at,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from services.command.domain import Action, FailureReason, HistoryEntry, Requester, Status
+    from services.command.domain import CommandAction, FailureReason, HistoryEntry, Requester, Status
 
 SETTLED = timedelta(seconds=30)
 """An entry that is not in the record so long after it was dated for it is not written any more: longer than a commit
@@ -39,8 +39,8 @@ class HistoryQuery:
     """Only what comes after it in the list."""
     not_before: datetime | None = None
     """When the reader's right began."""
-    action: Action | None = None
-    excluded_action: Action | None = None
+    action: CommandAction | None = None
+    excluded_action: CommandAction | None = None
     status: Status | None = None
     source: str | None = None
     of_subject: str | None = None
@@ -85,7 +85,7 @@ class RefusedRequest:
     entry_id: str
     vin: str
     requester: Requester
-    action: Action
+    action: CommandAction
     target_doors: tuple[str, ...]
     correlation_id: str
     at: datetime

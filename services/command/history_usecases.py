@@ -11,11 +11,11 @@ import structlog
 
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
-    Action,
+    CommandAction,
     CommandAlreadyFinished,
+    CommandForbidden,
     CommandInProgress,
     FailureReason,
-    Forbidden,
 )
 from services.command.history import RefusedRequest
 from services.runtime.isolation import by_halves
@@ -76,14 +76,14 @@ class RefusedRequests:
         self,
         requester: Requester,
         vin: str,
-        action: Action,
+        action: CommandAction,
         correlation_id: str,
         target_doors: tuple[str, ...] = (),
     ) -> Iterator[None]:
         """Run a request; note it if it is refused for a reason that the history tells."""
         try:
             yield
-        except Forbidden as refused:
+        except CommandForbidden as refused:
             self._note(requester, vin, action, correlation_id, target_doors, refused.reason)
             raise
         except CommandInProgress:
@@ -98,7 +98,7 @@ class RefusedRequests:
         self,
         requester: Requester,
         vin: str,
-        action: Action,
+        action: CommandAction,
         correlation_id: str,
         target_doors: tuple[str, ...],
         reason: FailureReason,

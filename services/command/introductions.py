@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import Command, command_subject
+from protocol.broker import CommandKind, command_subject
 from protocol.seal import Direction, seal
 from services.command.announcements import TO_VEHICLES
 from services.runtime.background import Errands
@@ -99,7 +99,7 @@ class SessionRequests:
         if envelopes is not None and envelopes[0]:
             message_id = f"session.{challenges[0].hex()}"
             await self._broker.publish_all(
-                [_sealed(vin, keys, Command.SESSION, message_id, envelopes[0], self._now())]
+                [_sealed(vin, keys, CommandKind.SESSION, message_id, envelopes[0], self._now())]
             )
 
 
@@ -128,7 +128,7 @@ class Manifests:
         await self._broker.publish_all(
             [
                 _sealed(
-                    vin, keys, Command.KEYS, f"keys.{file.version}.{occasion}", file.endorsed, self._now()
+                    vin, keys, CommandKind.KEYS, f"keys.{file.version}.{occasion}", file.endorsed, self._now()
                 )
                 for file in lacking
             ]
@@ -136,7 +136,7 @@ class Manifests:
 
 
 def _sealed(
-    vin: str, keys: VehicleKeys, kind: Command, message_id: str, envelope: bytes, at: datetime
+    vin: str, keys: VehicleKeys, kind: CommandKind, message_id: str, envelope: bytes, at: datetime
 ) -> OutgoingMessage:
     data = seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
     return OutgoingMessage(message_id, TO_VEHICLES, command_subject(vin, kind), data, at, _KEEP_SECONDS)

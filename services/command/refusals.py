@@ -5,11 +5,11 @@ from __future__ import annotations
 from services.command.domain import (
     CannotDeliver,
     CommandAlreadyFinished,
+    CommandForbidden,
     CommandInProgress,
     CommandNotFound,
     CorrelationIdReused,
     FailureReason,
-    Forbidden,
     NotYoursToCancel,
 )
 from services.runtime import errors
@@ -48,7 +48,7 @@ def refusal_of(error: Exception) -> Refusal | None:
                 f"The command has ended as {status.value}; there is nothing to cancel.",
                 facts={"commandId": command_id, "commandStatus": status.value},
             )
-        case Forbidden(reason, doors):
+        case CommandForbidden(reason, doors):
             return _forbidden(reason, doors)
     return _cannot_deliver() if isinstance(error, CannotDeliver) else None
 

@@ -20,7 +20,7 @@ from services.runtime.storage import StorageUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.command.domain import Requested
+    from services.command.domain import RequestedOrder
     from services.command.right_usecases import RightsReview, VehicleQueue
     from services.command.usecases import Desk
     from services.runtime.consumer import Delivery
@@ -67,7 +67,7 @@ class SignerReview:
     def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer
 
-    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+    async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
         """See right_usecases.RightsReview."""
         gone: set[str] = set()
         for start in range(0, len(commands), MOST_AT_ONCE):

@@ -9,14 +9,14 @@ from services.command.endings import right_ended
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.command.domain import Requested, RightEnded
+    from services.command.domain import RequestedOrder, RightEnded
     from services.command.usecases import Desk
 
 
 class RightsReview(Protocol):
     """The signer, which asks the access room."""
 
-    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+    async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
         """The ids of those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
 
 
@@ -55,13 +55,13 @@ async def end_rights(desk: Desk, review: RightsReview, queue: VehicleQueue, ende
         desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
 
 
-async def _held_back(desk: Desk, queue: VehicleQueue, live: Sequence[Requested]) -> None:
+async def _held_back(desk: Desk, queue: VehicleQueue, live: Sequence[RequestedOrder]) -> None:
     await desk.dispatch.recall([command.command_id for command in live])
     for vin in sorted({command.vin for command in live}):
         await queue.take_out_commands(vin)
 
 
-async def _give_up(desk: Desk, commands: Sequence[Requested]) -> None:
+async def _give_up(desk: Desk, commands: Sequence[RequestedOrder]) -> None:
     now = desk.now()
     unsent = [c.command_id for c in commands if desk.dispatch.surely_unsent(c.command_id)]
     if unsent:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 
 from services.command import history_usecases, translate, usecases
-from services.command.domain import Action
+from services.command.domain import CommandAction
 from services.runtime.call import current_call
 from services.runtime.policy import policy_of
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import grpc
     from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
-    from services.command.domain import Order
+    from services.command.domain import DoorAction
     from services.command.history_usecases import RefusedRequests
     from services.command.usecases import Desk
 
@@ -46,7 +46,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         """See the contract."""
         return await self._order(request.vin, translate.lock_order(request.lock), context)
 
-    async def _order(self, vin: str, order: Order, context: Context) -> door_command_pb2.DoorCommand:
+    async def _order(self, vin: str, order: DoorAction, context: Context) -> door_command_pb2.DoorCommand:
         call = current_call()
         requester = translate.requester_of(call)
         with self._refused.noting(requester, vin, order.action, call.correlation_id, order.target_doors):
@@ -61,7 +61,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         call = current_call()
         requester = translate.requester_of(call)
         withdrawal = translate.withdrawal(request.cancellation)
-        with self._refused.noting(requester, request.vin, Action.CANCEL, call.correlation_id):
+        with self._refused.noting(requester, request.vin, CommandAction.CANCEL, call.correlation_id):
             command = await usecases.cancel(
                 self._desk, requester, request.vin, withdrawal, call.correlation_id
             )

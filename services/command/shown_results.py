@@ -14,7 +14,7 @@ import structlog
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
 
-from protocol.broker import SHOWN_RESULTS_SUBJECT, Event, vin_of
+from protocol.broker import SHOWN_RESULTS_SUBJECT, EventKind, vin_of
 from services.runtime.consumer import RetryLater
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ MOST_WAITING = 500
 MOST_WAITING_OF_ONE = 8
 """So many results wait, and of one vehicle: one that sends more makes nobody wait for it."""
 MOST_REMEMBERED = 20_000
-_RESULT = f".{Event.RESULT.value}"
+_RESULT = f".{EventKind.RESULT.value}"
 _log = structlog.get_logger()
 
 

@@ -12,15 +12,15 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from services.command import page_tokens
 from services.command.domain import (
     FIRST_ANSWER,
-    Action,
     Command,
+    CommandAction,
     Confirmation,
+    DoorAction,
     DoorResult,
     FailureReason,
     HistoryEntry,
     LateResult,
     Mode,
-    Order,
     Requester,
     Role,
     Status,
@@ -85,16 +85,18 @@ def _role(capability: Capability) -> Role | None:
     return Role(capability.role) if capability.role in set(Role) else None
 
 
-def unlock_order(unlock: door_pb2.DoorUnlock) -> Order:
+def unlock_order(unlock: door_pb2.DoorUnlock) -> DoorAction:
     """The order in an unlock request."""
     emergency = unlock.unlock_mode == door_pb2.UnlockMode.EMERGENCY
-    return Order(Action.UNLOCK, tuple(unlock.target_doors), Mode.EMERGENCY if emergency else Mode.NORMAL)
+    return DoorAction(
+        CommandAction.UNLOCK, tuple(unlock.target_doors), Mode.EMERGENCY if emergency else Mode.NORMAL
+    )
 
 
-def lock_order(lock: door_pb2.DoorLock) -> Order:
+def lock_order(lock: door_pb2.DoorLock) -> DoorAction:
     """The order in a lock request."""
     secure = lock.lock_mode == door_pb2.LockMode.SECURE
-    return Order(Action.LOCK, tuple(lock.target_doors), Mode.SECURE if secure else Mode.NORMAL)
+    return DoorAction(CommandAction.LOCK, tuple(lock.target_doors), Mode.SECURE if secure else Mode.NORMAL)
 
 
 def withdrawal(cancellation: door_pb2.DoorCancellation) -> Withdrawal:
@@ -118,7 +120,7 @@ def history_query(
     excluded = _action(request, "exclude_action")
     action = _action(request, "action")
     if not checks_listed and action is None and excluded is None:
-        excluded = Action.STATUS_CHECK
+        excluded = CommandAction.STATUS_CHECK
     return HistoryQuery(
         now=now,
         period=_PERIODS[request.period if request.HasField("period") else DEFAULT_PERIOD],
@@ -139,10 +141,10 @@ def history_query(
 
 def _action(
     request: service_pb2.ListCommandHistoryRequest, name: Literal["action", "exclude_action"]
-) -> Action | None:
+) -> CommandAction | None:
     if not request.HasField(name):
         return None
-    return Action(door_pb2.CommandAction.Value.Name(getattr(request, name)))
+    return CommandAction(door_pb2.CommandAction.Value.Name(getattr(request, name)))
 
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Protocol
 from services.command.accepting import CommandConflict, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
-    Action,
     Cancellation,
     CannotDeliver,
     Command,
+    CommandAction,
     CommandAlreadyFinished,
+    CommandForbidden,
     CommandNotFound,
     Condition,
     CorrelationIdReused,
+    DoorAction,
     Ending,
     FailureReason,
-    Forbidden,
     InFlight,
     NotYoursToCancel,
     Observed,
-    Order,
-    Requested,
+    RequestedOrder,
     Requester,
     RightEnded,
     Status,
@@ -58,10 +58,10 @@ class Commands(Protocol):
 
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
-    ) -> Prior | None:
+    ) -> PriorRequest | None:
         """What was asked for before for the same customer under this id, at any time."""
 
-    async def release_key(self, prior: Prior) -> None:
+    async def release_key(self, prior: PriorRequest) -> None:
         """Let its idempotency key be used anew."""
 
     async def in_flight(self, vin: str) -> InFlight | None:
@@ -113,10 +113,10 @@ class Commands(Protocol):
     async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """Take in what vehicles said, each once, in order."""
 
-    async def live(self, ended: RightEnded) -> list[Requested]:
+    async def live(self, ended: RightEnded) -> list[RequestedOrder]:
         """The commands alive that this may concern."""
 
-    async def take_back(self, command: Requested, at: datetime) -> bool:
+    async def take_back(self, command: RequestedOrder, at: datetime) -> bool:
         """Keep the cloud's own cancellation of a command, for its vehicle, once; False when it has ended."""
 
     async def unanswered(
@@ -151,7 +151,7 @@ class Commands(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class PriorRequest:
     """An earlier request under the same idempotency key."""
 
     command: Command
@@ -219,7 +219,7 @@ class Desk:
 
 
 async def request_doors(
-    desk: Desk, requester: Requester, vin: str, order: Order, correlation_id: str
+    desk: Desk, requester: Requester, vin: str, order: DoorAction, correlation_id: str
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
@@ -242,7 +242,7 @@ async def request_doors(
         if first:
             return first
         doors = tuple(sorted(d for d in condition.open_doors if order.concerns(d)))
-        raise Forbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
+        raise CommandForbidden(reason, doors if reason is FailureReason.DOOR_OPEN else ())
     asleep = condition is not None and condition.asleep
     lost = condition is not None and condition.lost
     command = Command(
@@ -305,7 +305,7 @@ async def cancel(
         requester=requester,
         correlation_id=correlation_id,
         requested_at=desk.now(),
-        force=withdrawal.force and command.order.action is Action.UNLOCK,
+        force=withdrawal.force and command.order.action is CommandAction.UNLOCK,
     )
     try:
         if desk.dispatch.withdraw(command.command_id) and await _withdrawn(desk, cancellation, command):

@@ -57,8 +57,8 @@ EVENTS = ConsumerPlan(
     "command-events",
     tuple(
         layout.event_subject("*", event)
-        for event in layout.Event
-        if event not in {layout.Event.STATUS, layout.Event.DIAGNOSTICS}
+        for event in layout.EventKind
+        if event not in {layout.EventKind.STATUS, layout.EventKind.DIAGNOSTICS}
     ),
 )
 CHECKS = ConsumerPlan(layout.ROOM_EVENTS, "command-status-checks", (layout.STATUS_CHECKS_SUBJECT,))
@@ -73,10 +73,10 @@ _log = structlog.get_logger()
 
 
 _ANSWERS = {
-    layout.Event.RECEIVED.value: Domain.RECEIVED,
-    layout.Event.RESULT.value: Domain.RESULT,
-    layout.Event.CANCEL.value: Domain.CANCELLED,
-    layout.Event.CONFIG.value: Domain.CONFIGURED,
+    layout.EventKind.RECEIVED.value: Domain.RECEIVED,
+    layout.EventKind.RESULT.value: Domain.RESULT,
+    layout.EventKind.CANCEL.value: Domain.CANCELLED,
+    layout.EventKind.CONFIG.value: Domain.CONFIGURED,
 }
 
 
@@ -133,7 +133,7 @@ class VehicleEvents:
         for vin, delivery in addressed:
             kind = delivery.subject.rpartition(".")[2]
             try:
-                if kind == layout.Event.HELLO.value:
+                if kind == layout.EventKind.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
                     one = VerifiedMessage(vin, partial(self._learn, info, delivery, odd))
                     over_mqtt = layout.MQTT_QOS_HEADER in delivery.headers
@@ -221,7 +221,7 @@ class VehicleEvents:
         opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
             return vehicle_translate.report(opened, self._desk.now())
-        except vehicle_translate.NotUnderstood as error:
+        except vehicle_translate.InconsistentReport as error:
             raise MessageRefused(Fault.MALFORMED, str(error)) from error
 
     async def _bring_manifests(self, answer: session_pb2.SignedAnswer) -> None:

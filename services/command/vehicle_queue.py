@@ -29,11 +29,11 @@ class BrokerQueue:
 
     async def take_out_commands(self, vin: str) -> None:
         """See right_usecases.VehicleQueue."""
-        await self._take_out(layout.command_subject(vin, layout.Command.DOOR))
+        await self._take_out(layout.command_subject(vin, layout.CommandKind.DOOR))
 
     async def take_out_settings(self, vin: str) -> None:
         """See right_usecases.VehicleQueue."""
-        await self._take_out(layout.command_subject(vin, layout.Command.CONFIG))
+        await self._take_out(layout.command_subject(vin, layout.CommandKind.CONFIG))
 
     async def _take_out(self, subject: str) -> None:
         # In this order: what the one passes on to the other in between is taken out there.

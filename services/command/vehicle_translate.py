@@ -16,8 +16,8 @@ from protocol.broker import is_vin
 from protocol.faults import SYNCHRONISATION, Fault
 from services.command.domain import (
     LOCKABLE_DOORS,
-    Action,
     Command,
+    CommandAction,
     Condition,
     Confirmation,
     DoorResult,
@@ -45,12 +45,12 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import room_event_pb2
 
     from protocol.cloud_side import OpenedAnswer
-    from services.command.domain import Cancellation, Requested
+    from services.command.domain import Cancellation, RequestedOrder
     from services.runtime.order_mac import OrderMac
 
 _ACTIONS = {
-    Action.UNLOCK: command_pb2.DOOR_ACTION_UNLOCK,
-    Action.LOCK: command_pb2.DOOR_ACTION_LOCK,
+    CommandAction.UNLOCK: command_pb2.DOOR_ACTION_UNLOCK,
+    CommandAction.LOCK: command_pb2.DOOR_ACTION_LOCK,
 }
 _MODES = {
     Mode.NORMAL: command_pb2.DOOR_ACTION_MODE_NORMAL,
@@ -85,7 +85,7 @@ _FAULTS = {
 }
 
 
-class NotUnderstood(ValueError):
+class InconsistentReport(ValueError):
     """A report whose parts do not fit together; the text says why."""
 
 
@@ -139,7 +139,7 @@ def requested_cancellation(cancellation: Cancellation, mac: OrderMac) -> signing
     return requested
 
 
-def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> signing.RequestedOrder:
+def requested_taking_back(command: RequestedOrder, at: datetime, mac: OrderMac) -> signing.RequestedOrder:
     """The cloud's own cancellation of a command as the signer gets it, stamped. Nobody asks for it: that the right to
     the command has ended, the signer finds out.
     """
@@ -155,7 +155,7 @@ def requested_taking_back(command: Requested, at: datetime, mac: OrderMac) -> si
     return requested
 
 
-def requested_superseding(unlock: Requested, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
+def requested_superseding(unlock: RequestedOrder, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
     """The cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its place is the
     proof. `force`: where the vehicle has begun, it stops between doors.
     """
@@ -185,7 +185,7 @@ def right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
 
 
 def report(opened: OpenedAnswer, now: datetime) -> Report:
-    """What a vehicle's answer says of a command. Raises NotUnderstood."""
+    """What a vehicle's answer says of a command. Raises InconsistentReport."""
     issued, answer = opened.issued, opened.answer
     match answer:
         case report_pb2.CommandReceived():
@@ -208,7 +208,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
                 signed_at=datetime.fromtimestamp(issued.issued_at_millis / 1_000, UTC),
             )
         case _:
-            raise NotUnderstood("settings do not belong on this subject")
+            raise InconsistentReport("settings do not belong on this subject")
 
 
 def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
@@ -231,7 +231,7 @@ def _cancel_decided(
     opened: OpenedAnswer, message: report_pb2.CancelResult, now: datetime
 ) -> CancellationDecision:
     if message.outcome == report_pb2.CANCEL_OUTCOME_UNSPECIFIED:
-        raise NotUnderstood("a cancellation without an outcome")
+        raise InconsistentReport("a cancellation without an outcome")
     will_not_act = message.outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
     return CancellationDecision(
         opened.message_id,

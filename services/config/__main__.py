@@ -68,7 +68,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
     signer = OrderSigningClient(to_signer)
-    dispatcher = dispatch.Dispatcher(broker, store.OrderStore(database), signer, keys, now)
+    dispatcher = dispatch.ConfigDispatcher(broker, store.OrderStore(database), signer, keys, now)
     relay = OutboxRelay(
         database,
         store.outbox,

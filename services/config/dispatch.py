@@ -14,13 +14,13 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 from google.protobuf.message import DecodeError
 
-from protocol.broker import SETTINGS_WITHDRAWN_SUBJECT, Command, command_subject, vin_of
+from protocol.broker import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject, vin_of
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.order import request_hash
 from protocol.seal import Direction, seal
 from services.config import translate
 from services.config.domain import NOT_PROVEN, RIGHT_ENDED
-from services.config.usecases import Signed, Unsigned
+from services.config.usecases import SignedSettings, UnsignedSettings
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
@@ -56,7 +56,7 @@ def outgoing(push: Push, at: datetime) -> OutgoingMessage:
     return OutgoingMessage(
         message_id=push.message_id,
         queue=QUEUE,
-        subject=command_subject(push.vin, Command.CONFIG),
+        subject=command_subject(push.vin, CommandKind.CONFIG),
         payload=translate.requested_order(push).SerializeToString(),
         created_at=at,
         ttl_seconds=PUSH_TTL_SECONDS,
@@ -80,7 +80,7 @@ class _Waiting:
     requested: contract.RequestedOrder
 
 
-class Dispatcher:
+class ConfigDispatcher:
     """The `send` of the outbox relay to vehicles."""
 
     def __init__(
@@ -119,14 +119,14 @@ class Dispatcher:
         answers = await self._signer.sign([_to_sign(newest[vin], slot) for vin, slot in ready.items()])
         if answers is None:
             return {newest[vin].message_id for vin in ready}
-        signed: list[Signed] = []
-        unsigned: list[Unsigned] = []
+        signed: list[SignedSettings] = []
+        unsigned: list[UnsignedSettings] = []
         for (vin, slot), answer in zip(ready.items(), answers, strict=True):
             order = newest[vin].requested.config
             if answer.verdict == contract.SIGNING_VERDICT_SIGNED:
-                signed.append(Signed(vin, order, slot, answer.envelope))
+                signed.append(SignedSettings(vin, order, slot, answer.envelope))
             elif answer.verdict in _REASONS:
-                unsigned.append(Unsigned(vin, order.version, _REASONS[answer.verdict]))
+                unsigned.append(UnsignedSettings(vin, order.version, _REASONS[answer.verdict]))
             else:
                 _log.error("signing_verdict_unknown", verdict=answer.verdict)
         _log_unsigned(unsigned)
@@ -135,7 +135,7 @@ class Dispatcher:
         return {newest[vin].message_id for vin in ready if vin not in settled}
 
     async def _publish(
-        self, newest: Mapping[str, _Waiting], signed: Iterable[Signed], issued: set[str]
+        self, newest: Mapping[str, _Waiting], signed: Iterable[SignedSettings], issued: set[str]
     ) -> set[str]:
         """The vehicles whose order is dealt with: the broker has it, or the vehicle's keys have just gone."""
         leaving: dict[str, OutgoingMessage] = {}
@@ -149,7 +149,7 @@ class Dispatcher:
                 # Signed again, it is another order of the same settings: the broker must not take it for a repeat.
                 message_id = f"{newest[each.vin].message_id}.{request_hash(each.envelope).hex()[:16]}"
                 sealed = seal(each.envelope, keys.seal_key, Direction.TO_VEHICLE, each.vin)
-                subject = command_subject(each.vin, Command.CONFIG)
+                subject = command_subject(each.vin, CommandKind.CONFIG)
                 leaving[each.vin] = OutgoingMessage(message_id, QUEUE, subject, sealed, now, PUSH_TTL_SECONDS)
         confirmed = await self._broker.publish_all(list(leaving.values()))
         return keyless | {vin for vin, done in zip(leaving, confirmed, strict=True) if done}
@@ -197,6 +197,6 @@ def _to_sign(waiting: _Waiting, slot: SessionSlot) -> contract.OrderToSign:
     )
 
 
-def _log_unsigned(unsigned: Iterable[Unsigned]) -> None:
+def _log_unsigned(unsigned: Iterable[UnsignedSettings]) -> None:
     for each in unsigned:
         _log.warning("settings_given_up", vin=masked_vin(each.vin), version=each.version, reason=each.reason)

@@ -190,7 +190,7 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ConfigAnswer:
     """The vehicle's answer to settings it was sent. `reason` says why it did not apply them."""
 
     vin: str
@@ -204,7 +204,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ConfigFault:
     """The vehicle's protocol refused the order with this version; its settings were not looked at.
 
     `out_of_step`: signed again, it may be accepted.
@@ -217,7 +217,7 @@ class Fault:
     out_of_step: bool
 
 
-News = Hello | Answer | Fault
+News = Hello | ConfigAnswer | ConfigFault
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +249,7 @@ class ReadOnlyChanged(Exception):
         self.member = member
 
 
-class CorrelationIdReused(Exception):
+class ConfigCorrelationIdReused(Exception):
     """This correlation id came before, with another change."""
 
 
@@ -274,13 +274,13 @@ def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | No
     match news:
         case Hello():
             return greeted(config, news)
-        case Answer():
+        case ConfigAnswer():
             return answered(config, news), None
-        case Fault():
+        case ConfigFault():
             return faulted(config, news)
 
 
-def answered(config: DoorConfig, answer: Answer) -> DoorConfig:
+def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
     """An answer about a version older than one the vehicle has since answered for changes nothing."""
     if answer.version > config.desired_version or answer.version <= (
         config.applied_version or FACTORY_VERSION
@@ -338,7 +338,7 @@ def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
     return _sent(config, cause=f"hello:{hello.message_id}")
 
 
-def faulted(config: DoorConfig, fault: Fault) -> tuple[DoorConfig, Push | None]:
+def faulted(config: DoorConfig, fault: ConfigFault) -> tuple[DoorConfig, Push | None]:
     """A vehicle that was out of step is sent the settings again, if they are still wanted; any other fault is
     its rejection.
     """

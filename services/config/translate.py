@@ -13,12 +13,12 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2
 from protocol import faults
 from services.config.domain import (
     HIGHEST_VERSION,
-    Answer,
     ApplicationState,
     ChangeRequest,
-    CorrelationIdReused,
+    ConfigAnswer,
+    ConfigCorrelationIdReused,
+    ConfigFault,
     DoorSettings,
-    Fault,
     Hello,
     ReadBack,
     ReadOnlyChanged,
@@ -185,7 +185,9 @@ def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
     return Hello(info.vin, info.message_id, said_at, _version(hello.config_version))
 
 
-def answer_reader(message: session_pb2.SignedAnswer, at: datetime) -> Callable[[IssuedOrder], Answer | Fault]:
+def answer_reader(
+    message: session_pb2.SignedAnswer, at: datetime
+) -> Callable[[IssuedOrder], ConfigAnswer | ConfigFault]:
     """What an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
     here, and nothing afterwards.
     """
@@ -201,15 +203,17 @@ def fault_name(number: int) -> str:
     return faults.Fault(number).name if number in _KNOWN_FAULTS else "UNSPECIFIED"
 
 
-def _fault_reader(message: session_pb2.SignedAnswer) -> Callable[[IssuedOrder], Fault]:
+def _fault_reader(message: session_pb2.SignedAnswer) -> Callable[[IssuedOrder], ConfigFault]:
     name = fault_name(message.refused.fault)
     out_of_step = int(message.refused.fault) in _OUT_OF_STEP
-    return lambda issued: Fault(message.vin, message.message_id, int(issued.order_id), name, out_of_step)
+    return lambda issued: ConfigFault(
+        message.vin, message.message_id, int(issued.order_id), name, out_of_step
+    )
 
 
-def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, at: datetime) -> Answer:
+def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, at: datetime) -> ConfigAnswer:
     answered_at = _time(report.applied_at) if report.HasField("applied_at") else at
-    return Answer(
+    return ConfigAnswer(
         message.vin,
         message.message_id,
         answered_at,
@@ -259,7 +263,7 @@ def _time(timestamp: Timestamp) -> datetime:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """How this room's own exceptions are told."""
-    if isinstance(error, CorrelationIdReused):
+    if isinstance(error, ConfigCorrelationIdReused):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "This correlation id was used before with another body; send this change under a new one.",

@@ -34,7 +34,7 @@ class VerifiedConfigMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
+class SignedSettings:
     """Settings that the signer signed for their slot in the vehicle's session."""
 
     vin: str
@@ -44,7 +44,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Unsigned:
+class UnsignedSettings:
     """Settings that the signer does not sign, and why, told to whoever asks for the config."""
 
     vin: str
@@ -94,7 +94,7 @@ class OrderRecord(Protocol):
         """
 
     async def conclude(
-        self, signed: Sequence[Signed], unsigned: Sequence[Unsigned], at: datetime
+        self, signed: Sequence[SignedSettings], unsigned: Sequence[UnsignedSettings], at: datetime
     ) -> set[str]:
         """Record in one commit what was signed, and give up what was not. The VINs whose order may leave; the
         place of any other was taken meanwhile.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
 from protocol.domains import Domain
 from services.config import translate, usecases
 from services.config.usecases import VerifiedConfigMessage
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PLAN = ConsumerPlan(
     stream=VEHICLE_EVENTS,
     name="config-vehicle-events",
-    subjects=(event_subject("*", Event.HELLO), event_subject("*", Event.CONFIG)),
+    subjects=(event_subject("*", EventKind.HELLO), event_subject("*", EventKind.CONFIG)),
 )
 _log = structlog.get_logger()
 

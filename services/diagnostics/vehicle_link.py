@@ -6,7 +6,7 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject, update_subject
+from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject, update_subject
 from services.diagnostics import translate, usecases
 from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.outbox import OutgoingMessage
@@ -25,14 +25,14 @@ QUEUE = "updates"
 PLAN = ConsumerPlan(
     stream=VEHICLE_EVENTS,
     name="diagnostics-reports",
-    subjects=(event_subject("*", Event.DIAGNOSTICS),),
+    subjects=(event_subject("*", EventKind.DIAGNOSTICS),),
 )
 
 
 HELLO_PLAN = ConsumerPlan(
     stream=VEHICLE_EVENTS,
     name="diagnostics-hellos",
-    subjects=(event_subject("*", Event.HELLO),),
+    subjects=(event_subject("*", EventKind.HELLO),),
 )
 """Each says in which epoch the vehicle is, and so which reports are its own."""
 

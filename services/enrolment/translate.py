@@ -159,11 +159,13 @@ def _rights(admission: Admission) -> tuple[list[str], list[str]]:
     """The subjects the vehicle may publish and subscribe to: each event of its own, and its own queue or session."""
     vin = admission.vin
     # A status report is mapped to its partition first and judged by the subject it is mapped to.
-    events = [layout.event_subject(vin, event) for event in layout.Event if event is not layout.Event.STATUS]
+    events = [
+        layout.event_subject(vin, event) for event in layout.EventKind if event is not layout.EventKind.STATUS
+    ]
     events.append(layout.status_subject(vin))
     if admission.link is Link.MQTT:
         # The broker delivers a session's messages by $MQTT.sub; an MQTT client cannot ask for that itself.
-        commands = layout.command_subject(vin, layout.Command.DOOR).removesuffix("door") + "*"
+        commands = layout.command_subject(vin, layout.CommandKind.DOOR).removesuffix("door") + "*"
         return [*events, layout.presence_subject(vin)], [commands, "$MQTT.sub.>"]
     queue = layout.VEHICLE_COMMANDS
     pull = [f"$JS.API.CONSUMER.MSG.NEXT.{queue}.{vin}", f"$JS.ACK.{queue}.{vin}.>"]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nats.js.api import StreamInfo
 
     from protocol.broker import Stream
-    from protocol.streams import Durable
+    from protocol.streams import ConsumerDescription
 
 FAILURES = (NatsError, APIError, TimeoutError)
 SILENCE = (TimeoutError, ServiceUnavailableError)
@@ -80,7 +80,7 @@ class BrokerLayout:
         if info.cluster is not None and not info.cluster.leader:
             raise NatsError(f"{stream.name} has no leader")
 
-    async def have_consumer(self, consumer: Durable) -> None:
+    async def have_consumer(self, consumer: ConsumerDescription) -> None:
         """Make it, or raise NotFoundError."""
         if self._provisions:
             config = durable_config(consumer, self._prefix)
@@ -88,7 +88,7 @@ class BrokerLayout:
         else:
             await self._find_consumer(consumer)
 
-    async def look_at_consumer(self, consumer: Durable) -> None:
+    async def look_at_consumer(self, consumer: ConsumerDescription) -> None:
         """See that it is there; make it where it is missing. Raises Missing."""
         try:
             await self._find_consumer(consumer)
@@ -104,7 +104,7 @@ class BrokerLayout:
             return
         await self._scale(info)
 
-    async def _find_consumer(self, consumer: Durable) -> None:
+    async def _find_consumer(self, consumer: ConsumerDescription) -> None:
         await self._jetstream.consumer_info(consumer.stream, consumer.name, timeout=ANSWER_SECONDS)
 
     async def _scale(self, info: StreamInfo) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from services.runtime.database import Instant, microseconds
 from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,7 +27,7 @@ class Inbox:
             Column("message_id", String(160), primary_key=True),
             Column("received_at", Instant, nullable=False, index=True),
         )
-        self._insert = Prepared(
+        self._insert = PreparedStatement(
             {
                 "sqlite": sqlite.insert(self.table).on_conflict_do_nothing(),
                 "postgresql": postgresql.insert(self.table).on_conflict_do_nothing(),

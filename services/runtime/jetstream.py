@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
 
     from protocol.broker import Stream
-    from protocol.streams import Durable
+    from protocol.streams import ConsumerDescription
     from services.runtime.health import Condition
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
@@ -220,7 +220,7 @@ class Broker:
         for stream in streams:
             self._looks.append((self._streams, partial(self._layout.look_at_stream, stream)))
 
-    async def ensure_consumer(self, consumer: Durable) -> None:
+    async def ensure_consumer(self, consumer: ConsumerDescription) -> None:
         """Have this durable consumer, now and as long as the connection lives.
 
         A broker that does not answer now, because it elects a leader, is waited for. Raises BadRequestError.

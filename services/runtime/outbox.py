@@ -22,7 +22,7 @@ from sqlalchemy import bindparam, delete, func, select, update
 from services.runtime.database import Instant, microseconds
 from services.runtime.guarded_send import GuardedSend
 from services.runtime.outbox_table import Outbox, OutgoingMessage
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 from services.runtime.stalls import Stalls
 from services.runtime.storage import StorageUnavailable
 
@@ -78,7 +78,7 @@ class OutboxRelay:
     ) -> None:
         self._database = database
         self._table = outbox.table
-        self._mark_statement = Prepared(
+        self._mark_statement = PreparedStatement(
             update(outbox.table)
             .where(outbox.table.c.message_id == bindparam("id"))
             # What is sent again keeps the time of its first sending.

@@ -19,7 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.runtime.database import Instant, microseconds
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class Outbox:
             sqlite_where=self.table.c.sent_at.is_(None),
             postgresql_where=self.table.c.sent_at.is_(None),
         )
-        self._insert = Prepared(
+        self._insert = PreparedStatement(
             {
                 "sqlite": sqlite.insert(self.table).inline().on_conflict_do_nothing(),
                 "postgresql": postgresql.insert(self.table).inline().on_conflict_do_nothing(),

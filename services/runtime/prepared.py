@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql.selectable import Select
 
 
-class Prepared:
+class PreparedStatement:
     """One statement with always the same parameters.
 
     Values go to the driver as they are, and come from it so: moments are microseconds, as `Instant` stores them. A

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
-from protocol.broker import Event, vin_of
+from protocol.broker import EventKind, vin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -23,7 +23,7 @@ MOST_KINDS = 8
 MOST_REASON = 200
 MOST_COUNT = 2**32 - 1
 _MOST_VEHICLES = 10_000
-_EVENTS = frozenset(event.value for event in Event)
+_EVENTS = frozenset(event.value for event in EventKind)
 
 Kinds = dict[tuple[str, str, bool], int]
 """How often each (domain, reason, accepted) was seen."""

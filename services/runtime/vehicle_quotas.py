@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +30,13 @@ class Quota:
 
 
 DEFAULT_QUOTAS = {
-    Event.HELLO: Quota(60, 30, 16_384),
-    Event.RECEIVED: Quota(600, 300, 16_384),
-    Event.RESULT: Quota(600, 300, 16_384),
-    Event.CANCEL: Quota(600, 300, 16_384),
-    Event.CONFIG: Quota(300, 120, 16_384),
-    Event.STATUS: Quota(1_200, 600, 16_384),
-    Event.DIAGNOSTICS: Quota(30, 12, 65_536),
+    EventKind.HELLO: Quota(60, 30, 16_384),
+    EventKind.RECEIVED: Quota(600, 300, 16_384),
+    EventKind.RESULT: Quota(600, 300, 16_384),
+    EventKind.CANCEL: Quota(600, 300, 16_384),
+    EventKind.CONFIG: Quota(300, 120, 16_384),
+    EventKind.STATUS: Quota(1_200, 600, 16_384),
+    EventKind.DIAGNOSTICS: Quota(30, 12, 65_536),
 }
 NOT_UNDERSTOOD = Quota(60, 30, 0)
 """How many messages of a kind may be such that they become dead letters."""
@@ -78,12 +78,12 @@ class VehicleQuotas:
 
     def __init__(
         self,
-        quotas: Mapping[Event, Quota] = DEFAULT_QUOTAS,
+        quotas: Mapping[EventKind, Quota] = DEFAULT_QUOTAS,
         mute_seconds: float = 60.0,
         most_kept: int = MOST_KEPT,
     ) -> None:
         self._limits = {kind.value: _Limit.of(quota) for kind, quota in quotas.items()}
-        self._status = self._limits[Event.STATUS.value]
+        self._status = self._limits[EventKind.STATUS.value]
         self._mute_ns = round(mute_seconds * _SECOND_NS)
         self._for = f"muted for {mute_seconds:g} s"
         self._most_kept = most_kept

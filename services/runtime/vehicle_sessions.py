@@ -23,7 +23,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from protocol import session_record
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,19 +52,19 @@ class VehicleSessions:
         )
         columns = self.sessions.c
         load = select(columns.record).where(columns.vin == bindparam("of_vin")).with_for_update()
-        self.load_session = Prepared(load)
+        self.load_session = PreparedStatement(load)
         save = {name: _upsert(self.sessions, name) for name in ("sqlite", "postgresql")}
-        self.save_session = Prepared(save, "vin", "record")
+        self.save_session = PreparedStatement(save, "vin", "record")
         self._find_all = select(self.sessions).where(columns.vin.in_(bindparam("vins", expanding=True)))
         self._issued = _issued_table(metadata) if issues_orders else None
         if self._issued is not None:
             issued = self._issued
-            self.find_issued = Prepared(
+            self.find_issued = PreparedStatement(
                 select(issued).where(
                     issued.c.request_hash == bindparam("of_hash"), issued.c.vin == bindparam("of_vin")
                 )
             )
-            self.insert_issued = Prepared(issued.insert(), *(column.name for column in issued.c))
+            self.insert_issued = PreparedStatement(issued.insert(), *(column.name for column in issued.c))
 
     @property
     def issued(self) -> Table:

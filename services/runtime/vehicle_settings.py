@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pydantic import Field, field_validator
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 from services.runtime.dead_letters import LetterLimits
 from services.runtime.settings import RoomSettings
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, Quota, VehicleQuotas
@@ -47,12 +47,12 @@ class VehicleRoomSettings(RoomSettings):
         )
 
 
-def quotas_of(text: str) -> dict[Event, Quota]:
+def quotas_of(text: str) -> dict[EventKind, Quota]:
     """The quotas that a setting describes. Raises ValueError."""
     quotas = dict(DEFAULT_QUOTAS)
     for each in filter(None, (part.strip() for part in text.split(","))):
         match = _QUOTA.fullmatch(each)
-        if match is None or match[1] not in {event.value for event in Event}:
+        if match is None or match[1] not in {event.value for event in EventKind}:
             raise ValueError(
                 f"{each!r} is not kind=burst:per minute:bytes, with a kind of vehicles' messages"
             )
@@ -61,5 +61,5 @@ def quotas_of(text: str) -> dict[Event, Quota]:
             raise ValueError(f"{each!r}: 1 to {_MOST_MESSAGES} messages")
         if not 1 <= max_bytes <= _MOST_BYTES:
             raise ValueError(f"{each!r}: 1 to {_MOST_BYTES} bytes")
-        quotas[Event(match[1])] = Quota(burst, per_minute, max_bytes)
+        quotas[EventKind(match[1])] = Quota(burst, per_minute, max_bytes)
     return quotas

@@ -32,7 +32,7 @@ from services.runtime.dead_letters import DeadLetters
 from services.runtime.isolation import by_halves
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import Outbox
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 from services.runtime.vehicle_sessions import VehicleSessions
 from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
@@ -162,7 +162,9 @@ def _upsert(dialect_insert: Callable[[Table], sqlite.Insert | postgresql.Insert]
     )
 
 
-_UPSERT = Prepared({"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}, *_KEPT)
+_UPSERT = PreparedStatement(
+    {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}, *_KEPT
+)
 
 
 class Messages(Protocol):

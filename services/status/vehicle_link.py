@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from protocol.broker import (
     SHOWN_RESULTS_SUBJECT,
     VEHICLE_EVENTS,
-    Event,
+    EventKind,
     condition_subject,
     event_subject,
     presence_subject,
@@ -77,10 +77,10 @@ def status_plan(partition: int, batch: int, max_pending: int) -> ConsumerPlan:
     )
 
 
-RESULT_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-results", (event_subject("*", Event.RESULT),))
+RESULT_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-results", (event_subject("*", EventKind.RESULT),))
 """Results of commands: each says how the vehicle stands afterwards, also one that came too late."""
 
-HELLO_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-hellos", (event_subject("*", Event.HELLO),))
+HELLO_PLAN = ConsumerPlan(VEHICLE_EVENTS, "status-hellos", (event_subject("*", EventKind.HELLO),))
 """Hellos: each says in which epoch the vehicle is, and so which reports are its own."""
 
 

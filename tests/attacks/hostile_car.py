@@ -25,7 +25,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from nats.aio.client import Client
 
 from protocol import cose
-from protocol.broker import STATUS_PARTITIONS, Event, event_subject
+from protocol.broker import STATUS_PARTITIONS, EventKind, event_subject
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain, subject_of
 from protocol.seal import Direction, seal
 from protocol.session import VehicleSession
@@ -214,7 +214,7 @@ class RawNats:
     def alive(self) -> bool:
         return self.client is not None and self.client.is_connected and not self.thrown_out
 
-    async def say(self, event: Event, data: bytes, reply: str = "", **headers: str) -> None:
+    async def say(self, event: EventKind, data: bytes, reply: str = "", **headers: str) -> None:
         await self.publish(event_subject(self.car.vin, event), data, reply, **headers)
 
     async def publish(self, subject: str, data: bytes = b"", reply: str = "", **headers: str) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import DOOR_UPDATES, GRANT_REVOKED_SUBJECT, ROOM_EVENTS, Event, update_subject
+from protocol.broker import DOOR_UPDATES, GRANT_REVOKED_SUBJECT, ROOM_EVENTS, EventKind, update_subject
 from services.enrolment.domain import MOST_CONNECTIONS
 from tests.attacks.hostile_car import RawMqtt
 from tests.attacks.sandbox import on_the_brokers_disk
@@ -37,12 +37,12 @@ def test_a_pull_that_is_answered_to_jetstreams_interface_reaches_nothing(
 ) -> None:
     async def attack() -> None:
         async with await hostile_car.connect() as car:
-            await car.say(Event.HELLO, hostile_car.hello())
+            await car.say(EventKind.HELLO, hostile_car.hello())
             await car.orders(1)  # its queue is there now
             for reply in API_REPLIES:
                 await car.pull(reply)
                 await car.pull(reply, no_wait=False, expires=1_000_000)
-                await car.say(Event.HELLO, hostile_car.hello(), reply)
+                await car.say(EventKind.HELLO, hostile_car.hello(), reply)
             await car.flush()
 
     with bystander.undisturbed():
@@ -69,8 +69,8 @@ def test_a_confirmation_goes_nowhere_but_to_the_car(
         async with await hostile_car.connect() as car:
             for _ in range(5):
                 for subject in foreign:
-                    await car.say(Event.HELLO, hostile_car.hello(), subject)
-                    await car.say(Event.STATUS, b"\xff" * 50, subject)
+                    await car.say(EventKind.HELLO, hostile_car.hello(), subject)
+                    await car.say(EventKind.STATUS, b"\xff" * 50, subject)
             await car.flush()
 
     with bystander.undisturbed():

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.domains import Domain
 from protocol.reports import HEAD
-from protocol.vehicle_side import Accepted
+from protocol.vehicle_side import AcceptedOrder
 from tests.attacks.people import owner_of
 from tests.attacks.sandbox import bytes_on_the_brokers_disk, dead_letter_bytes, outbox_rows
 from tests.support.app import eventually
@@ -47,7 +47,7 @@ def mallory(mesh: Mesh, hostile_car: HostileCar) -> App:
 
 async def taken_order(car: RawNats, mallory: App) -> tuple[str, bytes]:
     """Have the owner unlock their car: the command's id, and the hash that answers to it name."""
-    await car.say(Event.HELLO, car.car.hello())
+    await car.say(EventKind.HELLO, car.car.hello())
     await car.flush()
 
     def ask() -> str:
@@ -62,7 +62,7 @@ async def taken_order(car: RawNats, mallory: App) -> tuple[str, bytes]:
             await car.publish(reply, b"+ACK")
             if subject.endswith(".door"):
                 taken = car.car.side.open_order(Domain.COMMAND, data)
-                assert isinstance(taken, Accepted), taken
+                assert isinstance(taken, AcceptedOrder), taken
                 return command_id, taken.request_hash
     raise AssertionError("the car's own order never came")
 
@@ -81,7 +81,7 @@ def test_a_hello_at_the_counters_end_is_that_cars_trouble(
 ) -> None:
     async def attack() -> None:
         async with await hostile_car.connect() as car:
-            await car.say(Event.HELLO, hostile_car.forged_hello(counters={domain.value: LAST_COUNTER}))
+            await car.say(EventKind.HELLO, hostile_car.forged_hello(counters={domain.value: LAST_COUNTER}))
             await car.flush()
             await asyncio.to_thread(order_everything)
             hostile_car.new_epoch()
@@ -91,7 +91,7 @@ def test_a_hello_at_the_counters_end_is_that_cars_trouble(
                 manifest_version=2**32 - 1,
                 said_at=NO_TIME,
             )
-            await car.say(Event.HELLO, extreme)
+            await car.say(EventKind.HELLO, extreme)
             await car.flush()
             await asyncio.to_thread(order_everything)
 
@@ -117,13 +117,13 @@ def test_epochs_that_never_were_hold_nobody_up(
             command_id, request_hash = await taken_order(car, mallory)
             for number in range(2_200):
                 report = HEAD + secrets.token_bytes(16) + (number + 1).to_bytes(8) + secrets.token_bytes(32)
-                await car.say(Event.STATUS, report)
-                await car.say(Event.DIAGNOSTICS, report)
+                await car.say(EventKind.STATUS, report)
+                await car.say(EventKind.DIAGNOSTICS, report)
             received = report_pb2.CommandReceived(command_id=command_id)
             for _ in range(2_500):
                 epoch = secrets.token_bytes(16)
                 answer = hostile_car.answer(Domain.RECEIVED, received, epoch=epoch, request_hash=request_hash)
-                await car.say(Event.RECEIVED, answer)
+                await car.say(EventKind.RECEIVED, answer)
             await car.flush()
 
     with bystander.undisturbed() as probe:
@@ -134,35 +134,35 @@ def test_epochs_that_never_were_hold_nobody_up(
 def test_faults_and_times_that_nobody_knows_hold_nobody_up(
     bystander: BystanderProbe, hostile_car: HostileCar, mallory: App
 ) -> None:
-    def words(command_id: str, request_hash: bytes) -> Iterator[tuple[Event, bytes]]:
+    def words(command_id: str, request_hash: bytes) -> Iterator[tuple[EventKind, bytes]]:
         for number in range(40):
             refused = session_pb2.OrderRefused(fault=1_000 + number)
-            yield Event.RESULT, hostile_car.answer(Domain.RESULT, refused, request_hash=request_hash)
+            yield EventKind.RESULT, hostile_car.answer(Domain.RESULT, refused, request_hash=request_hash)
             late = result(command_id)
             late.started_at.seconds = late.finished_at.seconds = NO_TIME
             late.status.observed_at.seconds = NO_TIME
-            yield Event.RESULT, hostile_car.answer(Domain.RESULT, late, request_hash=request_hash)
+            yield EventKind.RESULT, hostile_car.answer(Domain.RESULT, late, request_hash=request_hash)
             received = report_pb2.CommandReceived(command_id=command_id)
             received.received_at.seconds = NO_TIME
-            yield Event.RECEIVED, hostile_car.answer(Domain.RECEIVED, received, request_hash=request_hash)
+            yield EventKind.RECEIVED, hostile_car.answer(Domain.RECEIVED, received, request_hash=request_hash)
             unknown = result(command_id)
             unknown.doors.add(door=1_000, fault=1_000)
             unknown.outcome = 1_000
-            yield Event.RESULT, hostile_car.answer(Domain.RESULT, unknown, request_hash=request_hash)
+            yield EventKind.RESULT, hostile_car.answer(Domain.RESULT, unknown, request_hash=request_hash)
             configured = report_pb2.ConfigReport(version=2**31 - 1, applied=True)
             configured.applied_at.seconds = -NO_TIME
-            yield Event.CONFIG, hostile_car.answer(Domain.CONFIGURED, configured)
+            yield EventKind.CONFIG, hostile_car.answer(Domain.CONFIGURED, configured)
             status = report_pb2.StatusReport(
                 sequence=2**64 - 1 - number, speed_kmh=float("nan"), reporting_interval_seconds=-1
             )
             status.observed_at.seconds = NO_TIME
             status.doors.add(door=1_000)
-            yield Event.STATUS, hostile_car.side.seal_report(status).data
+            yield EventKind.STATUS, hostile_car.side.seal_report(status).data
             check = report_pb2.DiagnosticsReport(sequence=2**64 - 1 - number)
             check.observed_at.seconds = NO_TIME
             check.components.add(component_id="x", name="x", condition=1_000, health=-5)
-            yield Event.DIAGNOSTICS, hostile_car.side.seal_report(check).data
-            yield Event.HELLO, hostile_car.forged_hello(said_at=NO_TIME, clock_millis=number)
+            yield EventKind.DIAGNOSTICS, hostile_car.side.seal_report(check).data
+            yield EventKind.HELLO, hostile_car.forged_hello(said_at=NO_TIME, clock_millis=number)
 
     async def attack() -> None:
         async with await hostile_car.connect() as car:
@@ -184,8 +184,8 @@ def test_what_a_car_sends_too_much_of_is_not_kept(
     async def attack() -> None:
         # More than any message has, by which a car may be thrown out; then as much as the longest report may have.
         for size, number, events in (
-            (100_000, 200, (Event.RESULT, Event.RECEIVED, Event.DIAGNOSTICS, Event.CONFIG)),
-            (60_000, 400, (Event.RESULT,)),
+            (100_000, 200, (EventKind.RESULT, EventKind.RECEIVED, EventKind.DIAGNOSTICS, EventKind.CONFIG)),
+            (60_000, 400, (EventKind.RESULT,)),
         ):
             async with await hostile_car.connect() as car:
                 for event in itertools.islice(itertools.cycle(events), number):
@@ -218,9 +218,9 @@ def test_a_hundred_thousand_alerts_reach_nobody(
 
     async def attack() -> None:
         async with await hostile_car.connect() as car:
-            await car.say(Event.HELLO, hostile_car.hello())
+            await car.say(EventKind.HELLO, hostile_car.hello())
             for data in checks():
-                await car.say(Event.DIAGNOSTICS, data)
+                await car.say(EventKind.DIAGNOSTICS, data)
             await car.flush()
 
     rows = outbox_rows(mesh)
@@ -247,7 +247,9 @@ def test_what_a_car_writes_reaches_a_person_short_and_plain(hostile_car: Hostile
                 fault=report_pb2.FAULT_CODE_ACTUATOR,
                 guidance=ugly,
             )
-            await car.say(Event.RESULT, hostile_car.answer(Domain.RESULT, failed, request_hash=request_hash))
+            await car.say(
+                EventKind.RESULT, hostile_car.answer(Domain.RESULT, failed, request_hash=request_hash)
+            )
             check = report_pb2.DiagnosticsReport(boot_id="boot", sequence=1)
             check.observed_at.GetCurrentTime()
             check.components.add(
@@ -257,7 +259,7 @@ def test_what_a_car_writes_reaches_a_person_short_and_plain(hostile_car: Hostile
                 health=1,
                 error_codes=["E1\u202e\x07"],
             )
-            await car.say(Event.DIAGNOSTICS, hostile_car.side.seal_report(check).data)
+            await car.say(EventKind.DIAGNOSTICS, hostile_car.side.seal_report(check).data)
             await car.flush()
             return command_id
 

@@ -18,7 +18,16 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.command import store, translate, usecases
 from services.command.announcements import Announcements
-from services.command.domain import Action, Condition, DoorResult, Ending, FailureReason, Mode, Order, Status
+from services.command.domain import (
+    CommandAction,
+    Condition,
+    DoorAction,
+    DoorResult,
+    Ending,
+    FailureReason,
+    Mode,
+    Status,
+)
 from services.command.history_usecases import RefusedRequests
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
@@ -163,10 +172,10 @@ def test_the_specifications_requests_are_understood_and_printed_as_they_are() ->
     lock = {"targetDoors": ["all"], "lockMode": "SECURE"}
     cancel = {"correlationId": "uuid-12345678", "reason": "User cancellation", "force": False}
     parsed = ParseDict(unlock, door_command_pb2.DoorUnlock())
-    assert translate.unlock_order(parsed) == Order(Action.UNLOCK, ("all",), Mode.NORMAL)
+    assert translate.unlock_order(parsed) == DoorAction(CommandAction.UNLOCK, ("all",), Mode.NORMAL)
     assert as_json(parsed) == unlock
     parsed_lock = ParseDict(lock, door_command_pb2.DoorLock())
-    assert translate.lock_order(parsed_lock) == Order(Action.LOCK, ("all",), Mode.SECURE)
+    assert translate.lock_order(parsed_lock) == DoorAction(CommandAction.LOCK, ("all",), Mode.SECURE)
     assert as_json(parsed_lock) == lock
     assert as_json(ParseDict(cancel, door_command_pb2.DoorCancellation())) == cancel
 

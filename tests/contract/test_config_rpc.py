@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 import services.config
 from services.config import dispatch, server, store, translate
-from services.config.domain import Answer
+from services.config.domain import ConfigAnswer
 from services.config.usecases import VerifiedConfigMessage
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
@@ -240,7 +240,7 @@ async def test_what_the_vehicle_said_meanwhile_is_no_difference(
     room: Any, rest: Any, record: store.ConfigStore
 ) -> None:
     shown = await room.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
-    news = Answer(VIN, "m-1", T0, 1, applied=True, reason="")
+    news = ConfigAnswer(VIN, "m-1", T0, 1, applied=True, reason="")
     await record.ingest([VerifiedConfigMessage(VIN, "m-1", lambda _replay_guard: news)], T0)
     after = await put_back(room, rest, "c-2", shown, autoLockDelay=90)
     assert after.application.desired_version == 2

@@ -13,7 +13,7 @@ from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
 from sqlalchemy import MetaData
 
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
 from services.runtime import dead_letter_replay
 from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage
 from services.runtime.database import open_database
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from services.runtime.database import Database
     from services.runtime.settings import RoomSettings
 
-SUBJECT = event_subject(VIN, Event.CONFIG)
-PLAN = ConsumerPlan(VEHICLE_EVENTS, "config-test", (event_subject("*", Event.CONFIG),))
+SUBJECT = event_subject(VIN, EventKind.CONFIG)
+PLAN = ConsumerPlan(VEHICLE_EVENTS, "config-test", (event_subject("*", EventKind.CONFIG),))
 METADATA = MetaData()
 LETTERS = DeadLetters(METADATA)
 START = datetime(2031, 1, 1, tzinfo=UTC)

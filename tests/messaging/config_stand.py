@@ -17,12 +17,12 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from nats.js.api import ConsumerConfig
 from sqlalchemy import insert, select
 
-from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
+from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.keys import OpenKeys
 from protocol.signing import sign_order
-from protocol.vehicle_side import Accepted
+from protocol.vehicle_side import AcceptedOrder
 from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.runtime.consumer import Consumer
@@ -37,7 +37,7 @@ from tests.support.stand import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from protocol.vehicle_side import Outgoing
+    from protocol.vehicle_side import OutgoingEnvelope
     from services.runtime.database import Database
     from services.runtime.jetstream import Broker
 
@@ -174,7 +174,7 @@ class Room:
         self.signer = signer
         self.clock = clock
         self.keys = VehicleKeyDirectory(channel, lambda: clock.millis / 1000)
-        self.dispatcher = dispatch.Dispatcher(
+        self.dispatcher = dispatch.ConfigDispatcher(
             broker, store.OrderStore(database), OrderSigningClient(channel), self.keys, self.now
         )
         self.relay = OutboxRelay(
@@ -211,13 +211,13 @@ class Room:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def publish(self, event: Event, data: bytes, vin: str = VIN, times: int = 1) -> None:
+    async def publish(self, event: EventKind, data: bytes, vin: str = VIN, times: int = 1) -> None:
         for _ in range(times):
             await self.broker.jetstream.publish(event_subject(vin, event), data)
 
     async def greet(self, car: Car, message_id: str, version: int, times: int = 1) -> None:
         """The car says hello."""
-        await self.publish(Event.HELLO, self.hello(car, message_id, version), car.vin, times)
+        await self.publish(EventKind.HELLO, self.hello(car, message_id, version), car.vin, times)
 
     def hello(self, car: Car, message_id: str, version: int) -> bytes:
         words = report_pb2.Hello(boot_id="boot", agent_version="1", config_version=version)
@@ -302,7 +302,7 @@ class Room:
         """The next settings in the car's queue, which it accepts; and their hash."""
         (data,) = await self.queued(1, car.vin)
         opened = car.receive(data, Domain.CONFIG)
-        assert isinstance(opened, Accepted), opened
+        assert isinstance(opened, AcceptedOrder), opened
         assert isinstance(opened.order, command_pb2.ApplyConfig)
         return opened.order, opened.request_hash
 
@@ -312,7 +312,9 @@ class Room:
         return int(info.state.last_seq)
 
 
-def answer(car: Car, message_id: str, request_hash: bytes, version: int, reason: str = "") -> Outgoing:
+def answer(
+    car: Car, message_id: str, request_hash: bytes, version: int, reason: str = ""
+) -> OutgoingEnvelope:
     """The car's word on settings; with a reason, that it did not apply them."""
     report = report_pb2.ConfigReport(version=version, applied=not reason, reason=reason)
     report.applied_at.FromDatetime(_EPOCH + timedelta(milliseconds=car.clock.millis))

@@ -12,9 +12,9 @@ import nats
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from nats.errors import Error as NatsError
 
-from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
+from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.domains import Domain
-from protocol.vehicle_side import Accepted, Faulted, Known
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from tests.support.stand import Car
 
 if TYPE_CHECKING:
@@ -101,10 +101,10 @@ class FakeVehicle:
     async def answer(self, answer: Answer, request_hash: bytes, message_id: str | None = None) -> bytes:
         """Says it, signed and sealed; what was published."""
         outgoing = self.car.side.seal_answer(message_id or uuid.uuid4().hex, request_hash, answer)
-        await self.say_bytes(Event(outgoing.domain.value.rpartition(".")[2]), outgoing.data)
+        await self.say_bytes(EventKind(outgoing.domain.value.rpartition(".")[2]), outgoing.data)
         return outgoing.data
 
-    async def say_bytes(self, event: Event, data: bytes) -> None:
+    async def say_bytes(self, event: EventKind, data: bytes) -> None:
         assert self._client is not None
         await self._client.jetstream().publish(event_subject(self.vin, event), data, timeout=2)
 
@@ -124,7 +124,7 @@ class FakeVehicle:
         self._results[command_id] = result
         data = await self.answer(result, request_hash)
         for _ in range(self._duplicate):
-            await self.say_bytes(Event.RESULT, data)
+            await self.say_bytes(EventKind.RESULT, data)
         self._duplicate = 0
 
     async def _live(self, client: Client) -> None:
@@ -151,7 +151,7 @@ class FakeVehicle:
 
     async def greet(self, challenge: bytes = b"") -> None:
         hello = report_pb2.Hello(boot_id=self.car.epoch.hex(), agent_version="1")
-        await self.say_bytes(Event.HELLO, self.car.side.seal_hello(hello, uuid.uuid4().hex, challenge))
+        await self.say_bytes(EventKind.HELLO, self.car.side.seal_hello(hello, uuid.uuid4().hex, challenge))
 
     async def _take(self, message: Msg) -> None:
         domain = Domain("cmd." + message.subject.rpartition(".")[2])
@@ -170,19 +170,19 @@ class FakeVehicle:
 
     async def _obey(self, domain: Domain, data: bytes) -> None:
         opened = self.car.side.open_order(domain, data)
-        if isinstance(opened, Faulted):
+        if isinstance(opened, RefusedOrder):
             self.faults.append(opened.fault.name)
             if opened.answer is not None:
-                event = Event(opened.answer.domain.value.rpartition(".")[2])
+                event = EventKind(opened.answer.domain.value.rpartition(".")[2])
                 await self.say_bytes(event, opened.answer.data)
         elif isinstance(opened.order, command_pb2.DoorCommand):
             await self._carry_out(opened, opened.order)
-        elif isinstance(opened, Accepted) and isinstance(opened.order, command_pb2.CancelCommand):
+        elif isinstance(opened, AcceptedOrder) and isinstance(opened.order, command_pb2.CancelCommand):
             self.car.known.add((domain, opened.order_id))
             await self._cancel(opened, opened.order)
 
-    async def _carry_out(self, opened: Accepted | Known, order: command_pb2.DoorCommand) -> None:
-        if isinstance(opened, Known):
+    async def _carry_out(self, opened: AcceptedOrder | KnownOrder, order: command_pb2.DoorCommand) -> None:
+        if isinstance(opened, KnownOrder):
             if order.command_id in self._results:
                 await self.answer(self._results[order.command_id], opened.request_hash)
             return
@@ -193,7 +193,7 @@ class FakeVehicle:
         if not self.hold:
             await self.finish(order.command_id)
 
-    async def _cancel(self, opened: Accepted, order: command_pb2.CancelCommand) -> None:
+    async def _cancel(self, opened: AcceptedOrder, order: command_pb2.CancelCommand) -> None:
         if order.command_id in self._results:
             outcome = report_pb2.CANCEL_OUTCOME_TOO_LATE
         else:

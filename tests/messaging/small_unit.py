@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from nats.errors import Error as NatsError
 
-from protocol.broker import VEHICLE_COMMANDS, Event, event_subject
+from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import KeySigner, OpenKeys
 from protocol.manifest import Trust
 from protocol.session import VehicleSession
-from protocol.vehicle_side import Accepted, Faulted, Known, Outgoing, VehicleSide
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope, RefusedOrder, VehicleSide
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -166,19 +166,19 @@ class SmallUnit:
 
     async def _obey(self, domain: Domain, data: bytes) -> None:
         opened = self._side.open_order(domain, data)
-        if isinstance(opened, Faulted):
+        if isinstance(opened, RefusedOrder):
             await self._refuse(opened)
         elif isinstance(opened.order, command_pb2.DoorCommand):
             await self._command(opened, opened.order)
         elif isinstance(opened.order, command_pb2.CancelCommand):
             await self._cancel(opened, opened.order)
 
-    async def _refuse(self, faulted: Faulted) -> None:
+    async def _refuse(self, faulted: RefusedOrder) -> None:
         if faulted.fault is Fault.ROLE_NOT_ALLOWED and self._defect == "says nothing of roles":
             return
         if faulted.answer is None:
             if self._defect == "answers noise":
-                await self._say(Event.RESULT, b"what was that?")
+                await self._say(EventKind.RESULT, b"what was that?")
         elif self._affords():
             await self._publish(faulted.answer)
 
@@ -190,8 +190,8 @@ class SmallUnit:
         self._spent.append(now)
         return True
 
-    async def _command(self, opened: Accepted | Known, order: command_pb2.DoorCommand) -> None:
-        if isinstance(opened, Known):
+    async def _command(self, opened: AcceptedOrder | KnownOrder, order: command_pb2.DoorCommand) -> None:
+        if isinstance(opened, KnownOrder):
             if self._affords():
                 await self._answer(order.command_id, opened.request_hash, self._results[order.command_id])
             return
@@ -216,8 +216,8 @@ class SmallUnit:
         await self._answer(order.command_id, opened.request_hash, result)
         await self._report()
 
-    async def _cancel(self, opened: Accepted | Known, order: command_pb2.CancelCommand) -> None:
-        if isinstance(opened, Known):
+    async def _cancel(self, opened: AcceptedOrder | KnownOrder, order: command_pb2.CancelCommand) -> None:
+        if isinstance(opened, KnownOrder):
             if self._affords():
                 known = self._cancellations[order.cancel_id]
                 await self._answer(order.cancel_id, opened.request_hash, known)
@@ -250,7 +250,7 @@ class SmallUnit:
         )
         if self._defect == "tells no counters":
             self._session._accepted = told
-        await self._say(Event.HELLO, data)
+        await self._say(EventKind.HELLO, data)
 
     async def _report(self) -> None:
         if self._defect == "reuses nonces":
@@ -265,8 +265,8 @@ class SmallUnit:
             status.doors.add(door=door, locked=locked)
         return status
 
-    async def _publish(self, outgoing: Outgoing) -> None:
-        await self._say(Event(outgoing.domain.value.removeprefix("evt.")), outgoing.data)
+    async def _publish(self, outgoing: OutgoingEnvelope) -> None:
+        await self._say(EventKind(outgoing.domain.value.removeprefix("evt.")), outgoing.data)
 
-    async def _say(self, event: Event, data: bytes) -> None:
+    async def _say(self, event: EventKind, data: bytes) -> None:
         await self._jetstream.publish(event_subject(VIN, event), data)

@@ -19,7 +19,7 @@ from protocol.broker import (
     ROOM_EVENTS,
     STREAMS,
     VEHICLE_EVENTS,
-    Event,
+    EventKind,
     event_subject,
     status_stream,
 )
@@ -124,7 +124,7 @@ class Room:
 
     async def greet(self, vin: str = VIN) -> None:
         """The vehicle says hello, and is heard."""
-        await self.publish(vin, Event.HELLO, self.fleet.cars[vin].hello())
+        await self.publish(vin, EventKind.HELLO, self.fleet.cars[vin].hello())
         epoch = self.fleet.cars[vin].epoch
 
         async def learned() -> bool:
@@ -135,15 +135,15 @@ class Room:
 
     async def say(self, message: report_pb2.StatusReport, vin: str = VIN) -> bytes:
         data = self.fleet.cars[vin].side.seal_report(message).data
-        await self.publish(vin, Event.STATUS, data)
+        await self.publish(vin, EventKind.STATUS, data)
         return data
 
     async def answer(self, result: report_pb2.CommandResult, vin: str = VIN) -> bytes:
         data = self.fleet.cars[vin].side.seal_answer("answer", bytes(32), result).data
-        await self.publish(vin, Event.RESULT, data)
+        await self.publish(vin, EventKind.RESULT, data)
         return data
 
-    async def publish(self, vin: str, event: Event, data: bytes) -> None:
+    async def publish(self, vin: str, event: EventKind, data: bytes) -> None:
         await self.broker.jetstream.publish(event_subject(vin, event), data)
 
     async def told(self, subject: str) -> list[bytes]:

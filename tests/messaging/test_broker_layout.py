@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from mesh.sandbox import vehicle_identity
-from protocol.broker import STREAMS, VEHICLE_EVENTS, Event, event_subject, status_subject
+from protocol.broker import STREAMS, VEHICLE_EVENTS, EventKind, event_subject, status_subject
 from protocol.consumers import CONSUMERS, consumers_of
 from services import registry
 from services.runtime.consumer import ConsumerPlan
@@ -70,7 +70,7 @@ async def test_the_partition_is_the_broker_s(nats_server: NatsServer) -> None:
     chosen = random.Random(7)  # noqa: S311  # not a secret
     for _ in range(200):
         vin = "".join(chosen.choices("ABCDEFGHJKLMNPRSTUVWXYZ0123456789", k=17))
-        await client.publish(event_subject(vin, Event.STATUS), b"x")
+        await client.publish(event_subject(vin, EventKind.STATUS), b"x")
         assert (await received.next_msg(WAIT_SECONDS)).subject == status_subject(vin)
     await client.close()
 

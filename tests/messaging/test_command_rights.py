@@ -18,7 +18,7 @@ from protocol.broker import (
     GRANT_REVOKED_SUBJECT,
     SETTINGS_WITHDRAWN_SUBJECT,
     VEHICLE_COMMANDS,
-    Command,
+    CommandKind,
     command_subject,
 )
 from services.command.__main__ import CommandSettings, main
@@ -73,7 +73,7 @@ class Broker:
     def __init__(self, client: Any) -> None:
         self._jetstream = client.jetstream()
 
-    async def waiting(self, kind: Command) -> int:
+    async def waiting(self, kind: CommandKind) -> int:
         """How many messages of this kind wait for the vehicle."""
         subject = command_subject(VIN, kind)
         info = await self._jetstream.stream_info(VEHICLE_COMMANDS, subjects_filter=subject)
@@ -86,7 +86,7 @@ class Broker:
     async def say(self, subject: str, data: bytes) -> None:
         await self._jetstream.publish(subject, data)
 
-    async def put(self, kind: Command) -> None:
+    async def put(self, kind: CommandKind) -> None:
         await self._jetstream.publish(command_subject(VIN, kind), b"an order")
 
 
@@ -121,7 +121,7 @@ async def test_what_lay_at_the_broker_is_taken_back_before_the_vehicle_comes(
 ) -> None:
     async with running(stand):
         command_id = await sent_to_one_that_is_away(app, vehicle)
-        assert await broker.waiting(Command.DOOR) == 1
+        assert await broker.waiting(CommandKind.DOOR) == 1
         stand.neighbours.revoked = True
         await broker.tell()
         await until(lambda: taken_back(broker))
@@ -141,7 +141,7 @@ async def test_what_lay_at_the_broker_is_taken_back_before_the_vehicle_comes(
 
 async def taken_back(broker: Broker) -> bool:
     """The order is gone, and its cancellation waits in its place."""
-    return await broker.waiting(Command.DOOR) == 0 and await broker.waiting(Command.CANCEL) == 1
+    return await broker.waiting(CommandKind.DOOR) == 0 and await broker.waiting(CommandKind.CANCEL) == 1
 
 
 async def test_what_ended_while_the_room_was_down_is_taken_back_when_it_is_up(
@@ -218,7 +218,7 @@ async def test_while_nobody_can_tell_nothing_waits_for_the_vehicle(
         await broker.tell()
 
         async def empty() -> bool:
-            return await broker.waiting(Command.DOOR) == 0
+            return await broker.waiting(CommandKind.DOOR) == 0
 
         await until(empty)
         await vehicle.wake()
@@ -264,17 +264,17 @@ async def test_withdrawn_settings_are_taken_out_and_nothing_else(
 ) -> None:
     async with running(stand):
         await app.history(wait_for_ready=True)
-        for kind in (Command.CONFIG, Command.CANCEL):
+        for kind in (CommandKind.CONFIG, CommandKind.CANCEL):
             await broker.put(kind)
         await broker.say(
             SETTINGS_WITHDRAWN_SUBJECT, SettingsWithdrawn(vin=VIN, version=1).SerializeToString()
         )
 
         async def empty() -> bool:
-            return await broker.waiting(Command.CONFIG) == 0
+            return await broker.waiting(CommandKind.CONFIG) == 0
 
         await until(empty)
-        assert await broker.waiting(Command.CANCEL) == 1
+        assert await broker.waiting(CommandKind.CANCEL) == 1
 
 
 async def test_what_is_no_end_of_a_right_is_buried_and_blocks_nobody(

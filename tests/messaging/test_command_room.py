@@ -19,7 +19,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandS
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event
+from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, VEHICLE_EVENTS, EventKind
 from protocol.domains import MAX_COUNTER, Domain
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
@@ -278,7 +278,7 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     await app.reaches(command_id, "IN_PROGRESS")
     asked = vehicle.request_hash(command_id)
     success = report_pb2.CommandResult(command_id=command_id, outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED)
-    await vehicle.say_bytes(Event.RESULT, b"\xff garbage")
+    await vehicle.say_bytes(EventKind.RESULT, b"\xff garbage")
     await vehicle.answer(report_pb2.CommandReceived(command_id="cmd-nobodys"), asked)
     await vehicle.answer(report_pb2.CommandReceived(command_id=command_id), bytes(32))
     success.doors.add(door=1, succeeded=True)
@@ -286,7 +286,7 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     await stranger.wake()
     await stranger.greeted.wait()
     foreign = await stranger.answer(success, asked)
-    await vehicle.say_bytes(Event.RESULT, foreign)
+    await vehicle.say_bytes(EventKind.RESULT, foreign)
     await vehicle.finish(command_id)
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 

@@ -15,7 +15,7 @@ from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import (
 from sqlalchemy import create_engine, select
 
 from mesh.pki import Pki
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, EventKind, event_subject
 from services.config import store
 from services.config.__main__ import ConfigSettings, main
 from services.runtime import jetstream
@@ -96,7 +96,7 @@ async def test_it_believes_the_hello_of_an_enrolled_car(
     await server.start()
     broker = await jetstream.connect(nats_server.settings(), "car")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
-    await broker.jetstream.publish(event_subject(VIN, Event.HELLO), car.hello())
+    await broker.jetstream.publish(event_subject(VIN, EventKind.HELLO), car.hello())
     stop = asyncio.Event()
 
     room = asyncio.create_task(main(load(ConfigSettings, environment), stop))

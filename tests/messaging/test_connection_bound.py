@@ -9,7 +9,7 @@ import nats
 import pytest_asyncio
 
 from mesh.sandbox import vehicle_identity
-from protocol.broker import VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import MOST_CONNECTIONS
 from tests.messaging.vehicle_cloud import until
@@ -56,15 +56,15 @@ async def test_the_oldest_connections_of_a_car_give_way(gate: Gate) -> None:
         True
     ] * MOST_CONNECTIONS
     assert await open_at_the_broker(gate, VIN) == MOST_CONNECTIONS
-    await cars[-1].publish(event_subject(VIN, Event.HELLO), b"still here")
+    await cars[-1].publish(event_subject(VIN, EventKind.HELLO), b"still here")
     await cars[-1].flush(WAIT_SECONDS)
     events = await gate.observe(VEHICLE_EVENTS)
-    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, Event.HELLO))
+    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.HELLO))
     assert found.data == b"still here"
     await others.flush(WAIT_SECONDS)
     assert others.is_connected
     assert beside.is_open
-    await beside.publish(Event.HELLO, "1", b"undisturbed")
+    await beside.publish(EventKind.HELLO, "1", b"undisturbed")
     for client in (*cars, others):
         await client.close()
     await beside.close()

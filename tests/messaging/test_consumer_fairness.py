@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import STREAMS, VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import STREAMS, VEHICLE_EVENTS, EventKind, event_subject
 from services.runtime import jetstream
 from services.runtime.consumer import (
     HELD_PER_SENDER,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 STREAM = replace(STREAMS[VEHICLE_EVENTS], most_per_subject=0)
 """All that is said is kept: what the broker drops by itself is no test of the consumer."""
 LOUD, QUIET = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
-KINDS = (Event.HELLO, Event.RECEIVED, Event.RESULT, Event.CANCEL, Event.CONFIG)
+KINDS = (EventKind.HELLO, EventKind.RECEIVED, EventKind.RESULT, EventKind.CANCEL, EventKind.CONFIG)
 PLAN = ConsumerPlan(
     VEHICLE_EVENTS, "test-fair", tuple(event_subject("*", kind) for kind in KINDS), max_pending=200
 )
@@ -105,7 +105,7 @@ async def run(broker: Broker) -> AsyncIterator[Callable[..., Room]]:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def publish(broker: Broker, vin: str, kind: Event, *texts: str) -> None:
+async def publish(broker: Broker, vin: str, kind: EventKind, *texts: str) -> None:
     subject, now = event_subject(vin, kind), datetime.now(UTC)
     messages = [OutgoingMessage(f"{vin}-{kind}-{t}", "q", subject, t.encode(), now) for t in texts]
     async with asyncio.timeout(WAIT_SECONDS):
@@ -130,7 +130,7 @@ async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
 ) -> None:
     for kind in KINDS:
         await publish(broker, LOUD, kind, *(f"{nonsense} {n}" for n in range(FLOOD)))
-    await publish(broker, QUIET, Event.RESULT, "quiet")
+    await publish(broker, QUIET, EventKind.RESULT, "quiet")
     room = run()
     await room.until(lambda: room.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
@@ -146,11 +146,11 @@ async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
 async def test_while_one_is_muted_the_others_messages_come_in_order_and_at_once(
     broker: Broker, run: Callable[..., Room]
 ) -> None:
-    quotas = VehicleQuotas({**DEFAULT_QUOTAS, Event.RESULT: Quota(10, 60, 1_000)})
+    quotas = VehicleQuotas({**DEFAULT_QUOTAS, EventKind.RESULT: Quota(10, 60, 1_000)})
     room = run(quotas)
     for n in range(50):
-        await publish(broker, LOUD, Event.RESULT, f"fine {n}")
-        await publish(broker, QUIET, Event.RECEIVED, f"quiet {n}")
+        await publish(broker, LOUD, EventKind.RESULT, f"fine {n}")
+        await publish(broker, QUIET, EventKind.RECEIVED, f"quiet {n}")
     await room.until(lambda: len(room.of(QUIET)) == 50)
     assert room.of(QUIET) == [f"quiet {n}".encode() for n in range(50)]
     assert room.of(LOUD) == [f"fine {n}".encode() for n in range(len(room.of(LOUD)))]
@@ -162,8 +162,8 @@ async def test_what_waits_for_a_hello_is_set_aside_and_occupies_nothing(
     broker: Broker, run: Callable[..., Room]
 ) -> None:
     """More wait than may be on their way at once, and of a vehicle that is within its quota."""
-    await publish(broker, LOUD, Event.RESULT, *(f"later {n}" for n in range(PLAN.max_pending + 50)))
-    await publish(broker, QUIET, Event.RESULT, "quiet")
+    await publish(broker, LOUD, EventKind.RESULT, *(f"later {n}" for n in range(PLAN.max_pending + 50)))
+    await publish(broker, QUIET, EventKind.RESULT, "quiet")
     room = run()
     await room.until(lambda: room.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
@@ -180,7 +180,7 @@ async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
 ) -> None:
     room = run()
     room.early = {b"early"}
-    await publish(broker, QUIET, Event.RESULT, "early")
+    await publish(broker, QUIET, EventKind.RESULT, "early")
     await room.until(lambda: room.of(QUIET) == [b"early"])
     assert room.dead_lettered == []
     await until_all_acknowledged(broker)
@@ -191,7 +191,7 @@ async def test_who_is_not_understood_is_muted_and_a_few_letters_say_so(
 ) -> None:
     room = run()
     for start in range(0, 400, 20):
-        await publish(broker, LOUD, Event.CONFIG, *(f"poison {n}" for n in range(start, start + 20)))
+        await publish(broker, LOUD, EventKind.CONFIG, *(f"poison {n}" for n in range(start, start + 20)))
         await until_all_acknowledged(broker)
     single = [p for p in room.dead_lettered if not p.merges]
     assert NOT_UNDERSTOOD.burst <= len(single) <= NOT_UNDERSTOOD.burst + 40

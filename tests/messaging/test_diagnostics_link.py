@@ -11,7 +11,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from sqlalchemy import select
 
 import services.diagnostics
-from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, EventKind, event_subject
 from protocol.domains import Domain
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import Diagnosis
@@ -82,12 +82,12 @@ class Room:
 
     async def greet(self) -> None:
         """The vehicle says hello, and is heard."""
-        await self.publish(self.fleet.cars[VIN].hello(), Event.HELLO)
+        await self.publish(self.fleet.cars[VIN].hello(), EventKind.HELLO)
         async with asyncio.timeout(10):
             while VIN not in await self.database.read(lambda c: store.sessions.find_all(c, [VIN])):  # noqa: ASYNC110  # a database has no event
                 await asyncio.sleep(0.01)
 
-    async def publish(self, data: bytes, event: Event = Event.DIAGNOSTICS) -> None:
+    async def publish(self, data: bytes, event: EventKind = EventKind.DIAGNOSTICS) -> None:
         await self.broker.jetstream.publish(event_subject(VIN, event), data)
 
     async def until(self, sequence: int) -> Diagnosis:

@@ -25,8 +25,8 @@ from protocol.broker import (
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
     VEHICLE_MESSAGE_BYTES,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     command_subject,
     event_subject,
     status_subject,
@@ -57,13 +57,13 @@ HARMFUL = [
     "$SYS.REQ.SERVER.PING",
     "_INBOX.command.x",
     "_R_.x",
-    command_subject(OTHER, Command.DOOR),
-    command_subject(VIN, Command.DOOR),
+    command_subject(OTHER, CommandKind.DOOR),
+    command_subject(VIN, CommandKind.DOOR),
     "deliver.command-events",
     "deliver.status-0",
     f"door.update.{OTHER}",
-    event_subject(OTHER, Event.HELLO),
-    event_subject(VIN, Event.HELLO),
+    event_subject(OTHER, EventKind.HELLO),
+    event_subject(VIN, EventKind.HELLO),
     f"hint.condition.{OTHER}",
     "hint.shown",
     "operator.vehicle.list",
@@ -117,19 +117,19 @@ def _most(stored: str) -> int:
     return STREAMS[status if stored.startswith("vehicle_status.") else VEHICLE_EVENTS].most_per_subject
 
 
-LAST = {event_subject(VIN, Event.CANCEL): 1, status_subject(VIN): 1}
+LAST = {event_subject(VIN, EventKind.CANCEL): 1, status_subject(VIN): 1}
 """What `settled` stores."""
 
 
 async def settled(car: Client) -> None:
     """Everything that the car said before has been dealt with: each stream confirms in order."""
-    for event in (Event.CANCEL, Event.STATUS):
+    for event in (EventKind.CANCEL, EventKind.STATUS):
         await car.request(event_subject(VIN, event), b"last", timeout=WAIT_SECONDS)
 
 
 def reached(witness: Witness) -> list[tuple[str, str]]:
     """What was heard under a harmful subject; the attacker's own words are stored under his own names."""
-    own = {event_subject(VIN, event) for event in Event} | {status_subject(VIN)}
+    own = {event_subject(VIN, event) for event in EventKind} | {status_subject(VIN)}
     return [(who, subject) for who, subject in witness.received if subject in HARMFUL and subject not in own]
 
 
@@ -152,20 +152,20 @@ async def test_a_pulled_command_reaches_nothing(gate: Gate, witness: Witness) ->
     """The empty command is what JetStream takes for a request without a body: the deletion of a stream."""
     car = await attacker(gate)
     for subject in HARMFUL:
-        await gate.jetstream.publish(command_subject(VIN, Command.CANCEL), b"")
+        await gate.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
         await car.publish(PULL, NOTHING_WAITS, reply=subject)
     await settled(car)
     await car.close()
     assert reached(witness) == []
     # Taken and never acknowledged: they still wait.
     commands = await gate.observe(VEHICLE_COMMANDS)
-    await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, Command.CANCEL))
+    await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, CommandKind.CANCEL))
     await witness.assert_nothing_came_of_it(allowed=LAST)
 
 
-@pytest.mark.parametrize("event", list(Event))
+@pytest.mark.parametrize("event", list(EventKind))
 async def test_the_confirmation_of_an_event_reaches_nothing(
-    gate: Gate, witness: Witness, event: Event
+    gate: Gate, witness: Witness, event: EventKind
 ) -> None:
     car = await attacker(gate)
     for subject in (*HARMFUL, *PATTERNS):
@@ -173,7 +173,7 @@ async def test_the_confirmation_of_an_event_reaches_nothing(
     await settled(car)
     await car.close()
     assert reached(witness) == []
-    stored = status_subject(VIN) if event is Event.STATUS else event_subject(VIN, event)
+    stored = status_subject(VIN) if event is EventKind.STATUS else event_subject(VIN, event)
     allowed = dict(LAST)
     # Of reply subjects that are the broker's own it refuses the message.
     said = [one for one in (*HARMFUL, *PATTERNS) if not one.startswith(("$JS.ACK.", "_R_."))]
@@ -190,8 +190,8 @@ async def test_the_answer_to_an_acknowledgement_reaches_nothing(
     pulled = await car.subscribe(f"_INBOX.{VIN}.mine")
     for subject in HARMFUL:
         # So few may be unacknowledged that the next pull would get nothing.
-        await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, Command.CANCEL))
-        await gate.jetstream.publish(command_subject(VIN, Command.CANCEL), b"")
+        await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, CommandKind.CANCEL))
+        await gate.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
         await car.publish(PULL, NOTHING_WAITS, reply=pulled.subject)
         message = await pulled.next_msg(WAIT_SECONDS)
         acknowledgement = message.reply or f"$JS.ACK.{VEHICLE_COMMANDS}.{VIN}.1.1.1.1.0"
@@ -199,7 +199,7 @@ async def test_the_answer_to_an_acknowledgement_reaches_nothing(
     await settled(car)
     await car.close()
     assert reached(witness) == []
-    await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, Command.CANCEL))
+    await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, CommandKind.CANCEL))
     await witness.assert_nothing_came_of_it(allowed=LAST)
 
 
@@ -212,7 +212,7 @@ async def test_the_answer_to_an_acknowledgement_reaches_nothing(
         {"Nats-Expected-Last-Sequence": "0"},
         {"Nats-Expected-Last-Subject-Sequence": "0", "Nats-Expected-Last-Subject-Sequence-Subject": ">"},
         {"Nats-TTL": "1"},
-        {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": event_subject(OTHER, Event.HELLO)},
+        {"Nats-Schedule": "@every 1s", "Nats-Schedule-Target": event_subject(OTHER, EventKind.HELLO)},
         {"Nats-Batch-Id": "b", "Nats-Batch-Sequence": "1"},
         {"Nats-Incr": "+1"},
         {"Nats-Marker-Reason": "Purge"},
@@ -222,15 +222,15 @@ async def test_the_answer_to_an_acknowledgement_reaches_nothing(
         {"Nmqtt-Pub": "1", "Nmqtt-Subject": f"vehicle.{OTHER}.cmd.door"},
     ],
 )
-@pytest.mark.parametrize("event", [Event.HELLO, Event.STATUS])
+@pytest.mark.parametrize("event", [EventKind.HELLO, EventKind.STATUS])
 async def test_headers_do_nothing_to_anybody_else(
-    gate: Gate, witness: Witness, headers: dict[str, str], event: Event
+    gate: Gate, witness: Witness, headers: dict[str, str], event: EventKind
 ) -> None:
     car = await attacker(gate)
     await car.publish(event_subject(VIN, event), b"x", headers=headers, reply=f"_INBOX.{VIN}.a")
     await settled(car)
-    stored = status_subject(VIN) if event is Event.STATUS else event_subject(VIN, event)
-    name = f"VEHICLE_STATUS_{stored.split('.')[1]}" if event is Event.STATUS else VEHICLE_EVENTS
+    stored = status_subject(VIN) if event is EventKind.STATUS else event_subject(VIN, event)
+    name = f"VEHICLE_STATUS_{stored.split('.')[1]}" if event is EventKind.STATUS else VEHICLE_EVENTS
     mine = (await (await gate.observe(name)).stream_info(name, subjects_filter=stored)).state.subjects or {}
     await car.close()
     assert reached(witness) == []
@@ -240,9 +240,13 @@ async def test_headers_do_nothing_to_anybody_else(
 async def test_another_s_message_is_no_repetition_of_the_attacker_s(gate: Gate, witness: Witness) -> None:
     """The broker knows repetitions of the last moments by their id alone, whoever sent them."""
     car = await attacker(gate)
-    for event in (Event.HELLO, Event.STATUS):
+    for event in (EventKind.HELLO, EventKind.STATUS):
         await car.request(event_subject(VIN, event), b"x", headers={"Nats-Msg-Id": "other"})
-    mine = {event_subject(VIN, Event.HELLO): 1, status_subject(VIN): 2, event_subject(VIN, Event.CANCEL): 1}
+    mine = {
+        event_subject(VIN, EventKind.HELLO): 1,
+        status_subject(VIN): 2,
+        event_subject(VIN, EventKind.CANCEL): 1,
+    }
     await settled(car)
     # Nobody can be so quick with an id that is made by chance and not said before.
     await asyncio.sleep(2 * STREAMS[VEHICLE_EVENTS].duplicate_window_seconds)
@@ -261,7 +265,7 @@ async def test_a_car_cannot_have_more_subscriptions_or_longer_messages_than_it_n
 
     car = await attacker(gate, closed_cb=closed)
     if attack == "payload":
-        await car.publish(event_subject(VIN, Event.DIAGNOSTICS), bytes(VEHICLE_MESSAGE_BYTES + 1))
+        await car.publish(event_subject(VIN, EventKind.DIAGNOSTICS), bytes(VEHICLE_MESSAGE_BYTES + 1))
     else:
         for number in range(MOST_SUBSCRIPTIONS + 1):
             await car.subscribe(f"_INBOX.{VIN}.{number}")
@@ -272,11 +276,11 @@ async def test_one_car_s_flood_pushes_out_nothing_of_another_s(gate: Gate, witne
     stream = STREAMS[VEHICLE_EVENTS]
     car = await attacker(gate)
     for _ in range(stream.most_per_subject + 50):
-        await car.publish(event_subject(VIN, Event.RESULT), b"x" * 1_000)
+        await car.publish(event_subject(VIN, EventKind.RESULT), b"x" * 1_000)
     await settled(car)
     await car.close()
     await witness.assert_nothing_came_of_it(
-        allowed={**LAST, event_subject(VIN, Event.RESULT): stream.most_per_subject}
+        allowed={**LAST, event_subject(VIN, EventKind.RESULT): stream.most_per_subject}
     )
 
 
@@ -299,7 +303,7 @@ async def test_who_asks_for_answers_elsewhere_is_shut_out(gate: Gate, reply: str
     await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
     with pytest.raises(nats.errors.Error):
         await attacker(gate, connect_timeout=WAIT_SECONDS)
-    await gate.jetstream.publish(command_subject(OTHER, Command.DOOR), b"served")
+    await gate.jetstream.publish(command_subject(OTHER, CommandKind.DOOR), b"served")
     (delivery,) = await asyncio.wait_for(other.receive(), WAIT_SECONDS)
     assert delivery.data == b"served"
     await other.close()

@@ -21,7 +21,7 @@ from protocol.broker import (
     MQTT_RETAINED,
     VEHICLE_EVENTS,
     VEHICLE_MESSAGE_BYTES,
-    Event,
+    EventKind,
     event_subject,
     mqtt_topic,
     presence_subject,
@@ -47,7 +47,7 @@ CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PING, PONG = (
     0xD0,
 )
 REFUSED = 0x80
-HELLO_TOPIC = mqtt_topic(event_subject(VIN, Event.HELLO))
+HELLO_TOPIC = mqtt_topic(event_subject(VIN, EventKind.HELLO))
 
 
 def _text(value: bytes) -> bytes:
@@ -174,8 +174,8 @@ FOREIGN = [
         "$MQTT.qos2.in.x",
     )
     if subject
-    not in {event_subject(VIN, Event.HELLO), status_subject(VIN), event_subject(OTHER, Event.HELLO)}
-] + [mqtt_topic(event_subject(OTHER, Event.HELLO)), "vehicle//evt/hello", "/", f"{HELLO_TOPIC}/"]
+    not in {event_subject(VIN, EventKind.HELLO), status_subject(VIN), event_subject(OTHER, EventKind.HELLO)}
+] + [mqtt_topic(event_subject(OTHER, EventKind.HELLO)), "vehicle//evt/hello", "/", f"{HELLO_TOPIC}/"]
 
 
 @pytest.mark.parametrize("retain", [False, True])
@@ -265,7 +265,7 @@ async def test_no_message_is_kept_for_whoever_subscribes(gate: Gate) -> None:
     for topic in (
         HELLO_TOPIC,
         mqtt_topic(presence_subject(VIN)),
-        mqtt_topic(event_subject(VIN, Event.RESULT)),
+        mqtt_topic(event_subject(VIN, EventKind.RESULT)),
     ):
         for number in range(20):
             await hostile.publish(topic, b"kept %d" % number, retain=True)
@@ -300,7 +300,7 @@ async def test_a_car_has_few_subscriptions(gate: Gate) -> None:
 async def test_a_message_that_is_too_long_is_not_stored(gate: Gate, witness: Witness) -> None:
     hostile = await car(gate)
     await hostile.publish(HELLO_TOPIC, bytes(VEHICLE_MESSAGE_BYTES + 1))
-    await hostile.publish(mqtt_topic(event_subject(VIN, Event.STATUS)), bytes(VEHICLE_MESSAGE_BYTES + 1))
+    await hostile.publish(mqtt_topic(event_subject(VIN, EventKind.STATUS)), bytes(VEHICLE_MESSAGE_BYTES + 1))
     hostile.cut()
     await witness.assert_nothing_came_of_it()
 
@@ -310,9 +310,11 @@ async def test_one_car_s_flood_pushes_out_nothing_of_another_s(gate: Gate, witne
     for _ in range(300):
         assert await hostile.publish(HELLO_TOPIC, b"x" * 1_000)
     hostile.cut()
-    await witness.assert_nothing_came_of_it(allowed={event_subject(VIN, Event.HELLO): 256})
+    await witness.assert_nothing_came_of_it(allowed={event_subject(VIN, EventKind.HELLO): 256})
     events = await gate.observe(VEHICLE_EVENTS)
-    assert (await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, Event.HELLO))).data == b"x" * 1_000
+    assert (
+        await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.HELLO))
+    ).data == b"x" * 1_000
 
 
 async def retained(gate: Gate) -> int:

@@ -18,8 +18,8 @@ from protocol.broker import (
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     event_subject,
     presence_subject,
 )
@@ -79,31 +79,31 @@ async def stored(cloud: Cloud, stream: str) -> int:
 async def test_a_command_waits_in_the_session_and_goes_when_its_time_is_up(
     cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.subscribes(Event.STATUS)
+    await cloud.subscribes(EventKind.STATUS)
     await car.agent.sleep()
-    await cloud.order(Command.DOOR, door_command(), ttl_seconds=1)
+    await cloud.order(CommandKind.DOOR, door_command(), ttl_seconds=1)
     assert await stored(cloud, MQTT_MESSAGES) == 1
     async with asyncio.timeout(WAIT_SECONDS):
         while await stored(cloud, MQTT_MESSAGES) or await stored(cloud, VEHICLE_COMMANDS):  # noqa: ASYNC110 - the broker tells nobody that a message expired
             await asyncio.sleep(0.05)
-    await cloud.order(Command.DOOR, in_time := door_command(), ttl_seconds=30)
+    await cloud.order(CommandKind.DOOR, in_time := door_command(), ttl_seconds=30)
     car.agent.wake()
-    result = await cloud.subscribes(Event.RESULT)
+    result = await cloud.subscribes(EventKind.RESULT)
     assert (result.command_id, result.outcome) == (in_time.command_id, report_pb2.COMMAND_OUTCOME_SUCCEEDED)
-    assert {r.command_id for r in cloud.received(Event.RECEIVED)} == {in_time.command_id}
+    assert {r.command_id for r in cloud.received(EventKind.RECEIVED)} == {in_time.command_id}
 
 
 async def test_a_command_in_the_session_survives_the_brokers_death(
     broker: Broker, cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.subscribes(Event.STATUS)
+    await cloud.subscribes(EventKind.STATUS)
     await car.agent.sleep()
     command = door_command()
-    await cloud.order(Command.DOOR, command)
+    await cloud.order(CommandKind.DOOR, command)
     broker.kill()
     await broker.start()
     car.agent.wake()
-    assert (await cloud.subscribes(Event.RESULT)).command_id == command.command_id
+    assert (await cloud.subscribes(EventKind.RESULT)).command_id == command.command_id
     assert len([line for line in car.car.log.read() if line["outcome"] == "moved"]) == 5
 
 
@@ -122,12 +122,12 @@ async def test_an_unconfirmed_command_comes_again(broker: Broker, cloud: Cloud) 
 async def test_what_the_queue_holds_goes_into_the_session_on_the_hello(
     cloud: Cloud, car: SimulatedCar
 ) -> None:
-    await cloud.subscribes(Event.HELLO)  # and what the queue held then has been moved
-    await cloud.order(Command.DOOR, door_command(), ttl_seconds=30)
-    await cloud.subscribes(Event.RESULT)
+    await cloud.subscribes(EventKind.HELLO)  # and what the queue held then has been moved
+    await cloud.order(CommandKind.DOOR, door_command(), ttl_seconds=30)
+    await cloud.subscribes(EventKind.RESULT)
     assert await stored(cloud, VEHICLE_COMMANDS) == 1
     await car.reboot()
-    await cloud.subscribes(Event.RESULT, 2)  # the stored result once more
+    await cloud.subscribes(EventKind.RESULT, 2)  # the stored result once more
     async with asyncio.timeout(WAIT_SECONDS):
         while await stored(cloud, VEHICLE_COMMANDS):  # noqa: ASYNC110 - see above
             await asyncio.sleep(0.02)
@@ -142,7 +142,7 @@ async def test_what_is_confirmed_is_stored_whatever_happens_to_the_broker(
     confirmed: set[bytes] = set()
 
     # Of each kind so few that all are kept: the stream has a bound for each car and kind.
-    kinds = [event for event in Event if event is not Event.STATUS]
+    kinds = [event for event in EventKind if event is not EventKind.STATUS]
 
     async def say(who: int) -> None:
         for number in range(10_000):
@@ -174,7 +174,7 @@ async def everything(broker: Broker) -> set[bytes]:
     while left:
         batch = await reader.fetch(min(500, left), timeout=WAIT_SECONDS)
         left -= len(batch)
-        assert {message.subject for message in batch} <= {event_subject(VIN, event) for event in Event}
+        assert {message.subject for message in batch} <= {event_subject(VIN, event) for event in EventKind}
         found |= {message.data for message in batch}
     await client.close()
     return found
@@ -229,7 +229,7 @@ async def test_streams_that_the_broker_made_by_itself_are_set_right(broker: Brok
     info = await cloud.jetstream.stream_info(MQTT_MESSAGES)
     assert tuple(info.config.subjects or ()) == STREAMS[MQTT_MESSAGES].subjects
     await cloud.order_bytes("door", b"an order", ttl_seconds=30)
-    assert [delivery.kind for delivery in await link.receive()] == [Command.DOOR]
+    assert [delivery.kind for delivery in await link.receive()] == [CommandKind.DOOR]
     await link.close()
     await cloud.stop()
 

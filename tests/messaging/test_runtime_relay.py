@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import MetaData, func, select
 
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, Command, command_subject
+from protocol.broker import STREAMS, VEHICLE_COMMANDS, CommandKind, command_subject
 from services.runtime import jetstream
 from services.runtime.database import Database, open_database
 from services.runtime.outbox import Outbox, OutboxRelay, OutgoingMessage
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 METADATA = MetaData()
 OUTBOX = Outbox(METADATA)
-SUBJECT = command_subject("KMHSH81C7LU123456", Command.DOOR)
+SUBJECT = command_subject("KMHSH81C7LU123456", CommandKind.DOOR)
 
 
 @pytest.fixture

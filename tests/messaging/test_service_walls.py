@@ -29,7 +29,7 @@ from protocol.broker import (
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
-    Command,
+    CommandKind,
     command_subject,
     update_subject,
 )
@@ -387,7 +387,7 @@ async def test_where_consumers_of_the_command_service_deliver_to_is_its_own_stor
         )
         with contextlib.suppress(APIError):  # of a work queue only one may have a subject
             await jetstream.add_consumer(VEHICLE_COMMANDS, config)
-            await jetstream.publish(command_subject(VIN, Command.DOOR), b"")
+            await jetstream.publish(command_subject(VIN, CommandKind.DOOR), b"")
             commands = await gate.observe(VEHICLE_COMMANDS)
             await commands.delete_consumer(VEHICLE_COMMANDS, f"evil{number}")
     assert reached(witness, "command") == []

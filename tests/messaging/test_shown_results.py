@@ -14,7 +14,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResult, ShownResults
 
-from protocol.broker import SHOWN_RESULTS_SUBJECT, VEHICLE_EVENTS, Event, event_subject
+from protocol.broker import SHOWN_RESULTS_SUBJECT, VEHICLE_EVENTS, EventKind, event_subject
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
 from tests.messaging.command_stand import App, Stand
@@ -70,7 +70,7 @@ async def carried_out(app: App, vehicle: FakeVehicle, client: Client) -> tuple[s
     await vehicle.greeted.wait()
     command_id = await app.unlock()
     subscription = await client.jetstream().subscribe(
-        event_subject(VIN, Event.RESULT), stream=VEHICLE_EVENTS, ordered_consumer=True
+        event_subject(VIN, EventKind.RESULT), stream=VEHICLE_EVENTS, ordered_consumer=True
     )
     result = await subscription.next_msg(timeout=WAIT_SECONDS)
     return command_id, int(result.reply.split(".")[-2])

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, Event, event_subject, status_stream
+from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, EventKind, event_subject, status_stream
 from services.status.rights import RightEnded
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
 from tests.support.report_stand import Fleet
@@ -36,7 +36,7 @@ async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing
     reader = Reader(room)
     first, second = await room.say(report(1)), await room.say(report(2, unlocked=True))
     for data in (second, first):
-        await room.publish(VIN, Event.STATUS, data)
+        await room.publish(VIN, EventKind.STATUS, data)
     await room.say(report(3))
     await until(lambda: len(reader.items) >= 2)
     assert reader.kinds == ["UNLOCKED", "LOCKED"]
@@ -61,12 +61,12 @@ async def test_reports_out_of_order_never_take_the_status_back(room: Room) -> No
 
 
 async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room) -> None:
-    await room.publish(VIN, Event.STATUS, b"\xff not a report of this protocol")
-    await room.publish(VIN, Event.RESULT, b"\xff")
-    await room.publish(VIN, Event.HELLO, b"\xff")
+    await room.publish(VIN, EventKind.STATUS, b"\xff not a report of this protocol")
+    await room.publish(VIN, EventKind.RESULT, b"\xff")
+    await room.publish(VIN, EventKind.HELLO, b"\xff")
     forged = bytearray(room.fleet.cars[VIN].side.seal_report(report(1)).data)
     forged[-1] ^= 1
-    await room.publish(VIN, Event.STATUS, bytes(forged))
+    await room.publish(VIN, EventKind.STATUS, bytes(forged))
     await room.say(report(1, observed_at_us=now_us() + 3_600_000_000))
     no_doors = report(2)
     del no_doors.doors[:]
@@ -216,9 +216,9 @@ async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_tha
     assert found is not None
     assert report_pb2.StatusReport.FromString(found.payload).sequence == 3
     assert [subject for subject, _ in said] == [f"door.update.{VIN}", "hint.shown"]
-    stored = await room.broker.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, Event.RESULT))
+    stored = await room.broker.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.RESULT))
     assert stored.time is not None
     (shown,) = room_event_pb2.ShownResults.FromString(said[-1][1]).results  # type: ignore[arg-type]
     assert (shown.vin, shown.stored_at_nanos // 1_000) == (VIN, round(stored.time.timestamp() * 1_000_000))
-    await room.publish(VIN, Event.RESULT, b"nonsense")  # what will show nothing keeps nobody waiting
+    await room.publish(VIN, EventKind.RESULT, b"nonsense")  # what will show nothing keeps nobody waiting
     await until(lambda: sum(subject == "hint.shown" for subject, _ in said) == 2)

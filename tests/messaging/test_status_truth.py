@@ -10,7 +10,7 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2, room
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.broker import VERDICTS_SUBJECT, Event, presence_subject, refused_subject, update_subject
+from protocol.broker import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
@@ -213,7 +213,7 @@ async def test_a_result_that_is_sent_again_raises_no_second_alert(room: Room) ->
     await reported(room, report(3, unlocked=True))
     await one_verdict(room)
 
-    await room.publish(VIN, Event.RESULT, result)
+    await room.publish(VIN, EventKind.RESULT, result)
     await reported(room, report(4))
     await room.answer(unlocked_driver("cmd-2", 5))
     await reported(room, report(6, unlocked=True))
@@ -262,7 +262,7 @@ async def test_an_ended_epoch_is_not_believed_any_more(room: Room) -> None:
     await room.greet()
     at_us = await room.observed_at_us()
 
-    await room.publish(VIN, Event.STATUS, old)
+    await room.publish(VIN, EventKind.STATUS, old)
     await reported(room, report(1), OTHER)
 
     assert await room.observed_at_us() == at_us
@@ -325,7 +325,7 @@ async def test_a_result_that_another_key_signed_is_poison(room: Room) -> None:
     )
     data = seal(envelope, SealKey.of(public(CLOUD_SEAL)), Direction.TO_CLOUD, VIN)
 
-    await room.publish(VIN, Event.RESULT, data)
+    await room.publish(VIN, EventKind.RESULT, data)
 
     await until(room.dead_letters)
     assert await room.dead_letters() == ["UNKNOWN_KEY: not signed by the enrolled vehicle"]
@@ -336,7 +336,7 @@ async def test_an_order_that_was_refused_carries_no_status(room: Room) -> None:
     car = room.fleet.cars[VIN]
     refusal = car.side._refusal(Domain.COMMAND, bytes(32), 12)  # type: ignore[arg-type]  # EXPIRED
     assert refusal is not None
-    await room.publish(VIN, Event.RESULT, refusal.data)
+    await room.publish(VIN, EventKind.RESULT, refusal.data)
     await room.answer(unlocked_driver("cmd-1", 2))
 
     await until(room.observed_at_us)

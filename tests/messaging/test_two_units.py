@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import nats
 import pytest_asyncio
 
-from protocol.broker import Command, Event, command_subject
+from protocol.broker import CommandKind, EventKind, command_subject
 from protocol.domains import Domain
-from protocol.vehicle_side import Faulted
+from protocol.vehicle_side import RefusedOrder
 from services.command import vehicle_usecases
 from services.command.__main__ import CommandSettings, main
 from services.command.epoch_watch import LOOP_EPOCHS, REBOOTS, TWO_UNITS
@@ -106,7 +106,7 @@ async def test_a_command_that_one_unit_has_is_not_signed_for_another(
     async def copied(message: Any) -> None:
         copies.append(message.data)
 
-    await observer.subscribe(command_subject(VIN, Command.DOOR), cb=copied)
+    await observer.subscribe(command_subject(VIN, CommandKind.DOOR), cb=copied)
     await observer.flush()
     has_it.hold = True
     await has_it.wake()
@@ -117,9 +117,9 @@ async def test_a_command_that_one_unit_has_is_not_signed_for_another(
     await other.greeted.wait()
     # As the broker delivers again what the first unit has not acknowledged.
     refused = other.car.side.open_order(Domain.COMMAND, copies[0])
-    assert isinstance(refused, Faulted)
+    assert isinstance(refused, RefusedOrder)
     assert refused.answer is not None
-    await other.say_bytes(Event.RESULT, refused.answer.data)
+    await other.say_bytes(EventKind.RESULT, refused.answer.data)
     await has_it.finish(command_id)
     await app.reaches(command_id, "SUCCESS")
     later = await app.lock()  # the refusal has been dealt with before this one's answers
@@ -191,7 +191,7 @@ async def test_a_unit_is_told_what_was_not_taken_of_its_messages(
     await unit.wake()
     await unit.greeted.wait()
     for _ in range(3):
-        await unit.say_bytes(Event.RESULT, b"not sealed at all")
+        await unit.say_bytes(EventKind.RESULT, b"not sealed at all")
     await until(lambda: _told(unit))
     told = unit.told[0]
     assert told.domain == "evt.result"

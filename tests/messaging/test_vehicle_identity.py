@@ -21,8 +21,8 @@ from protocol.broker import (
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
     VEHICLE_KEYS_CHANGED_SUBJECT,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     command_subject,
     event_subject,
 )
@@ -55,7 +55,7 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 
 async def last_event(gate: Gate, vin: str) -> bytes | None:
     events = await gate.observe(VEHICLE_EVENTS)
-    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(vin, Event.HELLO))
+    found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(vin, EventKind.HELLO))
     return found.data
 
 
@@ -63,9 +63,9 @@ async def last_event(gate: Gate, vin: str) -> bytes | None:
 async def test_an_enrolled_car_speaks_for_itself(gate: Gate, link: str) -> None:
     car = gate.link(link)
     await car.open()
-    await car.publish(Event.HELLO, "1", b"it is me")
+    await car.publish(EventKind.HELLO, "1", b"it is me")
     assert await last_event(gate, VIN) == b"it is me"
-    await car.publish(Event.STATUS, "2", b"locked")
+    await car.publish(EventKind.STATUS, "2", b"locked")
     await car.close()
 
 
@@ -81,7 +81,7 @@ async def test_nobody_gets_in_as_a_car_with_another_certificate(
         # NATS has no client id to compare: it gets in, as the car that its certificate names.
         await car.open()
         with pytest.raises(LinkDown):
-            await car.publish(Event.HELLO, "1", b"not me")
+            await car.publish(EventKind.HELLO, "1", b"not me")
     else:
         with pytest.raises(LinkDown):
             await car.open()
@@ -156,8 +156,8 @@ async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_re
     assert told == [
         {"event": "vehicle_connected_twice", "log_level": "warning", "vin": masked_vin(VIN), "times": 1}
     ]
-    await second.publish(Event.HELLO, "1", b"it is me")
-    await bystander.publish(Event.HELLO, "1", b"it is somebody else")
+    await second.publish(EventKind.HELLO, "1", b"it is me")
+    await bystander.publish(EventKind.HELLO, "1", b"it is somebody else")
     for car in (first, second, bystander):
         await car.close()
 
@@ -189,7 +189,7 @@ async def test_a_connection_that_ended_by_itself_is_nobody_s_second(single: Gate
 
 
 FORBIDDEN_TO_SAY = [
-    event_subject(OTHER, Event.HELLO),
+    event_subject(OTHER, EventKind.HELLO),
     f"vehicle_status.0.{OTHER}",
     f"vehicle.{VIN}.cmd.door",
     f"vehicle.{OTHER}.cmd.door",
@@ -293,7 +293,7 @@ async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_ag
         await car.open()
     assert (await gate.enrol(VIN)).revoked_at is None
     await car.open()
-    await car.publish(Event.HELLO, "1", b"back")
+    await car.publish(EventKind.HELLO, "1", b"back")
     assert await last_event(gate, VIN) == b"back"
     await car.close()
 
@@ -309,7 +309,7 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
         while True:
             try:
                 await car.open()
-                await car.publish(Event.HELLO, "1", b"confirmed")
+                await car.publish(EventKind.HELLO, "1", b"confirmed")
                 break
             except LinkDown:  # not let in before the streams are there
                 await asyncio.sleep(0.02)
@@ -372,14 +372,14 @@ async def test_requests_for_a_session_and_manifests_reach_a_car(gate: Gate, link
         await gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
     car = gate.link(link)
     await car.open()
-    for kind in (Command.SESSION, Command.KEYS):
+    for kind in (CommandKind.SESSION, CommandKind.KEYS):
         subject = command_subject(VIN, kind)
         await gate.jetstream.publish(subject, kind.encode(), headers={MQTT_QOS_HEADER: "1"})
-    arrived: list[tuple[Command | None, bytes]] = []
+    arrived: list[tuple[CommandKind | None, bytes]] = []
     async with asyncio.timeout(WAIT_SECONDS):
         while len(arrived) < 2:
             for delivery in await car.receive():
                 arrived.append((delivery.kind, delivery.data))
                 await delivery.acknowledge()
-    assert arrived == [(Command.SESSION, b"session"), (Command.KEYS, b"keys")]
+    assert arrived == [(CommandKind.SESSION, b"session"), (CommandKind.KEYS, b"keys")]
     await car.close()

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
 from tests.support.signed_cloud import VIN, endorsed, manifest
 from tests.support.stand import ROOT, Car, Clock, seed
@@ -105,14 +105,14 @@ async def test_it_starts_says_so_once_and_drains(broker: Broker, tmp_path: Path)
         cars = (await http.get("/vehicles")).json()
         assert [car["asleep"] for car in cars] == [False, True]
         await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.2})
-        await cloud.order(Command.DOOR, door_command())
-        await cloud.subscribes(Event.RECEIVED)
+        await cloud.order(CommandKind.DOOR, door_command())
+        await cloud.subscribes(EventKind.RECEIVED)
     process.send_signal(signal.SIGTERM)
     rest, _log = await asyncio.wait_for(process.communicate(), 15)
     assert (process.returncode, rest) == (0, b"")
     # The command that had begun was finished, and its result was sent, before the process ended.
-    assert len((await cloud.subscribes(Event.RESULT)).doors) == 5
-    await cloud.until(lambda: cloud.received(Event.STATUS)[-1].going_to_sleep)
+    assert len((await cloud.subscribes(EventKind.RESULT)).doors) == 5
+    await cloud.until(lambda: cloud.received(EventKind.STATUS)[-1].going_to_sleep)
     await cloud.stop()
 
 
@@ -125,8 +125,8 @@ async def test_one_flag_takes_the_same_cars_over_mqtt(broker: Broker, tmp_path: 
     process = await start(env, "--link", "mqtt")
     assert process.stdout is not None
     assert json.loads(await asyncio.wait_for(process.stdout.readline(), 15))["connected"] == 1
-    await cloud.order(Command.DOOR, door_command())
-    assert len((await cloud.subscribes(Event.RESULT)).doors) == 5
+    await cloud.order(CommandKind.DOOR, door_command())
+    assert len((await cloud.subscribes(EventKind.RESULT)).doors) == 5
     process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), 15)
     assert process.returncode == 0
@@ -152,12 +152,12 @@ async def test_a_killed_process_interrupts_its_command_for_good(broker: Broker, 
     ready = json.loads(await asyncio.wait_for(process.stdout.readline(), 15))
     async with httpx.AsyncClient(base_url=ready["control"]) as http:
         await http.post(f"/vehicles/{VIN}/door-time", json={"seconds": 0.5})
-    await cloud.order(Command.DOOR, door_command())
-    await cloud.subscribes(Event.RECEIVED)
+    await cloud.order(CommandKind.DOOR, door_command())
+    await cloud.subscribes(EventKind.RECEIVED)
     process.kill()
     await process.communicate()
     again = await start(env)
-    result = await cloud.subscribes(Event.RESULT)
+    result = await cloud.subscribes(EventKind.RESULT)
     await cloud.queue_is_empty()
     assert result.guidance.startswith("The car's unit restarted")
     again.send_signal(signal.SIGTERM)
@@ -207,14 +207,14 @@ async def test_a_car_has_the_doors_that_the_file_says(broker: Broker, tmp_path: 
     cars[0]["equipment"] = {"doors": ["driver", "passenger", "trunk"], "lockSwitches": ["driver"]}
     (tmp_path / "vehicles.json").write_text(json.dumps(cars))
     process = await start(env)
-    first = await cloud.subscribes(Event.STATUS)
+    first = await cloud.subscribes(EventKind.STATUS)
     assert [(door.door, door.HasField("locked"), door.open) for door in first.doors] == [
         (1, True, False),
         (2, False, False),
         (5, False, False),
     ]
-    await cloud.order(Command.DOOR, door_command())
-    assert [door.door for door in (await cloud.subscribes(Event.RESULT)).doors] == [1, 2, 5]
+    await cloud.order(CommandKind.DOOR, door_command())
+    assert [door.door for door in (await cloud.subscribes(EventKind.RESULT)).doors] == [1, 2, 5]
     process.send_signal(signal.SIGTERM)
     await asyncio.wait_for(process.communicate(), 15)
     await cloud.stop()

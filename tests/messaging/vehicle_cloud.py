@@ -26,8 +26,8 @@ from protocol.broker import (
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
-    Command,
-    Event,
+    CommandKind,
+    EventKind,
     command_subject,
     event_subject,
 )
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
     from vehicle.link import VehicleLink
 
 ACK_WAIT_SECONDS = 1
@@ -161,7 +161,7 @@ class Cloud:
         self.signs_again = True
         self.unbelieved: list[str] = []
         """What a car must never send."""
-        self._orders: dict[str, tuple[Command, Order, dict[str, Any]]] = {}
+        self._orders: dict[str, tuple[CommandKind, VehicleCommand, dict[str, Any]]] = {}
         self._signings: Counter[str] = Counter()
         self._spoke = asyncio.Event()
         self._greeted = 0
@@ -204,35 +204,35 @@ class Cloud:
 
     async def order(
         self,
-        command: Command,
-        order: Order,
+        command: CommandKind,
+        order: VehicleCommand,
         *,
         ttl_seconds: int | None = None,
         **how: Any,
     ) -> None:
         """Signs it and sends it, once the car has said hello. `how`: see SignedCloud.sign."""
-        await self.subscribes(Event.HELLO)
+        await self.subscribes(EventKind.HELLO)
         self._orders[order_id(order)] = (command, order, how)
         await self.order_bytes(command.value, self.signed.sign(order, **how), ttl_seconds)
 
     async def order_bytes(self, kind: str, data: bytes, ttl_seconds: int | None = None) -> None:
-        subject = command_subject(VIN, Command.DOOR).removesuffix("door") + kind
+        subject = command_subject(VIN, CommandKind.DOOR).removesuffix("door") + kind
         headers = {"Nats-Msg-Id": uuid4().hex, MQTT_QOS_HEADER: "1"}
         await self.jetstream.publish(subject, data, headers=headers, msg_ttl=ttl_seconds)
 
-    def received(self, event: Event) -> list[Any]:
+    def received(self, event: EventKind) -> list[Any]:
         """What the car said there, without faults; a hello once its queue is open."""
         said = self.signed.said(event)
-        return said[: self._greeted] if event is Event.HELLO else said
+        return said[: self._greeted] if event is EventKind.HELLO else said
 
-    def message_ids(self, event: Event) -> set[str]:
+    def message_ids(self, event: EventKind) -> set[str]:
         return {one.message_id for one in self.signed.received if one.event is event}
 
     @property
     def faults(self) -> list[Fault]:
         return self.signed.faults
 
-    async def subscribes(self, event: Event, count: int = 1) -> Any:
+    async def subscribes(self, event: EventKind, count: int = 1) -> Any:
         await self.until(lambda: len(self.received(event)) >= count)
         return self.received(event)[count - 1]
 
@@ -249,7 +249,7 @@ class Cloud:
             while True:
                 try:
                     found = await self.jetstream.get_last_msg(
-                        VEHICLE_EVENTS, event_subject(VIN, Event.RESULT)
+                        VEHICLE_EVENTS, event_subject(VIN, EventKind.RESULT)
                     )
                     return self.signed.result_in(found.data or b"")
                 except (NotFoundError, nats.errors.Error):
@@ -267,9 +267,9 @@ class Cloud:
         return (await self.jetstream.stream_info(queue)).state.messages
 
     async def _receive(self, message: Msg) -> None:
-        event = Event(message.subject.rpartition(".")[2])
+        event = EventKind(message.subject.rpartition(".")[2])
         received = self._note(event, message.data)
-        if event is Event.HELLO and received:
+        if event is EventKind.HELLO and received:
             await self.open_queue()
             self._greeted += 1
             self._spoke.set()
@@ -277,9 +277,9 @@ class Cloud:
             await self._sign_again(received)
 
     async def _hear_status(self, message: Msg) -> None:
-        self._note(Event.STATUS, message.data)
+        self._note(EventKind.STATUS, message.data)
 
-    def _note(self, event: Event, data: bytes) -> VerifiedUnitMessage | None:
+    def _note(self, event: EventKind, data: bytes) -> VerifiedUnitMessage | None:
         try:
             return self.signed.receive(event, data)
         except MessageRefused as refused:

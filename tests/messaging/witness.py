@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.broker_accounts import AUTH_QUESTIONS
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, Command, Event, command_subject
+from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, CommandKind, EventKind, command_subject
 from protocol.streams import command_queue
 from services import registry
 from tests.messaging.vehicle_gate import OTHER, WAIT_SECONDS
@@ -42,7 +42,7 @@ class Witness:
         """Look at everything, and listen."""
         await self._open_queue()
         await self.other.open()
-        await self._gate.jetstream.publish(command_subject(OTHER, Command.DOOR), b"waits")
+        await self._gate.jetstream.publish(command_subject(OTHER, CommandKind.DOOR), b"waits")
         await self.other_over_mqtt.open()
         for service in SERVICES:
             client = await self._gate.client(service, service)
@@ -95,7 +95,7 @@ class Witness:
                 hello = f"vehicle.{OTHER}.evt.hello"
                 expected[hello] = expected.get(hello, 0) + 1
             if name == VEHICLE_COMMANDS:
-                expected.pop(command_subject(OTHER, Command.DOOR))
+                expected.pop(command_subject(OTHER, CommandKind.DOOR))
             assert after[name][2] == expected, f"{name} has {after[name][2]}, not {expected}"
 
     async def _assert_other_is_served(self) -> None:
@@ -104,9 +104,9 @@ class Witness:
             (delivery,) = await self.other.receive()
             assert delivery.data == b"waits"
             await delivery.acknowledge()
-            await self.other.publish(Event.HELLO, "other", b"it is me")
+            await self.other.publish(EventKind.HELLO, "other", b"it is me")
             commands = await self._gate.observe(VEHICLE_COMMANDS)
-            of_other = command_subject(OTHER, Command.DOOR)
+            of_other = command_subject(OTHER, CommandKind.DOOR)
             while (await commands.stream_info(VEHICLE_COMMANDS, subjects_filter=of_other)).state.subjects:  # noqa: ASYNC110 - the broker tells nobody that a message is gone
                 await asyncio.sleep(0.02)
         await self.other.close()

@@ -13,10 +13,10 @@ from protocol.domains import LONGEST_VALIDITY_MILLIS, MAX_COUNTER, ORDER_TYPES, 
 from protocol.faults import ANSWERED, Fault, MessageRefused
 from protocol.seal import Direction, unseal
 from protocol.session import VehicleSession
-from protocol.vehicle_side import Accepted, Known, VehicleSide
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, VehicleSide
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import executor
-from vehicle.command import Action
+from vehicle.command import LockAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,23 +28,27 @@ def checked(swap: Swap, *names: str) -> None:
     """The unit makes these checks, in this order."""
 
     def check(
-        self: VehicleSide, domain: Domain, signed: cose.Signed, request_hash: bytes
-    ) -> Accepted | Known:
+        self: VehicleSide, domain: Domain, signed: cose.SignedEnvelope, request_hash: bytes
+    ) -> AcceptedOrder | KnownOrder:
         if "verify" in names:
             self._verify(signed, domain)
         message, order = orders.parse(signed.payload, domain)
-        known = Known(order, orders.order_id(order), request_hash)
+        known = KnownOrder(order, orders.order_id(order), request_hash)
         for name in names:
             if name == "known" and self._memory.is_known(domain, known.order_id):
                 return known
             _check(self, name, domain, signed, message)
-        return Accepted(order, known.order_id, request_hash, message.expires_at_millis)
+        return AcceptedOrder(order, known.order_id, request_hash, message.expires_at_millis)
 
     swap(VehicleSide, "_checked", to(check))
 
 
 def _check(
-    side: VehicleSide, name: str, domain: Domain, signed: cose.Signed, message: session_pb2.SignedOrder
+    side: VehicleSide,
+    name: str,
+    domain: Domain,
+    signed: cose.SignedEnvelope,
+    message: session_pb2.SignedOrder,
 ) -> None:
     match name:
         case "type":
@@ -61,7 +65,7 @@ def _check(
             raise MessageRefused(Fault.ROLE_NOT_ALLOWED, "")
 
 
-def _check_type(domain: Domain, signed: cose.Signed) -> None:
+def _check_type(domain: Domain, signed: cose.SignedEnvelope) -> None:
     if signed.content_type not in ORDER_TYPES.values():
         raise MessageRefused(Fault.WRONG_TYPE, "")
     if signed.content_type != ORDER_TYPES[domain]:
@@ -211,10 +215,12 @@ def wall_clock_lengthens(swap: Swap) -> None:
     """An order that says tomorrow is valid until tomorrow."""
 
     def opened(was: Any) -> Any:
-        def generously(self: VehicleSide, domain: Domain, signed: cose.Signed, request_hash: bytes) -> Any:
+        def generously(
+            self: VehicleSide, domain: Domain, signed: cose.SignedEnvelope, request_hash: bytes
+        ) -> Any:
             message, order = orders.parse(signed.payload, domain)
             if domain is Domain.COMMAND and order.expires_at.ToSeconds() > self._wall_seconds() + 60:
-                return Accepted(
+                return AcceptedOrder(
                     order, orders.order_id(order), request_hash, message.expires_at_millis + 60_000
                 )
             return was(self, domain, signed, request_hash)
@@ -240,16 +246,18 @@ def cancellations_of_nothing(swap: Swap) -> None:
 def signature_unchecked(swap: Swap) -> None:
     """An order need only name a key."""
 
-    def verify(self: VehicleSide, signed: cose.Signed, _domain: Domain) -> None:
+    def verify(self: VehicleSide, signed: cose.SignedEnvelope, _domain: Domain) -> None:
         self._trust.verify_key(signed.key_id, self._wall_seconds())
 
     swap(VehicleSide, "_verify", to(verify))
 
 
-def verified_for(swap: Swap, subjects: Callable[[VehicleSide, cose.Signed, Domain], list[bytes]]) -> None:
+def verified_for(
+    swap: Swap, subjects: Callable[[VehicleSide, cose.SignedEnvelope, Domain], list[bytes]]
+) -> None:
     """A signature for any of these is taken."""
 
-    def verify(self: VehicleSide, signed: cose.Signed, domain: Domain) -> None:
+    def verify(self: VehicleSide, signed: cose.SignedEnvelope, domain: Domain) -> None:
         key = self._trust.verify_key(signed.key_id, self._wall_seconds())
         refusals = []
         for subject in subjects(self, signed, domain):
@@ -274,7 +282,7 @@ def subject_of_any_domain(swap: Swap) -> None:
 def subject_of_any_vehicle(swap: Swap) -> None:
     """What was signed for another vehicle's subject is read, and answered."""
 
-    def subjects(side: VehicleSide, signed: cose.Signed, domain: Domain) -> list[bytes]:
+    def subjects(side: VehicleSide, signed: cose.SignedEnvelope, domain: Domain) -> list[bytes]:
         own = subject_of(side._vin, domain)
         if domain is Domain.CHALLENGE:
             return [own]
@@ -392,9 +400,9 @@ def nothing_on_a_low_battery(swap: Swap) -> None:
     """Whoever left the light on cannot lock."""
 
     def refusal(was: Any) -> Any:
-        def sparing(action: Action, mode: Any, doors: Any, body: Any) -> Any:
-            if action is Action.LOCK and body.battery_percent < 10:
-                return was(Action.UNLOCK, mode, doors, body)
+        def sparing(action: LockAction, mode: Any, doors: Any, body: Any) -> Any:
+            if action is LockAction.LOCK and body.battery_percent < 10:
+                return was(LockAction.UNLOCK, mode, doors, body)
             return was(action, mode, doors, body)
 
         return sparing

@@ -6,18 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from protocol.broker import Command as Kind
+from protocol.broker import CommandKind as Kind
 from protocol.domains import Domain
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import journal, translate
 from vehicle.agent import Agent
 from vehicle.answers import Answers
-from vehicle.command import Command, Fault
+from vehicle.command import Command, CommandFault
 from vehicle.executor import Execution
 from vehicle.inbox import Inbox
 from vehicle.journal import AnswerKind, Journal
 from vehicle.memory import Memory
-from vehicle.orders import Orders
+from vehicle.orders import OrderProcessor
 from vehicle.outbox import Outbox
 from vehicle.pending import Waiting
 from vehicle.safety import refusal
@@ -38,9 +38,9 @@ def expiry_on_arrival_only(swap: Swap) -> None:
 def expiry_before_the_first_door_only(swap: Swap) -> None:
     """A command that has begun goes on after its expiry."""
 
-    def fault_for(self: Execution, door: Any) -> Fault | None:
+    def fault_for(self: Execution, door: Any) -> CommandFault | None:
         if self._stop_asked:
-            return Fault.CANCELLED
+            return CommandFault.CANCELLED
         refused = refusal(self._command.action, self._command.mode, (door,), self._car.body)
         return refused.fault if refused else None
 
@@ -150,7 +150,7 @@ def acts_again_after_a_crash(swap: Swap) -> None:
     """What a crash cut short is done again."""
 
     def recover(was: Any) -> Any:
-        def again(self: Orders) -> None:
+        def again(self: OrderProcessor) -> None:
             for begun in self._journal.interrupted():
                 command = translate.begun_command_from(begun.command)
                 command = replace(command, deadline_millis=self._clock.uptime_millis() + 30_000)
@@ -163,7 +163,7 @@ def acts_again_after_a_crash(swap: Swap) -> None:
 
         return again
 
-    swap(Orders, "recover", recover)
+    swap(OrderProcessor, "recover", recover)
 
 
 @mutant("memory-outlives-reboot")
@@ -216,13 +216,13 @@ def tombstones_forgotten(swap: Swap) -> None:
     """A command that was cancelled before it came acts."""
 
     def decide(was: Any) -> Any:
-        def forgetful(self: Orders, *words: Any) -> Any:
+        def forgetful(self: OrderProcessor, *words: Any) -> Any:
             outcome, _tombstone, settled = was(self, *words)
             return outcome, None, settled
 
         return forgetful
 
-    swap(Orders, "_decide", decide)
+    swap(OrderProcessor, "_decide", decide)
 
 
 @mutant("tombstone-after-the-command")
@@ -230,13 +230,13 @@ def withdrawn_after_the_fact(swap: Swap) -> None:
     """A command that acted is said to be withdrawn."""
 
     def decide(was: Any) -> Any:
-        def kindly(self: Orders, *words: Any) -> Any:
+        def kindly(self: OrderProcessor, *words: Any) -> Any:
             outcome, tombstone, settled = was(self, *words)
             return type(outcome).WILL_NOT_ACT, tombstone, settled
 
         return kindly
 
-    swap(Orders, "_decide", decide)
+    swap(OrderProcessor, "_decide", decide)
 
 
 @mutant("tombstone-again")
@@ -252,7 +252,7 @@ def cancellations_unknown(swap: Swap) -> None:
     def decide(was: Any) -> Any:
         asked: set[str] = set()
 
-        def otherwise(self: Orders, cancellation: Any, request_hash: bytes) -> Any:
+        def otherwise(self: OrderProcessor, cancellation: Any, request_hash: bytes) -> Any:
             outcome, tombstone, settled = was(self, cancellation, request_hash)
             if cancellation.cancel_id in asked:
                 outcome = type(outcome).TOO_LATE
@@ -262,7 +262,7 @@ def cancellations_unknown(swap: Swap) -> None:
         return otherwise
 
     swap(Memory, "is_known", is_known)
-    swap(Orders, "_decide", decide)
+    swap(OrderProcessor, "_decide", decide)
 
 
 @mutant("withdrawn-while-asleep")
@@ -270,7 +270,7 @@ def withdrawn_acts_all_the_same(swap: Swap) -> None:
     """What withdraws a command that waits does not take it out of the queue."""
 
     def decide(was: Any) -> Any:
-        def leaving(self: Orders, cancellation: Any, request_hash: bytes) -> Any:
+        def leaving(self: OrderProcessor, cancellation: Any, request_hash: bytes) -> Any:
             waiting = self._pending.waiting.get(cancellation.command_id)
             decided = was(self, cancellation, request_hash)
             if waiting:
@@ -279,7 +279,7 @@ def withdrawn_acts_all_the_same(swap: Swap) -> None:
 
         return leaving
 
-    swap(Orders, "_decide", decide)
+    swap(OrderProcessor, "_decide", decide)
 
 
 @mutant("forced-stop-between-doors")
@@ -356,7 +356,7 @@ def waiting_kept_across_boots(swap: Swap) -> None:
 @mutant("revoked-report-key-ends-what-waits")
 def waiting_kept_across_epochs(swap: Swap) -> None:
     """A new epoch without a boot leaves what waits."""
-    swap(Orders, "forget_waiting", to(lambda _self: []))
+    swap(OrderProcessor, "forget_waiting", to(lambda _self: []))
 
 
 @mutant("good-order-acts", "report-agrees", stays_good=False)

@@ -109,7 +109,7 @@ def noise_is_answered(swap: Swap) -> None:
             faulted = was(self, domain, data)
             if getattr(faulted, "fault", None) is Fault.MALFORMED:
                 answer = self._refusal(domain, bytes(32), Fault.WRONG_TYPE)
-                return vehicle_side.Faulted(faulted.fault, faulted.detail, answer)
+                return vehicle_side.RefusedOrder(faulted.fault, faulted.detail, answer)
             return faulted
 
         return loudly
@@ -124,13 +124,13 @@ def any_encoding(swap: Swap) -> None:
     swap(cose, "verify", to(_verify_anything))
 
 
-class _Loose(cose.Signed):
+class _Loose(cose.SignedEnvelope):
     """An envelope, with its protected header as it came."""
 
     protected = b""
 
 
-def _decode_anything(data: bytes) -> cose.Signed:
+def _decode_anything(data: bytes) -> cose.SignedEnvelope:
     try:
         at = 1 if data[:1] == b"\xd2" else 0
         parts, _ = _item(data, at)

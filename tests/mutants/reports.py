@@ -11,7 +11,7 @@ from vehicle import translate
 from vehicle.agent import Agent
 from vehicle.automation import Cause
 from vehicle.lock_changes import LockChanges
-from vehicle.orders import Orders
+from vehicle.orders import OrderProcessor
 
 
 @mutant("reports-have-their-place", besides=("hello-on-reconnect",))
@@ -47,11 +47,11 @@ def counters_of_reports_go_on(swap: Swap) -> None:
 def reports_by_the_clock_only(swap: Swap) -> None:
     """Nobody is told of a result before the next interval."""
 
-    def conclude(self: Orders, answer: Any, *deliveries: Any) -> None:
+    def conclude(self: OrderProcessor, answer: Any, *deliveries: Any) -> None:
         self._answers.send(answer, *deliveries)
 
     swap(Agent, "_body_changed", to(lambda self: self._told.clear()))
-    swap(Orders, "_conclude", to(conclude))
+    swap(OrderProcessor, "_conclude", to(conclude))
 
 
 @mutant("sleep-is-announced")

@@ -12,7 +12,7 @@ from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, SealKey
 from protocol.seal import Direction, seal, unseal
-from protocol.vehicle_side import Accepted, Known, Outgoing
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope
 from tests.support.stand import (
     CLOUD_SEAL,
     OTHER_VIN,
@@ -32,7 +32,7 @@ def refusal(stand: Stand, data: bytes, domain: Domain = Domain.RESULT, vin: str 
     return caught.value.fault
 
 
-def resealed(stand: Stand, outgoing: Outgoing, **changes: object) -> bytes:
+def resealed(stand: Stand, outgoing: OutgoingEnvelope, **changes: object) -> bytes:
     """The answer signed anew by the car with other fields."""
     inner = unseal(outgoing.data, OpenKeys(CLOUD_SEAL), Direction.TO_CLOUD, VIN)
     signed = replace(cose.decode(inner), **changes)  # type: ignore[arg-type]  # named by each test
@@ -105,7 +105,7 @@ def test_a_result_before_the_hello_of_its_epoch_waits_for_it(stand: Stand) -> No
 def test_a_result_of_any_of_the_signatures_of_a_command(stand: Stand) -> None:
     stand.accepted()
     again = stand.car.receive(stand.command())
-    assert isinstance(again, Known)
+    assert isinstance(again, KnownOrder)
 
     data = stand.car.side.seal_answer("msg-1", again.request_hash, succeeded("cmd-1")).data
 
@@ -139,7 +139,7 @@ def test_a_result_signed_by_a_stranger(stand: Stand) -> None:
     stand.car.signer = signer("stranger")
     stand.car.boot()
     taken = stand.car.receive(stand.command())
-    assert not isinstance(taken, Accepted)
+    assert not isinstance(taken, AcceptedOrder)
     data = stand.car.side.seal_answer("msg-1", bytes(32), succeeded("cmd-1")).data
 
     assert refusal(stand, data) is Fault.UNKNOWN_KEY
@@ -176,8 +176,8 @@ def test_every_kind_of_answer(stand: Stand) -> None:
     settings = command_pb2.ApplyConfig(version=2)
     applied = stand.car.receive(stand.cloud.seal_order(VIN, settings, OWNER, 60_000), Domain.CONFIG)
     withdrawn = stand.car.receive(stand.cloud.seal_order(VIN, cancellation(), OWNER, 60_000), Domain.CANCEL)
-    assert isinstance(applied, Accepted)
-    assert isinstance(withdrawn, Accepted)
+    assert isinstance(applied, AcceptedOrder)
+    assert isinstance(withdrawn, AcceptedOrder)
 
     for request_hash, answer in (
         (taken.request_hash, report_pb2.CommandReceived(command_id="cmd-1")),
@@ -199,7 +199,7 @@ def test_a_tombstone_answers_for_a_command_that_never_arrived_but_never_with_a_s
     tombstone = stand.car.receive(
         stand.cloud.seal_order(VIN, cancellation("cmd-1"), OWNER, 60_000), Domain.CANCEL
     )
-    assert isinstance(tombstone, Accepted)
+    assert isinstance(tombstone, AcceptedOrder)
     cancelled = report_pb2.CommandResult(command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_CANCELLED)
 
     accepted = stand.car.side.seal_answer("msg-1", tombstone.request_hash, cancelled)
@@ -211,7 +211,7 @@ def test_a_tombstone_answers_for_a_command_that_never_arrived_but_never_with_a_s
 
 def test_a_cancellation_is_answered_by_its_own_id(stand: Stand) -> None:
     tombstone = stand.car.receive(stand.cloud.seal_order(VIN, cancellation(), OWNER, 60_000), Domain.CANCEL)
-    assert isinstance(tombstone, Accepted)
+    assert isinstance(tombstone, AcceptedOrder)
     other = report_pb2.CancelResult(cancel_id="can-2", command_id="cmd-1")
     data = stand.car.side.seal_answer("msg-1", tombstone.request_hash, other).data
 
@@ -222,7 +222,7 @@ def test_a_refusal_is_not_learned_from_twice(stand: Stand) -> None:
     data = stand.command()
     stand.clock.advance(30)
     faulted = stand.car.side.open_order(Domain.COMMAND, data)
-    assert not isinstance(faulted, Accepted | Known)
+    assert not isinstance(faulted, AcceptedOrder | KnownOrder)
     assert faulted.answer is not None
     stand.cloud.open_answer(VIN, Domain.RESULT, faulted.answer.data)
     lead = stand.store.sessions[VIN].clock_lead_millis

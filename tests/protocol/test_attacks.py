@@ -11,7 +11,7 @@ from protocol import cose
 from protocol.domains import MAX_COUNTER, ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.manifest import Trust, endorse
-from protocol.vehicle_side import Accepted, Faulted, Known
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from tests.support.stand import (
     CLOUD_SIGNER,
     OTHER_VIN,
@@ -32,7 +32,7 @@ def refused(stand: Stand, data: bytes, domain: Domain = Domain.COMMAND) -> Fault
     """The fault, after having seen that nothing moved."""
     before = list(stand.car.actuations)
     opened = stand.car.receive(data, domain)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert stand.car.actuations == before
     return opened.fault
 
@@ -47,7 +47,7 @@ def test_a_replay_is_known(stand: Stand) -> None:
     data = stand.command()
     stand.car.receive(data)
 
-    assert isinstance(stand.car.receive(data), Known)
+    assert isinstance(stand.car.receive(data), KnownOrder)
     assert stand.car.actuations == ["cmd-1"]
 
 
@@ -64,7 +64,7 @@ def test_a_replay_after_a_reboot_is_known(stand: Stand) -> None:
     stand.car.receive(data)
     stand.car.boot()
 
-    assert isinstance(stand.car.receive(data), Known)
+    assert isinstance(stand.car.receive(data), KnownOrder)
     assert stand.car.actuations == ["cmd-1"]
 
 
@@ -78,10 +78,10 @@ def test_a_command_kept_back_over_a_reboot_is_of_an_old_epoch(stand: Stand) -> N
 def test_a_command_for_another_car(stand: Stand) -> None:
     data = stand.command()
 
-    assert isinstance(stand.other.receive(data), Faulted)
+    assert isinstance(stand.other.receive(data), RefusedOrder)
     resealed = stand.other.seal_to(stand.car.envelope_of(data))
     opened = stand.other.receive(resealed)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.BAD_SIGNATURE
     assert stand.other.actuations == []
 
@@ -219,13 +219,13 @@ def test_a_counter_that_goes_back(stand: Stand) -> None:
 @pytest.mark.parametrize("counter", [MAX_COUNTER + 1, 2**63, 2**64 - 1])
 def test_a_counter_that_overflows(stand: Stand, counter: int) -> None:
     assert refused(stand, stand.car.forge(unlock(), counter=counter)) is Fault.COUNTER_TOO_LARGE
-    assert isinstance(stand.car.receive(stand.car.forge(unlock(), counter=1)), Accepted)
+    assert isinstance(stand.car.receive(stand.car.forge(unlock(), counter=1)), AcceptedOrder)
 
 
 def test_counters_of_other_domains_do_not_help(stand: Stand) -> None:
     stand.car.receive(stand.car.forge(cancellation(), domain=Domain.CANCEL, counter=9), Domain.CANCEL)
 
-    assert isinstance(stand.car.receive(stand.car.forge(unlock(), counter=1)), Accepted)
+    assert isinstance(stand.car.receive(stand.car.forge(unlock(), counter=1)), AcceptedOrder)
 
 
 def test_kept_back_until_it_expired(stand: Stand) -> None:

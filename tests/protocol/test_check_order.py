@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import ANSWERED, SYNCHRONISATION, Fault
-from protocol.vehicle_side import Accepted, Faulted, Known
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from tests.support.stand import OTHER_VIN, Stand, signer, unlock
 
 WRONG_FROM_THE_LAST_CHECK_BACK: list[tuple[dict[str, Any], Fault]] = [
@@ -36,7 +36,7 @@ def test_the_first_check_that_fails_speaks(stand: Stand, checks: int) -> None:
 
     opened = stand.car.receive(stand.car.forge(unlock("late"), **wrong))
 
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is WRONG_FROM_THE_LAST_CHECK_BACK[checks - 1][1]
 
 
@@ -44,7 +44,7 @@ def test_known_comes_before_epoch_expiry_counter_and_role(stand: Stand) -> None:
     stand.accepted("cmd-1")
     wrong = stand.car.forge(unlock("cmd-1"), epoch=bytes(16), expires_at_millis=0, counter=0, role=0)
 
-    assert isinstance(stand.car.receive(wrong), Known)
+    assert isinstance(stand.car.receive(wrong), KnownOrder)
     assert stand.car.actuations == ["cmd-1"]
 
 
@@ -53,13 +53,13 @@ def test_known_comes_after_key_and_signature(stand: Stand) -> None:
 
     opened = stand.car.receive(stand.car.forge(unlock("cmd-1"), by=signer("stranger")))
 
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
 
 
 def test_a_refused_order_spends_no_counter_before_its_turn(stand: Stand) -> None:
     stand.car.receive(stand.car.forge(unlock("a"), counter=100, expires_at_millis=0))
 
-    assert isinstance(stand.car.receive(stand.car.forge(unlock("b"), counter=1)), Accepted)
+    assert isinstance(stand.car.receive(stand.car.forge(unlock("b"), counter=1)), AcceptedOrder)
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
@@ -76,7 +76,7 @@ def test_who_gets_an_answer(stand: Stand, wrong: dict[str, Any], fault: Fault) -
 
     opened = stand.car.receive(stand.car.forge(unlock("late"), **({"counter": 6} | wrong)))
 
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert (opened.answer is not None) == (fault in ANSWERED)
     if opened.answer:
         assert opened.answer.domain is Domain.RESULT

@@ -11,7 +11,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.keys import SealKey
 from protocol.manifest import SUBJECT, Trust, endorse
 from protocol.seal import Direction, seal
-from protocol.vehicle_side import Accepted, Faulted
+from protocol.vehicle_side import AcceptedOrder, RefusedOrder
 from tests.support.stand import (
     CLOUD_SEAL,
     CLOUD_SIGNER,
@@ -51,7 +51,7 @@ def test_rotation_of_the_signing_key_with_commands_in_flight(stand: Stand) -> No
     new_cloud = stand.cloud_with(NEW_SIGNER, 2)
 
     early = stand.car.receive(new_cloud.seal_order(VIN, unlock("early"), OWNER, 30_000))
-    assert isinstance(early, Faulted)
+    assert isinstance(early, RefusedOrder)
     assert early.fault is Fault.UNKNOWN_KEY
     assert early.answer is not None
     told = stand.cloud.open_answer(VIN, early.answer.domain, early.answer.data).answer
@@ -62,14 +62,16 @@ def test_rotation_of_the_signing_key_with_commands_in_flight(stand: Stand) -> No
     stand.car.side.open_manifest(
         stand.cloud.seal_manifest(VIN, endorse(manifest(2, sign_keys=both), ROOT, ROOT))
     )
-    assert isinstance(stand.car.receive(in_flight), Accepted)
-    assert isinstance(stand.car.receive(new_cloud.seal_order(VIN, unlock("new"), OWNER, 30_000)), Accepted)
+    assert isinstance(stand.car.receive(in_flight), AcceptedOrder)
+    assert isinstance(
+        stand.car.receive(new_cloud.seal_order(VIN, unlock("new"), OWNER, 30_000)), AcceptedOrder
+    )
 
     stand.car.side.open_manifest(
         stand.cloud.seal_manifest(VIN, endorse(manifest(3, sign_keys=only_new), ROOT, ROOT))
     )
     stolen = stand.car.receive(stand.command("stolen"))
-    assert isinstance(stolen, Faulted)
+    assert isinstance(stolen, RefusedOrder)
     assert stolen.fault is Fault.REVOKED_KEY
     assert stolen.answer is None
     assert stand.car.actuations == ["old", "new"]
@@ -115,7 +117,7 @@ def test_rollback_reaches_no_vehicle(stand: Stand) -> None:
         stand.car.side.open_manifest(old)
 
     assert caught.value.fault is Fault.MANIFEST_ROLLBACK
-    assert isinstance(stand.car.receive(stand.command()), Faulted)
+    assert isinstance(stand.car.receive(stand.command()), RefusedOrder)
     assert Trust.restore(*stand.car.kept_manifest).version == 2
     assert stand.car.actuations == []
 
@@ -139,12 +141,12 @@ def test_a_vehicle_whose_manifest_ran_out_can_still_say_so(stand: Stand) -> None
 
     assert stand.greet().manifest_version == 1
     faulted = stand.car.receive(stand.command())
-    assert isinstance(faulted, Faulted)
+    assert isinstance(faulted, RefusedOrder)
     assert faulted.fault is Fault.EXPIRED_KEY
     assert faulted.answer is not None
     renewed = manifest(2, expires_at=WALL_SECONDS + 2 * YEAR_SECONDS)
     stand.car.side.open_manifest(stand.cloud.seal_manifest(VIN, endorse(renewed, ROOT, ROOT)))
-    assert isinstance(stand.car.receive(stand.command()), Accepted)
+    assert isinstance(stand.car.receive(stand.command()), AcceptedOrder)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +201,7 @@ def test_without_a_key_to_seal_to_there_is_nobody_to_tell(stand: Stand) -> None:
 
     opened = stand.car.receive(stand.car.forge(unlock(), expires_at_millis=1))
 
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert (opened.fault, opened.answer) == (Fault.EXPIRED, None)
 
 

@@ -12,7 +12,7 @@ from protocol import session_record
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.session import EPOCHS_REMEMBERED, CloudSession, NotReachable
-from protocol.vehicle_side import Accepted, Faulted, Known
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from protocol.window import WIDTH, Window
 from tests.support.stand import OTHER_VIN, OWNER, VIN, Stand, cancellation, unlock
 
@@ -40,7 +40,7 @@ def test_counters_rise_per_domain_and_survive_a_hello(stand: Stand) -> None:
 
     issued = stand.store.sessions[VIN].current.issued
     assert issued == {Domain.COMMAND: 2, Domain.CANCEL: 1}
-    assert isinstance(stand.car.receive(stand.command("c")), Accepted)
+    assert isinstance(stand.car.receive(stand.command("c")), AcceptedOrder)
 
 
 def test_the_cloud_that_forgot_learns_the_counters_from_the_vehicle(stand: Stand) -> None:
@@ -48,7 +48,7 @@ def test_the_cloud_that_forgot_learns_the_counters_from_the_vehicle(stand: Stand
     stand.store.sessions.clear()
     stand.greet()
 
-    assert isinstance(stand.car.receive(stand.command("b")), Accepted)
+    assert isinstance(stand.car.receive(stand.command("b")), AcceptedOrder)
     assert stand.store.sessions[VIN].current.issued[Domain.COMMAND] == 42
 
 
@@ -56,7 +56,7 @@ def test_a_reboot_is_a_new_epoch_in_which_the_same_command_can_be_signed_again(s
     lost = stand.command("cmd-1")
     stand.car.boot()
     faulted = stand.car.receive(lost)
-    assert isinstance(faulted, Faulted)
+    assert isinstance(faulted, RefusedOrder)
     assert faulted.answer is not None
 
     answer = stand.cloud.open_answer(VIN, faulted.answer.domain, faulted.answer.data)
@@ -64,20 +64,20 @@ def test_a_reboot_is_a_new_epoch_in_which_the_same_command_can_be_signed_again(s
     assert isinstance(answer.answer, session_pb2.OrderRefused)
     assert answer.answer.fault == session_pb2.PROTOCOL_FAULT_WRONG_EPOCH
     assert answer.issued.command_id == "cmd-1"
-    assert isinstance(stand.car.receive(stand.command("cmd-1", 20_000)), Accepted)
-    assert isinstance(stand.car.receive(lost), Known)
+    assert isinstance(stand.car.receive(stand.command("cmd-1", 20_000)), AcceptedOrder)
+    assert isinstance(stand.car.receive(lost), KnownOrder)
     assert stand.car.actuations == ["cmd-1"]
 
 
 def test_an_order_is_valid_by_the_vehicles_clock_not_by_the_wall(stand: Stand) -> None:
     data = stand.command(valid_millis=5_000)
     stand.car.drift_millis += 4_999
-    assert isinstance(stand.car.receive(data), Accepted)
+    assert isinstance(stand.car.receive(data), AcceptedOrder)
 
     late = stand.command("late", 5_000)
     stand.car.drift_millis += 5_000
     faulted = stand.car.receive(late)
-    assert isinstance(faulted, Faulted)
+    assert isinstance(faulted, RefusedOrder)
     assert faulted.fault is Fault.EXPIRED
 
 
@@ -85,13 +85,13 @@ def test_a_vehicle_whose_clock_runs_slow_is_brought_back_in_step(stand: Stand) -
     stand.car.drift_millis = -60_000
     stand.clock.advance(60)
     faulted = stand.car.receive(stand.command())
-    assert isinstance(faulted, Faulted)
+    assert isinstance(faulted, RefusedOrder)
     assert faulted.fault is Fault.VALID_TOO_LONG
     assert faulted.answer is not None
 
     stand.cloud.open_answer(VIN, faulted.answer.domain, faulted.answer.data)
 
-    assert isinstance(stand.car.receive(stand.command("again")), Accepted)
+    assert isinstance(stand.car.receive(stand.command("again")), AcceptedOrder)
 
 
 def test_a_hello_that_took_long_only_shortens(stand: Stand) -> None:
@@ -104,7 +104,7 @@ def test_a_hello_that_took_long_only_shortens(stand: Stand) -> None:
     stand.clock.advance(5)
 
     opened = stand.car.receive(data)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.EXPIRED
 
 
@@ -125,7 +125,7 @@ def test_a_replayed_hello_does_not_bring_an_epoch_back(stand: Stand) -> None:
     stand.greet()
 
     assert refusal(stand.cloud.open_hello, VIN, old) is Fault.STALE_SESSION
-    assert isinstance(stand.car.receive(stand.command()), Accepted)
+    assert isinstance(stand.car.receive(stand.command()), AcceptedOrder)
 
 
 def test_a_hello_that_was_kept_back_is_corrected_by_the_first_refusal(stand: Stand) -> None:
@@ -136,11 +136,11 @@ def test_a_hello_that_was_kept_back_is_corrected_by_the_first_refusal(stand: Sta
     stand.cloud.open_hello(VIN, kept_back)
 
     faulted = stand.car.receive(stand.command())
-    assert isinstance(faulted, Faulted)
+    assert isinstance(faulted, RefusedOrder)
     assert faulted.answer is not None
     stand.cloud.open_answer(VIN, faulted.answer.domain, faulted.answer.data)
 
-    assert isinstance(stand.car.receive(stand.command()), Accepted)
+    assert isinstance(stand.car.receive(stand.command()), AcceptedOrder)
     assert stand.store.sessions[VIN].epoch == stand.car.epoch
 
 
@@ -197,7 +197,7 @@ def test_a_challenge_is_only_taken_from_the_cloud_and_for_this_car(stand: Stand)
     resealed = stand.car.seal_to(stand.other.envelope_of(for_other))
     assert refusal(stand.car.side.open_challenge, resealed) is Fault.BAD_SIGNATURE
     assert refusal(stand.car.side.open_challenge, stand.command()) is Fault.BAD_SIGNATURE
-    assert isinstance(stand.car.side.open_order(Domain.COMMAND, for_me), Faulted)
+    assert isinstance(stand.car.side.open_order(Domain.COMMAND, for_me), RefusedOrder)
 
 
 def test_settings_are_the_owners(stand: Stand) -> None:
@@ -207,10 +207,10 @@ def test_settings_are_the_owners(stand: Stand) -> None:
     owners = stand.cloud.seal_order(VIN, settings, OWNER, 60_000)
 
     opened = stand.car.side.open_order(Domain.CONFIG, shared)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.ROLE_NOT_ALLOWED
     accepted = stand.car.side.open_order(Domain.CONFIG, owners)
-    assert isinstance(accepted, Accepted)
+    assert isinstance(accepted, AcceptedOrder)
     assert accepted.order_id == "3"
 
 
@@ -221,7 +221,7 @@ def test_an_older_unlock_cannot_follow_a_newer_lock(stand: Stand) -> None:
 
     opened = stand.car.receive(unlock_first)
 
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.COUNTER_NOT_NEW
     assert stand.car.actuations == ["lock"]
 
@@ -243,7 +243,7 @@ def test_an_epoch_without_counters_cannot_be_reached_and_the_next_one_can(stand:
 
     stand.car.boot()
     stand.greet()
-    assert isinstance(stand.car.receive(stand.command("c")), Accepted)
+    assert isinstance(stand.car.receive(stand.command("c")), AcceptedOrder)
 
 
 def claim(stand: Stand, *claims: tuple[str, int], epoch: bytes | None = None) -> CloudSession:

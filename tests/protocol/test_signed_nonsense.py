@@ -11,7 +11,7 @@ from protocol.faults import MessageRefused
 from protocol.keys import OpenKeys, SealKey
 from protocol.manifest import SUBJECT
 from protocol.seal import Direction, seal, unseal
-from protocol.vehicle_side import Faulted
+from protocol.vehicle_side import RefusedOrder
 from tests.support.stand import CLOUD_SEAL, CLOUD_SIGNER, ROOT, VIN, Stand, manifest, public, unlock
 from tools.fuzz_envelopes import mutate
 
@@ -37,7 +37,7 @@ def test_a_vehicle_talks_nonsense(stand: Stand) -> None:
     result = stand.answered()
     stand.clock.advance(30)
     fault = stand.car.side.open_order(Domain.COMMAND, stale)
-    assert isinstance(fault, Faulted)
+    assert isinstance(fault, RefusedOrder)
     assert fault.answer is not None
     before = stand.store.sessions[VIN]
     hello = stand.car.hello()

@@ -17,7 +17,7 @@ from protocol.keys import KeySigner, OpenKeys, VehicleKeys
 from protocol.manifest import Trust
 from protocol.reports import ReportOpener, ReportSession
 from protocol.session import CloudSession, EpochRecord, VehicleSession
-from protocol.vehicle_side import Accepted, Faulted, Known, VehicleSide
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder, VehicleSide
 from protocol.window import Window
 from tests.protocol.make_vectors import FOLDER, make, text
 from tests.support.stand import Cloud, Store
@@ -99,11 +99,11 @@ def test_orders(case: dict[str, Any]) -> None:
     side = vehicle(ORDERS["context"], case)
     opened = side.open_order(Domain(case["domain"]), bytes.fromhex(case["sealed"]))
 
-    if isinstance(opened, Faulted):
+    if isinstance(opened, RefusedOrder):
         assert opened.fault.name == case["expect"]
     else:
-        assert case["expect"] == ("ACCEPTED" if isinstance(opened, Accepted) else "KNOWN")
-        assert isinstance(opened, Accepted | Known)
+        assert case["expect"] == ("ACCEPTED" if isinstance(opened, AcceptedOrder) else "KNOWN")
+        assert isinstance(opened, AcceptedOrder | KnownOrder)
 
 
 @named(ANSWERS["cases"])

@@ -14,14 +14,14 @@ from sqlalchemy import select, update
 
 from services.command import usecases
 from services.command.domain import (
-    Action,
+    CommandAction,
     CommandAlreadyFinished,
+    CommandForbidden,
     CommandInProgress,
     Condition,
     CorrelationIdReused,
+    DoorAction,
     FailureReason,
-    Forbidden,
-    Order,
     Status,
     StatusCheck,
 )
@@ -167,7 +167,7 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
             at = replica.now - timedelta(milliseconds=n % 5 * 9)
             looks = [a_look(f"{name}-{n}-{k}", at, VIN if k % 3 else OTHER) for k in range(LOOKS_AT_ONCE)]
             writes = [record_status_checks(replica.desk, [*looks[k:], *looks[:k]]) for k in (0, 3)]
-            with refused.noting(OWNER, VIN, Action.LOCK, f"r-{name}-{n}", ("all",)):
+            with refused.noting(OWNER, VIN, CommandAction.LOCK, f"r-{name}-{n}", ("all",)):
                 try:
                     command = await replica.request(f"c-{name}-{n}")
                 except CommandInProgress:
@@ -209,25 +209,25 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
 async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: Room) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now)
 
-    async def ask(order: Order, correlation_id: str) -> None:
+    async def ask(order: DoorAction, correlation_id: str) -> None:
         with refused.noting(OWNER, VIN, order.action, correlation_id, order.target_doors):
             await room.request(correlation_id, order)
 
     room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
-    with pytest.raises(Forbidden):
+    with pytest.raises(CommandForbidden):
         await ask(LOCK, "c-0")
     room.conditions[VIN] = Condition(room.now, speed_kmh=30.0)
-    with pytest.raises(Forbidden):
+    with pytest.raises(CommandForbidden):
         await ask(UNLOCK, "c-1")
     del room.conditions[VIN]
     command = await room.request("c-2")
     with pytest.raises(CommandInProgress):
         await ask(UNLOCK, "c-3")
     await room.report(room.succeeded(command))
-    with pytest.raises(CommandAlreadyFinished), refused.noting(OWNER, VIN, Action.CANCEL, "x-1"):
+    with pytest.raises(CommandAlreadyFinished), refused.noting(OWNER, VIN, CommandAction.CANCEL, "x-1"):
         await room.cancel("x-1", "c-2")
     with pytest.raises(CorrelationIdReused):  # the caller's own fault, and nothing about the vehicle
-        await ask(Order(Action.UNLOCK, ("trunk",), UNLOCK.mode), "c-2")
+        await ask(DoorAction(CommandAction.UNLOCK, ("trunk",), UNLOCK.mode), "c-2")
 
     assert len((await room.history())[0]) == 1  # nobody waited
     await refused.flush()
@@ -235,11 +235,11 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: R
     assert {
         (e.correlation_id, e.action, e.status, e.failure_reason, e.target_doors) for e in page.entries
     } == {
-        ("c-0", Action.LOCK, Status.FAILED, FailureReason.DOOR_OPEN, ("driver",)),
-        ("c-1", Action.UNLOCK, Status.FAILED, FailureReason.VEHICLE_MOVING, ("all",)),
-        ("c-2", Action.UNLOCK, Status.SUCCESS, None, ("all",)),
-        ("c-3", Action.UNLOCK, Status.FAILED, FailureReason.COMMAND_IN_PROGRESS, ("all",)),
-        ("x-1", Action.CANCEL, Status.FAILED, FailureReason.TOO_LATE, ()),
+        ("c-0", CommandAction.LOCK, Status.FAILED, FailureReason.DOOR_OPEN, ("driver",)),
+        ("c-1", CommandAction.UNLOCK, Status.FAILED, FailureReason.VEHICLE_MOVING, ("all",)),
+        ("c-2", CommandAction.UNLOCK, Status.SUCCESS, None, ("all",)),
+        ("c-3", CommandAction.UNLOCK, Status.FAILED, FailureReason.COMMAND_IN_PROGRESS, ("all",)),
+        ("x-1", CommandAction.CANCEL, Status.FAILED, FailureReason.TOO_LATE, ()),
     }
     [about] = [e.command_id for e in page.entries if e.correlation_id == "x-1"]
     assert about == command.command_id
@@ -249,7 +249,10 @@ async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now)
     room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
     for _ in range(3):
-        with pytest.raises(Forbidden), refused.noting(OWNER, VIN, Action.LOCK, "c-0", LOCK.target_doors):
+        with (
+            pytest.raises(CommandForbidden),
+            refused.noting(OWNER, VIN, CommandAction.LOCK, "c-0", LOCK.target_doors),
+        ):
             await room.request("c-0", LOCK)
         await refused.flush()
     del room.conditions[VIN]
@@ -257,8 +260,8 @@ async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
     await room.report(room.succeeded(command))
     assert await room.history() == (
         [
-            (Action.LOCK, Status.FAILED, FailureReason.DOOR_OPEN),
-            (Action.LOCK, Status.SUCCESS, None),
+            (CommandAction.LOCK, Status.FAILED, FailureReason.DOOR_OPEN),
+            (CommandAction.LOCK, Status.SUCCESS, None),
         ],
         2,
     )
@@ -268,7 +271,10 @@ async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room
     refused = RefusedRequests(room.commands, lambda: room.now, most=3)
     room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
     for n in range(5):
-        with pytest.raises(Forbidden), refused.noting(OWNER, VIN, Action.LOCK, f"c-{n}", LOCK.target_doors):
+        with (
+            pytest.raises(CommandForbidden),
+            refused.noting(OWNER, VIN, CommandAction.LOCK, f"c-{n}", LOCK.target_doors),
+        ):
             await room.request(f"c-{n}", LOCK)
     room.database.fail_next = True
     with pytest.raises(StorageUnavailable):
@@ -280,10 +286,13 @@ async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room
 async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(room: Room) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     await record_status_checks(room.desk, [a_look("1", room.now)])
-    unlock, look = (Action.UNLOCK, Status.SUCCESS, None), (Action.STATUS_CHECK, Status.SUCCESS, None)
+    unlock, look = (
+        (CommandAction.UNLOCK, Status.SUCCESS, None),
+        (CommandAction.STATUS_CHECK, Status.SUCCESS, None),
+    )
     assert sorted((await room.history())[0]) == sorted([unlock, look])
-    assert await room.history(excluded_action=Action.STATUS_CHECK) == ([unlock], 1)
-    assert await room.history(excluded_action=Action.UNLOCK) == ([look], 1)
+    assert await room.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
+    assert await room.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
     room.pass_seconds(31 * 86_400)
     await forget_the_old(room.desk)
     assert await room.count(tables.history) == 1

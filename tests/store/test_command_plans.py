@@ -13,7 +13,7 @@ import pytest
 
 from protocol.domains import Domain
 from services.command import usecases
-from services.command.domain import Action, RightEnded, StatusCheck
+from services.command.domain import CommandAction, RightEnded, StatusCheck
 from services.command.store import tables
 from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import CommandReceipt
@@ -52,7 +52,7 @@ async def a_day(room: Room) -> None:
     check = StatusCheck("check-1", VIN, room.now, OWNER, "c-4", 0.001)
     await room.commands.add_status_checks([check], room.now)
     await room.history(limit=1)
-    await room.history(action=Action.UNLOCK)
+    await room.history(action=CommandAction.UNLOCK)
     relay = OutboxRelay(room.database, tables.outbox, "vehicle", _nobody, lambda: room.now)
     await relay._scan(room.now + timedelta(hours=1))
     relay._unmarked[first.command_id] = room.now

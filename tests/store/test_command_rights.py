@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
-    Action,
+    CommandAction,
     Ending,
     FailureReason,
-    Requested,
+    RequestedOrder,
     Requester,
     RightEnded,
     Status,
@@ -39,7 +39,7 @@ class World:
     gone: set[str] = field(default_factory=set)
     emptied: list[str] = field(default_factory=list)
 
-    async def ended(self, commands: Sequence[Requested]) -> set[str]:
+    async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
         return {command.command_id for command in commands} & self.gone
 
     async def take_out_commands(self, vin: str) -> None:
@@ -120,7 +120,7 @@ async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(ro
     assert ending is not None
     assert (ending.status, ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
     assert ending.may_have_succeeded is False
-    assert (await room.history())[0] == [(Action.UNLOCK, Status.FAILED, FailureReason.GRANT_REVOKED)]
+    assert (await room.history())[0] == [(CommandAction.UNLOCK, Status.FAILED, FailureReason.GRANT_REVOKED)]
     assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from services.command import translate, usecases
 from services.command.domain import (
-    Action,
+    CommandAction,
     CommandNotFound,
     NotYoursToCancel,
     Requester,
@@ -30,7 +30,7 @@ from tests.support.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.command.domain import Order
+    from services.command.domain import DoorAction
 
 OWNER = Requester("user-123", "user-123", "MOBILE_APP", role=Role.OWNER)
 KEY = Requester("guest-9", "guest-9", "MOBILE_APP", role=Role.DIGITAL_KEY)
@@ -67,7 +67,7 @@ async def test_the_role_a_command_was_given_in_outlives_it(room: Room) -> None:
 
 @pytest.mark.parametrize(("order", "asked"), [(LOCK, False), (UNLOCK, True)], ids=["lock", "unlock"])
 async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
-    room: Room, order: Order, asked: bool
+    room: Room, order: DoorAction, asked: bool
 ) -> None:
     await room.request(order=order, who=OWNER)
     room.dispatch.leave()
@@ -79,7 +79,7 @@ async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
     assert signing.RequestedOrder.FromString(payload).cancel.force is asked
 
 
-async def listed(room: Room, viewer: Viewer) -> list[tuple[str, Action]]:
+async def listed(room: Room, viewer: Viewer) -> list[tuple[str, CommandAction]]:
     query = translate.history_query(rpc.ListCommandHistoryRequest(vin=VIN), viewer, room.now)
     page = await list_history(room.desk, VIN, query)
     assert page.total == len(page.entries)
@@ -97,7 +97,7 @@ async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
     await room.report(room.succeeded(second, "m-2"))
     third = await room.request("c-3", who=FAMILY)
     await room.report(room.succeeded(third, "m-3"))
-    unlock, look = Action.UNLOCK, Action.STATUS_CHECK
+    unlock, look = CommandAction.UNLOCK, CommandAction.STATUS_CHECK
     everything = [("user-123", look), ("user-123", unlock), ("guest-9", unlock), ("family-1", unlock)]
     assert sorted(await listed(room, Viewer("user-123", Role.OWNER, START))) == sorted(everything)
     # Whoever buys the car sees nothing of the time before.

@@ -15,18 +15,18 @@ from alembic.runtime.migration import MigrationContext
 from services.command import store, usecases
 from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
-    Action,
     Command,
+    CommandAction,
     CommandAlreadyFinished,
+    CommandForbidden,
     CommandInProgress,
     Condition,
     CorrelationIdReused,
+    DoorAction,
     DoorResult,
     Ending,
     FailureReason,
-    Forbidden,
     Mode,
-    Order,
     Status,
     StatusCheck,
 )
@@ -83,7 +83,7 @@ async def test_the_same_request_has_one_answer_also_after_its_end(room: Room) ->
 async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(room: Room) -> None:
     await room.request()
     with pytest.raises(CorrelationIdReused):
-        await room.request(order=Order(Action.UNLOCK, ("driver",), Mode.NORMAL))
+        await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver",), Mode.NORMAL))
     assert await room.count(tables.command) == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) 
     first = await room.request()
     room.conditions[VIN] = Condition(room.now, speed_kmh=3)
     assert (await room.request()).command_id == first.command_id
-    with pytest.raises(Forbidden):
+    with pytest.raises(CommandForbidden):
         await room.request("c-2")
     room.pass_seconds(16)
     with pytest.raises(CommandInProgress):
@@ -169,7 +169,7 @@ async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: Room) 
 
 
 async def test_what_can_not_be_is_not_believed(room: Room) -> None:
-    command = await room.request(order=Order(Action.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
+    command = await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
     good = room.succeeded(command)
     lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
     strange = (*good.ending.door_results, DoorResult("rearLeft", success=True, locked=False))
@@ -242,8 +242,8 @@ async def test_a_command_that_has_not_left_is_withdrawn(room: Room) -> None:
     assert await usecases.take_over(room.desk, [command.command_id]) == set()
     assert (await room.find(command)).sent_at is None
     assert (await room.history())[0] == [
-        (Action.CANCEL, Status.SUCCESS, None),
-        (Action.UNLOCK, Status.CANCELLED, None),
+        (CommandAction.CANCEL, Status.SUCCESS, None),
+        (CommandAction.UNLOCK, Status.CANCELLED, None),
     ]
     with pytest.raises(CommandAlreadyFinished):
         await room.cancel("x-2")
@@ -292,7 +292,7 @@ async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
     )
     assert await room.report(word, word) == []
     assert (await room.find(command)).status is status
-    assert (await room.history(action=Action.CANCEL))[0] == [(Action.CANCEL, *expected)]
+    assert (await room.history(action=CommandAction.CANCEL))[0] == [(CommandAction.CANCEL, *expected)]
     assert (await room.cancel()).status is Status.PENDING  # the first answer
 
 
@@ -301,8 +301,8 @@ async def test_a_cancellation_ends_with_its_command(room: Room) -> None:
     room.dispatch.leave()
     await room.cancel()
     await room.report(room.succeeded(command))
-    assert (await room.history(action=Action.CANCEL))[0] == [
-        (Action.CANCEL, Status.FAILED, FailureReason.TOO_LATE)
+    assert (await room.history(action=CommandAction.CANCEL))[0] == [
+        (CommandAction.CANCEL, Status.FAILED, FailureReason.TOO_LATE)
     ]
 
 
@@ -369,10 +369,13 @@ async def test_the_history_is_filtered(room: Room) -> None:
     check = StatusCheck("check-1", VIN, room.now, OWNER, "c-3", 0.004)
     await record_status_checks(room.desk, [check, check])
     await record_status_checks(room.desk, [check])
-    timeout = (Action.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
-    unlock, look = (Action.UNLOCK, Status.SUCCESS, None), (Action.STATUS_CHECK, Status.SUCCESS, None)
+    timeout = (CommandAction.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
+    unlock, look = (
+        (CommandAction.UNLOCK, Status.SUCCESS, None),
+        (CommandAction.STATUS_CHECK, Status.SUCCESS, None),
+    )
     assert await room.history() == ([look, timeout, unlock], 3)
-    assert await room.history(action=Action.LOCK) == ([timeout], 1)
+    assert await room.history(action=CommandAction.LOCK) == ([timeout], 1)
     assert await room.history(status=Status.SUCCESS) == ([look, unlock], 2)
     assert await room.history(source="CALL_CENTER") == ([unlock], 1)
     assert await room.history(not_before=room.now) == ([look], 1)

@@ -15,12 +15,12 @@ from protocol.session import CloudSession, EpochRecord
 from services.command import usecases
 from services.command.announcements import Announcements
 from services.command.domain import (
-    Action,
+    CommandAction,
     CommandInProgress,
+    DoorAction,
     Ending,
     FailureReason,
     Mode,
-    Order,
     Status,
 )
 from services.command.own_cancellations import superseded_id
@@ -72,8 +72,8 @@ async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: Room) -> Non
     assert room.dispatch.leave() == [lock.command_id]
     assert await room.report(room.succeeded(lock)) == []
     history = [
-        (Action.LOCK, Status.SUCCESS, None),
-        (Action.UNLOCK, Status.CANCELLED, FailureReason.SUPERSEDED),
+        (CommandAction.LOCK, Status.SUCCESS, None),
+        (CommandAction.UNLOCK, Status.CANCELLED, FailureReason.SUPERSEDED),
     ]
     room.pass_seconds(1)
     assert sorted((await room.history())[0]) == sorted(history)
@@ -133,10 +133,15 @@ async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: Room) ->
 
 
 @pytest.mark.parametrize("first", [LOCK, replace(LOCK, mode=Mode.SECURE)])
-async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(room: Room, first: Order) -> None:
+async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(
+    room: Room, first: DoorAction
+) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", first)
-    for again in (Order(Action.UNLOCK, ("all",), Mode.EMERGENCY), replace(LOCK, target_doors=("all",))):
+    for again in (
+        DoorAction(CommandAction.UNLOCK, ("all",), Mode.EMERGENCY),
+        replace(LOCK, target_doors=("all",)),
+    ):
         with pytest.raises(CommandInProgress) as refused:
             await room.request("c-3", again)
         assert refused.value.command_id == lock.command_id

@@ -11,12 +11,12 @@ import pytest_asyncio
 
 from services.command import usecases
 from services.command.domain import (
-    Action,
+    CommandAction,
+    DoorAction,
     DoorResult,
     Ending,
     FailureReason,
     Mode,
-    Order,
     Status,
 )
 from services.command.endings import arrived_too_late
@@ -111,7 +111,7 @@ async def test_a_late_success_is_in_the_history(room: Room) -> None:
     assert await may_have_succeeded(room, command) is True
 
 
-@pytest.mark.parametrize("action", [Action.LOCK, Action.UNLOCK])
+@pytest.mark.parametrize("action", [CommandAction.LOCK, CommandAction.UNLOCK])
 @pytest.mark.parametrize(
     ("stands", "reason"),
     [
@@ -121,12 +121,12 @@ async def test_a_late_success_is_in_the_history(room: Room) -> None:
     ],
 )
 async def test_done_is_what_stands_as_asked(
-    room: Room, action: Action, stands: tuple[bool, ...], reason: FailureReason | None
+    room: Room, action: CommandAction, stands: tuple[bool, ...], reason: FailureReason | None
 ) -> None:
     names = ("driver", "trunk")[: len(stands)]
-    command = await room.request(order=Order(action, names, Mode.NORMAL))
+    command = await room.request(order=DoorAction(action, names, Mode.NORMAL))
     doors = tuple(
-        DoorResult(door, success=True, locked=(action is Action.LOCK) is right)
+        DoorResult(door, success=True, locked=(action is CommandAction.LOCK) is right)
         for door, right in zip(names, stands, strict=True)
     )
     said = Ending(Status.SUCCESS, room.now, "Done.", door_results=doors)

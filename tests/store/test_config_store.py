@@ -20,10 +20,10 @@ from protocol.keys import OpenKeys, VehicleKeys
 from services.config import dispatch, store, translate
 from services.config.domain import (
     RIGHT_ENDED,
-    Answer,
     ApplicationState,
     ChangeRequest,
-    CorrelationIdReused,
+    ConfigAnswer,
+    ConfigCorrelationIdReused,
     DoorSettings,
     Hello,
     News,
@@ -31,7 +31,7 @@ from services.config.domain import (
     SettingsChange,
     UnlockMode,
 )
-from services.config.usecases import Signed, Unsigned, VerifiedConfigMessage
+from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for
 from services.runtime.order_mac import OrderMac
@@ -184,7 +184,7 @@ async def test_a_repeat_gets_the_first_answer_and_changes_nothing(
 async def test_a_reused_id_is_refused_without_effect(record: store.ConfigStore) -> None:
     first = await record.change(wish(child_lock_enabled=True), T0)
 
-    with pytest.raises(CorrelationIdReused):
+    with pytest.raises(ConfigCorrelationIdReused):
         await record.change(wish(child_lock_enabled=False), T0)
 
     assert await record.find(VIN) == first
@@ -240,7 +240,7 @@ async def test_the_same_request_twice_at_once_is_one_change(
 async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, database: Database) -> None:
     await record.change(wish(child_lock_enabled=True), T0)
     hello = Hello(VIN, "m-1", T0, 0)
-    answer = Answer(VIN, "m-2", T0 + timedelta(seconds=1), 1, applied=True, reason="")
+    answer = ConfigAnswer(VIN, "m-2", T0 + timedelta(seconds=1), 1, applied=True, reason="")
 
     await record.ingest([received(hello), received(answer)], T0)
     await record.ingest([received(hello), received(answer)], T0)
@@ -255,9 +255,9 @@ async def test_what_the_vehicle_says_is_kept_once(record: store.ConfigStore, dat
 
 async def test_what_runs_outlives_a_refused_change(record: store.ConfigStore) -> None:
     await record.change(wish(auto_lock_delay_seconds=60), T0)
-    await record.ingest([received(Answer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
+    await record.ingest([received(ConfigAnswer(VIN, "m-1", T0, 1, applied=True, reason=""))], T0)
     await record.change(wish("c-2", child_lock_enabled=True), T0)
-    await record.ingest([received(Answer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
+    await record.ingest([received(ConfigAnswer(VIN, "m-2", T0, 2, applied=False, reason="none fitted"))], T0)
     shown = await record.find(VIN)
     running = replace(DoorSettings(), auto_lock_delay_seconds=60)
     assert shown is not None
@@ -338,8 +338,8 @@ async def test_only_wanted_settings_of_known_sessions_get_a_place(
     assert await orders.reserve_slots({}, 60_000, T0) == {}
 
 
-def signed(vin: str, place: SessionSlot, envelope: bytes) -> Signed:
-    return Signed(vin, command_pb2.ApplyConfig(version=1), place, envelope)
+def signed(vin: str, place: SessionSlot, envelope: bytes) -> SignedSettings:
+    return SignedSettings(vin, command_pb2.ApplyConfig(version=1), place, envelope)
 
 
 async def test_of_two_orders_for_one_place_one_is_issued(
@@ -399,7 +399,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     await record.ingest([cars.hello(cars.first)], T0)
     before = len(await sent(database))
 
-    assert await orders.conclude([], [Unsigned(VIN, 1, RIGHT_ENDED)], T0) == set()
+    assert await orders.conclude([], [UnsignedSettings(VIN, 1, RIGHT_ENDED)], T0) == set()
 
     config = await record.find(VIN)
     assert config is not None

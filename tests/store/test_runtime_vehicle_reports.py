@@ -12,7 +12,7 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from protocol.broker import Event, event_subject
+from protocol.broker import EventKind, event_subject
 from protocol.domains import Domain
 from services.runtime.consumer import Delivery, PoisonMessage, RetryLater, Unhandled
 from services.runtime.database import Database, open_database
@@ -37,10 +37,12 @@ class Room:
 
     def report(self, vin: str = VIN) -> Delivery:
         message = report_pb2.StatusReport(boot_id="b", sequence=1)
-        return Delivery(event_subject(vin, Event.STATUS), self.fleet.cars[vin].side.seal_report(message).data)
+        return Delivery(
+            event_subject(vin, EventKind.STATUS), self.fleet.cars[vin].side.seal_report(message).data
+        )
 
     def hello(self, vin: str = VIN) -> Delivery:
-        return Delivery(event_subject(vin, Event.HELLO), self.fleet.cars[vin].hello())
+        return Delivery(event_subject(vin, EventKind.HELLO), self.fleet.cars[vin].hello())
 
     async def open(self, *deliveries: Delivery) -> tuple[list[Delivery], list[Unhandled]]:
         opened, unhandled = await self.reader.open(deliveries)

@@ -14,7 +14,7 @@ import services.command
 import services.config
 import services.diagnostics
 import services.status
-from protocol.broker import Event, event_subject
+from protocol.broker import EventKind, event_subject
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain
 from protocol.keys import OpenKeys
@@ -97,7 +97,7 @@ class Liar:
         self.counter = 0
 
     def says(self, domain: Domain) -> Delivery:
-        subject = event_subject(self.car.vin, Event(domain.value.removeprefix("evt.")))
+        subject = event_subject(self.car.vin, EventKind(domain.value.removeprefix("evt.")))
         if self.rnd.random() < 0.15:
             return Delivery(subject, self.rnd.randbytes(self.rnd.choice((0, 1, 20, 200, 20_000))))
         if domain is Domain.HELLO:
@@ -262,7 +262,7 @@ async def begin(room: Room, fleet: Fleet) -> None:
     """Both cars said hello, and were given one order of each kind."""
     hello = next(handle for domains, handle in room.handlers.items() if Domain.HELLO in domains)
     for car in fleet.cars.values():
-        assert not await hello([Delivery(event_subject(car.vin, Event.HELLO), car.hello())])
+        assert not await hello([Delivery(event_subject(car.vin, EventKind.HELLO), car.hello())])
     if room.sessions._issued is None:
         return
     now = fleet.clock.now_millis()
@@ -286,7 +286,7 @@ async def test_no_handler_raises_whatever_a_vehicle_says(room: Room, fleet: Flee
         if number % 25 == 0:
             liar.car.boot()  # some of what it said is taken, and spoils its session
             hello = next(handle for domains, handle in room.handlers.items() if Domain.HELLO in domains)
-            await hello([Delivery(event_subject(VIN, Event.HELLO), liar.car.hello())])
+            await hello([Delivery(event_subject(VIN, EventKind.HELLO), liar.car.hello())])
             liar.counter = 0
         for domains, handle in room.handlers.items():
             said = [liar.says(rnd.choice(domains)) for _ in range(BATCH)]
@@ -301,7 +301,7 @@ async def test_no_handler_raises_whatever_a_vehicle_says(room: Room, fleet: Flee
     other.boot()
     for domains, handle in room.handlers.items():
         if Domain.HELLO in domains:
-            assert not await handle([Delivery(event_subject(OTHER_VIN, Event.HELLO), other.hello())])
+            assert not await handle([Delivery(event_subject(OTHER_VIN, EventKind.HELLO), other.hello())])
     after = await room.session(OTHER_VIN)
     assert before is not None
     assert after is not None

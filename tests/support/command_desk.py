@@ -14,14 +14,14 @@ from sqlalchemy import func, select
 from services.command import store, usecases
 from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
-    Action,
     Command,
+    CommandAction,
     Condition,
+    DoorAction,
     DoorResult,
     Ending,
     FailureReason,
     Mode,
-    Order,
     Requester,
     Status,
     Withdrawal,
@@ -51,8 +51,8 @@ START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 OWNER = Requester("user-123", "user-123", "MOBILE_APP")
 MAC = OrderMac(b"only in tests, and long enough for a key")
 AGENT = Requester("agent-7", "user-123", "CALL_CENTER")
-UNLOCK = Order(Action.UNLOCK, ("all",), Mode.NORMAL)
-LOCK = Order(Action.LOCK, ("driver",), Mode.NORMAL)
+UNLOCK = DoorAction(CommandAction.UNLOCK, ("all",), Mode.NORMAL)
+LOCK = DoorAction(CommandAction.LOCK, ("driver",), Mode.NORMAL)
 
 
 @dataclass(slots=True)
@@ -141,7 +141,7 @@ class Room:
         self.now += timedelta(seconds=seconds)
 
     async def request(
-        self, correlation_id: str = "c-1", order: Order = UNLOCK, who: Requester = OWNER, vin: str = VIN
+        self, correlation_id: str = "c-1", order: DoorAction = UNLOCK, who: Requester = OWNER, vin: str = VIN
     ) -> Command:
         return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
 
@@ -163,7 +163,9 @@ class Room:
     async def find(self, command: Command) -> Command:
         return await usecases.find(self.desk, command.vin, command.command_id)
 
-    async def history(self, **changes: Any) -> tuple[list[tuple[Action, Status, FailureReason | None]], int]:
+    async def history(
+        self, **changes: Any
+    ) -> tuple[list[tuple[CommandAction, Status, FailureReason | None]], int]:
         query = HistoryQuery(self.now, timedelta(hours=24), 50)
         page = await list_history(self.desk, VIN, replace(query, **changes))
         return [(e.action, e.status, e.failure_reason) for e in page.entries], page.total
@@ -173,8 +175,8 @@ class Room:
         return await self.database.read(lambda c: c.execute(query).scalar_one())  # type: ignore[no-any-return]
 
     def succeeded(self, command: Command, message_id: str = "m-1") -> ReportedResult:
-        doors = ("driver",) if command.order.action is Action.LOCK else ("driver", "trunk")
-        locked = command.order.action is Action.LOCK
+        doors = ("driver",) if command.order.action is CommandAction.LOCK else ("driver", "trunk")
+        locked = command.order.action is CommandAction.LOCK
         results = tuple(DoorResult(door, success=True, locked=locked) for door in doors)
         return ReportedResult(
             message_id,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
 from protocol import order
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     from protocol.keys import KeySigner
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
 
 VIN = stand.VIN
 OTHER_VIN = stand.OTHER_VIN
@@ -51,7 +51,7 @@ def endorsed(one: session_pb2.KeyManifest) -> bytes:
 class VerifiedUnitMessage:
     """What a car said, verified. `payload` is OrderRefused for a fault; `info` belongs to a hello."""
 
-    event: Event
+    event: EventKind
     message_id: str
     payload: Any
     issued: IssuedOrder | None = None
@@ -71,9 +71,9 @@ class SignedCloud:
         self._now_millis = now_millis
         self._open_keys = OpenKeys(stand.CLOUD_SEAL)
         self._reports = ReportOpener(OpenKeys(stand.CLOUD_REPORT), stand.Reported(self.store), most_kept=10)
-        self._early: list[tuple[Event, bytes]] = []
+        self._early: list[tuple[EventKind, bytes]] = []
         self.received: list[VerifiedUnitMessage] = []
-        self.repetitions: list[Event] = []
+        self.repetitions: list[EventKind] = []
         """What came again, and was not looked at twice."""
 
     @property
@@ -90,7 +90,7 @@ class SignedCloud:
 
     def sign(
         self,
-        message: Order,
+        message: VehicleCommand,
         *,
         valid_seconds: float = 30,
         role: session_pb2.Role.ValueType = stand.OWNER,
@@ -102,7 +102,7 @@ class SignedCloud:
         )
         return cloud.seal_order(VIN, message, role, round(valid_seconds * 1000))
 
-    def forge(self, message: Order, domain: Domain = Domain.COMMAND, **changes: Any) -> bytes:
+    def forge(self, message: VehicleCommand, domain: Domain = Domain.COMMAND, **changes: Any) -> bytes:
         """An order that is right in everything but what is named; see stand.Car.forge."""
         session = self.store.load(VIN)
         assert session is not None
@@ -133,7 +133,7 @@ class SignedCloud:
         """The manifest, on its way to the car."""
         return self._cloud().seal_manifest(VIN, endorsed(one))
 
-    def receive(self, event: Event, data: bytes) -> VerifiedUnitMessage | None:
+    def receive(self, event: EventKind, data: bytes) -> VerifiedUnitMessage | None:
         """Accepts it and files it; None for a repetition, and for what came before its hello and waits for it.
 
         Raises MessageRefused for everything that a car must never send.
@@ -149,7 +149,7 @@ class SignedCloud:
                 raise
             return None
         self.received.append(received)
-        if event is Event.HELLO:
+        if event is EventKind.HELLO:
             early, self._early = self._early, []
             for one in early:
                 self.receive(*one)
@@ -160,7 +160,7 @@ class SignedCloud:
         message = AnswerReader(self._open_keys, stand.Enrolled(self.store)).answer(VIN, Domain.RESULT, data)
         return message.result
 
-    def said(self, event: Event) -> list[Any]:
+    def said(self, event: EventKind) -> list[Any]:
         """What the car said there, without faults."""
         return [
             one.payload
@@ -177,7 +177,7 @@ class SignedCloud:
             if isinstance(one.payload, session_pb2.OrderRefused)
         ]
 
-    def _open(self, event: Event, data: bytes) -> VerifiedUnitMessage:
+    def _open(self, event: EventKind, data: bytes) -> VerifiedUnitMessage:
         domain = Domain(f"evt.{event.value}")
         if domain in REPORTS:
             opened = self._reports.open(VIN, domain, data)

@@ -15,12 +15,12 @@ from protocol.cloud_side import AnswerReader, IssuedOrder, OpenedAnswer, ReplayG
 from protocol.domains import ORDER_FIELDS, ORDER_TYPES, Domain, subject_of
 from protocol.keys import KeySigner, OpenKeys, SealKey, Signer, VehicleKeys
 from protocol.manifest import Trust, endorse
-from protocol.order import Order, domain_of, order_id
+from protocol.order import VehicleCommand, domain_of, order_id
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal, unseal
 from protocol.session import CloudSession, NotReachable, VehicleSession
 from protocol.signing import sign_order, sign_session_request
-from protocol.vehicle_side import Accepted, Faulted, Known, Outgoing, VehicleSide
+from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope, RefusedOrder, VehicleSide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -166,10 +166,12 @@ class Car:
     def keep_manifest(self, endorsed_by: bytes, endorsed: bytes) -> None:
         self.kept_manifest = (endorsed_by, endorsed)
 
-    def receive(self, data: bytes, domain: Domain = Domain.COMMAND) -> Accepted | Known | Faulted:
+    def receive(
+        self, data: bytes, domain: Domain = Domain.COMMAND
+    ) -> AcceptedOrder | KnownOrder | RefusedOrder:
         """What an agent does: remember, then act."""
         opened = self.side.open_order(domain, data)
-        if isinstance(opened, Accepted):
+        if isinstance(opened, AcceptedOrder):
             self.known.add((domain, opened.order_id))
             self.actuations.append(opened.order_id)
         return opened
@@ -181,7 +183,7 @@ class Car:
 
     def forge(
         self,
-        order: Order,
+        order: VehicleCommand,
         *,
         by: Signer = CLOUD_SIGNER,
         subject: bytes | None = None,
@@ -280,7 +282,7 @@ class Cloud:
         self._replay_guard = ReplayGuard(store, now_millis)
 
     def seal_order(
-        self, vin: str, order: Order, role: session_pb2.Role.ValueType, valid_millis: int
+        self, vin: str, order: VehicleCommand, role: session_pb2.Role.ValueType, valid_millis: int
     ) -> bytes:
         keys = self._keys(vin)
         domain = domain_of(order)
@@ -342,12 +344,12 @@ class Stand:
     def command(self, command_id: str = "cmd-1", valid_millis: int = 30_000) -> bytes:
         return self.cloud.seal_order(VIN, unlock(command_id), OWNER, valid_millis)
 
-    def accepted(self, command_id: str = "cmd-1") -> Accepted:
+    def accepted(self, command_id: str = "cmd-1") -> AcceptedOrder:
         opened = self.car.receive(self.command(command_id))
-        assert isinstance(opened, Accepted)
+        assert isinstance(opened, AcceptedOrder)
         assert opened.order_id == order_id(opened.order)
         return opened
 
-    def answered(self, command_id: str = "cmd-1", message_id: str = "msg-1") -> Outgoing:
+    def answered(self, command_id: str = "cmd-1", message_id: str = "msg-1") -> OutgoingEnvelope:
         taken = self.accepted(command_id)
         return self.car.side.seal_answer(message_id, taken.request_hash, succeeded(command_id))

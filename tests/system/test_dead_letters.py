@@ -18,7 +18,7 @@ import nats
 import pytest
 from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusChecks
 
-from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, Event, event_subject
+from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, EventKind, event_subject
 from tests.support.app import SAMPLE, App, eventually
 from tests.support.running_mesh import ROOT
 
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.system
 TOLD = {"evt.result", "evt.diagnostics", "evt.status", "evt.config"}
 ROOMS = {
-    Event.RESULT: "command",
-    Event.STATUS: "status",
-    Event.CONFIG: "config",
-    Event.DIAGNOSTICS: "diagnostics",
+    EventKind.RESULT: "command",
+    EventKind.STATUS: "status",
+    EventKind.CONFIG: "config",
+    EventKind.DIAGNOSTICS: "diagnostics",
 }
 
 
@@ -47,7 +47,7 @@ def doorctl(mesh: Mesh, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-async def say_as_the_car(mesh: Mesh, words: dict[Event, bytes]) -> None:
+async def say_as_the_car(mesh: Mesh, words: dict[EventKind, bytes]) -> None:
     """With the car's own certificate, and so with its rights, but not by its software."""
     pair = mesh.data / "pki" / f"vehicle-{SAMPLE}"
     tls = ssl.create_default_context(cafile=str(mesh.ca))
@@ -86,7 +86,7 @@ def test_garbage_of_a_car_is_listed_in_its_room_and_stays_when_it_is_replayed(me
 
 def test_a_car_is_told_what_was_not_taken_and_its_second_connection_is_logged(mesh: Mesh) -> None:
     app = App(mesh)
-    asyncio.run(say_as_the_car(mesh, {Event.RESULT: b"\xff" * 999, Event.DIAGNOSTICS: b"\xff" * 999}))
+    asyncio.run(say_as_the_car(mesh, {EventKind.RESULT: b"\xff" * 999, EventKind.DIAGNOSTICS: b"\xff" * 999}))
 
     def told() -> list[dict[str, object]]:
         answer = httpx.get(f"{mesh.control_url}/vehicles/{SAMPLE}")

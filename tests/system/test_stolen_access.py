@@ -21,7 +21,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from mesh.broker_accounts import STORE_API
 from mesh.sandbox import broker_user
 from protocol import cose, session_record
-from protocol.broker import VEHICLE_COMMANDS, Command, command_subject
+from protocol.broker import VEHICLE_COMMANDS, CommandKind, command_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import KeySigner, SealKey, key_id
 from protocol.seal import Direction, seal
@@ -73,7 +73,7 @@ def finish(app: App, action: str) -> str:
 
 async def publish(thief: Client, vin: str, data: bytes) -> None:
     headers = {"Nats-Msg-Id": uuid.uuid4().hex, "Nmqtt-Pub": "1"}
-    await thief.jetstream().publish(command_subject(vin, Command.DOOR), data, headers=headers)
+    await thief.jetstream().publish(command_subject(vin, CommandKind.DOOR), data, headers=headers)
 
 
 def session_of(mesh: Mesh, vin: str) -> Any:
@@ -173,7 +173,7 @@ async def test_what_was_signed_once_moves_a_door_once(mesh: Mesh, thief: Client,
     victim.do("leave-coverage")
     command_id = app.order("unlock").json()["commandId"]
     eventually(lambda: "SENT" in {stage["name"] for stage in app.command(command_id)["stages"]})
-    subject = command_subject(victim.vin, Command.DOOR)
+    subject = command_subject(victim.vin, CommandKind.DOOR)
     captured = await overheard(thief, victim.vin, subject)
     assert captured
     victim.do("enter-coverage")

@@ -8,7 +8,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from services.command.accepting import CommandConflict
-from services.command.domain import Action
+from services.command.domain import CommandAction
 from services.command.store import history_entries, queries, reports, requests, supersedings
 from services.command.store.tables import (
     audit,
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
         Ending,
         InFlight,
         Observed,
-        Requested,
+        RequestedOrder,
         Requester,
         RightEnded,
         Status,
         StatusCheck,
     )
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
-    from services.command.usecases import Prior
+    from services.command.usecases import PriorRequest
     from services.command.vehicle_usecases import IngestResult, VerifiedMessage
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
@@ -191,7 +191,7 @@ class SqlCommands:
         self._committed(messages or ())
         return messages is not None
 
-    async def release_key(self, prior: Prior) -> None:
+    async def release_key(self, prior: PriorRequest) -> None:
         """See usecases.Commands."""
 
         def work(connection: Connection) -> None:
@@ -204,7 +204,7 @@ class SqlCommands:
 
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
-    ) -> Prior | None:
+    ) -> PriorRequest | None:
         """See usecases.Commands."""
         return await self._database.read(
             lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
@@ -236,11 +236,11 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
 
-    async def live(self, ended: RightEnded) -> list[Requested]:
+    async def live(self, ended: RightEnded) -> list[RequestedOrder]:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.live(connection, ended))
 
-    async def take_back(self, taken: Requested, at: datetime) -> bool:
+    async def take_back(self, taken: RequestedOrder, at: datetime) -> bool:
         """See usecases.Commands."""
         announce = self._announce
         messages = await self._database.write(
@@ -286,7 +286,8 @@ class SqlCommands:
             connection.execute(delete(history).where(history.c.requested_at < before))
             connection.execute(
                 delete(history).where(
-                    history.c.action == Action.STATUS_CHECK.value, history.c.requested_at < checks_before
+                    history.c.action == CommandAction.STATUS_CHECK.value,
+                    history.c.requested_at < checks_before,
                 )
             )
             connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))

@@ -24,12 +24,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.command.domain import Action, FailureReason, HistoryEntry, Status
+from services.command.domain import CommandAction, FailureReason, HistoryEntry, Status
 from services.command.history import HistoryPage, HistoryPosition
 from services.command.store.statements import AFTER_ALL, MILLISECOND_US, earlier, in_milliseconds
 from services.command.store.tables import command, history, late_from_text, results_from_text
 from services.runtime.database import Instant, microseconds
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -54,7 +54,7 @@ _LOCK = select(
         func.unnest(bindparam("keys", type_=ARRAY(BigInteger)), type_=BigInteger).column_valued("vehicle")
     )
 )
-_DATE = Prepared(
+_DATE = PreparedStatement(
     update(history)
     .where(literal_column("recorded_at") == literal_column("0"))
     .values(recorded_at=func.greatest(bindparam("now_us", type_=BigInteger), AFTER_ALL))
@@ -79,7 +79,7 @@ _LATEST_OF = {
         func.unnest(bindparam("vins", type_=ARRAY(Text)), type_=Text).table_valued("value").render_derived()
     ),
 }
-_ADD = Prepared(
+_ADD = PreparedStatement(
     {
         "sqlite": sqlite.insert(history).inline().on_conflict_do_nothing(),
         "postgresql": postgresql.insert(history).inline().on_conflict_do_nothing(),
@@ -143,7 +143,7 @@ def status_check_row(check: StatusCheck) -> dict[str, object]:
         "entry_id": check.check_id,
         "vin": check.vin,
         "command_id": check.check_id,
-        "action": Action.STATUS_CHECK.value,
+        "action": CommandAction.STATUS_CHECK.value,
         "target_doors": "[]",
         "requested_at": microseconds(check.at),
         "user_id": check.requester.subject,
@@ -232,7 +232,7 @@ def _matching(vin: str, query: HistoryQuery, as_of: datetime) -> list[ColumnElem
 def _entry(row: Row[Any]) -> HistoryEntry:
     return HistoryEntry(
         command_id=row.command_id,
-        action=Action(row.action),
+        action=CommandAction(row.action),
         target_doors=tuple(json.loads(row.target_doors)),
         status=Status(row.status),
         requested_at=row.requested_at,

@@ -1,4 +1,4 @@
-"""Orders and their places in vehicles' sessions (dispatch.Orders).
+"""Orders and their places in vehicles' sessions (dispatch.IssuedOrders).
 
 A superseded unlock is never issued: its counter would be above that of the lock that took its slot, and it would undo
 it. What is issued is written by one statement that looks whether it is superseded; the session's lock orders the two.
@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, inser
 from protocol.cloud_side import ReplayGuard, SlotConflictError, next_slot
 from protocol.session import NotReachable
 from services.command.store.tables import command, sessions
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 from services.runtime.vehicle_sessions import SessionStore
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import IssuedOrder, SessionSlot
     from protocol.domains import Domain
-    from protocol.order import Order
+    from protocol.order import VehicleCommand
     from services.runtime.database import Database
 
 
 _NEVER = b""
 _TYPES = {"request_hash": LargeBinary, "issued_at_millis": BigInteger}
 _COLUMNS = ("request_hash", "vin", "domain", "order_id", "command_id", "issued_at_millis")
-_ISSUE = Prepared(
+_ISSUE = PreparedStatement(
     insert(sessions.issued).from_select(
         _COLUMNS,
         select(*(bindparam(f"new_{name}", type_=_TYPES.get(name, String)()) for name in _COLUMNS)).where(
@@ -72,7 +72,7 @@ class SqlOrders:
         self._now_millis = now_millis
 
     async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
-        """See dispatch.Orders."""
+        """See dispatch.IssuedOrders."""
         vins = {vin for vin, _, _ in wanted}
         known = await self._database.read(lambda connection: sessions.find_all(connection, vins))
         now_millis = self._now_millis()
@@ -86,8 +86,10 @@ class SqlOrders:
                 found.append(slot)
         return found
 
-    async def issue(self, signed: Sequence[tuple[str, Order, SessionSlot, bytes]]) -> list[bytes | None]:
-        """See dispatch.Orders."""
+    async def issue(
+        self, signed: Sequence[tuple[str, VehicleCommand, SessionSlot, bytes]]
+    ) -> list[bytes | None]:
+        """See dispatch.IssuedOrders."""
 
         def work(connection: Connection) -> list[bytes | None]:
             replay_guard = ReplayGuard(_Store(connection), self._now_millis)
@@ -104,7 +106,7 @@ class SqlOrders:
         return await self._database.write(work)
 
     async def challenge(self, vins: Sequence[str]) -> list[bytes]:
-        """See dispatch.Orders."""
+        """See dispatch.IssuedOrders."""
 
         def work(connection: Connection) -> list[bytes]:
             replay_guard = ReplayGuard(sessions.store(connection), self._now_millis)

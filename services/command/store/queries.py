@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, bindparam, literal, or_, select
 
 from services.command.domain import (
-    Action,
     Command,
+    CommandAction,
     InFlight,
-    Requested,
+    RequestedOrder,
     Requester,
     RightEnded,
     Status,
@@ -23,7 +23,7 @@ from services.command.store.tables import (
     idempotency_key,
     outbox,
 )
-from services.command.usecases import Prior
+from services.command.usecases import PriorRequest
 from services.runtime.outbox import message_of
 
 if TYPE_CHECKING:
@@ -75,10 +75,10 @@ def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: s
 
 def prior(
     connection: Connection, requester: Requester, vin: str, operation: str, correlation_id: str
-) -> Prior | None:
+) -> PriorRequest | None:
     """What was asked for before for the same customer under this key."""
     key = idempotency_key(requester.subject, vin, operation, correlation_id)
-    if operation == Action.CANCEL.value:
+    if operation == CommandAction.CANCEL.value:
         row = connection.execute(
             select(
                 command,
@@ -93,14 +93,14 @@ def prior(
         row = connection.execute(_PRIOR, {"of_key": key}).one_or_none()
     if row is None:
         return None
-    answered = Status(row.answered) if operation == Action.CANCEL.value else Status.PENDING
-    return Prior(command_from_row(row), row.print, row.at, key, answered)
+    answered = Status(row.answered) if operation == CommandAction.CANCEL.value else Status.PENDING
+    return PriorRequest(command_from_row(row), row.print, row.at, key, answered)
 
 
 def in_flight(connection: Connection, vin: str) -> InFlight | None:
     """The command in flight on this vehicle."""
     row = connection.execute(_IN_FLIGHT, {"of_vin": vin}).one_or_none()
-    return None if row is None else InFlight(row.command_id, Action(row.action))
+    return None if row is None else InFlight(row.command_id, CommandAction(row.action))
 
 
 def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
@@ -114,7 +114,7 @@ def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[s
     return [(row.command_id, row.taken_over_at is not None) for row in rows]
 
 
-def live(connection: Connection, ended: RightEnded) -> list[Requested]:
+def live(connection: Connection, ended: RightEnded) -> list[RequestedOrder]:
     """The commands alive that this may concern, as they lie in the outbox."""
     matching = [command.c.finished_at.is_(None)]
     if ended.vin is not None:
@@ -127,7 +127,7 @@ def live(connection: Connection, ended: RightEnded) -> list[Requested]:
         .where(*matching)
         .order_by(command.c.vin)
     )
-    return [Requested(row.command_id, row.vin, bytes(row.payload)) for row in rows]
+    return [RequestedOrder(row.command_id, row.vin, bytes(row.payload)) for row in rows]
 
 
 def unreceived(connection: Connection, vin: str, now: datetime) -> list[OutgoingMessage]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 from sqlalchemy import Connection, insert, select, update
 
 from services.command.domain import (
-    Action,
     Cancellation,
     Command,
+    CommandAction,
     Ending,
     FailureReason,
     Role,
@@ -47,7 +47,7 @@ from services.runtime.database import microseconds, moment
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
-    from services.command.domain import Requested
+    from services.command.domain import RequestedOrder
     from services.runtime.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
@@ -68,10 +68,10 @@ class Announce(Protocol):
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The vehicle is to decide on a cancellation."""
 
-    def take_back(self, command: Requested, at: datetime) -> list[OutgoingMessage]:
+    def take_back(self, command: RequestedOrder, at: datetime) -> list[OutgoingMessage]:
         """The vehicle is told that the right to it has ended."""
 
-    def supersede(self, unlock: Requested, lock: Command) -> list[OutgoingMessage]:
+    def supersede(self, unlock: RequestedOrder, lock: Command) -> list[OutgoingMessage]:
         """The vehicle is told that a lock takes the place of an unlock."""
 
     def waking(self, command: Command) -> list[OutgoingMessage]:
@@ -135,7 +135,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "cancel_id": new.cancel_id,
             "command_id": new.command_id,
             "idempotency_key": idempotency_key(
-                new.requester.subject, new.vin, Action.CANCEL.value, new.correlation_id
+                new.requester.subject, new.vin, CommandAction.CANCEL.value, new.correlation_id
             ),
             "fingerprint": new.withdrawal.fingerprint(),
             "answered": answered.value,
@@ -148,7 +148,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "entry_id": new.cancel_id,
             "vin": new.vin,
             "command_id": new.command_id,
-            "action": Action.CANCEL.value,
+            "action": CommandAction.CANCEL.value,
             "target_doors": "[]",
             "requested_at": microseconds(new.requested_at),
             "user_id": new.requester.subject,
@@ -174,7 +174,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
 
 
 def take_back(
-    connection: Connection, taken: Requested, at: datetime, announce: Announce
+    connection: Connection, taken: RequestedOrder, at: datetime, announce: Announce
 ) -> list[OutgoingMessage] | None:
     """Cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
 

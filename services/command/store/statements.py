@@ -19,14 +19,14 @@ from services.command.store.tables import (
     wake_up,
 )
 from services.runtime.database import Instant, microseconds
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Update
 
-INSERT_COMMAND = Prepared(
+INSERT_COMMAND = PreparedStatement(
     insert(command).inline(),
     "command_id",
     "vin",
@@ -47,7 +47,7 @@ INSERT_COMMAND = Prepared(
     "asleep",
     "lost",
 )
-INSERT_HISTORY = Prepared(
+INSERT_HISTORY = PreparedStatement(
     insert(history).inline(),
     "entry_id",
     "vin",
@@ -60,7 +60,7 @@ INSERT_HISTORY = Prepared(
     "source",
     "correlation_id",
 )
-INSERT_AUDIT = Prepared(
+INSERT_AUDIT = PreparedStatement(
     insert(audit).inline(),
     "at",
     "event",
@@ -76,7 +76,7 @@ INSERT_AUDIT = Prepared(
 
 _OF_COMMAND = command.c.command_id == bindparam("of_command")
 FIND = select(command).where(_OF_COMMAND)
-MARK_RECEIVED = Prepared(
+MARK_RECEIVED = PreparedStatement(
     update(command)
     .where(_OF_COMMAND, command.c.received_at.is_(None), command.c.finished_at.is_(None))
     .values(status=bindparam("new_status"), received_at=bindparam("at"))
@@ -108,7 +108,7 @@ def _end_history(recorded_at: ColumnElement[Any]) -> Update:
     )
 
 
-END_HISTORY = Prepared(
+END_HISTORY = PreparedStatement(
     {
         "sqlite": _end_history(func.max(bindparam("now_us", type_=BigInteger), AFTER_ALL)),
         "postgresql": _end_history(literal_column("0")),  # RECORDED_NOW
@@ -127,23 +127,23 @@ def in_milliseconds(at: datetime) -> int:
     return now_us - now_us % MILLISECOND_US
 
 
-OPEN_CANCELLATIONS = Prepared(
+OPEN_CANCELLATIONS = PreparedStatement(
     select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
         cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
     )
 )
 # Locked, so that of two replicas that would wake for it at once the second sees what the first has done.
-ALIVE = Prepared(
+ALIVE = PreparedStatement(
     select(command.c.subject, command.c.role, command.c.waking_at)
     .where(_OF_COMMAND, command.c.finished_at.is_(None))
     .with_for_update()
 )
-EARLIER_WAKE_UPS = Prepared(
+EARLIER_WAKE_UPS = PreparedStatement(
     select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
         wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
     )
 )
-INSERT_WAKE_UP = Prepared(insert(wake_up).inline(), "vin", "at", "subject", "by_owner")
+INSERT_WAKE_UP = PreparedStatement(insert(wake_up).inline(), "vin", "at", "subject", "by_owner")
 WAKING = (
     update(command)
     .where(_OF_COMMAND, command.c.finished_at.is_(None))
@@ -153,7 +153,7 @@ WAKING = (
 
 
 @cache
-def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Prepared:
+def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> PreparedStatement:
     """Gives a command its end. Parameters: of_command, at, and new_status, _message, _reason, _guidance, _may_have and
     _results.
     """
@@ -187,4 +187,4 @@ def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> Prepared:
         statement = statement.where(command.c.taken_over_at.is_(None))
     if by_vehicle:
         statement = statement.values(received_at=func.coalesce(command.c.received_at, at))
-    return Prepared(statement)
+    return PreparedStatement(statement)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select, update
 
 from services.command.domain import (
-    Action,
-    Requested,
+    CommandAction,
+    RequestedOrder,
 )
 from services.command.endings import superseded
 from services.command.own_cancellations import superseded_id
@@ -37,7 +37,7 @@ def supersede(
         .where(
             command.c.command_id == unlock_id,
             command.c.vin == lock.vin,
-            command.c.action == Action.UNLOCK.value,
+            command.c.action == CommandAction.UNLOCK.value,
             command.c.finished_at.is_(None),
             command.c.superseded_at.is_(None),
         )
@@ -74,6 +74,6 @@ def _cancel(
     write_audit(connection, unlock, "SUPERSEDED", lock.accepted_at, {"by": lock.command_id})
     kept = select(outbox.table.c.payload).where(outbox.table.c.message_id == unlock.command_id)
     order = connection.execute(kept).scalar_one()
-    messages = announce.supersede(Requested(unlock.command_id, unlock.vin, bytes(order)), lock)
+    messages = announce.supersede(RequestedOrder(unlock.command_id, unlock.vin, bytes(order)), lock)
     outbox.add(connection, messages)
     return messages

@@ -10,15 +10,15 @@ from sqlalchemy import BigInteger, Index, MetaData, Row, Text, text
 from sqlmodel import Field, SQLModel
 
 from services.command.domain import (
-    Action,
     Command,
+    CommandAction,
     Confirmation,
+    DoorAction,
     DoorResult,
     Ending,
     FailureReason,
     LateResult,
     Mode,
-    Order,
     Requester,
     Role,
     Status,
@@ -277,7 +277,7 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
     return Command(
         command_id=row.command_id,
         vin=row.vin,
-        order=Order(Action(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)),
+        order=DoorAction(CommandAction(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)),
         requester=Requester(
             row.principal, row.subject, row.source, role=Role(row.role) if row.role else None
         ),

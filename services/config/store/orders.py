@@ -13,7 +13,7 @@ from protocol.session import NotReachable
 from services.config import domain
 from services.config.store import rows
 from services.config.store.tables import configs
-from services.config.usecases import Signed, Unsigned
+from services.config.usecases import SignedSettings, UnsignedSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,10 +49,10 @@ class OrderStore:
         return await self._database.read(work)
 
     async def conclude(
-        self, signed: Sequence[Signed], unsigned: Sequence[Unsigned], at: datetime
+        self, signed: Sequence[SignedSettings], unsigned: Sequence[UnsignedSettings], at: datetime
     ) -> set[str]:
         """See usecases.OrderRecord."""
-        results: list[Signed | Unsigned] = [*signed, *unsigned]
+        results: list[SignedSettings | UnsignedSettings] = [*signed, *unsigned]
 
         def work(connection: Connection) -> set[str]:
             replay_guard = rows.ledger_of(connection, at)
@@ -60,7 +60,7 @@ class OrderStore:
             # By VIN: see record.ConfigStore.take_in.
             for each in sorted(results, key=lambda result: result.vin):
                 before = rows.locked(connection, each.vin, at)
-                if isinstance(each, Unsigned):
+                if isinstance(each, UnsignedSettings):
                     rows.save(connection, domain.unsent(before, each.version, each.reason))
                     continue
                 if not domain.is_wanted(before, each.order.version):  # given up while it was signed

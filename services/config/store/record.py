@@ -13,7 +13,7 @@ from protocol.faults import MessageRefused
 from services.config import domain
 from services.config.domain import (
     KEEP_ANSWERS,
-    CorrelationIdReused,
+    ConfigCorrelationIdReused,
     DoorConfig,
     ReadOnlyChanged,
     RequestEvidence,
@@ -154,7 +154,7 @@ def _first_answer(connection: Connection, request: ChangeRequest, at: datetime) 
     if row is None or row.answered_at <= at - KEEP_ANSWERS:
         return None
     if row.fingerprint != request.change.fingerprint():
-        raise CorrelationIdReused
+        raise ConfigCorrelationIdReused
     return _from_json(row.answer)
 
 

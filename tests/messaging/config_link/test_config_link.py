@@ -6,10 +6,10 @@ from typing import Any
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import (
-    Event,
+    EventKind,
 )
 from protocol.domains import Domain
-from protocol.vehicle_side import Faulted
+from protocol.vehicle_side import RefusedOrder
 from services.config.domain import (
     MOST_RESENDS,
 )
@@ -24,7 +24,7 @@ async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(roo
     told, request_hash = await room.accepted(car)
     assert (told.version, told.settings.auto_lock_delay_seconds) == (1, 60)
 
-    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
     config = await room.until(is_state(APPLIED))
     assert config.applied_version == 1
 
@@ -33,7 +33,7 @@ async def test_a_rejection_says_why(room: Room, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
     _, request_hash = await room.accepted(car)
 
-    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1, "no such lock").data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1, "no such lock").data)
 
     config = await room.until(is_state(REJECTED))
     # What runs is shown, and not what was refused.
@@ -53,7 +53,7 @@ async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(ro
     assert (
         await room.ever_published() == 2
     )  # the change and the answer to the hello; nothing else was ever sent
-    await room.publish(Event.CONFIG, answer(car, "m-3", request_hash, 1).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-3", request_hash, 1).data)
     await room.greet(car, "m-4", 1)
 
 
@@ -91,14 +91,14 @@ async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
     impostor.signer = signer("somebody else")
     impostor.boot()
 
-    await room.publish(Event.HELLO, b"\xff\xfe")
-    await room.publish(Event.HELLO, room.hello(impostor, "m-1", 1))
-    await room.publish(Event.CONFIG, room.hello(car, "m-2", 1))
-    await room.publish(Event.HELLO, room.hello(other, "m-3", 1))
-    await room.publish(Event.HELLO, room.hello(car, "m-4", -1))
-    await room.publish(Event.CONFIG, answer(other, "m-5", request_hash, 1).data)
-    await room.publish(Event.CONFIG, answer(car, "m-6", bytes(32), 1).data)
-    await room.publish(Event.CONFIG, answer(impostor, "m-7", request_hash, 1).data)
+    await room.publish(EventKind.HELLO, b"\xff\xfe")
+    await room.publish(EventKind.HELLO, room.hello(impostor, "m-1", 1))
+    await room.publish(EventKind.CONFIG, room.hello(car, "m-2", 1))
+    await room.publish(EventKind.HELLO, room.hello(other, "m-3", 1))
+    await room.publish(EventKind.HELLO, room.hello(car, "m-4", -1))
+    await room.publish(EventKind.CONFIG, answer(other, "m-5", request_hash, 1).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-6", bytes(32), 1).data)
+    await room.publish(EventKind.CONFIG, answer(impostor, "m-7", request_hash, 1).data)
 
     letters = await room.letters(8)
     reasons = sorted(letter.reason.partition(":")[0] for letter in letters)
@@ -126,7 +126,7 @@ async def test_another_cars_answer_to_this_order_is_not_believed(room: Room, car
     _, request_hash = await room.accepted(car)
 
     # Signed by the other car, about itself, but naming the request of the first.
-    await room.publish(Event.CONFIG, answer(other, "m-1", request_hash, 1).data, OTHER_VIN)
+    await room.publish(EventKind.CONFIG, answer(other, "m-1", request_hash, 1).data, OTHER_VIN)
 
     (letter,) = await room.letters(1)
     assert letter.reason.startswith("WRONG_REQUEST")
@@ -137,14 +137,14 @@ async def test_an_answer_is_taken_in_once(room: Room, car: Car) -> None:
     await room.change("c-1", child_lock_enabled=True)
     _, first = await room.accepted(car)
     rejection = answer(car, "m-1", first, 1, "not now").data
-    await room.publish(Event.CONFIG, rejection)
+    await room.publish(EventKind.CONFIG, rejection)
     await room.until(is_state(REJECTED))
     await room.change("c-2", child_lock_enabled=False)
     _, second = await room.accepted(car)
 
-    await room.publish(Event.CONFIG, rejection, times=2)
-    await room.publish(Event.CONFIG, answer(car, "m-1", second, 2, "signed again under the same id").data)
-    await room.publish(Event.CONFIG, b"the end")
+    await room.publish(EventKind.CONFIG, rejection, times=2)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", second, 2, "signed again under the same id").data)
+    await room.publish(EventKind.CONFIG, b"the end")
 
     (letter,) = await room.letters(1)  # a repetition is no poison
     assert letter.payload == b"the end"
@@ -156,7 +156,7 @@ async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: Room, 
     _, request_hash = await room.accepted(car)
     car.boot()
 
-    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
     await room.greet(car, "m-2", 0)
 
     await room.until(is_state(APPLIED))
@@ -169,15 +169,15 @@ async def test_a_vehicle_that_rebooted_gets_the_settings_again_for_its_new_epoch
     (for_the_old,) = await room.queued(1)
     car.boot()
     refused = car.receive(for_the_old, Domain.CONFIG)
-    assert isinstance(refused, Faulted)
+    assert isinstance(refused, RefusedOrder)
     assert refused.fault.name == "WRONG_EPOCH"
     assert refused.answer is not None
 
-    await room.publish(Event.CONFIG, refused.answer.data, times=2)
+    await room.publish(EventKind.CONFIG, refused.answer.data, times=2)
 
     told, request_hash = await room.accepted(car)
     assert told.version == 1
-    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
     await room.until(is_state(APPLIED))
     assert await room.ever_published() == 2
 
@@ -190,11 +190,11 @@ async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy
         (data,) = await room.queued(1)
         car.boot()
         refused = car.receive(data, Domain.CONFIG)
-        assert isinstance(refused, Faulted)
+        assert isinstance(refused, RefusedOrder)
         assert refused.answer is not None
-        await room.publish(Event.CONFIG, refused.answer.data)
+        await room.publish(EventKind.CONFIG, refused.answer.data)
 
-    await room.publish(Event.CONFIG, b"the end")
+    await room.publish(EventKind.CONFIG, b"the end")
     await room.letters(1)
     await room.until_dealt_with()
     assert await room.ever_published() == MOST_RESENDS + 1
@@ -212,7 +212,7 @@ async def test_what_was_said_while_the_room_was_down_is_heard(idle: tuple[Room, 
     _, request_hash = await before.accepted(car)
     await before.crash()
     await before.broker.close()
-    await after.publish(Event.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await after.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
 
     after.run()
 
@@ -242,8 +242,8 @@ async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
 async def test_a_hello_that_answers_somebody_elses_challenge_is_no_poison(room: Room, car: Car) -> None:
     words = report_pb2.Hello(boot_id="boot", config_version=0)
 
-    await room.publish(Event.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))
-    await room.publish(Event.HELLO, b"the end")
+    await room.publish(EventKind.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))
+    await room.publish(EventKind.HELLO, b"the end")
 
     (letter,) = await room.letters(1)
     assert letter.payload == b"the end"

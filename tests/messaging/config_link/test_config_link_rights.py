@@ -15,7 +15,7 @@ from protocol.broker import (
     GRANT_REVOKED_SUBJECT,
     ROOM_EVENTS,
     SETTINGS_WITHDRAWN_SUBJECT,
-    Event,
+    EventKind,
 )
 from services.config.dispatch import outgoing
 from services.config.domain import (
@@ -81,7 +81,7 @@ async def test_settings_of_others_and_those_still_allowed_go_on(room: Room, car:
     await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, b"\xff")
     await room.letters(1)
     told, request_hash = await room.accepted(car)
-    await room.publish(Event.CONFIG, answer(car, "m-1", request_hash, told.version).data)
+    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, told.version).data)
     await room.until(is_state(APPLIED))
 
 
@@ -108,7 +108,7 @@ async def test_nothing_is_signed_after_the_right_ended(room: Room, car: Car) -> 
     assert config.rejection == RIGHT_ENDED
     room.signer.asked.clear()
     await room.greet(car, "m-2", 0)
-    await room.publish(Event.CONFIG, b"the end")
+    await room.publish(EventKind.CONFIG, b"the end")
     await room.letters(1)
     await room.until_dealt_with()
     assert not room.signer.asked.is_set()  # given up is given up

@@ -12,7 +12,7 @@ import pytest
 from bench.http_client import (
     BenchFailedError,
     Chunks,
-    Connection,
+    HttpConnection,
     command_request,
     drive,
     get_request,
@@ -96,6 +96,6 @@ async def test_nothing_expected_is_a_failure() -> None:
 
 async def test_a_cut_connection_is_a_failure() -> None:
     async with server(b"") as port:
-        connection = await Connection.open(port)
+        connection = await HttpConnection.open(port)
         with pytest.raises(BenchFailedError, match="cut off"):
             await connection.ask(get_request(VIN, "status", "key"))

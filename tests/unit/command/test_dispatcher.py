@@ -17,8 +17,16 @@ from protocol.keys import OpenKeys, VehicleKeys
 from protocol.order import request_hash
 from protocol.seal import Direction, unseal
 from services.command.announcements import Announcements
-from services.command.dispatch import Dispatcher
-from services.command.domain import Action, Cancellation, Command, Mode, Order, Requester, Withdrawal
+from services.command.dispatch import CommandDispatcher
+from services.command.domain import (
+    Cancellation,
+    Command,
+    CommandAction,
+    DoorAction,
+    Mode,
+    Requester,
+    Withdrawal,
+)
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
 from tests.support.command_desk import MAC
@@ -157,9 +165,9 @@ def world() -> World:
 
 
 @pytest.fixture
-def dispatcher(world: World) -> Dispatcher:
+def dispatcher(world: World) -> CommandDispatcher:
     fakes: Any = world
-    made = Dispatcher(
+    made = CommandDispatcher(
         fakes, world, world, world, world, world.end_unsigned, world.take_over, lambda: world.now
     )
     made.relay = fakes
@@ -170,7 +178,7 @@ def command(number: int = 1, subject: str = "user-123") -> Command:
     return Command(
         command_id=f"cmd-{number}",
         vin=VIN,
-        order=Order(Action.UNLOCK, ("all",), Mode.NORMAL),
+        order=DoorAction(CommandAction.UNLOCK, ("all",), Mode.NORMAL),
         requester=Requester(subject, subject, "MOBILE_APP", proof="capability"),
         correlation_id="c-1",
         accepted_at=START,
@@ -189,7 +197,7 @@ def cancellation() -> list[OutgoingMessage]:
 
 
 async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
     world.now += timedelta(seconds=10.5)
@@ -203,14 +211,16 @@ async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(
     assert (world.signed, world.taken_over) == (["capability"], [])
 
 
-async def test_what_is_signed_is_recorded_before_it_leaves(world: World, dispatcher: Dispatcher) -> None:
+async def test_what_is_signed_is_recorded_before_it_leaves(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command()))
     world.overtaken = True
     assert await dispatcher.send(world.take_held()) == [False]
     assert (len(world.issued), world.published) == (1, [])
 
 
-async def test_signed_again_it_is_another_message(world: World, dispatcher: Dispatcher) -> None:
+async def test_signed_again_it_is_another_message(world: World, dispatcher: CommandDispatcher) -> None:
     world.confirms = False
     assert await dispatcher.send(accepted(command())) == [False]
     assert await dispatcher.send(accepted(command())) == [False]
@@ -218,7 +228,9 @@ async def test_signed_again_it_is_another_message(world: World, dispatcher: Disp
     assert first != second
 
 
-async def test_what_has_begun_to_leave_can_not_be_withdrawn(world: World, dispatcher: Dispatcher) -> None:
+async def test_what_has_begun_to_leave_can_not_be_withdrawn(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command(1), command(2)))
     assert dispatcher.surely_unsent("cmd-1")
     assert dispatcher.withdraw("cmd-1")
@@ -230,14 +242,16 @@ async def test_what_has_begun_to_leave_can_not_be_withdrawn(world: World, dispat
     assert not dispatcher.withdraw("cmd-2")
 
 
-async def test_only_what_this_process_accepted_may_be_withdrawn(world: World, dispatcher: Dispatcher) -> None:
+async def test_only_what_this_process_accepted_may_be_withdrawn(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     world.hand_over(accepted(command()))  # as the relay's scan does
     assert not dispatcher.withdraw("cmd-1")
     assert not dispatcher.surely_unsent("cmd-1")
 
 
 async def test_what_may_have_left_elsewhere_is_taken_over_and_leaves_only_alive(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     world.ended.add("cmd-1")
     assert await dispatcher.send(accepted(command(1), command(2))) == [True, True]
@@ -245,7 +259,7 @@ async def test_what_may_have_left_elsewhere_is_taken_over_and_leaves_only_alive(
     assert world.left() == ["cmd-2"]
 
 
-async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: Dispatcher) -> None:
+async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: CommandDispatcher) -> None:
     dispatcher.committed(accepted(command()))
     assert dispatcher.withdraw("cmd-1")
     dispatcher.restore("cmd-1")
@@ -253,7 +267,7 @@ async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: 
     assert world.taken_over == ["cmd-1"]
 
 
-async def test_nothing_is_tried_while_the_broker_is_away(world: World, dispatcher: Dispatcher) -> None:
+async def test_nothing_is_tried_while_the_broker_is_away(world: World, dispatcher: CommandDispatcher) -> None:
     dispatcher.committed(accepted(command()))
     world.connected = False
     assert await dispatcher.send(world.take_held()) == [False]
@@ -263,7 +277,7 @@ async def test_nothing_is_tried_while_the_broker_is_away(world: World, dispatche
 
 @pytest.mark.parametrize("lacking", ["has_session", "enrolled"])
 async def test_what_can_not_be_signed_yet_is_parked_and_surely_unsent(
-    world: World, dispatcher: Dispatcher, lacking: str
+    world: World, dispatcher: CommandDispatcher, lacking: str
 ) -> None:
     setattr(world, lacking, False)
     dispatcher.committed([*accepted(command()), *cancellation()])
@@ -274,7 +288,7 @@ async def test_what_can_not_be_signed_yet_is_parked_and_surely_unsent(
 
 
 async def test_a_vehicle_that_sleeps_is_woken_and_its_command_waits_at_the_broker(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     world.asleep = True
     assert await dispatcher.send(accepted(command())) == [True]
@@ -282,7 +296,7 @@ async def test_a_vehicle_that_sleeps_is_woken_and_its_command_waits_at_the_broke
 
 
 async def test_an_expired_command_is_dealt_with_and_never_leaves(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
     world.now += timedelta(seconds=30)
@@ -291,7 +305,7 @@ async def test_an_expired_command_is_dealt_with_and_never_leaves(
 
 
 async def test_a_command_that_expires_while_it_is_signed_does_not_leave(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
     world.signing_takes = timedelta(seconds=30)
@@ -300,7 +314,9 @@ async def test_a_command_that_expires_while_it_is_signed_does_not_leave(
     assert dispatcher.surely_unsent("cmd-1")
 
 
-async def test_a_right_that_ended_ends_the_command_and_no_other(world: World, dispatcher: Dispatcher) -> None:
+async def test_a_right_that_ended_ends_the_command_and_no_other(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command(1, "user-9"), command(2)))
     world.revoked.add("user-9")
     assert await dispatcher.send(world.take_held()) == [True, True]
@@ -309,7 +325,7 @@ async def test_a_right_that_ended_ends_the_command_and_no_other(world: World, di
 
 
 async def test_what_is_not_proven_is_not_called_a_right_that_ended(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     """A clock that was put back makes the proof one of the future; nobody's right has ended."""
     world.revoked, world.strange = {"guest"}, {"user-123"}
@@ -320,14 +336,16 @@ async def test_what_is_not_proven_is_not_called_a_right_that_ended(
 
 
 async def test_a_right_that_ended_after_a_first_try_ends_nothing(
-    world: World, dispatcher: Dispatcher
+    world: World, dispatcher: CommandDispatcher
 ) -> None:
     world.revoked.add("user-123")
     assert await dispatcher.send(accepted(command())) == [True]
     assert (world.unauthorised, world.published) == ([], [])
 
 
-async def test_what_is_recalled_stays_here_until_it_is_released(world: World, dispatcher: Dispatcher) -> None:
+async def test_what_is_recalled_stays_here_until_it_is_released(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command(1), command(2)))
     await dispatcher.recall(["cmd-1"])
     assert await dispatcher.send(world.take_held()) == [None, True]
@@ -338,7 +356,7 @@ async def test_what_is_recalled_stays_here_until_it_is_released(world: World, di
 
 
 async def test_what_is_recalled_while_it_is_signed_does_not_leave(
-    world: World, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+    world: World, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sign = world.sign
 
@@ -353,7 +371,7 @@ async def test_what_is_recalled_while_it_is_signed_does_not_leave(
 
 
 async def test_a_recall_waits_for_what_is_just_leaving(
-    world: World, dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+    world: World, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, confirmed = asyncio.Event(), asyncio.Event()
 
@@ -374,7 +392,7 @@ async def test_a_recall_waits_for_what_is_just_leaving(
     assert not dispatcher.surely_unsent("cmd-1")
 
 
-async def test_while_nobody_signs_all_wait(world: World, dispatcher: Dispatcher) -> None:
+async def test_while_nobody_signs_all_wait(world: World, dispatcher: CommandDispatcher) -> None:
     dispatcher.committed([*accepted(command()), *cancellation()])
     world.signer_away = True
     assert await dispatcher.send(world.take_held()) == [False, False]
@@ -384,7 +402,7 @@ async def test_while_nobody_signs_all_wait(world: World, dispatcher: Dispatcher)
 
 @pytest.mark.parametrize("own", [True, False])
 async def test_while_the_store_is_away_what_needs_it_waits(
-    world: World, dispatcher: Dispatcher, own: bool
+    world: World, dispatcher: CommandDispatcher, own: bool
 ) -> None:
     if own:
         dispatcher.committed(accepted(command()))
@@ -393,7 +411,9 @@ async def test_while_the_store_is_away_what_needs_it_waits(
     assert world.published == []
 
 
-async def test_a_row_that_nobody_here_wrote_stops_no_other(world: World, dispatcher: Dispatcher) -> None:
+async def test_a_row_that_nobody_here_wrote_stops_no_other(
+    world: World, dispatcher: CommandDispatcher
+) -> None:
     good, *_ = accepted(command(2))
     garbage = [
         type(good)("cmd-x", good.queue, good.subject, b"\xff\xff", START),

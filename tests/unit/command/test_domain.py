@@ -8,13 +8,13 @@ import pytest
 
 from services.command.domain import (
     LOCKABLE_DOORS,
-    Action,
+    CommandAction,
     Condition,
+    DoorAction,
     DoorResult,
     Ending,
     FailureReason,
     Mode,
-    Order,
     Status,
     Withdrawal,
 )
@@ -23,21 +23,21 @@ NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 MOVING, ENGINE, OPEN = FailureReason.VEHICLE_MOVING, FailureReason.ENGINE_ON, FailureReason.DOOR_OPEN
 
 
-def order(action: Action, mode: Mode, *doors: str) -> Order:
-    return Order(action, doors or ("all",), mode)
+def order(action: CommandAction, mode: Mode, *doors: str) -> DoorAction:
+    return DoorAction(action, doors or ("all",), mode)
 
 
 @pytest.mark.parametrize(
     ("action", "mode", "moving", "engine", "door_open"),
     [
-        (Action.UNLOCK, Mode.NORMAL, MOVING, ENGINE, None),
-        (Action.UNLOCK, Mode.EMERGENCY, MOVING, None, None),
-        (Action.LOCK, Mode.NORMAL, None, None, OPEN),
-        (Action.LOCK, Mode.SECURE, MOVING, ENGINE, OPEN),
+        (CommandAction.UNLOCK, Mode.NORMAL, MOVING, ENGINE, None),
+        (CommandAction.UNLOCK, Mode.EMERGENCY, MOVING, None, None),
+        (CommandAction.LOCK, Mode.NORMAL, None, None, OPEN),
+        (CommandAction.LOCK, Mode.SECURE, MOVING, ENGINE, OPEN),
     ],
 )
 def test_what_forbids_which_order(
-    action: Action,
+    action: CommandAction,
     mode: Mode,
     moving: FailureReason | None,
     engine: FailureReason | None,
@@ -51,23 +51,23 @@ def test_what_forbids_which_order(
 
 def test_a_door_that_is_not_asked_for_is_in_nobodys_way() -> None:
     condition = Condition(NOW, open_doors=frozenset({"hood", "trunk"}))
-    assert condition.forbids(order(Action.LOCK, Mode.NORMAL, "driver"), NOW) is None
+    assert condition.forbids(order(CommandAction.LOCK, Mode.NORMAL, "driver"), NOW) is None
 
 
 def test_a_condition_is_trusted_for_fifteen_seconds() -> None:
-    condition, asked = Condition(NOW, speed_kmh=9), order(Action.UNLOCK, Mode.NORMAL)
+    condition, asked = Condition(NOW, speed_kmh=9), order(CommandAction.UNLOCK, Mode.NORMAL)
     assert condition.forbids(asked, NOW + timedelta(seconds=15)) is MOVING
     assert condition.forbids(asked, NOW + timedelta(seconds=15.001)) is None
 
 
 def test_only_the_same_request_has_the_same_fingerprint() -> None:
-    asked = order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk")
-    assert asked.fingerprint() == order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk").fingerprint()
-    assert asked.fingerprint() == order(Action.UNLOCK, Mode.NORMAL, "trunk", "driver").fingerprint()
+    asked = order(CommandAction.UNLOCK, Mode.NORMAL, "driver", "trunk")
+    assert asked.fingerprint() == order(CommandAction.UNLOCK, Mode.NORMAL, "driver", "trunk").fingerprint()
+    assert asked.fingerprint() == order(CommandAction.UNLOCK, Mode.NORMAL, "trunk", "driver").fingerprint()
     others = [
-        order(Action.LOCK, Mode.NORMAL, "driver", "trunk"),
-        order(Action.UNLOCK, Mode.EMERGENCY, "driver", "trunk"),
-        order(Action.UNLOCK, Mode.NORMAL, "driver"),
+        order(CommandAction.LOCK, Mode.NORMAL, "driver", "trunk"),
+        order(CommandAction.UNLOCK, Mode.EMERGENCY, "driver", "trunk"),
+        order(CommandAction.UNLOCK, Mode.NORMAL, "driver"),
     ]
     assert asked.fingerprint() not in {other.fingerprint() for other in others}
     assert Withdrawal("c", "Timeout", True).fingerprint() != Withdrawal("c", "Timeout", False).fingerprint()
@@ -80,7 +80,7 @@ def success(locked: bool, *doors: str) -> Ending:
 
 
 def test_a_success_answers_for_every_door_that_was_named_and_no_other() -> None:
-    named = order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk")
+    named = order(CommandAction.UNLOCK, Mode.NORMAL, "driver", "trunk")
     assert named.contradicted_by(success(False, "driver", "trunk")) is None
     for contradiction in (
         success(False, "driver"),
@@ -91,7 +91,7 @@ def test_a_success_answers_for_every_door_that_was_named_and_no_other() -> None:
 
 
 def test_which_doors_all_means_is_the_vehicles_to_say() -> None:
-    everything = order(Action.UNLOCK, Mode.NORMAL)
+    everything = order(CommandAction.UNLOCK, Mode.NORMAL)
     assert everything.contradicted_by(success(False, "driver")) is None
     assert everything.contradicted_by(success(False, *LOCKABLE_DOORS)) is None
     assert everything.contradicted_by(success(False, "hood"))
@@ -100,4 +100,4 @@ def test_which_doors_all_means_is_the_vehicles_to_say() -> None:
 def test_a_failure_may_have_left_doors_as_they_were() -> None:
     stuck = DoorResult("driver", success=False, locked=True, failure_reason=FailureReason.ACTUATOR_FAULT)
     ending = Ending(Status.FAILED, NOW, "", FailureReason.ACTUATOR_FAULT, door_results=(stuck,))
-    assert order(Action.UNLOCK, Mode.NORMAL, "driver", "trunk").contradicted_by(ending) is None
+    assert order(CommandAction.UNLOCK, Mode.NORMAL, "driver", "trunk").contradicted_by(ending) is None

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from services.command import translate
 from services.command.__main__ import CommandSettings
-from services.command.domain import Action, Role, Viewer
+from services.command.domain import CommandAction, Role, Viewer
 from services.command.history import HistoryPage, HistoryPosition
 from services.command.page_tokens import PagePosition, place_of, token_for
 from services.runtime.errors import Refusal
@@ -91,12 +91,12 @@ def test_a_token_with_a_time_out_of_range_is_refused() -> None:
 
 
 def test_looks_are_left_out_where_the_setting_says_so_and_nothing_is_named() -> None:
-    def excluded(**members: Any) -> Action | None:
+    def excluded(**members: Any) -> CommandAction | None:
         return translate.history_query(asked(**members), OWNER, NOW, checks_listed=False).excluded_action
 
-    assert excluded() is Action.STATUS_CHECK
+    assert excluded() is CommandAction.STATUS_CHECK
     assert excluded(action="STATUS_CHECK") is None
-    assert excluded(excludeAction="CANCEL") is Action.CANCEL
+    assert excluded(excludeAction="CANCEL") is CommandAction.CANCEL
     assert translate.history_query(asked(), OWNER, NOW).excluded_action is None
 
 

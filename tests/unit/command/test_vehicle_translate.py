@@ -10,9 +10,9 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
-from services.command.domain import Action, Ending, FailureReason, Mode, Order, Status
+from services.command.domain import CommandAction, DoorAction, Ending, FailureReason, Mode, Status
 from services.command.endings import held_against
-from services.command.vehicle_translate import NotUnderstood, report
+from services.command.vehicle_translate import InconsistentReport, report
 from services.command.vehicle_usecases import (
     CancellationDecision,
     CommandReceipt,
@@ -134,7 +134,7 @@ def test_a_refused_order_names_what_was_refused(fault: str, again: bool) -> None
     ids=str,
 )
 def test_what_does_not_fit_together_is_not_understood(message: Message) -> None:
-    with pytest.raises(NotUnderstood):
+    with pytest.raises(InconsistentReport):
         told(message)
 
 
@@ -175,20 +175,20 @@ def test_a_door_that_failed_without_a_fault_is_its_actuators() -> None:
 @pytest.mark.parametrize(
     ("action", "locked", "expected"),
     [
-        (Action.LOCK, [True, True], (Status.SUCCESS, None)),
-        (Action.UNLOCK, [False, False], (Status.SUCCESS, None)),
-        (Action.LOCK, [True, False], (Status.FAILED, FailureReason.PARTIAL_SUCCESS)),
-        (Action.LOCK, [False, False], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
-        (Action.UNLOCK, [True, True], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
+        (CommandAction.LOCK, [True, True], (Status.SUCCESS, None)),
+        (CommandAction.UNLOCK, [False, False], (Status.SUCCESS, None)),
+        (CommandAction.LOCK, [True, False], (Status.FAILED, FailureReason.PARTIAL_SUCCESS)),
+        (CommandAction.LOCK, [False, False], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
+        (CommandAction.UNLOCK, [True, True], (Status.FAILED, FailureReason.ACTUATOR_FAULT)),
     ],
 )
 def test_a_success_whose_doors_stand_otherwise_is_none(
-    action: Action, locked: list[bool], expected: tuple[Status, FailureReason | None]
+    action: CommandAction, locked: list[bool], expected: tuple[Status, FailureReason | None]
 ) -> None:
     said = ending(result("SUCCEEDED", (1, True, locked[0], 0), (5, True, locked[1], 0)))
-    end = held_against(Order(action, ("driver", "trunk"), Mode.NORMAL), said)
+    end = held_against(DoorAction(action, ("driver", "trunk"), Mode.NORMAL), said)
     assert (end.status, end.failure_reason) == expected
-    wanted = action is Action.LOCK
+    wanted = action is CommandAction.LOCK
     assert [door.success for door in end.door_results] == [door is wanted for door in locked]
 
 

@@ -5,11 +5,11 @@ from services.config.domain import (
     MOST_RESENDS,
     NOT_PROVEN,
     RIGHT_ENDED,
-    Answer,
     ApplicationState,
+    ConfigAnswer,
+    ConfigFault,
     DoorConfig,
     DoorSettings,
-    Fault,
     Hello,
     RequestEvidence,
     SettingsChange,
@@ -33,8 +33,8 @@ WANTED = replace(FRESH, desired_version=3, proof=PROOF)
 UNPROVEN = replace(WANTED, proof=None)
 
 
-def answer(version: int, *, applied: bool = True, reason: str = "") -> Answer:
-    return Answer(VIN, f"m-{version}-{applied}", T1, version, applied, reason)
+def answer(version: int, *, applied: bool = True, reason: str = "") -> ConfigAnswer:
+    return ConfigAnswer(VIN, f"m-{version}-{applied}", T1, version, applied, reason)
 
 
 def hello(version: int, sent_at: datetime = T1) -> Hello:
@@ -228,8 +228,8 @@ def test_wanted_is_the_newest_version_that_is_proven() -> None:
     assert not is_wanted(UNPROVEN, 3)
 
 
-def fault(version: int, *, out_of_step: bool = True, message_id: str = "m-1") -> Fault:
-    return Fault(VIN, message_id, version, "WRONG_EPOCH", out_of_step)
+def fault(version: int, *, out_of_step: bool = True, message_id: str = "m-1") -> ConfigFault:
+    return ConfigFault(VIN, message_id, version, "WRONG_EPOCH", out_of_step)
 
 
 def test_a_vehicle_out_of_step_is_sent_what_is_still_wanted_again() -> None:
@@ -311,7 +311,7 @@ def test_what_was_never_sent_does_not_run_either() -> None:
     applied = answered(changed(FRESH, LONGER, PROOF), answer(1))
     wanted = changed(applied, CHILD_LOCK, PROOF)
     assert unsent(wanted, 2, RIGHT_ENDED).settings == applied.settings
-    faulty, _ = faulted(wanted, Fault(VIN, "m-2", 2, "UNKNOWN_KEY", out_of_step=False))
+    faulty, _ = faulted(wanted, ConfigFault(VIN, "m-2", 2, "UNKNOWN_KEY", out_of_step=False))
     assert faulty.settings == applied.settings
 
 

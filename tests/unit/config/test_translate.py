@@ -10,10 +10,10 @@ from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
 from services.config import translate
 from services.config.domain import (
-    Answer,
+    ConfigAnswer,
+    ConfigFault,
     DoorConfig,
     DoorSettings,
-    Fault,
     Hello,
     RequestEvidence,
     SettingsChange,
@@ -140,7 +140,7 @@ def test_hellos_and_reports_are_news() -> None:
     answer = translate.answer_reader(report(version=3, applied=False, reason="no\x00pe"), ARRIVED)
 
     assert translate.hello_of(info(config_version=3), ARRIVED) == Hello(VIN, "m1", ARRIVED, 3)
-    assert answer(ISSUED) == Answer(VIN, "m1", ARRIVED, 3, applied=False, reason="no pe")
+    assert answer(ISSUED) == ConfigAnswer(VIN, "m1", ARRIVED, 3, applied=False, reason="no pe")
 
 
 def test_the_vehicles_clock_dates_its_words_where_it_says_so() -> None:
@@ -151,7 +151,7 @@ def test_the_vehicles_clock_dates_its_words_where_it_says_so() -> None:
     news = translate.answer_reader(answer, ARRIVED)(ISSUED)
 
     assert translate.hello_of(greeting, ARRIVED).sent_at == AT
-    assert isinstance(news, Answer)
+    assert isinstance(news, ConfigAnswer)
     assert news.answered_at == AT
 
 
@@ -165,7 +165,7 @@ def test_the_vehicles_clock_dates_its_words_where_it_says_so() -> None:
 def test_a_fault_is_of_the_version_that_was_issued(number: int, name: str, out_of_step: bool) -> None:
     news = translate.answer_reader(refusal(number), ARRIVED)(ISSUED)
 
-    assert news == Fault(VIN, "m1", 3, name, out_of_step)
+    assert news == ConfigFault(VIN, "m1", 3, name, out_of_step)
 
 
 @pytest.mark.parametrize("version", [-1, 2**31 - 1])
@@ -180,7 +180,7 @@ def test_a_version_that_is_none_is_refused(version: int) -> None:
 def test_a_fault_whose_number_is_not_known_is_an_unspecified_one(number: int) -> None:
     issued = IssuedOrder(VIN, Domain.CONFIG, "3", "", bytes(32), 0)
     fault = translate.answer_reader(refusal(number), ARRIVED)(issued)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, ConfigFault)
     assert (fault.name, fault.version, fault.out_of_step) == ("UNSPECIFIED", 3, False)
 
 

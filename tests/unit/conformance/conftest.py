@@ -8,7 +8,7 @@ import pytest
 
 from conformance.cloud import Cloud
 from conformance.keys import CloudKeys
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.manifest import Trust
 from tests.support import stand
 
@@ -26,7 +26,7 @@ class Kit:
         self.car.trust = Trust.restore(self.keys.all("root")[0].public_bytes, self.keys.endorsed(1))
         self.car.boot()
         self.cloud = Cloud(stand.VIN, self.keys, self.car.keys, self.clock.now_millis)
-        assert self.cloud.receive(Event.HELLO, self.car.hello()) is not None
+        assert self.cloud.receive(EventKind.HELLO, self.car.hello()) is not None
 
 
 @pytest.fixture

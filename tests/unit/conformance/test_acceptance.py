@@ -10,7 +10,7 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from conformance.acceptance import unacceptable
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
 from protocol.reports import OpenedReport
@@ -198,6 +198,6 @@ def test_nothing_that_the_product_refuses_is_certified(message: Any) -> None:
 
 
 def test_the_cloud_says_what_is_wrong_and_files_it_all_the_same(kit: Kit) -> None:
-    received = kit.cloud.receive(Event.STATUS, kit.car.side.seal_report(status_report(boot_id="")).data)
+    received = kit.cloud.receive(EventKind.STATUS, kit.car.side.seal_report(status_report(boot_id="")).data)
     assert received is not None
     assert kit.cloud.rejected == ["evt.status: boot_id: does not match regex pattern `^[ -~]{1,64}$`"]

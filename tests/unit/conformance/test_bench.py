@@ -11,7 +11,7 @@ from conformance import bench
 from conformance.bench import BenchLock, BenchTaken, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.throwaway_broker import ThrowawayBroker
-from protocol.broker import Event
+from protocol.broker import EventKind
 from tests.support.stand import VIN, succeeded, unlock
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ def test_what_a_killed_run_left_is_no_hindrance(tmp_path: Path, monkeypatch: pyt
 
 def test_a_late_answer_to_an_earlier_run_is_no_fault(kit: Kit, tmp_path: Path) -> None:
     earlier = Cloud(VIN, kit.keys, kit.car.keys, kit.clock.now_millis, IssuedHashes(tmp_path / "issued"))
-    assert earlier.receive(Event.HELLO, kit.car.hello()) is not None
+    assert earlier.receive(EventKind.HELLO, kit.car.hello()) is not None
     signed = earlier.sign(unlock())
     kit.car.receive(signed.data)
     late = kit.car.side.seal_answer("msg-1", signed.request_hash, succeeded("cmd-1")).data
     now = Cloud(VIN, kit.keys, kit.car.keys, kit.clock.now_millis, IssuedHashes(tmp_path / "issued"))
-    now.receive(Event.HELLO, kit.car.hello())
-    assert now.receive(Event.RESULT, late) is None
+    now.receive(EventKind.HELLO, kit.car.hello())
+    assert now.receive(EventKind.RESULT, late) is None
     assert not now.rejected
-    assert kit.cloud.receive(Event.RESULT, late) is None
+    assert kit.cloud.receive(EventKind.RESULT, late) is None
     assert [said.split(":")[1].strip() for said in kit.cloud.rejected] == ["WRONG_REQUEST"]
 
 

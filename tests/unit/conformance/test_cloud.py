@@ -8,11 +8,11 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from conformance.forge import Impostor, Wrong, flips, stranger, stranger_to_seal_to
-from protocol.broker import Event
+from protocol.broker import EventKind
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
-from protocol.vehicle_side import Accepted, Faulted
+from protocol.vehicle_side import AcceptedOrder, RefusedOrder
 from tests.support.stand import OTHER_VIN, succeeded, unlock
 
 if TYPE_CHECKING:
@@ -42,26 +42,26 @@ WRONGS: list[tuple[Fault, Callable[[Kit], Wrong]]] = [
 
 
 def test_a_good_order_is_accepted(kit: Kit) -> None:
-    assert isinstance(kit.car.receive(kit.cloud.sign(unlock()).data), Accepted)
+    assert isinstance(kit.car.receive(kit.cloud.sign(unlock()).data), AcceptedOrder)
     assert isinstance(
-        kit.car.receive(kit.cloud.sign(unlock("cmd-2"), Wrong(left_millis=30_000)).data), Accepted
+        kit.car.receive(kit.cloud.sign(unlock("cmd-2"), Wrong(left_millis=30_000)).data), AcceptedOrder
     )
 
 
 @pytest.mark.parametrize(("fault", "wrong"), WRONGS)
 def test_a_forgery_has_exactly_its_fault(kit: Kit, fault: Fault, wrong: Callable[[Kit], Wrong]) -> None:
     opened = kit.car.receive(kit.cloud.sign(unlock(), wrong(kit)).data)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is fault
 
 
 def test_an_order_for_another_subject_counts_as_issued_there(kit: Kit) -> None:
     signed = kit.cloud.sign(unlock(), domain=Domain.CANCEL)
     opened = kit.car.receive(signed.data, Domain.CANCEL)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.WRONG_DOMAIN
     assert opened.answer is not None
-    received = kit.cloud.receive(Event.CANCEL, opened.answer.data)
+    received = kit.cloud.receive(EventKind.CANCEL, opened.answer.data)
     assert received is not None
     assert received.request_hash == signed.request_hash
 
@@ -70,7 +70,7 @@ def test_more_than_a_message_may_have_can_be_sealed(kit: Kit) -> None:
     order = unlock()
     order.correlation_id = "x" * MAX_SEALED_BYTES
     opened = kit.car.receive(kit.cloud.sign(order).data)
-    assert isinstance(opened, Faulted)
+    assert isinstance(opened, RefusedOrder)
     assert opened.fault is Fault.TOO_LARGE
 
 
@@ -96,19 +96,19 @@ def answer_to(kit: Kit, command_id: str = "cmd-1") -> tuple[Any, bytes]:
 
 def test_an_answer_is_filed_under_its_order(kit: Kit) -> None:
     signed, data = answer_to(kit)
-    received = kit.cloud.receive(Event.RESULT, data, stored=False)
+    received = kit.cloud.receive(EventKind.RESULT, data, stored=False)
     assert received is not None
     assert kit.cloud.answers(signed.request_hash) == [received]
     assert not kit.cloud.is_stored(received)
-    assert kit.cloud.receive(Event.RESULT, data) is None
+    assert kit.cloud.receive(EventKind.RESULT, data) is None
     assert kit.cloud.is_stored(received)
     assert kit.cloud.answers(signed.request_hash) == [received]
 
 
 def test_what_no_cloud_believes_is_remembered(kit: Kit) -> None:
     _signed, data = answer_to(kit)
-    assert kit.cloud.receive(Event.CANCEL, data) is None
-    assert kit.cloud.receive(Event.RESULT, b"noise") is None
+    assert kit.cloud.receive(EventKind.CANCEL, data) is None
+    assert kit.cloud.receive(EventKind.RESULT, b"noise") is None
     assert [said.split(":")[1].strip() for said in kit.cloud.rejected] == ["BAD_SIGNATURE", "MALFORMED"]
 
 
@@ -119,19 +119,24 @@ def test_what_comes_before_its_hello_waits_for_it(kit: Kit) -> None:
     said = report_pb2.StatusReport(boot_id="boot-1", doors=[{"door": 1}])
     said.observed_at.GetCurrentTime()
     report = kit.car.side.seal_report(said).data
-    assert kit.cloud.receive(Event.RESULT, data) is None
-    assert kit.cloud.receive(Event.STATUS, report) is None
+    assert kit.cloud.receive(EventKind.RESULT, data) is None
+    assert kit.cloud.receive(EventKind.STATUS, report) is None
     assert kit.cloud.unannounced == 2
-    kit.cloud.receive(Event.HELLO, kit.car.hello())
+    kit.cloud.receive(EventKind.HELLO, kit.car.hello())
     assert kit.cloud.unannounced == 0
-    assert [one.event for one in kit.cloud.received] == [Event.HELLO, Event.HELLO, Event.RESULT, Event.STATUS]
+    assert [one.event for one in kit.cloud.received] == [
+        EventKind.HELLO,
+        EventKind.HELLO,
+        EventKind.RESULT,
+        EventKind.STATUS,
+    ]
     assert not kit.cloud.rejected
 
 
 def test_a_nonce_that_is_used_twice_is_seen(kit: Kit) -> None:
     first = kit.car.side.seal_report(report_pb2.StatusReport(sequence=1)).data
-    kit.cloud.receive(Event.STATUS, first)
-    kit.cloud.receive(Event.STATUS, first)
+    kit.cloud.receive(EventKind.STATUS, first)
+    kit.cloud.receive(EventKind.STATUS, first)
     assert not kit.cloud.reused_counters
-    kit.cloud.receive(Event.STATUS, first[:-1] + bytes([first[-1] ^ 1]))
+    kit.cloud.receive(EventKind.STATUS, first[:-1] + bytes([first[-1] ^ 1]))
     assert len(kit.cloud.reused_counters) == 1

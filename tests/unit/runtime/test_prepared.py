@@ -19,7 +19,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
-from services.runtime.prepared import Prepared
+from services.runtime.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 metadata = MetaData()
 things = Table("thing", metadata, Column("name", String, primary_key=True), Column("count", Integer))
-ADD = Prepared(insert(things).inline(), "name", "count")
-ONE = Prepared(select(things.c.count).where(things.c.name == bindparam("of")))
+ADD = PreparedStatement(insert(things).inline(), "name", "count")
+ONE = PreparedStatement(select(things.c.count).where(things.c.name == bindparam("of")))
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_rows_are_written_and_found(connection: Connection) -> None:
 
 
 def test_the_text_for_this_database_is_chosen(connection: Connection) -> None:
-    add = Prepared(
+    add = PreparedStatement(
         {"sqlite": sqlite.insert(things).on_conflict_do_nothing(), "postgresql": insert(things)},
         "name",
         "count",
@@ -64,4 +64,4 @@ def test_a_parameter_that_is_not_given_is_an_error(connection: Connection) -> No
 
 def test_a_statement_with_a_value_of_its_own_is_refused(connection: Connection) -> None:
     with pytest.raises(TypeError, match="values of its own"):
-        Prepared(update(things).values(count=5))(connection, {})
+        PreparedStatement(update(things).values(count=5))(connection, {})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
-from protocol.broker import Event, event_subject
+from protocol.broker import EventKind, event_subject
 from services.runtime.consumer import Delivery, PoisonMessage
 from services.runtime.refused_reports import MOST_KINDS, MOST_REASON, RefusedReports
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 VIN = "KMHSH81C7LU123456"
 STATUS = f"vehicle_status.3.{VIN}"
-RESULT = event_subject(VIN, Event.RESULT)
+RESULT = event_subject(VIN, EventKind.RESULT)
 PAUSE_SECONDS = 0.05
 
 

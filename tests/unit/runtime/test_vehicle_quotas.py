@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 from services.runtime.dead_letters import LetterLimits
 from services.runtime.fair_queue import FairQueue
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
@@ -24,7 +24,7 @@ AT = 1_900_000_000 * SECOND
 
 
 def quotas(mute_seconds: float = 60.0, most_kept: int = 100) -> VehicleQuotas:
-    return VehicleQuotas({**DEFAULT_QUOTAS, Event.RESULT: Quota(5, 60, 100)}, mute_seconds, most_kept)
+    return VehicleQuotas({**DEFAULT_QUOTAS, EventKind.RESULT: Quota(5, 60, 100)}, mute_seconds, most_kept)
 
 
 def taken(of: VehicleQuotas, subject: str, at_ns: int, times: int) -> int:
@@ -90,9 +90,9 @@ def test_senders_that_are_remembered_are_bounded() -> None:
 def test_settings_name_what_differs() -> None:
     assert quotas_of("") == DEFAULT_QUOTAS
     changed = quotas_of("result=5:60:100, status=1:1:1")
-    assert changed[Event.RESULT] == Quota(5, 60, 100)
-    assert changed[Event.STATUS] == Quota(1, 1, 1)
-    assert changed[Event.HELLO] == DEFAULT_QUOTAS[Event.HELLO]
+    assert changed[EventKind.RESULT] == Quota(5, 60, 100)
+    assert changed[EventKind.STATUS] == Quota(1, 1, 1)
+    assert changed[EventKind.HELLO] == DEFAULT_QUOTAS[EventKind.HELLO]
     for wrong in (
         "result",
         "result=0:1:1",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, Reporting
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from vehicle.car import Car
 
 KINDS = {
-    command_pb2.DoorCommand: Command.DOOR,
-    command_pb2.CancelCommand: Command.CANCEL,
-    command_pb2.ApplyConfig: Command.CONFIG,
+    command_pb2.DoorCommand: CommandKind.DOOR,
+    command_pb2.CancelCommand: CommandKind.CANCEL,
+    command_pb2.ApplyConfig: CommandKind.CONFIG,
 }
 
 
@@ -103,4 +103,4 @@ class Bench:
 
     @property
     def cancels(self) -> list[int]:
-        return [one.outcome for one in self.cloud.said(Event.CANCEL)]
+        return [one.outcome for one in self.cloud.said(EventKind.CANCEL)]

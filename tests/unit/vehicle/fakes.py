@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
-    from protocol.broker import Command, Event
+    from protocol.broker import CommandKind, EventKind
     from tests.support.signed_cloud import SignedCloud
     from vehicle.link import Delivery
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class FakeDelivery:
     """One order on its way."""
 
-    def __init__(self, kind: Command | None, data: bytes) -> None:
+    def __init__(self, kind: CommandKind | None, data: bytes) -> None:
         self.kind = kind
         self.data = data
         self.acknowledged = False
@@ -38,7 +38,7 @@ class FakeLink:
 
     def __init__(self, cloud: SignedCloud) -> None:
         self.is_reachable = True
-        self.published: list[tuple[Event, bytes]] = []
+        self.published: list[tuple[EventKind, bytes]] = []
         self.closed_after = 0
         self._cloud = cloud
         self._ids: set[str] = set()
@@ -67,7 +67,7 @@ class FakeLink:
         self._arrived = asyncio.Queue()
         self._is_open = True
 
-    async def publish(self, event: Event, deduplication_id: str, data: bytes) -> None:
+    async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
         if not self.is_open:
             raise LinkDown("away")
         self.published.append((event, data))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.automation import Cause
@@ -26,8 +26,8 @@ async def test_nothing_is_said_before_the_hello_is_stored(bench: Bench) -> None:
     await bench.agent.crash()
     publish, said, stored = bench.link.publish, asyncio.Event(), asyncio.Event()
 
-    async def slowly(event: Event, deduplication_id: str, data: bytes) -> None:
-        if event is Event.HELLO:
+    async def slowly(event: EventKind, deduplication_id: str, data: bytes) -> None:
+        if event is EventKind.HELLO:
             said.set()
             await stored.wait()
         await publish(event, deduplication_id, data)
@@ -45,8 +45,8 @@ async def test_nothing_is_said_before_the_hello_is_stored(bench: Bench) -> None:
     await bench.settled()
     await bench.agent.reported.wait()
     events = [event for event, _ in bench.link.published[before:]]
-    assert events[0] is Event.HELLO
-    assert set(events) >= {Event.RESULT, Event.STATUS}
+    assert events[0] is EventKind.HELLO
+    assert set(events) >= {EventKind.RESULT, EventKind.STATUS}
 
 
 async def test_each_boot_is_an_epoch_and_sleep_is_none(bench: Bench, clock: FakeClock) -> None:
@@ -70,10 +70,10 @@ async def test_every_result_is_followed_by_a_report_even_if_nothing_changed(benc
         start=1,
     ):
         await bench.settled()
-        reports = len(bench.cloud.said(Event.STATUS))
+        reports = len(bench.cloud.said(EventKind.STATUS))
         bench.take(order)
         await bench.until(lambda: len(bench.results) == number)  # noqa: B023 - asked before the next round
-        await bench.until(lambda: len(bench.cloud.said(Event.STATUS)) > reports)  # noqa: B023
+        await bench.until(lambda: len(bench.cloud.said(EventKind.STATUS)) > reports)  # noqa: B023
 
 
 @pytest.mark.parametrize("deed", ["sleep", "stop"])
@@ -84,8 +84,8 @@ async def test_the_last_word_is_that_it_sleeps(bench: Bench, deed: str) -> None:
         await asyncio.sleep(0)
     await getattr(bench.agent, deed)()
     event, _data = bench.link.published[bench.link.closed_after - 1]
-    assert event is Event.STATUS
-    said = [one.going_to_sleep for one in bench.cloud.said(Event.STATUS)]
+    assert event is EventKind.STATUS
+    said = [one.going_to_sleep for one in bench.cloud.said(EventKind.STATUS)]
     assert said[-1]
     assert not any(said[:-1])
     assert len(bench.link.published) == bench.link.closed_after
@@ -95,7 +95,7 @@ async def test_the_last_word_is_that_it_sleeps(bench: Bench, deed: str) -> None:
 
 
 async def test_sleep_does_not_wait_for_a_broker_that_does_not_answer(bench: Bench) -> None:
-    async def never(_event: Event, _deduplication_id: str, _data: bytes) -> None:
+    async def never(_event: EventKind, _deduplication_id: str, _data: bytes) -> None:
         await asyncio.Event().wait()
 
     bench.link.publish = never  # type: ignore[assignment]  # as a connection that is dead and does not know
@@ -106,7 +106,7 @@ async def test_sleep_does_not_wait_for_a_broker_that_does_not_answer(bench: Benc
 
 async def test_a_crash_says_nothing(bench: Bench) -> None:
     await bench.agent.crash()
-    assert not any(one.going_to_sleep for one in bench.cloud.said(Event.STATUS))
+    assert not any(one.going_to_sleep for one in bench.cloud.said(EventKind.STATUS))
     bench.boot()
     await bench.start()
 
@@ -116,8 +116,8 @@ async def test_waking_in_the_middle_of_falling_asleep_wakes(bench: Bench) -> Non
     await asyncio.sleep(0)
     bench.agent.wake()
     await falling_asleep
-    hellos = len(bench.cloud.said(Event.HELLO))
-    await bench.until(lambda: len(bench.cloud.said(Event.HELLO)) > hellos or hellos > 1)
+    hellos = len(bench.cloud.said(EventKind.HELLO))
+    await bench.until(lambda: len(bench.cloud.said(EventKind.HELLO)) > hellos or hellos > 1)
     await bench.agent.connected.wait()
     assert not bench.agent.is_asleep
     bench.take(bench.command())
@@ -142,8 +142,8 @@ async def test_what_is_accepted_before_sleep_acts_and_is_answered_on_waking(benc
 async def test_a_result_that_is_late_is_not_too_far_behind_the_others(bench: Bench) -> None:
     publish, sent, lost = bench.link.publish, asyncio.Event(), asyncio.Event()
 
-    async def without_the_first(event: Event, deduplication_id: str, data: bytes) -> None:
-        if event is Event.RESULT and not sent.is_set():
+    async def without_the_first(event: EventKind, deduplication_id: str, data: bytes) -> None:
+        if event is EventKind.RESULT and not sent.is_set():
             sent.set()
             await lost.wait()
             raise LinkDown("not confirmed")
@@ -168,7 +168,7 @@ async def test_a_dropped_event_is_believed_sent_and_a_duplicate_is_the_same_byte
     await bench.until(lambda: bench.agent.outbox.dropped_count == 1)
     bench.agent.outbox.duplicate_next()
     bench.car.change(lambda body: body.with_battery(50), Cause.HAND)
-    await bench.until(lambda: bench.cloud.repetitions == [Event.STATUS])
+    await bench.until(lambda: bench.cloud.repetitions == [EventKind.STATUS])
     assert bench.link.published[-1] == bench.link.published[-2]
 
 
@@ -182,7 +182,7 @@ async def test_an_order_that_cannot_be_kept_does_not_act(bench: Bench) -> None:
     await bench.until(lambda: not bench.agent.connected.is_set())
     assert not order.is_settled
     await bench.reboot()
-    bench.take(FakeDelivery(Command.DOOR, order.data))
+    bench.take(FakeDelivery(CommandKind.DOOR, order.data))
     await bench.settled()
     assert bench.cloud.faults == [Fault.WRONG_EPOCH]
     assert bench.car.log.read() == []
@@ -193,14 +193,14 @@ async def test_what_changes_in_sleep_is_reported_and_the_car_sleeps_on(
 ) -> None:
     monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
     await bench.agent.sleep()
-    told = len(bench.cloud.said(Event.STATUS))
+    told = len(bench.cloud.said(EventKind.STATUS))
     bench.car.change(lambda body: body.with_battery(60), Cause.HAND)
     assert bench.agent._waking is None
     bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
     bench.car.change(lambda body: body.with_open(DoorName.DRIVER, is_open=True), Cause.HAND)
     await bench.until(lambda: bench.agent._waking is None)
     assert bench.agent.is_asleep
-    said = bench.cloud.said(Event.STATUS)[told:]
+    said = bench.cloud.said(EventKind.STATUS)[told:]
     assert said[-1].going_to_sleep
     assert [one.doors[0].open for one in said] == [True] * len(said)
     assert not said[0].going_to_sleep

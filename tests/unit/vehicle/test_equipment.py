@@ -13,7 +13,7 @@ from vehicle.automation import Cause
 from vehicle.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
 from vehicle.car import Car
 from vehicle.car_state import StateFile
-from vehicle.command import Action, Command, Fault, Mode, Outcome
+from vehicle.command import Command, CommandFault, CommandOutcome, LockAction, Mode
 from vehicle.diagnosis import components
 from vehicle.equipment import read_equipment
 from vehicle.executor import Execution
@@ -36,7 +36,7 @@ def car_of(equipment: Equipment, folder: Path, clock: FakeClock) -> Car:
     return Car(vin, StateFile(folder / "car.json", equipment), log, clock)
 
 
-def order(clock: FakeClock, action: Action, *doors: DoorName) -> Command:
+def order(clock: FakeClock, action: LockAction, *doors: DoorName) -> Command:
     deadline_millis = clock.uptime_millis() + 30_000
     return Command("c1", action, Mode.NORMAL, doors, not doors, deadline_millis)
 
@@ -89,8 +89,8 @@ def test_what_nothing_senses_is_not_told() -> None:
 
 async def test_all_means_all_it_has(tmp_path: Path, clock: FakeClock) -> None:
     car = car_of(COUPE, tmp_path, clock)
-    result = await Execution(order(clock, Action.UNLOCK), car, clock).run()
-    assert (result.outcome, result.guidance) == (Outcome.SUCCEEDED, "The doors are unlocked.")
+    result = await Execution(order(clock, LockAction.UNLOCK), car, clock).run()
+    assert (result.outcome, result.guidance) == (CommandOutcome.SUCCEEDED, "The doors are unlocked.")
     assert [one.door for one in result.doors] == [DoorName.DRIVER, DoorName.PASSENGER, DoorName.TRUNK]
     await car.stop()
 
@@ -99,9 +99,9 @@ async def test_a_door_that_it_lacks_is_not_supported_and_nothing_moves(
     tmp_path: Path, clock: FakeClock
 ) -> None:
     car = car_of(COUPE, tmp_path, clock)
-    named = order(clock, Action.UNLOCK, DoorName.DRIVER, DoorName.REAR_LEFT)
+    named = order(clock, LockAction.UNLOCK, DoorName.DRIVER, DoorName.REAR_LEFT)
     result = await Execution(named, car, clock).run()
-    assert (result.outcome, result.fault) == (Outcome.REFUSED, Fault.NOT_SUPPORTED)
+    assert (result.outcome, result.fault) == (CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED)
     assert result.guidance.startswith("This car has no door rearLeft.")
     assert car.log.read() == []
     status = translate.status_report(car.body, AT, "b", 1, 30)
@@ -115,7 +115,7 @@ async def test_a_door_that_it_lacks_is_not_supported_and_nothing_moves(
 
 async def test_a_result_does_not_say_what_nothing_senses(tmp_path: Path, clock: FakeClock) -> None:
     car = car_of(BLIND, tmp_path, clock)
-    result = await Execution(order(clock, Action.UNLOCK), car, clock).run()
+    result = await Execution(order(clock, LockAction.UNLOCK), car, clock).run()
     told = translate.result_into(result, car.body, translate.status_report(car.body, AT, "b", 1, 30))
     assert [(one.succeeded, one.HasField("locked")) for one in told.doors] == [(True, False)] * 5
     await car.stop()

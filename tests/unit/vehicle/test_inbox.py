@@ -8,7 +8,7 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from structlog.testing import capture_logs
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from protocol.domains import Domain, subject_of
 from protocol.faults import Fault
 from protocol.keys import OpenKeys
@@ -96,7 +96,7 @@ def by_nobody_in_particular(bench: Bench) -> bytes:
 
 
 def an_answer_of_the_cars_own(bench: Bench) -> bytes:
-    return next(data for event, data in bench.link.published if event is Event.HELLO)
+    return next(data for event, data in bench.link.published if event is EventKind.HELLO)
 
 
 def cut_short(bench: Bench) -> bytes:
@@ -141,7 +141,7 @@ def one_bit_off_inside(bench: Bench) -> bytes:
 async def test_what_is_not_the_clouds_word_moves_nothing(
     bench: Bench, attack: Callable[[Bench], bytes], fault: Fault | None
 ) -> None:
-    order = FakeDelivery(Command.DOOR, attack(bench))
+    order = FakeDelivery(CommandKind.DOOR, attack(bench))
     if fault:  # the cloud looks only at answers to what it issued
         bench.cloud.remember_as_issued(order.data, "c1")
     bench.take(order)
@@ -162,7 +162,7 @@ async def test_a_replayed_order_acts_once(bench: Bench) -> None:
     await bench.settled()
     bench.take(later)
     await bench.settled()
-    replayed = [FakeDelivery(Command.DOOR, first.data) for _ in range(3)]
+    replayed = [FakeDelivery(CommandKind.DOOR, first.data) for _ in range(3)]
     bench.take(*replayed)
     await bench.settled()
     assert all(one.is_settled for one in replayed)
@@ -188,7 +188,7 @@ async def test_settings_are_the_owners(bench: Bench) -> None:
     await bench.settled()
     assert order.terminated
     assert [(one.event, one.payload.fault) for one in bench.cloud.received if one.issued] == [
-        (Event.CONFIG, Fault.ROLE_NOT_ALLOWED)
+        (EventKind.CONFIG, Fault.ROLE_NOT_ALLOWED)
     ]
     assert bench.car.config_version == 0
 
@@ -197,7 +197,7 @@ async def test_faults_come_out_of_the_budget(bench: Bench, clock: FakeClock) -> 
     def stale(number: int) -> FakeDelivery:
         data = bench.cloud.forge(unlock(f"c{number}"), epoch=bytes(16))
         bench.cloud.remember_as_issued(data, f"c{number}")
-        return FakeDelivery(Command.DOOR, data)
+        return FakeDelivery(CommandKind.DOOR, data)
 
     noise = [stale(number) for number in range(AT_ONCE + 10)]
     bench.take(*noise)
@@ -217,7 +217,7 @@ async def test_a_fault_that_the_broker_did_not_take_is_made_afresh(bench: Bench)
     data = bench.cloud.forge(unlock("c1"), epoch=bytes(16))
     bench.cloud.remember_as_issued(data, "c1")
     bench.link.lose()
-    order = FakeDelivery(Command.DOOR, data)
+    order = FakeDelivery(CommandKind.DOOR, data)
     bench.take(order)
     await bench.settled()
     assert not order.is_settled
@@ -230,7 +230,7 @@ async def test_a_fault_that_the_broker_did_not_take_is_made_afresh(bench: Bench)
 
 
 async def test_a_challenge_is_answered_by_a_hello(bench: Bench, clock: FakeClock) -> None:
-    request = FakeDelivery(Command.SESSION, bench.cloud.challenge())
+    request = FakeDelivery(CommandKind.SESSION, bench.cloud.challenge())
     clock.advance(60)
     bench.take(request)
     await bench.settled()
@@ -242,17 +242,17 @@ async def test_a_challenge_is_answered_by_a_hello(bench: Bench, clock: FakeClock
 
 
 async def test_challenges_come_out_of_the_budget(bench: Bench) -> None:
-    before = sum(event is Event.HELLO for event, _ in bench.link.published)
+    before = sum(event is EventKind.HELLO for event, _ in bench.link.published)
     request = bench.cloud.challenge()
-    noise = [FakeDelivery(Command.SESSION, request) for _ in range(AT_ONCE + 10)]
+    noise = [FakeDelivery(CommandKind.SESSION, request) for _ in range(AT_ONCE + 10)]
     bench.take(*noise)
     await bench.settled()
     assert all(one.is_settled for one in noise)
-    assert sum(event is Event.HELLO for event, _ in bench.link.published) == before + AT_ONCE
+    assert sum(event is EventKind.HELLO for event, _ in bench.link.published) == before + AT_ONCE
 
 
 async def test_garbage_instead_of_a_challenge_or_a_manifest_is_dropped(bench: Bench) -> None:
-    garbage = [FakeDelivery(kind, b"\xff" * 100) for kind in (Command.SESSION, Command.KEYS)]
+    garbage = [FakeDelivery(kind, b"\xff" * 100) for kind in (CommandKind.SESSION, CommandKind.KEYS)]
     bench.take(*garbage)
     await bench.settled()
     assert all(one.terminated for one in garbage)
@@ -263,7 +263,7 @@ async def test_what_the_cloud_did_not_take_is_kept_and_the_request_answered(benc
     told = session_pb2.RefusedReport(
         domain="evt.status", reason="CUT: accepted without doors", accepted=True, count=3
     )
-    request = FakeDelivery(Command.SESSION, bench.cloud.challenge(refused=[told]))
+    request = FakeDelivery(CommandKind.SESSION, bench.cloud.challenge(refused=[told]))
     hellos = len(bench.hellos)
     with capture_logs() as logs:
         bench.take(request)

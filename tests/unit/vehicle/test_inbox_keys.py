@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
 from protocol.keys import SealKey
 from tests.support import stand
@@ -29,7 +29,7 @@ NEW_ONLY = {
 
 
 def keys(bench: Bench, one: session_pb2.KeyManifest) -> FakeDelivery:
-    return FakeDelivery(Command.KEYS, bench.cloud.seal_manifest(one))
+    return FakeDelivery(CommandKind.KEYS, bench.cloud.seal_manifest(one))
 
 
 async def test_a_signer_is_rotated_while_the_car_runs_and_stays_so_after_a_reboot(bench: Bench) -> None:
@@ -103,11 +103,11 @@ async def test_a_revoked_report_key_ends_the_epoch(bench: Bench, clock: FakeCloc
     assert bench.cloud.faults == [Fault.WRONG_EPOCH]
     assert bench.car.log.read() == []
     bench.cloud.rotate_report_key(NEW_REPORT)
-    reports = len(bench.cloud.said(Event.STATUS))
+    reports = len(bench.cloud.said(EventKind.STATUS))
     bench.take(bench.command("again"))
     await bench.settled()
     assert bench.moved == 5
-    await bench.until(lambda: len(bench.cloud.said(Event.STATUS)) > reports)
+    await bench.until(lambda: len(bench.cloud.said(EventKind.STATUS)) > reports)
 
 
 async def test_a_running_command_is_finished_when_the_epoch_ends(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2
 
-from protocol.broker import Event
+from protocol.broker import EventKind
 from vehicle.automation import Cause
 from vehicle.body import Body, DoorName, Equipment, LockPosition
 from vehicle.lock_changes import LockChange, LockChanges
@@ -46,19 +46,19 @@ async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: 
     assert after_command.lock_change.after_sequence < bench.result.status.sequence
     clock.advance(31)
     bench.car._auto_lock()
-    await bench.until(lambda: driver_of(bench.cloud.said(Event.STATUS)[-1]).locked)
-    locked = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    await bench.until(lambda: driver_of(bench.cloud.said(EventKind.STATUS)[-1]).locked)
+    locked = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
     assert locked.lock_change.cause == body_pb2.LOCK_CAUSE_AUTO_LOCK
     assert locked.lock_change.after_sequence >= bench.result.status.sequence
 
 
 async def test_a_key_is_told_as_one_and_a_boot_forgets_it(bench: Bench) -> None:
     bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
-    await bench.until(lambda: not driver_of(bench.cloud.said(Event.STATUS)[-1]).locked)
-    said = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    await bench.until(lambda: not driver_of(bench.cloud.said(EventKind.STATUS)[-1]).locked)
+    said = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
     assert said.lock_change.cause == body_pb2.LOCK_CAUSE_KEY
     await bench.reboot()
-    assert not driver_of(bench.cloud.said(Event.STATUS)[-1]).HasField("lock_change")
+    assert not driver_of(bench.cloud.said(EventKind.STATUS)[-1]).HasField("lock_change")
 
 
 async def test_a_lock_that_nothing_senses_has_no_cause(bench: Bench) -> None:
@@ -73,7 +73,7 @@ async def test_a_lock_that_does_not_hold_is_told_without_a_cause(bench: Bench) -
     bench.take(bench.command())
     await bench.settled()
     assert driver_of(bench.result.status).locked is False
-    await bench.until(lambda: driver_of(bench.cloud.said(Event.STATUS)[-1]).lock_change.cause == 0)
-    slipped = driver_of(bench.cloud.said(Event.STATUS)[-1])
+    await bench.until(lambda: driver_of(bench.cloud.said(EventKind.STATUS)[-1]).lock_change.cause == 0)
+    slipped = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
     assert (slipped.locked, slipped.HasField("lock_change")) == (True, True)
     assert slipped.lock_change.after_sequence >= bench.result.status.sequence

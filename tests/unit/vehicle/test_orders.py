@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
-from protocol.broker import Command, Event
+from protocol.broker import CommandKind, EventKind
 from protocol.domains import Domain
 from protocol.faults import Fault
 from tests.support.signed_cloud import unlock
@@ -34,13 +34,13 @@ async def test_the_acknowledgement_comes_after_the_result(bench: Bench) -> None:
     bench.link.find()
     await bench.settled()
     assert order.acknowledged
-    assert bench.cloud.said(Event.RECEIVED)[0].command_id == "c1"
+    assert bench.cloud.said(EventKind.RECEIVED)[0].command_id == "c1"
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_SUCCEEDED
 
 
 async def test_the_same_bytes_again_and_again_act_once(bench: Bench) -> None:
     order = bench.command()
-    again = [order, *(FakeDelivery(Command.DOOR, order.data) for _ in range(3))]
+    again = [order, *(FakeDelivery(CommandKind.DOOR, order.data) for _ in range(3))]
     bench.take(*again[:2])
     await bench.settled()
     bench.take(*again[2:])
@@ -262,7 +262,7 @@ async def test_what_waits_outlives_the_link_and_acts_once(bench: Bench) -> None:
         await bench.until(lambda: not bench.agent.connected.is_set())
         bench.link.find()
         await bench.agent.connected.wait()
-        again = FakeDelivery(Command.DOOR, order.data)
+        again = FakeDelivery(CommandKind.DOOR, order.data)
         bench.take(again)
     await bench.settled()
     assert again.acknowledged
@@ -305,7 +305,7 @@ async def test_what_had_not_begun_before_a_crash_is_signed_again_and_acts_once(b
     bench.car.actuators.release()
     bench.boot()
     await bench.start()
-    again = FakeDelivery(Command.DOOR, order.data)
+    again = FakeDelivery(CommandKind.DOOR, order.data)
     bench.take(again)
     await bench.settled()
     assert again.terminated
@@ -318,7 +318,7 @@ async def test_what_had_not_begun_before_a_crash_is_signed_again_and_acts_once(b
 
 
 async def test_poison_is_terminated(bench: Bench) -> None:
-    poison = [FakeDelivery(Command.DOOR, b"\xff"), FakeDelivery(None, b"")]
+    poison = [FakeDelivery(CommandKind.DOOR, b"\xff"), FakeDelivery(None, b"")]
     bench.take(*poison, bench.command())
     await bench.settled()
     assert all(one.terminated for one in poison)
@@ -343,7 +343,7 @@ async def test_a_crash_in_mid_command_interrupts_it_for_good(bench: Bench) -> No
     assert bench.result.fault == report_pb2.FAULT_CODE_INTERRUPTED
     assert bench.results[0].issued is not None
     assert bench.results[0].issued.order_id == "c1"
-    again = FakeDelivery(Command.DOOR, order.data)
+    again = FakeDelivery(CommandKind.DOOR, order.data)
     bench.take(again)
     await bench.settled()
     assert again.acknowledged
@@ -380,10 +380,10 @@ async def test_settings_are_known_by_their_version(bench: Bench) -> None:
         bench.take(order)
         await bench.settled()
         assert order.acknowledged
-    assert [one.version for one in bench.cloud.said(Event.CONFIG)] == [3, 3, 3]
+    assert [one.version for one in bench.cloud.said(EventKind.CONFIG)] == [3, 3, 3]
     bench.take(bench.order(settings(4, delay_seconds=1)))
     await bench.settled()
-    refused = bench.cloud.said(Event.CONFIG)[-1]
+    refused = bench.cloud.said(EventKind.CONFIG)[-1]
     assert (refused.version, refused.applied) == (4, False)
     assert bench.car.config_version == 3
 
@@ -394,7 +394,7 @@ async def test_a_car_without_child_locks_runs_with_the_rest_and_says_what_it_lef
     wanted.settings.child_lock_enabled = True
     bench.take(bench.order(wanted))
     await bench.settled()
-    [said] = bench.cloud.said(Event.CONFIG)
+    [said] = bench.cloud.said(EventKind.CONFIG)
     assert said.applied
     assert said.reason == "child_lock_enabled: this car has no child locks"
     in_force = wanted.settings
@@ -408,7 +408,7 @@ async def test_a_car_with_child_locks_leaves_nothing_out(bench: Bench) -> None:
     wanted.settings.child_lock_enabled = True
     bench.take(bench.order(wanted))
     await bench.settled()
-    [said] = bench.cloud.said(Event.CONFIG)
+    [said] = bench.cloud.said(EventKind.CONFIG)
     assert (said.applied, said.reason, said.settings) == (True, "", wanted.settings)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from vehicle.body import LOCKABLE, Body, DoorName, Ignition, LockPosition
-from vehicle.command import Action, Fault, Mode
+from vehicle.command import CommandFault, LockAction, Mode
 from vehicle.safety import refusal
 
 STANDING = Body()
@@ -17,38 +17,38 @@ OPEN = Body().with_lock(DoorName.TRUNK, LockPosition.UNLOCKED).with_open(DoorNam
 @pytest.mark.parametrize(
     ("action", "mode", "body", "fault"),
     [
-        (Action.UNLOCK, Mode.NORMAL, STANDING, None),
-        (Action.UNLOCK, Mode.NORMAL, ACCESSORIES, None),
-        (Action.UNLOCK, Mode.NORMAL, OPEN, None),
-        (Action.UNLOCK, Mode.NORMAL, MOVING, Fault.VEHICLE_MOVING),
-        (Action.UNLOCK, Mode.NORMAL, ENGINE_ON, Fault.ENGINE_ON),
-        (Action.UNLOCK, Mode.NORMAL, EMPTY, Fault.LOW_BATTERY),
-        (Action.UNLOCK, Mode.EMERGENCY, MOVING, Fault.VEHICLE_MOVING),
-        (Action.UNLOCK, Mode.EMERGENCY, ENGINE_ON, None),
-        (Action.UNLOCK, Mode.EMERGENCY, EMPTY, None),
-        (Action.LOCK, Mode.NORMAL, STANDING, None),
-        (Action.LOCK, Mode.NORMAL, MOVING, None),
-        (Action.LOCK, Mode.NORMAL, ENGINE_ON, None),
-        (Action.LOCK, Mode.NORMAL, OPEN, Fault.DOOR_OPEN),
-        (Action.LOCK, Mode.NORMAL, EMPTY, None),
-        (Action.LOCK, Mode.SECURE, EMPTY, None),
-        (Action.LOCK, Mode.SECURE, STANDING, None),
-        (Action.LOCK, Mode.SECURE, MOVING, Fault.VEHICLE_MOVING),
-        (Action.LOCK, Mode.SECURE, ENGINE_ON, Fault.ENGINE_ON),
-        (Action.LOCK, Mode.SECURE, OPEN, Fault.DOOR_OPEN),
+        (LockAction.UNLOCK, Mode.NORMAL, STANDING, None),
+        (LockAction.UNLOCK, Mode.NORMAL, ACCESSORIES, None),
+        (LockAction.UNLOCK, Mode.NORMAL, OPEN, None),
+        (LockAction.UNLOCK, Mode.NORMAL, MOVING, CommandFault.VEHICLE_MOVING),
+        (LockAction.UNLOCK, Mode.NORMAL, ENGINE_ON, CommandFault.ENGINE_ON),
+        (LockAction.UNLOCK, Mode.NORMAL, EMPTY, CommandFault.LOW_BATTERY),
+        (LockAction.UNLOCK, Mode.EMERGENCY, MOVING, CommandFault.VEHICLE_MOVING),
+        (LockAction.UNLOCK, Mode.EMERGENCY, ENGINE_ON, None),
+        (LockAction.UNLOCK, Mode.EMERGENCY, EMPTY, None),
+        (LockAction.LOCK, Mode.NORMAL, STANDING, None),
+        (LockAction.LOCK, Mode.NORMAL, MOVING, None),
+        (LockAction.LOCK, Mode.NORMAL, ENGINE_ON, None),
+        (LockAction.LOCK, Mode.NORMAL, OPEN, CommandFault.DOOR_OPEN),
+        (LockAction.LOCK, Mode.NORMAL, EMPTY, None),
+        (LockAction.LOCK, Mode.SECURE, EMPTY, None),
+        (LockAction.LOCK, Mode.SECURE, STANDING, None),
+        (LockAction.LOCK, Mode.SECURE, MOVING, CommandFault.VEHICLE_MOVING),
+        (LockAction.LOCK, Mode.SECURE, ENGINE_ON, CommandFault.ENGINE_ON),
+        (LockAction.LOCK, Mode.SECURE, OPEN, CommandFault.DOOR_OPEN),
     ],
 )
-def test_the_rules(action: Action, mode: Mode, body: Body, fault: Fault | None) -> None:
+def test_the_rules(action: LockAction, mode: Mode, body: Body, fault: CommandFault | None) -> None:
     refused = refusal(action, mode, LOCKABLE, body)
     assert (refused.fault if refused else None) == fault
     assert refused is None or refused.guidance.endswith(".")
 
 
 def test_another_open_door_does_not_stand_in_the_way() -> None:
-    assert refusal(Action.LOCK, Mode.NORMAL, [DoorName.DRIVER], OPEN) is None
+    assert refusal(LockAction.LOCK, Mode.NORMAL, [DoorName.DRIVER], OPEN) is None
 
 
 def test_the_guidance_names_the_open_door() -> None:
-    refused = refusal(Action.LOCK, Mode.NORMAL, LOCKABLE, OPEN)
+    refused = refusal(LockAction.LOCK, Mode.NORMAL, LOCKABLE, OPEN)
     assert refused is not None
     assert "trunk" in refused.guidance
