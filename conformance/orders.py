@@ -31,8 +31,8 @@ def lock(*doors: body_pb2.DoorId.ValueType) -> command_pb2.DoorCommand:
     return _door_command(command_pb2.DOOR_ACTION_LOCK, doors or (DRIVER,), None)
 
 
-def withdraw(command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
-    """A tombstone, or a forced stop."""
+def cancel_command(command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
+    """A cancellation, or a forced stop."""
     return command_pb2.CancelCommand(
         cancel_id=new_id(), command_id=command_id, reason="conformance", force=force
     )

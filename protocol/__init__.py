@@ -4,7 +4,7 @@ It is described for people in docs/vehicle-protocol.md. It does no I/O: state go
 VehicleMemory, CloudStore, Enrolment and ReportSessions, time and keys are passed in. Every message that
 is not to be accepted raises the one exception MessageRefused, with a Fault (on the vehicle: Faulted).
 
-- `cloud_side.ReplayGuard`: `reserve_slot` and `issue` (command, tombstone, settings), `challenge`, `learn`,
+- `cloud_side.ReplayGuard`: `reserve_slot` and `issue` (command, cancellation, settings), `challenge`, `learn`,
 `admit`: one
   transaction each; `cloud_side.AnswerReader`: `hello`, `answer`, without state.
 - `signing`: `sign_order`, `sign_session_request`, where the signing key is; `seal.seal` before it leaves.

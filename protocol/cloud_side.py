@@ -303,17 +303,17 @@ def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.Si
 
 
 def _fits(issued: IssuedOrder, domain: Domain, answer: Answer | session_pb2.OrderRefused) -> bool:
-    """Whether this can be an answer to that order. A tombstone may answer for the command it withdrew, but only
+    """Whether this can be an answer to that order. A cancellation may answer for the command it withdrew, but only
     that it was cancelled: whatever moved, moved for the command itself.
     """
     match answer:
         case report_pb2.CommandReceived():
             return issued.domain is Domain.COMMAND and answer.command_id == issued.command_id
         case report_pb2.CommandResult():
-            withdrawn = issued.domain is Domain.CANCEL and (
+            cancelled = issued.domain is Domain.CANCEL and (
                 answer.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
             )
-            return (issued.domain is Domain.COMMAND or withdrawn) and answer.command_id == issued.command_id
+            return (issued.domain is Domain.COMMAND or cancelled) and answer.command_id == issued.command_id
         case report_pb2.CancelResult():
             return (issued.domain, issued.order_id, issued.command_id) == (
                 Domain.CANCEL,

@@ -131,7 +131,7 @@ def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
     return car.body.lockable
 
 
-def withdrawn(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:
+def cancelled(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:
     """The result of a command that was cancelled before it began."""
     outcomes = tuple(
         DoorOutcome(door, succeeded=False, moved=False, fault=CommandFault.CANCELLED) for door in doors

@@ -29,7 +29,7 @@ logger = structlog.get_logger(__name__)
 
 _ORDER = {Kind.KEYS: 0, Kind.DOOR: 1, Kind.CANCEL: 2, Kind.CONFIG: 3, Kind.SESSION: 4, None: 5}
 """Keys first: what else arrived may be signed with a new one. Commands before what withdraws them, so that the
-withdrawal knows their doors."""
+cancellation knows their doors."""
 
 
 REFUSED_REPORTS_KEPT = 20

@@ -18,9 +18,9 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from vehicle import translate
 from vehicle.channel import new_message_id
 from vehicle.command import Cancellation, CancelOutcome, MalformedCommand, Result
-from vehicle.executor import Execution, interrupted, not_understood, target_doors, withdrawn
+from vehicle.executor import Execution, cancelled, interrupted, not_understood, target_doors
 from vehicle.journal import AnswerKind, Begun, Journal, StoredAnswer
-from vehicle.pending import Pending, Running, Stop, Waiting
+from vehicle.pending import Pending, PendingStop, Running, Waiting
 from vehicle.settings import SettingsRefused
 
 if TYPE_CHECKING:
@@ -187,7 +187,9 @@ class OrderProcessor:
         running = self._pending.running
         named = running is not None and running.command_id == cancellation.command_id
         if running and named and cancellation.force and running.execution.stop():
-            running.stops[cancellation.cancel_id] = Stop(cancellation, accepted.request_hash, [delivery])
+            running.stops[cancellation.cancel_id] = PendingStop(
+                cancellation, accepted.request_hash, [delivery]
+            )
             return
         outcome, tombstone, settled = self._decide(cancellation, accepted.request_hash)
         answer = self._cancel_answer(cancellation, outcome, accepted.request_hash)
@@ -199,9 +201,9 @@ class OrderProcessor:
     def _decide(
         self, cancellation: Cancellation, request_hash: bytes
     ) -> tuple[CancelOutcome, StoredAnswer | None, list[Delivery]]:
-        """The outcome; the tombstone, if this makes one; the command's deliveries, which it settles.
+        """The outcome; the cancellation, if this makes one; the command's deliveries, which it settles.
 
-        A tombstone names the command's own request. If the command is not here yet, it names the cancellation's:
+        A cancellation names the command's own request. If the command is not here yet, it names the cancellation's:
         that is the one request of which both ends know that it speaks of this command.
         """
         command_id = cancellation.command_id
@@ -213,7 +215,7 @@ class OrderProcessor:
             return CancelOutcome.TOO_LATE, None, []
         waiting = self._pending.waiting.pop(command_id, None)
         doors = target_doors(waiting.command, self._car) if waiting else ()
-        result_now = withdrawn(command_id, doors, self._clock.now())
+        result_now = cancelled(command_id, doors, self._clock.now())
         tombstone = self._result_answer(result_now, waiting.request_hash if waiting else request_hash)
         return CancelOutcome.WILL_NOT_ACT, tombstone, waiting.deliveries if waiting else []
 
@@ -233,7 +235,7 @@ class OrderProcessor:
 
     def _repeat(
         self,
-        pending: Waiting | Running | Stop | None,
+        pending: Waiting | Running | PendingStop | None,
         answer: StoredAnswer | None,
         request_hash: bytes,
         delivery: Delivery,

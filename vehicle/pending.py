@@ -26,7 +26,7 @@ class Waiting:
 
 
 @dataclass(slots=True)
-class Stop:
+class PendingStop:
     """A forced cancellation that waits for the end of the command it stops."""
 
     cancellation: Cancellation
@@ -42,7 +42,7 @@ class Running:
     execution: Execution
     request_hash: bytes
     deliveries: list[Delivery]
-    stops: dict[str, Stop] = field(default_factory=dict)
+    stops: dict[str, PendingStop] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -63,6 +63,6 @@ class Pending:
             return self.running
         return self.waiting.get(command_id)
 
-    def find_stop(self, cancel_id: str) -> Stop | None:
+    def find_stop(self, cancel_id: str) -> PendingStop | None:
         """The forced cancellation, if it waits for a command's end."""
         return self.running.stops.get(cancel_id) if self.running else None

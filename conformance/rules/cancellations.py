@@ -8,7 +8,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from conformance.cloud import new_id
 from conformance.finding import Group, Skipped, require
-from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock, withdraw
+from conformance.orders import DRIVER, PASSENGER, cancel_command, is_locked, lock, unlock
 from protocol.broker import EventKind
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ _DOOR_SECONDS = 1.0
 
 
 @GROUP.rule
-async def tombstone_before_the_command(unit: Unit) -> None:
-    """A tombstone that comes before its command: WILL_NOT_ACT, and the command never acts."""
+async def cancellation_before_the_command(unit: Unit) -> None:
+    """A cancellation that comes before its command: WILL_NOT_ACT, and the command never acts."""
     command_id = new_id()
-    withdrawal = await unit.order(withdraw(command_id))
+    withdrawal = await unit.order(cancel_command(command_id))
     outcome = (await unit.result(withdrawal)).outcome
     require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
     signed = unit.cloud.sign(unlock(command_id=command_id))
@@ -33,10 +33,10 @@ async def tombstone_before_the_command(unit: Unit) -> None:
 
 
 @GROUP.rule
-async def tombstone_outlives_reboot(unit: Unit) -> None:
+async def cancellation_outlives_reboot(unit: Unit) -> None:
     """A command that was cancelled before it came is known, too; what is known outlives the boot."""
     command_id = new_id()
-    outcome = (await unit.result(await unit.order(withdraw(command_id)))).outcome
+    outcome = (await unit.result(await unit.order(cancel_command(command_id)))).outcome
     require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
     await unit.reboot()
     signed = unit.cloud.sign(unlock(command_id=command_id))
@@ -48,12 +48,12 @@ async def tombstone_outlives_reboot(unit: Unit) -> None:
 
 
 @GROUP.rule
-async def tombstone_after_the_command(unit: Unit) -> None:
-    """A tombstone after the command: TOO_LATE, and nothing changes."""
+async def cancellation_after_the_command(unit: Unit) -> None:
+    """A cancellation after the command: TOO_LATE, and nothing changes."""
     signed = await unit.order(unlock())
     await unit.result(signed)
     for force in (False, True):
-        withdrawal = await unit.order(withdraw(signed.order_id, force=force))
+        withdrawal = await unit.order(cancel_command(signed.order_id, force=force))
         outcome = (await unit.result(withdrawal)).outcome
         require(outcome == report_pb2.CANCEL_OUTCOME_TOO_LATE, "not answered as TOO_LATE")
     require(not is_locked((await unit.fence()).status, DRIVER), "a late cancellation moved the door")
@@ -61,9 +61,9 @@ async def tombstone_after_the_command(unit: Unit) -> None:
 
 
 @GROUP.rule
-async def tombstone_again(unit: Unit) -> None:
+async def cancellation_again(unit: Unit) -> None:
     """A known cancel id: its stored answer again."""
-    order = withdraw(new_id())
+    order = cancel_command(new_id())
     first = await unit.result(await unit.order(order))
     require(
         await unit.known_result(order) == first,
@@ -72,11 +72,11 @@ async def tombstone_again(unit: Unit) -> None:
 
 
 @GROUP.rule
-async def withdrawn_while_asleep(unit: Unit) -> None:
+async def cancelled_while_asleep(unit: Unit) -> None:
     """What withdraws a command that waits with it keeps it from beginning."""
     await unit.hands.sleep()
     signed = await unit.order(unlock())
-    withdrawal = await unit.order(withdraw(signed.order_id))
+    withdrawal = await unit.order(cancel_command(signed.order_id))
     await unit.hands.wake()
     outcome = (await unit.result(withdrawal)).outcome
     require(outcome == report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT, "not answered as WILL_NOT_ACT")
@@ -95,7 +95,7 @@ async def forced_stop_between_doors(unit: Unit) -> None:
     try:
         signed = await unit.order(unlock(*_DOORS))
         await unit.until(lambda: _is_received(unit, signed.request_hash), "evt.received")
-        withdrawal = await unit.order(withdraw(signed.order_id, force=True))
+        withdrawal = await unit.order(cancel_command(signed.order_id, force=True))
         outcome = (await unit.result(withdrawal)).outcome
         result = await unit.result(signed)
     finally:
@@ -123,7 +123,7 @@ async def forced_stop_of_a_lock(unit: Unit) -> None:
     try:
         signed = await unit.order(lock(*_DOORS))
         await unit.until(lambda: _is_received(unit, signed.request_hash), "evt.received")
-        withdrawal = await unit.order(withdraw(signed.order_id, force=True))
+        withdrawal = await unit.order(cancel_command(signed.order_id, force=True))
         outcome = (await unit.result(withdrawal)).outcome
         result = await unit.result(signed)
     finally:

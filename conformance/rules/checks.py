@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from conformance.cloud import new_id
 from conformance.finding import Group, Violated, require
 from conformance.forge import Wrong, stranger
-from conformance.orders import lock, unlock, withdraw
+from conformance.orders import cancel_command, lock, unlock
 from protocol.domains import ContentType, Domain
 from protocol.faults import Fault
 
@@ -69,7 +69,7 @@ async def every_domain_counts_for_itself(unit: Unit) -> None:
     issued = unit.cloud.session.current.issued
     unit.cloud.skip_to(Domain.COMMAND, max(issued.values(), default=0) + _AHEAD)
     await unit.succeeds(await unit.order(lock()))
-    await unit.result(await unit.order(withdraw(new_id())))
+    await unit.result(await unit.order(cancel_command(new_id())))
 
 
 @GROUP.rule
@@ -88,9 +88,9 @@ async def whole_epoch_is_compared(unit: Unit) -> None:
 @GROUP.rule
 async def cancellations_need_a_role(unit: Unit) -> None:
     """Role may give this order (others: any of the three), on cmd.cancel, too."""
-    await unit.refuses(withdraw(new_id()), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
+    await unit.refuses(cancel_command(new_id()), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        await unit.result(await unit.order(withdraw(new_id()), Wrong(role=role)))
+        await unit.result(await unit.order(cancel_command(new_id()), Wrong(role=role)))
 
 
 @GROUP.rule

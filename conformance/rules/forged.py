@@ -11,7 +11,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from conformance.cloud import new_id
 from conformance.finding import Group, require
 from conformance.forge import Impostor, Wrong, flips, seal_anything, stranger, stranger_to_seal_to
-from conformance.orders import settings, unlock, withdraw
+from conformance.orders import cancel_command, settings, unlock
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
@@ -99,7 +99,7 @@ async def other_domains_subject_is_ignored(unit: Unit) -> None:
     """Signature, with this domain: a message is worth nothing on another subject."""
     door = unit.cloud.sign(unlock())
     strays = [replace(door, domain=domain) for domain in (Domain.CANCEL, Domain.CONFIG)]
-    tombstone = unit.cloud.sign(withdraw("nothing"))
+    tombstone = unit.cloud.sign(cancel_command("nothing"))
     strays.append(replace(tombstone, domain=Domain.COMMAND, order=unlock()))
     await _ignored(unit, *strays)
 
@@ -128,9 +128,9 @@ async def ids_are_looked_at(unit: Unit) -> None:
     orders = [unlock(command_id="x" * 129), unlock()]
     orders[1].command_id = ""
     await _ignored(unit, *(unit.cloud.sign(order) for order in orders))
-    nameless, aimless = withdraw(new_id()), withdraw("")
+    nameless, aimless = cancel_command(new_id()), cancel_command("")
     nameless.cancel_id = ""
-    signed = [unit.cloud.sign(order) for order in (nameless, aimless, withdraw("x" * 129))]
+    signed = [unit.cloud.sign(order) for order in (nameless, aimless, cancel_command("x" * 129))]
     for one in signed:
         await unit.send(one)
     await unit.fence()

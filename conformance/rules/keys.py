@@ -48,9 +48,9 @@ async def signer_is_rotated(unit: Unit) -> None:
         await unit.does(lock(), by=key.signer)
     keys.revoke(old)
     await adopts(unit, keys.endorse_next())
-    withdrawn = await unit.order(unlock(), Wrong(signer=old.signer))
-    await unit.never_acts(withdrawn)
-    unit.says_nothing([withdrawn])
+    cancelled = await unit.order(unlock(), Wrong(signer=old.signer))
+    await unit.never_acts(cancelled)
+    unit.says_nothing([cancelled])
 
 
 @GROUP.rule

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from conformance.cloud import new_id
 from conformance.finding import Group, NotApplicable, Skipped, require
 from conformance.forge import stranger
-from conformance.orders import withdraw
+from conformance.orders import cancel_command
 from protocol.broker import EventKind
 from protocol.domains import Domain
 
@@ -81,7 +81,7 @@ async def forged_session_request_is_silent(unit: Unit) -> None:
 @GROUP.rule
 async def hello_tells_counters(unit: Unit) -> None:
     """Session information has the highest counter accepted in each domain of orders."""
-    await unit.result(await unit.order(withdraw(new_id())))
+    await unit.result(await unit.order(cancel_command(new_id())))
     await unit.fence()
     counters = {one.domain: one.counter for one in (await unit.asked()).counters}
     for domain in (Domain.COMMAND, Domain.CANCEL):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
 from conformance.forge import Wrong
-from conformance.orders import lock, unlock, withdraw
+from conformance.orders import cancel_command, lock, unlock
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.faults import Fault
 
@@ -40,7 +40,7 @@ async def valid_too_long_never_acts(unit: Unit) -> None:
     door = unit.cloud.sign(unlock(), long_door)
     await unit.refusal(door, Fault.VALID_TOO_LONG)
     long_other = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.CANCEL] + _TOO_LONG_MILLIS)
-    withdrawal = unit.cloud.sign(withdraw("nothing"), long_other)
+    withdrawal = unit.cloud.sign(cancel_command("nothing"), long_other)
     await unit.refusal(withdrawal, Fault.VALID_TOO_LONG)
     await unit.never_acts(door)
 
@@ -48,7 +48,7 @@ async def valid_too_long_never_acts(unit: Unit) -> None:
 @GROUP.rule
 async def longest_validity_acts(unit: Unit) -> None:
     """An order that is valid for as long as allowed acts."""
-    for order, domain in ((lock(), Domain.COMMAND), (withdraw("nothing"), Domain.CANCEL)):
+    for order, domain in ((lock(), Domain.COMMAND), (cancel_command("nothing"), Domain.CANCEL)):
         longest = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[domain])
         await unit.result(await unit.order(order, longest))
 

@@ -24,7 +24,7 @@ class PendingGrants(Protocol):
         Raises GrantNotPending, SameOperator, GrantConflict.
         """
 
-    async def withdraw(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
+    async def cancel(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
         """End the request, with its audit row; None when there is none, or it is a grant already."""
 
     async def on_vehicle(self, vin: str) -> list[PendingGrant]:
@@ -43,7 +43,7 @@ class PendingApiKeys(Protocol):
         Raises ApiKeyNotPending, SameOperator.
         """
 
-    async def withdraw(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:
+    async def cancel(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:
         """End it, with its audit row; None when there is none, or it was approved already."""
 
     async def of(self, principal: str) -> list[PendingApiKey]:

@@ -52,9 +52,9 @@ class SqlPendingGrants:
         """See the port."""
         return await self._database.write(lambda connection: _approve(connection, grant_id, by, at))
 
-    async def withdraw(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
+    async def cancel(self, grant_id: str, *, by: str, at: datetime) -> PendingGrant | None:
         """See the port."""
-        return await self._database.write(lambda connection: _withdraw(connection, grant_id, by, at))
+        return await self._database.write(lambda connection: _cancel(connection, grant_id, by, at))
 
     async def on_vehicle(self, vin: str) -> list[PendingGrant]:
         """See the port."""
@@ -105,7 +105,7 @@ def _approve(connection: Connection, grant_id: str, by: str, at: datetime) -> tu
     return create_grant(connection, known.asked, known.requested_by, at), known
 
 
-def _withdraw(connection: Connection, grant_id: str, by: str, at: datetime) -> PendingGrant | None:
+def _cancel(connection: Connection, grant_id: str, by: str, at: datetime) -> PendingGrant | None:
     known = _find(connection, grant_id, lock=True)
     if known is None or known.approved_by is not None:
         return None

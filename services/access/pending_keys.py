@@ -53,9 +53,9 @@ class SqlPendingApiKeys:
         """See the port."""
         return await self._database.write(lambda connection: _approve(connection, key_id, by, at))
 
-    async def withdraw(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:
+    async def cancel(self, key_id: str, *, by: str, at: datetime) -> PendingApiKey | None:
         """See the port."""
-        return await self._database.write(lambda connection: _withdraw(connection, key_id, by, at))
+        return await self._database.write(lambda connection: _cancel(connection, key_id, by, at))
 
     async def of(self, principal: str) -> list[PendingApiKey]:
         """See the port."""
@@ -97,7 +97,7 @@ def _approve(connection: Connection, key_id: str, by: str, at: datetime) -> tupl
     return key, PendingApiKey(known.asked, known.requested_by, known.requested_at, by)
 
 
-def _withdraw(connection: Connection, key_id: str, by: str, at: datetime) -> PendingApiKey | None:
+def _cancel(connection: Connection, key_id: str, by: str, at: datetime) -> PendingApiKey | None:
     known = _find(connection, key_id)
     if known is None or known.approved_by is not None:
         return None

@@ -133,9 +133,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         """See the contract."""
         by, at = current_call().peer, self._now()
         if self._pending is not None:
-            withdrawn = await self._pending.withdraw(request.grant_id, by=by, at=at)
-            if withdrawn is not None:
-                return translate.pending_message(withdrawn)
+            cancelled = await self._pending.cancel(request.grant_id, by=by, at=at)
+            if cancelled is not None:
+                return translate.pending_message(cancelled)
         grant = await usecases.revoke_grant(self._record, self._forget, request.grant_id, by=by, at=at)
         return translate.grant_message(grant)
 
@@ -254,9 +254,9 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         key_id = request.key_id or key_id_of(self._hash_key(request.key))
         by, at = current_call().peer, self._now()
         if self._pending_keys is not None:
-            withdrawn = await self._pending_keys.withdraw(key_id, by=by, at=at)
-            if withdrawn is not None:
-                return translate.pending_key_message(withdrawn)
+            cancelled = await self._pending_keys.cancel(key_id, by=by, at=at)
+            if cancelled is not None:
+                return translate.pending_key_message(cancelled)
         key = await usecases.revoke_key(self._record, self._forget, key_id, by=by, at=at)
         return translate.key_message(key)
 

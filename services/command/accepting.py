@@ -48,7 +48,7 @@ async def _supersede(desk: Desk, lock: Command, unlock_id: str) -> bool:
     The unlock is held back here for the time of the write. Where that kept nothing, or its outcome is not known, the
     unlock is handed over again: it leaves only if it is alive and nothing took its place.
     """
-    held = desk.dispatch.withdraw(unlock_id)
+    held = desk.dispatch.hold_back(unlock_id)
     kept = False
     try:
         kept = await desk.commands.supersede(lock, unlock_id, surely_unsent=held)

@@ -172,7 +172,7 @@ class CommandDispatcher:
             self._unsent.popitem(last=False)
         self.relay.hand_over(messages)
 
-    def withdraw(self, command_id: str) -> bool:
+    def hold_back(self, command_id: str) -> bool:
         """See usecases.Dispatch."""
         if command_id not in self._unsent or not self.relay.drop(command_id):
             return False

@@ -145,7 +145,7 @@ class DoorAction:
 
 
 @dataclass(frozen=True, slots=True)
-class Withdrawal:
+class CancelRequest:
     """Which command to cancel, and how hard."""
 
     correlation_id: str
@@ -250,7 +250,7 @@ class Cancellation:
     cancel_id: str
     command_id: str
     vin: str
-    withdrawal: Withdrawal
+    cancel_request: CancelRequest
     requester: Requester
     correlation_id: str
     requested_at: datetime

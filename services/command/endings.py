@@ -128,7 +128,7 @@ def arrived_too_late(now: datetime) -> Ending:
 
 
 def cancelled_before_dispatch(now: datetime) -> Ending:
-    """The ending of a command that was withdrawn before it left."""
+    """The ending of a command that was cancelled before it left."""
     return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
 
 

@@ -60,10 +60,10 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         """See the contract."""
         call = current_call()
         requester = translate.requester_of(call)
-        withdrawal = translate.withdrawal(request.cancellation)
+        cancel_request = translate.cancel_request(request.cancellation)
         with self._refused.noting(requester, request.vin, CommandAction.CANCEL, call.correlation_id):
             command = await usecases.cancel(
-                self._desk, requester, request.vin, withdrawal, call.correlation_id
+                self._desk, requester, request.vin, cancel_request, call.correlation_id
             )
         await _accepted(context, request.vin, command.command_id)
         return translate.current_answer(command)

@@ -12,6 +12,7 @@ from google.protobuf.struct_pb2 import NULL_VALUE, Value
 from services.command import page_tokens
 from services.command.domain import (
     FIRST_ANSWER,
+    CancelRequest,
     Command,
     CommandAction,
     Confirmation,
@@ -25,7 +26,6 @@ from services.command.domain import (
     Role,
     Status,
     Viewer,
-    Withdrawal,
 )
 from services.command.history import HistoryPage, HistoryQuery
 from services.runtime.capability import METADATA_KEY
@@ -99,9 +99,9 @@ def lock_order(lock: door_pb2.DoorLock) -> DoorAction:
     return DoorAction(CommandAction.LOCK, tuple(lock.target_doors), Mode.SECURE if secure else Mode.NORMAL)
 
 
-def withdrawal(cancellation: door_pb2.DoorCancellation) -> Withdrawal:
+def cancel_request(cancellation: door_pb2.DoorCancellation) -> CancelRequest:
     """What a cancellation asks for."""
-    return Withdrawal(cancellation.correlation_id, cancellation.reason, cancellation.force)
+    return CancelRequest(cancellation.correlation_id, cancellation.reason, cancellation.force)
 
 
 def history_query(

@@ -11,6 +11,7 @@ from services.command.accepting import CommandConflict, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
     Cancellation,
+    CancelRequest,
     CannotDeliver,
     Command,
     CommandAction,
@@ -30,7 +31,6 @@ from services.command.domain import (
     RightEnded,
     Status,
     Viewer,
-    Withdrawal,
 )
 from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.command.epoch_watch import EpochWatch
@@ -80,7 +80,7 @@ class Commands(Protocol):
     async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
         """The newest command of this vehicle that was requested with this id."""
 
-    async def withdraw(self, cancellation: Cancellation, ending: Ending) -> bool:
+    async def cancel_unsent(self, cancellation: Cancellation, ending: Ending) -> bool:
         """End a command that has not left, and keep its cancellation. Raises Taken.
 
         False when it has ended or was taken over meanwhile: then nothing is kept.
@@ -170,7 +170,7 @@ class PriorRequest:
 class Dispatch(Protocol):
     """The way to the vehicle."""
 
-    def withdraw(self, command_id: str) -> bool:
+    def hold_back(self, command_id: str) -> bool:
         """Hold a command back for good. False when it may have left this process, or is not held by it."""
 
     def restore(self, command_id: str) -> None:
@@ -280,17 +280,17 @@ async def _first_answer(
 
 
 async def cancel(
-    desk: Desk, requester: Requester, vin: str, withdrawal: Withdrawal, correlation_id: str
+    desk: Desk, requester: Requester, vin: str, cancel_request: CancelRequest, correlation_id: str
 ) -> Command:
-    """Withdraw a command, or ask the vehicle to. The command as it stands then.
+    """Cancel a command, or ask the vehicle to. The command as it stands then.
 
     Raises CommandNotFound, NotYoursToCancel, CommandAlreadyFinished, CorrelationIdReused.
     """
-    fingerprint = withdrawal.fingerprint()
+    fingerprint = cancel_request.fingerprint()
     first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
     if first:
         return first
-    command = await desk.commands.latest_by_correlation_id(vin, withdrawal.correlation_id)
+    command = await desk.commands.latest_by_correlation_id(vin, cancel_request.correlation_id)
     if command is None:
         raise CommandNotFound
     if not requester.may_cancel(command):
@@ -301,14 +301,16 @@ async def cancel(
         cancel_id=f"cancel-{uuid.uuid4()}",
         command_id=command.command_id,
         vin=vin,
-        withdrawal=withdrawal,
+        cancel_request=cancel_request,
         requester=requester,
         correlation_id=correlation_id,
         requested_at=desk.now(),
-        force=withdrawal.force and command.order.action is CommandAction.UNLOCK,
+        force=cancel_request.force and command.order.action is CommandAction.UNLOCK,
     )
     try:
-        if desk.dispatch.withdraw(command.command_id) and await _withdrawn(desk, cancellation, command):
+        if desk.dispatch.hold_back(command.command_id) and await _cancelled_unsent(
+            desk, cancellation, command
+        ):
             return await find(desk, vin, command.command_id)
         if await desk.commands.ask_to_cancel(cancellation, command.status):
             return command
@@ -323,13 +325,13 @@ async def cancel(
     raise CommandAlreadyFinished(current.command_id, current.status)
 
 
-async def _withdrawn(desk: Desk, cancellation: Cancellation, command: Command) -> bool:
+async def _cancelled_unsent(desk: Desk, cancellation: Cancellation, command: Command) -> bool:
     """End a command that is held back. Whatever prevents it, the command is not held back any more then.
 
     Even a write whose outcome is not known may be answered so: what is restored is sent only if it is alive.
     """
     try:
-        return await desk.commands.withdraw(cancellation, cancelled_before_dispatch(desk.now()))
+        return await desk.commands.cancel_unsent(cancellation, cancelled_before_dispatch(desk.now()))
     except BaseException:
         desk.dispatch.restore(command.command_id)
         raise

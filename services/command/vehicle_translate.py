@@ -112,7 +112,7 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
     return command_pb2.CancelCommand(
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,
-        reason=cancellation.withdrawal.reason,
+        reason=cancellation.cancel_request.reason,
         force=cancellation.force,
     )
 

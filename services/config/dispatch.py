@@ -63,7 +63,7 @@ def outgoing(push: Push, at: datetime) -> OutgoingMessage:
     )
 
 
-def withdrawn(push: Push, at: datetime) -> OutgoingMessage:
+def cancelled(push: Push, at: datetime) -> OutgoingMessage:
     """What has the settings taken out of the vehicle's queue."""
     return OutgoingMessage(
         message_id=f"withdrawn-{push.vin}-{push.version}",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.config.domain import Push
-    from services.config.usecases import Withdrawals
+    from services.config.usecases import SettingsCancellations
     from services.runtime.consumer import Delivery
     from services.runtime.order_signer import OrderSigningClient
 
@@ -32,7 +32,9 @@ _log = structlog.get_logger()
 class EndedRights:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
-    def __init__(self, record: Withdrawals, signer: OrderSigningClient, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, record: SettingsCancellations, signer: OrderSigningClient, now: Callable[[], datetime]
+    ) -> None:
         self._record = record
         self._review = _SignerReview(signer)
         self._now = now

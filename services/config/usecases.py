@@ -120,13 +120,13 @@ async def ingest_messages(
     return await record.ingest(received, now()) if received else []
 
 
-class Withdrawals(Protocol):
+class SettingsCancellations(Protocol):
     """The same record, for settings whose right has ended. Every function raises StorageUnavailable."""
 
     async def unapplied(self, ended: RightEnded) -> list[Push]:
         """The wanted settings that their vehicles do not run yet, and that this may concern."""
 
-    async def withdraw(self, pushes: Sequence[Push], at: datetime) -> None:
+    async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
         """Give them up because the right to them has ended, with what tells the room that keeps vehicles' queues."""
 
 
@@ -138,13 +138,13 @@ class RightsReview(Protocol):
 
 
 async def end_rights(
-    record: Withdrawals, review: RightsReview, now: Callable[[], datetime], ended: RightEnded
+    record: SettingsCancellations, review: RightsReview, now: Callable[[], datetime], ended: RightEnded
 ) -> None:
     """Give up what was asked for under a right that has ended; safe to repeat. Raises StorageUnavailable."""
     concerned = await record.unapplied(ended)
     gone = await review.ended(concerned) if concerned else []
     if gone:
-        await record.withdraw(gone, now())
+        await record.cancel(gone, now())
 
 
 async def forget_old(record: ConfigRecord, now: Callable[[], datetime]) -> None:

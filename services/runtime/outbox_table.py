@@ -98,7 +98,7 @@ class Outbox:
                 ],
             )
 
-    def withdraw(self, connection: Connection, message_id: str, at: datetime) -> None:
+    def cancel(self, connection: Connection, message_id: str, at: datetime) -> None:
         """A message that must not leave any more counts as dealt with."""
         table = self.table
         connection.execute(

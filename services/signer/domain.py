@@ -60,7 +60,7 @@ class CurrentRight:
 class SigningRequest:
     """An order as it came. `subject` and `actor` are what the order itself says of them, where it does.
 
-    With `withdrawn_at` it is not the order that is to be signed, but the cloud's own cancellation of it of this
+    With `cancelled_at` it is not the order that is to be signed, but the cloud's own cancellation of it of this
     time: because the right to the order has ended.
     """
 
@@ -73,7 +73,7 @@ class SigningRequest:
     expires_at: datetime | None = None
     emergency: bool = False
     """To move doors past what stands in the way: a person must have asked for just that."""
-    withdrawn_at: datetime | None = None
+    cancelled_at: datetime | None = None
 
 
 def denial_reason(
@@ -82,12 +82,12 @@ def denial_reason(
     """Why `signing_request` is not signed on this proof; None when only the right of now remains to be asked for."""
     if not _proves(proof, signing_request) or signing_request.asked_at > now + CLOCK_SKEW:
         return SigningOutcome.NOT_PROVEN
-    if signing_request.withdrawn_at is not None:
-        if signing_request.withdrawn_at > now + CLOCK_SKEW:
+    if signing_request.cancelled_at is not None:
+        if signing_request.cancelled_at > now + CLOCK_SKEW:
             return SigningOutcome.NOT_PROVEN
         return (
             SigningOutcome.TOO_OLD
-            if now >= signing_request.withdrawn_at + OrderKind.CANCELLATION.validity
+            if now >= signing_request.cancelled_at + OrderKind.CANCELLATION.validity
             else None
         )
     if signing_request.kind.age is None:
@@ -108,7 +108,7 @@ def verdict_of(signing_request: SigningRequest, right: CurrentRight | None, now:
     allowed = right is not None and (right.ends_at is None or right.ends_at > now)
     return (
         SigningOutcome.SIGNED
-        if allowed is (signing_request.withdrawn_at is None)
+        if allowed is (signing_request.cancelled_at is None)
         else SigningOutcome.NOT_ALLOWED
     )
 

@@ -185,15 +185,15 @@ def _signing_request(requested: contract.RequestedOrder) -> SigningRequest:
 
 def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
     """The order that the cloud takes back, as it was asked for, and the capability that proves that it was."""
-    withdrawn = requested.withdraws
+    cancelled = requested.withdraws
     if (
         requested.capability
         or not requested.HasField("cancel")
-        or not _stamped_for(withdrawn, requested.vin, mac)
-        or withdrawn.door.command_id != requested.cancel.command_id
+        or not _stamped_for(cancelled, requested.vin, mac)
+        or cancelled.door.command_id != requested.cancel.command_id
     ):
         raise MalformedOrder
-    return replace(_signing_request(withdrawn), withdrawn_at=_time(requested.asked_at)), withdrawn.capability
+    return replace(_signing_request(cancelled), cancelled_at=_time(requested.asked_at)), cancelled.capability
 
 
 def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:

@@ -87,7 +87,7 @@ async def sign_orders(
     for request, (verdict, right) in zip(requests, found, strict=True):
         if verdict is not SigningOutcome.SIGNED or request.signing_request is None:
             answers.append(SigningResult(verdict))
-        elif request.signing_request.withdrawn_at is not None or right is None:
+        elif request.signing_request.cancelled_at is not None or right is None:
             answers.append(
                 SigningResult(verdict, order_signer.sign(request.order, CANCELS_AS, _NOT_SHORTENED))
             )

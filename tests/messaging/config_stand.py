@@ -189,8 +189,10 @@ class Room:
         self.record = store.ConfigStore(
             database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
         )
-        withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, to_rooms.hand_over)
-        self.rights = right_link.EndedRights(withdrawals, OrderSigningClient(channel), self.now)
+        settings_cancellations = store.SettingsCancellationStore(
+            database, dispatch.cancelled, to_rooms.hand_over
+        )
+        self.rights = right_link.EndedRights(settings_cancellations, OrderSigningClient(channel), self.now)
         self._to_rooms = to_rooms
         self._tasks: list[asyncio.Task[None]] = []
 

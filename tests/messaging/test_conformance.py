@@ -45,7 +45,7 @@ DEFECTS = (
     ("answers noise", "flipped-bits-are-ignored", "it said what no cloud believes"),
     ("says nothing of roles", "role-is-looked-at", "a refusal did not come"),
     ("knows no budget", "faults-have-a-budget", "20 of 20 refused orders"),
-    ("forgets tombstones", "tombstone-before-the-command", "the command was not CANCELLED"),
+    ("forgets tombstones", "cancellation-before-the-command", "the command was not CANCELLED"),
     ("goes back", "rollback-is-refused", "it went back to manifest"),
     ("reuses nonces", "reports-have-their-place", "a nonce was used twice"),
     ("acknowledges nothing", "everything-is-acknowledged", "were never acknowledged"),

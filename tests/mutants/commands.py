@@ -180,7 +180,7 @@ def results_in_memory_only(swap: Swap) -> None:
     swap(Journal, "_append", append)
 
 
-@mutant("memory-outlives-reboot", "tombstone-outlives-reboot", "crash-interrupts-for-good")
+@mutant("memory-outlives-reboot", "cancellation-outlives-reboot", "crash-interrupts-for-good")
 def journal_lost_with_the_boot(swap: Swap) -> None:
     """The journal is in memory."""
 
@@ -196,7 +196,7 @@ def journal_lost_with_the_boot(swap: Swap) -> None:
     swap(SimulatedCar, "_boot", boot)
 
 
-@mutant("tombstone-outlives-reboot")
+@mutant("cancellation-outlives-reboot")
 def tombstones_in_memory_only(swap: Swap) -> None:
     """A cancellation that came before its command is forgotten with the boot."""
 
@@ -211,7 +211,7 @@ def tombstones_in_memory_only(swap: Swap) -> None:
     swap(Journal, "_append", append)
 
 
-@mutant("tombstone-before-the-command", "tombstone-outlives-reboot")
+@mutant("cancellation-before-the-command", "cancellation-outlives-reboot")
 def tombstones_forgotten(swap: Swap) -> None:
     """A command that was cancelled before it came acts."""
 
@@ -225,7 +225,7 @@ def tombstones_forgotten(swap: Swap) -> None:
     swap(OrderProcessor, "_decide", decide)
 
 
-@mutant("tombstone-after-the-command")
+@mutant("cancellation-after-the-command")
 def withdrawn_after_the_fact(swap: Swap) -> None:
     """A command that acted is said to be withdrawn."""
 
@@ -239,7 +239,7 @@ def withdrawn_after_the_fact(swap: Swap) -> None:
     swap(OrderProcessor, "_decide", decide)
 
 
-@mutant("tombstone-again")
+@mutant("cancellation-again")
 def cancellations_unknown(swap: Swap) -> None:
     """A cancellation that comes again is decided again."""
 
@@ -265,7 +265,7 @@ def cancellations_unknown(swap: Swap) -> None:
     swap(OrderProcessor, "_decide", decide)
 
 
-@mutant("withdrawn-while-asleep")
+@mutant("cancelled-while-asleep")
 def withdrawn_acts_all_the_same(swap: Swap) -> None:
     """What withdraws a command that waits does not take it out of the queue."""
 

@@ -175,16 +175,16 @@ def test_every_kind_of_answer(stand: Stand) -> None:
     taken = stand.accepted()
     settings = command_pb2.ApplyConfig(version=2)
     applied = stand.car.receive(stand.cloud.seal_order(VIN, settings, OWNER, 60_000), Domain.CONFIG)
-    withdrawn = stand.car.receive(stand.cloud.seal_order(VIN, cancellation(), OWNER, 60_000), Domain.CANCEL)
+    cancelled = stand.car.receive(stand.cloud.seal_order(VIN, cancellation(), OWNER, 60_000), Domain.CANCEL)
     assert isinstance(applied, AcceptedOrder)
-    assert isinstance(withdrawn, AcceptedOrder)
+    assert isinstance(cancelled, AcceptedOrder)
 
     for request_hash, answer in (
         (taken.request_hash, report_pb2.CommandReceived(command_id="cmd-1")),
         (taken.request_hash, succeeded("cmd-1")),
         (applied.request_hash, report_pb2.ConfigReport(version=2, applied=True)),
         (
-            withdrawn.request_hash,
+            cancelled.request_hash,
             report_pb2.CancelResult(
                 cancel_id="can-1", command_id="cmd-1", outcome=report_pb2.CANCEL_OUTCOME_TOO_LATE
             ),

@@ -60,7 +60,7 @@ async def test_a_pending_key_is_one_once_and_of_two_who_approve_at_once(database
     assert both[0][0].expires_at == later + timedelta(seconds=60)
     assert await opens(database, key, 89)
     assert await count(database, "audit_entry") == 3
-    assert await pending.withdraw(key.key_id, by="alice", at=later) is None
+    assert await pending.cancel(key.key_id, by="alice", at=later) is None
     revoked = await record_of(database, Sent()).revoke_key(key.key_id, by="alice", at=later)
     assert revoked.revoked_at == later
     assert (await pending.approve(key.key_id, by="bob", at=later))[0] == revoked
@@ -68,17 +68,17 @@ async def test_a_pending_key_is_one_once_and_of_two_who_approve_at_once(database
 
 
 async def test_a_pending_key_lapses_and_is_withdrawn(database: Database) -> None:
-    pending, lapsed, withdrawn = SqlPendingApiKeys(database), new_key(), new_key()
-    for key in (lapsed, withdrawn):
+    pending, lapsed, cancelled = SqlPendingApiKeys(database), new_key(), new_key()
+    for key in (lapsed, cancelled):
         await pending.request(key, by="alice", at=NOW)
-    ended = await pending.withdraw(withdrawn.key_id, by="bob", at=NOW)
+    ended = await pending.cancel(cancelled.key_id, by="bob", at=NOW)
     assert ended is not None
     assert ended.ended_at == NOW
-    assert await pending.withdraw(withdrawn.key_id, by="bob", at=NOW + timedelta(seconds=1)) == ended
-    for key, at in ((lapsed, NOW + APPROVAL_TIME), (withdrawn, NOW), (new_key(), NOW)):
+    assert await pending.cancel(cancelled.key_id, by="bob", at=NOW + timedelta(seconds=1)) == ended
+    for key, at in ((lapsed, NOW + APPROVAL_TIME), (cancelled, NOW), (new_key(), NOW)):
         with pytest.raises(ApiKeyNotPending):
             await pending.approve(key.key_id, by="bob", at=at)
-    assert {each.asked.key_id for each in await pending.of("user-123")} == {lapsed.key_id, withdrawn.key_id}
+    assert {each.asked.key_id for each in await pending.of("user-123")} == {lapsed.key_id, cancelled.key_id}
     with pytest.raises(ApiKeyUnknown):
         await record_of(database, Sent()).revoke_key(lapsed.key_id, by="bob", at=NOW)
 

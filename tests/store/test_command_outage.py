@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from services.command import usecases
-from services.command.domain import CannotDeliver, CorrelationIdReused, Status, Withdrawal
+from services.command.domain import CancelRequest, CannotDeliver, CorrelationIdReused, Status
 from services.command.refusals import refusal_of
 from services.command.store.tables import command, history, outbox
 from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
@@ -50,6 +50,6 @@ async def test_a_repeated_command_gets_its_first_answer_and_what_has_not_left_is
         with pytest.raises(CannotDeliver):
             await usecases.request_doors(cut_off(room), OWNER, VIN, LOCK, "c-2")
         cancelled = await usecases.cancel(
-            cut_off(room), OWNER, VIN, Withdrawal("c-1", "User cancellation", force=False), "x-1"
+            cut_off(room), OWNER, VIN, CancelRequest("c-1", "User cancellation", force=False), "x-1"
         )
         assert cancelled.status is Status.CANCELLED

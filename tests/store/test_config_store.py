@@ -381,15 +381,17 @@ async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
     await record.change(wish(child_lock_enabled=True), T0)
     place = (await orders.reserve_slots({VIN: 1}, 60_000, T0))[VIN]
     told: list[OutgoingMessage] = []
-    withdrawals = store.WithdrawalStore(database, dispatch.withdrawn, told.extend)
-    concerned = [await withdrawals.unapplied(RightEnded(who, VIN)) for who in ("user-9", "user-123")]
+    settings_cancellations = store.SettingsCancellationStore(database, dispatch.cancelled, told.extend)
+    concerned = [
+        await settings_cancellations.unapplied(RightEnded(who, VIN)) for who in ("user-9", "user-123")
+    ]
     assert [[push.version for push in pushes] for pushes in concerned] == [[], [1]]
     for _ in range(2):
-        await withdrawals.withdraw(concerned[1], T0)
+        await settings_cancellations.cancel(concerned[1], T0)
 
     assert [message.subject for message in told] == ["room.config.withdrawn"]
     assert await orders.conclude([signed(VIN, place, b"one")], [], T0) == set()
-    assert await withdrawals.unapplied(RightEnded("user-123", None)) == []
+    assert await settings_cancellations.unapplied(RightEnded("user-123", None)) == []
 
 
 async def test_what_is_not_signed_is_given_up_with_its_proof(

@@ -333,9 +333,9 @@ async def test_dropped_before_it_was_tried_it_never_leaves(room: Room) -> None:
     await room.clock.advance(5)
     assert relay.drop("cancelled") is True
     assert relay.drop("cancelled") is False
-    # The scan looks before the withdrawal has committed.
+    # The scan looks before the cancellation has committed.
     await room.clock.advance(5)
-    await room.database.write(lambda c: OUTBOX.withdraw(c, "cancelled", room.clock.now()))
+    await room.database.write(lambda c: OUTBOX.cancel(c, "cancelled", room.clock.now()))
     room.broker.away = False
     await room.clock.advance(30)
     assert room.broker.arrived == ["stays"]
@@ -373,7 +373,7 @@ async def test_a_row_withdrawn_elsewhere_does_not_leave_when_the_broker_is_back(
     relay = await room.relay(knows_connection=True)
     relay.hand_over(await room.commit("withdrawn by a sweeper", "wanted"))
     await room.clock.advance(10)
-    await room.database.write(lambda c: OUTBOX.withdraw(c, "withdrawn by a sweeper", room.clock.now()))
+    await room.database.write(lambda c: OUTBOX.cancel(c, "withdrawn by a sweeper", room.clock.now()))
     room.broker.away = False
     await room.clock.advance(2)
     assert room.broker.arrived == ["wanted"]

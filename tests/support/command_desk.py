@@ -14,6 +14,7 @@ from sqlalchemy import func, select
 from services.command import store, usecases
 from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
+    CancelRequest,
     Command,
     CommandAction,
     Condition,
@@ -24,7 +25,6 @@ from services.command.domain import (
     Mode,
     Requester,
     Status,
-    Withdrawal,
 )
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
@@ -70,7 +70,7 @@ class FakeDispatch:
         left, self.held = list(self.held), {}
         return left
 
-    def withdraw(self, command_id: str) -> bool:
+    def hold_back(self, command_id: str) -> bool:
         return self.held.pop(command_id, 0) is None
 
     def restore(self, command_id: str) -> None:
@@ -153,8 +153,8 @@ class Room:
         force: bool = False,
         who: Requester = OWNER,
     ) -> Command:
-        withdrawal = Withdrawal(correlation_id, "User cancellation", force)
-        return await usecases.cancel(self.desk, who, VIN, withdrawal, cancel_id)
+        cancel_request = CancelRequest(correlation_id, "User cancellation", force)
+        return await usecases.cancel(self.desk, who, VIN, cancel_request, cancel_id)
 
     async def report(self, *reports: Report) -> list[str]:
         """Why they are not accepted, for those that are not."""

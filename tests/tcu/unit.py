@@ -181,12 +181,12 @@ class Unit:
         command_id = order.body.command_id
         is_over = command_id in self._disk.answers
         if not is_over:
-            withdrawn = report_pb2.CommandResult(
+            cancelled = report_pb2.CommandResult(
                 command_id=command_id,
                 outcome=report_pb2.COMMAND_OUTCOME_CANCELLED,
                 fault=report_pb2.FAULT_CODE_CANCELLED,
             )
-            await self._answer("result", command_id, order.request_hash, withdrawn)
+            await self._answer("result", command_id, order.request_hash, cancelled)
         result = report_pb2.CommandResult.FromString(bytes.fromhex(self._disk.answers[command_id]["payload"]))
         is_cancelled = result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
         outcome = (

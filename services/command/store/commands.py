@@ -97,7 +97,7 @@ class SqlCommands:
 
         return await self._insert(work)
 
-    async def withdraw(self, new: Cancellation, ending: Ending) -> bool:
+    async def cancel_unsent(self, new: Cancellation, ending: Ending) -> bool:
         """See usecases.Commands."""
         announce = self._announce
 
@@ -111,7 +111,7 @@ class SqlCommands:
             )
             if messages is None:
                 raise _TooLate
-            outbox.withdraw(connection, new.command_id, ending.finished_at)
+            outbox.cancel(connection, new.command_id, ending.finished_at)
             history_entries.record_ended(connection, ending.finished_at)
             return messages
 
@@ -157,7 +157,7 @@ class SqlCommands:
                 )
                 if ended is not None:
                     messages += ended
-                    outbox.withdraw(connection, command_id, ending.finished_at)
+                    outbox.cancel(connection, command_id, ending.finished_at)
             if endings:
                 history_entries.record_ended(connection, max(ending.finished_at for _, ending in endings))
             return messages

@@ -137,7 +137,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "idempotency_key": idempotency_key(
                 new.requester.subject, new.vin, CommandAction.CANCEL.value, new.correlation_id
             ),
-            "fingerprint": new.withdrawal.fingerprint(),
+            "fingerprint": new.cancel_request.fingerprint(),
             "answered": answered.value,
             "requested_at": new.requested_at,
         },
@@ -168,7 +168,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
             "actor": new.requester.principal,
             "source": new.requester.source,
             "correlation_id": new.correlation_id,
-            "detail": json.dumps({"reason": new.withdrawal.reason, "force": new.withdrawal.force}),
+            "detail": json.dumps({"reason": new.cancel_request.reason, "force": new.cancel_request.force}),
         },
     )
 

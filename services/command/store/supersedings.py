@@ -53,7 +53,7 @@ def supersede(
         connection.execute(update(command).where(command.c.command_id == unlock_id).values(superseded_at=at))
         messages = _cancel(connection, command_from_row(row), lock, announce)
     # After this it is not found by a scan for what is unsent.
-    outbox.withdraw(connection, unlock_id, at)
+    outbox.cancel(connection, unlock_id, at)
     return messages + insert_command(connection, lock, announce)
 
 

@@ -1,20 +1,20 @@
 """The record of this room; rows never leave this folder.
 
 `tables` are the tables; `record` is what changes and vehicles' words do to configs, `orders` what becomes of
-settings on their way out, `withdrawals` gives up those whose right has ended; `rows` is what all use.
+settings on their way out, `settings_cancellations` gives up those whose right has ended; `rows` is what all use.
 """
 
+from services.config.store.cancellations import SettingsCancellationStore
 from services.config.store.orders import OrderStore
 from services.config.store.record import ConfigStore
 from services.config.store.tables import HEAD, RoomModel, dead_letters, outbox, sessions
-from services.config.store.withdrawals import WithdrawalStore
 
 __all__ = [
     "HEAD",
     "ConfigStore",
     "OrderStore",
     "RoomModel",
-    "WithdrawalStore",
+    "SettingsCancellationStore",
     "dead_letters",
     "outbox",
     "sessions",

@@ -86,7 +86,7 @@ async def build_room(
         lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
     )
 
-    def withdrawn(credentials: frozenset[str]) -> None:
+    def cancelled(credentials: frozenset[str]) -> None:
         for credential in credentials:
             admission.forget(credential=credential)
         watch.hurry()
@@ -97,7 +97,7 @@ async def build_room(
         jwks=token_issuer.jwks,
         clients=SANDBOX_CLIENTS,
         now=time.time,
-        changed=withdrawn,
+        changed=cancelled,
     )
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()

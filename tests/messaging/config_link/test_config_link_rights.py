@@ -36,7 +36,7 @@ async def tell_of_the_end(room: Room, **told: Any) -> None:
     await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, revoked.SerializeToString())
 
 
-async def withdrawn(room: Room) -> SettingsWithdrawn:
+async def cancelled(room: Room) -> SettingsWithdrawn:
     """What the room that keeps vehicles' queues is told."""
     async with asyncio.timeout(10):
         while True:
@@ -67,7 +67,7 @@ async def test_settings_on_their_way_are_taken_back_when_the_right_ends(
     await tell_of_the_end(room, **told)
     config = await room.until(is_state(REJECTED))
     assert config.rejection == RIGHT_ENDED
-    assert await withdrawn(room) == SettingsWithdrawn(vin=VIN, version=1)
+    assert await cancelled(room) == SettingsWithdrawn(vin=VIN, version=1)
     await room.greet(car, "m-9", 0)
     await room.greet(car, "m-10", 0)
     await room.until_dealt_with()

@@ -312,8 +312,8 @@ class Cloud:
     @staticmethod
     def _fits(issued: Mapping[str, str], asked_in: str, answer: Any) -> bool:
         cancelled = 5
-        withdrawn = issued["domain"] == "cmd.cancel" and getattr(answer, "outcome", None) == cancelled
-        if issued["domain"] != asked_in and not (asked_in == "cmd.door" and withdrawn):
+        cancelled = issued["domain"] == "cmd.cancel" and getattr(answer, "outcome", None) == cancelled
+        if issued["domain"] != asked_in and not (asked_in == "cmd.door" and cancelled):
             return False
         if getattr(answer, "cancel_id", issued["orderId"]) != issued["orderId"]:
             return False

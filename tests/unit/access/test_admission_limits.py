@@ -118,12 +118,12 @@ async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named
     credential = house.verifier.verify(made.capability).credential
     gone: list[str] = []
 
-    def withdrawn(credentials: frozenset[str]) -> None:
+    def cancelled(credentials: frozenset[str]) -> None:
         gone.extend(credentials)
         for each in credentials:
             house.admission.forget(credential=each)
 
-    house.tokens._changed = withdrawn
+    house.tokens._changed = cancelled
     house.issuer.jwks.write_text('{"keys": []}')
     house.tokens.reread()
     assert credential in gone

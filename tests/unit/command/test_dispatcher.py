@@ -20,12 +20,12 @@ from services.command.announcements import Announcements
 from services.command.dispatch import CommandDispatcher
 from services.command.domain import (
     Cancellation,
+    CancelRequest,
     Command,
     CommandAction,
     DoorAction,
     Mode,
     Requester,
-    Withdrawal,
 )
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
@@ -192,8 +192,10 @@ def accepted(*commands: Command) -> list[OutgoingMessage]:
 
 
 def cancellation() -> list[OutgoingMessage]:
-    withdrawal = Withdrawal("c-1", "User cancellation", force=True)
-    return Announcements(MAC).cancel(Cancellation("cancel-1", "cmd-1", VIN, withdrawal, OWNER, "x-1", START))
+    cancel_request = CancelRequest("c-1", "User cancellation", force=True)
+    return Announcements(MAC).cancel(
+        Cancellation("cancel-1", "cmd-1", VIN, cancel_request, OWNER, "x-1", START)
+    )
 
 
 async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(
@@ -233,20 +235,20 @@ async def test_what_has_begun_to_leave_can_not_be_withdrawn(
 ) -> None:
     dispatcher.committed(accepted(command(1), command(2)))
     assert dispatcher.surely_unsent("cmd-1")
-    assert dispatcher.withdraw("cmd-1")
-    assert not dispatcher.withdraw("cmd-1")
+    assert dispatcher.hold_back("cmd-1")
+    assert not dispatcher.hold_back("cmd-1")
     world.confirms = False
     assert await dispatcher.send(world.take_held()) == [False]
     assert not dispatcher.surely_unsent("cmd-2")
     dispatcher.relay.hand_over(accepted(command(2)))
-    assert not dispatcher.withdraw("cmd-2")
+    assert not dispatcher.hold_back("cmd-2")
 
 
 async def test_only_what_this_process_accepted_may_be_withdrawn(
     world: World, dispatcher: CommandDispatcher
 ) -> None:
     world.hand_over(accepted(command()))  # as the relay's scan does
-    assert not dispatcher.withdraw("cmd-1")
+    assert not dispatcher.hold_back("cmd-1")
     assert not dispatcher.surely_unsent("cmd-1")
 
 
@@ -261,7 +263,7 @@ async def test_what_may_have_left_elsewhere_is_taken_over_and_leaves_only_alive(
 
 async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: CommandDispatcher) -> None:
     dispatcher.committed(accepted(command()))
-    assert dispatcher.withdraw("cmd-1")
+    assert dispatcher.hold_back("cmd-1")
     dispatcher.restore("cmd-1")
     assert await dispatcher.send(world.take_held()) == [True]
     assert world.taken_over == ["cmd-1"]

@@ -8,6 +8,7 @@ import pytest
 
 from services.command.domain import (
     LOCKABLE_DOORS,
+    CancelRequest,
     CommandAction,
     Condition,
     DoorAction,
@@ -16,7 +17,6 @@ from services.command.domain import (
     FailureReason,
     Mode,
     Status,
-    Withdrawal,
 )
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -70,7 +70,10 @@ def test_only_the_same_request_has_the_same_fingerprint() -> None:
         order(CommandAction.UNLOCK, Mode.NORMAL, "driver"),
     ]
     assert asked.fingerprint() not in {other.fingerprint() for other in others}
-    assert Withdrawal("c", "Timeout", True).fingerprint() != Withdrawal("c", "Timeout", False).fingerprint()
+    assert (
+        CancelRequest("c", "Timeout", True).fingerprint()
+        != CancelRequest("c", "Timeout", False).fingerprint()
+    )
 
 
 def success(locked: bool, *doors: str) -> Ending:

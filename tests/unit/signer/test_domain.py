@@ -104,16 +104,16 @@ def test_what_is_asked_for_in_the_future_is_not_proven() -> None:
 
 
 def test_the_clouds_own_cancellation_is_signed_where_the_right_has_ended_and_only_there() -> None:
-    withdrawn = replace(UNLOCK, withdrawn_at=after(50))
-    assert denial_reason(withdrawn, PROOF, after(51)) is None  # whatever the age of the order
-    assert denial_reason(withdrawn, PROOF, after(110)) is SigningOutcome.TOO_OLD
-    assert denial_reason(withdrawn, PROOF, after(44)) is SigningOutcome.NOT_PROVEN
+    cancelled = replace(UNLOCK, cancelled_at=after(50))
+    assert denial_reason(cancelled, PROOF, after(51)) is None  # whatever the age of the order
+    assert denial_reason(cancelled, PROOF, after(110)) is SigningOutcome.TOO_OLD
+    assert denial_reason(cancelled, PROOF, after(44)) is SigningOutcome.NOT_PROVEN
     assert (
-        denial_reason(replace(withdrawn, subject="user-456"), PROOF, after(51)) is SigningOutcome.NOT_PROVEN
+        denial_reason(replace(cancelled, subject="user-456"), PROOF, after(51)) is SigningOutcome.NOT_PROVEN
     )
-    assert verdict_of(withdrawn, None, after(51)) is SigningOutcome.SIGNED
-    assert verdict_of(withdrawn, CurrentRight(1, after(51)), after(51)) is SigningOutcome.SIGNED
-    assert verdict_of(withdrawn, CurrentRight(1), after(51)) is SigningOutcome.NOT_ALLOWED
+    assert verdict_of(cancelled, None, after(51)) is SigningOutcome.SIGNED
+    assert verdict_of(cancelled, CurrentRight(1, after(51)), after(51)) is SigningOutcome.SIGNED
+    assert verdict_of(cancelled, CurrentRight(1), after(51)) is SigningOutcome.NOT_ALLOWED
 
 
 def test_an_order_without_right_is_not_allowed() -> None:

@@ -7,7 +7,7 @@ import pytest
 from vehicle.automation import Cause
 from vehicle.body import LOCKABLE, DoorName, LockPosition
 from vehicle.command import Command, CommandFault, CommandOutcome, LockAction, Mode
-from vehicle.executor import Execution, interrupted, withdrawn
+from vehicle.executor import Execution, cancelled, interrupted
 from vehicle.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
@@ -196,6 +196,6 @@ async def test_an_interrupted_command_reports_the_doors_as_observed(car: Car, cl
 
 
 def test_a_withdrawn_command_moved_nothing(clock: FakeClock) -> None:
-    result = withdrawn("c1", LOCKABLE, clock.now())
+    result = cancelled("c1", LOCKABLE, clock.now())
     assert result.outcome is CommandOutcome.CANCELLED
     assert not any(one.moved for one in result.doors)

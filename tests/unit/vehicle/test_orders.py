@@ -141,7 +141,10 @@ async def test_cancelled_before_it_comes(bench: Bench) -> None:
     assert order.acknowledged
     assert bench.car.log.read() == []
     first, second = (one.issued.domain for one in bench.results if one.issued)
-    assert (first, second) == (Domain.CANCEL, Domain.COMMAND)  # the tombstone's name, then the command's own
+    assert (first, second) == (
+        Domain.CANCEL,
+        Domain.COMMAND,
+    )  # the cancellation's name, then the command's own
     assert bench.result.outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
 
 

@@ -367,7 +367,7 @@ Global___DoorLock: _TypeAlias = DoorLock  # noqa: Y015
 
 @_typing.final
 class DoorCancellation(_message.Message):
-    """Withdraw a command. (Specification: Door Cancellation Request.)"""
+    """Cancel a command. (Specification: Door Cancellation Request.)"""
 
     DESCRIPTOR: _descriptor.Descriptor
 

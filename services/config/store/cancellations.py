@@ -19,28 +19,28 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutgoingMessage
 
 
-class WithdrawalStore:
-    """The same record, for settings whose right has ended (usecases.Withdrawals).
+class SettingsCancellationStore:
+    """The same record, for settings whose right has ended (usecases.SettingsCancellations).
 
-    `withdrawn` makes the message that tells of one; `committed` is called with them after the commit.
+    `cancelled` makes the message that tells of one; `committed` is called with them after the commit.
     """
 
     def __init__(
         self,
         database: Database,
-        withdrawn: Callable[[Push, datetime], OutgoingMessage],
+        cancelled: Callable[[Push, datetime], OutgoingMessage],
         committed: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._withdrawn = withdrawn
+        self._cancelled = cancelled
         self._committed = committed
 
     async def unapplied(self, ended: RightEnded) -> list[Push]:
-        """See usecases.Withdrawals."""
+        """See usecases.SettingsCancellations."""
         return await self._database.read(lambda connection: _unapplied(connection, ended))
 
-    async def withdraw(self, pushes: Sequence[Push], at: datetime) -> None:
-        """See usecases.Withdrawals."""
+    async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
+        """See usecases.SettingsCancellations."""
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages: list[OutgoingMessage] = []
@@ -50,7 +50,7 @@ class WithdrawalStore:
                 after = domain.unsent(before, push.version, domain.RIGHT_ENDED)
                 if after != before:
                     rows.save(connection, after)
-                    messages.append(self._withdrawn(push, at))
+                    messages.append(self._cancelled(push, at))
             outbox.add(connection, messages)
             return messages
 
