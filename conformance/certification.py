@@ -12,7 +12,7 @@ from conformance.cloud import Cloud
 from conformance.finding import Finding, Verdict, Violated
 from conformance.hands import Hands, UnitProcess
 from conformance.keys import CloudKeys, read_unit_keys
-from conformance.link import Account, Link
+from conformance.link import BrokerLogin, Link
 from conformance.provision import Access, Provision
 from conformance.rules import RULES
 from conformance.rules.session import HELLO
@@ -36,7 +36,7 @@ class Assignment:
     unit_keys: Path
     work: Path
     rules: Sequence[Rule]
-    account: Account | None = None
+    account: BrokerLogin | None = None
     host: str = LOOPBACK
     start: str | None = None
     reboot: str | None = None
@@ -102,12 +102,12 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
             yield finding
 
 
-def broker_account(broker: ThrowawayBroker) -> Account:
+def broker_account(broker: ThrowawayBroker) -> BrokerLogin:
     """The cloud's, on the kit's own broker."""
-    return Account(broker.url, CLOUD, broker.password_file.read_text(encoding="ascii"))
+    return BrokerLogin(broker.url, CLOUD, broker.password_file.read_text(encoding="ascii"))
 
 
-def _access(link: str, account: Account, broker: ThrowawayBroker | None) -> Access:
+def _access(link: str, account: BrokerLogin, broker: ThrowawayBroker | None) -> Access:
     if broker is None:
         return Access(link, account.url, ca=account.ca)
     if link == "mqtt":

@@ -55,7 +55,7 @@ _STREAMS = [
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class BrokerLogin:
     """Where the broker is, and as whom the kit connects: somebody who may make streams and consumers."""
 
     url: str
@@ -72,7 +72,7 @@ class Link:
     the stream, also if it came while the kit was away. Raises nats.errors.Error.
     """
 
-    def __init__(self, account: Account, vin: str, received: Heard, *, over_mqtt: bool) -> None:
+    def __init__(self, account: BrokerLogin, vin: str, received: Heard, *, over_mqtt: bool) -> None:
         self._account = account
         self._vin = vin
         self._received = received

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _VIN_TAIL = 6
 
 
-class Standing(StrEnum):
+class CertificationStatus(StrEnum):
     """What the run says of the unit."""
 
     CERTIFIED = "certified"
@@ -42,7 +42,7 @@ def summary(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> str:
     """The last line."""
     counts = Counter(finding.verdict for finding in findings)
     told = (
-        f"{standing(findings, every_rule)}: {counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
+        f"{certification_status(findings, every_rule)}: {counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
         f"{counts[Verdict.SKIP]} skipped"
     )
     if counts[Verdict.MOOT]:
@@ -51,14 +51,14 @@ def summary(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> str:
     return f"{told}, {left_out} not chosen" if left_out else told
 
 
-def standing(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> Standing:
+def certification_status(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> CertificationStatus:
     """What was not played, be it skipped or left out of `every_rule`, is no pass."""
     verdicts = {finding.verdict for finding in findings}
     if Verdict.FAIL in verdicts:
-        return Standing.VIOLATED
+        return CertificationStatus.VIOLATED
     if Verdict.SKIP in verdicts or _left_out(findings, every_rule):
-        return Standing.INCOMPLETE
-    return Standing.CERTIFIED
+        return CertificationStatus.INCOMPLETE
+    return CertificationStatus.CERTIFIED
 
 
 def _left_out(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> int:
@@ -81,7 +81,7 @@ def as_json(
         "unitKeyId": key_id.hex(),
         "link": link,
         "beganAt": began_at.isoformat(),
-        "standing": standing(findings, every_rule).value,
+        "standing": certification_status(findings, every_rule).value,
         "passed": counts[Verdict.PASS],
         "failed": counts[Verdict.FAIL],
         "skipped": counts[Verdict.SKIP],

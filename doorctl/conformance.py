@@ -16,7 +16,7 @@ from conformance.bench import BenchTaken
 from conformance.certification import Assignment, certify
 from conformance.hands import StartFailed
 from conformance.keys import read_unit_keys
-from conformance.link import Account
+from conformance.link import BrokerLogin
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
 from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, Patience
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
 
 _STATUSES = {
-    report.Standing.CERTIFIED: 0,
-    report.Standing.VIOLATED: 1,
-    report.Standing.INCOMPLETE: 3,
+    report.CertificationStatus.CERTIFIED: 0,
+    report.CertificationStatus.VIOLATED: 1,
+    report.CertificationStatus.INCOMPLETE: 3,
 }
 
 
@@ -112,7 +112,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         _fail(str(failed))
     except OSError as error:
         _fail(f"{error.filename}: {error.strerror}")
-    raise typer.Exit(_STATUSES[report.standing(findings, RULES)])
+    raise typer.Exit(_STATUSES[report.certification_status(findings, RULES)])
 
 
 async def _certify(assignment: Assignment) -> list[Finding]:
@@ -132,7 +132,7 @@ def _chosen(only: Sequence[str]) -> list[Rule]:
 
 def _account(
     broker: str | None, user: str | None, password_file: Path | None, ca: Path | None
-) -> Account | None:
+) -> BrokerLogin | None:
     if broker is None:
         if user or password_file or ca:
             _fail("--user, --password-file and --ca belong to --broker")
@@ -143,7 +143,7 @@ def _account(
         password = password_file.read_text(encoding="utf-8").strip()
     except OSError as error:
         _fail(f"{password_file}: {error.strerror}")
-    return Account(broker, user, password, ca)
+    return BrokerLogin(broker, user, password, ca)
 
 
 def _fail(sentence: str) -> NoReturn:

@@ -27,7 +27,7 @@ HEALTH_INBOX = "_INBOX.mesh.health"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SystemAccount:
     """A user of the broker's system account, its password's file and the certificate it shows."""
 
     user: str
@@ -36,7 +36,7 @@ class Account:
 
 
 def broker_healthy(
-    port: int, ca: Path, account: Account, timeout_seconds: float = TIMEOUT_SECONDS
+    port: int, ca: Path, account: SystemAccount, timeout_seconds: float = TIMEOUT_SECONDS
 ) -> Callable[[], Awaitable[bool]]:
     """Ready when the broker calls itself healthy."""
     tls = ssl.create_default_context(cafile=ca)

@@ -35,7 +35,7 @@ _BACKDATE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class CertificateIdentity:
     """Who a certificate is for: `name` is its file name, `uri` its SPIFFE URI where it has one."""
 
     name: str
@@ -79,7 +79,7 @@ class Pki:
         """Where the files of this name lie."""
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
 
-    def ensure(self, identity: Identity) -> Pair:
+    def ensure(self, identity: CertificateIdentity) -> Pair:
         """The identity's certificate: made if it is missing, another CA's, under other names, revoked, or soon to
         expire.
         """
@@ -162,7 +162,7 @@ class Pki:
         self._write(self.pair(self._ca_name), cert, key)
         return cert, key
 
-    def _issue(self, identity: Identity, pair: Pair) -> None:
+    def _issue(self, identity: CertificateIdentity, pair: Pair) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         names = _names_of(identity)
         purposes = [ExtendedKeyUsageOID.SERVER_AUTH] * identity.server
@@ -191,7 +191,7 @@ class Pki:
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
         )
 
-    def _is_good(self, path: Path, identity: Identity) -> bool:
+    def _is_good(self, path: Path, identity: CertificateIdentity) -> bool:
         if not path.is_file():
             return False
         cert = _load_cert(path)
@@ -225,7 +225,7 @@ class Pki:
         write_private(pair.cert, cert.public_bytes(serialization.Encoding.PEM))
 
 
-def _names_of(identity: Identity) -> list[x509.GeneralName]:
+def _names_of(identity: CertificateIdentity) -> list[x509.GeneralName]:
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in identity.dns]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in identity.addresses]
     if identity.uri:

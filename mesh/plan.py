@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mesh.broker_accounts import STORE_API
-from mesh.broker_health import Account, broker_healthy
+from mesh.broker_health import SystemAccount, broker_healthy
 from mesh.component import Component
 from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
@@ -99,7 +99,9 @@ class Planner:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
-        account = Account(broker_user(MONITOR), self._sandbox.nats_password(MONITOR), self._pair(MONITOR))
+        account = SystemAccount(
+            broker_user(MONITOR), self._sandbox.nats_password(MONITOR), self._pair(MONITOR)
+        )
         return Component(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from mesh.broker_secrets import BrokerSecrets, ensure_secret
 from mesh.ceremony import Ceremony
 from mesh.files import owned_folder, private_folder, write_private, write_private_json
-from mesh.pki import VEHICLE_CA, Identity, Pair, Pki
+from mesh.pki import VEHICLE_CA, CertificateIdentity, Pair, Pki
 from mesh.ports import LOOPBACK
 from services.registry import SERVICES, WITH_DATABASE, descriptor_of
 
@@ -70,7 +70,7 @@ def broker_user(name: str) -> str:
 
 IDENTITIES = (
     *(
-        Identity(
+        CertificateIdentity(
             service.name,
             uri=f"{TRUST_DOMAIN}/{service.spiffe_path}",
             dns=(service.tls_name, "localhost"),
@@ -78,13 +78,15 @@ IDENTITIES = (
         )
         for service in SERVICES
     ),
-    Identity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
-    Identity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
-    Identity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
-    Identity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
-    Identity(MONITOR, dns=(broker_user(MONITOR),), server=False),
-    Identity(PERSON, uri=f"{TRUST_DOMAIN}/team/operator", server=False),
-    Identity("nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False),
+    CertificateIdentity("edge", uri=f"{TRUST_DOMAIN}/edge", server=False),
+    CertificateIdentity("public", dns=("localhost", "api.ecarus.run"), addresses=(LOOPBACK,), client=False),
+    CertificateIdentity("team-demo", uri=f"{TRUST_DOMAIN}/team/demo", server=False),
+    CertificateIdentity(OPERATOR, uri=f"{TRUST_DOMAIN}/operator", server=False),
+    CertificateIdentity(MONITOR, dns=(broker_user(MONITOR),), server=False),
+    CertificateIdentity(PERSON, uri=f"{TRUST_DOMAIN}/team/operator", server=False),
+    CertificateIdentity(
+        "nats", dns=("localhost", "nats.ecarus.internal"), addresses=(LOOPBACK,), client=False
+    ),
 )
 
 
@@ -281,9 +283,9 @@ class Sandbox:
         }
 
 
-def vehicle_identity(vin: str) -> Identity:
+def vehicle_identity(vin: str) -> CertificateIdentity:
     """Whom a vehicle's certificate is for."""
-    return Identity(f"vehicle-{vin}", uri=f"{TRUST_DOMAIN}/vehicle/{vin}", server=False)
+    return CertificateIdentity(f"vehicle-{vin}", uri=f"{TRUST_DOMAIN}/vehicle/{vin}", server=False)
 
 
 def _seed() -> dict[str, object]:

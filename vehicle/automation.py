@@ -24,7 +24,7 @@ class Which(StrEnum):
     PARKING_UNLOCK = "parking_unlock"
 
 
-class Cause(StrEnum):
+class ActuationCause(StrEnum):
     """Who changed the body."""
 
     COMMAND = "command"
@@ -41,12 +41,12 @@ class Cause(StrEnum):
 
 
 CAUSE_OF = {
-    Which.AUTO_LOCK: Cause.AUTO_LOCK,
-    Which.SPEED_LOCK: Cause.SPEED_LOCK,
-    Which.PARKING_UNLOCK: Cause.PARKING_UNLOCK,
+    Which.AUTO_LOCK: ActuationCause.AUTO_LOCK,
+    Which.SPEED_LOCK: ActuationCause.SPEED_LOCK,
+    Which.PARKING_UNLOCK: ActuationCause.PARKING_UNLOCK,
 }
 """What is said of a lock that an automation moved."""
-_ARMS_AUTO_LOCK = frozenset({Cause.COMMAND, Cause.HAND})
+_ARMS_AUTO_LOCK = frozenset({ActuationCause.COMMAND, ActuationCause.HAND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Automation:
             return _lock_job(Which.SPEED_LOCK, body, body.lockable)
         return None
 
-    def observe(self, before: Body, after: Body, now_millis: int, cause: Cause) -> Job | None:
+    def observe(self, before: Body, after: Body, now_millis: int, cause: ActuationCause) -> Job | None:
         """Return what a change of the body calls for at once."""
         if any(before.doors[name].locked and not after.doors[name].locked for name in after.lockable):
             self.unlocked(now_millis, cause)
@@ -109,11 +109,11 @@ class Automation:
             return Job(Which.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
         return None
 
-    def unlocked(self, now_millis: int, cause: Cause) -> None:
+    def unlocked(self, now_millis: int, cause: ActuationCause) -> None:
         """Start the delay anew: somebody unlocked, also where every door was unlocked already."""
         if cause in _ARMS_AUTO_LOCK:
             self.auto_lock_since_millis = now_millis
-        elif cause is Cause.EMERGENCY:
+        elif cause is ActuationCause.EMERGENCY:
             self.auto_lock_since_millis = None
 
     def due(self, body: Body, now_millis: int) -> Job | None:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
+from operator import methodcaller
 from typing import TYPE_CHECKING
 
 import structlog
 
 from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import CAUSE_OF, Automation, Cause, Job
+from vehicle.automation import CAUSE_OF, ActuationCause, Automation, Job
 from vehicle.body import Body, DoorName, LockPosition
 from vehicle.car_state import CarState, StateFile
 from vehicle.command import CommandFault, DoorOutcome
@@ -68,7 +69,7 @@ class Car:
         # How long ago its delay began cannot be told across a restart: a full one begins.
         since_millis = clock.uptime_millis() if loaded.auto_lock_pending else None
         self._automation = Automation(loaded.settings, since_millis)
-        self.changed_by: Cause | None = None
+        self.changed_by: ActuationCause | None = None
         """What changed the body last; for observers, of the change that they are told of."""
         self._observers: list[Callable[[], None]] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -130,7 +131,7 @@ class Car:
         self.log.close()
         self._file.close()
 
-    def change(self, change: Callable[[Body], Body], cause: Cause) -> None:
+    def change(self, change: Callable[[Body], Body], cause: ActuationCause) -> None:
         """Changes the body, keeps it, tells the observers, and starts what the change calls for.
 
         Raises what `change` raises (MechanicsRefused, NotFitted), and then nothing has changed.
@@ -156,13 +157,15 @@ class Car:
         """Runs with these settings from now on. On the disk when it returns."""
         job = self._automation.configure(settings, self._body, self._clock.uptime_millis())
         self._config_version = version
-        self.change(lambda body: body.with_child_lock(engaged=settings.child_lock_enabled), Cause.AUTOMATION)
+        self.change(
+            lambda body: body.with_child_lock(engaged=settings.child_lock_enabled), ActuationCause.AUTOMATION
+        )
         self._keep(durable=True)
         self._set_alarm()
         if job:
             self._start(job)
 
-    def unlocked(self, cause: Cause) -> None:
+    def unlocked(self, cause: ActuationCause) -> None:
         """Give whoever unlocked the full delay of the auto lock, also when every door was unlocked already."""
         if any(self._body.doors[door].open for door in self._body.lockable):
             return
@@ -171,7 +174,12 @@ class Car:
         self._set_alarm()
 
     async def actuate(
-        self, cause_id: str, doors: tuple[DoorName, ...], position: LockPosition, cause: Cause, permit: Permit
+        self,
+        cause_id: str,
+        doors: tuple[DoorName, ...],
+        position: LockPosition,
+        cause: ActuationCause,
+        permit: Permit,
     ) -> list[DoorOutcome]:
         """Brings each door to `position`, one after the other; an outcome for each. Holds no lock itself.
 
@@ -183,7 +191,7 @@ class Car:
         return outcomes
 
     async def _actuate_one(
-        self, cause_id: str, door: DoorName, position: LockPosition, cause: Cause, permit: Permit
+        self, cause_id: str, door: DoorName, position: LockPosition, cause: ActuationCause, permit: Permit
     ) -> DoorOutcome:
         if self._body.doors[door].is_at(position):
             return DoorOutcome(door, succeeded=True, moved=False)
@@ -210,7 +218,7 @@ class Car:
         slips, self._slips = self._slips, {}
         for door, position in slips.items():
             if not self._body.doors[door].open:  # what was opened meanwhile cannot be locked
-                self.change(lambda body, door=door, to=position: body.with_lock(door, to), Cause.DEFECT)  # type: ignore[misc]  # lambdas' defaults
+                self.change(methodcaller("with_lock", door, position), ActuationCause.DEFECT)
 
     def _start(self, job: Job) -> None:
         task = asyncio.get_running_loop().create_task(self._run(job))

@@ -17,7 +17,7 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import (
     WINDOWED,
     Body,
@@ -141,9 +141,9 @@ class _Control:
         deed = _BY_HAND.get(request.path_params["deed"])
         if deed is None:
             raise ControlRefused(404, f"a hand can {', '.join(_BY_HAND)} a door")
-        one.car.change(lambda body: deed(body, door), Cause.HAND)
+        one.car.change(lambda body: deed(body, door), ActuationCause.HAND)
         if request.path_params["deed"] == "unlock":
-            one.car.unlocked(Cause.HAND)
+            one.car.unlocked(ActuationCause.HAND)
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:
@@ -152,7 +152,7 @@ class _Control:
         if deed not in {"fail", "slip", "repair"}:
             raise ControlRefused(404, "an actuator can fail, slip, repair")
         one.car.set_slipping(door, slips=deed == "slip")
-        one.car.change(lambda body: body.with_actuator(door, failed=deed == "fail"), Cause.HAND)
+        one.car.change(lambda body: body.with_actuator(door, failed=deed == "fail"), ActuationCause.HAND)
         return JSONResponse(_view(one))
 
     async def messages(self, request: Request) -> JSONResponse:
@@ -177,22 +177,22 @@ class _Control:
 
     async def _drive(self, one: SimulatedCar, request: Request) -> None:
         speed_kmh = await _number(request, "speedKmh", 0, 300)
-        one.car.change(lambda body: body.driven(speed_kmh), Cause.HAND)
+        one.car.change(lambda body: body.driven(speed_kmh), ActuationCause.HAND)
 
     async def _park(self, one: SimulatedCar, _request: Request) -> None:
-        one.car.change(lambda body: body.parked(), Cause.HAND)
+        one.car.change(lambda body: body.parked(), ActuationCause.HAND)
 
     async def _ignition(self, one: SimulatedCar, request: Request) -> None:
         ignition = await _word(request, "ignition", Ignition)
-        one.car.change(lambda body: body.with_ignition(ignition), Cause.HAND)
+        one.car.change(lambda body: body.with_ignition(ignition), ActuationCause.HAND)
 
     async def _gear(self, one: SimulatedCar, request: Request) -> None:
         gear = await _word(request, "gear", Gear)
-        one.car.change(lambda body: body.with_gear(gear), Cause.HAND)
+        one.car.change(lambda body: body.with_gear(gear), ActuationCause.HAND)
 
     async def _battery(self, one: SimulatedCar, request: Request) -> None:
         percent = await _number(request, "percent", 0, 100)
-        one.car.change(lambda body: body.with_battery(int(percent)), Cause.HAND)
+        one.car.change(lambda body: body.with_battery(int(percent)), ActuationCause.HAND)
 
     async def _door_time(self, one: SimulatedCar, request: Request) -> None:
         one.car.door_time_seconds = await _number(request, "seconds", 0, LONGEST_DOOR_TIME_SECONDS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import LOCKABLE, DoorName
 from vehicle.command import Command, CommandFault, CommandOutcome, DoorOutcome, LockAction, Mode, Result
 from vehicle.safety import refusal
@@ -64,7 +64,7 @@ class Execution:
         refused = refusal(command.action, command.mode, doors, self._car.body)
         if refused:
             return self._unmoved(CommandOutcome.REFUSED, refused.fault, refused.guidance, doors)
-        cause = Cause.EMERGENCY if command.mode is Mode.EMERGENCY else Cause.COMMAND
+        cause = ActuationCause.EMERGENCY if command.mode is Mode.EMERGENCY else ActuationCause.COMMAND
         outcomes = tuple(
             await self._car.actuate(command.command_id, doors, command.position, cause, self._fault_for)
         )

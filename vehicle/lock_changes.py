@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vehicle.automation import Cause
+    from vehicle.automation import ActuationCause
     from vehicle.body import Body, DoorName
 
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class LockChange:
     """What moved a lock, and the sequence of the last report that was made before; 0 before the first."""
 
-    cause: Cause
+    cause: ActuationCause
     after_sequence: int
 
 
@@ -32,7 +32,7 @@ class LockChanges:
         """The last change of each lock that moved."""
         return self._changes
 
-    def observe(self, body: Body, cause: Cause | None, sequence: int) -> None:
+    def observe(self, body: Body, cause: ActuationCause | None, sequence: int) -> None:
         """Take in how the body stands after a change, when the report of `sequence` was the last."""
         before, self._locked = self._locked, _locks(body)
         if cause is None:

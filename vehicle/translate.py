@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
 from vehicle import diagnosis
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import REAR, Body, DoorName, Equipment, Gear, Ignition
 from vehicle.command import (
     Cancellation,
@@ -80,13 +80,13 @@ _OUTCOMES = {
     CommandOutcome.CANCELLED: report_pb2.COMMAND_OUTCOME_CANCELLED,
 }
 _LOCK_CAUSES = {
-    Cause.COMMAND: body_pb2.LOCK_CAUSE_COMMAND,
-    Cause.EMERGENCY: body_pb2.LOCK_CAUSE_COMMAND,
-    Cause.AUTO_LOCK: body_pb2.LOCK_CAUSE_AUTO_LOCK,
-    Cause.SPEED_LOCK: body_pb2.LOCK_CAUSE_SPEED_LOCK,
-    Cause.PARKING_UNLOCK: body_pb2.LOCK_CAUSE_PARKING_UNLOCK,
-    Cause.HAND: body_pb2.LOCK_CAUSE_KEY,
-    Cause.DEFECT: body_pb2.LOCK_CAUSE_UNSPECIFIED,  # the unit sees that the lock moved, and cannot tell why
+    ActuationCause.COMMAND: body_pb2.LOCK_CAUSE_COMMAND,
+    ActuationCause.EMERGENCY: body_pb2.LOCK_CAUSE_COMMAND,
+    ActuationCause.AUTO_LOCK: body_pb2.LOCK_CAUSE_AUTO_LOCK,
+    ActuationCause.SPEED_LOCK: body_pb2.LOCK_CAUSE_SPEED_LOCK,
+    ActuationCause.PARKING_UNLOCK: body_pb2.LOCK_CAUSE_PARKING_UNLOCK,
+    ActuationCause.HAND: body_pb2.LOCK_CAUSE_KEY,
+    ActuationCause.DEFECT: body_pb2.LOCK_CAUSE_UNSPECIFIED,  # the unit sees that the lock moved, and cannot tell why
 }
 _NO_CHANGES: Mapping[DoorName, LockChange] = MappingProxyType({})
 _CANCEL_OUTCOMES = {

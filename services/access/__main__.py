@@ -16,17 +16,17 @@ from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
-from services.access.identity import Identity, key_hash
+from services.access.identity import CallerIdentifier, key_hash
 from services.access.key_watch import KeyWatch
 from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
 from services.access.pending_keys import SqlPendingApiKeys
+from services.access.permission_cache import PermissionCache
 from services.access.published_key import PUBLISHED_KEY
 from services.access.revocations import follow_revocations
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.settings import AccessSettings
-from services.access.standings import Standings
 from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime import boot, jetstream
@@ -42,7 +42,7 @@ from services.runtime.workload import Workloads
 if TYPE_CHECKING:
     import grpc
 
-    from services.access.domain import Caller, Standing
+    from services.access.domain import Caller, EffectivePermissions
     from services.runtime.database import Database
 
 ROOM = "access"
@@ -66,15 +66,15 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
 
-    async def load_standing(subject: str, actor: str, vin: str) -> Standing:
-        return await database.read(lambda c: store.standing(c, subject, actor, vin, _utc_now()))
+    async def load_standing(subject: str, actor: str, vin: str) -> EffectivePermissions:
+        return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, _utc_now()))
 
     async def find_key(digest: bytes) -> Caller | None:
         return await database.read(lambda c: store.find_key(c, digest, _utc_now()))
 
     routes = Routes()
     workloads = Workloads()
-    standings = Standings(load_standing, time.time)
+    permission_cache = PermissionCache(load_standing, time.time)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -93,14 +93,14 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     issuer = CapabilityIssuer(signing_key, time.time)
     admission = Admission(
         routes=routes,
-        identity=Identity(
+        identity=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=time.time,
         ),
-        standings=standings,
+        permission_cache=permission_cache,
         limits=RateLimits(settings.requests_per_minute, time.monotonic),
         counted=CountedRequests(time.monotonic),
         issuer=issuer,

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from services.access.capability_issuer import CapabilityIssuer
-    from services.access.domain import Caller, Standing
-    from services.access.identity import Identity
+    from services.access.domain import Caller, EffectivePermissions
+    from services.access.identity import CallerIdentifier
     from services.access.limits import CountedRequests, RateLimits
+    from services.access.permission_cache import PermissionCache
     from services.access.routes import Route, Routes
-    from services.access.standings import Standings
 
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUOTED = re.compile(r'"[^"]*"')
@@ -87,8 +87,8 @@ class Admission:
         self,
         *,
         routes: Routes,
-        identity: Identity,
-        standings: Standings,
+        identity: CallerIdentifier,
+        permission_cache: PermissionCache,
         limits: RateLimits,
         counted: CountedRequests,
         issuer: CapabilityIssuer,
@@ -97,7 +97,7 @@ class Admission:
         self._team_certificate = team_certificate
         self._routes = routes
         self._identity = identity
-        self._standings = standings
+        self._permission_cache = permission_cache
         self._limits = limits
         self._counted = counted
         self._bodies = SoundBodies()
@@ -106,7 +106,7 @@ class Admission:
 
     def forget(self, *, principal: str = "", credential: str = "") -> None:
         """Some right began or ended. See usecases.Forget."""
-        self._standings.forget()
+        self._permission_cache.forget()
         if credential or not principal:
             self._identity.forget(credential)
         self._issuer.forget(principal, credential)
@@ -146,7 +146,7 @@ class Admission:
         _refuse_headers(faults)
         digest, caller = await self._caller_of(asked)
         vin = _vin(written_vin)
-        standing = await self._standing(asked, caller, vin, route)
+        permissions = await self._permissions(asked, caller, vin, route)
         content_type = asked.headers.get("content-type")
         try:
             members = self._bodies.check(
@@ -163,7 +163,7 @@ class Admission:
             raise
         self._count(route, caller, vin, _named_id(asked.headers))
         emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
-        return self._grant(digest, caller, vin, standing, route, emergency=emergency)
+        return self._grant(digest, caller, vin, permissions, route, emergency=emergency)
 
     async def _admit_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
         if not (asked.native and asked.team_listener):
@@ -187,7 +187,7 @@ class Admission:
         digest, caller = await self._caller_of(asked)
         said = native_request.said_in(asked.body, route.request, route.body_field)
         vin = _vin(said.vin)
-        standing = await self._standing(asked, caller, vin, route)
+        permissions = await self._permissions(asked, caller, vin, route)
         if said.order is not None:
             try:
                 self._orders.check(route.action, said.order)
@@ -196,7 +196,7 @@ class Admission:
                 raise
         self._count(route, caller, vin, _named_id(asked.headers))
         return self._grant(
-            digest, caller, vin, standing, route, emergency=said.emergency, certificate=certificate
+            digest, caller, vin, permissions, route, emergency=said.emergency, certificate=certificate
         )
 
     async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
@@ -208,21 +208,23 @@ class Admission:
                 self._limits.take("failed", network)
             raise
 
-    async def _standing(self, asked: EdgeRequest, caller: Caller, vin: str, route: Route) -> Standing:
+    async def _permissions(
+        self, asked: EdgeRequest, caller: Caller, vin: str, route: Route
+    ) -> EffectivePermissions:
         """What the caller is to the vehicle, when that and the bearer's scope allow the route."""
-        standing = await self._standings.of(caller.subject, caller.actor, vin)
-        if standing.locked:
+        permissions = await self._permission_cache.of(caller.subject, caller.actor, vin)
+        if permissions.locked:
             raise Refusal(
                 errors.ACCOUNT_LOCKED,
                 "This account is locked and commands nothing; contact customer support to unlock it.",
             )
-        if not standing.actions or caller.only_vin not in {None, vin}:
+        if not permissions.actions or caller.only_vin not in {None, vin}:
             # The same for a vehicle that there is and for one that there is not, counted all the same.
             if network := network_of(asked.address):
                 self._limits.take("unknown", "by address", network)
             self._limits.take("unknown", "by actor", caller.actor)
             raise vehicle_not_found()
-        if route.action not in standing.actions:
+        if route.action not in permissions.actions:
             raise Refusal(
                 errors.ACTION_NOT_GRANTED,
                 f"Your access to this vehicle does not include {route.action}; its owner can extend it.",
@@ -230,7 +232,7 @@ class Admission:
             )
         if caller.scope is not None and route.action not in caller.scope:
             raise _out_of_scope(route.action)
-        return standing
+        return permissions
 
     def _count(self, route: Route, caller: Caller, vin: str, named_id: str | None) -> None:
         """Count the request against its rate; what repeats one that was counted is a read."""
@@ -252,7 +254,7 @@ class Admission:
         digest: bytes,
         caller: Caller,
         vin: str,
-        standing: Standing,
+        permissions: EffectivePermissions,
         route: Route,
         *,
         emergency: bool,
@@ -260,7 +262,7 @@ class Admission:
     ) -> str:
         """The capability for this request."""
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
-        return self._issuer.capability(digest, caller, vin, standing, purpose, certificate)
+        return self._issuer.capability(digest, caller, vin, permissions, purpose, certificate)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.access.domain import Role
+from services.access.domain import GrantRole
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -52,4 +52,4 @@ class PendingApiKeys(Protocol):
 
 def needs_two_operators(new: NewGrant) -> bool:
     """Whether one operator is not enough: an owner may do everything, and lets others in."""
-    return new.role is Role.OWNER
+    return new.role is GrantRole.OWNER

@@ -16,14 +16,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from services.access.recent import Recent
+from services.access.recent import ExpiringCache
 from services.runtime.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from services.access.domain import Caller, Standing
+    from services.access.domain import Caller, EffectivePermissions
 
 _MAX_KEPT = 100_000
 _USED_SHARE = 2 / 3
@@ -69,7 +69,7 @@ class Purpose:
 @dataclass(frozen=True, slots=True)
 class _Issued:
     token: str
-    standing: Standing
+    permissions: EffectivePermissions
     caller: Caller
 
 
@@ -79,8 +79,8 @@ class CapabilityIssuer:
     def __init__(self, key: SigningKey, now: Callable[[], float]) -> None:
         self._key = key
         self._now = now
-        self._issued: Recent[tuple[bytes, str, Purpose, str], _Issued] = Recent(_MAX_KEPT)
-        self._unsettled: Recent[str, float] = Recent(_MAX_KEPT)
+        self._issued: ExpiringCache[tuple[bytes, str, Purpose, str], _Issued] = ExpiringCache(_MAX_KEPT)
+        self._unsettled: ExpiringCache[str, float] = ExpiringCache(_MAX_KEPT)
 
     def use(self, key: SigningKey) -> None:
         """Sign with this key from now on, and use nothing again that another one signed."""
@@ -93,7 +93,7 @@ class CapabilityIssuer:
         bearer_digest: bytes,
         caller: Caller,
         vin: str,
-        standing: Standing,
+        permissions: EffectivePermissions,
         purpose: Purpose,
         certificate: str = "",
     ) -> str:
@@ -105,10 +105,10 @@ class CapabilityIssuer:
         now = self._now()
         slot = (bearer_digest, vin, purpose, certificate)
         known = self._issued.get(slot, now)
-        if known is not None and (known.standing is standing or known.standing == standing):
+        if known is not None and (known.permissions is permissions or known.permissions == permissions):
             return known.token
         issued_at = int(now)
-        expires_at = int(min(issued_at + LONGEST_SECONDS, caller.expires_at, standing.ends_at))
+        expires_at = int(min(issued_at + LONGEST_SECONDS, caller.expires_at, permissions.ends_at))
         token = jwt.encode(
             {
                 "iss": ISSUER,
@@ -122,9 +122,9 @@ class CapabilityIssuer:
                 "iat": issued_at,
                 "exp": expires_at,
                 "jti": str(uuid.uuid4()),
-                "role": standing.role.value if standing.role else "",
-                "since": standing.since,
-                **_what_ends_it(caller, standing, purpose),
+                "role": permissions.role.value if permissions.role else "",
+                "since": permissions.since,
+                **_what_ends_it(caller, permissions, purpose),
                 **({"cert": certificate} if certificate else {}),
             },
             self._key.private,
@@ -134,7 +134,7 @@ class CapabilityIssuer:
         reuse_until = issued_at + (expires_at - issued_at) * _USED_SHARE
         for name in (caller.subject, caller.actor, caller.credential):
             reuse_until = min(reuse_until, self._unsettled.get(name, now) or reuse_until)
-        self._issued.put(slot, _Issued(token, standing, caller), reuse_until)
+        self._issued.put(slot, _Issued(token, permissions, caller), reuse_until)
         return token
 
     def forget(self, principal: str, credential: str) -> None:
@@ -156,12 +156,12 @@ class CapabilityIssuer:
         )
 
 
-def _what_ends_it(caller: Caller, standing: Standing, purpose: Purpose) -> dict[str, Any]:
+def _what_ends_it(caller: Caller, permissions: EffectivePermissions, purpose: Purpose) -> dict[str, Any]:
     """The claims about the right behind a capability, which lasts longer than the capability itself."""
-    claims: dict[str, Any] = {"read": standing.read_at, "cred": caller.credential}
+    claims: dict[str, Any] = {"read": permissions.read_at, "cred": caller.credential}
     if purpose.mode:
         claims["mode"] = purpose.mode
-    grant_ends = standing.until.get(purpose.action, math.inf)
+    grant_ends = permissions.until.get(purpose.action, math.inf)
     ends = min(caller.ends_at, grant_ends)
     if ends < math.inf:
         claims |= {"ends": ends, "ends_with": "TOKEN" if caller.ends_at <= grant_ends else "GRANT"}

@@ -42,7 +42,7 @@ COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
 VIN_FORM = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
-class Role(Enum):
+class GrantRole(Enum):
     """What a principal is to a vehicle."""
 
     OWNER = "OWNER"
@@ -51,9 +51,9 @@ class Role(Enum):
 
 
 ROLE_ACTIONS = {
-    Role.OWNER: ACTIONS,
-    Role.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ},
-    Role.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}),
+    GrantRole.OWNER: ACTIONS,
+    GrantRole.SHARED_USER: ACTIONS - {CONFIG_WRITE, DIAGNOSTICS_READ},
+    GrantRole.DIGITAL_KEY: frozenset({UNLOCK, LOCK, CANCEL, STATUS_READ, UPDATES_READ}),
 }
 
 
@@ -114,7 +114,7 @@ class NewGrant:
     grant_id: str
     principal: str
     vin: str
-    role: Role
+    role: GrantRole
     actions: tuple[str, ...] = ()
     valid_seconds: int | None = None
 
@@ -180,7 +180,7 @@ class EndedKind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedRight:
     """A right that ended before its time, as the other rooms are told.
 
     No `vin` means every vehicle. `remaining` is what the principal may still do to the vehicle, and until when, in
@@ -315,7 +315,7 @@ class Caller:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class EffectivePermissions:
     """What a caller is to a vehicle at a moment. Times are in seconds since 1970.
 
     No actions means that the vehicle is not theirs, or is no vehicle. `ends_at` is when the first of the grants
@@ -326,7 +326,7 @@ class Standing:
     ends_at: float = math.inf
     locked: frozenset[str] = field(default_factory=frozenset)
     """Those of subject and actor whose accounts are locked."""
-    role: Role | None = None
+    role: GrantRole | None = None
     """The highest of the grants behind it."""
     since: float = 0.0
     """When the first of them began, in seconds since 1970; an owner's, when the first of an owner did."""
@@ -334,7 +334,9 @@ class Standing:
     read_at: float = field(default=0.0, compare=False)
 
 
-def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -> Standing:
+def effective_permissions(
+    grants: Iterable[Grant], locked: Iterable[str], now: datetime
+) -> EffectivePermissions:
     """What these grants of one principal on one vehicle amount to."""
     live = [grant for grant in grants if grant.is_live(now)]
     role, since = _beginning(live)
@@ -345,7 +347,7 @@ def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -
         first_end = min(first_end, end)
         for action in grant.actions:
             until[action] = max(until.get(action, 0.0), end)
-    return Standing(
+    return EffectivePermissions(
         actions=frozenset(until),
         ends_at=first_end,
         locked=frozenset(locked),
@@ -356,10 +358,10 @@ def standing_of(grants: Iterable[Grant], locked: Iterable[str], now: datetime) -
     )
 
 
-def _beginning(live: Sequence[Grant]) -> tuple[Role | None, float]:
+def _beginning(live: Sequence[Grant]) -> tuple[GrantRole | None, float]:
     """The highest role of these, and since when: an owner's former rights on the vehicle do not count."""
-    role = next((role for role in Role if role in {grant.asked.role for grant in live}), None)
-    counted = [grant for grant in live if role is not Role.OWNER or grant.asked.role is role]
+    role = next((role for role in GrantRole if role in {grant.asked.role for grant in live}), None)
+    counted = [grant for grant in live if role is not GrantRole.OWNER or grant.asked.role is role]
     return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
 
 
@@ -367,14 +369,14 @@ def _beginning(live: Sequence[Grant]) -> tuple[Role | None, float]:
 class Allowance:
     """What allows an action at a moment: the highest role, and when the last of the grants that do ends by itself."""
 
-    role: Role
+    role: GrantRole
     ends_at: datetime | None = None
 
 
 def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
     """What those grants that allow the action amount to; None when none does."""
     allowing = [grant for grant in live if action in grant.actions]
-    role = next((role for role in Role if role in {grant.asked.role for grant in allowing}), None)
+    role = next((role for role in GrantRole if role in {grant.asked.role for grant in allowing}), None)
     if role is None:
         return None
     ends = [grant.expires_at for grant in allowing if grant.expires_at is not None]

@@ -8,7 +8,7 @@ import re
 from typing import TYPE_CHECKING, Protocol
 
 from services.access.published_key import PUBLISHED_KEY
-from services.access.recent import Recent
+from services.access.recent import ExpiringCache
 from services.runtime import errors
 from services.runtime.errors import Refusal
 
@@ -41,7 +41,7 @@ def key_hash(pepper: bytes, key: str) -> bytes:
     return hmac.digest(pepper, key.encode(), "sha256")
 
 
-class Identity:
+class CallerIdentifier:
     """Knows callers by their bearers, and for a while by heart."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Identity:
         self._pepper = pepper
         self._sandbox = sandbox
         self._now = now
-        self._known: Recent[bytes, Caller] = Recent(_MAX_CALLERS)
+        self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
         """The bearer's digest and its caller.

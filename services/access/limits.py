@@ -16,7 +16,7 @@ import ipaddress
 import math
 from typing import TYPE_CHECKING
 
-from services.access.recent import Recent
+from services.access.recent import ExpiringCache
 from services.runtime import errors
 from services.runtime.errors import Refusal
 
@@ -79,7 +79,7 @@ class CountedRequests:
 
     def __init__(self, now: Callable[[], float], most: int = MAX_BUCKETS) -> None:
         self._now = now
-        self._known: Recent[tuple[str, ...], bool] = Recent(most)
+        self._known: ExpiringCache[tuple[str, ...], bool] = ExpiringCache(most)
 
     def has(self, *which: str) -> bool:
         """Whether this request was counted."""

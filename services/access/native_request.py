@@ -20,7 +20,7 @@ _MAX_REMEMBERED = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class NativeClaims:
     """The `vin` as it was written, whether an unlock is to be an emergency's, and what it is to do, where anything."""
 
     vin: str
@@ -54,7 +54,7 @@ class SoundOrders:
             self._known[key] = None
 
 
-def said_in(body: bytes, request: type[Message], order_field: str = "") -> Said:
+def said_in(body: bytes, request: type[Message], order_field: str = "") -> NativeClaims:
     """What the one message in `body` says (a compression flag, four bytes of length, the message).
 
     `order_field` is its field that says what to do. Raises Refusal INVALID_REQUEST when there is not exactly one
@@ -73,7 +73,7 @@ def said_in(body: bytes, request: type[Message], order_field: str = "") -> Said:
         and message.unlock.unlock_mode == door_command_pb2.UnlockMode.EMERGENCY
     )
     order = getattr(message, order_field) if order_field else None
-    return Said(message.vin, emergency, order)  # type: ignore[attr-defined]  # every door request has it: routes come from those
+    return NativeClaims(message.vin, emergency, order)  # type: ignore[attr-defined]  # every door request has it: routes come from those
 
 
 def _refused(why: str) -> Refusal:

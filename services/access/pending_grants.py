@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, update
 from sqlmodel import Field
 
-from services.access.domain import Grant, GrantConflict, GrantNotPending, NewGrant, PendingGrant, Role
+from services.access.domain import Grant, GrantConflict, GrantNotPending, GrantRole, NewGrant, PendingGrant
 from services.access.store import RoomModel, create_grant
 from services.runtime.database import Instant
 
@@ -135,7 +135,7 @@ def _pending_of(row: Row[Any]) -> PendingGrant:
         grant_id=row.grant_id,
         principal=row.principal,
         vin=row.vin,
-        role=Role(row.role),
+        role=GrantRole(row.role),
         actions=tuple(row.actions.split()),
         valid_seconds=row.valid_seconds,
     )

@@ -11,7 +11,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class Recent(Generic[K, V]):
+class ExpiringCache(Generic[K, V]):
     """Keeps at most `most` values, each until its own time; the oldest makes room for a new one."""
 
     def __init__(self, most: int) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from services.access import store
-from services.access.domain import NewGrant, Role, Source
+from services.access.domain import GrantRole, NewGrant, Source
 from services.access.identity import KEY_PREFIX, key_hash
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class _SeedGrant(_Entry):
     grant_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
     principal: str = Field(min_length=1, max_length=128)
     vin: _Vin
-    role: Role
+    role: GrantRole
 
 
 class _SeedKey(_Entry):

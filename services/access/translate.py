@@ -23,12 +23,12 @@ from services.access.domain import (
     Grant,
     GrantConflict,
     GrantNotPending,
+    GrantRole,
     GrantUnknown,
     NewApiKey,
     NewGrant,
     PendingApiKey,
     PendingGrant,
-    Role,
     SameOperator,
     Source,
 )
@@ -42,14 +42,14 @@ from services.runtime.outbox import OutgoingMessage
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from services.access.domain import Account, AccountOverview, AccountSummary, Allowance, Ended
+    from services.access.domain import Account, AccountOverview, AccountSummary, Allowance, EndedRight
 
 OUTBOX_QUEUE = "room_events"
 _TEAM = "team"
 _ROLES = {
-    grant_pb2.GRANT_ROLE_OWNER: Role.OWNER,
-    grant_pb2.GRANT_ROLE_SHARED_USER: Role.SHARED_USER,
-    grant_pb2.GRANT_ROLE_DIGITAL_KEY: Role.DIGITAL_KEY,
+    grant_pb2.GRANT_ROLE_OWNER: GrantRole.OWNER,
+    grant_pb2.GRANT_ROLE_SHARED_USER: GrantRole.SHARED_USER,
+    grant_pb2.GRANT_ROLE_DIGITAL_KEY: GrantRole.DIGITAL_KEY,
 }
 _ENDED = {
     EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
@@ -238,7 +238,7 @@ def summary_message(summary: AccountSummary) -> account_pb2.AccountSummary:
     )
 
 
-def revocation(ended: Ended) -> OutgoingMessage:
+def revocation(ended: EndedRight) -> OutgoingMessage:
     """The message to every room that this right has ended."""
     told = grant_pb2.GrantRevoked(
         grant_id=ended.grant_id,

@@ -198,7 +198,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now_millis,
         ask=requests.ask,
     )
-    rights = right_link.EndedRights(desk, right_link.SignerReview(signer), BrokerQueue(broker))
+    rights = right_link.CommandRevocationHandler(desk, right_link.SignerReview(signer), BrokerQueue(broker))
     subscriptions = [
         *vehicle_link.subscriptions(events, desk),
         Subscription(right_link.ENDED, rights.handle),

@@ -259,7 +259,7 @@ class Cancellation:
 
 
 @dataclass(frozen=True, slots=True)
-class RightEnded:
+class CommandRightEnded:
     """Something that allowed commands has ended. What may be given up for it is asked about once more.
 
     Of `principal` alone: whatever names it as subject or actor, on `vin` or, where that is None, on every vehicle.

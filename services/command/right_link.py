@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.command.domain import RequestedOrder
-    from services.command.right_usecases import RightsReview, VehicleQueue
+    from services.command.right_usecases import CommandRightsReview, VehicleQueue
     from services.command.usecases import Desk
     from services.runtime.consumer import Delivery
     from services.runtime.order_signer import OrderSigningClient
@@ -35,10 +35,10 @@ ENDED = ConsumerPlan(
 _log = structlog.get_logger()
 
 
-class EndedRights:
+class CommandRevocationHandler:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
-    def __init__(self, desk: Desk, review: RightsReview, queue: VehicleQueue) -> None:
+    def __init__(self, desk: Desk, review: CommandRightsReview, queue: VehicleQueue) -> None:
         self._desk = desk
         self._review = review
         self._queue = queue
@@ -62,13 +62,13 @@ class EndedRights:
 
 
 class SignerReview:
-    """right_usecases.RightsReview by way of the signer, which accepts the order's own proof and asks access."""
+    """right_usecases.CommandRightsReview by way of the signer, which accepts the order's own proof and asks access."""
 
     def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
-        """See right_usecases.RightsReview."""
+        """See right_usecases.CommandRightsReview."""
         gone: set[str] = set()
         for start in range(0, len(commands), MOST_AT_ONCE):
             some = commands[start : start + MOST_AT_ONCE]

@@ -9,11 +9,11 @@ from services.command.endings import right_ended
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.command.domain import RequestedOrder, RightEnded
+    from services.command.domain import CommandRightEnded, RequestedOrder
     from services.command.usecases import Desk
 
 
-class RightsReview(Protocol):
+class CommandRightsReview(Protocol):
     """The signer, which asks the access room."""
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
@@ -30,7 +30,9 @@ class VehicleQueue(Protocol):
         """No settings wait for this vehicle any more."""
 
 
-async def end_rights(desk: Desk, review: RightsReview, queue: VehicleQueue, ended: RightEnded) -> None:
+async def end_rights(
+    desk: Desk, review: CommandRightsReview, queue: VehicleQueue, ended: CommandRightEnded
+) -> None:
     """End what is alive and was asked for under a right that has ended; safe to repeat, and on each replica.
 
     What never left fails at once. What may have left is taken out of the vehicle's queue, and the vehicle is sent

@@ -18,6 +18,7 @@ from services.command.domain import (
     CommandAlreadyFinished,
     CommandForbidden,
     CommandNotFound,
+    CommandRightEnded,
     Condition,
     CorrelationIdReused,
     DoorAction,
@@ -28,7 +29,6 @@ from services.command.domain import (
     Observed,
     RequestedOrder,
     Requester,
-    RightEnded,
     Status,
     Viewer,
 )
@@ -113,7 +113,7 @@ class Commands(Protocol):
     async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """Take in what vehicles said, each once, in order."""
 
-    async def live(self, ended: RightEnded) -> list[RequestedOrder]:
+    async def live(self, ended: CommandRightEnded) -> list[RequestedOrder]:
         """The commands alive that this may concern."""
 
     async def take_back(self, command: RequestedOrder, at: datetime) -> bool:

@@ -18,6 +18,7 @@ from services.command.domain import (
     LOCKABLE_DOORS,
     Command,
     CommandAction,
+    CommandRightEnded,
     Condition,
     Confirmation,
     DoorResult,
@@ -26,7 +27,6 @@ from services.command.domain import (
     Mode,
     Observed,
     Requester,
-    RightEnded,
     Status,
     StatusCheck,
 )
@@ -175,13 +175,13 @@ def requested_superseding(unlock: RequestedOrder, lock: Command, mac: OrderMac) 
     return requested
 
 
-def right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
+def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded:
     """Which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
-        return RightEnded(None, None)
+        return CommandRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):
         raise ValueError("a right of nobody, or on no vehicle")
-    return RightEnded(message.principal, message.vin or None)
+    return CommandRightEnded(message.principal, message.vin or None)
 
 
 def report(opened: OpenedAnswer, now: datetime) -> Report:

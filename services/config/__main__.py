@@ -91,7 +91,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
     events = vehicle_link.VehicleEvents(record, reader, keys, now)
     settings_cancellations = store.SettingsCancellationStore(database, dispatch.cancelled, to_rooms.hand_over)
-    rights = right_link.EndedRights(settings_cancellations, signer, now)
+    rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, now)
     subscriptions = [
         Subscription(vehicle_link.PLAN, events.handle),
         Subscription(right_link.ENDED, rights.handle),

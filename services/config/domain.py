@@ -232,7 +232,7 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
-class RightEnded:
+class ConfigRightEnded:
     """Something that allowed changes has ended: of `principal`, as subject or actor, on `vin` or, where that is None,
     on every vehicle. Without a principal: a credential is no longer accepted.
     """

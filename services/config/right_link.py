@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from protocol.broker import GRANT_REVOKED_SUBJECT, ROOM_EVENTS, is_vin
 from services.config import translate, usecases
-from services.config.domain import RightEnded
+from services.config.domain import ConfigRightEnded
 from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.order_signer import MOST_AT_ONCE
 from services.runtime.storage import StorageUnavailable
@@ -29,7 +29,7 @@ ENDED = ConsumerPlan(ROOM_EVENTS, "config-rights", (GRANT_REVOKED_SUBJECT,))
 _log = structlog.get_logger()
 
 
-class EndedRights:
+class ConfigRevocationHandler:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
     def __init__(
@@ -53,13 +53,13 @@ class EndedRights:
 
 
 class _SignerReview:
-    """usecases.RightsReview by way of the signer, which accepts the order's own proof and asks access."""
+    """usecases.ConfigRightsReview by way of the signer, which accepts the order's own proof and asks access."""
 
     def __init__(self, signer: OrderSigningClient) -> None:
         self._signer = signer
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
-        """See usecases.RightsReview."""
+        """See usecases.ConfigRightsReview."""
         gone: list[Push] = []
         for start in range(0, len(pushes), MOST_AT_ONCE):
             some = pushes[start : start + MOST_AT_ONCE]
@@ -73,10 +73,10 @@ class _SignerReview:
         return gone
 
 
-def _right_ended(message: grant_pb2.GrantRevoked) -> RightEnded:
+def _right_ended(message: grant_pb2.GrantRevoked) -> ConfigRightEnded:
     """Which settings the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
-        return RightEnded(None, None)
+        return ConfigRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):
         raise ValueError("a right of nobody, or on no vehicle")
-    return RightEnded(message.principal, message.vin or None)
+    return ConfigRightEnded(message.principal, message.vin or None)

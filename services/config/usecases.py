@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import ReplayGuard, SessionSlot
     from protocol.faults import MessageRefused
-    from services.config.domain import ChangeRequest, DoorConfig, News, Push, RightEnded
+    from services.config.domain import ChangeRequest, ConfigRightEnded, DoorConfig, News, Push
 
 KEEP_NEWS = timedelta(days=8)
 """Longer than the broker keeps a vehicle's events, and so longer than one can be delivered again."""
@@ -123,14 +123,14 @@ async def ingest_messages(
 class SettingsCancellations(Protocol):
     """The same record, for settings whose right has ended. Every function raises StorageUnavailable."""
 
-    async def unapplied(self, ended: RightEnded) -> list[Push]:
+    async def unapplied(self, ended: ConfigRightEnded) -> list[Push]:
         """The wanted settings that their vehicles do not run yet, and that this may concern."""
 
     async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
         """Give them up because the right to them has ended, with what tells the room that keeps vehicles' queues."""
 
 
-class RightsReview(Protocol):
+class ConfigRightsReview(Protocol):
     """The signer, which asks the access room."""
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
@@ -138,7 +138,10 @@ class RightsReview(Protocol):
 
 
 async def end_rights(
-    record: SettingsCancellations, review: RightsReview, now: Callable[[], datetime], ended: RightEnded
+    record: SettingsCancellations,
+    review: ConfigRightsReview,
+    now: Callable[[], datetime],
+    ended: ConfigRightEnded,
 ) -> None:
     """Give up what was asked for under a right that has ended; safe to repeat. Raises StorageUnavailable."""
     concerned = await record.unapplied(ended)

@@ -77,7 +77,7 @@ class LastCheck(RoomModel, table=True):
     counter: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
 
 
-class StandingAlert(RoomModel, table=True):
+class ActiveAlert(RoomModel, table=True):
     """An alert that stands now, in the order `position` in which it is shown."""
 
     __tablename__ = "standing_alert"

@@ -20,13 +20,13 @@ from services.status.domain import (
     StreamEnded,
     Update,
 )
-from services.status.rights import Cause, EndedRights, RightEnded
+from services.status.rights import EndedRightCache, EndingCause, WatchRightEnded
 from services.status.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from services.status.rights import Ending, Right
+    from services.status.rights import RightEnding, WatchRight
 
 _HEARTBEAT = Heartbeat()
 _LOOK_SECONDS = 0.2
@@ -41,7 +41,7 @@ class Watcher:
     `joined_at` is where the hub stood when it joined: its queue holds what came after.
     """
 
-    def __init__(self, vin: str, right: Right, *, heartbeats: bool) -> None:
+    def __init__(self, vin: str, right: WatchRight, *, heartbeats: bool) -> None:
         self.vin = vin
         self.right = right
         self.heartbeats = heartbeats
@@ -130,7 +130,7 @@ class Hub:
         self._max_behind_seconds = max_behind_seconds
         self._max_waiting_bytes = max_waiting_bytes
         self._streams = Streams(max_watchers, max_per_user, max_per_vehicle)
-        self._ended_rights = EndedRights()
+        self._ended_rights = EndedRightCache()
         self._ends: list[tuple[float, int, Watcher]] = []
         self._numbers = itertools.count()
         self._tasks: dict[Watcher, asyncio.Task[object] | None] = {}
@@ -147,13 +147,13 @@ class Hub:
     def watching(self, watcher: Watcher) -> Iterator[Watcher]:
         """Have `watcher` in the hub; the task that asks is the one that reads.
 
-        Raises RightEnded when its right has ended, TooManyStreams, ShuttingDown.
+        Raises WatchRightEnded when its right has ended, TooManyStreams, ShuttingDown.
         """
         if self._closed:
             raise ShuttingDown
         watcher.right = self._ended_rights.left_of(watcher.right, watcher.vin)
         if watcher.right.until <= self._now():
-            raise RightEnded(watcher.right.ends_with)
+            raise WatchRightEnded(watcher.right.ends_with)
         while (oldest := self._streams.giving_way_to(watcher)) is not None:
             self._end(oldest, GaveWay())
             self._streams.remove(oldest)
@@ -192,7 +192,7 @@ class Hub:
         for watcher in self._streams.all():
             watcher.put(Reset(position), now)
 
-    def right_ended(self, told: Ending) -> None:
+    def right_ended(self, told: RightEnding) -> None:
         """End every stream that ran on what has ended, and on nothing else."""
         ending = self._ended_rights.add(told, self._now(), self._monotonic())
         for watcher in self._streams.of_vehicle(told.vin) if told.vin else self._streams.all():
@@ -200,7 +200,7 @@ class Hub:
                 continue
             try:
                 left = ending.left_of(watcher.right)
-            except RightEnded as ended:
+            except WatchRightEnded as ended:
                 self._end(watcher, ended)
                 continue
             if left != watcher.right:
@@ -211,7 +211,7 @@ class Hub:
         """End every stream whose right was signed with another key than these of the access service."""
         for watcher in self._streams.all():
             if watcher.right.signed_by and watcher.right.signed_by not in key_ids:
-                self._end(watcher, RightEnded(Cause.CREDENTIAL))
+                self._end(watcher, WatchRightEnded(EndingCause.CREDENTIAL))
 
     def end_overdue(self) -> None:
         """End the streams whose right has ended by itself, and cut those that were ended and do not read it."""
@@ -219,7 +219,7 @@ class Hub:
         while self._ends and self._ends[0][0] <= now:
             until, _, watcher = heapq.heappop(self._ends)
             if watcher.right.until <= until:
-                self._end(watcher, RightEnded(watcher.right.ends_with))
+                self._end(watcher, WatchRightEnded(watcher.right.ends_with))
         cut_before = self._monotonic() - _LAST_WORD_SECONDS
         while self._ending and self._ending[0][0] <= cut_before:
             _, watcher = self._ending.popleft()

@@ -5,27 +5,30 @@ from __future__ import annotations
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.status import domain
-from services.status.rights import Cause, RightEnded
+from services.status.rights import EndingCause, WatchRightEnded
 
 GAVE_WAY_RETRY_MILLISECONDS = 30_000
 
 _RIGHT_ENDED = {
-    Cause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),
-    Cause.ACCOUNT: (
+    EndingCause.GRANT: (errors.ACTION_NOT_GRANTED, "Your right to watch this vehicle has ended."),
+    EndingCause.ACCOUNT: (
         errors.ACCOUNT_LOCKED,
         "This account is locked and watches nothing; contact customer support to unlock it.",
     ),
-    Cause.CREDENTIAL: (
+    EndingCause.CREDENTIAL: (
         errors.TOKEN_INVALID,
         "What you signed in with is not accepted any more; sign in again.",
     ),
-    Cause.TOKEN: (errors.TOKEN_EXPIRED, "The token has expired; get a new one and resume with your last id."),
+    EndingCause.TOKEN: (
+        errors.TOKEN_EXPIRED,
+        "The token has expired; get a new one and resume with your last id.",
+    ),
 }
 
 
 def ended_refusal(error: domain.StreamEnded) -> Refusal:
     """Why a stream ends, and what its reader can do."""
-    if isinstance(error, RightEnded):
+    if isinstance(error, WatchRightEnded):
         return Refusal(*_RIGHT_ENDED[error.cause])
     if isinstance(error, domain.GaveWay):
         return Refusal(

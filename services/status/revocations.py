@@ -9,7 +9,7 @@ import structlog
 from ecarus.remotecontrol.access.v1 import grant_pb2
 from google.protobuf.message import DecodeError
 
-from services.status.rights import UPDATES_READ, Cause, Ending
+from services.status.rights import UPDATES_READ, EndingCause, RightEnding
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from services.status.hub import Hub
 
 _CAUSES = {
-    grant_pb2.ENDED_RIGHT_GRANT: Cause.GRANT,
-    grant_pb2.ENDED_RIGHT_ACCOUNT: Cause.ACCOUNT,
-    grant_pb2.ENDED_RIGHT_CREDENTIAL: Cause.CREDENTIAL,
+    grant_pb2.ENDED_RIGHT_GRANT: EndingCause.GRANT,
+    grant_pb2.ENDED_RIGHT_ACCOUNT: EndingCause.ACCOUNT,
+    grant_pb2.ENDED_RIGHT_CREDENTIAL: EndingCause.CREDENTIAL,
 }
 _log = structlog.get_logger()
 
@@ -49,13 +49,13 @@ class Revocations:
         _log.info("revocations_followed", position=str(position))
 
 
-def _ending_of(told: grant_pb2.GrantRevoked) -> Ending:
+def _ending_of(told: grant_pb2.GrantRevoked) -> RightEnding:
     """What the message says has ended, as far as it concerns streams."""
     left = next((right for right in told.remaining if right.action == UPDATES_READ), None)
     remaining_until = None
     if left is not None:
         remaining_until = _seconds(left.until) if left.HasField("until") else math.inf
-    return Ending(
+    return RightEnding(
         _CAUSES.get(told.kind) or _guessed(told),
         _seconds(told.revoked_at),
         told.principal,
@@ -65,11 +65,11 @@ def _ending_of(told: grant_pb2.GrantRevoked) -> Ending:
     )
 
 
-def _guessed(told: grant_pb2.GrantRevoked) -> Cause:
+def _guessed(told: grant_pb2.GrantRevoked) -> EndingCause:
     """What another version of the access service means: what it names says what has ended."""
     if told.credential:
-        return Cause.CREDENTIAL
-    return Cause.GRANT if told.vin else Cause.ACCOUNT
+        return EndingCause.CREDENTIAL
+    return EndingCause.GRANT if told.vin else EndingCause.ACCOUNT
 
 
 def _seconds(timestamp: Timestamp) -> float:

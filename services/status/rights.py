@@ -17,7 +17,7 @@ _CLOCKS_APART_SECONDS = 0.1
 """How far the clock here may be behind that of the access service."""
 
 
-class Cause(Enum):
+class EndingCause(Enum):
     """What ended a right."""
 
     GRANT = "GRANT"
@@ -30,16 +30,16 @@ class Cause(Enum):
     """The token expired."""
 
 
-class RightEnded(StreamEnded):
+class WatchRightEnded(StreamEnded):
     """The right to watch this vehicle has ended."""
 
-    def __init__(self, cause: Cause = Cause.GRANT) -> None:
+    def __init__(self, cause: EndingCause = EndingCause.GRANT) -> None:
         super().__init__(cause.value)
         self.cause = cause
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
+class WatchRight:
     """What a stream runs on: what the access service said of it, as it was at `read_at`, signed with `signed_by`.
 
     It ends by itself at `until`, because of `ends_with`.
@@ -49,7 +49,7 @@ class Right:
     actor: str
     read_at: float = 0.0
     until: float = math.inf
-    ends_with: Cause = Cause.GRANT
+    ends_with: EndingCause = EndingCause.GRANT
     credential: str = ""
     signed_by: str = ""
     since: float = 0.0
@@ -57,13 +57,13 @@ class Right:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class RightEnding:
     """A right that ended before its time. No `vin` means every vehicle.
 
     With `remaining_until`, the principal may watch that vehicle all the same, through another grant, until then.
     """
 
-    cause: Cause
+    cause: EndingCause
     at: float
     principal: str = ""
     vin: str = ""
@@ -72,37 +72,39 @@ class Ending:
     ended_at: float = math.inf
     """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
 
-    def concerns(self, right: Right, vin: str) -> bool:
+    def concerns(self, right: WatchRight, vin: str) -> bool:
         """Whether a stream of this vehicle on this right runs on what has ended."""
-        if self.cause is Cause.GRANT:
+        if self.cause is EndingCause.GRANT:
             return self.principal == right.subject and self.vin in {"", vin}
-        if self.cause is Cause.ACCOUNT:
+        if self.cause is EndingCause.ACCOUNT:
             return self.principal in {right.subject, right.actor}
         return bool(self.credential) and self.credential == right.credential
 
-    def left_of(self, right: Right) -> Right:
-        """What is left of a right that this concerns. Raises RightEnded when it is nothing."""
+    def left_of(self, right: WatchRight) -> WatchRight:
+        """What is left of a right that this concerns. Raises WatchRightEnded when it is nothing."""
         if right.read_at > self.at:  # it was given since
             return right
-        if self.cause is Cause.GRANT and right.since > self.ended_at:  # by grants that were all made since
+        if (
+            self.cause is EndingCause.GRANT and right.since > self.ended_at
+        ):  # by grants that were all made since
             return right
         if self.remaining_until is None:
-            raise RightEnded(self.cause)
+            raise WatchRightEnded(self.cause)
         if self.remaining_until >= right.until:
             return right
-        return replace(right, until=self.remaining_until, ends_with=Cause.GRANT)
+        return replace(right, until=self.remaining_until, ends_with=EndingCause.GRANT)
 
 
-class EndedRights:
+class EndedRightCache:
     """Remembers endings for as long as somebody may come with a capability from before."""
 
     def __init__(self) -> None:
-        self._endings: dict[tuple[Cause, str, str], tuple[Ending, float]] = {}
+        self._endings: dict[tuple[EndingCause, str, str], tuple[RightEnding, float]] = {}
 
     def __len__(self) -> int:
         return len(self._endings)
 
-    def add(self, told: Ending, now: float, monotonic: float) -> Ending:
+    def add(self, told: RightEnding, now: float, monotonic: float) -> RightEnding:
         """Remember it; the same, with the time at which it was surely the truth for whoever read the record.
 
         It ended at the latest when we hear of it, and at the earliest at its own time: what was read in between may
@@ -110,7 +112,11 @@ class EndedRights:
         """
         surely = max(told.at, min(now, told.at + _LONGEST_COMMIT_SECONDS)) + _CLOCKS_APART_SECONDS
         ending = replace(told, at=surely, ended_at=told.at)
-        key = (told.cause, told.credential if told.cause is Cause.CREDENTIAL else told.principal, told.vin)
+        key = (
+            told.cause,
+            told.credential if told.cause is EndingCause.CREDENTIAL else told.principal,
+            told.vin,
+        )
         self._endings.pop(key, None)  # so that the first is always the oldest
         self._endings[key] = (ending, monotonic)
         horizon = monotonic - LONGEST_CAPABILITY_SECONDS - _LONGEST_COMMIT_SECONDS
@@ -121,13 +127,13 @@ class EndedRights:
             del self._endings[oldest]
         return ending
 
-    def left_of(self, right: Right, vin: str) -> Right:
-        """What is left of this right after all that has ended. Raises RightEnded."""
+    def left_of(self, right: WatchRight, vin: str) -> WatchRight:
+        """What is left of this right after all that has ended. Raises WatchRightEnded."""
         for key in (
-            (Cause.GRANT, right.subject, vin),
-            (Cause.ACCOUNT, right.subject, ""),
-            (Cause.ACCOUNT, right.actor, ""),
-            (Cause.CREDENTIAL, right.credential, ""),
+            (EndingCause.GRANT, right.subject, vin),
+            (EndingCause.ACCOUNT, right.subject, ""),
+            (EndingCause.ACCOUNT, right.actor, ""),
+            (EndingCause.CREDENTIAL, right.credential, ""),
         ):
             known = self._endings.get(key)
             if known is not None:

@@ -24,7 +24,7 @@ from services.status.domain import (
     StreamEnded,
 )
 from services.status.hub import Watcher
-from services.status.rights import Cause, Right
+from services.status.rights import EndingCause, WatchRight
 from services.status.usecases import look_at_status, watch_updates
 
 if TYPE_CHECKING:
@@ -172,12 +172,12 @@ class DoorStatusServer(DoorStatusServiceServicer):
 def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
     """A reader on the right of this call, which ends sooner or later than the capability that tells of it."""
     capability = current_call().granted()
-    right = Right(
+    right = WatchRight(
         capability.subject,
         capability.actor,
         capability.read_at,
         capability.ends_at,
-        Cause.TOKEN if capability.ends_with == Cause.TOKEN.value else Cause.GRANT,
+        EndingCause.TOKEN if capability.ends_with == EndingCause.TOKEN.value else EndingCause.GRANT,
         capability.credential,
         capability.key_id,
         capability.since,

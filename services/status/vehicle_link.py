@@ -30,7 +30,7 @@ from services.runtime.vehicle_messages import by_vehicle, disposition, left_out
 from services.status.translate import unanswered_at_us
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import (
-    Said,
+    ReportOrigin,
     condition_payload,
     lost_payload,
     moved_of,
@@ -130,7 +130,7 @@ class VehicleIntake:
             except DecodeError:
                 unhandled.append(PoisonMessage(delivery, "not a status report"))
                 continue
-            said = Said(
+            said = ReportOrigin(
                 opened_report.epoch,
                 opened_report.order,
                 opened_report.counter,
@@ -168,7 +168,7 @@ class VehicleIntake:
             except MessageRefused as refused:
                 unhandled += disposition(delivery, refused)
                 continue
-            said = Said(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))
+            said = ReportOrigin(record.epoch, session.order_of(record), 0, delivery.arrived_at_us(now_us))
             payload = result.status.SerializeToString()
             report = report_of(answer.vin, result.status, payload, said)
             if report.cut:

@@ -52,7 +52,7 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
-class Said(NamedTuple):
+class ReportOrigin(NamedTuple):
     """Where the vehicle said something among all that it says (domain.Ordered), and when that arrived, microseconds
     since 1970.
     """
@@ -63,7 +63,7 @@ class Said(NamedTuple):
     received_at_us: int
 
 
-def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: Said) -> Report:
+def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: ReportOrigin) -> Report:
     """Return what a vehicle's report says; `payload` is its serialized form.
 
     What is not understood in it is left out or put right, and named in `cut`; `report` is changed so. The rules are

@@ -17,7 +17,7 @@ from services.runtime.database import open_database
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from mesh.pki import Identity
+    from mesh.pki import CertificateIdentity
     from tests.support.running_mesh import Mesh
 
 
@@ -27,7 +27,7 @@ def car_pair(mesh: Mesh, vin: str) -> tuple[Path, Path]:
     return pair.cert, pair.key
 
 
-def workload_pair(mesh: Mesh, identity: Identity) -> tuple[Path, Path]:
+def workload_pair(mesh: Mesh, identity: CertificateIdentity) -> tuple[Path, Path]:
     """A certificate of the CA of the services."""
     pair = Pki(mesh.data / "pki", datetime.now(UTC)).ensure(identity)
     return pair.cert, pair.key

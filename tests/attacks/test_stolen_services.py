@@ -23,7 +23,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.sandbox import Identity
+from mesh.sandbox import CertificateIdentity
 from services import registry
 from services.runtime.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
@@ -242,11 +242,11 @@ def test_a_certificate_says_who_somebody_is_in_one_way_only(mesh: Mesh) -> None:
     """A name or a second URI that says `edge` is not the edge."""
     spiffe = "spiffe://ecarus/edge"
     pretenders = (
-        Identity("pretender-dns", uri="spiffe://ecarus/team/demo", dns=(spiffe,), server=False),
-        Identity("pretender-only-dns", dns=(spiffe,), server=False),
-        Identity("pretender-domain", uri="spiffe://elsewhere/edge", server=False),
-        Identity("pretender-longer", uri=f"{spiffe}/", server=False),
-        Identity(spiffe.replace("/", "_"), uri="spiffe://ecarus/team/demo", server=False),
+        CertificateIdentity("pretender-dns", uri="spiffe://ecarus/team/demo", dns=(spiffe,), server=False),
+        CertificateIdentity("pretender-only-dns", dns=(spiffe,), server=False),
+        CertificateIdentity("pretender-domain", uri="spiffe://elsewhere/edge", server=False),
+        CertificateIdentity("pretender-longer", uri=f"{spiffe}/", server=False),
+        CertificateIdentity(spiffe.replace("/", "_"), uri="spiffe://ecarus/team/demo", server=False),
     )
     for identity in pretenders:
         with channel_to(mesh, "access", credentials(mesh, *workload_pair(mesh, identity))) as channel:
@@ -357,7 +357,7 @@ def test_a_stolen_workload_s_certificate_ends_everywhere_while_it_is_used(
 ) -> None:
     """A service's twin, the edge's and a team's: calls and streams end at every service, and at the door."""
     twin, edge, team = (
-        Identity(f"taken-{name}", uri=f"spiffe://ecarus/{uri}", server=False)
+        CertificateIdentity(f"taken-{name}", uri=f"spiffe://ecarus/{uri}", server=False)
         for name, uri in (("command", "room/command"), ("edge", "edge"), ("team", "team/demo"))
     )
     pairs = {one.name: workload_pair(mesh, one) for one in (twin, edge, team)}

@@ -13,7 +13,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
-from mesh.pki import Identity, Pair, Pki
+from mesh.pki import CertificateIdentity, Pair, Pki
 from services.registry import descriptor_of
 from services.runtime.channel import open_channel
 from services.runtime.settings import ServerSettings
@@ -36,7 +36,7 @@ def authority(tmp_path: Path) -> Pki:
 
 def pair_of(authority: Pki, name: str) -> Pair:
     dns = ("signer.rooms.ecarus.internal",)
-    return authority.ensure(Identity(name, uri="spiffe://ecarus/room/signer", dns=dns))
+    return authority.ensure(CertificateIdentity(name, uri="spiffe://ecarus/room/signer", dns=dns))
 
 
 @asynccontextmanager

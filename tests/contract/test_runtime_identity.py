@@ -16,7 +16,7 @@ from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_se
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 from services.runtime.revocation import RevocationListRefused
 from services.runtime.workload import certificate_name, workload_of
 from tests.contract.runtime_room import (
@@ -185,13 +185,15 @@ def authority(tmp_path: Path) -> Pki:
 
 
 def client(authority: Pki, name: str, workload: str) -> Pair:
-    return authority.ensure(Identity(name, uri=f"spiffe://ecarus/{workload}", server=False))
+    return authority.ensure(CertificateIdentity(name, uri=f"spiffe://ecarus/{workload}", server=False))
 
 
 @pytest.fixture
 async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> RunningRoom:
     pair = authority.ensure(
-        Identity("config", uri="spiffe://ecarus/room/config", dns=("config.rooms.ecarus.internal",))
+        CertificateIdentity(
+            "config", uri="spiffe://ecarus/room/config", dns=("config.rooms.ecarus.internal",)
+        )
     )
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:

@@ -28,7 +28,7 @@ from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
-from services.status.rights import Cause, Ending
+from services.status.rights import EndingCause, RightEnding
 from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.usecases import LastReport
 from tests.contract.conftest import ServedRoom
@@ -492,7 +492,7 @@ async def test_nobody_is_shown_what_happened_before_their_right_began(room: Room
 
 async def test_whoever_is_granted_the_right_again_watches_at_once(room: Room) -> None:
     ended_at = time.time()
-    room.hub.right_ended(Ending(Cause.GRANT, ended_at, "user-123", VIN))
+    room.hub.right_ended(RightEnding(EndingCause.GRANT, ended_at, "user-123", VIN))
     again = room.sse(read=ended_at + 0.002, since=ended_at + 0.001)
     assert b"STREAM_OPENED" in (await read(again)).data
     _, problem, _ = await refused(room.sse(read=ended_at + 0.002, since=ended_at - 1))
@@ -512,14 +512,14 @@ async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
 @pytest.mark.parametrize(
     ("ending", "grpc_code", "code"),
     [
-        (Ending(Cause.GRANT, 0.0, "user-123", VIN), "PERMISSION_DENIED", "ACTION_NOT_GRANTED"),
-        (Ending(Cause.ACCOUNT, 0.0, "user-123"), "PERMISSION_DENIED", "ACCOUNT_LOCKED"),
-        (Ending(Cause.CREDENTIAL, 0.0, credential="key_1"), "UNAUTHENTICATED", "TOKEN_INVALID"),
+        (RightEnding(EndingCause.GRANT, 0.0, "user-123", VIN), "PERMISSION_DENIED", "ACTION_NOT_GRANTED"),
+        (RightEnding(EndingCause.ACCOUNT, 0.0, "user-123"), "PERMISSION_DENIED", "ACCOUNT_LOCKED"),
+        (RightEnding(EndingCause.CREDENTIAL, 0.0, credential="key_1"), "UNAUTHENTICATED", "TOKEN_INVALID"),
     ],
-    ids=lambda given: given.cause.name if isinstance(given, Ending) else None,
+    ids=lambda given: given.cause.name if isinstance(given, RightEnding) else None,
 )
 async def test_a_right_that_ends_ends_both_streams_and_says_so(
-    room: Room, ending: Ending, grpc_code: str, code: str
+    room: Room, ending: RightEnding, grpc_code: str, code: str
 ) -> None:
     ending = replace(ending, at=time.time())
     sse, typed = room.sse(), room.watch()
@@ -585,7 +585,7 @@ async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: Room
             room.log.publish(big)
             await asyncio.sleep(0.01)
             if room.hub.position.sequence == 6:
-                room.hub.right_ended(Ending(Cause.GRANT, time.time(), "user-123", VIN))
+                room.hub.right_ended(RightEnding(EndingCause.GRANT, time.time(), "user-123", VIN))
             assert room.hub.position.sequence < 500
     finally:
         ending.cancel()

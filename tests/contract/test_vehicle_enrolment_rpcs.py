@@ -16,7 +16,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as cont
 from ecarus.remotecontrol.access.v1.vehicle_enrolment_service_pb2_grpc import VehicleEnrolmentServiceStub
 
 import services.enrolment
-from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import vehicle_identity
 from protocol.key_files import private_pem, public_pem
 from protocol.keys import key_id
@@ -180,7 +180,7 @@ async def test_the_operator_is_told_what_is_wrong(
     nobody = makers.ensure(vehicle_identity("nobody")).cert.read_bytes()
     ours = makers.ensure(vehicle_identity(VIN))
     services = Pki(pki.authority.ca.parent, datetime.now(UTC)).ensure(
-        Identity("like-a-car", uri=vehicle_identity(VIN).uri, server=False)
+        CertificateIdentity("like-a-car", uri=vehicle_identity(VIN).uri, server=False)
     )
     private = keys_of(VIN) + private_pem(exchange_key(VIN))
     wrong = [
@@ -212,7 +212,7 @@ async def test_the_operator_is_told_what_is_wrong(
 def made_before(makers: Pki) -> bytes:
     """A certificate that ended yesterday."""
     then = datetime.now(UTC) - timedelta(days=91)
-    identity = Identity("made-before", uri=vehicle_identity(VIN).uri, server=False)
+    identity = CertificateIdentity("made-before", uri=vehicle_identity(VIN).uri, server=False)
     return Pki(makers.ca.parent, then, VEHICLE_CA).ensure(identity).cert.read_bytes()
 
 

@@ -192,7 +192,9 @@ class Room:
         settings_cancellations = store.SettingsCancellationStore(
             database, dispatch.cancelled, to_rooms.hand_over
         )
-        self.rights = right_link.EndedRights(settings_cancellations, OrderSigningClient(channel), self.now)
+        self.rights = right_link.ConfigRevocationHandler(
+            settings_cancellations, OrderSigningClient(channel), self.now
+        )
         self._to_rooms = to_rooms
         self._tasks: list[asyncio.Task[None]] = []
 

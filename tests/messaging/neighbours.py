@@ -11,7 +11,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as sig
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as keys_contract
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2_grpc as keys_stubs
 
-from mesh.pki import Identity
+from mesh.pki import CertificateIdentity
 from protocol.manifest import endorse
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.order_mac import OrderMac
@@ -115,7 +115,7 @@ class Neighbours:
     def _pair(self) -> Pair:
         dns = ("localhost", "signer.rooms.ecarus.internal", "enrolment.rooms.ecarus.internal")
         uri = "spiffe://ecarus/room/signer"
-        return self._pki.ensure(Identity("neighbours", uri=uri, dns=dns, addresses=("127.0.0.1",)))
+        return self._pki.ensure(CertificateIdentity("neighbours", uri=uri, dns=dns, addresses=("127.0.0.1",)))
 
     def _pem(self, name: str, key: X25519PrivateKey) -> Path:
         path = self._folder / name

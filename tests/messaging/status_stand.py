@@ -38,7 +38,7 @@ from services.status.domain import LogPosition, Reset, Update
 from services.status.hub import Hub, Watcher
 from services.status.presence import LostVehicles
 from services.status.revocations import Revocations
-from services.status.rights import Right, RightEnded
+from services.status.rights import WatchRight, WatchRightEnded
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.usecases import watch_updates
 from services.status.vehicle_link import (
@@ -265,12 +265,12 @@ class Reader:
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        watcher = Watcher(self._vin, Right("user-123", "user-123"), heartbeats=False)
+        watcher = Watcher(self._vin, WatchRight("user-123", "user-123"), heartbeats=False)
         try:
             with self._room.hub.watching(watcher):
                 async for item in watch_updates(self._room.log, watcher, self._after):
                     self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
-        except RightEnded as ended:
+        except WatchRightEnded as ended:
             self.ended = ended
 
     @property

@@ -10,7 +10,7 @@ from typing import Any
 import services.access
 from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import store, translate
-from services.access.domain import NewGrant, Role
+from services.access.domain import GrantRole, NewGrant
 from services.access.revocations import follow_revocations
 from services.runtime import jetstream
 from services.runtime.database import open_database
@@ -43,7 +43,7 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
     running = asyncio.create_task(relay.run())
     try:
         record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
-        await record.create(NewGrant("g-1", "user-123", VIN, Role.OWNER), by="operator", at=utc_now())
+        await record.create(NewGrant("g-1", "user-123", VIN, GrantRole.OWNER), by="operator", at=utc_now())
         assert not forgotten.is_set()
         await record.revoke("g-1", by="operator", at=utc_now())
         await asyncio.wait_for(forgotten.wait(), 5)

@@ -12,7 +12,7 @@ import pytest_asyncio
 from conformance.certification import Assignment, broker_account, certify
 from conformance.finding import Verdict
 from conformance.keys import CloudKeys
-from conformance.report import Standing, standing
+from conformance.report import CertificationStatus, certification_status
 from conformance.rules import RULES
 from conformance.throwaway_broker import ThrowawayBroker
 from conformance.unit import Patience
@@ -101,7 +101,7 @@ async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
     elsewhere = dict.fromkeys(("events-have-qos-1", "nothing-is-retained"), "N/A: over MQTT only")
     assert not_passed(findings) == ({} if link == "mqtt" else elsewhere)
     assert len(findings) == len(RULES)
-    assert standing(list(findings.values()), RULES) is Standing.CERTIFIED
+    assert certification_status(list(findings.values()), RULES) is CertificationStatus.CERTIFIED
 
 
 async def test_a_second_run_at_once_finds_the_same(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError
 
 from mesh.broker_accounts import STORE_API
-from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import IDENTITIES, MONITOR, broker_user, vehicle_identity
 from protocol.broker import (
     DOOR_UPDATES,
@@ -296,8 +296,8 @@ async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, serv
     password = gate.sandbox.nats_password(service).read_text()
     for identity in (
         like,
-        Identity("forged", uri=like.uri, server=False),
-        Identity("forged2", dns=like.dns, server=False),
+        CertificateIdentity("forged", uri=like.uri, server=False),
+        CertificateIdentity("forged2", dns=like.dns, server=False),
     ):
         folder = tmp_path / identity.name
         folder.mkdir()
@@ -309,7 +309,7 @@ async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, serv
         tls = gate.tls(None)
         tls.load_cert_chain(forged.cert, forged.key)
         assert not await lets_in(gate, tls, broker_user(service), password)
-    gate.pki.ensure(Identity("like-a-car", uri=vehicle_identity(VIN).uri, server=False))
+    gate.pki.ensure(CertificateIdentity("like-a-car", uri=vehicle_identity(VIN).uri, server=False))
     assert not await lets_in(gate, gate.tls("like-a-car"))
 
 

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, EventKind, event_subject, status_stream
-from services.status.rights import RightEnded
+from services.status.rights import WatchRightEnded
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
 from tests.support.report_stand import Fleet
 
@@ -176,7 +176,7 @@ async def test_a_revoked_right_ends_its_streams_at_once(room: Room) -> None:
     await until(lambda: room.hub.watcher_count == 2)
     revoked = GrantRevoked(grant_id="g", principal="user-123", vin=VIN)
     await room.broker.jetstream.publish("room.access.revoked", revoked.SerializeToString())
-    await until(lambda: isinstance(reader.ended, RightEnded))
+    await until(lambda: isinstance(reader.ended, WatchRightEnded))
     assert other.ended is None
     await other.leave()
 

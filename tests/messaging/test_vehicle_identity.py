@@ -13,7 +13,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
 from structlog.testing import capture_logs
 
-from mesh.pki import VEHICLE_CA, Identity, Pki
+from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import OPERATOR, broker_user, vehicle_identity
 from protocol.broker import (
     MQTT_QOS_HEADER,
@@ -95,7 +95,9 @@ async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
     strange = Pki(tmp_path / "strange", datetime.now(UTC), VEHICLE_CA).ensure(vehicle_identity(VIN))
     stranger = gate.tls(None)
     stranger.load_cert_chain(strange.cert, strange.key)
-    ours_but_new = gate.vehicle_pki.ensure(Identity("again", uri=vehicle_identity(VIN).uri, server=False))
+    ours_but_new = gate.vehicle_pki.ensure(
+        CertificateIdentity("again", uri=vehicle_identity(VIN).uri, server=False)
+    )
     unknown = gate.tls(None)
     unknown.load_cert_chain(ours_but_new.cert, ours_but_new.key)
     for tls in (gate.tls(None), stranger, unknown):

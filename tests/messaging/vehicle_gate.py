@@ -21,7 +21,7 @@ import nats.errors
 
 from mesh.broker_accounts import STORE_API, STORES, store_of
 from mesh.nats_config import render_nats
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox, broker_user, vehicle_identity
 from protocol.broker import STREAMS
@@ -271,8 +271,8 @@ class Gate:
         self._process.wait()
 
 
-def _observer(account: str) -> Identity:
-    return Identity(f"observer-{account}", dns=(f"{account.lower()}.observer",), server=False)
+def _observer(account: str) -> CertificateIdentity:
+    return CertificateIdentity(f"observer-{account}", dns=(f"{account.lower()}.observer",), server=False)
 
 
 async def _quiet(_error: Exception) -> None:

@@ -9,7 +9,7 @@ from protocol.reports import ReportSealer
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import translate
 from vehicle.agent import Agent
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.lock_changes import LockChanges
 from vehicle.orders import OrderProcessor
 
@@ -144,7 +144,7 @@ def every_lock_by_key(swap: Swap) -> None:
 
     def observe(was: Any) -> Any:
         def by_hand(self: LockChanges, body: Any, _cause: Any, sequence: int) -> None:
-            was(self, body, Cause.HAND, sequence)
+            was(self, body, ActuationCause.HAND, sequence)
 
         return by_hand
 

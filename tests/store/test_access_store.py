@@ -20,9 +20,9 @@ from services.access.domain import (
     Caller,
     EndedKind,
     GrantConflict,
+    GrantRole,
     GrantUnknown,
     NewGrant,
-    Role,
     Source,
     key_id_of,
 )
@@ -63,7 +63,7 @@ def record_of(database: Database, sent: Sent) -> store.SqlGrantRecord:
 
 def grant(grant_id: str = "g-1", **changed: Any) -> NewGrant:
     return NewGrant(
-        **{"grant_id": grant_id, "principal": "user-123", "vin": VIN, "role": Role.OWNER, **changed}
+        **{"grant_id": grant_id, "principal": "user-123", "vin": VIN, "role": GrantRole.OWNER, **changed}
     )
 
 
@@ -93,7 +93,7 @@ async def test_a_grant_is_kept_once(database: Database) -> None:
     assert made.expires_at == NOW + timedelta(seconds=60)
     assert await count(database, "audit_entry") == 1
     with pytest.raises(GrantConflict):
-        await record.create(grant(role=Role.DIGITAL_KEY), by="operator", at=NOW)
+        await record.create(grant(role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
 
 
 async def test_a_revocation_commits_grant_audit_and_message(database: Database) -> None:
@@ -129,11 +129,13 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
     record = record_of(database, Sent())
     await record.create(grant("g-1"), by="operator", at=NOW)
     await record.create(
-        grant("g-2", principal="friend", role=Role.SHARED_USER, actions=("door.lock",), valid_seconds=60),
+        grant(
+            "g-2", principal="friend", role=GrantRole.SHARED_USER, actions=("door.lock",), valid_seconds=60
+        ),
         by="operator",
         at=NOW,
     )
-    await record.create(grant("g-3", principal="phone", role=Role.DIGITAL_KEY), by="operator", at=NOW)
+    await record.create(grant("g-3", principal="phone", role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
     asked = [
         GrantQuery("user-123", VIN, "door.unlock"),
         GrantQuery("friend", VIN, "door.lock"),
@@ -145,11 +147,11 @@ async def test_questions_are_answered_from_the_record(database: Database) -> Non
     ]
     later = NOW + timedelta(seconds=60)
     assert await record.answer(asked, at=NOW) == [
-        Allowance(Role.OWNER),
-        Allowance(Role.SHARED_USER, ends_at=later),
+        Allowance(GrantRole.OWNER),
+        Allowance(GrantRole.SHARED_USER, ends_at=later),
         *[None] * 5,
     ]
-    assert (await record.answer(asked, at=later))[:2] == [Allowance(Role.OWNER), None]
+    assert (await record.answer(asked, at=later))[:2] == [Allowance(GrantRole.OWNER), None]
     await record.revoke("g-1", by="operator", at=later)
     assert (await record.answer(asked, at=later))[0] is None
     assert len(await record.answer(asked[:1] * 512, at=later)) == 512
@@ -170,24 +172,24 @@ async def test_a_locked_account_has_no_rights(database: Database) -> None:
     assert await record.answer([GrantQuery("user-123", VIN, "door.unlock")], at=NOW) == [None]
     await record.create(grant("g-2", principal="user-456"), by="operator", at=NOW)
     by_actor = [GrantQuery("user-456", VIN, "door.unlock", actor) for actor in ("user-123", "user-456", "")]
-    assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(Role.OWNER)] * 2]
-    standing = await database.read(lambda c: store.standing(c, "user-123", "agent-7", VIN, NOW))
-    assert standing.locked == {"user-123"}
+    assert await record.answer(by_actor, at=NOW) == [None, *[Allowance(GrantRole.OWNER)] * 2]
+    permissions = await database.read(lambda c: store.load_permissions(c, "user-123", "agent-7", VIN, NOW))
+    assert permissions.locked == {"user-123"}
 
 
 async def test_grants_add_up_and_end_by_themselves(database: Database) -> None:
     record = record_of(database, Sent())
-    await record.create(grant("g-1", role=Role.DIGITAL_KEY), by="operator", at=NOW)
+    await record.create(grant("g-1", role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
     extra = grant("g-2", actions=("door.config.read",), valid_seconds=60)
     await record.create(extra, by="operator", at=NOW)
 
-    async def standing(at: datetime) -> Any:
-        return await database.read(lambda c: store.standing(c, "user-123", "user-123", VIN, at))
+    async def permissions(at: datetime) -> Any:
+        return await database.read(lambda c: store.load_permissions(c, "user-123", "user-123", VIN, at))
 
-    now = await standing(NOW)
+    now = await permissions(NOW)
     assert {"door.config.read", "door.unlock"} <= now.actions
     assert now.ends_at == (NOW + timedelta(seconds=60)).timestamp()
-    assert "door.config.read" not in (await standing(NOW + timedelta(seconds=60))).actions
+    assert "door.config.read" not in (await permissions(NOW + timedelta(seconds=60))).actions
     assert (await record.on_vehicle(VIN))[0].asked.grant_id == "g-1"
 
 
@@ -211,8 +213,8 @@ async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) 
     await database.write(lambda c: c.execute(text("UPDATE api_key SET revoked_at = 1")) and None)
     await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
     assert await database.read(lambda c: store.find_key(c, digest, NOW)) is None
-    standing = await database.read(lambda c: store.standing(c, "user-123", "user-123", VIN, NOW))
-    assert not standing.actions
+    permissions = await database.read(lambda c: store.load_permissions(c, "user-123", "user-123", VIN, NOW))
+    assert not permissions.actions
 
 
 async def test_two_same_creations_at_once_make_one_grant(database: Database) -> None:
@@ -232,7 +234,7 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
     assert await database.read(lambda c: store.find_key(c, digest, end)) is None
     question = GrantQuery("user-123", VIN, "door.lock", credential=key_id_of(digest))
     await record_of(database, Sent()).create(grant(), by="operator", at=NOW)
-    assert await record_of(database, Sent()).answer([question], at=NOW) == [Allowance(Role.OWNER)]
+    assert await record_of(database, Sent()).answer([question], at=NOW) == [Allowance(GrantRole.OWNER)]
     assert await record_of(database, Sent()).answer([question], at=end) == [None]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from protocol.domains import Domain
 from services.command import usecases
-from services.command.domain import CommandAction, RightEnded, StatusCheck
+from services.command.domain import CommandAction, CommandRightEnded, StatusCheck
 from services.command.store import tables
 from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import CommandReceipt
@@ -38,7 +38,7 @@ async def a_day(room: Room) -> None:
     room.dispatch.leave()
     await room.commands.take_over([first.command_id], room.now)
     await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now))
-    await room.commands.live(RightEnded(OWNER.subject, VIN))
+    await room.commands.live(CommandRightEnded(OWNER.subject, VIN))
     await room.request("c-2", LOCK)
     await room.report(room.succeeded(first))
     await usecases.time_out_overdue(room.desk)

@@ -11,11 +11,11 @@ import pytest_asyncio
 from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
     CommandAction,
+    CommandRightEnded,
     Ending,
     FailureReason,
     RequestedOrder,
     Requester,
-    RightEnded,
     Status,
 )
 from services.command.own_cancellations import taken_back_id
@@ -57,7 +57,7 @@ async def room(database_url: str) -> AsyncIterator[Room]:
 
 async def end(room: Room, *gone: Command, principal: str | None = "guest-9", vin: str | None = None) -> World:
     world = World({command.command_id for command in gone})
-    await end_rights(room.desk, world, world, RightEnded(principal, vin))
+    await end_rights(room.desk, world, world, CommandRightEnded(principal, vin))
     return world
 
 

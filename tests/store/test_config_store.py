@@ -24,10 +24,10 @@ from services.config.domain import (
     ChangeRequest,
     ConfigAnswer,
     ConfigCorrelationIdReused,
+    ConfigRightEnded,
     DoorSettings,
     Hello,
     News,
-    RightEnded,
     SettingsChange,
     UnlockMode,
 )
@@ -383,7 +383,7 @@ async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
     told: list[OutgoingMessage] = []
     settings_cancellations = store.SettingsCancellationStore(database, dispatch.cancelled, told.extend)
     concerned = [
-        await settings_cancellations.unapplied(RightEnded(who, VIN)) for who in ("user-9", "user-123")
+        await settings_cancellations.unapplied(ConfigRightEnded(who, VIN)) for who in ("user-9", "user-123")
     ]
     assert [[push.version for push in pushes] for pushes in concerned] == [[], [1]]
     for _ in range(2):
@@ -391,7 +391,7 @@ async def test_settings_that_are_given_up_while_they_are_signed_are_not_issued(
 
     assert [message.subject for message in told] == ["room.config.withdrawn"]
     assert await orders.conclude([signed(VIN, place, b"one")], [], T0) == set()
-    assert await settings_cancellations.unapplied(RightEnded("user-123", None)) == []
+    assert await settings_cancellations.unapplied(ConfigRightEnded("user-123", None)) == []
 
 
 async def test_what_is_not_signed_is_given_up_with_its_proof(

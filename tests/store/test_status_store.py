@@ -30,7 +30,7 @@ from services.status.judgement import Moved
 from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import LastReport, StatusIngestResult
-from services.status.vehicle_translate import Said, report_of
+from services.status.vehicle_translate import ReportOrigin, report_of
 from tests.store.query_plans import Watch, walks
 from tests.support.databases import migrated
 
@@ -190,7 +190,7 @@ def full_report(sequence: int, named: dict[int, bool], **members: Any) -> Report
     message.observed_at.FromMicroseconds(NOW_US)
     for door, locked in named.items():
         message.doors.add(door=door, locked=locked)
-    said = Said(b"e", 7, sequence, NOW_US + sequence)
+    said = ReportOrigin(b"e", 7, sequence, NOW_US + sequence)
     return report_of(VIN, message, message.SerializeToString(), said)
 
 

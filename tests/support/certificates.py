@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from mesh.pki import Identity, Pair, Pki
+from mesh.pki import CertificateIdentity, Pair, Pki
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Certificates:
         kind, _, name = workload.partition("/")
         dns = ("localhost", f"{name}.rooms.ecarus.internal") if kind == "room" else ("localhost",)
         return self.authority.ensure(
-            Identity(
+            CertificateIdentity(
                 workload.replace("/", "-"),
                 uri=f"spiffe://ecarus/{workload}",
                 dns=dns,

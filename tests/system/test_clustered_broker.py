@@ -25,10 +25,10 @@ from nats.js.errors import APIError
 
 from mesh import component
 from mesh.broker_accounts import STORE_API
-from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION, Account, broker_healthy
+from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION, SystemAccount, broker_healthy
 from mesh.component import Component, Running
 from mesh.edge_config import ROOT
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 from mesh.plan import Planner
 from mesh.ports import LOOPBACK, Ports
 from mesh.sandbox import MONITOR, MQTT_VIN, SAMPLE_VIN, Sandbox, broker_user
@@ -88,7 +88,7 @@ class ClusteredMesh:
         pki, nodes = Pki(sandbox.pki, datetime.now(UTC)), []
         for name in NODES:
             names = ("localhost", "nats.ecarus.internal")
-            pair = pki.ensure(Identity(f"nats-{name}", dns=names, addresses=(LOOPBACK,)))
+            pair = pki.ensure(CertificateIdentity(f"nats-{name}", dns=names, addresses=(LOOPBACK,)))
             ports = self.node_ports[name] = {kind: free_port() for kind in ("nats", "mqtt", "route")}
             listening = {kind: f"{LOOPBACK}:{port}" for kind, port in ports.items()}
             files = {"certificate": str(pair.cert), "key": str(pair.key), "store": str(self.data / name)}
@@ -109,7 +109,9 @@ class ClusteredMesh:
 
     def plan(self) -> None:
         """Everything there is to run: what `make run` starts, but the broker."""
-        account = Account(broker_user(MONITOR), self.sandbox.nats_password(MONITOR), self._pair(MONITOR))
+        account = SystemAccount(
+            broker_user(MONITOR), self.sandbox.nats_password(MONITOR), self._pair(MONITOR)
+        )
         for name in NODES:
             port = self.node_ports[name]["nats"]
             self.components[name] = Component(

@@ -19,7 +19,7 @@ from ecarus.remotecontrol.door.v1 import (
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from mesh.pki import Identity
+from mesh.pki import CertificateIdentity
 from services.runtime.workload import workload_of
 from tests.system.edge_stand import BASE, CAPABILITY, VIN, EdgeStand
 
@@ -62,7 +62,7 @@ async def test_access_is_told_the_teams_certificate(edge: EdgeStand) -> None:
 
 
 async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: EdgeStand) -> None:
-    stolen = Identity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False)
+    stolen = CertificateIdentity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False)
     pair = edge.pki.ensure(stolen)
 
     async def asks(name: str) -> grpc.StatusCode:

@@ -12,7 +12,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 from services import registry
 from tests.support.app import eventually
 from tests.support.running_mesh import ROOT
@@ -58,7 +58,7 @@ def revoke(mesh: Mesh, name: str) -> None:
 
 def test_a_stolen_certificate_of_the_edge_ends_at_every_service_on_its_live_connections(mesh: Mesh) -> None:
     pki = Pki(mesh.data / "pki", datetime.now(UTC))
-    stolen = pki.ensure(Identity("stolen-edge", uri="spiffe://ecarus/edge", server=False))
+    stolen = pki.ensure(CertificateIdentity("stolen-edge", uri="spiffe://ecarus/edge", server=False))
     for room in registry.NAMES:
         target, name = f"127.0.0.1:{mesh.ports.service(room)}", f"{room}.rooms.ecarus.internal"
         with (
@@ -79,7 +79,7 @@ def test_a_stolen_certificate_of_the_edge_ends_at_every_service_on_its_live_conn
 
 def test_a_stolen_certificate_of_a_team_ends_at_the_door(mesh: Mesh) -> None:
     pki = Pki(mesh.data / "pki", datetime.now(UTC))
-    stolen = pki.ensure(Identity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False))
+    stolen = pki.ensure(CertificateIdentity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False))
     target = f"127.0.0.1:{mesh.ports.mtls}"
 
     def asks(pair: Pair) -> str:

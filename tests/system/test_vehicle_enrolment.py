@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 from mesh.sandbox import vehicle_identity
 from services import registry
 from tests.support.app import FOREIGN, SAMPLE, SECOND, Car, eventually
@@ -67,7 +67,7 @@ def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
     certificate, other = (str(mesh.data / "pki" / f"vehicle-{vin}.crt") for vin in (FOREIGN, SAMPLE))
     keys, others = (str(mesh.data / "public" / "vehicles" / f"{vin}.pem") for vin in (FOREIGN, SAMPLE))
     private = str(mesh.data / "vehicles" / FOREIGN / "keys.pem")
-    like_a_car = Identity("like-a-car", uri=vehicle_identity(FOREIGN).uri, server=False)
+    like_a_car = CertificateIdentity("like-a-car", uri=vehicle_identity(FOREIGN).uri, server=False)
     services = str(Pki(mesh.data / "pki", datetime.now(UTC)).ensure(like_a_car).cert)
     for words, sentence in (
         (("revoke", "KMHSH81C7LU999999"), "not enrolled"),

@@ -5,7 +5,7 @@ transactions.
 """
 
 from services.access.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
-from services.access.store.grants import add_vehicles, create_grant, standing
+from services.access.store.grants import add_vehicles, create_grant, load_permissions
 from services.access.store.record import SqlGrantRecord
 from services.access.store.tables import HEAD, RoomModel, outbox, write_audit
 
@@ -20,7 +20,7 @@ __all__ = [
     "has_key_id",
     "issue_key",
     "key_by_id",
+    "load_permissions",
     "outbox",
-    "standing",
     "write_audit",
 ]

@@ -14,8 +14,8 @@ from services.access.domain import (
     ApiKey,
     ApiKeyUnknown,
     Caller,
-    Ended,
     EndedKind,
+    EndedRight,
     Source,
     key_id_of,
 )
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from services.access.usecases import GrantQuery
     from services.runtime.outbox import OutgoingMessage
 
-    Announce = Callable[[Ended], OutgoingMessage]
+    Announce = Callable[[EndedRight], OutgoingMessage]
 
 _KEYS_AT_ONCE = 32
 _LOCKED_AMONG = select(principals.c.principal).where(
@@ -105,7 +105,7 @@ def revoke_key(
     if ended.rowcount == 0:
         return key, []
     write_audit(connection, "API_KEY_REVOKED", by=by, at=at, principal=key.principal, named=key_id)
-    messages = [announce(Ended(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
+    messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
     return key, messages
 
@@ -125,7 +125,7 @@ def lock_account(
             row = connection.execute(select(principals).where(principals.c.principal == principal)).one()
             return Account(principal, row.locked_at, row.reason or ""), []
     write_audit(connection, "ACCOUNT_LOCKED", by=by, at=at, principal=principal)
-    messages = [announce(Ended(EndedKind.ACCOUNT, at, principal=principal))]
+    messages = [announce(EndedRight(EndedKind.ACCOUNT, at, principal=principal))]
     outbox.add(connection, messages)
     return Account(principal, at, reason), messages
 
@@ -152,7 +152,7 @@ def note_issuer_keys(
     for credential in sorted(known - trusted):
         gone = connection.execute(delete(issuer_keys).where(issuer_keys.c.credential == credential))
         if gone.rowcount:
-            messages.append(announce(Ended(EndedKind.CREDENTIAL, at, credential=credential)))
+            messages.append(announce(EndedRight(EndedKind.CREDENTIAL, at, credential=credential)))
     for credential in sorted(trusted - known):
         add_if_new(connection, issuer_keys, {"credential": credential, "seen_at": at})
     outbox.add(connection, messages)

@@ -9,16 +9,16 @@ from sqlalchemy import bindparam, select, update
 
 from services.access.domain import (
     Allowance,
-    Ended,
+    EffectivePermissions,
     EndedKind,
+    EndedRight,
     Grant,
     GrantConflict,
+    GrantRole,
     GrantUnknown,
     NewGrant,
-    Role,
-    Standing,
     allowance,
-    standing_of,
+    effective_permissions,
 )
 from services.access.store.accounts import barred
 from services.access.store.tables import add_if_new, grants, outbox, principals, vehicles, write_audit
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from services.access.usecases import GrantQuery
     from services.runtime.outbox import OutgoingMessage
 
-    Announce = Callable[[Ended], OutgoingMessage]
+    Announce = Callable[[EndedRight], OutgoingMessage]
 
 
 def create_grant(connection: Connection, new: NewGrant, by: str, at: datetime) -> Grant:
@@ -81,8 +81,8 @@ def revoke_grant(
     if ended.rowcount == 0:
         return grant, []
     _audit(connection, "GRANT_REVOKED", asked, by, at)
-    left = standing_of([other for other in held if other.asked.grant_id != grant_id], (), at)
-    told = Ended(EndedKind.GRANT, at, asked.principal, asked.vin, grant_id, remaining=left.until)
+    left = effective_permissions([other for other in held if other.asked.grant_id != grant_id], (), at)
+    told = EndedRight(EndedKind.GRANT, at, asked.principal, asked.vin, grant_id, remaining=left.until)
     messages = [announce(told)]
     outbox.add(connection, messages)
     return grant, messages
@@ -148,11 +148,13 @@ def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime
     ]
 
 
-def standing(connection: Connection, subject: str, actor: str, vin: str, at: datetime) -> Standing:
+def load_permissions(
+    connection: Connection, subject: str, actor: str, vin: str, at: datetime
+) -> EffectivePermissions:
     """What `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
     locked = connection.execute(_LOCKED, {"subject": subject, "actor": actor}).scalars()
-    return standing_of([_grant_of(row) for row in rows], locked, at)
+    return effective_permissions([_grant_of(row) for row in rows], locked, at)
 
 
 def add_vehicles(connection: Connection, vins: Iterable[str], at: datetime) -> None:
@@ -173,7 +175,7 @@ def _grant_of(row: Row[Any]) -> Grant:
         grant_id=row.grant_id,
         principal=row.principal,
         vin=row.vin,
-        role=Role(row.role),
+        role=GrantRole(row.role),
         actions=tuple(row.actions.split()),
         valid_seconds=row.valid_seconds,
     )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         AccountSummary,
         Allowance,
         ApiKey,
-        Ended,
+        EndedRight,
         Grant,
         NewApiKey,
         NewGrant,
@@ -36,7 +36,7 @@ class SqlGrantRecord:
     def __init__(
         self,
         database: Database,
-        announce: Callable[[Ended], OutgoingMessage],
+        announce: Callable[[EndedRight], OutgoingMessage],
         sent: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database

@@ -82,7 +82,7 @@ class IssuerKeyRow(RoomModel, table=True):
     seen_at: datetime = Field(sa_type=Instant)
 
 
-class AuditRow(RoomModel, table=True):
+class RightsAuditRow(RoomModel, table=True):
     """Who changed which right when. `actor` is a workload's identity; `grant_id` and `vin` are empty for an account,
     and of an API key `grant_id` is the id.
     """

@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from services.command.domain import (
         Cancellation,
         Command,
+        CommandRightEnded,
         Ending,
         InFlight,
         Observed,
         RequestedOrder,
         Requester,
-        RightEnded,
         Status,
         StatusCheck,
     )
@@ -236,7 +236,7 @@ class SqlCommands:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
 
-    async def live(self, ended: RightEnded) -> list[RequestedOrder]:
+    async def live(self, ended: CommandRightEnded) -> list[RequestedOrder]:
         """See usecases.Commands."""
         return await self._database.read(lambda connection: queries.live(connection, ended))
 

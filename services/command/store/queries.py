@@ -9,10 +9,10 @@ from sqlalchemy import Connection, bindparam, literal, or_, select
 from services.command.domain import (
     Command,
     CommandAction,
+    CommandRightEnded,
     InFlight,
     RequestedOrder,
     Requester,
-    RightEnded,
     Status,
 )
 from services.command.own_cancellations import taken_back_id
@@ -114,7 +114,7 @@ def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[s
     return [(row.command_id, row.taken_over_at is not None) for row in rows]
 
 
-def live(connection: Connection, ended: RightEnded) -> list[RequestedOrder]:
+def live(connection: Connection, ended: CommandRightEnded) -> list[RequestedOrder]:
     """The commands alive that this may concern, as they lie in the outbox."""
     matching = [command.c.finished_at.is_(None)]
     if ended.vin is not None:

@@ -159,7 +159,7 @@ class HistoryRow(RoomModel, table=True):
     recorded_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-class AuditRow(RoomModel, table=True):
+class CommandAuditRow(RoomModel, table=True):
     """Who did what, and what became of it. Written, never changed."""
 
     __tablename__ = "audit"
@@ -188,7 +188,7 @@ def table(model: type[RoomModel]) -> Any:
 
 
 command, cancellation = table(CommandRow), table(CancellationRow)
-history, audit = table(HistoryRow), table(AuditRow)
+history, audit = table(HistoryRow), table(CommandAuditRow)
 wake_up = table(WakeUpRow)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.config.domain import Push, RightEnded
+    from services.config.domain import ConfigRightEnded, Push
     from services.runtime.database import Database
     from services.runtime.outbox import OutgoingMessage
 
@@ -35,7 +35,7 @@ class SettingsCancellationStore:
         self._cancelled = cancelled
         self._committed = committed
 
-    async def unapplied(self, ended: RightEnded) -> list[Push]:
+    async def unapplied(self, ended: ConfigRightEnded) -> list[Push]:
         """See usecases.SettingsCancellations."""
         return await self._database.read(lambda connection: _unapplied(connection, ended))
 
@@ -57,7 +57,7 @@ class SettingsCancellationStore:
         self._committed(await self._database.write(work))
 
 
-def _unapplied(connection: Connection, ended: RightEnded) -> list[Push]:
+def _unapplied(connection: Connection, ended: ConfigRightEnded) -> list[Push]:
     columns = configs.c
     query = select(configs).where(
         columns.capability.is_not(None),

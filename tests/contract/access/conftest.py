@@ -22,15 +22,15 @@ from services.access import seed, store, translate
 from services.access.admission import Admission
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import SANDBOX_CLIENTS
-from services.access.identity import Identity, key_hash
+from services.access.identity import CallerIdentifier, key_hash
 from services.access.key_watch import KeyWatch
 from services.access.limits import CountedRequests, RateLimits
 from services.access.pending_grants import SqlPendingGrants
 from services.access.pending_keys import SqlPendingApiKeys
+from services.access.permission_cache import PermissionCache
 from services.access.published_key import PUBLISHED_KEY
 from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
-from services.access.standings import Standings
 from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime.database import open_database
@@ -82,8 +82,8 @@ async def build_room(
     database = await open_database(url)
     planted = seed.Seed.model_validate(SEED)
     await database.write(lambda c: seed.plant(c, planted, PEPPER, utc_now()))
-    standings = Standings(
-        lambda s, a, v: database.read(lambda c: store.standing(c, s, a, v, utc_now())), time.time
+    permission_cache = PermissionCache(
+        lambda s, a, v: database.read(lambda c: store.load_permissions(c, s, a, v, utc_now())), time.time
     )
 
     def cancelled(credentials: frozenset[str]) -> None:
@@ -103,14 +103,14 @@ async def build_room(
     workloads = Workloads()
     admission = Admission(
         routes=Routes(),
-        identity=Identity(
+        identity=CallerIdentifier(
             tokens=tokens,
             find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
             pepper=PEPPER,
             sandbox=True,
             now=time.time,
         ),
-        standings=standings,
+        permission_cache=permission_cache,
         limits=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
         issuer=issuer,

@@ -13,7 +13,7 @@ from protocol.faults import Fault
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command, until
 from tests.support.signed_cloud import FAR_SECONDS, OTHER_VIN, VIN, manifest
 from tests.support.stand import CLOUD_SIGNER, signer
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import DoorName
 from vehicle.journal import Journal
 
@@ -110,10 +110,10 @@ async def test_messages_can_be_dropped_and_duplicated(
     await cloud.queue_is_empty()
     await until(lambda: not cloud.received(EventKind.STATUS)[-1].doors[0].locked)
     one.agent.outbox.drop_next()
-    one.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), Cause.HAND)
+    one.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), ActuationCause.HAND)
     await until(lambda: one.agent.outbox.dropped_count == 1)
     one.agent.outbox.duplicate_next()
-    one.car.change(lambda body: body.with_battery(50), Cause.HAND)
+    one.car.change(lambda body: body.with_battery(50), ActuationCause.HAND)
     await cloud.until(lambda: cloud.signed.repetitions == [EventKind.STATUS])
 
 

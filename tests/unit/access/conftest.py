@@ -13,11 +13,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.admission import Admission, EdgeRequest
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import ROLE_ACTIONS, SANDBOX_CLIENTS, Caller, Role, Source, Standing
-from services.access.identity import Identity, key_hash
+from services.access.domain import (
+    ROLE_ACTIONS,
+    SANDBOX_CLIENTS,
+    Caller,
+    EffectivePermissions,
+    GrantRole,
+    Source,
+)
+from services.access.identity import CallerIdentifier, key_hash
 from services.access.limits import CountedRequests, RateLimits
+from services.access.permission_cache import PermissionCache
 from services.access.routes import Routes
-from services.access.standings import Standings
 from services.access.tokens import TokenVerifier
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.storage import StorageUnavailable
@@ -82,18 +89,18 @@ class TokenIssuer:
 class Record:
     """Where grants, accounts and keys are kept; it counts how often it is asked."""
 
-    standings: dict[tuple[str, str], Standing] = field(default_factory=dict)
+    permission_cache: dict[tuple[str, str], EffectivePermissions] = field(default_factory=dict)
     keys: dict[bytes, Caller] = field(default_factory=dict)
     locked: set[str] = field(default_factory=set)
     away: bool = False
     asked: list[str] = field(default_factory=list)
 
-    def grant(self, subject: str, vin: str, role: Role = Role.OWNER) -> None:
-        self.standings[subject, vin] = Standing(ROLE_ACTIONS[role])
+    def grant(self, subject: str, vin: str, role: GrantRole = GrantRole.OWNER) -> None:
+        self.permission_cache[subject, vin] = EffectivePermissions(ROLE_ACTIONS[role])
 
-    async def load_standing(self, subject: str, actor: str, vin: str) -> Standing:
+    async def load_standing(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
         self._ask(f"standing {vin}")
-        known = self.standings.get((subject, vin), Standing(frozenset()))
+        known = self.permission_cache.get((subject, vin), EffectivePermissions(frozenset()))
         return replace(known, locked=frozenset(self.locked & {subject, actor}))
 
     async def find_key(self, digest: bytes) -> Caller | None:
@@ -113,9 +120,9 @@ class House:
     clock: Clock
     record: Record
     issuer: TokenIssuer
-    identity: Identity
+    identity: CallerIdentifier
     tokens: TokenVerifier
-    standings: Standings
+    permission_cache: PermissionCache
     admission: Admission
     verifier: CapabilityVerifier
 
@@ -165,16 +172,18 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
     jwks = tmp_path / "capability.jwks.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "c", "alg": "EdDSA"}]}))
-    identity = Identity(tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock)
-    standings = Standings(record.load_standing, clock)
+    identity = CallerIdentifier(
+        tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock
+    )
+    permission_cache = PermissionCache(record.load_standing, clock)
     admission = Admission(
         routes=Routes(),
         identity=identity,
-        standings=standings,
+        permission_cache=permission_cache,
         limits=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
         issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
         team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
-    return House(clock, record, token_issuer, identity, tokens, standings, admission, verifier)
+    return House(clock, record, token_issuer, identity, tokens, permission_cache, admission, verifier)

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
 from services.access.capability_issuer import SigningKey
-from services.access.domain import Role, Standing
-from services.access.identity import Identity
+from services.access.domain import EffectivePermissions, GrantRole
+from services.access.identity import CallerIdentifier
 from services.access.published_key import PUBLISHED_KEY
 from services.runtime.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
@@ -108,7 +108,7 @@ async def test_earlier_steps_win(house: Any) -> None:
     house.record.locked.add("user-123")
     await denied(house, house.unlock(b"{"), "ACCOUNT_LOCKED")
     house.record.locked.clear()
-    house.standings.forget()
+    house.permission_cache.forget()
     await denied(house, house.unlock(b"{"), "MALFORMED_JSON")
 
 
@@ -126,7 +126,7 @@ async def test_an_unknown_vehicle_answers_as_a_foreign_one_with_the_same_work(ho
 
 
 async def test_an_action_outside_the_role_is_named(house: Any) -> None:
-    house.record.grant("user-123", VIN, Role.DIGITAL_KEY)
+    house.record.grant("user-123", VIN, GrantRole.DIGITAL_KEY)
     made = await denied(house, house.request("history"), "ACTION_NOT_GRANTED")
     assert "door.history.read" in made.refusal.detail
 
@@ -219,10 +219,10 @@ async def test_a_capability_says_when_the_right_behind_it_ends(house: Any) -> No
     assert (by_token.ends_at, by_token.ends_with) == (now + 10, "TOKEN")
     assert by_token.credential.startswith("iss_")
     action = "door.status.read"
-    house.record.standings["user-123", VIN] = Standing(
+    house.record.permission_cache["user-123", VIN] = EffectivePermissions(
         frozenset({action}), now + 7, until={action: now + 8}, read_at=now - 1
     )
-    house.standings.forget()
+    house.permission_cache.forget()
     by_grant = house.verifier.verify((await admitted(house, house.request(headers=bearer))).capability)
     assert (by_grant.ends_at, by_grant.ends_with, by_grant.read_at) == (now + 8, "GRANT", now - 1)
 
@@ -391,6 +391,8 @@ async def test_the_published_key_opens_nothing_outside_of_the_sandbox(house: Any
     async def find_key(_: bytes) -> Any:
         raise AssertionError("it is not even looked up")
 
-    identity = Identity(tokens=tokens, find_key=find_key, pepper=b"x" * 16, sandbox=False, now=house.clock)
+    identity = CallerIdentifier(
+        tokens=tokens, find_key=find_key, pepper=b"x" * 16, sandbox=False, now=house.clock
+    )
     with pytest.raises(Refusal, match="TOKEN_INVALID"):
         await identity.caller_of(f"Bearer {PUBLISHED_KEY}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.access.domain import Standing
+from services.access.domain import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 
@@ -145,11 +145,13 @@ async def test_a_capability_outlives_neither_token_nor_grant(house: Any) -> None
     token = house.issuer.token(exp=int(house.clock()) + 10)
     made = await admitted(house, house.request(headers={"authorization": f"Bearer {token}"}))
     assert house.verifier.verify(made.capability).expires_at == house.clock() + 40
-    house.record.standings["user-123", VIN] = Standing(frozenset({"door.status.read"}), house.clock() + 7)
-    house.standings.forget()
+    house.record.permission_cache["user-123", VIN] = EffectivePermissions(
+        frozenset({"door.status.read"}), house.clock() + 7
+    )
+    house.permission_cache.forget()
     made = await admitted(house, house.request())
     assert house.verifier.verify(made.capability).expires_at == house.clock() + 7
-    house.record.standings.clear()
+    house.record.permission_cache.clear()
     house.clock.at += 4
     await admitted(house, house.request())
     house.clock.at += 3
@@ -158,7 +160,7 @@ async def test_a_capability_outlives_neither_token_nor_grant(house: Any) -> None
 
 async def test_what_another_replica_ended_is_seen_within_five_seconds(house: Any) -> None:
     await admitted(house, house.request())
-    house.record.standings.clear()
+    house.record.permission_cache.clear()
     house.record.keys.clear()
     await admitted(house, house.request())
     house.clock.at += 5
@@ -167,8 +169,8 @@ async def test_what_another_replica_ended_is_seen_within_five_seconds(house: Any
 
 async def test_a_revocation_is_seen_at_once(house: Any) -> None:
     await admitted(house, house.request())
-    house.record.standings.clear()
-    house.standings.forget()
+    house.record.permission_cache.clear()
+    house.permission_cache.forget()
     await denied(house, house.request(), "VEHICLE_NOT_FOUND")
 
 

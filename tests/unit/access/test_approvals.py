@@ -8,15 +8,24 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.access.approvals import needs_two_operators
-from services.access.domain import APPROVAL_TIME, GrantUnknown, NewGrant, PendingGrant, Role, SameOperator
+from services.access.domain import (
+    APPROVAL_TIME,
+    GrantRole,
+    GrantUnknown,
+    NewGrant,
+    PendingGrant,
+    SameOperator,
+)
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
-ASKED = PendingGrant(NewGrant("g-1", "user-1", "KMHSH81C7LU123456", Role.OWNER), "alice", NOW)
+ASKED = PendingGrant(NewGrant("g-1", "user-1", "KMHSH81C7LU123456", GrantRole.OWNER), "alice", NOW)
 END = NOW + APPROVAL_TIME
 
 
 def test_owners_need_two() -> None:
-    assert {role for role in Role if needs_two_operators(replace(ASKED.asked, role=role))} == {Role.OWNER}
+    assert {role for role in GrantRole if needs_two_operators(replace(ASKED.asked, role=role))} == {
+        GrantRole.OWNER
+    }
 
 
 def test_another_operator_approves_within_the_time() -> None:

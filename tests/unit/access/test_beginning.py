@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.access.domain import Grant, NewGrant, Role, standing_of
+from services.access.domain import Grant, GrantRole, NewGrant, effective_permissions
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 
 
-def grant(role: Role, days_ago: int, *, revoked: bool = False) -> Grant:
+def grant(role: GrantRole, days_ago: int, *, revoked: bool = False) -> Grant:
     asked = NewGrant(f"g-{role}-{days_ago}", "user-123", "KMHSH81C7LU123456", role)
     began = NOW - timedelta(days=days_ago)
     return Grant(asked, began, revoked_at=NOW - timedelta(days=1) if revoked else None)
@@ -20,19 +20,23 @@ def grant(role: Role, days_ago: int, *, revoked: bool = False) -> Grant:
 @pytest.mark.parametrize(
     ("grants", "role", "days_ago"),
     [
-        ([grant(Role.DIGITAL_KEY, 3)], Role.DIGITAL_KEY, 3),
-        ([grant(Role.DIGITAL_KEY, 3), grant(Role.SHARED_USER, 2)], Role.SHARED_USER, 3),
-        ([grant(Role.OWNER, 9, revoked=True), grant(Role.OWNER, 0)], Role.OWNER, 0),
-        ([grant(Role.SHARED_USER, 9), grant(Role.OWNER, 2), grant(Role.OWNER, 4)], Role.OWNER, 4),
+        ([grant(GrantRole.DIGITAL_KEY, 3)], GrantRole.DIGITAL_KEY, 3),
+        ([grant(GrantRole.DIGITAL_KEY, 3), grant(GrantRole.SHARED_USER, 2)], GrantRole.SHARED_USER, 3),
+        ([grant(GrantRole.OWNER, 9, revoked=True), grant(GrantRole.OWNER, 0)], GrantRole.OWNER, 0),
+        (
+            [grant(GrantRole.SHARED_USER, 9), grant(GrantRole.OWNER, 2), grant(GrantRole.OWNER, 4)],
+            GrantRole.OWNER,
+            4,
+        ),
     ],
     ids=["one", "another beside it", "given again", "an owner's former rights"],
 )
-def test_it_begins_with_the_oldest_that_lives(grants: list[Grant], role: Role, days_ago: int) -> None:
-    standing = standing_of(grants, (), NOW)
-    assert standing.role is role
-    assert standing.since == (NOW - timedelta(days=days_ago)).timestamp()
+def test_it_begins_with_the_oldest_that_lives(grants: list[Grant], role: GrantRole, days_ago: int) -> None:
+    permissions = effective_permissions(grants, (), NOW)
+    assert permissions.role is role
+    assert permissions.since == (NOW - timedelta(days=days_ago)).timestamp()
 
 
 def test_a_stranger_is_nothing_to_it() -> None:
-    standing = standing_of([grant(Role.OWNER, 9, revoked=True)], (), NOW)
-    assert (standing.role, standing.since) == (None, 0.0)
+    permissions = effective_permissions([grant(GrantRole.OWNER, 9, revoked=True)], (), NOW)
+    assert (permissions.role, permissions.since) == (None, 0.0)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from services.access import standings as standings_module
-from services.access.domain import Standing
+from services.access import permission_cache as standings_module
+from services.access.domain import EffectivePermissions
 from services.access.limits import RateLimits
-from services.access.recent import Recent
-from services.access.standings import Standings
+from services.access.permission_cache import PermissionCache
+from services.access.recent import ExpiringCache
 from services.runtime.errors import Refusal
 
 
 def test_the_oldest_makes_room() -> None:
-    recent: Recent[int, str] = Recent(most=2)
+    recent: ExpiringCache[int, str] = ExpiringCache(most=2)
     for number in range(3):
         recent.put(number, str(number), until=10)
     recent.put(2, "again", until=10)
@@ -37,16 +37,16 @@ def test_the_bucket_that_is_used_least_makes_room() -> None:
 async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
     loads = 0
 
-    async def load(_subject: str, _actor: str, _vin: str) -> Standing:
+    async def load(_subject: str, _actor: str, _vin: str) -> EffectivePermissions:
         nonlocal loads
         loads += 1
         if loads == 1:
-            standings.forget()
-        return Standing(frozenset({"door.unlock"}))
+            permission_cache.forget()
+        return EffectivePermissions(frozenset({"door.unlock"}))
 
-    standings = Standings(load, lambda: 0.0)
+    permission_cache = PermissionCache(load, lambda: 0.0)
     for _ in range(3):
-        await standings.of("u", "u", "V")
+        await permission_cache.of("u", "u", "V")
     assert loads == 2
 
 
@@ -55,20 +55,22 @@ async def test_whoever_tries_vins_pushes_out_nobody_with_a_right(monkeypatch: py
     monkeypatch.setattr(standings_module, "_MAX_STRANGERS", 2)
     asked: list[str] = []
 
-    async def load(_subject: str, _actor: str, vin: str) -> Standing:
+    async def load(_subject: str, _actor: str, vin: str) -> EffectivePermissions:
         asked.append(vin)
-        return Standing(frozenset({"door.unlock"}) if vin == "MINE" else frozenset())
+        return EffectivePermissions(frozenset({"door.unlock"}) if vin == "MINE" else frozenset())
 
-    standings = Standings(load, lambda: 0.0)
-    await standings.of("u", "u", "MINE")
+    permission_cache = PermissionCache(load, lambda: 0.0)
+    await permission_cache.of("u", "u", "MINE")
     for number in range(5):
-        await standings.of("stranger", "stranger", str(number))
+        await permission_cache.of("stranger", "stranger", str(number))
     asked.clear()
     for vin in ("MINE", "4"):
-        await standings.of("u" if vin == "MINE" else "stranger", "u" if vin == "MINE" else "stranger", vin)
+        await permission_cache.of(
+            "u" if vin == "MINE" else "stranger", "u" if vin == "MINE" else "stranger", vin
+        )
     assert asked == []
-    standings.forget()
-    await standings.of("stranger", "stranger", "4")
+    permission_cache.forget()
+    await permission_cache.of("stranger", "stranger", "4")
     assert asked == ["4"]
 
 

@@ -162,7 +162,7 @@ def taken_by_the_product(message: Any) -> bool:
     readers: dict[type, Callable[[Any], object]] = {
         report_pb2.StatusReport: lambda one: (
             status.report_of(
-                VIN, one, one.SerializeToString(), status.Said(b"e", 1, 1, time.time_ns() // 1_000)
+                VIN, one, one.SerializeToString(), status.ReportOrigin(b"e", 1, 1, time.time_ns() // 1_000)
             ).cut
         ),
         report_pb2.DiagnosticsReport: lambda one: (

@@ -165,9 +165,9 @@ def test_what_was_not_played_is_no_pass(verdicts: list[Verdict], says: str) -> N
 
 def test_what_was_not_chosen_is_no_pass() -> None:
     passed = findings(Verdict.PASS)
-    assert report.standing(passed, GROUP.rules) is report.Standing.INCOMPLETE
+    assert report.certification_status(passed, GROUP.rules) is report.CertificationStatus.INCOMPLETE
     assert report.summary(passed, GROUP.rules) == "incomplete: 1 passed, 0 failed, 0 skipped, 2 not chosen"
-    assert report.standing([], GROUP.rules) is report.Standing.INCOMPLETE
+    assert report.certification_status([], GROUP.rules) is report.CertificationStatus.INCOMPLETE
 
 
 async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> None:

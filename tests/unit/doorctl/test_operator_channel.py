@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from doorctl.__main__ import app
 from doorctl.operator_channel import Failed, Operator
-from mesh.pki import Identity, Pki
+from mesh.pki import CertificateIdentity, Pki
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,7 +23,7 @@ RPC = "ecarus.remotecontrol.access.v1.DeadLetterService/ListDeadLetters"
 
 def write(folder: Path, **changed: Any) -> dict[str, str]:
     pair = Pki(folder, datetime.now(UTC)).ensure(
-        Identity("operator", uri="spiffe://ecarus/operator", server=False)
+        CertificateIdentity("operator", uri="spiffe://ecarus/operator", server=False)
     )
     form = {"ca": str(folder / "ca.crt"), "cert": str(pair.cert), "key": str(pair.key), "services": {}}
     file = folder / "operator.json"

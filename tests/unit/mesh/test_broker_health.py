@@ -9,24 +9,26 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.broker_health import Account, broker_healthy
-from mesh.pki import Identity, Pki
+from mesh.broker_health import SystemAccount, broker_healthy
+from mesh.pki import CertificateIdentity, Pki
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 @pytest.fixture
-def account(tmp_path: Path) -> Account:
+def account(tmp_path: Path) -> SystemAccount:
     password = tmp_path / "password"
     password.write_text("secret")
     pair = Pki(tmp_path / "pki", datetime.now(UTC)).ensure(
-        Identity("enrolment", uri="spiffe://ecarus/room/enrolment")
+        CertificateIdentity("enrolment", uri="spiffe://ecarus/room/enrolment")
     )
-    return Account("enrolment-system", password, pair)
+    return SystemAccount("enrolment-system", password, pair)
 
 
-async def test_nobody_there_is_not_healthy(account: Account, tmp_path: Path, unused_tcp_port: int) -> None:
+async def test_nobody_there_is_not_healthy(
+    account: SystemAccount, tmp_path: Path, unused_tcp_port: int
+) -> None:
     assert not await broker_healthy(unused_tcp_port, tmp_path / "pki" / "ca.crt", account)()
 
 
@@ -34,7 +36,7 @@ async def test_nobody_there_is_not_healthy(account: Account, tmp_path: Path, unu
     "says", [b"", b"HTTP/1.1 200 OK\r\n\r\n", b'INFO {}\r\n{"data": {"status": "ok"}}\r\n']
 )
 async def test_who_does_not_show_a_certificate_is_told_nothing(
-    account: Account, tmp_path: Path, says: bytes
+    account: SystemAccount, tmp_path: Path, says: bytes
 ) -> None:
     received, hung_up = bytearray(), asyncio.Event()
 

@@ -11,7 +11,7 @@ import pytest
 from cryptography import x509
 
 from mesh.nats_config import render_nats
-from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, Identity, Pki
+from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
 from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-ROOM = Identity("command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",))
+ROOM = CertificateIdentity(
+    "command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",)
+)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -214,9 +216,9 @@ def test_a_folder_from_before_the_vehicles_had_a_ca_starts(tmp_path: Path) -> No
 
 def test_a_certificate_under_other_names_is_made_anew(tmp_path: Path) -> None:
     pki = Pki(tmp_path, NOW)
-    first = pki.ensure(Identity("one", dns=("a.example",))).cert.read_bytes()
-    assert pki.ensure(Identity("one", dns=("a.example",))).cert.read_bytes() == first
-    assert pki.ensure(Identity("one", dns=("b.example",))).cert.read_bytes() != first
+    first = pki.ensure(CertificateIdentity("one", dns=("a.example",))).cert.read_bytes()
+    assert pki.ensure(CertificateIdentity("one", dns=("a.example",))).cert.read_bytes() == first
+    assert pki.ensure(CertificateIdentity("one", dns=("b.example",))).cert.read_bytes() != first
 
 
 def test_the_vehicles_ca_is_constrained_to_uris(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from services.status.domain import (
     Update,
 )
 from services.status.hub import Hub, Watcher
-from services.status.rights import Cause, Ending, Right, RightEnded
+from services.status.rights import EndingCause, RightEnding, WatchRight, WatchRightEnded
 from services.status.usecases import watch_updates
 
 VIN = "KMHSH81C7LU123456"
@@ -75,7 +75,7 @@ def hub() -> Hub:
 
 
 def watcher(vin: str = VIN, principal: str = "user-123", actor: str = "", **right: Any) -> Watcher:
-    return Watcher(vin, Right(principal, actor or principal, **right), heartbeats=True)
+    return Watcher(vin, WatchRight(principal, actor or principal, **right), heartbeats=True)
 
 
 async def collect(hub: Hub, log: FakeLog, after: LogPosition | None, count: int) -> list[str]:
@@ -211,18 +211,20 @@ async def test_a_heartbeat_is_for_the_idle(hub: Hub) -> None:
         assert (idle.waiting, busy.waiting) == (0, 1)
 
 
-def revoked(principal: str = "user-123", vin: str = VIN, at: float = 1_000.0, **changed: Any) -> Ending:
-    return Ending(**{"cause": Cause.GRANT, "at": at, "principal": principal, "vin": vin, **changed})
+def revoked(principal: str = "user-123", vin: str = VIN, at: float = 1_000.0, **changed: Any) -> RightEnding:
+    return RightEnding(
+        **{"cause": EndingCause.GRANT, "at": at, "principal": principal, "vin": vin, **changed}
+    )
 
 
 async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: Hub) -> None:
     with hub.watching(watcher()) as mine, hub.watching(watcher(principal="user-9")) as others:
         hub.right_ended(revoked())
-        with pytest.raises(RightEnded):
+        with pytest.raises(WatchRightEnded):
             await mine.next()
         hub.publish(VIN, LogPosition("e", 1), b"x")
         assert others.waiting == 1
-    with pytest.raises(RightEnded), hub.watching(watcher(read_at=1_000.0)):
+    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=1_000.0)):
         pass
     with hub.watching(watcher(read_at=1_000.2)):  # a right given after the revocation
         assert hub.watcher_count == 1
@@ -232,7 +234,7 @@ async def test_a_revocation_ends_what_it_carried_and_refuses_older_rights(hub: H
 
 async def test_a_right_that_was_read_before_its_end_was_committed_is_ended_too(hub: Hub) -> None:
     hub.right_ended(revoked(at=997.0))  # told at 1,000: until then the record may have said otherwise
-    with pytest.raises(RightEnded), hub.watching(watcher(read_at=999.9)):
+    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=999.9)):
         pass
     hub.right_ended(revoked("user-9", at=900.0))  # told again, long after
     with hub.watching(watcher(principal="user-9", read_at=911.0)):
@@ -240,45 +242,45 @@ async def test_a_right_that_was_read_before_its_end_was_committed_is_ended_too(h
 
 
 async def test_a_stream_goes_on_while_another_grant_carries_it(hub: Hub) -> None:
-    with hub.watching(watcher(until=5_000.0, ends_with=Cause.TOKEN)) as mine:
+    with hub.watching(watcher(until=5_000.0, ends_with=EndingCause.TOKEN)) as mine:
         hub.right_ended(revoked(remaining_until=math.inf))
         assert not mine.ended
         hub.right_ended(revoked(remaining_until=1_060.0))
-        assert (mine.right.until, mine.right.ends_with) == (1_060.0, Cause.GRANT)
+        assert (mine.right.until, mine.right.ends_with) == (1_060.0, EndingCause.GRANT)
         hub._monotonic.seconds += 59.9  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
         assert not mine.ended
         hub._monotonic.seconds += 0.1  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
-        with pytest.raises(RightEnded):
+        with pytest.raises(WatchRightEnded):
             await mine.next()
-    with pytest.raises(RightEnded), hub.watching(watcher(read_at=999.0)):  # the rest has ended meanwhile
+    with pytest.raises(WatchRightEnded), hub.watching(watcher(read_at=999.0)):  # the rest has ended meanwhile
         pass
 
 
-@pytest.mark.parametrize("cause", [Cause.TOKEN, Cause.GRANT])
-async def test_a_right_that_ends_by_itself_ends_its_stream(hub: Hub, cause: Cause) -> None:
+@pytest.mark.parametrize("cause", [EndingCause.TOKEN, EndingCause.GRANT])
+async def test_a_right_that_ends_by_itself_ends_its_stream(hub: Hub, cause: EndingCause) -> None:
     with hub.watching(watcher(until=1_010.0, ends_with=cause)) as mine, hub.watching(watcher()) as endless:
         hub._monotonic.seconds = 1_010.0  # type: ignore[attr-defined]  # the test's clock
         hub.end_overdue()
-        with pytest.raises(RightEnded) as ended:
+        with pytest.raises(WatchRightEnded) as ended:
             await mine.next()
         assert ended.value.cause is cause
         assert not endless.ended
-    with pytest.raises(RightEnded), hub.watching(watcher(until=1_010.0, ends_with=cause)):
+    with pytest.raises(WatchRightEnded), hub.watching(watcher(until=1_010.0, ends_with=cause)):
         pass
 
 
 async def test_a_locked_account_ends_what_it_watches_and_what_it_watches_for_others(hub: Hub) -> None:
     as_agent, own, others = watcher(actor="agent-7"), watcher(OTHER, "agent-7"), watcher(principal="user-9")
     with hub.watching(as_agent), hub.watching(own), hub.watching(others):
-        hub.right_ended(revoked("agent-7", "", cause=Cause.ACCOUNT))
+        hub.right_ended(revoked("agent-7", "", cause=EndingCause.ACCOUNT))
         for each in (as_agent, own):
-            with pytest.raises(RightEnded) as ended:
+            with pytest.raises(WatchRightEnded) as ended:
                 await each.next()
-            assert ended.value.cause is Cause.ACCOUNT
+            assert ended.value.cause is EndingCause.ACCOUNT
         assert not others.ended
-    with pytest.raises(RightEnded), hub.watching(watcher(actor="agent-7", read_at=999.0)):
+    with pytest.raises(WatchRightEnded), hub.watching(watcher(actor="agent-7", read_at=999.0)):
         pass
 
 
@@ -293,9 +295,9 @@ async def test_a_withdrawn_credential_ends_what_was_opened_with_it(hub: Hub) -> 
         hub.watching(watcher(credential="key_a")) as mine,
         hub.watching(watcher(credential="iss_b")) as other,
     ):
-        hub.right_ended(revoked("user-123", "", cause=Cause.CREDENTIAL, credential="key_a"))
+        hub.right_ended(revoked("user-123", "", cause=EndingCause.CREDENTIAL, credential="key_a"))
         assert (mine.ended, other.ended) == (True, False)
-        hub.right_ended(revoked("", "", cause=Cause.CREDENTIAL, credential="iss_b"))
+        hub.right_ended(revoked("", "", cause=EndingCause.CREDENTIAL, credential="iss_b"))
         assert other.ended
 
 
@@ -330,7 +332,7 @@ async def test_a_right_that_ends_during_the_replay_ends_the_replay(hub: Hub) -> 
         items = watch_updates(log, reader, LogPosition("e", 1))
         await anext(items)
         hub.right_ended(revoked())
-        with pytest.raises(RightEnded):
+        with pytest.raises(WatchRightEnded):
             await anext(items)
 
 

@@ -30,7 +30,7 @@ from services.status.translate import (
     verdict_messages,
 )
 from services.status.usecases import LastReport
-from services.status.vehicle_translate import Said, moved_of, report_of
+from services.status.vehicle_translate import ReportOrigin, moved_of, report_of
 
 IDS = EventIds(bytes(32))
 VIN = "KMHSH81C7LU123456"
@@ -51,7 +51,7 @@ def report() -> report_pb2.StatusReport:
 
 
 def taken() -> Report:
-    return report_of(VIN, report(), report().SerializeToString(), Said(b"epoch", 3, 5, NOW_US))
+    return report_of(VIN, report(), report().SerializeToString(), ReportOrigin(b"epoch", 3, 5, NOW_US))
 
 
 def test_what_a_report_does_not_say_of_a_door_is_unknown() -> None:
@@ -59,7 +59,7 @@ def test_what_a_report_does_not_say_of_a_door_is_unknown() -> None:
     made.doors.add(door=2, open=True)
     made.doors.add(door=5)
     made.speed_kmh = -0.0
-    flags = report_of(VIN, made, b"", Said(b"epoch", 3, 5, NOW_US))
+    flags = report_of(VIN, made, b"", ReportOrigin(b"epoch", 3, 5, NOW_US))
     assert flags.doors == bytes(
         [
             PRESENT | LOCKED | OPEN_UNKNOWN | HAS_WINDOW,

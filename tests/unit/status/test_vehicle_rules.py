@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from services.runtime.vehicle_rules import broken_rule
 from services.status.domain import LOCKED, OPEN, PRESENT
-from services.status.vehicle_translate import Said, moved_of, report_of
+from services.status.vehicle_translate import ReportOrigin, moved_of, report_of
 from tests.support.nonsense import source, spoil
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def good() -> report_pb2.StatusReport:
 
 
 def taken(report: report_pb2.StatusReport) -> Report:
-    return report_of(VIN, report, report.SerializeToString(), Said(b"e", 1, 1, NOW_US))
+    return report_of(VIN, report, report.SerializeToString(), ReportOrigin(b"e", 1, 1, NOW_US))
 
 
 def test_what_breaks_a_rule_is_cut_and_nothing_else_is() -> None:

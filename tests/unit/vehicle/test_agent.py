@@ -10,7 +10,7 @@ import pytest
 from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import DoorName, LockPosition
 from vehicle.link import LinkDown
 
@@ -79,7 +79,7 @@ async def test_every_result_is_followed_by_a_report_even_if_nothing_changed(benc
 @pytest.mark.parametrize("deed", ["sleep", "stop"])
 async def test_the_last_word_is_that_it_sleeps(bench: Bench, deed: str) -> None:
     for number in range(20):  # and it has much to say
-        bench.car.change(lambda body, n=number: body.with_battery(50 + n), Cause.HAND)  # type: ignore[misc]
+        bench.car.change(lambda body, n=number: body.with_battery(50 + n), ActuationCause.HAND)  # type: ignore[misc]
         bench.take(bench.command(f"c{number}"))
         await asyncio.sleep(0)
     await getattr(bench.agent, deed)()
@@ -164,10 +164,10 @@ async def test_a_result_that_is_late_is_not_too_far_behind_the_others(bench: Ben
 
 async def test_a_dropped_event_is_believed_sent_and_a_duplicate_is_the_same_bytes(bench: Bench) -> None:
     bench.agent.outbox.drop_next()
-    bench.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), Cause.HAND)
+    bench.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), ActuationCause.HAND)
     await bench.until(lambda: bench.agent.outbox.dropped_count == 1)
     bench.agent.outbox.duplicate_next()
-    bench.car.change(lambda body: body.with_battery(50), Cause.HAND)
+    bench.car.change(lambda body: body.with_battery(50), ActuationCause.HAND)
     await bench.until(lambda: bench.cloud.repetitions == [EventKind.STATUS])
     assert bench.link.published[-1] == bench.link.published[-2]
 
@@ -194,10 +194,10 @@ async def test_what_changes_in_sleep_is_reported_and_the_car_sleeps_on(
     monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
     await bench.agent.sleep()
     told = len(bench.cloud.said(EventKind.STATUS))
-    bench.car.change(lambda body: body.with_battery(60), Cause.HAND)
+    bench.car.change(lambda body: body.with_battery(60), ActuationCause.HAND)
     assert bench.agent._waking is None
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
-    bench.car.change(lambda body: body.with_open(DoorName.DRIVER, is_open=True), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND)
+    bench.car.change(lambda body: body.with_open(DoorName.DRIVER, is_open=True), ActuationCause.HAND)
     await bench.until(lambda: bench.agent._waking is None)
     assert bench.agent.is_asleep
     said = bench.cloud.said(EventKind.STATUS)[told:]
@@ -211,7 +211,7 @@ async def test_who_is_woken_while_it_reports_from_sleep_stays_awake(
 ) -> None:
     monkeypatch.setattr("vehicle.agent.SETTLE_SECONDS", 0.01)
     await bench.agent.sleep()
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND)
     bench.agent.wake()
     await bench.until(lambda: bench.agent._waking is None)
     assert not bench.agent.is_asleep
@@ -219,5 +219,5 @@ async def test_who_is_woken_while_it_reports_from_sleep_stays_awake(
 
 async def test_a_car_that_vanished_reports_nothing_of_its_own(bench: Bench) -> None:
     await bench.agent.vanish()
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND)
     assert bench.agent._waking is None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
 from vehicle.car import Car
 from vehicle.car_state import CarState, StateFile
@@ -41,8 +41,8 @@ def causes(car: Car) -> set[str | None]:
 
 async def test_driving_off_locks(car: Car) -> None:
     car.configure(1, DoorSettings(speed_based_lock_enabled=True, speed_lock_threshold_kmh=15))
-    car.change(unlock, Cause.HAND)
-    car.change(lambda body: body.driven(30), Cause.HAND)
+    car.change(unlock, ActuationCause.HAND)
+    car.change(lambda body: body.driven(30), ActuationCause.HAND)
     await idle(car)
     assert all(car.body.doors[door].locked for door in LOCKABLE)
     assert causes(car) == {"automation:speed_lock"}
@@ -50,8 +50,8 @@ async def test_driving_off_locks(car: Car) -> None:
 
 async def test_parking_unlocks(car: Car) -> None:
     car.configure(1, DoorSettings(parking_auto_unlock=True, unlock_mode=UnlockMode.DRIVER_ONLY))
-    car.change(lambda body: body.driven(0), Cause.HAND)
-    car.change(lambda body: body.with_gear(Gear.P), Cause.HAND)
+    car.change(lambda body: body.driven(0), ActuationCause.HAND)
+    car.change(lambda body: body.with_gear(Gear.P), ActuationCause.HAND)
     await idle(car)
     assert [door for door in LOCKABLE if not car.body.doors[door].locked] == [DoorName.DRIVER]
     assert causes(car) == {"automation:parking_unlock"}
@@ -59,9 +59,9 @@ async def test_parking_unlocks(car: Car) -> None:
 
 async def test_automation_waits_for_a_command(car: Car) -> None:
     car.configure(1, DoorSettings(speed_based_lock_enabled=True))
-    car.change(unlock, Cause.HAND)
+    car.change(unlock, ActuationCause.HAND)
     async with car.actuators:
-        car.change(lambda body: body.driven(30), Cause.HAND)
+        car.change(lambda body: body.driven(30), ActuationCause.HAND)
         await asyncio.sleep(0)
         assert car.log.read() == []
     await idle(car)
@@ -72,7 +72,7 @@ async def test_an_auto_lock_that_was_due_survives_a_restart_with_a_full_delay(
     car: Car, clock: FakeClock, tmp_path: Path
 ) -> None:
     car.configure(7, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
-    car.change(unlock, Cause.COMMAND)
+    car.change(unlock, ActuationCause.COMMAND)
     assert car.auto_lock_due_at is not None
     await car.stop()
     clock.advance(29)
@@ -93,7 +93,7 @@ async def test_the_auto_lock_does_not_follow_the_wall_clock(
     car: Car, clock: FakeClock, jump_seconds: float
 ) -> None:
     car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
-    car.change(unlock, Cause.HAND)
+    car.change(unlock, ActuationCause.HAND)
     clock.advance(10)
     clock.set_wall(jump_seconds)
     assert car.auto_lock_due_at == clock.now() + timedelta(seconds=20)
@@ -103,11 +103,11 @@ async def test_an_unlock_command_that_finds_the_doors_unlocked_restarts_the_dela
     car: Car, clock: FakeClock
 ) -> None:
     car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
-    car.change(unlock, Cause.HAND)
+    car.change(unlock, ActuationCause.HAND)
     clock.advance(20)
-    await car.actuate("c2", LOCKABLE, LockPosition.UNLOCKED, Cause.COMMAND, lambda _door: None)
+    await car.actuate("c2", LOCKABLE, LockPosition.UNLOCKED, ActuationCause.COMMAND, lambda _door: None)
     assert car.auto_lock_due_at == clock.now() + timedelta(seconds=30)
-    await car.actuate("c3", LOCKABLE, LockPosition.UNLOCKED, Cause.EMERGENCY, lambda _door: None)
+    await car.actuate("c3", LOCKABLE, LockPosition.UNLOCKED, ActuationCause.EMERGENCY, lambda _door: None)
     assert car.auto_lock_due_at is None
 
 
@@ -121,7 +121,9 @@ async def test_child_locks_follow_the_settings(car: Car) -> None:
 async def test_an_actuation_cut_short_leaves_a_before_and_the_door_where_it_was(car: Car) -> None:
     car.door_time_seconds = 30
     moving = asyncio.create_task(
-        car.actuate("c1", (DoorName.DRIVER,), LockPosition.UNLOCKED, Cause.COMMAND, lambda _door: None)
+        car.actuate(
+            "c1", (DoorName.DRIVER,), LockPosition.UNLOCKED, ActuationCause.COMMAND, lambda _door: None
+        )
     )
     async with asyncio.timeout(5):
         while not car.log.read():  # noqa: ASYNC110 - a file tells nobody

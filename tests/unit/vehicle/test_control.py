@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from tests.support.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import DoorName, LockPosition
 from vehicle.clock import SystemClock
 from vehicle.control import control_app
@@ -71,7 +71,7 @@ async def test_an_actuator_can_slip_and_be_repaired(http: httpx.AsyncClient, sim
     async def lock(door: DoorName) -> None:
         async with simulated.car.actuators:
             (outcome,) = await simulated.car.actuate(
-                "c1", (door,), LockPosition.LOCKED, Cause.COMMAND, lambda _: None
+                "c1", (door,), LockPosition.LOCKED, ActuationCause.COMMAND, lambda _: None
             )
             assert (outcome.succeeded, outcome.moved) == (True, True)
             assert simulated.car.body.doors[door].locked
@@ -200,7 +200,7 @@ async def test_an_unknown_car(http: httpx.AsyncClient) -> None:
 
 
 async def test_the_car_is_the_same_after_a_restart(simulated: SimulatedCar, tmp_path: Path) -> None:
-    simulated.car.change(lambda body: body.driven(20).with_battery(42), Cause.HAND)
+    simulated.car.change(lambda body: body.driven(20).with_battery(42), ActuationCause.HAND)
     again = make(tmp_path)
     assert again.car.body == simulated.car.body
     assert again.car.settings == simulated.car.settings

@@ -9,7 +9,7 @@ import pytest
 
 from vehicle import translate
 from vehicle.actuation_log import ActuationLog
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
 from vehicle.car import Car
 from vehicle.car_state import StateFile
@@ -129,7 +129,7 @@ async def test_the_files_say_how_it_stands_and_its_equipment_which_doors_there_a
         "c",
         (DoorName.DRIVER, DoorName.REAR_LEFT),
         LockPosition.UNLOCKED,
-        Cause.AUTOMATION,
+        ActuationCause.AUTOMATION,
         lambda _door: None,
     )
     full.rebuild(COUPE)

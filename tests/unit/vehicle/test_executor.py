@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import LOCKABLE, DoorName, LockPosition
 from vehicle.command import Command, CommandFault, CommandOutcome, LockAction, Mode
 from vehicle.executor import Execution, cancelled, interrupted
@@ -96,7 +96,7 @@ async def test_expiry_between_doors_leaves_the_rest(car: Car, clock: FakeClock) 
 async def test_driving_off_between_doors_leaves_the_rest(car: Car, clock: FakeClock) -> None:
     def drive_off() -> None:
         if car.body.speed_kmh == 0:
-            car.change(lambda body: body.driven(5), Cause.HAND)
+            car.change(lambda body: body.driven(5), ActuationCause.HAND)
 
     car.observe(drive_off)
     result = await Execution(order(clock), car, clock).run()
@@ -106,7 +106,7 @@ async def test_driving_off_between_doors_leaves_the_rest(car: Car, clock: FakeCl
 
 
 async def test_a_broken_actuator_makes_it_partial(car: Car, clock: FakeClock) -> None:
-    car.change(lambda body: body.with_actuator(DoorName.REAR_LEFT, failed=True), Cause.HAND)
+    car.change(lambda body: body.with_actuator(DoorName.REAR_LEFT, failed=True), ActuationCause.HAND)
     result = await Execution(order(clock), car, clock).run()
     assert (result.outcome, result.fault) == (CommandOutcome.PARTIAL, None)
     assert [one.door for one in result.doors if not one.succeeded] == [DoorName.REAR_LEFT]
@@ -115,14 +115,14 @@ async def test_a_broken_actuator_makes_it_partial(car: Car, clock: FakeClock) ->
 
 
 async def test_a_lone_broken_actuator_makes_it_failed(car: Car, clock: FakeClock) -> None:
-    car.change(lambda body: body.with_actuator(DoorName.TRUNK, failed=True), Cause.HAND)
+    car.change(lambda body: body.with_actuator(DoorName.TRUNK, failed=True), ActuationCause.HAND)
     result = await Execution(order(clock, doors=(DoorName.TRUNK,)), car, clock).run()
     assert (result.outcome, result.fault) == (CommandOutcome.FAILED, CommandFault.ACTUATOR)
 
 
 async def test_an_open_door_refuses_the_whole_lock(car: Car, clock: FakeClock) -> None:
     await Execution(order(clock), car, clock).run()
-    car.change(lambda body: body.with_open(DoorName.PASSENGER, is_open=True), Cause.HAND)
+    car.change(lambda body: body.with_open(DoorName.PASSENGER, is_open=True), ActuationCause.HAND)
     before = len(car.log.read())
     result = await Execution(order(clock, LockAction.LOCK), car, clock).run()
     assert (result.outcome, result.fault) == (CommandOutcome.REFUSED, CommandFault.DOOR_OPEN)
@@ -189,7 +189,7 @@ async def test_sequence_opens_the_others_when_asked_again(car: Car, clock: FakeC
 
 
 async def test_an_interrupted_command_reports_the_doors_as_observed(car: Car, clock: FakeClock) -> None:
-    car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.COMMAND)
+    car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.COMMAND)
     result = interrupted(order(clock), car, clock.now(), clock.now())
     assert (result.outcome, result.fault) == (CommandOutcome.FAILED, CommandFault.INTERRUPTED)
     assert [one.succeeded for one in result.doors] == [True, False, False, False, False]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import body_pb2
 
 from protocol.broker import EventKind
-from vehicle.automation import Cause
+from vehicle.automation import ActuationCause
 from vehicle.body import Body, DoorName, Equipment, LockPosition
 from vehicle.lock_changes import LockChange, LockChanges
 from vehicle.settings import DoorSettings
@@ -25,16 +25,16 @@ def driver_of(report: Any) -> Any:
 
 def test_only_a_lock_that_moved_has_a_cause() -> None:
     changes = LockChanges(Body())
-    changes.observe(UNLOCKED, Cause.HAND, 4)
-    changes.observe(UNLOCKED.with_open(DoorName.DRIVER, is_open=True), Cause.COMMAND, 5)
-    assert changes.of == {DoorName.DRIVER: LockChange(Cause.HAND, 4)}
+    changes.observe(UNLOCKED, ActuationCause.HAND, 4)
+    changes.observe(UNLOCKED.with_open(DoorName.DRIVER, is_open=True), ActuationCause.COMMAND, 5)
+    assert changes.of == {DoorName.DRIVER: LockChange(ActuationCause.HAND, 4)}
 
 
 def test_the_last_change_counts() -> None:
     changes = LockChanges(Body())
-    changes.observe(UNLOCKED, Cause.COMMAND, 4)
-    changes.observe(Body(), Cause.AUTO_LOCK, 6)
-    assert changes.of[DoorName.DRIVER] == LockChange(Cause.AUTO_LOCK, 6)
+    changes.observe(UNLOCKED, ActuationCause.COMMAND, 4)
+    changes.observe(Body(), ActuationCause.AUTO_LOCK, 6)
+    assert changes.of[DoorName.DRIVER] == LockChange(ActuationCause.AUTO_LOCK, 6)
 
 
 async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: FakeClock) -> None:
@@ -53,7 +53,7 @@ async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: 
 
 
 async def test_a_key_is_told_as_one_and_a_boot_forgets_it(bench: Bench) -> None:
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), Cause.HAND)
+    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND)
     await bench.until(lambda: not driver_of(bench.cloud.said(EventKind.STATUS)[-1]).locked)
     said = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
     assert said.lock_change.cause == body_pb2.LOCK_CAUSE_KEY

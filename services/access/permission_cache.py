@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.access.recent import Recent
+from services.access.recent import ExpiringCache
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.access.domain import Standing
+    from services.access.domain import EffectivePermissions
 
 MAX_AGE_SECONDS = 5.0
 """A right that another replica ended is unknown here for no longer than this, whatever gets lost."""
@@ -22,36 +22,38 @@ _MAX_STRANGERS = 10_000
 """Of those that are nothing to the vehicle: whoever tries VINs pushes out nobody who has a right."""
 
 
-class LoadStanding(Protocol):
+class LoadPermissions(Protocol):
     """Where grants and accounts are kept."""
 
-    async def __call__(self, subject: str, actor: str, vin: str, /) -> Standing:
+    async def __call__(self, subject: str, actor: str, vin: str, /) -> EffectivePermissions:
         """What they amount to now. Raises StorageUnavailable."""
 
 
-class Standings:
+class PermissionCache:
     """Answers from memory when it can. Times are in seconds since 1970."""
 
-    def __init__(self, load: LoadStanding, now: Callable[[], float]) -> None:
+    def __init__(self, load: LoadPermissions, now: Callable[[], float]) -> None:
         self._load = load
         self._now = now
-        self._known: Recent[tuple[str, str, str], Standing] = Recent(_MAX_STANDINGS)
-        self._strangers: Recent[tuple[str, str, str], Standing] = Recent(_MAX_STRANGERS)
+        self._known: ExpiringCache[tuple[str, str, str], EffectivePermissions] = ExpiringCache(_MAX_STANDINGS)
+        self._strangers: ExpiringCache[tuple[str, str, str], EffectivePermissions] = ExpiringCache(
+            _MAX_STRANGERS
+        )
         self._ended = 0
 
-    async def of(self, subject: str, actor: str, vin: str) -> Standing:
+    async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
         """What `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
         key = (vin, subject, actor)
         now = self._now()
-        standing = self._known.get(key, now) or self._strangers.get(key, now)
-        if standing is None:
+        permissions = self._known.get(key, now) or self._strangers.get(key, now)
+        if permissions is None:
             ended = self._ended
-            standing = await self._load(subject, actor, vin)
+            permissions = await self._load(subject, actor, vin)
             # What was read while a right ended may be from before; it serves this once and is not kept.
             if ended == self._ended:
-                kept = self._known if standing.actions else self._strangers
-                kept.put(key, standing, min(now + MAX_AGE_SECONDS, standing.ends_at))
-        return standing
+                kept = self._known if permissions.actions else self._strangers
+                kept.put(key, permissions, min(now + MAX_AGE_SECONDS, permissions.ends_at))
+        return permissions
 
     def forget(self) -> None:
         """Some right began or ended: ask the record anew for everything.
