@@ -14,7 +14,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.broker import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
-from services.access.admission import Admission
+from services.access.authorizer import RequestAuthorizer
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.identity import CallerIdentifier, key_hash
 from services.access.key_watch import KeyWatch
@@ -78,7 +78,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
-            admission.forget(credential=credential)
+            authorizer.forget(credential=credential)
         watch.hurry()
 
     tokens = TokenVerifier(
@@ -91,7 +91,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         changed=keys_changed,
     )
     issuer = CapabilityIssuer(signing_key, time.time)
-    admission = Admission(
+    authorizer = RequestAuthorizer(
         routes=routes,
         identity=CallerIdentifier(
             tokens=tokens,
@@ -106,7 +106,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         issuer=issuer,
         team_certificate=TeamCertificates(workloads).name_of,
     )
-    await follow_revocations(broker.client, admission.forget)
+    await follow_revocations(broker.client, authorizer.forget)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
     watch = KeyWatch(
@@ -122,10 +122,10 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
         grants = AccessServicer(
             record,
-            admission.forget,
+            authorizer.forget,
             _utc_now,
             pending,
             pending_keys,

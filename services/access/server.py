@@ -15,7 +15,7 @@ from services.access.domain import ApiKeyNotPending, GrantNotPending, key_id_of
 from services.access.identity import KEY_PREFIX
 from services.access.usecases import AccountRecord, GrantRecord
 from services.runtime.call import current_call
-from services.runtime.policy import EDGE, Policy, Rule, policy_of
+from services.runtime.policy import EDGE, Policy, RpcPolicy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
     from envoy_ext_authz import external_auth_pb2
 
-    from services.access.admission import Admission
     from services.access.approvals import PendingApiKeys, PendingGrants
+    from services.access.authorizer import RequestAuthorizer
     from services.access.domain import ApiKey
     from services.access.usecases import Forget
 
@@ -43,7 +43,7 @@ class Record(GrantRecord, AccountRecord, Protocol):
 
 
 POLICY: Policy = {
-    f"/{AUTHORIZATION}/Check": Rule(peers=frozenset({EDGE})),  # Envoy's contract, not ours
+    f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
     **policy_of(SERVICE),
 }
 
@@ -51,8 +51,8 @@ POLICY: Policy = {
 class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
     """Envoy's external authorization: asked about every request to the public."""
 
-    def __init__(self, admission: Admission) -> None:
-        self._admission = admission
+    def __init__(self, authorizer: RequestAuthorizer) -> None:
+        self._authorizer = authorizer
 
     async def Check(  # noqa: N802  # the RPC's name
         self,
@@ -60,7 +60,7 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> external_auth_pb2.CheckResponse:
         """Admit with a capability, or deny with a finished answer."""
-        return translate.decision(await self._admission.decide(translate.edge_request(request)))
+        return translate.decision(await self._authorizer.decide(translate.edge_request(request)))
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):

@@ -13,7 +13,7 @@ from envoy_ext_authz import external_auth_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.broker import GRANT_REVOKED_SUBJECT
-from services.access.admission import Admitted, Denied, EdgeRequest
+from services.access.authorizer import Allow, Deny, EdgeRequest
 from services.access.domain import (
     ActionsBeyondRole,
     ApiKey,
@@ -73,9 +73,9 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
     )
 
 
-def decision(made: Admitted | Denied) -> external_auth_pb2.CheckResponse:
+def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
     """What Envoy is told."""
-    if isinstance(made, Denied):
+    if isinstance(made, Deny):
         return _denial(made)
     response = external_auth_pb2.CheckResponse()
     ok = response.ok_response
@@ -88,7 +88,7 @@ def decision(made: Admitted | Denied) -> external_auth_pb2.CheckResponse:
     return response
 
 
-def _denial(made: Denied) -> external_auth_pb2.CheckResponse:
+def _denial(made: Deny) -> external_auth_pb2.CheckResponse:
     refusal = made.refusal
     response = external_auth_pb2.CheckResponse()
     response.status.code = refusal.reason.grpc_code.value[0]

@@ -69,7 +69,7 @@ class Mode(StrEnum):
     SECURE = "SECURE"
 
 
-class Role(StrEnum):
+class PersonRole(StrEnum):
     """What a person is to the vehicle, the highest first."""
 
     OWNER = "OWNER"
@@ -89,19 +89,19 @@ class Requester:
     subject: str
     source: str
     proof: str = field(default="", compare=False, repr=False)
-    role: Role | None = field(default=None, compare=False)
+    role: PersonRole | None = field(default=None, compare=False)
 
     def may_cancel(self, command: Command) -> bool:
         """Whether the command is this person's to cancel: who gave it and the owner may always, nobody else a lock,
         and an unlock those whose role is not below the one it was given in.
         """
         giver = command.requester
-        if self.subject == giver.subject or self.role is Role.OWNER:
+        if self.subject == giver.subject or self.role is PersonRole.OWNER:
             return True
         if command.order.action is CommandAction.LOCK or self.role is None:
             return False
-        ranks = list(Role)
-        return ranks.index(self.role) <= ranks.index(giver.role or Role.OWNER)
+        ranks = list(PersonRole)
+        return ranks.index(self.role) <= ranks.index(giver.role or PersonRole.OWNER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,7 @@ class Viewer:
     """Who reads, in which role, and since when there is a right to."""
 
     subject: str
-    role: Role | None
+    role: PersonRole | None
     since: datetime
 
 

@@ -22,8 +22,8 @@ from services.command.domain import (
     HistoryEntry,
     LateResult,
     Mode,
+    PersonRole,
     Requester,
-    Role,
     Status,
     Viewer,
 )
@@ -81,8 +81,8 @@ def viewer_of(call: Call) -> Viewer:
     return Viewer(capability.subject, _role(capability), datetime.fromtimestamp(capability.since, UTC))
 
 
-def _role(capability: Capability) -> Role | None:
-    return Role(capability.role) if capability.role in set(Role) else None
+def _role(capability: Capability) -> PersonRole | None:
+    return PersonRole(capability.role) if capability.role in set(PersonRole) else None
 
 
 def unlock_order(unlock: door_pb2.DoorUnlock) -> DoorAction:
@@ -129,7 +129,7 @@ def history_query(
         as_of=place.as_of if place else told,
         after=place.after if place else None,
         not_before=viewer.since,
-        of_subject=None if viewer.role is Role.OWNER else viewer.subject,
+        of_subject=None if viewer.role is PersonRole.OWNER else viewer.subject,
         action=action,
         excluded_action=excluded,
         status=Status(door_pb2.CommandStatus.Value.Name(request.status))

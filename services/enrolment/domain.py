@@ -56,7 +56,7 @@ class NotEnrolled(Exception):
     """There is no such vehicle here."""
 
 
-class AlreadyTaken(Exception):
+class CredentialInUse(Exception):
     """The certificate, or one of the keys, is another vehicle's."""
 
 
@@ -71,7 +71,7 @@ class PublicKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Caller:
+class ConnectingVehicle:
     """Who asks to be let in: what its certificate says, which the broker has verified, and its connection.
 
     `fingerprint` is the SHA-256 of the certificate, in hex. `client_id` is MQTT's.
@@ -101,7 +101,7 @@ class Enrolment:
 
 
 @dataclass(frozen=True, slots=True)
-class Admission:
+class BrokerAdmission:
     """A vehicle is let in, over this link, for so long."""
 
     vin: str
@@ -109,7 +109,7 @@ class Admission:
     until: datetime
 
 
-class ShutOut:
+class ShutOutVehicles:
     """Vehicles that are not let in for a while, because of what they did at the broker."""
 
     def __init__(self) -> None:
@@ -230,7 +230,7 @@ def checked_vin(vin: str) -> str:
     return vin
 
 
-def admission(caller: Caller, enrolment: Enrolment | None, now: datetime) -> Admission:
+def admission(caller: ConnectingVehicle, enrolment: Enrolment | None, now: datetime) -> BrokerAdmission:
     """Let the caller in. Raises NotAdmitted."""
     if enrolment is None:
         raise NotAdmitted("the vehicle is not enrolled")
@@ -243,4 +243,4 @@ def admission(caller: Caller, enrolment: Enrolment | None, now: datetime) -> Adm
         raise NotAdmitted("the MQTT client id is not the VIN")
     if caller.certificate_ends_at <= now:
         raise NotAdmitted("the certificate has expired")
-    return Admission(caller.vin, caller.link, min(caller.certificate_ends_at, now + LONGEST_ADMISSION))
+    return BrokerAdmission(caller.vin, caller.link, min(caller.certificate_ends_at, now + LONGEST_ADMISSION))

@@ -78,7 +78,7 @@ def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> See
 def plant(connection: Connection, seedlings: list[Seedling], at: datetime) -> list[str]:
     """Enrol what is not there and what has another certificate or other keys; what was revoked stays so.
 
-    The VINs of those that had other keys before. Raises AlreadyTaken.
+    The VINs of those that had other keys before. Raises CredentialInUse.
     """
     changed = []
     for seedling in seedlings:

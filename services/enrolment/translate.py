@@ -15,9 +15,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from protocol import broker as layout
 from protocol.keys import key_id
 from services.enrolment.domain import (
-    Admission,
-    AlreadyTaken,
-    Caller,
+    BrokerAdmission,
+    ConnectingVehicle,
+    CredentialInUse,
     Enrolment,
     Link,
     NotAdmitted,
@@ -68,7 +68,7 @@ def question_of(claims: dict[str, Any]) -> AuthCalloutRequest:
         raise NotAdmitted("not the broker's question") from error
 
 
-def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> Caller:
+def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> ConnectingVehicle:
     """Who asks to be let in. Raises NotAdmitted.
 
     `vehicle_cas` are the CAs of vehicles (DER): the broker trusts the services' CA, too, which signs no vehicle.
@@ -92,7 +92,7 @@ def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> Caller:
         raise NotAdmitted(str(error)) from error
     except KeyError as error:
         raise NotAdmitted("neither NATS nor MQTT") from error
-    return Caller(
+    return ConnectingVehicle(
         vin, fingerprint_of(certificate), certificate.not_valid_after_utc, link, client.get("mqtt_id")
     )
 
@@ -124,7 +124,7 @@ def fingerprint_of(certificate: x509.Certificate) -> str:
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
-def user_claims(admission: Admission, question: AuthCalloutRequest) -> dict[str, Any]:
+def user_claims(admission: BrokerAdmission, question: AuthCalloutRequest) -> dict[str, Any]:
     """What the admitted may do, as the broker's user token claims it."""
     publish, subscribe = _rights(admission)
     return {
@@ -155,7 +155,7 @@ def answer_claims(question: AuthCalloutRequest, *, user_token: str = "", error: 
     }
 
 
-def _rights(admission: Admission) -> tuple[list[str], list[str]]:
+def _rights(admission: BrokerAdmission) -> tuple[list[str], list[str]]:
     """The subjects the vehicle may publish and subscribe to: each event of its own, and its own queue or session."""
     vin = admission.vin
     # A status report is mapped to its partition first and judged by the subject it is mapped to.
@@ -198,7 +198,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     """How this room's own exceptions are told."""
     if isinstance(error, NotEnrolled):
         return Refusal(errors.VEHICLE_NOT_FOUND, "the vehicle is not enrolled")
-    if isinstance(error, AlreadyTaken):
+    if isinstance(error, CredentialInUse):
         return Refusal(ALREADY_ENROLLED, str(error))
     if isinstance(error, BrokerSilent):
         return Refusal(

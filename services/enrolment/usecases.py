@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from services.enrolment.domain import (
-    Admission,
     Arrivals,
-    Caller,
+    BrokerAdmission,
+    ConnectingVehicle,
     Enrolment,
     NotAdmitted,
     NotEnrolled,
     PublicKeys,
-    ShutOut,
+    ShutOutVehicles,
     admission,
 )
 
@@ -29,7 +29,7 @@ class Register(Protocol):
         """The vehicle's enrolment, revoked or not."""
 
     async def put(self, enrolment: Enrolment) -> None:
-        """Enrol, in place of what was there. Raises AlreadyTaken."""
+        """Enrol, in place of what was there. Raises CredentialInUse."""
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
         """The enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
@@ -81,11 +81,11 @@ class Office:
     connections: Connections
     changes: KeyChanges
     now: Callable[[], datetime]
-    shut_out: ShutOut = field(default_factory=ShutOut)
+    shut_out: ShutOutVehicles = field(default_factory=ShutOutVehicles)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
 
-async def admit(office: Office, caller: Caller) -> Admission:
+async def admit(office: Office, caller: ConnectingVehicle) -> BrokerAdmission:
     """Let a vehicle in. Raises NotAdmitted."""
     if office.shut_out.holds(caller.vin, office.now()):
         raise NotAdmitted("the vehicle did harm at the broker, and is shut out for a while")
@@ -104,7 +104,7 @@ async def enrol(
 ) -> Enrolment:
     """From now on this certificate and these keys, and no others, are the vehicle's.
 
-    Raises AlreadyTaken, BrokerSilent. Doing it again makes good what the broker's silence left undone.
+    Raises CredentialInUse, BrokerSilent. Doing it again makes good what the broker's silence left undone.
     """
     before = await office.register.find(vin)
     enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys, certificate_ends_at=certificate_ends_at)

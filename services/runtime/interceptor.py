@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from services.runtime.audit import Audit
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.policy import Policy, Rule
+    from services.runtime.policy import Policy, RpcPolicy
     from services.runtime.revocation import CertificateId
     from services.runtime.workload import Workload, Workloads
 
@@ -121,7 +121,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    def _unary(self, method: str, rule: Rule | None, serve: Any) -> Any:
+    def _unary(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def unary(request: Message, context: Context) -> Any:
             workload = self._workloads.calling(context.auth_context())
             call = _call_of(method, context, workload)
@@ -143,7 +143,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         return unary
 
-    def _streaming(self, method: str, rule: Rule | None, serve: Any) -> Any:
+    def _streaming(self, method: str, rule: RpcPolicy | None, serve: Any) -> Any:
         async def streaming(request: Any, context: Context) -> AsyncIterator[Any]:
             workload = self._workloads.calling(context.auth_context())
             call = _call_of(method, context, workload)
@@ -196,7 +196,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._live.pop(stream, None)
 
-    def _admit(self, rule: Rule | None, call: Call, request: Any) -> Call:
+    def _admit(self, rule: RpcPolicy | None, call: Call, request: Any) -> Call:
         """The call with its capability, or Refusal."""
         if rule is None:
             raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
@@ -237,7 +237,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             )
         return Call(call.method, call.correlation_id, call.peer, capability, call.metadata)
 
-    def _refusal(self, error: Exception, rule: Rule | None) -> Refusal:
+    def _refusal(self, error: Exception, rule: RpcPolicy | None) -> Refusal:
         if isinstance(error, Refusal):
             return error
         translated = self._translate_error(error)

@@ -30,7 +30,7 @@ def room(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class RpcPolicy:
     """Who may call an RPC.
 
     `peers` are the workloads, by the SPIFFE URI of their certificate; with `and_below` also those whose URI begins
@@ -54,10 +54,10 @@ class Rule:
         return self.and_below and any(peer.startswith(f"{each}/") for each in self.peers)
 
 
-Policy = dict[str, Rule]
+Policy = dict[str, RpcPolicy]
 
 STANDARD: Policy = {
-    method: Rule(peers=frozenset(), open_to_any_workload=True)
+    method: RpcPolicy(peers=frozenset(), open_to_any_workload=True)
     for method in (
         "/grpc.health.v1.Health/Check",
         "/grpc.health.v1.Health/List",
@@ -83,7 +83,7 @@ def policy_of(service: str) -> Policy:
     return {f"/{service}/{method.name}": _rule_of(method) for method in methods}
 
 
-def _rule_of(method: MethodDescriptor) -> Rule:
+def _rule_of(method: MethodDescriptor) -> RpcPolicy:
     options = method.GetOptions()
     access = options.Extensions[options_pb2.access]
     peers = [room(name) for name in access.services]
@@ -93,7 +93,7 @@ def _rule_of(method: MethodDescriptor) -> Rule:
         peers.append(NAMED_OPERATOR)
     if bool(access.action) == bool(peers):
         raise ValueError(f"{method.full_name}: its access option must name either an action or who may call")
-    return Rule(
+    return RpcPolicy(
         peers=frozenset(peers or (EDGE,)),
         action=access.action or None,
         mutates=access.changes,
@@ -101,7 +101,7 @@ def _rule_of(method: MethodDescriptor) -> Rule:
     )
 
 
-def complete(policy: Mapping[str, Rule], methods: Iterable[str]) -> None:
+def complete(policy: Mapping[str, RpcPolicy], methods: Iterable[str]) -> None:
     """Raise ValueError unless `policy` has a line for each of `methods` and no other."""
     served = set(methods)
     missing, surplus = sorted(served - policy.keys()), sorted(policy.keys() - served)

@@ -24,7 +24,7 @@ from google.rpc import error_details_pb2, status_pb2
 from services.runtime.audit import log_call
 from services.runtime.call import current_call
 from services.runtime.errors import Reason, Refusal
-from services.runtime.policy import EDGE, Rule, room
+from services.runtime.policy import EDGE, RpcPolicy, room
 from services.runtime.server import RoomServer
 
 if TYPE_CHECKING:
@@ -43,14 +43,14 @@ STATUS = "ecarus.remotecontrol.door.v1.DoorStatusService"
 READ, WRITE, LIVE = "door.config.read", "door.config.write", "door.updates.read"
 
 
-def through_the_edge(action: str, *, mutates: bool = False) -> Rule:
-    return Rule(peers=frozenset({EDGE}), action=action, mutates=mutates)
+def through_the_edge(action: str, *, mutates: bool = False) -> RpcPolicy:
+    return RpcPolicy(peers=frozenset({EDGE}), action=action, mutates=mutates)
 
 
 POLICY: Policy = {
     f"/{CONFIG}/GetDoorConfig": through_the_edge(READ),
     f"/{CONFIG}/UpdateDoorConfig": through_the_edge(WRITE, mutates=True),
-    f"/{STATUS}/GetDoorStatus": Rule(peers=frozenset({room("command")})),
+    f"/{STATUS}/GetDoorStatus": RpcPolicy(peers=frozenset({room("command")})),
     f"/{STATUS}/WatchDoorUpdates": through_the_edge(LIVE),
     f"/{STATUS}/StreamDoorUpdates": through_the_edge(LIVE),
 }

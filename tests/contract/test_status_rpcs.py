@@ -19,7 +19,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.runtime.policy import Rule
+from services.runtime.policy import RpcPolicy
 from services.runtime.storage import StorageUnavailable
 from services.status import translate
 from services.status.checks import CheckLog
@@ -364,7 +364,7 @@ async def test_every_rpc_is_in_the_policy_table() -> None:
     assert set(POLICY) == {
         f"/{SERVICE}/{m}" for m in ("GetDoorStatus", "WatchDoorUpdates", "StreamDoorUpdates")
     }
-    assert all(isinstance(rule, Rule) and rule.action for rule in POLICY.values())
+    assert all(isinstance(rule, RpcPolicy) and rule.action for rule in POLICY.values())
 
 
 async def test_an_event_is_the_specifications(room: Room) -> None:

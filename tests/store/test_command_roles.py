@@ -17,8 +17,8 @@ from services.command.domain import (
     CommandAction,
     CommandNotFound,
     NotYoursToCancel,
+    PersonRole,
     Requester,
-    Role,
     Status,
     StatusCheck,
     Viewer,
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
     from services.command.domain import DoorAction
 
-OWNER = Requester("user-123", "user-123", "MOBILE_APP", role=Role.OWNER)
-KEY = Requester("guest-9", "guest-9", "MOBILE_APP", role=Role.DIGITAL_KEY)
-FAMILY = Requester("family-1", "family-1", "MOBILE_APP", role=Role.SHARED_USER)
+OWNER = Requester("user-123", "user-123", "MOBILE_APP", role=PersonRole.OWNER)
+KEY = Requester("guest-9", "guest-9", "MOBILE_APP", role=PersonRole.DIGITAL_KEY)
+FAMILY = Requester("family-1", "family-1", "MOBILE_APP", role=PersonRole.SHARED_USER)
 
 
 @pytest_asyncio.fixture
@@ -61,7 +61,7 @@ async def test_the_role_a_command_was_given_in_outlives_it(room: Room) -> None:
     room.dispatch.leave()
     with pytest.raises(NotYoursToCancel):
         await room.cancel(who=KEY)
-    assert (await room.cancel(who=OWNER)).requester.role is Role.SHARED_USER
+    assert (await room.cancel(who=OWNER)).requester.role is PersonRole.SHARED_USER
     assert await room.count(tables.cancellation) == 1
 
 
@@ -99,19 +99,19 @@ async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
     await room.report(room.succeeded(third, "m-3"))
     unlock, look = CommandAction.UNLOCK, CommandAction.STATUS_CHECK
     everything = [("user-123", look), ("user-123", unlock), ("guest-9", unlock), ("family-1", unlock)]
-    assert sorted(await listed(room, Viewer("user-123", Role.OWNER, START))) == sorted(everything)
+    assert sorted(await listed(room, Viewer("user-123", PersonRole.OWNER, START))) == sorted(everything)
     # Whoever buys the car sees nothing of the time before.
-    assert sorted(await listed(room, Viewer("user-999", Role.OWNER, began))) == sorted(everything[2:])
-    assert await listed(room, Viewer("guest-9", Role.DIGITAL_KEY, began)) == [("guest-9", unlock)]
-    assert await listed(room, Viewer("family-1", Role.SHARED_USER, START)) == [("family-1", unlock)]
+    assert sorted(await listed(room, Viewer("user-999", PersonRole.OWNER, began))) == sorted(everything[2:])
+    assert await listed(room, Viewer("guest-9", PersonRole.DIGITAL_KEY, began)) == [("guest-9", unlock)]
+    assert await listed(room, Viewer("family-1", PersonRole.SHARED_USER, START)) == [("family-1", unlock)]
     assert await listed(room, Viewer("guest-9", None, START)) == [("guest-9", unlock)]
     # A new grant of somebody who was there before begins anew.
-    assert await listed(room, Viewer("guest-9", Role.SHARED_USER, began + timedelta(seconds=1))) == []
+    assert await listed(room, Viewer("guest-9", PersonRole.SHARED_USER, began + timedelta(seconds=1))) == []
 
 
 async def test_a_command_from_before_ones_right_is_not_there(room: Room) -> None:
     command = await room.request(who=OWNER)
-    before = Viewer("guest-9", Role.DIGITAL_KEY, room.now)
+    before = Viewer("guest-9", PersonRole.DIGITAL_KEY, room.now)
     assert (await usecases.read(room.desk, before, VIN, command.command_id)) == command
     after = replace(before, since=room.now + timedelta(microseconds=1))
     with pytest.raises(CommandNotFound):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 import services.enrolment
 from services.enrolment import store
-from services.enrolment.domain import AlreadyTaken, Enrolment, PublicKeys
+from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
 from services.enrolment.seed import Seedling, plant
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for, migrate
@@ -48,7 +48,7 @@ async def test_the_migrated_tables_are_the_models(database: Database) -> None:
 async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
     register = store.SqlRegister(database)
     await register.put(Enrolment(VIN, "aa", T0))
-    with pytest.raises(AlreadyTaken):
+    with pytest.raises(CredentialInUse):
         await register.put(Enrolment(OTHER, "aa", T0))
     await register.put(Enrolment(VIN, "bb", T0 + timedelta(seconds=1)))
     await register.put(Enrolment(OTHER, "aa", T0))
@@ -96,10 +96,10 @@ async def test_the_seed_says_whose_keys_became_others(database: Database) -> Non
 async def test_no_two_vehicles_share_a_key(database: Database, keys: PublicKeys) -> None:
     register = store.SqlRegister(database)
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
-    with pytest.raises(AlreadyTaken, match="the keys are"):
+    with pytest.raises(CredentialInUse, match="the keys are"):
         await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
     await register.revoke(VIN, T0)
-    with pytest.raises(AlreadyTaken, match="the keys are"):
+    with pytest.raises(CredentialInUse, match="the keys are"):
         await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
     assert await register.find(OTHER) is None

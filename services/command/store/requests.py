@@ -14,7 +14,7 @@ from services.command.domain import (
     CommandAction,
     Ending,
     FailureReason,
-    Role,
+    PersonRole,
     Status,
 )
 from services.command.own_cancellations import taken_back_id
@@ -344,7 +344,7 @@ def wake(
     alive = ALIVE(connection, {"of_command": command_id}).one_or_none()
     if alive is None:
         return None
-    wanted = WakeUp(at, alive.subject, alive.role == Role.OWNER.value)
+    wanted = WakeUp(at, alive.subject, alive.role == PersonRole.OWNER.value)
     known = EARLIER_WAKE_UPS(connection, {"of_vin": vin, "after": microseconds(at - WAKES_REMEMBERED)})
     # Of one from before, nobody knows for whom it was: it counts against the vehicle's budget alone.
     earlier = [

@@ -19,8 +19,8 @@ from services.command.domain import (
     FailureReason,
     LateResult,
     Mode,
+    PersonRole,
     Requester,
-    Role,
     Status,
 )
 from services.runtime.database import Instant
@@ -279,7 +279,7 @@ def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
         vin=row.vin,
         order=DoorAction(CommandAction(row.action), tuple(json.loads(row.target_doors)), Mode(row.mode)),
         requester=Requester(
-            row.principal, row.subject, row.source, role=Role(row.role) if row.role else None
+            row.principal, row.subject, row.source, role=PersonRole(row.role) if row.role else None
         ),
         correlation_id=row.correlation_id,
         accepted_at=row.accepted_at,

@@ -19,7 +19,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access import seed, store, translate
-from services.access.admission import Admission
+from services.access.authorizer import RequestAuthorizer
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import SANDBOX_CLIENTS
 from services.access.identity import CallerIdentifier, key_hash
@@ -88,7 +88,7 @@ async def build_room(
 
     def cancelled(credentials: frozenset[str]) -> None:
         for credential in credentials:
-            admission.forget(credential=credential)
+            authorizer.forget(credential=credential)
         watch.hurry()
 
     tokens = TokenVerifier(
@@ -101,7 +101,7 @@ async def build_room(
     )
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
-    admission = Admission(
+    authorizer = RequestAuthorizer(
         routes=Routes(),
         identity=CallerIdentifier(
             tokens=tokens,
@@ -124,10 +124,10 @@ async def build_room(
 
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
         def register(server: grpc.aio.Server) -> None:
-            add_AuthorizationServicer_to_server(AuthorizationServicer(admission), server)
+            add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
             servicer = AccessServicer(
                 record,
-                admission.forget,
+                authorizer.forget,
                 utc_now,
                 pending,
                 pending_keys,

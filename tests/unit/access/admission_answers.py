@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.access.admission import Admitted, Denied, EdgeRequest
+from services.access.authorizer import Allow, Deny, EdgeRequest
 
 VIN = "KMHSH81C7LU123456"
 
@@ -12,14 +12,14 @@ VIN = "KMHSH81C7LU123456"
 FOREIGN = "KMHSH81C7LU654321"
 
 
-async def admitted(house: Any, request: EdgeRequest) -> Admitted:
-    made = await house.admission.decide(request)
-    assert isinstance(made, Admitted), made
+async def admitted(house: Any, request: EdgeRequest) -> Allow:
+    made = await house.authorizer.decide(request)
+    assert isinstance(made, Allow), made
     return made
 
 
-async def denied(house: Any, request: EdgeRequest, code: str) -> Denied:
-    made = await house.admission.decide(request)
-    assert isinstance(made, Denied), made
+async def denied(house: Any, request: EdgeRequest, code: str) -> Deny:
+    made = await house.authorizer.decide(request)
+    assert isinstance(made, Deny), made
     assert made.refusal.reason.code == code
     return made

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.admission import Admission, EdgeRequest
+from services.access.authorizer import EdgeRequest, RequestAuthorizer
 from services.access.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.domain import (
     ROLE_ACTIONS,
@@ -123,7 +123,7 @@ class House:
     identity: CallerIdentifier
     tokens: TokenVerifier
     permission_cache: PermissionCache
-    admission: Admission
+    authorizer: RequestAuthorizer
     verifier: CapabilityVerifier
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
@@ -176,7 +176,7 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock
     )
     permission_cache = PermissionCache(record.load_standing, clock)
-    admission = Admission(
+    authorizer = RequestAuthorizer(
         routes=Routes(),
         identity=identity,
         permission_cache=permission_cache,
@@ -186,4 +186,4 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
-    return House(clock, record, token_issuer, identity, tokens, permission_cache, admission, verifier)
+    return House(clock, record, token_issuer, identity, tokens, permission_cache, authorizer, verifier)

@@ -9,7 +9,7 @@ from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 
 if TYPE_CHECKING:
-    from services.access.admission import EdgeRequest
+    from services.access.authorizer import EdgeRequest
 
 
 async def test_commands_are_limited_and_come_back(house: Any) -> None:
@@ -121,7 +121,7 @@ async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named
     def cancelled(credentials: frozenset[str]) -> None:
         gone.extend(credentials)
         for each in credentials:
-            house.admission.forget(credential=each)
+            house.authorizer.forget(credential=each)
 
     house.tokens._changed = cancelled
     house.issuer.jwks.write_text('{"keys": []}')
@@ -183,7 +183,7 @@ async def test_a_store_that_is_away_is_told(house: Any) -> None:
 
 async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(house: Any) -> None:
     before = await admitted(house, house.request())
-    house.admission.forget(principal="user-123")
+    house.authorizer.forget(principal="user-123")
     changed = await admitted(house, house.request())
     assert changed.capability != before.capability
     assert (await admitted(house, house.request())).capability == changed.capability

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from services.command import translate
 from services.command.__main__ import CommandSettings
-from services.command.domain import CommandAction, Role, Viewer
+from services.command.domain import CommandAction, PersonRole, Viewer
 from services.command.history import HistoryPage, HistoryPosition
 from services.command.page_tokens import PagePosition, place_of, token_for
 from services.runtime.errors import Refusal
@@ -24,7 +24,7 @@ VIN = "KMHSH81C7LU123456"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 LAST = HistoryPosition(NOW - timedelta(microseconds=7), "cmd-1")
 PAGE = HistoryPage((), 9, has_more=True, as_of=NOW, last=LAST)
-OWNER = Viewer("user-123", Role.OWNER, NOW - timedelta(days=9))
+OWNER = Viewer("user-123", PersonRole.OWNER, NOW - timedelta(days=9))
 
 
 def asked(**members: Any) -> rpc.ListCommandHistoryRequest:

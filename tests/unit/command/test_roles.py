@@ -6,28 +6,28 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.command.domain import Command, CommandAction, DoorAction, Mode, Requester, Role
+from services.command.domain import Command, CommandAction, DoorAction, Mode, PersonRole, Requester
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-OWNER, SHARED, KEY = Role.OWNER, Role.SHARED_USER, Role.DIGITAL_KEY
+OWNER, SHARED, KEY = PersonRole.OWNER, PersonRole.SHARED_USER, PersonRole.DIGITAL_KEY
 
 
-def command(action: CommandAction, role: Role | None) -> Command:
+def command(action: CommandAction, role: PersonRole | None) -> Command:
     giver = Requester("giver", "giver", "MOBILE_APP", role=role)
     order = DoorAction(action, ("all",), Mode.NORMAL)
     return Command("cmd-1", "KMHSH81C7LU123456", order, giver, "c-1", NOW, NOW, 5)
 
 
 @pytest.mark.parametrize("action", [CommandAction.LOCK, CommandAction.UNLOCK])
-@pytest.mark.parametrize("role", [*Role, None])
-def test_who_gave_it_and_the_owner_may_always(action: CommandAction, role: Role | None) -> None:
+@pytest.mark.parametrize("role", [*PersonRole, None])
+def test_who_gave_it_and_the_owner_may_always(action: CommandAction, role: PersonRole | None) -> None:
     assert Requester("agent", "giver", "CALL_CENTER", role=role).may_cancel(command(action, role))
     assert Requester("x", "x", "WEB", role=OWNER).may_cancel(command(action, role))
 
 
-@pytest.mark.parametrize("giver", [*Role, None])
+@pytest.mark.parametrize("giver", [*PersonRole, None])
 @pytest.mark.parametrize("canceller", [SHARED, KEY, None])
-def test_nobody_else_cancels_a_lock(canceller: Role | None, giver: Role | None) -> None:
+def test_nobody_else_cancels_a_lock(canceller: PersonRole | None, giver: PersonRole | None) -> None:
     assert not Requester("x", "x", "WEB", role=canceller).may_cancel(command(CommandAction.LOCK, giver))
 
 
@@ -45,6 +45,6 @@ def test_nobody_else_cancels_a_lock(canceller: Role | None, giver: Role | None) 
     ],
 )
 def test_no_lower_role_cancels_a_higher_ones_unlock(
-    canceller: Role | None, giver: Role | None, may: bool
+    canceller: PersonRole | None, giver: PersonRole | None, may: bool
 ) -> None:
     assert Requester("x", "x", "WEB", role=canceller).may_cancel(command(CommandAction.UNLOCK, giver)) is may

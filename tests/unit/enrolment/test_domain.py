@@ -7,8 +7,8 @@ import pytest
 
 from services.enrolment.domain import (
     LONGEST_ADMISSION,
-    Admission,
-    Caller,
+    BrokerAdmission,
+    ConnectingVehicle,
     Enrolment,
     Link,
     NotAdmitted,
@@ -20,14 +20,14 @@ from services.enrolment.domain import (
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
-OVER_NATS = Caller(VIN, "aa", NOW + timedelta(days=30), Link.NATS)
+OVER_NATS = ConnectingVehicle(VIN, "aa", NOW + timedelta(days=30), Link.NATS)
 OVER_MQTT = replace(OVER_NATS, link=Link.MQTT, client_id=VIN)
 ENROLLED = Enrolment(VIN, "aa", NOW)
 
 
 @pytest.mark.parametrize("caller", [OVER_NATS, OVER_MQTT])
-def test_the_enrolled_certificate_is_let_in(caller: Caller) -> None:
-    assert admission(caller, ENROLLED, NOW) == Admission(VIN, caller.link, NOW + LONGEST_ADMISSION)
+def test_the_enrolled_certificate_is_let_in(caller: ConnectingVehicle) -> None:
+    assert admission(caller, ENROLLED, NOW) == BrokerAdmission(VIN, caller.link, NOW + LONGEST_ADMISSION)
 
 
 def test_not_longer_than_the_certificate_lives() -> None:
@@ -47,7 +47,7 @@ def test_not_longer_than_the_certificate_lives() -> None:
         (replace(OVER_NATS, certificate_ends_at=NOW), ENROLLED, "expired"),
     ],
 )
-def test_nobody_else_is(caller: Caller, enrolment: Enrolment | None, reason: str) -> None:
+def test_nobody_else_is(caller: ConnectingVehicle, enrolment: Enrolment | None, reason: str) -> None:
     with pytest.raises(NotAdmitted, match=reason):
         admission(caller, enrolment, NOW)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.enrolment import domain
-from services.enrolment.domain import ARRIVAL_EVERY, MOST_ARRIVALS, SHUT_OUT_FOR, Arrivals, ShutOut
+from services.enrolment.domain import ARRIVAL_EVERY, MOST_ARRIVALS, SHUT_OUT_FOR, Arrivals, ShutOutVehicles
 from services.enrolment.reply_guard import is_own, vin_of_request
 
 VIN = "KMHSH81C7LU123456"
@@ -76,7 +76,7 @@ def test_who_has_not_come_for_long_is_not_remembered(monkeypatch: pytest.MonkeyP
 
 
 def test_shut_out_for_a_while() -> None:
-    shut_out = ShutOut()
+    shut_out = ShutOutVehicles()
     assert not shut_out.holds(VIN, NOW)
     assert shut_out.add(VIN, NOW)
     assert not shut_out.add(VIN, NOW)

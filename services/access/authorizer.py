@@ -60,7 +60,7 @@ class EdgeRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class Allow:
     """Let through. No capability where the request is about no vehicle."""
 
     correlation_id: str
@@ -68,7 +68,7 @@ class Admitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class Deny:
     """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
@@ -77,7 +77,7 @@ class Denied:
     native: bool
 
 
-class Admission:
+class RequestAuthorizer:
     """Decides about requests. It never raises what a request can cause.
 
     `team_certificate` names a verified client certificate if it is a team's that counts; otherwise it says None.
@@ -111,15 +111,15 @@ class Admission:
             self._identity.forget(credential)
         self._issuer.forget(principal, credential)
 
-    async def decide(self, asked: EdgeRequest) -> Admitted | Denied:
+    async def decide(self, asked: EdgeRequest) -> Allow | Deny:
         """Admit or deny this request."""
         path, _, query = asked.path.partition("?")
         correlation_id, faults = _correlation(asked.headers)
         try:
             if asked.native or asked.team_listener:
-                capability = await self._admit_native(asked, path, faults)
+                capability = await self._authorize_native(asked, path, faults)
             else:
-                capability = await self._admit_rest(asked, path, query, faults)
+                capability = await self._authorize_rest(asked, path, query, faults)
         except Refusal as refusal:
             return _denied(asked, path, correlation_id, refusal)
         except StorageUnavailable as error:
@@ -130,9 +130,11 @@ class Admission:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        return Admitted(correlation_id, capability)
+        return Allow(correlation_id, capability)
 
-    async def _admit_rest(self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]) -> str:
+    async def _authorize_rest(
+        self, asked: EdgeRequest, path: str, query: str, faults: list[Violation]
+    ) -> str:
         found = self._routes.rest(path)
         if found is None:
             raise _path_not_found()
@@ -165,7 +167,7 @@ class Admission:
         emergency = route.action == UNLOCK and members.get("unlockMode") == EMERGENCY
         return self._grant(digest, caller, vin, permissions, route, emergency=emergency)
 
-    async def _admit_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
+    async def _authorize_native(self, asked: EdgeRequest, path: str, faults: list[Violation]) -> str | None:
         if not (asked.native and asked.team_listener):
             raise Refusal(
                 errors.UNSUPPORTED_MEDIA_TYPE,
@@ -334,7 +336,7 @@ def _path_not_found() -> Refusal:
     return Refusal(errors.PATH_NOT_FOUND, "There is nothing at this path; see the API's list of endpoints.")
 
 
-def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal) -> Denied:
+def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal) -> Deny:
     if asked.method not in _READING_METHODS:
         refusal.may_have_succeeded = False
     vin = next((word for word in path.split("/") if VIN_FORM.fullmatch(word.upper())), None)
@@ -344,4 +346,4 @@ def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal
         correlation_id=correlation_id,
         vin=masked_vin(vin) if vin else None,
     )
-    return Denied(correlation_id, refusal, path, asked.native)
+    return Deny(correlation_id, refusal, path, asked.native)
