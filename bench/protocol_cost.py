@@ -150,7 +150,7 @@ class _Rig:
         self.opener = ReportOpener(OpenKeys(report_key), self, most_kept=1)
 
     def find(self, _vin: str) -> VehicleKeys:
-        """See protocol.cloud_side.Enrolment."""
+        """See protocol.cloud_side.VehicleKeyLookup."""
         return self._keys
 
     def load(self, _vin: str, _epoch: bytes) -> ReportSession:

@@ -12,7 +12,7 @@ from conformance.cloud import Cloud
 from conformance.finding import Finding, Verdict, Violated
 from conformance.hands import Hands, UnitProcess
 from conformance.keys import CloudKeys, read_unit_keys
-from conformance.link import BrokerLogin, Link
+from conformance.link import BrokerLogin, UnitLink
 from conformance.provision import Access, Provision
 from conformance.rules import RULES
 from conformance.rules.session import HELLO
@@ -69,7 +69,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         stack.push_async_callback(hands.close)
         over_mqtt = assignment.link == "mqtt"
         unit = Unit(cloud, hands, assignment.patience, broker, over_mqtt=over_mqtt)
-        link = Link(account, assignment.vin, unit.receive, over_mqtt=over_mqtt)
+        link = UnitLink(account, assignment.vin, unit.receive, over_mqtt=over_mqtt)
         stack.push_async_callback(link.close)
         await link.open()
         await link.forget_orders()

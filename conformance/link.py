@@ -64,7 +64,7 @@ class BrokerLogin:
     ca: Path | None = None
 
 
-class Link:
+class UnitLink:
     """One unit's link. `received` is called for each event, with whether it came with MQTT's QoS 1 and whether
     the stream has it, and says whether it was accepted.
 

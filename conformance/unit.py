@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from conformance.cloud import Cloud, OutboundOrder, UnitMessage
     from conformance.hands import Hands
-    from conformance.link import Link
+    from conformance.link import UnitLink
     from conformance.throwaway_broker import ThrowawayBroker
     from protocol.order import VehicleCommand
 
@@ -63,18 +63,18 @@ class Unit:
         self.patience = patience
         self.broker = broker
         self.qos_missing: set[str] = set()
-        self._link: Link | None = None
+        self._link: UnitLink | None = None
         self._spoke = asyncio.Event()
         self._affordable_at = 0.0
 
     # -- the wires
 
-    def attach(self, link: Link) -> None:
+    def attach(self, link: UnitLink) -> None:
         """Whatever is ordered goes out there."""
         self._link = link
 
     @property
-    def link(self) -> Link:
+    def link(self) -> UnitLink:
         """The broker, as the cloud sees it."""
         assert self._link is not None  # noqa: S101  # attached before any rule
         return self._link

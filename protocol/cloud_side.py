@@ -74,7 +74,7 @@ class OpenedAnswer:
     answer: Answer | session_pb2.OrderRefused
 
 
-class Enrolment(Protocol):
+class VehicleKeyLookup(Protocol):
     """Which keys a vehicle enrolled."""
 
     def find(self, vin: str) -> VehicleKeys | None:
@@ -122,7 +122,7 @@ class AnswerReader:
     def __init__(
         self,
         open_keys: OpenKeys,
-        enrolment: Enrolment,
+        enrolment: VehicleKeyLookup,
         check: Callable[[session_pb2.SessionInfo | session_pb2.SignedAnswer], None] = lambda _: None,
     ) -> None:
         self._open_keys = open_keys

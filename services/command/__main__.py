@@ -159,11 +159,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         orders,
         signer,
         waker,
-        lambda command_ids, proven: usecases.end_unsigned(desk, command_ids, proven=proven),
-        lambda command_ids: usecases.take_over(desk, command_ids),
+        lambda command_ids, proven: usecases.end_unsigned(deps, command_ids, proven=proven),
+        lambda command_ids: usecases.take_over(deps, command_ids),
         _now,
     )
-    desk = usecases.Desk(
+    deps = usecases.CommandDependencies(
         commands, dispatcher, conditions, settings.rules, _now, can_deliver=lambda: health.serves(COMMANDS)
     )
     refused = RefusedRequests(commands, _now)
@@ -188,7 +188,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     dispatcher.relay = to_vehicles
 
     events = vehicle_link.VehicleEvents(
-        desk,
+        deps,
         broker,
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
@@ -198,9 +198,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now_millis,
         ask=requests.ask,
     )
-    rights = right_link.CommandRevocationHandler(desk, right_link.SignerReview(signer), BrokerQueue(broker))
+    rights = right_link.CommandRevocationHandler(deps, right_link.SignerReview(signer), BrokerQueue(broker))
     subscriptions = [
-        *vehicle_link.subscriptions(events, desk),
+        *vehicle_link.subscriptions(events, deps),
         Subscription(right_link.ENDED, rights.handle),
     ]
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
@@ -211,7 +211,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     server = RoomServer(
         settings,
         [SERVICE],
-        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(desk, refused)),
+        partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused)),
         POLICY,
         CapabilityVerifier(settings.capability_jwks, service="command"),
         refusal_of,
@@ -232,13 +232,13 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             keeper.run(),
             refused.run(),
             *(consumer.run() for consumer in taking),
-            regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, desk)),
-            regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, desk)),
-            regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, desk, waker.wake)),
+            regularly("time_out_overdue", _SWEEP_SECONDS, partial(usecases.time_out_overdue, deps)),
+            regularly("sign_again", _SIGN_AGAIN_SECONDS, partial(sign_again, deps)),
+            regularly("wake_the_silent", _SWEEP_SECONDS, partial(wake_the_silent, deps, waker.wake)),
             regularly(
-                "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, desk, events.sessions.pass_on)
+                "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
-            regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, desk)),
+            regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, deps)),
         )
     finally:
         await server.stop()

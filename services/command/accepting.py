@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from services.command.domain import Command
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
 
 _ATTEMPTS = 3
 
@@ -19,42 +19,44 @@ class CommandConflict(Exception):
     """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
-async def accept(desk: Desk, command: Command, repeated: Callable[[], Awaitable[Command | None]]) -> Command:
+async def accept(
+    deps: CommandDependencies, command: Command, repeated: Callable[[], Awaitable[Command | None]]
+) -> Command:
     """The command once it is kept, or the one that `repeated` finds for the same request. Raises CommandInProgress."""
     in_the_way = ""
     for _ in range(_ATTEMPTS):
         try:
-            await desk.commands.accept(command)
+            await deps.commands.accept(command)
         except CommandConflict:
             first = await repeated()
             if first:
                 return first
         else:
             return command
-        in_flight = await desk.commands.in_flight(command.vin)
+        in_flight = await deps.commands.in_flight(command.vin)
         if in_flight is None:
             continue  # what was in the way ended between the two looks
         in_the_way = in_flight.command_id
         if not in_flight.gives_way_to(command.order):
             break
-        if await _supersede(desk, command, in_the_way):
+        if await _supersede(deps, command, in_the_way):
             return command
     raise CommandInProgress(in_the_way)
 
 
-async def _supersede(desk: Desk, lock: Command, unlock_id: str) -> bool:
+async def _supersede(deps: CommandDependencies, lock: Command, unlock_id: str) -> bool:
     """Keep `lock` in the place of an unlock: nobody has to wait to lock a vehicle. False when something came between.
 
     The unlock is held back here for the time of the write. Where that kept nothing, or its outcome is not known, the
     unlock is handed over again: it leaves only if it is alive and nothing took its place.
     """
-    held = desk.dispatch.hold_back(unlock_id)
+    held = deps.dispatch.hold_back(unlock_id)
     kept = False
     try:
-        kept = await desk.commands.supersede(lock, unlock_id, surely_unsent=held)
+        kept = await deps.commands.supersede(lock, unlock_id, surely_unsent=held)
     except CommandConflict:
         return False
     finally:
         if held and not kept:
-            desk.dispatch.restore(unlock_id)
+            deps.dispatch.restore(unlock_id)
     return kept

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import Requester, StatusCheck
     from services.command.history import HistoryPage, HistoryQuery
-    from services.command.usecases import Commands, Desk
+    from services.command.usecases import CommandDependencies, Commands
 
 MOST_WAITING = 1_000
 """So many refused requests wait for their commit; more are refused all the same, and not kept."""
@@ -37,22 +37,22 @@ _RETRY_SECONDS = 0.5
 _log = structlog.get_logger()
 
 
-async def list_history(desk: Desk, vin: str, query: HistoryQuery) -> HistoryPage:
+async def list_history(deps: CommandDependencies, vin: str, query: HistoryQuery) -> HistoryPage:
     """A page of what was asked of this vehicle and how it ended."""
-    return await desk.commands.history(vin, query)
+    return await deps.commands.history(vin, query)
 
 
-async def record_status_checks(desk: Desk, checks: Sequence[StatusCheck]) -> None:
+async def record_status_checks(deps: CommandDependencies, checks: Sequence[StatusCheck]) -> None:
     """Keep looks at the door status in the history, if looks are kept at all."""
-    if desk.rules.checks_kept and checks:
-        await desk.commands.add_status_checks(checks, desk.now())
+    if deps.rules.checks_kept and checks:
+        await deps.commands.add_status_checks(checks, deps.now())
 
 
-async def forget_the_old(desk: Desk) -> None:
+async def forget_the_old(deps: CommandDependencies) -> None:
     """Apply the retention period."""
-    now = desk.now()
-    rules = desk.rules
-    await desk.commands.forget(now - rules.retention, now - rules.checks_kept, now - IDEMPOTENCY_KEPT, now)
+    now = deps.now()
+    rules = deps.rules
+    await deps.commands.forget(now - rules.retention, now - rules.checks_kept, now - IDEMPOTENCY_KEPT, now)
 
 
 class RefusedRequests:

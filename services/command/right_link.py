@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import RequestedOrder
     from services.command.right_usecases import CommandRightsReview, VehicleQueue
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
     from services.runtime.consumer import Delivery
     from services.runtime.order_signer import OrderSigningClient
 
@@ -38,8 +38,8 @@ _log = structlog.get_logger()
 class CommandRevocationHandler:
     """Handles what ENDED delivers. Repeated it changes nothing."""
 
-    def __init__(self, desk: Desk, review: CommandRightsReview, queue: VehicleQueue) -> None:
-        self._desk = desk
+    def __init__(self, deps: CommandDependencies, review: CommandRightsReview, queue: VehicleQueue) -> None:
+        self._deps = deps
         self._review = review
         self._queue = queue
 
@@ -55,7 +55,7 @@ class CommandRevocationHandler:
                     await self._queue.take_out_settings(withdrawn.vin)
                 else:
                     ended = vehicle_translate.right_ended(grant_pb2.GrantRevoked.FromString(delivery.data))
-                    await end_rights(self._desk, self._review, self._queue, ended)
+                    await end_rights(self._deps, self._review, self._queue, ended)
             except (DecodeError, ValueError) as error:
                 poison.append(PoisonMessage(delivery, f"not the end of a right: {error}"))
         return poison

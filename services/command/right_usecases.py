@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.command.domain import CommandRightEnded, RequestedOrder
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
 
 
 class CommandRightsReview(Protocol):
@@ -31,44 +31,44 @@ class VehicleQueue(Protocol):
 
 
 async def end_rights(
-    desk: Desk, review: CommandRightsReview, queue: VehicleQueue, ended: CommandRightEnded
+    deps: CommandDependencies, review: CommandRightsReview, queue: VehicleQueue, ended: CommandRightEnded
 ) -> None:
     """End what is alive and was asked for under a right that has ended; safe to repeat, and on each replica.
 
     What never left fails at once. What may have left is taken out of the vehicle's queue, and the vehicle is sent
     the cloud's own cancellation: had it acted before, its result says so. Raises StorageUnavailable.
     """
-    live = await desk.commands.live(ended)
+    live = await deps.commands.live(ended)
     if not live:
         return
     if ended.principal is None:  # all that is alive: most of it has nothing to do with this
         gone = await review.ended(live)
         live = [command for command in live if command.command_id in gone]
         if live:
-            await _held_back(desk, queue, live)
+            await _held_back(deps, queue, live)
     else:
         # Before anybody is asked: while nobody can tell, a vehicle that comes back must find nothing.
-        await _held_back(desk, queue, live)
+        await _held_back(deps, queue, live)
         gone = await review.ended(live)
-    await _give_up(desk, [command for command in live if command.command_id in gone])
-    desk.dispatch.release(command.command_id for command in live if command.command_id not in gone)
+    await _give_up(deps, [command for command in live if command.command_id in gone])
+    deps.dispatch.release(command.command_id for command in live if command.command_id not in gone)
     for vin in sorted({command.vin for command in live}):
         # Somebody else's command may have waited beside it.
-        desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
+        deps.dispatch.send_again(await deps.commands.unreceived(vin, deps.now()))
 
 
-async def _held_back(desk: Desk, queue: VehicleQueue, live: Sequence[RequestedOrder]) -> None:
-    await desk.dispatch.recall([command.command_id for command in live])
+async def _held_back(deps: CommandDependencies, queue: VehicleQueue, live: Sequence[RequestedOrder]) -> None:
+    await deps.dispatch.recall([command.command_id for command in live])
     for vin in sorted({command.vin for command in live}):
         await queue.take_out_commands(vin)
 
 
-async def _give_up(desk: Desk, commands: Sequence[RequestedOrder]) -> None:
-    now = desk.now()
-    unsent = [c.command_id for c in commands if desk.dispatch.surely_unsent(c.command_id)]
+async def _give_up(deps: CommandDependencies, commands: Sequence[RequestedOrder]) -> None:
+    now = deps.now()
+    unsent = [c.command_id for c in commands if deps.dispatch.surely_unsent(c.command_id)]
     if unsent:
-        await desk.commands.finish([(each, right_ended(now)) for each in unsent], unless_taken_over=True)
+        await deps.commands.finish([(each, right_ended(now)) for each in unsent], unless_taken_over=True)
         for command_id in unsent:
-            desk.dispatch.forget(command_id)
+            deps.dispatch.forget(command_id)
     for command in commands:
-        await desk.commands.take_back(command, now)
+        await deps.commands.take_back(command, now)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import DoorAction
     from services.command.history_usecases import RefusedRequests
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,8 +30,8 @@ POLICY = policy_of(SERVICE)
 class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     """DoorCommandService of the contract."""
 
-    def __init__(self, desk: Desk, refused: RefusedRequests) -> None:
-        self._desk = desk
+    def __init__(self, deps: CommandDependencies, refused: RefusedRequests) -> None:
+        self._deps = deps
         self._refused = refused
 
     async def UnlockDoors(  # noqa: N802  # the contract's name
@@ -50,7 +50,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         call = current_call()
         requester = translate.requester_of(call)
         with self._refused.noting(requester, vin, order.action, call.correlation_id, order.target_doors):
-            command = await usecases.request_doors(self._desk, requester, vin, order, call.correlation_id)
+            command = await usecases.request_doors(self._deps, requester, vin, order, call.correlation_id)
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
 
@@ -63,7 +63,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         cancel_request = translate.cancel_request(request.cancellation)
         with self._refused.noting(requester, request.vin, CommandAction.CANCEL, call.correlation_id):
             command = await usecases.cancel(
-                self._desk, requester, request.vin, cancel_request, call.correlation_id
+                self._deps, requester, request.vin, cancel_request, call.correlation_id
             )
         await _accepted(context, request.vin, command.command_id)
         return translate.current_answer(command)
@@ -75,7 +75,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     ) -> door_command_pb2.DoorCommandDetails:
         """See the contract."""
         viewer = translate.viewer_of(current_call())
-        return translate.details(await usecases.read(self._desk, viewer, request.vin, request.command_id))
+        return translate.details(await usecases.read(self._deps, viewer, request.vin, request.command_id))
 
     async def ListCommandHistory(  # noqa: N802  # the contract's name
         self,
@@ -84,9 +84,9 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
     ) -> door_command_pb2.DoorHistory:
         """See the contract."""
         viewer = translate.viewer_of(current_call())
-        listed = self._desk.rules.checks_listed
-        query = translate.history_query(request, viewer, self._desk.now(), checks_listed=listed)
-        page = await history_usecases.list_history(self._desk, request.vin, query)
+        listed = self._deps.rules.checks_listed
+        query = translate.history_query(request, viewer, self._deps.now(), checks_listed=listed)
+        page = await history_usecases.list_history(self._deps, request.vin, query)
         return translate.history_page(page, request)
 
 

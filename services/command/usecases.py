@@ -200,7 +200,7 @@ class Conditions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class CommandDependencies:
     """Everything the use cases work with. `can_deliver` says whether commands can leave for vehicles at all."""
 
     commands: Commands
@@ -219,25 +219,25 @@ class Desk:
 
 
 async def request_doors(
-    desk: Desk, requester: Requester, vin: str, order: DoorAction, correlation_id: str
+    deps: CommandDependencies, requester: Requester, vin: str, order: DoorAction, correlation_id: str
 ) -> Command:
     """Take in a command. The same request again gives the first command as it was first answered.
 
     Raises CorrelationIdReused, CommandInProgress, Forbidden, CannotDeliver.
     """
-    now = desk.now()
-    if not desk.can_deliver():
+    now = deps.now()
+    if not deps.can_deliver():
         first = await _first_answer(
-            desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+            deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
         )
         if first:
             return first
         raise CannotDeliver
-    condition = desk.conditions.of(vin)
+    condition = deps.conditions.of(vin)
     reason = condition.forbids(order, now) if condition else None
     if condition and reason:
         first = await _first_answer(
-            desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+            deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
         )
         if first:
             return first
@@ -252,26 +252,31 @@ async def request_doors(
         requester=requester,
         correlation_id=correlation_id,
         accepted_at=now,
-        expires_at=now + desk.rules.ttl,
-        estimated_seconds=desk.rules.estimate(asleep=asleep, lost=lost),
+        expires_at=now + deps.rules.ttl,
+        estimated_seconds=deps.rules.estimate(asleep=asleep, lost=lost),
         asleep=asleep,
         lost=lost,
     )
     repeated = partial(
-        _first_answer, desk, requester, vin, order.action.value, correlation_id, order.fingerprint()
+        _first_answer, deps, requester, vin, order.action.value, correlation_id, order.fingerprint()
     )
-    return await accept(desk, command, repeated)
+    return await accept(deps, command, repeated)
 
 
 async def _first_answer(
-    desk: Desk, requester: Requester, vin: str, operation: str, correlation_id: str, fingerprint: str
+    deps: CommandDependencies,
+    requester: Requester,
+    vin: str,
+    operation: str,
+    correlation_id: str,
+    fingerprint: str,
 ) -> Command | None:
     """The command of an earlier request under this key; None when the key is free. Raises CorrelationIdReused."""
-    prior = await desk.commands.prior(requester, vin, operation, correlation_id)
+    prior = await deps.commands.prior(requester, vin, operation, correlation_id)
     if prior is None:
         return None
-    if desk.now() - prior.requested_at > IDEMPOTENCY_KEPT:
-        await desk.commands.release_key(prior)
+    if deps.now() - prior.requested_at > IDEMPOTENCY_KEPT:
+        await deps.commands.release_key(prior)
         return None
     # An older version kept the fingerprint of the doors in the order they were written in.
     if fingerprint not in {prior.fingerprint, prior.command.order.fingerprint()}:
@@ -280,17 +285,21 @@ async def _first_answer(
 
 
 async def cancel(
-    desk: Desk, requester: Requester, vin: str, cancel_request: CancelRequest, correlation_id: str
+    deps: CommandDependencies,
+    requester: Requester,
+    vin: str,
+    cancel_request: CancelRequest,
+    correlation_id: str,
 ) -> Command:
     """Cancel a command, or ask the vehicle to. The command as it stands then.
 
     Raises CommandNotFound, NotYoursToCancel, CommandAlreadyFinished, CorrelationIdReused.
     """
     fingerprint = cancel_request.fingerprint()
-    first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+    first = await _first_answer(deps, requester, vin, "CANCEL", correlation_id, fingerprint)
     if first:
         return first
-    command = await desk.commands.latest_by_correlation_id(vin, cancel_request.correlation_id)
+    command = await deps.commands.latest_by_correlation_id(vin, cancel_request.correlation_id)
     if command is None:
         raise CommandNotFound
     if not requester.may_cancel(command):
@@ -304,84 +313,86 @@ async def cancel(
         cancel_request=cancel_request,
         requester=requester,
         correlation_id=correlation_id,
-        requested_at=desk.now(),
+        requested_at=deps.now(),
         force=cancel_request.force and command.order.action is CommandAction.UNLOCK,
     )
     try:
-        if desk.dispatch.hold_back(command.command_id) and await _cancelled_unsent(
-            desk, cancellation, command
+        if deps.dispatch.hold_back(command.command_id) and await _cancelled_unsent(
+            deps, cancellation, command
         ):
-            return await find(desk, vin, command.command_id)
-        if await desk.commands.ask_to_cancel(cancellation, command.status):
+            return await find(deps, vin, command.command_id)
+        if await deps.commands.ask_to_cancel(cancellation, command.status):
             return command
     except CommandConflict:  # the same cancellation came twice at once
-        first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+        first = await _first_answer(deps, requester, vin, "CANCEL", correlation_id, fingerprint)
         return first or command
     # The same cancellation may have ended it a moment ago, asked for by another agent of the same customer.
-    first = await _first_answer(desk, requester, vin, "CANCEL", correlation_id, fingerprint)
+    first = await _first_answer(deps, requester, vin, "CANCEL", correlation_id, fingerprint)
     if first:
         return first
-    current = await find(desk, vin, command.command_id)
+    current = await find(deps, vin, command.command_id)
     raise CommandAlreadyFinished(current.command_id, current.status)
 
 
-async def _cancelled_unsent(desk: Desk, cancellation: Cancellation, command: Command) -> bool:
+async def _cancelled_unsent(deps: CommandDependencies, cancellation: Cancellation, command: Command) -> bool:
     """End a command that is held back. Whatever prevents it, the command is not held back any more then.
 
     Even a write whose outcome is not known may be answered so: what is restored is sent only if it is alive.
     """
     try:
-        return await desk.commands.cancel_unsent(cancellation, cancelled_before_dispatch(desk.now()))
+        return await deps.commands.cancel_unsent(cancellation, cancelled_before_dispatch(deps.now()))
     except BaseException:
-        desk.dispatch.restore(command.command_id)
+        deps.dispatch.restore(command.command_id)
         raise
 
 
-async def find(desk: Desk, vin: str, command_id: str) -> Command:
+async def find(deps: CommandDependencies, vin: str, command_id: str) -> Command:
     """One command with its life so far. Raises CommandNotFound."""
-    command = await desk.commands.get(vin, command_id)
+    command = await deps.commands.get(vin, command_id)
     if command is None:
         raise CommandNotFound
     return command
 
 
-async def read(desk: Desk, viewer: Viewer, vin: str, command_id: str) -> Command:
+async def read(deps: CommandDependencies, viewer: Viewer, vin: str, command_id: str) -> Command:
     """The same for somebody: nothing from before the right began. Raises CommandNotFound."""
-    command = await find(desk, vin, command_id)
+    command = await find(deps, vin, command_id)
     if command.accepted_at < viewer.since:
         raise CommandNotFound
     return command
 
 
-async def time_out_overdue(desk: Desk) -> int:
+async def time_out_overdue(deps: CommandDependencies) -> int:
     """End what has had no result in time. How many were tried. One that cannot be ended is left alone for a while."""
-    now = desk.now()
-    overdue = dict(await desk.commands.overdue(now, SWEEP_AT_MOST + len(desk.left_open)))
-    due = desk.left_open.without(overdue)
+    now = deps.now()
+    overdue = dict(await deps.commands.overdue(now, SWEEP_AT_MOST + len(deps.left_open)))
+    due = deps.left_open.without(overdue)
     for unsent in (True, False):
         await by_halves(
-            [each for each in due if unsent is (not overdue[each] and desk.dispatch.surely_unsent(each))],
-            partial(_time_out, desk, now, surely_unsent=unsent),
-            desk.left_open.add,
+            [each for each in due if unsent is (not overdue[each] and deps.dispatch.surely_unsent(each))],
+            partial(_time_out, deps, now, surely_unsent=unsent),
+            deps.left_open.add,
         )
     return len(due)
 
 
-async def _time_out(desk: Desk, now: datetime, ids: Sequence[str], *, surely_unsent: bool) -> None:
+async def _time_out(
+    deps: CommandDependencies, now: datetime, ids: Sequence[str], *, surely_unsent: bool
+) -> None:
     ending = timed_out(now, surely_unsent=surely_unsent)
-    await desk.commands.finish([(each, ending) for each in ids], unless_taken_over=surely_unsent)
+    await deps.commands.finish([(each, ending) for each in ids], unless_taken_over=surely_unsent)
     for command_id in ids:
-        desk.dispatch.forget(command_id)
+        deps.dispatch.forget(command_id)
 
 
-async def end_unsigned(desk: Desk, command_ids: Sequence[str], *, proven: bool) -> None:
+async def end_unsigned(deps: CommandDependencies, command_ids: Sequence[str], *, proven: bool) -> None:
     """End commands that were never handed over and are not signed: for lack of a right, or (not `proven`) of proof."""
-    ending = right_ended(desk.now()) if proven else not_proven(desk.now())
-    await desk.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
+    ending = right_ended(deps.now()) if proven else not_proven(deps.now())
+    await deps.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
     for command_id in command_ids:
-        desk.dispatch.forget(command_id)
+        deps.dispatch.forget(command_id)
 
 
-async def take_over(desk: Desk, command_ids: Sequence[str]) -> set[str]:
+async def take_over(deps: CommandDependencies, command_ids: Sequence[str]) -> set[str]:
     """Before sending what another process, or this one earlier, may have sent: which of them are alive."""
-    return await desk.commands.take_over(command_ids, desk.now())
+    return await deps.commands.take_over(command_ids, deps.now())

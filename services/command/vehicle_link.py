@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from services.command.domain import Condition
     from services.command.introductions import Manifests
     from services.command.shown_results import ShownResults
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
     from services.command.vehicle_usecases import Report
     from services.runtime.consumer import Delivery, Unhandled
     from services.runtime.jetstream import Broker
@@ -96,7 +96,7 @@ class VehicleEvents:
 
     def __init__(
         self,
-        desk: Desk,
+        deps: CommandDependencies,
         broker: Broker,
         keys: VehicleKeyDirectory,
         reader: AnswerReader,
@@ -108,7 +108,7 @@ class VehicleEvents:
         ask: Callable[[str], Awaitable[None]],
     ) -> None:
         self._ask = ask
-        self._desk = desk
+        self._deps = deps
         self._broker = broker
         self._keys = keys
         self._reader = reader
@@ -116,7 +116,7 @@ class VehicleEvents:
         self._greeted = greeted
         self._shown = shown
         self._now_millis = now_millis
-        self.sessions = MqttSessions(broker, desk.now)
+        self.sessions = MqttSessions(broker, deps.now)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
         """Take in a batch; what can not be understood or accepted is poison. Results wait for their doors."""
@@ -155,7 +155,7 @@ class VehicleEvents:
         if refusals:
             await asyncio.gather(*map(self._bring_manifests, refusals))
         if received:
-            taken = await ingest_messages(self._desk, list(received))
+            taken = await ingest_messages(self._deps, list(received))
             for one, why in taken.rejected.items():
                 greetings.pop(one, None)
                 unhandled += (
@@ -185,7 +185,7 @@ class VehicleEvents:
         return unhandled
 
     def _learn(self, info: session_pb2.SessionInfo, delivery: Delivery, odd: _Odd, store: CloudStore) -> None:
-        vin, epochs = info.vin, self._desk.epochs
+        vin, epochs = info.vin, self._deps.epochs
         try:
             self._replay_guard(vin, delivery, odd, store).learn(info)
         except MessageRefused as refused:
@@ -200,7 +200,7 @@ class VehicleEvents:
         """The sessions, which say what is odd about an epoch that the vehicle enters by this message."""
 
         def entered(before: CloudSession, after: CloudSession) -> None:
-            what = self._desk.epochs.entered(vin, before, after, self._arrived_at_millis(delivery))
+            what = self._deps.epochs.entered(vin, before, after, self._arrived_at_millis(delivery))
             if what:
                 odd[id(delivery)] = (delivery, vin, what)
 
@@ -220,7 +220,7 @@ class VehicleEvents:
         """Raises NotUnderstood as MessageRefused: both are the vehicle's fault."""
         opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
-            return vehicle_translate.report(opened, self._desk.now())
+            return vehicle_translate.report(opened, self._deps.now())
         except vehicle_translate.InconsistentReport as error:
             raise MessageRefused(Fault.MALFORMED, str(error)) from error
 
@@ -240,22 +240,22 @@ class VehicleEvents:
         self.sessions.received(vin, over_mqtt=greeting.over_mqtt)
         await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
-            await forward_waiting(self._broker, vin, self._desk.now())
+            await forward_waiting(self._broker, vin, self._deps.now())
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
-        await vehicle_connected(self._desk, vin)
+        await vehicle_connected(self._deps, vin)
         _log.info("vehicle_connected", vin=masked_vin(vin))
 
 
-def subscriptions(events: VehicleEvents, desk: Desk) -> list[Subscription]:
+def subscriptions(events: VehicleEvents, deps: CommandDependencies) -> list[Subscription]:
     """List all that this room ingests."""
     return [
         Subscription(EVENTS, events.handle),
-        Subscription(CHECKS, partial(handle_status_checks, desk)),
-        Subscription(VERDICTS, partial(handle_verdicts, desk)),
+        Subscription(CHECKS, partial(handle_status_checks, deps)),
+        Subscription(VERDICTS, partial(handle_verdicts, deps)),
     ]
 
 
-async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
+async def handle_verdicts(deps: CommandDependencies, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
     """Take in how doors stood after commands had succeeded."""
     poison: list[PoisonMessage] = []
     for delivery in deliveries:
@@ -264,11 +264,13 @@ async def handle_verdicts(desk: Desk, deliveries: Sequence[Delivery]) -> list[Po
         except (DecodeError, ValueError) as error:
             poison.append(PoisonMessage(delivery, f"not verdicts: {error}"))
         else:
-            await record_verdicts(desk, verdicts)
+            await record_verdicts(deps, verdicts)
     return poison
 
 
-async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
+async def handle_status_checks(
+    deps: CommandDependencies, deliveries: Sequence[Delivery]
+) -> list[PoisonMessage]:
     """Take looks at the door status into the history."""
     poison: list[PoisonMessage] = []
     for delivery in deliveries:
@@ -277,7 +279,7 @@ async def handle_status_checks(desk: Desk, deliveries: Sequence[Delivery]) -> li
         except (DecodeError, ValueError) as error:
             poison.append(PoisonMessage(delivery, f"not status checks: {error}"))
         else:
-            await record_status_checks(desk, checks)
+            await record_status_checks(deps, checks)
     return poison
 
 

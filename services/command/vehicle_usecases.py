@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import CloudStore
     from protocol.faults import MessageRefused
-    from services.command.usecases import Desk
+    from services.command.usecases import CommandDependencies
 
 
 _WAKE_AT_MOST = 100
@@ -106,39 +106,39 @@ class IngestResult:
     rejected: Mapping[VerifiedMessage, MessageRefused | str]
 
 
-async def vehicle_connected(desk: Desk, vin: str) -> None:
+async def vehicle_connected(deps: CommandDependencies, vin: str) -> None:
     """Send again what is alive and unconfirmed: the broker may have lost it.
 
     Not where two units speak for the vehicle: the other one may have it, and act.
     """
-    if desk.epochs.has_two_units(vin):
+    if deps.epochs.has_two_units(vin):
         return
-    desk.dispatch.send_again(await desk.commands.unreceived(vin, desk.now()))
+    deps.dispatch.send_again(await deps.commands.unreceived(vin, deps.now()))
 
 
-async def ingest_messages(desk: Desk, arrived: Sequence[VerifiedMessage]) -> IngestResult:
+async def ingest_messages(deps: CommandDependencies, arrived: Sequence[VerifiedMessage]) -> IngestResult:
     """Apply what vehicles said."""
-    taken = await desk.commands.ingest(arrived, desk.now())
+    taken = await deps.commands.ingest(arrived, deps.now())
     for report in taken.accepted:
         if isinstance(report, ReportedResult):
-            desk.dispatch.forget(report.command_id)
+            deps.dispatch.forget(report.command_id)
     refusals = [report for report in taken.accepted if isinstance(report, OrderRefusal)]
     if refusals:
-        await _answer_refusals(desk, refusals)
+        await _answer_refusals(deps, refusals)
     return taken
 
 
-async def _answer_refusals(desk: Desk, refusals: Sequence[OrderRefusal]) -> None:
+async def _answer_refusals(deps: CommandDependencies, refusals: Sequence[OrderRefusal]) -> None:
     """What was out of step with the vehicle is signed again; a command it will never take has failed."""
-    now = desk.now()
+    now = deps.now()
     for refusal in refusals:
         if not refusal.again and refusal.order_id == refusal.command_id:
             ending = not_accepted(now, refusal.fault)
-            await desk.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
+            await deps.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
     for refusal in refusals:
-        if refusal.again and not (desk.epochs.has_two_units(refusal.vin) and _may_be_taken(refusal)):
-            desk.again.refused(refusal.order_id)
-    await sign_again(desk)
+        if refusal.again and not (deps.epochs.has_two_units(refusal.vin) and _may_be_taken(refusal)):
+            deps.again.refused(refusal.order_id)
+    await sign_again(deps)
 
 
 def _may_be_taken(refusal: OrderRefusal) -> bool:
@@ -148,43 +148,43 @@ def _may_be_taken(refusal: OrderRefusal) -> bool:
     return refusal.signed_at is None or refusal.at - refusal.signed_at >= DELIVERED_ONCE
 
 
-async def sign_again(desk: Desk) -> None:
+async def sign_again(deps: CommandDependencies) -> None:
     """Hand over what vehicles refused and may take, if it is signed anew, once its turn has come."""
-    due = desk.again.take_due()
+    due = deps.again.take_due()
     try:
-        again = await desk.commands.outgoing(due, desk.now()) if due else ()
+        again = await deps.commands.outgoing(due, deps.now()) if due else ()
     except StorageUnavailable:
         for order_id in due:
-            desk.again.refused(order_id)
+            deps.again.refused(order_id)
         raise
     if again:
-        desk.dispatch.send_again(again)
+        deps.dispatch.send_again(again)
 
 
-async def wake_the_silent(desk: Desk, wake: Callable[[str, str], Awaitable[None]]) -> None:
+async def wake_the_silent(deps: CommandDependencies, wake: Callable[[str, str], Awaitable[None]]) -> None:
     """Wake vehicles that have not confirmed a command for a while. `wake` takes VIN and command id."""
-    now = desk.now()
-    at_most = _WAKE_AT_MOST + len(desk.left_asleep)
-    silent = dict(await desk.commands.unanswered(now - WAKE_AFTER, now, at_most))
-    for command_id in desk.left_asleep.without(silent):
+    now = deps.now()
+    at_most = _WAKE_AT_MOST + len(deps.left_asleep)
+    silent = dict(await deps.commands.unanswered(now - WAKE_AFTER, now, at_most))
+    for command_id in deps.left_asleep.without(silent):
         try:
             await wake(silent[command_id], command_id)
         except StorageUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  # one that cannot be woken must not let the others sleep
-            desk.left_asleep.add(command_id, error)
+            deps.left_asleep.add(command_id, error)
 
 
-async def pass_on_to_the_silent(desk: Desk, pass_on: Callable[[str], Awaitable[None]]) -> None:
+async def pass_on_to_the_silent(deps: CommandDependencies, pass_on: Callable[[str], Awaitable[None]]) -> None:
     """Bring once more what vehicles have not confirmed for a while. `pass_on` takes the VIN."""
-    now = desk.now()
-    for vin in await desk.commands.unconfirmed(now - PASS_ON_AFTER, now, _WAKE_AT_MOST):
+    now = deps.now()
+    for vin in await deps.commands.unconfirmed(now - PASS_ON_AFTER, now, _WAKE_AT_MOST):
         await pass_on(vin)
 
 
-async def record_verdicts(desk: Desk, verdicts: Sequence[Observed]) -> None:
+async def record_verdicts(deps: CommandDependencies, verdicts: Sequence[Observed]) -> None:
     """Keep how doors stood after commands had succeeded."""
-    await desk.commands.confirm(verdicts, desk.now())
+    await deps.commands.confirm(verdicts, deps.now())
 
 
 def late(ending: Ending) -> LateResult:

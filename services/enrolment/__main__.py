@@ -22,8 +22,8 @@ from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.takeovers import NewestConnection
 from services.enrolment.translate import refusal_of
-from services.enrolment.usecases import Office
-from services.enrolment.vehicle_link import Doorman
+from services.enrolment.usecases import EnrolmentDependencies
+from services.enrolment.vehicle_link import AuthCalloutResponder
 from services.runtime import boot, jetstream
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
@@ -65,17 +65,17 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
     broker = await jetstream.connect(settings, f"room-{ROOM}", health, prefix)
-    record, changes = store.SqlRegister(database), BrokerKeyChanges(broker)
-    office = Office(record, BrokerConnections(broker.client), changes, now)
+    record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
+    deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
     for consumer in CONSUMERS.values():
         await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
     await changes.tell(*planted)
-    newest, bound = NewestConnection(broker.client, now), ConnectionBound(office.connections)
+    newest, bound = NewestConnection(broker.client, now), ConnectionBound(deps.connections)
     await newest.start()
-    await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
-    await ReplyGuard(office, broker).start()
+    await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
+    await ReplyGuard(deps, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = RoomServer(
         settings,
@@ -84,7 +84,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         POLICY,
         verifier,
         refusal_of,
-        besides=[enrolment_api(office, certificates)],
+        besides=[enrolment_api(deps, certificates)],
         health=health,
     )
     await rpc.start()

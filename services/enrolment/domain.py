@@ -28,7 +28,7 @@ MOST_TAKEOVERS = 3
 _VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
-class Link(StrEnum):
+class LinkProtocol(StrEnum):
     """What a vehicle speaks."""
 
     NATS = "nats"
@@ -41,7 +41,7 @@ class Connection:
 
     server_id: str
     number: int
-    link: Link
+    link: LinkProtocol
 
 
 class NotAdmitted(Exception):
@@ -80,7 +80,7 @@ class ConnectingVehicle:
     vin: str
     fingerprint: str
     certificate_ends_at: datetime
-    link: Link
+    link: LinkProtocol
     client_id: str | None = None
 
 
@@ -105,7 +105,7 @@ class BrokerAdmission:
     """A vehicle is let in, over this link, for so long."""
 
     vin: str
-    link: Link
+    link: LinkProtocol
     until: datetime
 
 
@@ -176,7 +176,7 @@ class LatestConnections:
         self._latest[vin] = connection
         if len(self._latest) > self._most:
             self._latest.popitem(last=False)
-        if before is None or before == connection or before.link is connection.link is Link.MQTT:
+        if before is None or before == connection or before.link is connection.link is LinkProtocol.MQTT:
             return None
         return before
 
@@ -239,7 +239,7 @@ def admission(caller: ConnectingVehicle, enrolment: Enrolment | None, now: datet
     if caller.fingerprint != enrolment.fingerprint:
         raise NotAdmitted("not the certificate that is enrolled for the vehicle")
     # Another client id would be a session of its own, or another vehicle's.
-    if caller.link is Link.MQTT and caller.client_id != caller.vin:
+    if caller.link is LinkProtocol.MQTT and caller.client_id != caller.vin:
         raise NotAdmitted("the MQTT client id is not the VIN")
     if caller.certificate_ends_at <= now:
         raise NotAdmitted("the certificate has expired")

@@ -18,7 +18,7 @@ from services.runtime.logs import masked_vin
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
-    from services.enrolment.usecases import Office
+    from services.enrolment.usecases import EnrolmentDependencies
     from services.runtime.jetstream import Broker
 
 REQUESTS = (f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*", f"$JS.ACK.{VEHICLE_COMMANDS}.>")
@@ -28,8 +28,8 @@ _log = structlog.get_logger()
 class ReplyGuard:
     """Listens to vehicles' requests, and ends the connections of who names a reply subject that is not its own."""
 
-    def __init__(self, office: Office, broker: Broker) -> None:
-        self._office = office
+    def __init__(self, deps: EnrolmentDependencies, broker: Broker) -> None:
+        self._deps = deps
         self._broker = broker
 
     async def start(self) -> None:
@@ -42,10 +42,10 @@ class ReplyGuard:
         vin = vin_of_request(message.subject)
         if vin is None or is_own(message.reply, vin):
             return
-        if self._office.shut_out.add(vin, self._office.now()):
+        if self._deps.shut_out.add(vin, self._deps.now()):
             _log.error("vehicle_shut_out", vin=masked_vin(vin), reason="a reply subject that is not its own")
         try:
-            await self._office.connections.cut(vin)
+            await self._deps.connections.cut(vin)
         except BrokerSilent as silent:
             _log.error("vehicle_not_cut", vin=masked_vin(vin), reason=str(silent))
 

@@ -22,7 +22,7 @@ from services.runtime.server import ServedApi
 
 if TYPE_CHECKING:
     from services.enrolment.certificates import CertificateCheck
-    from services.enrolment.usecases import Office, Register
+    from services.enrolment.usecases import EnrolmentDependencies, EnrolmentRecord
 
 SERVICE = "ecarus.remotecontrol.access.v1.VehicleKeysService"
 POLICY = policy_of(SERVICE)
@@ -37,7 +37,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer):
     """Answers from the record."""
 
-    def __init__(self, record: Register) -> None:
+    def __init__(self, record: EnrolmentRecord) -> None:
         self._record = record
 
     def register(self, server: grpc.aio.Server) -> None:
@@ -56,8 +56,8 @@ class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer
 class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolmentServiceServicer):
     """Does what operators ask."""
 
-    def __init__(self, office: Office, certificates: CertificateCheck) -> None:
-        self._office = office
+    def __init__(self, deps: EnrolmentDependencies, certificates: CertificateCheck) -> None:
+        self._deps = deps
         self._certificates = certificates
 
     async def EnrolVehicle(  # noqa: N802  # the RPC's name
@@ -71,7 +71,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
             raise NotACertificate("the certificate names another vehicle")
         keys = read_public_keys(request.public_keys)
         enrolment = await usecases.enrol(
-            self._office,
+            self._deps,
             vin,
             translate.fingerprint_of(certificate),
             keys,
@@ -86,7 +86,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         context: Context,  # noqa: ARG002  # grpc's signature
     ) -> vehicle_enrolment_service_pb2.RevokeVehicleResponse:
         """See the contract."""
-        enrolment, cut = await usecases.revoke(self._office, request.vin)
+        enrolment, cut = await usecases.revoke(self._deps, request.vin)
         _log.info("vehicle_revoked", vin=masked_vin(request.vin), connections_cut=cut)
         return vehicle_enrolment_service_pb2.RevokeVehicleResponse(
             enrolment=translate.enrolment_message(enrolment), connections_cut=cut
@@ -99,14 +99,14 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
     ) -> vehicle_enrolment_service_pb2.ListVehiclesResponse:
         """See the contract."""
         limit = request.page_size or DEFAULT_PAGE
-        found, next_token = await usecases.enrolments(self._office, limit, request.page_token)
+        found, next_token = await usecases.enrolments(self._deps, limit, request.page_token)
         return vehicle_enrolment_service_pb2.ListVehiclesResponse(
             enrolments=map(translate.enrolment_message, found), next_page_token=next_token
         )
 
 
-def enrolment_api(office: Office, certificates: CertificateCheck) -> ServedApi:
+def enrolment_api(deps: EnrolmentDependencies, certificates: CertificateCheck) -> ServedApi:
     """Make the operators' API, which the room's server also serves."""
-    servicer = VehicleEnrolmentServicer(office, certificates)
+    servicer = VehicleEnrolmentServicer(deps, certificates)
     add = vehicle_enrolment_service_pb2_grpc.add_VehicleEnrolmentServiceServicer_to_server
     return ServedApi(ENROLMENT_SERVICE, ENROLMENT_POLICY, lambda server: add(servicer, server))

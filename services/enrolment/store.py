@@ -62,31 +62,31 @@ _VALID_KEYS = select(_table.c.vin, _table.c.verify_key, _table.c.seal_key).where
 )
 
 
-class SqlRegister:
-    """usecases.Register on a database."""
+class SqlEnrolmentRecord:
+    """usecases.EnrolmentRecord on a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def find(self, vin: str) -> Enrolment | None:
-        """See usecases.Register."""
+        """See usecases.EnrolmentRecord."""
         return await self._database.read(lambda connection: find(connection, vin))
 
     async def put(self, enrolment: Enrolment) -> None:
-        """See usecases.Register."""
+        """See usecases.EnrolmentRecord."""
         await self._database.write(lambda connection: put(connection, enrolment))
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
-        """See usecases.Register."""
+        """See usecases.EnrolmentRecord."""
         return await self._database.write(lambda connection: _revoke(connection, vin, at))
 
     async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
-        """See usecases.Register."""
+        """See usecases.EnrolmentRecord."""
         query = select(_table).where(_table.c.vin > after).order_by(_table.c.vin).limit(limit)
         return await self._database.read(lambda c: [_enrolment(row) for row in c.execute(query)])
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
-        """See usecases.Register."""
+        """See usecases.EnrolmentRecord."""
         return await self._database.read(
             lambda connection: {
                 row.vin: PublicKeys(row.verify_key, row.seal_key)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from protocol.broker import VEHICLE_ADMITTED_SUBJECT, is_vin
-from services.enrolment.domain import MOST_TAKEOVERS, Connection, LatestConnections, Link, Takeovers
+from services.enrolment.domain import MOST_TAKEOVERS, Connection, LatestConnections, LinkProtocol, Takeovers
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
@@ -97,5 +97,5 @@ def _told(by: str, vin: str, connection: Connection) -> bytes:
 
 def _read(data: bytes) -> tuple[str, str, Connection]:
     document = json.loads(data)
-    connection = Connection(document["server"], int(document["cid"]), Link(document["link"]))
+    connection = Connection(document["server"], int(document["cid"]), LinkProtocol(document["link"]))
     return document["by"], document["vin"], connection

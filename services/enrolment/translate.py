@@ -19,7 +19,7 @@ from services.enrolment.domain import (
     ConnectingVehicle,
     CredentialInUse,
     Enrolment,
-    Link,
+    LinkProtocol,
     NotAdmitted,
     NotAVin,
     NotEnrolled,
@@ -40,8 +40,8 @@ ALREADY_ENROLLED = REASONS["ALREADY_ENROLLED"]
 VEHICLE_URI = "spiffe://ecarus/vehicle/"
 
 _REQUEST = "nats-authorization-request"
-_LINKS = {"nats": Link.NATS, "mqtt": Link.MQTT}
-_ACCOUNTS = {Link.NATS: layout.CARS_ACCOUNT, Link.MQTT: layout.MQTT_CARS_ACCOUNT}
+_LINKS = {"nats": LinkProtocol.NATS, "mqtt": LinkProtocol.MQTT}
+_ACCOUNTS = {LinkProtocol.NATS: layout.CARS_ACCOUNT, LinkProtocol.MQTT: layout.MQTT_CARS_ACCOUNT}
 
 
 class NotACertificate(ValueError):
@@ -140,7 +140,7 @@ def user_claims(admission: BrokerAdmission, question: AuthCalloutRequest) -> dic
             "subs": -1,
             "data": -1,
             "payload": -1,
-            "allowed_connection_types": ["MQTT" if admission.link is Link.MQTT else "STANDARD"],
+            "allowed_connection_types": ["MQTT" if admission.link is LinkProtocol.MQTT else "STANDARD"],
         },
     }
 
@@ -163,7 +163,7 @@ def _rights(admission: BrokerAdmission) -> tuple[list[str], list[str]]:
         layout.event_subject(vin, event) for event in layout.EventKind if event is not layout.EventKind.STATUS
     ]
     events.append(layout.status_subject(vin))
-    if admission.link is Link.MQTT:
+    if admission.link is LinkProtocol.MQTT:
         # The broker delivers a session's messages by $MQTT.sub; an MQTT client cannot ask for that itself.
         commands = layout.command_subject(vin, layout.CommandKind.DOOR).removesuffix("door") + "*"
         return [*events, layout.presence_subject(vin)], [commands, "$MQTT.sub.>"]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
-class Register(Protocol):
+class EnrolmentRecord(Protocol):
     """The record."""
 
     async def find(self, vin: str) -> Enrolment | None:
@@ -74,10 +74,10 @@ class BrokerSilent(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Office:
+class EnrolmentDependencies:
     """What the use cases work with. `now` gives aware times."""
 
-    register: Register
+    register: EnrolmentRecord
     connections: Connections
     changes: KeyChanges
     now: Callable[[], datetime]
@@ -85,18 +85,18 @@ class Office:
     arrivals: Arrivals = field(default_factory=Arrivals)
 
 
-async def admit(office: Office, caller: ConnectingVehicle) -> BrokerAdmission:
+async def admit(deps: EnrolmentDependencies, caller: ConnectingVehicle) -> BrokerAdmission:
     """Let a vehicle in. Raises NotAdmitted."""
-    if office.shut_out.holds(caller.vin, office.now()):
+    if deps.shut_out.holds(caller.vin, deps.now()):
         raise NotAdmitted("the vehicle did harm at the broker, and is shut out for a while")
-    admitted = admission(caller, await office.register.find(caller.vin), office.now())
-    if not office.arrivals.take(caller.vin, office.now()):
+    admitted = admission(caller, await deps.register.find(caller.vin), deps.now())
+    if not deps.arrivals.take(caller.vin, deps.now()):
         raise NotAdmitted("the vehicle comes too often")
     return admitted
 
 
 async def enrol(
-    office: Office,
+    deps: EnrolmentDependencies,
     vin: str,
     fingerprint: str,
     keys: PublicKeys,
@@ -106,34 +106,34 @@ async def enrol(
 
     Raises CredentialInUse, BrokerSilent. Doing it again makes good what the broker's silence left undone.
     """
-    before = await office.register.find(vin)
-    enrolment = Enrolment(vin, fingerprint, office.now(), keys=keys, certificate_ends_at=certificate_ends_at)
-    await office.register.put(enrolment)
-    office.shut_out.remove(vin)
-    await office.changes.tell(vin)
+    before = await deps.register.find(vin)
+    enrolment = Enrolment(vin, fingerprint, deps.now(), keys=keys, certificate_ends_at=certificate_ends_at)
+    await deps.register.put(enrolment)
+    deps.shut_out.remove(vin)
+    await deps.changes.tell(vin)
     if before is not None:  # it comes back at once, if it may
-        await office.connections.cut(vin)
+        await deps.connections.cut(vin)
     return enrolment
 
 
-async def revoke(office: Office, vin: str) -> tuple[Enrolment, int]:
+async def revoke(deps: EnrolmentDependencies, vin: str) -> tuple[Enrolment, int]:
     """The vehicle is neither let in nor accepted any more; how many live connections were cut.
 
     Raises NotEnrolled, BrokerSilent. Doing it again tells and cuts again.
     """
-    enrolment = await office.register.revoke(vin, office.now())
+    enrolment = await deps.register.revoke(vin, deps.now())
     if enrolment is None:
         raise NotEnrolled(vin)
-    await office.changes.tell(vin)
-    return enrolment, await office.connections.cut(vin)
+    await deps.changes.tell(vin)
+    return enrolment, await deps.connections.cut(vin)
 
 
-async def enrolments(office: Office, limit: int, after: str) -> tuple[Sequence[Enrolment], str]:
+async def enrolments(deps: EnrolmentDependencies, limit: int, after: str) -> tuple[Sequence[Enrolment], str]:
     """At most `limit` of all, by VIN, after this one; with them where to go on, empty when that was all."""
-    found = await office.register.page(limit + 1, after)
+    found = await deps.register.page(limit + 1, after)
     return found[:limit], found[limit - 1].vin if len(found) > limit else ""
 
 
-async def vehicle_keys(register: Register, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
+async def vehicle_keys(register: EnrolmentRecord, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
     """The keys that count, by VIN: none of who is not enrolled, is revoked, or has none."""
     return await register.valid_keys(vins)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from services.enrolment.connection_bound import ConnectionBound
     from services.enrolment.takeovers import NewestConnection
-    from services.enrolment.usecases import Office
+    from services.enrolment.usecases import EnrolmentDependencies
     from services.runtime.jetstream import Broker
 
 QUESTIONS = "$SYS.REQ.USER.AUTH"
@@ -26,7 +26,7 @@ _REFUSED = "not admitted"
 _log = structlog.get_logger()
 
 
-class Doorman:
+class AuthCalloutResponder:
     """Answers the broker. `vehicle_cas`: see translate.caller_of. `bound` is told of each that is let in.
 
     `newest` ends the connection before; None leaves it.
@@ -37,7 +37,7 @@ class Doorman:
 
     def __init__(
         self,
-        office: Office,
+        deps: EnrolmentDependencies,
         issuer: Issuer,
         broker: Broker,
         vehicle_cas: frozenset[bytes],
@@ -45,14 +45,14 @@ class Doorman:
         newest: NewestConnection | None,
     ) -> None:
         self._newest = newest
-        self._office = office
+        self._deps = deps
         self._bound = bound
         self._issuer = issuer
         self._broker = broker
         self._vehicle_cas = vehicle_cas
         self._prepared_connect = -1
 
-    async def stand(self) -> None:
+    async def start(self) -> None:
         """Begin to answer, now that the streams are there; call it after they are ensured."""
         await self._broker.at_every_connect(self._prepared)
         await self._broker.client.subscribe(QUESTIONS, queue=_QUEUE, cb=self._answer)
@@ -80,17 +80,17 @@ class Doorman:
             self._check_prepared()
             caller = translate.caller_of(claims, self._vehicle_cas)
             vin = caller.vin
-            admission = await usecases.admit(self._office, caller)
+            admission = await usecases.admit(self._deps, caller)
         except (NotAdmitted, StorageUnavailable) as refused:
             _log.warning("vehicle_not_admitted", vin=masked_vin(vin), reason=str(refused))
             answer = translate.answer_claims(question, error=_REFUSED)
         else:
             _log.info("vehicle_admitted", vin=masked_vin(vin), link=admission.link.value)
-            now = self._office.now()
+            now = self._deps.now()
             token = self._issuer.sign(translate.user_claims(admission, question), now)
             answer = translate.answer_claims(question, user_token=token)
             self._bound.admitted(vin)
             connection = Connection(question.server_id, question.number, admission.link)
             if self._newest is not None:
                 await self._newest.admitted(vin, connection)
-        await message.respond(self._issuer.sign(answer, self._office.now()).encode())
+        await message.respond(self._issuer.sign(answer, self._deps.now()).encode())

@@ -71,7 +71,7 @@ class VehicleKeyDirectory:
             await self._ask(missing[start : start + _AT_ONCE])
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """See protocol.cloud_side.Enrolment."""
+        """See protocol.cloud_side.VehicleKeyLookup."""
         keys, _ = self._known.get(vin, (None, 0.0))
         return keys
 

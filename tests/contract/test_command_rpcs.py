@@ -32,12 +32,12 @@ from services.command.history_usecases import RefusedRequests
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.usecases import Desk
+from services.command.usecases import CommandDependencies
 from services.command.vehicle_usecases import CommandReceipt, ReportedResult, ingest_messages
 from services.runtime.database import open_database
 from services.runtime.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
-from tests.support.command_desk import MAC, FakeConditions, FakeDispatch, admitted
+from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, admitted
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ class Room:
     now: datetime = START
 
     @property
-    def desk(self) -> Desk:
+    def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
-        return Desk(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+        return CommandDependencies(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
 
     def metadata(self, correlation_id: str, **claims: Any) -> Any:
         token = self.signer.capability(claims.pop("vin", VIN), *claims.pop("actions", ALL_ACTIONS), **claims)
@@ -107,7 +107,7 @@ class Room:
         return as_json(await self.stub.ListCommandHistory(request, metadata=metadata))
 
     async def vehicle_ends(self, command_id: str, ending: Ending) -> None:
-        await ingest_messages(self.desk, admitted(ReportedResult("m-1", VIN, command_id, ending)))
+        await ingest_messages(self.deps, admitted(ReportedResult("m-1", VIN, command_id, ending)))
 
 
 def as_json(message: Any) -> dict[str, Any]:
@@ -146,9 +146,11 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
 @pytest.fixture
 def grpc_servicer(unserved: Room) -> DoorCommandServicer:
     room = unserved
-    desk = Desk(room.commands, room.dispatch, room.conditions, room.desk.rules, lambda: room.now)
+    deps = CommandDependencies(
+        room.commands, room.dispatch, room.conditions, room.deps.rules, lambda: room.now
+    )
     room.refused = RefusedRequests(room.commands, lambda: room.now)
-    return DoorCommandServicer(desk, room.refused)
+    return DoorCommandServicer(deps, room.refused)
 
 
 @pytest.fixture
@@ -231,7 +233,7 @@ async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
     command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=1)
-    await ingest_messages(room.desk, admitted(CommandReceipt("m-0", VIN, command_id, room.now)))
+    await ingest_messages(room.deps, admitted(CommandReceipt("m-0", VIN, command_id, room.now)))
     assert (await room.details(command_id))["status"] == "IN_PROGRESS"
     room.now += timedelta(seconds=1)
     doors = (
@@ -456,7 +458,7 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
     command_id = (await room.unlock()).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=30)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     told = await room.details(command_id)
     assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
         "TIMEOUT",

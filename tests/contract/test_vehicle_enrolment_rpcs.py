@@ -24,7 +24,7 @@ from services.enrolment import store
 from services.enrolment.certificates import CertificateCheck
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.translate import refusal_of
-from services.enrolment.usecases import BrokerSilent, Cut, Office
+from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
 from services.runtime.database import open_database
 from services.runtime.server import RoomServer
 from tests.contract.runtime_room import reason_of
@@ -72,12 +72,12 @@ def makers(tmp_path: Path) -> Pki:
 
 
 @pytest.fixture
-async def office(broker: Broker, tmp_path: Path) -> AsyncIterator[Office]:
+async def deps(broker: Broker, tmp_path: Path) -> AsyncIterator[EnrolmentDependencies]:
     url = f"sqlite:///{tmp_path}/record.sqlite3"
     migrations = Path(services.enrolment.__file__).with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
-    yield Office(store.SqlRegister(database), broker, broker, lambda: NOW)
+    yield EnrolmentDependencies(store.SqlEnrolmentRecord(database), broker, broker, lambda: NOW)
     await database.close()
 
 
@@ -87,11 +87,11 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(office: Office, makers: Pki) -> Any:
+def build_room(deps: EnrolmentDependencies, makers: Pki) -> Any:
     def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        keys = VehicleKeysServer(office.register)
+        keys = VehicleKeysServer(deps.register)
         check = CertificateCheck.read(makers.ca.read_bytes(), lambda: datetime.now(UTC))
-        api = enrolment_api(office, check)
+        api = enrolment_api(deps, check)
         return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
 
     return build

@@ -42,12 +42,12 @@ def served() -> ServedRoom:
 
 
 @pytest.fixture
-async def record(tmp_path: Path) -> AsyncIterator[store.SqlRegister]:
+async def record(tmp_path: Path) -> AsyncIterator[store.SqlEnrolmentRecord]:
     url = f"sqlite:///{tmp_path}/record.sqlite3"
     migrations = Path(services.enrolment.__file__).with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
-    record = store.SqlRegister(database)
+    record = store.SqlEnrolmentRecord(database)
     other = PublicKeys(signer("other").public_bytes, public(CLOUD_SEAL))
     for one in (
         Enrolment(VIN, "aa", T0, keys=KEYS),
@@ -60,7 +60,7 @@ async def record(tmp_path: Path) -> AsyncIterator[store.SqlRegister]:
 
 
 @pytest.fixture
-def grpc_servicer(record: store.SqlRegister) -> VehicleKeysServer:
+def grpc_servicer(record: store.SqlEnrolmentRecord) -> VehicleKeysServer:
     return VehicleKeysServer(record)
 
 
@@ -70,7 +70,7 @@ def grpc_add_to_server() -> Any:
 
 
 @pytest.fixture
-def enrolment(grpc_server: Any, record: store.SqlRegister) -> tuple[Any, store.SqlRegister]:
+def enrolment(grpc_server: Any, record: store.SqlEnrolmentRecord) -> tuple[Any, store.SqlEnrolmentRecord]:
     return grpc_server, record
 
 

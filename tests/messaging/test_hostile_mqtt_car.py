@@ -252,7 +252,7 @@ async def test_a_service_s_name_and_password_are_nothing_over_mqtt(gate: Gate, s
 
 async def test_a_car_is_not_let_in_without_end(gate: Gate) -> None:
     for _ in range(MOST_ARRIVALS):
-        assert gate.office.arrivals.take(VIN, datetime.now(UTC))
+        assert gate.deps.arrivals.take(VIN, datetime.now(UTC))
     hostile = await RawMqtt.open(gate)
     assert await hostile.connect() != 0
     other = gate.link("mqtt", vin=OTHER)

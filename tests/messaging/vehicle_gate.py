@@ -35,8 +35,8 @@ from services.enrolment.nats_jwt import Issuer
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.takeovers import NewestConnection
-from services.enrolment.usecases import Office
-from services.enrolment.vehicle_link import Doorman
+from services.enrolment.usecases import EnrolmentDependencies
+from services.enrolment.vehicle_link import AuthCalloutResponder
 from services.runtime.jetstream import Broker, connect
 from services.runtime.settings import RoomSettings
 from tests.messaging.vehicle_cloud import until
@@ -59,7 +59,7 @@ OBSERVER_PASSWORD = "only-in-tests"
 
 @dataclass
 class InMemory:
-    """usecases.Register that forgets."""
+    """usecases.EnrolmentRecord that forgets."""
 
     enrolments: dict[str, Enrolment] = field(default_factory=dict)
 
@@ -196,7 +196,9 @@ class Gate:
             self.room_settings(), "room-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
         )
         changes = BrokerKeyChanges(broker)
-        office = Office(self.register, BrokerConnections(broker.client), changes, lambda: datetime.now(UTC))
+        deps = EnrolmentDependencies(
+            self.register, BrokerConnections(broker.client), changes, lambda: datetime.now(UTC)
+        )
         await broker.ensure_streams(*STREAMS.values())
         for consumer in CONSUMERS.values():
             await broker.ensure_consumer(consumer)
@@ -205,10 +207,10 @@ class Gate:
         newest = NewestConnection(broker.client, lambda: datetime.now(UTC)) if newest_only else None
         if newest is not None:
             await newest.start()
-        bound = ConnectionBound(office.connections)
-        await Doorman(office, issuer, broker, vehicle_cas, bound, newest).stand()
-        self.office = office
-        self._guard = ReplyGuard(office, broker)
+        bound = ConnectionBound(deps.connections)
+        await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
+        self.deps = deps
+        self._guard = ReplyGuard(deps, broker)
         if guarded:
             await self.guard()
         self.jetstream = (await self.client("command", "command")).jetstream(prefix=STORE_API)
@@ -249,11 +251,11 @@ class Gate:
         """As the operator does, with the car's own certificate and keys."""
         _vin, certificate = translate.vehicle_certificate(self.certificate_of(vin).encode())
         keys = read_public_keys(self.keys_of(vin).encode())
-        return await usecases.enrol(self.office, vin, translate.fingerprint_of(certificate), keys)
+        return await usecases.enrol(self.deps, vin, translate.fingerprint_of(certificate), keys)
 
     async def revoke(self, vin: str) -> int:
         """As the operator does; how many connections were cut."""
-        _enrolment, cut = await usecases.revoke(self.office, vin)
+        _enrolment, cut = await usecases.revoke(self.deps, vin)
         return cut
 
     def link(self, link: str, certificate: str | None = None, vin: str = VIN) -> NatsLink | MqttLink:

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from services.command.domain import Confirmation, Ending, FailureReason, Observed, Status
 from services.command.vehicle_usecases import ReportedResult
-from tests.support.command_desk import OTHER, VIN, Room, open_room
+from tests.support.command_store_harness import OTHER, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -34,7 +34,7 @@ from services.command.history_usecases import (
 )
 from services.command.store import tables
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_desk import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
+from tests.support.command_store_harness import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -64,7 +64,7 @@ async def whole(room: Room, query: HistoryQuery) -> list[str]:
     """The correlation ids on all pages of the list of the query's moment, by offset."""
     listed: list[str] = []
     while True:
-        page = await list_history(room.desk, VIN, replace(query, offset=len(listed)))
+        page = await list_history(room.deps, VIN, replace(query, offset=len(listed)))
         listed += [entry.correlation_id for entry in page.entries]
         if not page.has_more:
             assert page.total == len(listed)
@@ -76,11 +76,11 @@ async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: Room
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1)
     query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
-    first = await list_history(room.desk, VIN, query)
+    first = await list_history(room.deps, VIN, query)
     late = a_look("late", room.now - timedelta(seconds=3.5))
-    await record_status_checks(room.desk, [late])
-    by_offset = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, offset=2))
-    by_place = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, after=first.last))
+    await record_status_checks(room.deps, [late])
+    by_offset = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, offset=2))
+    by_place = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, after=first.last))
     assert [entry.correlation_id for entry in by_offset.entries] == ["c-1", "c-0"]
     assert by_place.entries == by_offset.entries
     assert (by_offset.total, by_offset.has_more, by_place.has_more) == (4, False, False)
@@ -91,7 +91,7 @@ async def test_both_ends_of_a_list_hold_still_while_time_passes(room: Room) -> N
     for n in range(3):
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1_000)
-    first = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), limit=1))
+    first = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), limit=1))
     room.pass_seconds(1_800)
     later = HistoryQuery(room.now, timedelta(hours=1), limit=1, as_of=first.as_of)
     assert await whole(room, later) == ["c-2", "c-1", "c-0"]
@@ -100,11 +100,11 @@ async def test_both_ends_of_a_list_hold_still_while_time_passes(room: Room) -> N
 
 async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is_shown(room: Room) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
-    [entry] = (await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))).entries
+    [entry] = (await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))).entries
     assert entry.requested_at == room.now
     room.pass_seconds(3_600 + SETTLED.total_seconds())
     query = HistoryQuery(room.now, timedelta(hours=1), 9)
-    page = await list_history(room.desk, VIN, query)
+    page = await list_history(room.deps, VIN, query)
     assert page.as_of == room.now - SETTLED
     assert [each.correlation_id for each in page.entries] == ["c-0"]
     room.pass_seconds(0.001)
@@ -114,13 +114,13 @@ async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is
 async def test_a_moment_that_has_not_come_is_taken_as_now(room: Room) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     query = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now + timedelta(days=1))
-    page = await list_history(room.desk, VIN, query)
+    page = await list_history(room.deps, VIN, query)
     assert (page.total, page.as_of) == (1, room.now)
 
 
 async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: Room) -> None:
     await room.report(room.succeeded(await room.request("c-0"), "m-0"))
-    first = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
+    first = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
     room.pass_seconds(-5)  # the clock is set back
     await room.report(room.succeeded(await room.request("c-1"), "m-1"))
     under_it = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=first.as_of)
@@ -147,8 +147,8 @@ async def test_nothing_stays_undated(room: Room) -> None:
     await room.report(replace(room.succeeded(command), vin=OTHER))
     await room.request("c-2")
     room.pass_seconds(31)
-    await usecases.time_out_overdue(room.desk)
-    await record_status_checks(room.desk, [a_look("1", room.now), a_look("2", room.now, OTHER)])
+    await usecases.time_out_overdue(room.deps)
+    await record_status_checks(room.deps, [a_look("1", room.now), a_look("2", room.now, OTHER)])
     undated = (tables.history.c.recorded_at.is_(None)) | (tables.history.c.recorded_at == tables.RECORDED_NOW)
     assert await room.count(tables.history) == 6
     assert await room.count(tables.history, undated) == 0
@@ -166,7 +166,7 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
             # Dated when they happened, written when they were gathered, and several vehicles' at once.
             at = replica.now - timedelta(milliseconds=n % 5 * 9)
             looks = [a_look(f"{name}-{n}-{k}", at, VIN if k % 3 else OTHER) for k in range(LOOKS_AT_ONCE)]
-            writes = [record_status_checks(replica.desk, [*looks[k:], *looks[:k]]) for k in (0, 3)]
+            writes = [record_status_checks(replica.deps, [*looks[k:], *looks[:k]]) for k in (0, 3)]
             with refused.noting(OWNER, VIN, CommandAction.LOCK, f"r-{name}-{n}", ("all",)):
                 try:
                     command = await replica.request(f"c-{name}-{n}")
@@ -178,13 +178,13 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
     async def turn(replica: Room, step: int, lists: list[tuple[HistoryQuery, list[str]]]) -> None:
         while not done.is_set():
             query = HistoryQuery(datetime.now(UTC), timedelta(hours=1), limit=step)
-            page: HistoryPage = await list_history(replica.desk, VIN, query)
+            page: HistoryPage = await list_history(replica.deps, VIN, query)
             query = replace(query, as_of=page.as_of)
             listed = [entry.correlation_id for entry in page.entries]
             turned = 1
             while page.has_more and turned < 40:
                 where = {"after": page.last} if step % 2 else {"offset": turned * step}
-                page = await list_history(replica.desk, VIN, replace(query, **where))
+                page = await list_history(replica.deps, VIN, replace(query, **where))
                 listed += [entry.correlation_id for entry in page.entries]
                 turned += 1
                 await asyncio.sleep(0)
@@ -231,7 +231,7 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: R
 
     assert len((await room.history())[0]) == 1  # nobody waited
     await refused.flush()
-    page = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
+    page = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
     assert {
         (e.correlation_id, e.action, e.status, e.failure_reason, e.target_doors) for e in page.entries
     } == {
@@ -285,7 +285,7 @@ async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room
 
 async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(room: Room) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
-    await record_status_checks(room.desk, [a_look("1", room.now)])
+    await record_status_checks(room.deps, [a_look("1", room.now)])
     unlock, look = (
         (CommandAction.UNLOCK, Status.SUCCESS, None),
         (CommandAction.STATUS_CHECK, Status.SUCCESS, None),
@@ -294,8 +294,8 @@ async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_reques
     assert await room.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
     assert await room.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
     room.pass_seconds(31 * 86_400)
-    await forget_the_old(room.desk)
+    await forget_the_old(room.deps)
     assert await room.count(tables.history) == 1
-    none_kept = replace(room.desk, rules=replace(room.desk.rules, checks_kept=timedelta(0)))
+    none_kept = replace(room.deps, rules=replace(room.deps.rules, checks_kept=timedelta(0)))
     await record_status_checks(none_kept, [a_look("2", room.now)])
     assert await room.count(tables.history) == 1

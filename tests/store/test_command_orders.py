@@ -13,14 +13,14 @@ from protocol.domains import MAX_COUNTER, Domain
 from protocol.session import CloudSession, EpochRecord
 from services.command.store.orders import SqlOrders
 from services.command.store.tables import sessions
-from tests.support.command_desk import OTHER, VIN, open_room
+from tests.support.command_store_harness import OTHER, VIN, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from sqlalchemy import Connection
 
-    from tests.support.command_desk import Room
+    from tests.support.command_store_harness import Room
 
 ROUNDS = 30
 EPOCH = b"an epoch, 16 byt"

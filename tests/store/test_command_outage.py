@@ -11,15 +11,15 @@ from services.command import usecases
 from services.command.domain import CancelRequest, CannotDeliver, CorrelationIdReused, Status
 from services.command.refusals import refusal_of
 from services.command.store.tables import command, history, outbox
-from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
-    from services.command.usecases import Desk
-    from tests.support.command_desk import Room
+    from services.command.usecases import CommandDependencies
+    from tests.support.command_store_harness import Room
 
 
-def cut_off(room: Room) -> Desk:
-    return replace(room.desk, can_deliver=lambda: False)
+def cut_off(room: Room) -> CommandDependencies:
+    return replace(room.deps, can_deliver=lambda: False)
 
 
 async def test_a_new_command_is_refused_and_leaves_nothing_behind(database_url: str) -> None:

@@ -19,12 +19,12 @@ from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import CommandReceipt
 from services.runtime.outbox import OutboxRelay
 from tests.store.query_plans import Watch, walks
-from tests.support.command_desk import LOCK, OWNER, UNLOCK, VIN, open_room
+from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.command_desk import Room
+    from tests.support.command_store_harness import Room
 
 GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
 
@@ -41,12 +41,12 @@ async def a_day(room: Room) -> None:
     await room.commands.live(CommandRightEnded(OWNER.subject, VIN))
     await room.request("c-2", LOCK)
     await room.report(room.succeeded(first))
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     await room.commands.unanswered(room.now, room.now, 100)
     await room.commands.unreceived(VIN, room.now)
     await room.commands.in_flight(VIN)
     room.pass_seconds(60)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     await room.request("c-3", UNLOCK)
     await room.cancel("x-3", "c-3")
     check = StatusCheck("check-1", VIN, room.now, OWNER, "c-4", 0.001)

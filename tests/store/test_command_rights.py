@@ -22,7 +22,7 @@ from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables
 from services.command.vehicle_usecases import CancellationDecision, ReportedResult
-from tests.support.command_desk import AGENT, OTHER, OWNER, VIN, Room, open_room
+from tests.support.command_store_harness import AGENT, OTHER, OWNER, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -57,7 +57,7 @@ async def room(database_url: str) -> AsyncIterator[Room]:
 
 async def end(room: Room, *gone: Command, principal: str | None = "guest-9", vin: str | None = None) -> World:
     world = World({command.command_id for command in gone})
-    await end_rights(room.desk, world, world, CommandRightEnded(principal, vin))
+    await end_rights(room.deps, world, world, CommandRightEnded(principal, vin))
     return world
 
 
@@ -93,14 +93,14 @@ async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: Room)
     to_vehicle = tables.outbox.table.c.queue == TO_VEHICLES
     assert await room.count(tables.outbox.table, to_vehicle) == 2
     assert (await room.find(command)).status is Status.PENDING
-    assert await room.desk.commands.unreceived(VIN, room.now) == []
-    assert await room.desk.commands.outgoing([command.command_id], room.now) == []
-    assert len(await room.desk.commands.outgoing([taken_back_id(command.command_id)], room.now)) == 1
+    assert await room.deps.commands.unreceived(VIN, room.now) == []
+    assert await room.deps.commands.outgoing([command.command_id], room.now) == []
+    assert len(await room.deps.commands.outgoing([taken_back_id(command.command_id)], room.now)) == 1
 
 
 async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(room: Room) -> None:
     command = await room.request(who=GUEST)
-    await room.desk.commands.take_over([command.command_id], room.now)
+    await room.deps.commands.take_over([command.command_id], room.now)
     await end(room, command)
     assert (await room.find(command)).status is Status.PENDING
     assert await room.count(tables.cancellation) == 1

@@ -25,7 +25,7 @@ from services.command.domain import (
 )
 from services.command.history_usecases import list_history, record_status_checks
 from services.command.store import tables
-from tests.support.command_desk import LOCK, START, UNLOCK, VIN, Room, open_room
+from tests.support.command_store_harness import LOCK, START, UNLOCK, VIN, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,7 +81,7 @@ async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
 
 async def listed(room: Room, viewer: Viewer) -> list[tuple[str, CommandAction]]:
     query = translate.history_query(rpc.ListCommandHistoryRequest(vin=VIN), viewer, room.now)
-    page = await list_history(room.desk, VIN, query)
+    page = await list_history(room.deps, VIN, query)
     assert page.total == len(page.entries)
     return [(entry.user_id, entry.action) for entry in reversed(page.entries)]
 
@@ -90,7 +90,7 @@ async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
     first = await room.request("c-1", who=OWNER)
     await room.report(room.succeeded(first, "m-1"))
     looked = StatusCheck("check-1", VIN, room.now, replace(OWNER), "c-9", 0.004)
-    await record_status_checks(room.desk, [looked])
+    await record_status_checks(room.deps, [looked])
     room.pass_seconds(60)
     began = room.now
     second = await room.request("c-2", who=KEY)
@@ -112,10 +112,10 @@ async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
 async def test_a_command_from_before_ones_right_is_not_there(room: Room) -> None:
     command = await room.request(who=OWNER)
     before = Viewer("guest-9", PersonRole.DIGITAL_KEY, room.now)
-    assert (await usecases.read(room.desk, before, VIN, command.command_id)) == command
+    assert (await usecases.read(room.deps, before, VIN, command.command_id)) == command
     after = replace(before, since=room.now + timedelta(microseconds=1))
     with pytest.raises(CommandNotFound):
-        await usecases.read(room.desk, after, VIN, command.command_id)
+        await usecases.read(room.deps, after, VIN, command.command_id)
 
 
 async def wakes(room: Room, who: Requester, times: int) -> int:
@@ -125,7 +125,7 @@ async def wakes(room: Room, who: Requester, times: int) -> int:
         command = await room.request(f"{who.subject}-{n}", who=who)
         woken += await room.commands.wake(VIN, command.command_id, room.now)
         room.pass_seconds(31)
-        await usecases.time_out_overdue(room.desk)
+        await usecases.time_out_overdue(room.deps)
     return woken
 
 

@@ -40,7 +40,7 @@ from services.command.vehicle_usecases import (
     wake_the_silent,
 )
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_desk import (
+from tests.support.command_store_harness import (
     AGENT,
     LOCK,
     OTHER,
@@ -196,9 +196,9 @@ async def test_a_command_without_result_times_out_and_its_late_result_is_kept_on
     command = await room.request()
     room.dispatch.leave()
     room.pass_seconds(29.9)
-    assert await usecases.time_out_overdue(room.desk) == 0
+    assert await usecases.time_out_overdue(room.deps) == 0
     room.pass_seconds(0.1)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     timed_out = await room.find(command)
     assert timed_out.ending is not None
     assert (timed_out.status, timed_out.ending.may_have_succeeded) == (Status.TIMEOUT, True)
@@ -214,7 +214,7 @@ async def test_a_command_without_result_times_out_and_its_late_result_is_kept_on
 async def test_what_never_left_timed_out_for_sure(room: Room) -> None:
     command = await room.request()
     room.pass_seconds(30)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     ended = await room.find(command)
     assert ended.ending is not None
     assert ended.ending.may_have_succeeded is False
@@ -223,9 +223,9 @@ async def test_what_never_left_timed_out_for_sure(room: Room) -> None:
 
 async def test_what_another_process_took_over_may_have_succeeded(room: Room) -> None:
     command = await room.request()
-    assert await usecases.take_over(room.desk, [command.command_id, "cmd-x"]) == {command.command_id}
+    assert await usecases.take_over(room.deps, [command.command_id, "cmd-x"]) == {command.command_id}
     room.pass_seconds(30)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     ended = await room.find(command)
     assert ended.ending is not None
     assert ended.ending.may_have_succeeded is True
@@ -239,7 +239,7 @@ async def test_a_command_that_has_not_left_is_withdrawn(room: Room) -> None:
     assert (await room.cancel()).ending == answer.ending
     unsent = (tables.outbox.table.c.queue == TO_VEHICLES, tables.outbox.table.c.sent_at.is_(None))
     assert await room.count(tables.outbox.table, *unsent) == 0
-    assert await usecases.take_over(room.desk, [command.command_id]) == set()
+    assert await usecases.take_over(room.deps, [command.command_id]) == set()
     assert (await room.find(command)).sent_at is None
     assert (await room.history())[0] == [
         (CommandAction.CANCEL, Status.SUCCESS, None),
@@ -253,11 +253,11 @@ async def test_withdrawing_and_taking_over_at_once_agree(room: Room) -> None:
     for n in range(10):
         command = await room.request(f"c-{n}")
         answer, alive = await asyncio.gather(
-            room.cancel(f"x-{n}", f"c-{n}"), usecases.take_over(room.desk, [command.command_id])
+            room.cancel(f"x-{n}", f"c-{n}"), usecases.take_over(room.deps, [command.command_id])
         )
         assert (answer.status is Status.CANCELLED) is not bool(alive)
         room.pass_seconds(31)
-        await usecases.time_out_overdue(room.desk)
+        await usecases.time_out_overdue(room.deps)
 
 
 async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Room) -> None:
@@ -266,7 +266,7 @@ async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Ro
     with pytest.raises(StorageUnavailable):
         await room.cancel()
     assert room.dispatch.restored == [command.command_id]
-    assert await usecases.take_over(room.desk, [command.command_id]) == {command.command_id}
+    assert await usecases.take_over(room.deps, [command.command_id]) == {command.command_id}
     assert await room.count(tables.cancellation) == 0
 
 
@@ -328,18 +328,18 @@ async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: Room) 
 
 async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> None:
     first = await room.request()
-    await usecases.end_unsigned(room.desk, [first.command_id], proven=True)
+    await usecases.end_unsigned(room.deps, [first.command_id], proven=True)
     ended = await room.find(first)
     assert ended.ending is not None
     assert (ended.status, ended.ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
     strange = await room.request("c-3")
-    await usecases.end_unsigned(room.desk, [strange.command_id], proven=False)
+    await usecases.end_unsigned(room.deps, [strange.command_id], proven=False)
     told = (await room.find(strange)).ending
     assert told is not None
     assert (told.failure_reason, told.may_have_succeeded) == (FailureReason.NOT_PROVEN, False)
     second = await room.request("c-2")
-    await usecases.take_over(room.desk, [second.command_id])
-    await usecases.end_unsigned(room.desk, [second.command_id], proven=True)
+    await usecases.take_over(room.deps, [second.command_id])
+    await usecases.end_unsigned(room.deps, [second.command_id], proven=True)
     assert (await room.find(second)).status is Status.PENDING
 
 
@@ -348,12 +348,12 @@ async def test_pages_do_not_shift_when_something_ends_in_between(room: Room) -> 
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1)
     query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
-    first = await list_history(room.desk, VIN, query)
+    first = await list_history(room.deps, VIN, query)
     room.pass_seconds(1)
     await room.report(room.succeeded(await room.request("c-5"), "m-5"))
     pages = [first]
     for offset in (2, 4):
-        page = await list_history(room.desk, VIN, replace(query, as_of=first.as_of, offset=offset))
+        page = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, offset=offset))
         assert page.total == first.total == 5
         pages.append(page)
     listed = [entry.correlation_id for page in pages for entry in page.entries]
@@ -365,10 +365,10 @@ async def test_the_history_is_filtered(room: Room) -> None:
     room.pass_seconds(1)
     await room.request("c-2", LOCK)
     room.pass_seconds(30)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     check = StatusCheck("check-1", VIN, room.now, OWNER, "c-3", 0.004)
-    await record_status_checks(room.desk, [check, check])
-    await record_status_checks(room.desk, [check])
+    await record_status_checks(room.deps, [check, check])
+    await record_status_checks(room.deps, [check])
     timeout = (CommandAction.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
     unlock, look = (
         (CommandAction.UNLOCK, Status.SUCCESS, None),
@@ -385,11 +385,11 @@ async def test_the_history_is_filtered(room: Room) -> None:
 async def test_the_retention_period_is_kept(room: Room) -> None:
     await room.report(room.succeeded(await room.request()))
     room.pass_seconds(89 * 86_400)
-    await forget_the_old(room.desk)
+    await forget_the_old(room.deps)
     assert await room.count(tables.history) == 1
     room.pass_seconds(2 * 86_400)
     running = await room.request("c-2")
-    await forget_the_old(room.desk)
+    await forget_the_old(room.deps)
     assert await room.count(tables.command) == await room.count(tables.history) == 1
     assert (await room.find(running)).status is Status.PENDING
 
@@ -420,11 +420,11 @@ async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(roo
     spoil = tables.command.update().where(tables.command.c.command_id == bad.command_id)
     await room.database.write(lambda c: c.execute(spoil.values(target_doors="not JSON")) and None)
     room.pass_seconds(31)
-    desk = room.desk
-    await usecases.time_out_overdue(desk)
+    deps = room.deps
+    await usecases.time_out_overdue(deps)
     assert (await room.find(good)).status is Status.TIMEOUT
-    assert len(desk.left_open) == 1
-    assert await usecases.time_out_overdue(desk) == 0  # it is left alone for a while
+    assert len(deps.left_open) == 1
+    assert await usecases.time_out_overdue(deps) == 0  # it is left alone for a while
 
 
 async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(room: Room) -> None:
@@ -438,8 +438,8 @@ async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(room
             raise ValueError("a defect that one row meets")
         woken.append(command_id)
 
-    desk = room.desk
+    deps = room.deps
     for _ in range(2):
-        await wake_the_silent(desk, wake)
+        await wake_the_silent(deps, wake)
     assert woken == [good.command_id] * 2
-    assert len(desk.left_asleep) == 1
+    assert len(deps.left_asleep) == 1

@@ -34,7 +34,7 @@ from services.command.vehicle_usecases import (
     ReportedResult,
 )
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_desk import LOCK, MAC, VIN, FakeDispatch, Room, open_room
+from tests.support.command_store_harness import LOCK, MAC, VIN, FakeDispatch, Room, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -127,7 +127,7 @@ async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: Room) ->
     lock = await room.request("c-2", LOCK)
     room.dispatch.leave()
     room.pass_seconds(30)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     for each in (unlock, lock):
         assert await ending(room, each) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED, True)
 
@@ -225,8 +225,8 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room
     for number in range(12):
         unlock = await room.request(f"u-{number}")
         room.dispatch.leave()
-        desk = replace(room.desk, commands=other, dispatch=FakeDispatch())
-        locking = usecases.request_doors(desk, unlock.requester, VIN, LOCK, f"l-{number}")
+        deps = replace(room.deps, commands=other, dispatch=FakeDispatch())
+        locking = usecases.request_doors(deps, unlock.requester, VIN, LOCK, f"l-{number}")
         if number % 3 == 0:
             lock = await locking
             of_unlock = await issue(unlock)

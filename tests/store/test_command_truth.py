@@ -25,7 +25,7 @@ from services.command.history_usecases import list_history
 from services.command.store import tables
 from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
 from services.runtime.signing_again import SigningAgain
-from tests.support.command_desk import LOCK, OTHER, VIN, Room, admitted, open_room
+from tests.support.command_store_harness import LOCK, OTHER, VIN, Room, admitted, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ async def timed_out(room: Room) -> Command:
     command = await room.request()
     room.dispatch.leave()
     room.pass_seconds(31)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     found = (await room.find(command)).ending
     assert found
     assert (found.status, found.may_have_succeeded) == (Status.TIMEOUT, True)
@@ -64,7 +64,7 @@ async def may_have_succeeded(room: Room, command: Command) -> bool | None:
 
 
 async def listed(room: Room) -> list[HistoryEntry]:
-    page = await list_history(room.desk, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
+    page = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
     return list(page.entries)
 
 
@@ -90,7 +90,7 @@ async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: Room) 
     room.pass_seconds(1)
     other = replace(expired(room, command), message_id="m-2", fault="WRONG_EPOCH")
     assert await room.report(other) == []
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     assert await may_have_succeeded(room, command) is True
 
 
@@ -142,7 +142,7 @@ async def test_so_it_is_with_a_late_one(room: Room) -> None:
     command = await room.request(order=LOCK)
     room.dispatch.leave()
     room.pass_seconds(31)
-    await usecases.time_out_overdue(room.desk)
+    await usecases.time_out_overdue(room.deps)
     said = Ending(
         Status.SUCCESS, room.now, "Done.", door_results=(DoorResult("driver", success=True, locked=False),)
     )
@@ -156,11 +156,11 @@ async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_thei
     command = await room.request()
     room.dispatch.leave()
     refused = replace(expired(room, command), fault="WRONG_EPOCH")
-    desk = replace(room.desk, again=SigningAgain(lambda: 0.0))
+    deps = replace(room.deps, again=SigningAgain(lambda: 0.0))
     for number in range(50):
-        await ingest_messages(desk, admitted(replace(refused, message_id=f"m-{number}")))
+        await ingest_messages(deps, admitted(replace(refused, message_id=f"m-{number}")))
     assert room.dispatch.restored == [command.command_id]
     other = await room.request("c-2", vin=OTHER)
     theirs = replace(refused, vin=OTHER, command_id=other.command_id, order_id=other.command_id)
-    await ingest_messages(desk, admitted(theirs))
+    await ingest_messages(deps, admitted(theirs))
     assert room.dispatch.restored == [command.command_id, other.command_id]

@@ -46,7 +46,7 @@ async def test_the_migrated_tables_are_the_models(database: Database) -> None:
 
 
 async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, "aa", T0))
     with pytest.raises(CredentialInUse):
         await register.put(Enrolment(OTHER, "aa", T0))
@@ -56,7 +56,7 @@ async def test_one_certificate_is_one_vehicle_s(database: Database) -> None:
 
 
 async def test_a_revocation_keeps_its_time_until_the_vehicle_is_enrolled_again(database: Database) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     assert await register.revoke(VIN, T0) is None
     await register.put(Enrolment(VIN, "aa", T0))
     assert await register.revoke(VIN, T0) == Enrolment(VIN, "aa", T0, T0)
@@ -66,7 +66,7 @@ async def test_a_revocation_keeps_its_time_until_the_vehicle_is_enrolled_again(d
 
 
 async def test_the_seed_renews_certificates_and_lets_no_revoked_one_in(database: Database) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
 
     async def start(*seedlings: Seedling) -> list[str]:
         return await database.write(lambda connection: plant(connection, list(seedlings), T0))
@@ -86,7 +86,7 @@ async def test_the_seed_says_whose_keys_became_others(database: Database) -> Non
     assert await start(Seedling(VIN, None, KEYS), Seedling(OTHER, "cc", None)) == []
     assert await start(Seedling(VIN, "aa", KEYS), Seedling(OTHER, "cc", None)) == []
     assert await start(Seedling(VIN, "aa", OTHER_KEYS), Seedling(OTHER, "cc", KEYS)) == [VIN, OTHER]
-    assert await store.SqlRegister(database).valid_keys([VIN, OTHER]) == {VIN: OTHER_KEYS, OTHER: KEYS}
+    assert await store.SqlEnrolmentRecord(database).valid_keys([VIN, OTHER]) == {VIN: OTHER_KEYS, OTHER: KEYS}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ async def test_the_seed_says_whose_keys_became_others(database: Database) -> Non
     [KEYS, replace(OTHER_KEYS, verify_key=KEYS.verify_key), replace(OTHER_KEYS, seal_key=KEYS.seal_key)],
 )
 async def test_no_two_vehicles_share_a_key(database: Database, keys: PublicKeys) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
     with pytest.raises(CredentialInUse, match="the keys are"):
         await register.put(Enrolment(OTHER, "bb", T0, keys=keys))
@@ -106,7 +106,7 @@ async def test_no_two_vehicles_share_a_key(database: Database, keys: PublicKeys)
 
 
 async def test_only_keys_that_count_are_told(database: Database) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, "aa", T0, keys=KEYS))
     await register.put(Enrolment(OTHER, None, T0))
     unknown = "KMHSH81C7LU999999"
@@ -121,7 +121,7 @@ async def test_only_keys_that_count_are_told(database: Database) -> None:
 async def test_vehicles_without_certificate_and_keys_do_not_stand_in_each_other_s_way(
     database: Database,
 ) -> None:
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     await register.put(Enrolment(VIN, None, T0))
     await register.put(Enrolment(OTHER, None, T0))
     assert [e.vin for e in await register.page(9)] == [VIN, OTHER]
@@ -139,7 +139,7 @@ async def test_enrolments_outlive_the_migration_to_keys_and_back(database_url: s
     insert = text("INSERT INTO vehicle_enrolment (vin, fingerprint, enrolled_at) VALUES (:vin, 'aa', 0)")
     await database.write(lambda c: c.execute(insert, {"vin": VIN}) and None)
     await database.write(step(command.upgrade, store.HEAD))
-    register = store.SqlRegister(database)
+    register = store.SqlEnrolmentRecord(database)
     found = await register.find(VIN)
     assert found is not None
     assert (found.fingerprint, found.keys) == ("aa", None)

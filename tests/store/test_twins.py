@@ -25,7 +25,7 @@ from services.command.endings import timed_out
 from services.command.history_usecases import forget_the_old
 from services.command.rules import Rules
 from services.command.store.tables import history, outbox, wake_up
-from services.command.usecases import Desk, time_out_overdue
+from services.command.usecases import CommandDependencies, time_out_overdue
 from services.command.vehicle_usecases import wake_the_silent
 from services.enrolment import seed as enrolment_seed
 from services.enrolment import store as enrolment_store
@@ -35,7 +35,7 @@ from services.runtime.database import open_database
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_desk import (
+from tests.support.command_store_harness import (
     MAC,
     MIGRATIONS,
     OWNER,
@@ -67,7 +67,9 @@ class Replica:
         self.commands = store.SqlCommands(database, Announcements(MAC), self.sent.extend)
         self.now = START
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
-        self.desk = Desk(self.commands, FakeDispatch(), FakeConditions(), rules, lambda: self.now)
+        self.deps = CommandDependencies(
+            self.commands, FakeDispatch(), FakeConditions(), rules, lambda: self.now
+        )
         self.woken: list[str] = []
 
     async def wake(self, vin: str, command_id: str) -> None:
@@ -116,7 +118,7 @@ async def test_both_wake_for_the_same_commands_and_each_vehicle_is_woken_once(
     for number in range(COMMANDS):
         await one.commands.accept(a_command(number))
     await at(timedelta(seconds=3), *twins)
-    await asyncio.gather(*(wake_the_silent(each.desk, each.wake) for each in twins for _ in range(2)))
+    await asyncio.gather(*(wake_the_silent(each.deps, each.wake) for each in twins for _ in range(2)))
     assert sorted(one.woken + other.woken) == [f"cmd-{number}" for number in range(COMMANDS)]
     assert await count(one.database, wake_up) == COMMANDS
     waking = [m for each in twins for m in each.sent if m.message_id.endswith(":waking")]
@@ -142,9 +144,9 @@ async def test_both_end_the_overdue_and_each_ends_once(twins: tuple[Replica, Rep
 
     async def sweep(each: Replica) -> None:
         try:
-            await time_out_overdue(each.desk)
+            await time_out_overdue(each.deps)
         except StorageUnavailable:  # both had locked what the other wanted: the next round does it
-            await time_out_overdue(each.desk)
+            await time_out_overdue(each.deps)
 
     await asyncio.gather(*map(sweep, twins))
     ended = [m.message_id for each in twins for m in each.sent]
@@ -163,7 +165,7 @@ async def test_both_forget_and_record_the_same(twins: tuple[Replica, Replica]) -
     )
     assert await count(one.database, history) == COMMANDS + 1
     await at(timedelta(days=100), *twins)
-    await asyncio.gather(*(forget_the_old(each.desk) for each in twins for _ in range(2)))
+    await asyncio.gather(*(forget_the_old(each.deps) for each in twins for _ in range(2)))
     assert await count(one.database, history) == 0
 
 
@@ -198,7 +200,7 @@ async def test_both_start_at_once_on_an_empty_database(database_url: str) -> Non
             await asyncio.gather(
                 *(each.write(lambda c: enrolment_seed.plant(c, seedlings, START)) for each in databases)
             )
-        register = enrolment_store.SqlRegister(databases[1])
+        register = enrolment_store.SqlEnrolmentRecord(databases[1])
         assert [each.vin for each in await register.page(100)] == vins
     finally:
         for database in databases:

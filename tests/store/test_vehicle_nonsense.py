@@ -21,7 +21,7 @@ from protocol.keys import OpenKeys
 from services.command import store as command_store
 from services.command.announcements import Announcements
 from services.command.rules import Rules
-from services.command.usecases import Desk
+from services.command.usecases import CommandDependencies
 from services.command.vehicle_link import VehicleEvents as CommandEvents
 from services.config import dispatch as config_dispatch
 from services.config import store as config_store
@@ -37,7 +37,7 @@ from services.status import store as status_store
 from services.status import translate as status_translate
 from services.status.conditions import ConditionTeller
 from services.status.vehicle_link import VehicleIntake
-from tests.support.command_desk import MAC, START, FakeConditions, FakeDispatch
+from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
 from tests.support.nonsense import fill, source, spoil
 from tests.support.report_stand import Fleet
@@ -170,10 +170,10 @@ class Room:
 def command_room(database: Database, fleet: Fleet) -> Room:
     commands = command_store.SqlCommands(database, Announcements(MAC), lambda _: None)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
-    desk = Desk(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
+    deps = CommandDependencies(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = CommandEvents(
-        desk,
+        deps,
         FakeBroker(),  # type: ignore[arg-type]  # the fake
         fleet.directory,  # type: ignore[arg-type]  # the fake
         reader,

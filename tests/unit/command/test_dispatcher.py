@@ -29,7 +29,7 @@ from services.command.domain import (
 )
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
-from tests.support.command_desk import MAC
+from tests.support.command_store_harness import MAC
 from tests.support.stand import CLOUD_SIGNER, exchange_key, public, signer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from services.enrolment.domain import (
     BrokerAdmission,
     ConnectingVehicle,
     Enrolment,
-    Link,
+    LinkProtocol,
     NotAdmitted,
     NotAVin,
     admission,
@@ -20,8 +20,8 @@ from services.enrolment.domain import (
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
-OVER_NATS = ConnectingVehicle(VIN, "aa", NOW + timedelta(days=30), Link.NATS)
-OVER_MQTT = replace(OVER_NATS, link=Link.MQTT, client_id=VIN)
+OVER_NATS = ConnectingVehicle(VIN, "aa", NOW + timedelta(days=30), LinkProtocol.NATS)
+OVER_MQTT = replace(OVER_NATS, link=LinkProtocol.MQTT, client_id=VIN)
 ENROLLED = Enrolment(VIN, "aa", NOW)
 
 

@@ -9,14 +9,17 @@ from services.enrolment.domain import (
     TAKEOVERS_WITHIN,
     Connection,
     LatestConnections,
-    Link,
+    LinkProtocol,
     Takeovers,
 )
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-FIRST, SECOND = Connection("node-a", 7, Link.NATS), Connection("node-b", 7, Link.NATS)
-OVER_MQTT, AGAIN_OVER_MQTT = Connection("node-a", 8, Link.MQTT), Connection("node-a", 9, Link.MQTT)
+FIRST, SECOND = Connection("node-a", 7, LinkProtocol.NATS), Connection("node-b", 7, LinkProtocol.NATS)
+OVER_MQTT, AGAIN_OVER_MQTT = (
+    Connection("node-a", 8, LinkProtocol.MQTT),
+    Connection("node-a", 9, LinkProtocol.MQTT),
+)
 
 
 def test_the_connection_before_is_to_end() -> None:

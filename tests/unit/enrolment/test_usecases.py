@@ -6,7 +6,7 @@ import pytest
 
 from services.enrolment import usecases
 from services.enrolment.domain import NotEnrolled, PublicKeys
-from services.enrolment.usecases import BrokerSilent, Cut, Office
+from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
 from tests.messaging.vehicle_gate import InMemory
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -46,23 +46,25 @@ def broker() -> Broker:
 
 
 @pytest.fixture
-def office(broker: Broker) -> Office:
-    return Office(InMemory(), broker, broker, lambda: NOW)
+def deps(broker: Broker) -> EnrolmentDependencies:
+    return EnrolmentDependencies(InMemory(), broker, broker, lambda: NOW)
 
 
-async def test_the_first_enrolment_is_told_and_cuts_nobody(office: Office, broker: Broker) -> None:
-    enrolment = await usecases.enrol(office, VIN, "aa", KEYS)
+async def test_the_first_enrolment_is_told_and_cuts_nobody(
+    deps: EnrolmentDependencies, broker: Broker
+) -> None:
+    enrolment = await usecases.enrol(deps, VIN, "aa", KEYS)
     assert (enrolment.fingerprint, enrolment.keys) == ("aa", KEYS)
     assert (broker.told, broker.cuts) == ([VIN], [])
-    assert await usecases.vehicle_keys(office.register, [VIN]) == {VIN: KEYS}
+    assert await usecases.vehicle_keys(deps.register, [VIN]) == {VIN: KEYS}
 
 
 @pytest.mark.parametrize("silent_at", ["tell", "cut"])
 async def test_what_a_silent_broker_left_undone_is_done_with_the_next_try(
-    office: Office, broker: Broker, silent_at: str
+    deps: EnrolmentDependencies, broker: Broker, silent_at: str
 ) -> None:
-    await usecases.enrol(office, VIN, "aa", KEYS)
-    for deed in (lambda: usecases.enrol(office, VIN, "bb", KEYS), lambda: usecases.revoke(office, VIN)):
+    await usecases.enrol(deps, VIN, "aa", KEYS)
+    for deed in (lambda: usecases.enrol(deps, VIN, "bb", KEYS), lambda: usecases.revoke(deps, VIN)):
         broker.told.clear()
         broker.cuts.clear()
         broker.fall_silent_at = silent_at
@@ -73,17 +75,17 @@ async def test_what_a_silent_broker_left_undone_is_done_with_the_next_try(
 
 
 async def test_a_revoked_vehicle_has_no_keys_until_it_is_enrolled_again(
-    office: Office, broker: Broker
+    deps: EnrolmentDependencies, broker: Broker
 ) -> None:
-    await usecases.enrol(office, VIN, "aa", KEYS)
-    await usecases.revoke(office, VIN)
-    assert await usecases.vehicle_keys(office.register, [VIN]) == {}
-    await usecases.enrol(office, VIN, "aa", KEYS)
-    assert await usecases.vehicle_keys(office.register, [VIN]) == {VIN: KEYS}
+    await usecases.enrol(deps, VIN, "aa", KEYS)
+    await usecases.revoke(deps, VIN)
+    assert await usecases.vehicle_keys(deps.register, [VIN]) == {}
+    await usecases.enrol(deps, VIN, "aa", KEYS)
+    assert await usecases.vehicle_keys(deps.register, [VIN]) == {VIN: KEYS}
     assert broker.told == [VIN, VIN, VIN]
 
 
-async def test_who_is_not_enrolled_cannot_be_revoked(office: Office, broker: Broker) -> None:
+async def test_who_is_not_enrolled_cannot_be_revoked(deps: EnrolmentDependencies, broker: Broker) -> None:
     with pytest.raises(NotEnrolled):
-        await usecases.revoke(office, VIN)
+        await usecases.revoke(deps, VIN)
     assert broker.told == []

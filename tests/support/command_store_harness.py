@@ -29,7 +29,7 @@ from services.command.domain import (
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.rules import Rules
-from services.command.usecases import Desk
+from services.command.usecases import CommandDependencies
 from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
 from services.runtime.database import open_database
 from services.runtime.order_mac import OrderMac
@@ -133,9 +133,9 @@ class Room:
     now: datetime = START
 
     @property
-    def desk(self) -> Desk:
+    def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
-        return Desk(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+        return CommandDependencies(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
 
     def pass_seconds(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
@@ -143,7 +143,7 @@ class Room:
     async def request(
         self, correlation_id: str = "c-1", order: DoorAction = UNLOCK, who: Requester = OWNER, vin: str = VIN
     ) -> Command:
-        return await usecases.request_doors(self.desk, who, vin, order, correlation_id)
+        return await usecases.request_doors(self.deps, who, vin, order, correlation_id)
 
     async def cancel(
         self,
@@ -154,20 +154,20 @@ class Room:
         who: Requester = OWNER,
     ) -> Command:
         cancel_request = CancelRequest(correlation_id, "User cancellation", force)
-        return await usecases.cancel(self.desk, who, VIN, cancel_request, cancel_id)
+        return await usecases.cancel(self.deps, who, VIN, cancel_request, cancel_id)
 
     async def report(self, *reports: Report) -> list[str]:
         """Why they are not accepted, for those that are not."""
-        return [str(why) for why in (await ingest_messages(self.desk, admitted(*reports))).rejected.values()]
+        return [str(why) for why in (await ingest_messages(self.deps, admitted(*reports))).rejected.values()]
 
     async def find(self, command: Command) -> Command:
-        return await usecases.find(self.desk, command.vin, command.command_id)
+        return await usecases.find(self.deps, command.vin, command.command_id)
 
     async def history(
         self, **changes: Any
     ) -> tuple[list[tuple[CommandAction, Status, FailureReason | None]], int]:
         query = HistoryQuery(self.now, timedelta(hours=24), 50)
-        page = await list_history(self.desk, VIN, replace(query, **changes))
+        page = await list_history(self.deps, VIN, replace(query, **changes))
         return [(e.action, e.status, e.failure_reason) for e in page.entries], page.total
 
     async def count(self, table: Any, *where: Any) -> int:
