@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from conformance.bench import BenchLock, IssuedHashes
 from conformance.cloud import Cloud
-from conformance.finding import Finding, Verdict, Violated
+from conformance.finding import RuleFinding, RuleVerdict, Violated
 from conformance.hands import Hands, UnitProcess
 from conformance.keys import CloudKeys, read_unit_keys
 from conformance.link import BrokerLogin, UnitLink
@@ -46,7 +46,7 @@ class Assignment:
     patience: Patience = field(default_factory=Patience)
 
 
-async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
     """A finding for each rule. `tell` is for the person at the bench.
 
     Raises BenchTaken, KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
@@ -121,9 +121,9 @@ async def _greeted(unit: Unit, seconds: float) -> None:
     await unit.catch_up()
 
 
-def _nothing_received(rules: Sequence[Rule], why: str, rejected: Sequence[str]) -> list[Finding]:
+def _nothing_received(rules: Sequence[Rule], why: str, rejected: Sequence[str]) -> list[RuleFinding]:
     """Without a hello nothing can be tried: that is one rule violated, and no word on the others."""
     detail = f"{why} ({rejected[0]})" if rejected else why
-    findings = [Finding(rule, Verdict.SKIP, "no hello", 0) for rule in rules if rule.rule_id != HELLO]
+    findings = [RuleFinding(rule, RuleVerdict.SKIP, "no hello", 0) for rule in rules if rule.rule_id != HELLO]
     hello = next(rule for rule in RULES if rule.rule_id == HELLO)
-    return [Finding(hello, Verdict.FAIL, detail, 0), *findings]
+    return [RuleFinding(hello, RuleVerdict.FAIL, detail, 0), *findings]

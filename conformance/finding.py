@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Script = Callable[["Unit"], Awaitable[None]]
 
 
-class Verdict(StrEnum):
+class RuleVerdict(StrEnum):
     """What became of a rule."""
 
     PASS = "PASS"  # noqa: S105  # a verdict, not a password
@@ -45,11 +45,11 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class RuleFinding:
     """What was found of a rule. `detail` is empty for what passed."""
 
     rule: Rule
-    verdict: Verdict
+    verdict: RuleVerdict
     detail: str
     seconds: float
 

@@ -6,13 +6,13 @@ from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from conformance.finding import Verdict
+from conformance.finding import RuleVerdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from conformance.finding import Finding, Rule
+    from conformance.finding import Rule, RuleFinding
 
 _VIN_TAIL = 6
 
@@ -27,9 +27,9 @@ class CertificationStatus(StrEnum):
     """None was violated, and not every one was played: that is no certificate."""
 
 
-def line(finding: Finding) -> str:
+def line(finding: RuleFinding) -> str:
     """One rule."""
-    said = finding.rule.sentence if finding.verdict is Verdict.PASS else finding.detail
+    said = finding.rule.sentence if finding.verdict is RuleVerdict.PASS else finding.detail
     return f"{finding.verdict.value:<5} {finding.rule.rule_id:<34} {said}"
 
 
@@ -38,35 +38,35 @@ def listed(rule: Rule) -> str:
     return f"{rule.group:<14} {rule.rule_id:<34} {rule.sentence}"
 
 
-def summary(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> str:
+def summary(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> str:
     """The last line."""
     counts = Counter(finding.verdict for finding in findings)
     told = (
-        f"{certification_status(findings, every_rule)}: {counts[Verdict.PASS]} passed, {counts[Verdict.FAIL]} failed, "
-        f"{counts[Verdict.SKIP]} skipped"
+        f"{certification_status(findings, every_rule)}: {counts[RuleVerdict.PASS]} passed, {counts[RuleVerdict.FAIL]} failed, "
+        f"{counts[RuleVerdict.SKIP]} skipped"
     )
-    if counts[Verdict.MOOT]:
-        told += f", {counts[Verdict.MOOT]} for another link"
+    if counts[RuleVerdict.MOOT]:
+        told += f", {counts[RuleVerdict.MOOT]} for another link"
     left_out = _left_out(findings, every_rule)
     return f"{told}, {left_out} not chosen" if left_out else told
 
 
-def certification_status(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> CertificationStatus:
+def certification_status(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> CertificationStatus:
     """What was not played, be it skipped or left out of `every_rule`, is no pass."""
     verdicts = {finding.verdict for finding in findings}
-    if Verdict.FAIL in verdicts:
+    if RuleVerdict.FAIL in verdicts:
         return CertificationStatus.VIOLATED
-    if Verdict.SKIP in verdicts or _left_out(findings, every_rule):
+    if RuleVerdict.SKIP in verdicts or _left_out(findings, every_rule):
         return CertificationStatus.INCOMPLETE
     return CertificationStatus.CERTIFIED
 
 
-def _left_out(findings: Sequence[Finding], every_rule: Sequence[Rule]) -> int:
+def _left_out(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> int:
     return len({rule.rule_id for rule in every_rule} - {finding.rule.rule_id for finding in findings})
 
 
 def as_json(
-    findings: Sequence[Finding],
+    findings: Sequence[RuleFinding],
     every_rule: Sequence[Rule],
     *,
     vin: str,
@@ -82,10 +82,10 @@ def as_json(
         "link": link,
         "beganAt": began_at.isoformat(),
         "standing": certification_status(findings, every_rule).value,
-        "passed": counts[Verdict.PASS],
-        "failed": counts[Verdict.FAIL],
-        "skipped": counts[Verdict.SKIP],
-        "notApplicable": counts[Verdict.MOOT],
+        "passed": counts[RuleVerdict.PASS],
+        "failed": counts[RuleVerdict.FAIL],
+        "skipped": counts[RuleVerdict.SKIP],
+        "notApplicable": counts[RuleVerdict.MOOT],
         "notChosen": _left_out(findings, every_rule),
         "rules": [
             {

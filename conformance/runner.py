@@ -10,7 +10,7 @@ import httpx
 import nats.errors
 from nats.js.errors import APIError
 
-from conformance.finding import Finding, NotApplicable, Skipped, Verdict, Violated, require
+from conformance.finding import NotApplicable, RuleFinding, RuleVerdict, Skipped, Violated, require
 from conformance.throwaway_broker import BrokerFailed
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ RULE_SECONDS = 300
 _DISBELIEVED = "it said what no cloud believes"
 
 
-async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[Finding]:
+async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[RuleFinding]:
     """A finding for each, as soon as it is there."""
     for rule in rules:
         began = time.monotonic()
         verdict, detail = await _judge(unit, rule)
-        yield Finding(rule, verdict, detail, time.monotonic() - began)
+        yield RuleFinding(rule, verdict, detail, time.monotonic() - began)
 
 
-async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
+async def _judge(unit: Unit, rule: Rule) -> tuple[RuleVerdict, str]:
     rejected = len(unit.cloud.rejected)
     try:
         async with asyncio.timeout(RULE_SECONDS) as limit:
@@ -40,9 +40,9 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
             new = unit.cloud.rejected[rejected:]
             require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
     except Skipped as skipped:
-        return Verdict.SKIP, str(skipped)
+        return RuleVerdict.SKIP, str(skipped)
     except NotApplicable as elsewhere:
-        return Verdict.MOOT, str(elsewhere)
+        return RuleVerdict.MOOT, str(elsewhere)
     except Violated as violated:
         why = str(violated)
         new = unit.cloud.rejected[rejected:]
@@ -54,5 +54,5 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[Verdict, str]:
     except httpx.HTTPError as error:
         why = f"the control interface: {error!r}"
     else:
-        return Verdict.PASS, ""
-    return Verdict.FAIL, why
+        return RuleVerdict.PASS, ""
+    return RuleVerdict.FAIL, why

@@ -26,7 +26,7 @@ from protocol.key_files import KeyFileRefused
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from conformance.finding import Finding, Rule
+    from conformance.finding import Rule, RuleFinding
 
 
 _STATUSES = {
@@ -115,7 +115,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
     raise typer.Exit(_STATUSES[report.certification_status(findings, RULES)])
 
 
-async def _certify(assignment: Assignment) -> list[Finding]:
+async def _certify(assignment: Assignment) -> list[RuleFinding]:
     findings = []
     async for finding in certify(assignment, lambda said: typer.echo(said, err=True)):
         typer.echo(report.line(finding))

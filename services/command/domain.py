@@ -205,7 +205,7 @@ class Confirmation:
 
 
 @dataclass(frozen=True, slots=True)
-class Observed:
+class ObservedOutcome:
     """What a vehicle's report showed of a command that this vehicle named."""
 
     vin: str

@@ -26,7 +26,7 @@ from services.command.domain import (
     FailureReason,
     InFlight,
     NotYoursToCancel,
-    Observed,
+    ObservedOutcome,
     RequestedOrder,
     Requester,
     Status,
@@ -130,7 +130,7 @@ class Commands(Protocol):
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
         """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
 
-    async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
+    async def confirm(self, verdicts: Sequence[ObservedOutcome], at: datetime) -> None:
         """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
 
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:

@@ -26,7 +26,7 @@ from services.command.mqtt_queue import MqttSessions, forward_waiting
 from services.command.vehicle_usecases import (
     VerifiedMessage,
     ingest_messages,
-    record_verdicts,
+    record_outcomes,
     vehicle_connected,
 )
 from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
@@ -251,11 +251,11 @@ def subscriptions(events: VehicleEvents, deps: CommandDependencies) -> list[Subs
     return [
         Subscription(EVENTS, events.handle),
         Subscription(CHECKS, partial(handle_status_checks, deps)),
-        Subscription(VERDICTS, partial(handle_verdicts, deps)),
+        Subscription(VERDICTS, partial(handle_outcomes, deps)),
     ]
 
 
-async def handle_verdicts(deps: CommandDependencies, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
+async def handle_outcomes(deps: CommandDependencies, deliveries: Sequence[Delivery]) -> list[PoisonMessage]:
     """Take in how doors stood after commands had succeeded."""
     poison: list[PoisonMessage] = []
     for delivery in deliveries:
@@ -264,7 +264,7 @@ async def handle_verdicts(deps: CommandDependencies, deliveries: Sequence[Delive
         except (DecodeError, ValueError) as error:
             poison.append(PoisonMessage(delivery, f"not verdicts: {error}"))
         else:
-            await record_verdicts(deps, verdicts)
+            await record_outcomes(deps, verdicts)
     return poison
 
 

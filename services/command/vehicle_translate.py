@@ -25,7 +25,7 @@ from services.command.domain import (
     Ending,
     FailureReason,
     Mode,
-    Observed,
+    ObservedOutcome,
     Requester,
     Status,
     StatusCheck,
@@ -211,10 +211,10 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
             raise InconsistentReport("settings do not belong on this subject")
 
 
-def observed(message: room_event_pb2.CommandVerdicts) -> list[Observed]:
+def observed(message: room_event_pb2.CommandVerdicts) -> list[ObservedOutcome]:
     """What was observed after commands had succeeded."""
     return [
-        Observed(
+        ObservedOutcome(
             verdict.vin,
             verdict.command_id,
             Confirmation(

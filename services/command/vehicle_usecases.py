@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from services.command.domain import (
     Ending,
     LateResult,
-    Observed,
+    ObservedOutcome,
     Status,
 )
 from services.command.endings import not_accepted
@@ -182,7 +182,7 @@ async def pass_on_to_the_silent(deps: CommandDependencies, pass_on: Callable[[st
         await pass_on(vin)
 
 
-async def record_verdicts(deps: CommandDependencies, verdicts: Sequence[Observed]) -> None:
+async def record_outcomes(deps: CommandDependencies, verdicts: Sequence[ObservedOutcome]) -> None:
     """Keep how doors stood after commands had succeeded."""
     await deps.commands.confirm(verdicts, deps.now())
 

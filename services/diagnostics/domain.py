@@ -34,7 +34,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DiagnosticFinding:
     """A code, and what to say about it; `{component}` in the message stands for the component's name."""
 
     code: str
@@ -52,29 +52,29 @@ _ACTUATOR_SILENT = (
 _KNOWN = {
     each.code: each
     for each in (
-        *(Finding(f"B1A0{door}", Severity.CRITICAL, _ACTUATOR_SILENT) for door in range(1, 6)),
-        Finding(
+        *(DiagnosticFinding(f"B1A0{door}", Severity.CRITICAL, _ACTUATOR_SILENT) for door in range(1, 6)),
+        DiagnosticFinding(
             "B1A10",
             Severity.WARNING,
             "{component} is short of voltage: the vehicle's battery is low. Remote commands may be refused; "
             "drive or charge the vehicle.",
         ),
-        Finding(
+        DiagnosticFinding(
             "COMPONENT_ERROR",
             Severity.CRITICAL,
             "{component} reports an error without a fault code. Have it read out in a workshop.",
         ),
-        Finding(
+        DiagnosticFinding(
             "COMPONENT_INACTIVE",
             Severity.WARNING,
             "{component} is switched off. If it stays so after the next drive, have it checked in a workshop.",
         ),
-        Finding(
+        DiagnosticFinding(
             "COMPONENT_MAINTENANCE_REQUIRED",
             Severity.WARNING,
             "{component} needs maintenance. Arrange a visit to a workshop.",
         ),
-        Finding(
+        DiagnosticFinding(
             "COMPONENT_HEALTH_LOW",
             Severity.WARNING,
             "{component} is worn and may fail. Have it checked at the next service.",
@@ -83,13 +83,13 @@ _KNOWN = {
 }
 
 
-def finding(code: str) -> Finding:
+def finding(code: str) -> DiagnosticFinding:
     """What is known of `code`; a plain warning when nothing is."""
     known = _KNOWN.get(code)
     if known is not None:
         return known
     told = code.replace("{", "(").replace("}", ")")  # the message is a template
-    return Finding(
+    return DiagnosticFinding(
         code, Severity.WARNING, f"{{component}} reports the fault {told}. Have it read out in a workshop."
     )
 
@@ -279,7 +279,7 @@ def _severity(alert: Alert) -> int:
     return _SEVERITIES.index(alert.severity)
 
 
-def _findings(component: Component) -> Iterator[Finding]:
+def _findings(component: Component) -> Iterator[DiagnosticFinding]:
     """A fault code explains its component's condition; without one, the condition speaks for itself."""
     if component.error_codes:
         yield from (finding(code) for code in component.error_codes)
@@ -289,7 +289,9 @@ def _findings(component: Component) -> Iterator[Finding]:
         yield finding("COMPONENT_HEALTH_LOW")
 
 
-def _alert(component: Component, each: Finding, since: Mapping[AlertKey, datetime], at: datetime) -> Alert:
+def _alert(
+    component: Component, each: DiagnosticFinding, since: Mapping[AlertKey, datetime], at: datetime
+) -> Alert:
     raised_at = since.get((component.component_id, each.code), at)
     message = each.message.format(component=component.name or component.component_id)
     return Alert(component.component_id, each.code, each.severity, message, raised_at)

@@ -43,6 +43,7 @@ from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSe
 from services.status import store, translate
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller
+from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, Reachability
@@ -59,7 +60,6 @@ from services.status.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
-from services.status.verdicts import DoubtKeeper
 
 ROOM = "status"
 SILENCE_SECONDS = 5.0
@@ -251,7 +251,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, hints)),
-            DoubtKeeper(records, now_us, settings.doubt_seconds).run(),
+            ConfirmationSweeper(records, now_us, settings.doubt_seconds).run(),
             *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.quotas)),
         )
     finally:

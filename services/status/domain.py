@@ -73,7 +73,7 @@ class LogUnavailable(Exception):
     """What was missed can not be looked up now."""
 
 
-class Ordered(Protocol):
+class VehicleOrdered(Protocol):
     """When a vehicle said something, in its own order. No clock has a part in it."""
 
     @property
@@ -93,7 +93,7 @@ class Ordered(Protocol):
         """Under which its report was sealed, counts up in an epoch; 0 for what a result says."""
 
 
-class Seen(Ordered, Protocol):
+class KnownState(VehicleOrdered, Protocol):
     """What is known of a state of a vehicle."""
 
     @property
@@ -192,7 +192,7 @@ class Step:
     changes: list[DoorChange]
 
 
-def is_newer(report: Ordered, known: Ordered) -> bool:
+def is_newer(report: VehicleOrdered, known: VehicleOrdered) -> bool:
     """True when the vehicle said `report` later: in a later epoch, or later in the same one.
 
     The sequence orders reports and results. Where one of two reports has none, their counters do.
@@ -209,9 +209,9 @@ def is_newer(report: Ordered, known: Ordered) -> bool:
 
 
 def fold(
-    known: Mapping[str, Seen],
+    known: Mapping[str, KnownState],
     reports: Iterable[Report],
-    inherit: Callable[[Report, Seen], None] = lambda _, __: None,
+    inherit: Callable[[Report, KnownState], None] = lambda _, __: None,
 ) -> tuple[dict[str, Report], list[Step]]:
     """Apply `reports` in the order they came on what was known of their vehicles.
 
@@ -223,7 +223,7 @@ def fold(
     steps: list[Step] = []
     for report in reports:
         vin = report.vin
-        before: Seen | None = latest.get(vin) or known.get(vin)
+        before: KnownState | None = latest.get(vin) or known.get(vin)
         if before is not None:
             if not is_newer(report, before):
                 continue
@@ -269,7 +269,7 @@ def missing_doors(known: bytes, reported: bytes) -> list[int]:
     return [n for n, (before, now) in enumerate(zip(known, reported, strict=True)) if before and not now]
 
 
-def named_doors(seen: Seen) -> bytes:
+def named_doors(seen: KnownState) -> bytes:
     """Return the flags of the doors that the report itself names."""
     if not seen.kept:
         return seen.doors

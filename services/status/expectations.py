@@ -27,15 +27,22 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from services.status.domain import LONGEST_WAIT_MICROSECONDS
-from services.status.judgement import Expectation, Finding, Verdict, finding_of, is_explained, place_of
+from services.status.judgement import (
+    ActuationOutcome,
+    Expectation,
+    ExpectationFinding,
+    finding_of,
+    is_explained,
+    place_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from sqlalchemy import Row
 
-    from services.status.domain import Seen
-    from services.status.judgement import Moved
+    from services.status.domain import KnownState
+    from services.status.judgement import ReportedActuation
     from services.status.lock_moves import LockMoved
 
 PLACES = (
@@ -51,10 +58,10 @@ says something of it, and the one that did."""
 _JUDGED = ("state", "seen_at_us", "seen_doors", "judged_at_us", "seen_order", "seen_sequence")
 _AT_ONCE = 256
 _STATES = {
-    Finding.KEPT: "CONFIRMED",
-    Finding.BROKEN: "DOUBTED",
-    Finding.TOO_LATE: "MOOT",
-    Finding.EXPLAINED: "MOOT",
+    ExpectationFinding.KEPT: "CONFIRMED",
+    ExpectationFinding.BROKEN: "DOUBTED",
+    ExpectationFinding.TOO_LATE: "MOOT",
+    ExpectationFinding.EXPLAINED: "MOOT",
 }
 
 
@@ -84,8 +91,13 @@ class Expectations:
         )
         columns = self.table.c
         # Written out: for a parameter SQLite does not look at the index, and walks through all there is.
-        doubted = columns.state == literal_column("'DOUBTED'")
-        Index("expectation_doubted", columns.judged_at_us, sqlite_where=doubted, postgresql_where=doubted)
+        unexplained = columns.state == literal_column("'DOUBTED'")
+        Index(
+            "expectation_doubted",
+            columns.judged_at_us,
+            sqlite_where=unexplained,
+            postgresql_where=unexplained,
+        )
         # Statements on the way of a result are made once: making one takes longer than running it.
         self._others = select(
             columns.command_id, columns.state, columns.epoch_order, columns.sequence, columns.began_order
@@ -115,10 +127,10 @@ class Expectations:
             .where(*this_one)
             .values(until_order=bindparam("new_order"), until_sequence=bindparam("new_sequence"))
         )
-        self._is_doubted = doubted
-        self._ended = update(self.table).where(*this_one, doubted).values(state=bindparam("state"))
+        self._is_doubted = unexplained
+        self._ended = update(self.table).where(*this_one, unexplained).values(state=bindparam("state"))
 
-    def hold(self, connection: Connection, moved: Iterable[Moved], now_us: int) -> set[str]:
+    def hold(self, connection: Connection, moved: Iterable[ReportedActuation], now_us: int) -> set[str]:
         """Hold vehicles to what they say they did, each command once; the VINs of those that are held to something.
 
         A command that moved doors is the cause of what is observed after it began: what was expected before it
@@ -129,7 +141,7 @@ class Expectations:
         for each in sorted(moved, key=lambda one: (one.status.vin, place_of(one.status))):
             of_others = {"of_vin": each.status.vin, "of_command": each.command_id}
             rows = connection.execute(self._others, of_others).all()
-            if each.promised is not None and self._insert(connection, each, rows, now_us):
+            if each.expected_locks is not None and self._insert(connection, each, rows, now_us):
                 held.add(each.status.vin)
             self._limit(connection, each, rows)
         return held
@@ -137,15 +149,15 @@ class Expectations:
     def judge(
         self,
         connection: Connection,
-        seen: Mapping[str, Sequence[Seen]],
+        seen: Mapping[str, Sequence[KnownState]],
         now_us: int,
-        moved_in: Callable[[Seen, str], Mapping[int, LockMoved]] = lambda _seen, _vin: {},
-    ) -> tuple[list[Verdict], set[str]]:
+        moved_in: Callable[[KnownState, str], Mapping[int, LockMoved]] = lambda _seen, _vin: {},
+    ) -> tuple[list[ActuationOutcome], set[str]]:
         """Hold what was `seen` of vehicles against what is expected of them. Return what it confirms, and the VINs of
         which something is still expected. `moved_in` reads what a report of a vehicle says of its locks, and is asked
         only where a report shows doors otherwise than was promised.
         """
-        confirmed: list[Verdict] = []
+        confirmed: list[ActuationOutcome] = []
         still: set[str] = set()
         changes: list[dict[str, Any]] = []
         for row in connection.execute(self._open, {"vins": list(seen)}):
@@ -155,8 +167,10 @@ class Expectations:
                 still.add(row.vin)
                 continue
             finding, report = found
-            if finding is Finding.BROKEN and is_explained(expectation, report, moved_in(report, row.vin)):
-                finding = Finding.EXPLAINED
+            if finding is ExpectationFinding.BROKEN and is_explained(
+                expectation, report, moved_in(report, row.vin)
+            ):
+                finding = ExpectationFinding.EXPLAINED
             changes.append(
                 {
                     "of_vin": row.vin,
@@ -169,9 +183,9 @@ class Expectations:
                     "seen_sequence": report.sequence,
                 }
             )
-            if finding is Finding.KEPT:
+            if finding is ExpectationFinding.KEPT:
                 confirmed.append(
-                    Verdict(
+                    ActuationOutcome(
                         row.vin,
                         row.command_id,
                         True,
@@ -184,8 +198,8 @@ class Expectations:
             connection.execute(self._judged, changes)
         return confirmed, still
 
-    def doubted(self, connection: Connection, before_us: int) -> list[tuple[str, str]]:
-        """(VIN, command id) of some doubts that nothing has explained since."""
+    def unexplained(self, connection: Connection, before_us: int) -> list[tuple[str, str]]:
+        """(VIN, command id) of some pending confirmations that nothing has explained since."""
         columns = self.table.c
         query = (
             select(columns.vin, columns.command_id)
@@ -196,11 +210,11 @@ class Expectations:
         return sorted((row.vin, row.command_id) for row in connection.execute(query))
 
     def give_up(self, connection: Connection, vin: str, command_id: str) -> None:
-        """A doubt that cannot be told of ends as if something had explained it."""
+        """A pending confirmation that cannot be told of ends as if something had explained it."""
         connection.execute(self._ended, [{"of_vin": vin, "of_command": command_id, "state": "MOOT"}])
 
-    def settle(self, connection: Connection, which: Sequence[tuple[str, str]]) -> list[Verdict]:
-        """Those of these doubts that are still doubts are contradictions."""
+    def resolve(self, connection: Connection, which: Sequence[tuple[str, str]]) -> list[ActuationOutcome]:
+        """Those of these pending confirmations that are still pending confirmations are contradictions."""
         columns = self.table.c
         query = (
             select(self.table)
@@ -216,7 +230,7 @@ class Expectations:
             ]
             connection.execute(self._ended, ended)
         return [
-            Verdict(
+            ActuationOutcome(
                 row.vin, row.command_id, False, row.seen_at_us, bytes(row.seen_doors), bytes(row.promised)
             )
             for row in rows
@@ -226,7 +240,9 @@ class Expectations:
         """Drop what is older than any result that could be sent again and accepted."""
         connection.execute(delete(self.table).where(self.table.c.created_at_us < before_us))
 
-    def _insert(self, connection: Connection, moved: Moved, others: Sequence[Any], now_us: int) -> bool:
+    def _insert(
+        self, connection: Connection, moved: ReportedActuation, others: Sequence[Any], now_us: int
+    ) -> bool:
         """False when this command is known already."""
         status = moved.status
         ended = place_of(status)
@@ -238,7 +254,7 @@ class Expectations:
             "vin": status.vin,
             "command_id": moved.command_id,
             "state": "OPEN",
-            "promised": moved.promised,
+            "promised": moved.expected_locks,
             "observed_at_us": status.observed_at_us,
             "boot_id": status.boot_id,
             "sequence": status.sequence,
@@ -252,7 +268,7 @@ class Expectations:
         }
         return connection.execute(self._inserts[connection.dialect.name], row).rowcount == 1
 
-    def _limit(self, connection: Connection, moved: Moved, others: Sequence[Any]) -> None:
+    def _limit(self, connection: Connection, moved: ReportedActuation, others: Sequence[Any]) -> None:
         """What was expected before this command began must have been seen before that."""
         status = moved.status
         limited: list[dict[str, Any]] = []

@@ -19,15 +19,15 @@ from services.status.domain import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from services.status.domain import Ordered, Report, Seen
+    from services.status.domain import KnownState, Report, VehicleOrdered
     from services.status.lock_moves import LockMoved
 
 
 @dataclass(frozen=True, slots=True)
-class Moved:
+class ReportedActuation:
     """A vehicle's signed word that it moved doors for a command, or tried to, and how it stands afterwards.
 
-    `promised` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
+    `expected_locks` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
     where there is nothing to hold the vehicle to. `began_after` is the sequence of what the vehicle reported last
     before it began; None when it does not say.
     """
@@ -35,7 +35,7 @@ class Moved:
     command_id: str
     began_after: int | None
     status: Report
-    promised: bytes | None
+    expected_locks: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +52,14 @@ class Expectation:
     epoch: bytes
     epoch_order: int
     sequence: int
-    promised: bytes
+    expected_locks: bytes
     since_us: int
     until: tuple[int, int] | None = None
     counter: int = 2**63
     """Beyond all: a report of the result's own sequence is not later."""
 
 
-class Finding(StrEnum):
+class ExpectationFinding(StrEnum):
     """What a report says of an expectation. EXPLAINED: the doors stand otherwise, and something else than a command
     moved them after it.
     """
@@ -71,7 +71,7 @@ class Finding(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ActuationOutcome:
     """What is told of a command that had succeeded: `doors` are the flags as observed."""
 
     vin: str
@@ -79,10 +79,12 @@ class Verdict:
     confirmed: bool
     observed_at_us: int
     doors: bytes
-    promised: bytes
+    expected_locks: bytes
 
 
-def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding, Seen] | None:
+def finding_of(
+    expectation: Expectation, seen: Iterable[KnownState]
+) -> tuple[ExpectationFinding, KnownState] | None:
     """What the first of `seen` that came after the result says, and which that is; None when none did.
 
     A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
@@ -90,35 +92,35 @@ def finding_of(expectation: Expectation, seen: Iterable[Seen]) -> tuple[Finding,
     later = [
         each
         for each in seen
-        if is_newer(each, expectation) and _has_all(named_doors(each), expectation.promised)
+        if is_newer(each, expectation) and _has_all(named_doors(each), expectation.expected_locks)
     ]
     if not later:
         return None
     first = min(later, key=lambda each: (each.epoch_order, each.sequence, each.counter))
     beyond = expectation.until is not None and place_of(first) > expectation.until
     if beyond or first.received_at_us - expectation.since_us >= LONGEST_WAIT_MICROSECONDS:
-        return Finding.TOO_LATE, first
+        return ExpectationFinding.TOO_LATE, first
     kept = all(
-        now & LOCKED == promised & LOCKED
-        for now, promised in zip(first.doors, expectation.promised, strict=True)
-        if promised
+        now & LOCKED == expected_locks & LOCKED
+        for now, expected_locks in zip(first.doors, expectation.expected_locks, strict=True)
+        if expected_locks
     )
     if kept:
-        return Finding.KEPT, first
+        return ExpectationFinding.KEPT, first
     # Only the last report is kept. One that overtook the result may not be the next after it, and then what it shows
     # may have come about later.
     overtook = first.received_at_us < expectation.since_us
     is_next = first.epoch == expectation.epoch and first.sequence == expectation.sequence + 1
-    return (Finding.TOO_LATE if overtook and not is_next else Finding.BROKEN), first
+    return (ExpectationFinding.TOO_LATE if overtook and not is_next else ExpectationFinding.BROKEN), first
 
 
-def is_explained(expectation: Expectation, seen: Seen, moved: Mapping[int, LockMoved]) -> bool:
+def is_explained(expectation: Expectation, seen: KnownState, moved: Mapping[int, LockMoved]) -> bool:
     """Return whether every door that stands otherwise than was promised was moved after the result, by something that
     the vehicle names and that was no command. `moved` has what the report `seen` says of its locks, by place.
     """
     same_boot = seen.epoch == expectation.epoch
-    for place, (now, promised) in enumerate(zip(seen.doors, expectation.promised, strict=True)):
-        if not promised or not (now ^ promised) & LOCKED:
+    for place, (now, expected_locks) in enumerate(zip(seen.doors, expectation.expected_locks, strict=True)):
+        if not expected_locks or not (now ^ expected_locks) & LOCKED:
             continue
         change = moved.get(place)
         if change is None or change.by_command:
@@ -128,21 +130,23 @@ def is_explained(expectation: Expectation, seen: Seen, moved: Mapping[int, LockM
     return True
 
 
-def place_of(said: Ordered) -> tuple[int, int]:
+def place_of(said: VehicleOrdered) -> tuple[int, int]:
     """Return where this stands among what the vehicle says, as numbers that can be kept."""
     return said.epoch_order, said.sequence
 
 
-def _has_all(doors: bytes, promised: bytes) -> bool:
+def _has_all(doors: bytes, expected_locks: bytes) -> bool:
     return all(
-        now & PRESENT and not now & LOCK_UNKNOWN for now, door in zip(doors, promised, strict=True) if door
+        now & PRESENT and not now & LOCK_UNKNOWN
+        for now, door in zip(doors, expected_locks, strict=True)
+        if door
     )
 
 
-def broken_doors(verdict: Verdict) -> list[tuple[str, bool]]:
+def broken_doors(verdict: ActuationOutcome) -> list[tuple[str, bool]]:
     """The doors that stand otherwise than was promised, and whether they are locked."""
     return [
         (name, bool(now & LOCKED))
-        for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
-        if promised and (now ^ promised) & LOCKED
+        for name, now, expected_locks in zip(DOOR_NAMES, verdict.doors, verdict.expected_locks, strict=True)
+        if expected_locks and (now ^ expected_locks) & LOCKED
     ]

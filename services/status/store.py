@@ -47,8 +47,8 @@ if TYPE_CHECKING:
 
     from services.runtime.database import Database
     from services.runtime.outbox import OutboxRelay, OutgoingMessage
-    from services.status.domain import Seen
-    from services.status.judgement import Moved, Verdict
+    from services.status.domain import KnownState
+    from services.status.judgement import ActuationOutcome, ReportedActuation
     from services.status.lock_moves import LockMoved
 
 HEAD = "0006_order_of_reports"
@@ -62,8 +62,8 @@ class RoomModel(SQLModel):
 
 
 class VehicleStatus(RoomModel, table=True):
-    """The last report of a vehicle: by `epoch`, `epoch_order`, `sequence` and `counter`, as domain.Ordered says. The
-    times, microseconds since 1970, are shown and decide nothing.
+    """The last report of a vehicle: by `epoch`, `epoch_order`, `sequence` and `counter`, as
+    domain.VehicleOrdered says. The times, microseconds since 1970, are shown and decide nothing.
 
     `asleep` is the report's own word; `awaited` says that the next report has to show something; `kept` has the doors
     that the report does not name.
@@ -176,14 +176,14 @@ class Messages(Protocol):
     def missed_message(self, report: Report, now_us: int, /) -> OutgoingMessage:
         """What tells those who watch that more changed than they are told."""
 
-    def verdict_messages(self, verdicts: Sequence[Verdict], now_us: int, /) -> list[OutgoingMessage]:
+    def outcome_messages(self, verdicts: Sequence[ActuationOutcome], now_us: int, /) -> list[OutgoingMessage]:
         """What is told of commands."""
 
 
 def take(
     connection: Connection,
     reports: Sequence[Report],
-    moved: Sequence[Moved],
+    moved: Sequence[ReportedActuation],
     now_us: int,
     made: Messages,
 ) -> tuple[StatusIngestResult, list[OutgoingMessage]]:
@@ -199,7 +199,7 @@ def take(
     if awaited or held:
         verdicts = _judge(connection, awaited, held, [*rows, *reports], now_us)
         if verdicts:
-            messages += made.verdict_messages(verdicts, now_us)
+            messages += made.outcome_messages(verdicts, now_us)
     outbox.add(connection, messages)
     woken = frozenset(
         row.vin for row in rows if row.asleep and row.vin in latest and not latest[row.vin].asleep
@@ -207,7 +207,7 @@ def take(
     return StatusIngestResult(latest, woken), messages
 
 
-def _inherit(connection: Connection, report: Report, before: Seen) -> None:
+def _inherit(connection: Connection, report: Report, before: KnownState) -> None:
     """Complete a report that leaves something out. Few vehicles send such reports: only these cost another query."""
     if isinstance(before, Report):
         inherit(report, before.doors, before.payload, before.received_at_us, before.kept)
@@ -235,7 +235,7 @@ def _values(report: Report) -> dict[str, object]:
 
 def _judge(
     connection: Connection, awaited: set[str], held: set[str], seen: Sequence[Any], now_us: int
-) -> list[Verdict]:
+) -> list[ActuationOutcome]:
     """Judge what is expected of the vehicles `awaited` and newly `held`, and remember which still are awaited."""
     candidates: dict[str, list[Any]] = {vin: [] for vin in awaited | held}
     for each in seen:
@@ -248,7 +248,7 @@ def _judge(
     return verdicts
 
 
-def _moved_in(connection: Connection, seen: Seen, vin: str) -> Mapping[int, LockMoved]:
+def _moved_in(connection: Connection, seen: KnownState, vin: str) -> Mapping[int, LockMoved]:
     """Read what this report says of its locks; the row of one that came before has only its flags at hand."""
     if isinstance(seen, Report):
         return seen.lock_moves()
@@ -278,7 +278,7 @@ class StatusStore:
         self._reading: asyncio.Task[None] | None = None
 
     async def take_reports(
-        self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int
+        self, reports: Sequence[Report], moved: Sequence[ReportedActuation], now_us: int
     ) -> StatusIngestResult:
         """See usecases.ReportStore."""
         taken, messages = await self._database.write(
@@ -288,39 +288,41 @@ class StatusStore:
             self._relay.hand_over(messages)
         return taken
 
-    async def settle(self, doubted_before_us: int, now_us: int) -> int:
-        """See usecases.DoubtStore."""
-        doubted = await self._database.read(partial(expectations.doubted, before_us=doubted_before_us))
-        settled = 0
+    async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
+        """See usecases.ConfirmationStore."""
+        unexplained = await self._database.read(
+            partial(expectations.unexplained, before_us=unexplained_before_us)
+        )
+        resolved = 0
 
         def work(
             connection: Connection, some: Sequence[tuple[str, str]]
         ) -> tuple[int, list[OutgoingMessage]]:
-            verdicts = expectations.settle(connection, some)
-            messages = self._messages.verdict_messages(verdicts, now_us) if verdicts else []
+            verdicts = expectations.resolve(connection, some)
+            messages = self._messages.outcome_messages(verdicts, now_us) if verdicts else []
             outbox.add(connection, messages)
             return len(verdicts), messages
 
-        async def settle(some: Sequence[tuple[str, str]]) -> None:
-            nonlocal settled
+        async def resolve(some: Sequence[tuple[str, str]]) -> None:
+            nonlocal resolved
             count, messages = await self._database.write(partial(work, some=some))
-            settled += count
+            resolved += count
             self._relay.hand_over(messages)
 
         async def give_up(doubt: tuple[str, str], error: Exception) -> None:
-            nonlocal settled
-            settled += 1
+            nonlocal resolved
+            resolved += 1
             await self._give_up(*doubt, error)
 
-        await by_halves(doubted, settle, give_up)
-        return settled
+        await by_halves(unexplained, resolve, give_up)
+        return resolved
 
     async def _give_up(self, vin: str, command_id: str, error: Exception) -> None:
         _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def forget_expectations(self, before_us: int) -> None:
-        """See usecases.DoubtStore."""
+        """See usecases.ConfirmationStore."""
         await self._database.write(partial(expectations.forget, before_us=before_us))
 
     async def last_report(self, vin: str) -> LastReport | None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from services.status.domain import Check, Step, Update
     from services.status.event_ids import EventIds
-    from services.status.judgement import Verdict
+    from services.status.judgement import ActuationOutcome
     from services.status.usecases import LastReport
 
 QUEUE = "status"
@@ -290,7 +290,7 @@ def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
     )
 
 
-def verdict_messages(verdicts: Sequence[Verdict], now_us: int) -> list[OutgoingMessage]:
+def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[OutgoingMessage]:
     """What is told of commands: all of it to the command service, and each contradiction to those who watch."""
     told = room_event_pb2.CommandVerdicts(verdicts=[_verdict(each) for each in verdicts])
     created_at = moment_of(now_us)
@@ -310,13 +310,15 @@ def verdict_messages(verdicts: Sequence[Verdict], now_us: int) -> list[OutgoingM
     return [OutgoingMessage(f"verdicts-{message_id}", QUEUE, VERDICTS_SUBJECT, payload, created_at), *alerts]
 
 
-def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
+def _verdict(verdict: ActuationOutcome) -> room_event_pb2.CommandVerdict:
     confirmation = door_command_pb2.Confirmation(
         state=_STATES.CONFIRMED if verdict.confirmed else _STATES.CONTRADICTED,
         doors=[
             door_command_pb2.ObservedDoor(door_id=name, locked=bool(now & LOCKED))
-            for name, now, promised in zip(DOOR_NAMES, verdict.doors, verdict.promised, strict=True)
-            if promised
+            for name, now, expected_locks in zip(
+                DOOR_NAMES, verdict.doors, verdict.expected_locks, strict=True
+            )
+            if expected_locks
         ],
     )
     set_microseconds(confirmation.time, verdict.observed_at_us)
@@ -325,7 +327,7 @@ def _verdict(verdict: Verdict) -> room_event_pb2.CommandVerdict:
     )
 
 
-def _contradiction(verdict: Verdict) -> door_update_pb2.DoorUpdate:
+def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
     found = ", ".join(
         f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in broken_doors(verdict)
     )

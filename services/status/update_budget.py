@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from services.runtime.outbox import OutgoingMessage
     from services.status.domain import Report, Step
-    from services.status.judgement import Verdict
+    from services.status.judgement import ActuationOutcome
     from services.status.store import Messages
 
 BURST = 2_400
@@ -47,6 +47,6 @@ class BudgetedMessages:
         """See store.Messages."""
         return self._made.missed_message(report, now_us)
 
-    def verdict_messages(self, verdicts: Sequence[Verdict], now_us: int, /) -> list[OutgoingMessage]:
+    def outcome_messages(self, verdicts: Sequence[ActuationOutcome], now_us: int, /) -> list[OutgoingMessage]:
         """See store.Messages."""
-        return self._made.verdict_messages(verdicts, now_us)
+        return self._made.outcome_messages(verdicts, now_us)

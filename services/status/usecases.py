@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Collection, Container, Mapping, Sequence
 
     from services.status.hub import Watcher
-    from services.status.judgement import Moved
+    from services.status.judgement import ReportedActuation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class ReportStore(Protocol):
     """Keeps the newest report of each vehicle."""
 
     async def take_reports(
-        self, reports: Sequence[Report], moved: Sequence[Moved], now_us: int
+        self, reports: Sequence[Report], moved: Sequence[ReportedActuation], now_us: int
     ) -> StatusIngestResult:
         """Keep what is newer than what is known, with the updates that tell of it, in one commit.
 
@@ -55,11 +55,11 @@ class ReportStore(Protocol):
         """
 
 
-class DoubtStore(Protocol):
+class ConfirmationStore(Protocol):
     """Keeps what vehicles are held to. Times are microseconds since 1970."""
 
-    async def settle(self, doubted_before_us: int, now_us: int) -> int:
-        """Tell of doubts that nothing has explained since, some hundreds at a time; how many. Raises
+    async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
+        """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
         StorageUnavailable.
         """
 
@@ -113,7 +113,7 @@ async def take_reports(
     hints: ConditionHints,
     reports: Sequence[Report],
     now_us: int,
-    moved: Sequence[Moved] = (),
+    moved: Sequence[ReportedActuation] = (),
 ) -> None:
     """Take in a batch of reports, in the order they came; those of `moved` are among them. The same batch twice
     changes nothing.
@@ -123,9 +123,9 @@ async def take_reports(
         hints.consider(taken.latest.values(), taken.woken)
 
 
-async def settle_doubts(store: DoubtStore, doubt_us: int, now_us: int) -> None:
+async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us: int) -> None:
     """Doubts that have lasted for `doubt_us` are contradictions."""
-    while await store.settle(now_us - doubt_us, now_us):
+    while await store.resolve(now_us - doubt_us, now_us):
         pass
 
 

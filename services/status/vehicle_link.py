@@ -33,8 +33,8 @@ from services.status.vehicle_translate import (
     ReportOrigin,
     condition_payload,
     lost_payload,
-    moved_of,
     report_of,
+    reported_actuation_of,
     shown_payload,
 )
 
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from services.status.conditions import Hint
     from services.status.domain import LogPosition, Report
     from services.status.hub import Hub
-    from services.status.judgement import Moved
+    from services.status.judgement import ReportedActuation
     from services.status.presence import LostVehicles
     from services.status.store import StatusStore
     from services.status.usecases import ConditionHints
@@ -160,7 +160,7 @@ class VehicleIntake:
         sessions = await self._reports.sessions_of({answer.vin for _, answer in answered}) if answered else {}
         now_us = self._now_us()
         reports: list[Report] = []
-        moved: list[Moved] = []
+        moved: list[ReportedActuation] = []
         for delivery, answer in answered:
             result, session = answer.result, sessions.get(answer.vin, CloudSession())
             try:
@@ -174,7 +174,7 @@ class VehicleIntake:
             if report.cut:
                 unhandled.append(left_out(delivery, report.cut))
             reports.append(report)
-            acted = moved_of(result, report)
+            acted = reported_actuation_of(result, report)
             moved += [acted] if acted else []
         await take_reports(self._store, self._hints, reports, now_us, moved)
         # Whatever becomes of them: what is not accepted here will never show another door.

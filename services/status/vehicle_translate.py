@@ -25,7 +25,7 @@ from services.status.domain import (
     shown_at_us,
     stale_at_us,
 )
-from services.status.judgement import Moved
+from services.status.judgement import ReportedActuation
 from services.status.lock_moves import LockMoved
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ _MOVING_OUTCOMES = frozenset(
 
 
 class ReportOrigin(NamedTuple):
-    """Where the vehicle said something among all that it says (domain.Ordered), and when that arrived, microseconds
-    since 1970.
+    """Where the vehicle said something among all that it says (domain.VehicleOrdered), and when that arrived,
+    microseconds since 1970.
     """
 
     epoch: bytes
@@ -217,17 +217,17 @@ def _lock_moves(report: report_pb2.StatusReport) -> dict[int, LockMoved]:
     return found
 
 
-def moved_of(result: report_pb2.CommandResult, status: Report) -> Moved | None:
+def reported_actuation_of(result: report_pb2.CommandResult, status: Report) -> ReportedActuation | None:
     """Return what the vehicle says it moved, or tried to; None when it tried nothing."""
     if result.outcome not in _MOVING_OUTCOMES or not 1 <= len(result.command_id) <= _MAX_COMMAND_ID:
         return None
     began_after = result.began_after_sequence if result.HasField("began_after_sequence") else None
     if began_after is not None and began_after >= status.sequence:
         began_after = None  # it began after it had ended
-    return Moved(result.command_id, began_after, status, _promised(result))
+    return ReportedActuation(result.command_id, began_after, status, _expected_locks(result))
 
 
-def _promised(result: report_pb2.CommandResult) -> bytes | None:
+def _expected_locks(result: report_pb2.CommandResult) -> bytes | None:
     if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
         return None
     flags = bytearray(len(DOOR_NAMES))

@@ -34,6 +34,7 @@ from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
 from services.status.conditions import ConditionTeller
+from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.domain import LogPosition, Reset, Update
 from services.status.hub import Hub, Watcher
 from services.status.presence import LostVehicles
@@ -48,7 +49,6 @@ from services.status.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
-from services.status.verdicts import DoubtKeeper
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ async def running_room(
     )
     await revoked.begin()
     loops = [relay.run(), updates.watch(), revoked.watch()]
-    loops += [DoubtKeeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
+    loops += [ConfirmationSweeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(

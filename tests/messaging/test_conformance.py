@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from conformance.certification import Assignment, broker_account, certify
-from conformance.finding import Verdict
+from conformance.finding import RuleVerdict
 from conformance.keys import CloudKeys
 from conformance.report import CertificationStatus, certification_status
 from conformance.rules import RULES
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
-    from conformance.finding import Finding, Rule
+    from conformance.finding import Rule, RuleFinding
 
 # The reference unit, with a budget that fills faster: the kit has more to ask than a test has time.
 REFERENCE = """
@@ -56,15 +56,15 @@ IMPATIENT = Patience(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
 
 async def findings_of(
     order: Assignment, tell: Callable[[str], None] = lambda _said: None
-) -> dict[str, Finding]:
+) -> dict[str, RuleFinding]:
     return {finding.rule.rule_id: finding async for finding in certify(order, tell)}
 
 
-def not_passed(findings: dict[str, Finding]) -> dict[str, str]:
+def not_passed(findings: dict[str, RuleFinding]) -> dict[str, str]:
     return {
         rule_id: f"{one.verdict}: {one.detail}"
         for rule_id, one in findings.items()
-        if one.verdict is not Verdict.PASS
+        if one.verdict is not RuleVerdict.PASS
     }
 
 
@@ -79,7 +79,7 @@ class ReferenceBench:
         (folder / "unit.py").write_text(REFERENCE)
         self._port = free_port()
 
-    async def play(self, link: str, rules: Sequence[Rule] = RULES) -> dict[str, Finding]:
+    async def play(self, link: str, rules: Sequence[Rule] = RULES) -> dict[str, RuleFinding]:
         order = Assignment(
             vin=VIN,
             link=link,
@@ -129,13 +129,13 @@ class Bench:
     def close(self) -> None:
         self._broker.kill()
 
-    async def play(self, defect: str, *rule_ids: str) -> dict[str, Finding]:
+    async def play(self, defect: str, *rule_ids: str) -> dict[str, RuleFinding]:
         return await self.play_on(self.unit(defect), *rule_ids)
 
     def unit(self, defect: str) -> SmallUnit:
         return SmallUnit(broker_account(self._broker), CloudKeys(self._folder / "work" / "cloud"), defect)
 
-    async def play_on(self, unit: SmallUnit, *rule_ids: str) -> dict[str, Finding]:
+    async def play_on(self, unit: SmallUnit, *rule_ids: str) -> dict[str, RuleFinding]:
         account = broker_account(self._broker)
         public = self._folder / "unit.public.pem"
         public.write_bytes(unit.public_pem)
@@ -175,20 +175,20 @@ async def test_a_small_unit_without_defect_passes(bench: Bench) -> None:
 @pytest.mark.parametrize(("defect", "rule_id", "said"), DEFECTS)
 async def test_a_defect_is_caught(bench: Bench, defect: str, rule_id: str, said: str) -> None:
     findings = await bench.play(defect, rule_id)
-    assert findings[rule_id].verdict is Verdict.FAIL, findings
+    assert findings[rule_id].verdict is RuleVerdict.FAIL, findings
     assert said in findings[rule_id].detail
 
 
 async def test_without_a_hello_nothing_else_is_said_to_have_failed(bench: Bench) -> None:
     findings = await bench.play("says no hello", "hello-on-connect", "good-order-acts")
-    assert {one.verdict for one in findings.values()} == {Verdict.FAIL, Verdict.SKIP}
-    assert findings["good-order-acts"].verdict is Verdict.SKIP
+    assert {one.verdict for one in findings.values()} == {RuleVerdict.FAIL, RuleVerdict.SKIP}
+    assert findings["good-order-acts"].verdict is RuleVerdict.SKIP
 
 
 async def test_what_an_earlier_run_left_waiting_is_not_held_against_the_unit(bench: Bench) -> None:
     unit = bench.unit("acknowledges nothing")
     first = await bench.play_on(unit, "everything-is-acknowledged")
-    assert first["everything-is-acknowledged"].verdict is Verdict.FAIL
+    assert first["everything-is-acknowledged"].verdict is RuleVerdict.FAIL
     unit._defect = ""
     last = ("good-order-acts", "all-it-says-is-believed", "everything-is-acknowledged")
     assert not_passed(await bench.play_on(unit, *last)) == {}

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from conformance.certification import Assignment, certify
-from conformance.finding import Verdict
+from conformance.finding import RuleVerdict
 from conformance.rules import RULES
 from conformance.unit import Patience
 from tests.mutants.catalogue import MUTANTS
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
-    from conformance.finding import Finding, Rule
+    from conformance.finding import Rule, RuleFinding
     from tests.mutants.mutant import Mutant
 
 VIN = "KMHSH81C7LU123456"
@@ -71,14 +71,14 @@ def _rules(mutant: Mutant) -> list[Rule]:
     return [*(rule for rule in RULES if rule.rule_id in played), *good]
 
 
-def _escapes(mutant: Mutant, findings: list[Finding]) -> list[str]:
+def _escapes(mutant: Mutant, findings: list[RuleFinding]) -> list[str]:
     escapes = []
     for finding in findings:
         rule_id = finding.rule.rule_id
         told = f"{rule_id}: {finding.verdict} {finding.detail}"
-        if rule_id in mutant.fails and finding.verdict is not Verdict.FAIL:
+        if rule_id in mutant.fails and finding.verdict is not RuleVerdict.FAIL:
             escapes.append(told)
-        if rule_id == GOOD and mutant.stays_good and finding.verdict is not Verdict.PASS:
+        if rule_id == GOOD and mutant.stays_good and finding.verdict is not RuleVerdict.PASS:
             escapes.append(told)
     played = {finding.rule.rule_id for finding in findings}
     escapes += [f"{rule_id}: no such rule was played" for rule_id in mutant.fails if rule_id not in played]

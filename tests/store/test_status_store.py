@@ -26,7 +26,7 @@ from services.status.domain import (
     Report,
     is_newer,
 )
-from services.status.judgement import Moved
+from services.status.judgement import ReportedActuation
 from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import LastReport, StatusIngestResult
@@ -256,10 +256,12 @@ async def test_many_looks_at_once_get_their_own_answers(records: store.StatusSto
     assert found == [*expected, *expected, None]
 
 
-def moved(command_id: str, sequence: int, *, locked: bool = False, after: int | None = None) -> Moved:
+def moved(
+    command_id: str, sequence: int, *, locked: bool = False, after: int | None = None
+) -> ReportedActuation:
     """The driver's door was moved by a command that began `after` this report; None: it does not say."""
-    promised = bytes([PRESENT | LOCKED if locked else PRESENT, 0, 0, 0, 0, 0])
-    return Moved(command_id, after, report(sequence, 0, locked=locked), promised)
+    expected_locks = bytes([PRESENT | LOCKED if locked else PRESENT, 0, 0, 0, 0, 0])
+    return ReportedActuation(command_id, after, report(sequence, 0, locked=locked), expected_locks)
 
 
 async def states(records: store.StatusStore) -> dict[str, str]:
@@ -274,7 +276,7 @@ async def told(records: store.StatusStore) -> list[str]:
     ]
 
 
-async def take_result(records: store.StatusStore, *results: Moved) -> None:
+async def take_result(records: store.StatusStore, *results: ReportedActuation) -> None:
     await records.take_reports([each.status for each in results], results, NOW_US)
 
 
@@ -294,10 +296,10 @@ async def test_a_doubt_that_nothing_explains_is_a_contradiction_told_once(record
     await take_result(records, moved("c1", 2))
     await records.take_reports([report(3)], [], NOW_US)
     assert await states(records) == {"c1": "DOUBTED"}
-    assert await records.settle(NOW_US, NOW_US) == 0  # not yet
+    assert await records.resolve(NOW_US, NOW_US) == 0  # not yet
     assert await told(records) == []
-    settled = await asyncio.gather(*(records.settle(NOW_US + 1, NOW_US + 1) for _ in range(3)))
-    assert sorted(settled) == [0, 0, 1]
+    resolved = await asyncio.gather(*(records.resolve(NOW_US + 1, NOW_US + 1) for _ in range(3)))
+    assert sorted(resolved) == [0, 0, 1]
     assert await states(records) == {"c1": "CONTRADICTED"}
     assert await told(records) == ["room.status.verdicts", f"door.update.{VIN}"]
 
@@ -311,7 +313,7 @@ async def test_another_commands_result_explains_a_doubt(
     await take_result(records, moved("c2", 4, locked=True, after=after))
     await records.take_reports([report(5)], [], NOW_US)
     assert await states(records) == {"c1": "MOOT", "c2": "CONFIRMED"}
-    assert await records.settle(NOW_US + 1, NOW_US + 1) == 0
+    assert await records.resolve(NOW_US + 1, NOW_US + 1) == 0
 
 
 async def test_a_command_that_began_later_explains_nothing(records: store.StatusStore) -> None:
@@ -358,7 +360,7 @@ async def test_a_doubt_that_cannot_be_told_is_given_up_and_the_others_are_told(
     bad = table.update().where(table.c.command_id == "c1").values(seen_doors=b"short")
     for statement in (both, bad):
         await records._database.write(lambda c, s=statement: c.execute(s) and None)
-    assert await records.settle(NOW_US + 1, NOW_US + 1) == 2
+    assert await records.resolve(NOW_US + 1, NOW_US + 1) == 2
     assert await states(records) == {"c1": "MOOT", "c2": "CONTRADICTED"}
 
 
@@ -386,9 +388,9 @@ async def test_doubts_are_found_without_a_walk_through_what_was_expected(tmp_pat
     await asyncio.to_thread(migrate, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     watch = Watch(database._engine)  # type: ignore[attr-defined]  # SQLite's
-    await database.read(lambda connection: store.expectations.doubted(connection, NOW_US))
+    await database.read(lambda connection: store.expectations.unexplained(connection, NOW_US))
     await database.write(
-        lambda connection: store.expectations.settle(connection, [(VIN, "c-1"), (VIN, "c-2")])
+        lambda connection: store.expectations.resolve(connection, [(VIN, "c-1"), (VIN, "c-2")])
     )
     found = await database.read(lambda connection: list(walks(connection, dict(watch.ran), {"expectation"})))
     assert found == []

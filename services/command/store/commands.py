@@ -35,7 +35,7 @@ if TYPE_CHECKING:
         CommandRightEnded,
         Ending,
         InFlight,
-        Observed,
+        ObservedOutcome,
         RequestedOrder,
         Requester,
         Status,
@@ -178,7 +178,7 @@ class SqlCommands:
         self._committed(messages)
         return taken
 
-    async def confirm(self, verdicts: Sequence[Observed], at: datetime) -> None:
+    async def confirm(self, verdicts: Sequence[ObservedOutcome], at: datetime) -> None:
         """See usecases.Commands."""
         await self._database.write(lambda connection: reports.confirm(connection, verdicts, at))
 

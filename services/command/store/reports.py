@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.command.domain import Ending, Observed
+    from services.command.domain import Ending, ObservedOutcome
     from services.command.vehicle_usecases import VerifiedMessage
     from services.runtime.outbox import OutgoingMessage
 
@@ -107,7 +107,7 @@ def _admit(
     return admitted, refused
 
 
-def confirm(connection: Connection, verdicts: Sequence[Observed], at: datetime) -> None:
+def confirm(connection: Connection, verdicts: Sequence[ObservedOutcome], at: datetime) -> None:
     """Keep each on its vehicle's command, if that succeeded, or may yet, and has none."""
     for each in verdicts:
         confirmation = each.confirmation

@@ -12,7 +12,7 @@ import nats.errors
 import pytest
 
 from conformance import report, runner
-from conformance.finding import Finding, Group, NotApplicable, Skipped, Verdict, Violated, require
+from conformance.finding import Group, NotApplicable, RuleFinding, RuleVerdict, Skipped, Violated, require
 from conformance.rules import GROUPS, RULES
 from conformance.unit import Patience, Unit
 
@@ -58,7 +58,7 @@ class FakeUnit:
         return
 
 
-async def played(*rules: Any) -> list[Finding]:
+async def played(*rules: Any) -> list[RuleFinding]:
     return [finding async for finding in runner.play(FakeUnit(), rules)]  # type: ignore[arg-type]  # as much as it needs
 
 
@@ -66,9 +66,9 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(runner, "RULE_SECONDS", 0.05)
     findings = await played(*GROUP.rules)
     assert [(one.verdict, one.detail) for one in findings] == [
-        (Verdict.PASS, ""),
-        (Verdict.FAIL, "it said what no cloud believes: noise"),
-        (Verdict.FAIL, "not over within 0.05 s"),
+        (RuleVerdict.PASS, ""),
+        (RuleVerdict.FAIL, "it said what no cloud believes: noise"),
+        (RuleVerdict.FAIL, "not over within 0.05 s"),
     ]
     assert GROUP.rules[1].rule_id == "hears-noise"
     assert GROUP.rules[0].sentence == "A sentence that is longer than a line."
@@ -77,15 +77,15 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("error", "verdict", "says"),
     [
-        (Violated("it moved"), Verdict.FAIL, "it moved"),
-        (Skipped("no hands"), Verdict.SKIP, "no hands"),
-        (NotApplicable("over MQTT only"), Verdict.MOOT, "over MQTT only"),
-        (nats.errors.ConnectionClosedError(), Verdict.FAIL, "the broker"),
-        (nats.errors.TimeoutError(), Verdict.FAIL, "the broker"),
-        (httpx.ConnectError("gone"), Verdict.FAIL, "the control interface"),
+        (Violated("it moved"), RuleVerdict.FAIL, "it moved"),
+        (Skipped("no hands"), RuleVerdict.SKIP, "no hands"),
+        (NotApplicable("over MQTT only"), RuleVerdict.MOOT, "over MQTT only"),
+        (nats.errors.ConnectionClosedError(), RuleVerdict.FAIL, "the broker"),
+        (nats.errors.TimeoutError(), RuleVerdict.FAIL, "the broker"),
+        (httpx.ConnectError("gone"), RuleVerdict.FAIL, "the control interface"),
     ],
 )
-async def test_what_a_rule_raises(error: Exception, verdict: Verdict, says: str) -> None:
+async def test_what_a_rule_raises(error: Exception, verdict: RuleVerdict, says: str) -> None:
     group = Group("examples")
     group.rule(raises(error))
     (finding,) = await played(*group.rules)
@@ -115,13 +115,16 @@ def test_every_rule_has_its_own_id_and_a_sentence() -> None:
 EVERY = GROUP.rules[:1]
 
 
-def findings(*verdicts: Verdict) -> list[Finding]:
+def findings(*verdicts: RuleVerdict) -> list[RuleFinding]:
     rule = GROUP.rules[0]
-    return [Finding(rule, verdict, "" if verdict is Verdict.PASS else "why", 0.1234) for verdict in verdicts]
+    return [
+        RuleFinding(rule, verdict, "" if verdict is RuleVerdict.PASS else "why", 0.1234)
+        for verdict in verdicts
+    ]
 
 
 def test_the_report() -> None:
-    mixed = findings(Verdict.PASS, Verdict.FAIL, Verdict.SKIP)
+    mixed = findings(RuleVerdict.PASS, RuleVerdict.FAIL, RuleVerdict.SKIP)
     assert report.summary(mixed, EVERY) == "violated: 1 passed, 1 failed, 1 skipped"
     assert [report.line(one).split() for one in mixed] == [
         ["PASS", "passes", *GROUP.rules[0].sentence.split()],
@@ -152,19 +155,22 @@ def test_the_report() -> None:
 @pytest.mark.parametrize(
     ("verdicts", "says"),
     [
-        ([Verdict.PASS, Verdict.PASS], "certified: 2 passed, 0 failed, 0 skipped"),
-        ([Verdict.PASS, Verdict.MOOT], "certified: 1 passed, 0 failed, 0 skipped, 1 for another link"),
-        ([Verdict.PASS, Verdict.SKIP], "incomplete: 1 passed, 0 failed, 1 skipped"),
-        ([Verdict.SKIP], "incomplete: 0 passed, 0 failed, 1 skipped"),
-        ([Verdict.FAIL, Verdict.SKIP], "violated: 0 passed, 1 failed, 1 skipped"),
+        ([RuleVerdict.PASS, RuleVerdict.PASS], "certified: 2 passed, 0 failed, 0 skipped"),
+        (
+            [RuleVerdict.PASS, RuleVerdict.MOOT],
+            "certified: 1 passed, 0 failed, 0 skipped, 1 for another link",
+        ),
+        ([RuleVerdict.PASS, RuleVerdict.SKIP], "incomplete: 1 passed, 0 failed, 1 skipped"),
+        ([RuleVerdict.SKIP], "incomplete: 0 passed, 0 failed, 1 skipped"),
+        ([RuleVerdict.FAIL, RuleVerdict.SKIP], "violated: 0 passed, 1 failed, 1 skipped"),
     ],
 )
-def test_what_was_not_played_is_no_pass(verdicts: list[Verdict], says: str) -> None:
+def test_what_was_not_played_is_no_pass(verdicts: list[RuleVerdict], says: str) -> None:
     assert report.summary(findings(*verdicts), EVERY) == says
 
 
 def test_what_was_not_chosen_is_no_pass() -> None:
-    passed = findings(Verdict.PASS)
+    passed = findings(RuleVerdict.PASS)
     assert report.certification_status(passed, GROUP.rules) is report.CertificationStatus.INCOMPLETE
     assert report.summary(passed, GROUP.rules) == "incomplete: 1 passed, 0 failed, 0 skipped, 2 not chosen"
     assert report.certification_status([], GROUP.rules) is report.CertificationStatus.INCOMPLETE

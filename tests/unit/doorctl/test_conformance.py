@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import doorctl.conformance
 from conformance.bench import BenchLock
-from conformance.finding import Finding, Verdict
+from conformance.finding import RuleFinding, RuleVerdict
 from conformance.rules import RULES
 from conformance.throwaway_broker import BrokerFailed
 from doorctl.__main__ import app
@@ -50,11 +50,15 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[Assignment]:
     """A unit that violates only the second rule it is tried on."""
     orders: list[Assignment] = []
 
-    async def certify(order: Assignment, tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    async def certify(order: Assignment, tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
         orders.append(order)
         tell("waiting")
         for nth, rule in enumerate(order.rules):
-            yield Finding(rule, Verdict.FAIL, "no", 0) if nth == 1 else Finding(rule, Verdict.PASS, "", 0)
+            yield (
+                RuleFinding(rule, RuleVerdict.FAIL, "no", 0)
+                if nth == 1
+                else RuleFinding(rule, RuleVerdict.PASS, "", 0)
+            )
 
     monkeypatch.setattr(doorctl.conformance, "certify", certify)
     return orders
@@ -78,14 +82,18 @@ def test_findings_a_summary_and_a_status(unit: list[str], played: list[Assignmen
 
 @pytest.mark.parametrize(
     ("last", "status", "says"),
-    [(Verdict.PASS, 0, "certified"), (Verdict.MOOT, 0, "certified"), (Verdict.SKIP, 3, "incomplete")],
+    [
+        (RuleVerdict.PASS, 0, "certified"),
+        (RuleVerdict.MOOT, 0, "certified"),
+        (RuleVerdict.SKIP, 3, "incomplete"),
+    ],
 )
 def test_a_certificate_is_for_all_rules(
-    unit: list[str], monkeypatch: pytest.MonkeyPatch, last: Verdict, status: int, says: str
+    unit: list[str], monkeypatch: pytest.MonkeyPatch, last: RuleVerdict, status: int, says: str
 ) -> None:
-    async def certify(order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    async def certify(order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
         for rule in order.rules:
-            yield Finding(rule, last if rule is RULES[-1] else Verdict.PASS, "", 0)
+            yield RuleFinding(rule, last if rule is RULES[-1] else RuleVerdict.PASS, "", 0)
 
     monkeypatch.setattr(doorctl.conformance, "certify", certify)
     code, lines, _ = doorctl_conformance(*unit)
@@ -137,7 +145,7 @@ def test_what_can_not_be_played_is_one_clear_line(unit: list[str], words: list[s
 
 
 def test_no_broker_is_one_clear_line(unit: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    async def certify(_order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[Finding]:
+    async def certify(_order: Assignment, _tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
         raise BrokerFailed("no broker")
         yield
 

@@ -24,7 +24,7 @@ from services.status.domain import (
     open_doors,
     shown_at_us,
 )
-from services.status.judgement import Expectation, Finding, finding_of
+from services.status.judgement import Expectation, ExpectationFinding, finding_of
 
 VIN = "KMHSH81C7LU123456"
 SHUT = bytes([PRESENT | LOCKED | HAS_WINDOW] * 4 + [PRESENT | LOCKED] * 2)
@@ -188,8 +188,8 @@ RESULT_AT = 1_000
 
 
 def expectation(until: tuple[int, int] | None = None) -> Expectation:
-    promised = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])
-    return Expectation(VIN, "c", b"e", 7, 5, promised, RESULT_AT, until)
+    expected_locks = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])
+    return Expectation(VIN, "c", b"e", 7, 5, expected_locks, RESULT_AT, until)
 
 
 def after(sequence: int, flags: bytes = SHUT, late: int = 0, **more: object) -> Report:
@@ -205,19 +205,19 @@ MOVED = doors(PRESENT)
     [
         ([], None, 0),
         ([after(4), after(5)], None, 0),
-        ([after(6)], Finding.KEPT, 6),
-        ([after(1, epoch=("other", 8))], Finding.KEPT, 1),
+        ([after(6)], ExpectationFinding.KEPT, 6),
+        ([after(1, epoch=("other", 8))], ExpectationFinding.KEPT, 1),
         ([after(1, MOVED, epoch=("other", 6))], None, 0),
-        ([after(6, MOVED)], Finding.BROKEN, 6),
-        ([after(6, doors(PRESENT | LOCKED | OPEN))], Finding.KEPT, 6),
-        ([after(8), after(6, MOVED)], Finding.BROKEN, 6),
-        ([after(6, doors(0)), after(7)], Finding.KEPT, 7),
+        ([after(6, MOVED)], ExpectationFinding.BROKEN, 6),
+        ([after(6, doors(PRESENT | LOCKED | OPEN))], ExpectationFinding.KEPT, 6),
+        ([after(8), after(6, MOVED)], ExpectationFinding.BROKEN, 6),
+        ([after(6, doors(0)), after(7)], ExpectationFinding.KEPT, 7),
         ([after(6, doors(PRESENT | LOCK_UNKNOWN))], None, 0),
-        ([after(6, doors(PRESENT | LOCK_UNKNOWN)), after(7)], Finding.KEPT, 7),
-        ([after(6, MOVED, LONGEST_WAIT_MICROSECONDS)], Finding.TOO_LATE, 6),
-        ([report(6, MOVED)], Finding.BROKEN, 6),
-        ([report(9, MOVED)], Finding.TOO_LATE, 9),
-        ([report(9)], Finding.KEPT, 9),
+        ([after(6, doors(PRESENT | LOCK_UNKNOWN)), after(7)], ExpectationFinding.KEPT, 7),
+        ([after(6, MOVED, LONGEST_WAIT_MICROSECONDS)], ExpectationFinding.TOO_LATE, 6),
+        ([report(6, MOVED)], ExpectationFinding.BROKEN, 6),
+        ([report(9, MOVED)], ExpectationFinding.TOO_LATE, 9),
+        ([report(9)], ExpectationFinding.KEPT, 9),
     ],
     ids=[
         "nothing",
@@ -237,7 +237,9 @@ MOVED = doors(PRESENT)
         "one that overtook it and agrees",
     ],
 )
-def test_the_next_report_decides(seen: list[Report], finding: Finding | None, sequence: int) -> None:
+def test_the_next_report_decides(
+    seen: list[Report], finding: ExpectationFinding | None, sequence: int
+) -> None:
     found = finding_of(expectation(), seen)
     assert (found and (found[0], found[1].sequence)) == (finding and (finding, sequence))
 
@@ -249,5 +251,11 @@ def test_a_door_that_stays_as_it_was_says_nothing_of_a_command() -> None:
 
 
 def test_what_is_reported_after_another_command_began_says_nothing() -> None:
-    assert finding_of(expectation(until=(7, 5)), [after(6, MOVED)]) == (Finding.TOO_LATE, after(6, MOVED))
-    assert finding_of(expectation(until=(7, 6)), [after(6, MOVED)]) == (Finding.BROKEN, after(6, MOVED))
+    assert finding_of(expectation(until=(7, 5)), [after(6, MOVED)]) == (
+        ExpectationFinding.TOO_LATE,
+        after(6, MOVED),
+    )
+    assert finding_of(expectation(until=(7, 6)), [after(6, MOVED)]) == (
+        ExpectationFinding.BROKEN,
+        after(6, MOVED),
+    )

@@ -14,13 +14,13 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCon
 from services.runtime.storage import StorageUnavailable
 from services.status.checks import CheckLog
 from services.status.conditions import ConditionTeller, Hint
+from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.domain import OPEN, PRESENT, Check, LogPosition, Report
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, SilentVehicles
 from services.status.translate import checks_message
 from services.status.vehicle_link import publish_update
 from services.status.vehicle_translate import condition_payload
-from services.status.verdicts import DoubtKeeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -239,18 +239,18 @@ def test_those_of_whom_silence_is_noticed_are_bounded() -> None:
 
 @dataclass(slots=True)
 class FakeDoubts:
-    """Has `left` doubts to settle, one at a time; `away` refuses once."""
+    """Has `left` pending confirmations to settle, one at a time; `away` refuses once."""
 
     left: int = 2
     away: bool = False
     asked: list[tuple[int, int]] = field(default_factory=list)
     forgotten: list[int] = field(default_factory=list)
 
-    async def settle(self, doubted_before_us: int, now_us: int) -> int:
+    async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
         if self.away:
             self.away = False
             raise StorageUnavailable("away")
-        self.asked.append((doubted_before_us, now_us))
+        self.asked.append((unexplained_before_us, now_us))
         self.left -= 1
         return int(self.left >= 0)
 
@@ -271,7 +271,7 @@ async def test_doubts_are_ended_in_time_and_yesterdays_forgotten_by_the_hour() -
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await DoubtKeeper(store, lambda: now_us[0], 10.0, sleep).run()
+        await ConfirmationSweeper(store, lambda: now_us[0], 10.0, sleep).run()
     assert store.left < 0
     assert {now - before for before, now in store.asked} == {10_000_000}
     assert store.forgotten == [1_800 * 1_000_000, 5_400 * 1_000_000]

@@ -20,17 +20,17 @@ from services.status.domain import (
     fold,
 )
 from services.status.event_ids import EventIds
-from services.status.judgement import Verdict
+from services.status.judgement import ActuationOutcome
 from services.status.translate import (
     messages_of,
+    outcome_messages,
     reset_message,
     status_of,
     update_body,
     update_message,
-    verdict_messages,
 )
 from services.status.usecases import LastReport
-from services.status.vehicle_translate import ReportOrigin, moved_of, report_of
+from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 
 IDS = EventIds(bytes(32))
 VIN = "KMHSH81C7LU123456"
@@ -164,21 +164,21 @@ def result(
 
 
 def test_what_a_result_promises() -> None:
-    moved = moved_of(result(), taken())
+    moved = reported_actuation_of(result(), taken())
     assert moved is not None
-    assert moved.promised == bytes([PRESENT | LOCKED, 0, 0, 0, PRESENT, 0])
+    assert moved.expected_locks == bytes([PRESENT | LOCKED, 0, 0, 0, PRESENT, 0])
     without_switches = result()
     without_switches.doors[0].ClearField("locked")
-    moved = moved_of(without_switches, taken())
+    moved = reported_actuation_of(without_switches, taken())
     assert moved is not None
-    assert moved.promised == bytes([0, 0, 0, 0, PRESENT, 0])
+    assert moved.expected_locks == bytes([0, 0, 0, 0, PRESENT, 0])
     without_switches.doors[1].ClearField("locked")
-    moved = moved_of(without_switches, taken())
+    moved = reported_actuation_of(without_switches, taken())
     assert moved is not None
-    assert moved.promised is None
-    partial = moved_of(result(report_pb2.COMMAND_OUTCOME_PARTIAL), taken())
+    assert moved.expected_locks is None
+    partial = reported_actuation_of(result(report_pb2.COMMAND_OUTCOME_PARTIAL), taken())
     assert partial is not None
-    assert partial.promised is None
+    assert partial.expected_locks is None
 
 
 @pytest.mark.parametrize(
@@ -190,18 +190,20 @@ def test_what_a_result_promises() -> None:
     ids=["refused", "cancelled"],
 )
 def test_what_promises_nothing(made: report_pb2.CommandResult) -> None:
-    assert moved_of(made, taken()) is None
+    assert reported_actuation_of(made, taken()) is None
 
 
 @pytest.mark.parametrize("hours", [-2, 0, 2])
 def test_what_a_result_promises_does_not_depend_on_a_clock(hours: int) -> None:
-    assert moved_of(result(at_us=NOW_US + hours * 3_600_000_000), taken()) is not None
+    assert reported_actuation_of(result(at_us=NOW_US + hours * 3_600_000_000), taken()) is not None
 
 
 def test_a_contradiction_says_what_to_do() -> None:
-    promised = bytes([PRESENT | LOCKED, PRESENT | LOCKED, 0, 0, 0, 0])
+    expected_locks = bytes([PRESENT | LOCKED, PRESENT | LOCKED, 0, 0, 0, 0])
     found = bytes([PRESENT, PRESENT | LOCKED, PRESENT, 0, 0, 0])
-    verdicts, alert = verdict_messages([Verdict(VIN, "cmd-1", False, NOW_US, found, promised)], NOW_US)
+    verdicts, alert = outcome_messages(
+        [ActuationOutcome(VIN, "cmd-1", False, NOW_US, found, expected_locks)], NOW_US
+    )
     [told] = room_event_pb2.CommandVerdicts.FromString(verdicts.payload).verdicts
     assert [(d.door_id, d.locked) for d in told.confirmation.doors] == [
         ("driver", False),

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from services.runtime.vehicle_rules import broken_rule
 from services.status.domain import LOCKED, OPEN, PRESENT
-from services.status.vehicle_translate import ReportOrigin, moved_of, report_of
+from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 from tests.support.nonsense import source, spoil
 
 if TYPE_CHECKING:
@@ -101,6 +101,6 @@ def test_a_command_began_before_it_ended(said: int | None, accepted: int | None)
     result.doors.add(door=1, succeeded=True)
     if said is not None:
         result.began_after_sequence = said
-    moved = moved_of(result, taken(good()))
+    moved = reported_actuation_of(result, taken(good()))
     assert moved is not None
     assert moved.began_after == accepted

@@ -1,4 +1,4 @@
-"""The loop that ends doubts about commands, and forgets what nobody can ask about any more."""
+"""The loop that resolves pending confirmations about commands, and forgets what nobody can ask about any more."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import structlog
 
 from services.runtime.storage import StorageUnavailable
-from services.status.usecases import settle_doubts
+from services.status.usecases import resolve_confirmations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from services.status.usecases import DoubtStore
+    from services.status.usecases import ConfirmationStore
 
 LOOK_SECONDS = 1.0
 FORGET_MICROSECONDS = 3_600 * 1_000_000
@@ -22,19 +22,21 @@ KEEP_MICROSECONDS = 24 * 3_600 * 1_000_000
 _log = structlog.get_logger()
 
 
-class DoubtKeeper:
-    """Ends doubts after `doubt_seconds`. `now_us` is microseconds since 1970; `sleep` pauses for seconds."""
+class ConfirmationSweeper:
+    """Resolves pending confirmations after `doubt_seconds`. `now_us` is microseconds since 1970; `sleep` pauses
+    for seconds.
+    """
 
     def __init__(
         self,
-        store: DoubtStore,
+        store: ConfirmationStore,
         now_us: Callable[[], int],
         doubt_seconds: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
         self._now_us = now_us
-        self._doubt_us = round(doubt_seconds * 1_000_000)
+        self._confirmation_us = round(doubt_seconds * 1_000_000)
         self._sleep = sleep
         self._forgot_at_us = 0
 
@@ -49,7 +51,7 @@ class DoubtKeeper:
 
     async def _look(self) -> None:
         now_us = self._now_us()
-        await settle_doubts(self._store, self._doubt_us, now_us)
+        await resolve_confirmations(self._store, self._confirmation_us, now_us)
         if now_us - self._forgot_at_us >= FORGET_MICROSECONDS:
             await self._store.forget_expectations(now_us - KEEP_MICROSECONDS)
             self._forgot_at_us = now_us
