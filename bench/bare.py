@@ -12,7 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from bench.http_client import LOOPBACK
-from mesh.component import Component, Running
+from mesh.component import MeshComponent, Running
 from mesh.edge_config import ROOT
 from mesh.files import write_private
 from mesh.probes import admin_ready
@@ -45,14 +45,14 @@ async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'gen'}"}
     envoy = str(Path(sys.executable).with_name("envoy"))
     parts = (
-        Component(
+        MeshComponent(
             name="bare-server",
             command=(sys.executable, "-m", "bench.bare_server", str(server_port), str(folder / "bare.db")),
             environment=environment,
             log=folder / "bare-server.log",
             probe=lambda: _listening(server_port),
         ),
-        Component(
+        MeshComponent(
             name="bare-envoy",
             command=(envoy, "-c", str(config), "--disable-hot-restart", "--log-level", "warn"),
             environment=environment,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from mesh.component import Component
+    from mesh.component import MeshComponent
     from mesh.ports import Ports
     from mesh.sandbox import Sandbox
 
@@ -95,7 +95,7 @@ class SimulatedFleet:
 
     @asynccontextmanager
     async def driving(
-        self, sandbox: Sandbox, simulator: Component, most_seconds: float
+        self, sandbox: Sandbox, simulator: MeshComponent, most_seconds: float
     ) -> AsyncIterator[dict[str, int]]:
         """The cars' processes by name, once all cars are connected and have reported.
 
@@ -125,7 +125,7 @@ class _Driving:
     def pids(self) -> dict[str, int]:
         return {each.component.name: each.pid for each, _ in self._running}
 
-    async def start(self, component: Component) -> None:
+    async def start(self, component: MeshComponent) -> None:
         """Returns when all its cars have reported."""
         is_ready = component.probe()
         running = await Running.start(component, ROOT)
@@ -144,7 +144,7 @@ class _Driving:
         await asyncio.gather(*(ended for _, ended in self._running))
 
 
-def _process(sandbox: Sandbox, simulator: Component, number: int) -> Component:
+def _process(sandbox: Sandbox, simulator: MeshComponent, number: int) -> MeshComponent:
     log = sandbox.logs / f"cars-{number}.log"
     environment = {
         **simulator.environment,

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from mesh.component import Component
+    from mesh.component import MeshComponent
     from mesh.plan import Plan
 
 _READY = re.compile(r"(\S+) ready \(.*pid (\d+)\)")
@@ -103,7 +103,7 @@ class MeshStand:
         await self._end()
 
     @property
-    def simulator(self) -> Component:
+    def simulator(self) -> MeshComponent:
         """What runs cars here, as a pattern for more of it."""
         if self._plan is None:
             raise LookupError("not started yet")
@@ -130,7 +130,7 @@ class MeshStand:
 def _without_wake_ups(plan: Plan) -> Plan:
     """No gateway for wake-ups: here it is the simulator, which knows only its own cars and shares the cores."""
 
-    def without(room: Component) -> Component:
+    def without(room: MeshComponent) -> MeshComponent:
         environment = {name: value for name, value in room.environment.items() if name != "DOORS_WAKE_URL"}
         return replace(room, environment=environment)
 

@@ -36,8 +36,8 @@ from protocol.broker import (
     VEHICLE_KEYS_CHANGED_SUBJECT,
     CommandKind,
     EventKind,
+    advisory_subject,
     command_subject,
-    condition_subject,
     event_subject,
     mqtt_queue_subject,
     presence_subject,
@@ -229,7 +229,7 @@ def _command(user: str) -> list[Passage]:
         *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.command.>"),
         *_subscribe(
-            user, account_of("status"), condition_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
+            user, account_of("status"), advisory_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
         ),
         *_subscribe(user, account_of("diagnostics"), refused_subject("*")),
         *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),

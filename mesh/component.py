@@ -30,7 +30,7 @@ class ComponentFailedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class MeshComponent:
     """What to run. `probe` makes a fresh readiness check for one start of it; `is_alive`, where there is one, says
     later whether it is still of use. With `masked` its log holds no whole VIN.
     """
@@ -50,7 +50,7 @@ class Running:
 
     def __init__(
         self,
-        component: Component,
+        component: MeshComponent,
         process: asyncio.subprocess.Process,
         mask: asyncio.subprocess.Process | None = None,
     ) -> None:
@@ -59,7 +59,7 @@ class Running:
         self._mask = mask
 
     @classmethod
-    async def start(cls, component: Component, folder: Path) -> Running:
+    async def start(cls, component: MeshComponent, folder: Path) -> Running:
         """Start the process in `folder`, its output appended to its log.
 
         It gets a process group of its own, so that Ctrl-C reaches only the supervisor, which stops

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.broker_accounts import STORE_API
 from mesh.broker_health import SystemAccount, broker_healthy
-from mesh.component import Component
+from mesh.component import MeshComponent
 from mesh.edge_config import ROOT, EdgeLimits, render_edge, write_team_trust
 from mesh.environment import of_python, of_the_machine, of_the_user
 from mesh.files import write_private
@@ -41,10 +41,10 @@ _USUAL = {"DOORS_DRAIN_SECONDS": "2", "DOORS_LOG_LEVEL": "INFO"}
 class Plan:
     """Everything there is to run."""
 
-    nats: Component
-    rooms: tuple[Component, ...]
-    envoy: Component
-    vehicles: Component
+    nats: MeshComponent
+    rooms: tuple[MeshComponent, ...]
+    envoy: MeshComponent
+    vehicles: MeshComponent
 
 
 class Planner:
@@ -95,14 +95,14 @@ class Planner:
             "DOORS_NATS_PROVISION": "self" if room == "enrolment" else "await",
         }
 
-    def _nats(self) -> Component:
+    def _nats(self) -> MeshComponent:
         config = self._sandbox.folder / "nats" / "nats.conf"
         text = render_nats(self._ports, self._sandbox, self._pair("nats"))
         write_private(config, text.encode())
         account = SystemAccount(
             broker_user(MONITOR), self._sandbox.nats_password(MONITOR), self._pair(MONITOR)
         )
-        return Component(
+        return MeshComponent(
             name="nats",
             command=(str(self._programs / "nats-server"), "-c", _absolute(config)),
             environment=self._machine,
@@ -115,7 +115,7 @@ class Planner:
             masked=True,
         )
 
-    def _service(self, service: ServiceDescriptor) -> Component:
+    def _service(self, service: ServiceDescriptor) -> MeshComponent:
         """One service, told what its descriptor says that it needs, and what it alone is told."""
         particular = {
             "access": self._access_settings,
@@ -129,10 +129,10 @@ class Planner:
             settings["DOORS_DATABASE_URL"] = self._sandbox.database_url(service.name)
         return self._serving(service.name, settings)
 
-    def _serving(self, name: str, settings: Mapping[str, str]) -> Component:
+    def _serving(self, name: str, settings: Mapping[str, str]) -> MeshComponent:
         port = self._ports.service(name)
         environment = {**self._python, **_USUAL, **of_the_user(self._environment, name), **settings}
-        return Component(
+        return MeshComponent(
             name=name,
             command=(sys.executable, "-m", f"services.{name}"),
             environment=environment,
@@ -204,7 +204,7 @@ class Planner:
             "DOORS_ENROLMENT_SEED": _absolute(self._sandbox.enrolment_seed),
         }
 
-    def _envoy(self) -> Component:
+    def _envoy(self) -> MeshComponent:
         config = self._sandbox.folder / "envoy" / "envoy.yaml"
         write_team_trust(self._sandbox.pki.resolve())
         admin = self._sandbox.envoy_admin
@@ -212,7 +212,7 @@ class Planner:
         text = render_edge(self._ports, self._sandbox.pki.resolve(), admin, self._limits)
         write_private(config, text.encode())
         words = ("--disable-hot-restart", "--drain-time-s", str(ENVOY_DRAIN_SECONDS), "--log-level", "warn")
-        return Component(
+        return MeshComponent(
             name="envoy",
             command=(str(self._programs / "envoy"), "-c", _absolute(config), *words),
             environment=self._machine,
@@ -222,7 +222,7 @@ class Planner:
             is_alive=admin_ready(admin),
         )
 
-    def _vehicles(self) -> Component:
+    def _vehicles(self) -> MeshComponent:
         environment = {
             **self._python,
             "DOORS_LOG_LEVEL": "INFO",
@@ -234,7 +234,7 @@ class Planner:
             "DOORS_VEHICLE_DATA_DIR": _absolute(self._sandbox.folder / "vehicles"),
             "DOORS_CONTROL_PORT": str(self._ports.control),
         }
-        return Component(
+        return MeshComponent(
             name="vehicles",
             command=(sys.executable, "-m", "vehicle"),
             environment=environment,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from mesh.component import Component, ComponentFailedError, Running
+from mesh.component import ComponentFailedError, MeshComponent, Running
 from mesh.edge_config import ROOT
 from mesh.plan import ENVOY_DRAIN_SECONDS
 from mesh.probes import http_request
@@ -123,7 +123,7 @@ class Supervisor:
                     watchers.create_task(self._keep(component, began))
             self._welcome()
 
-    async def _start(self, component: Component) -> float:
+    async def _start(self, component: MeshComponent) -> float:
         """Start it, wait until it is ready; when it was started, by the monotonic clock."""
         began = time.monotonic()
         is_ready = component.probe()
@@ -133,7 +133,7 @@ class Supervisor:
         self._say(f"{component.name} ready ({time.monotonic() - began:.1f} s, pid {running.pid})")
         return began
 
-    async def _keep(self, component: Component, began: float) -> None:
+    async def _keep(self, component: MeshComponent, began: float) -> None:
         backoff, patience = Backoff(), Patience()
         while True:
             reason = await self._until_of_no_use(component, patience)
@@ -148,7 +148,7 @@ class Supervisor:
                 self._say(f"{failure}; it is tried again, and all else goes on")
                 await self._running[component.name].stop()
 
-    async def _until_of_no_use(self, component: Component, patience: Patience) -> str:
+    async def _until_of_no_use(self, component: MeshComponent, patience: Patience) -> str:
         """Return why, once it has ended, or was ended because it did not serve for long."""
         running = self._running[component.name]
         ended = asyncio.ensure_future(running.wait())

@@ -230,13 +230,13 @@ def update_subject(vin: str) -> str:
     return f"door.update.{vin}"
 
 
-def condition_subject(vin: str) -> str:
-    """Where the status service hints at what stands in a command's way. Core NATS, never stored."""
+def advisory_subject(vin: str) -> str:
+    """Where the status service advisory states at what stands in a command's way. Core NATS, never stored."""
     return f"hint.condition.{vin}"
 
 
 def refused_subject(vin: str) -> str:
-    """Where services hint at what they did not take of a vehicle's messages. Core NATS, never stored."""
+    """Where services advisory state at what they did not take of a vehicle's messages. Core NATS, never stored."""
     return f"hint.refused.{vin}"
 
 

@@ -314,7 +314,7 @@ class Agent:
 
     async def _report(self) -> None:
         loop = asyncio.get_running_loop()
-        diagnosed: tuple[diagnosis.Component, ...] | None = None
+        diagnosed: tuple[diagnosis.ComponentReading, ...] | None = None
         diagnosed_at = loop.time()
         backoff = Backoff(longest_seconds=LONGEST_RETRY_SECONDS)
         while True:

@@ -18,7 +18,7 @@ LAST_MAINTENANCE = datetime(2025, 6, 15, tzinfo=UTC)
 SUPPLY_VOLTAGE_LOW = "B1A10"
 
 
-class Condition(StrEnum):
+class ComponentCondition(StrEnum):
     """A component's condition."""
 
     ACTIVE = "ACTIVE"
@@ -27,12 +27,12 @@ class Condition(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class ComponentReading:
     """One component; `health` is a score, 0-100."""
 
     component_id: str
     name: str
-    condition: Condition
+    condition: ComponentCondition
     health: int
     last_maintenance: datetime
     error_codes: tuple[str, ...]
@@ -47,24 +47,24 @@ _ACTUATORS = (
 )
 
 
-def components(body: Body) -> tuple[Component, ...]:
+def components(body: Body) -> tuple[ComponentReading, ...]:
     """Every component, the actuators of the doors it has first."""
     actuators = tuple(
-        Component(component_id, name, Condition.ERROR, 0, LAST_MAINTENANCE, (code,))
+        ComponentReading(component_id, name, ComponentCondition.ERROR, 0, LAST_MAINTENANCE, (code,))
         if door in body.failed_actuators
-        else Component(component_id, name, Condition.ACTIVE, 98, LAST_MAINTENANCE, ())
+        else ComponentReading(component_id, name, ComponentCondition.ACTIVE, 98, LAST_MAINTENANCE, ())
         for door, component_id, name, code in _ACTUATORS
         if door in body.doors
     )
     return (*actuators, _lock_module(body))
 
 
-def _lock_module(body: Body) -> Component:
+def _lock_module(body: Body) -> ComponentReading:
     undersupplied = body.battery_percent < LOW_BATTERY_PERCENT
-    return Component(
+    return ComponentReading(
         "lock_module_01",
         "Door Lock Module",
-        Condition.MAINTENANCE_REQUIRED if undersupplied else Condition.ACTIVE,
+        ComponentCondition.MAINTENANCE_REQUIRED if undersupplied else ComponentCondition.ACTIVE,
         60 if undersupplied else 95,
         LAST_MAINTENANCE,
         (SUPPLY_VOLTAGE_LOW,) if undersupplied else (),

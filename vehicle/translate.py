@@ -95,9 +95,9 @@ _CANCEL_OUTCOMES = {
     CancelOutcome.TOO_LATE: report_pb2.CANCEL_OUTCOME_TOO_LATE,
 }
 _CONDITIONS = {
-    diagnosis.Condition.ACTIVE: report_pb2.COMPONENT_CONDITION_ACTIVE,
-    diagnosis.Condition.ERROR: report_pb2.COMPONENT_CONDITION_ERROR,
-    diagnosis.Condition.MAINTENANCE_REQUIRED: report_pb2.COMPONENT_CONDITION_MAINTENANCE_REQUIRED,
+    diagnosis.ComponentCondition.ACTIVE: report_pb2.COMPONENT_CONDITION_ACTIVE,
+    diagnosis.ComponentCondition.ERROR: report_pb2.COMPONENT_CONDITION_ERROR,
+    diagnosis.ComponentCondition.MAINTENANCE_REQUIRED: report_pb2.COMPONENT_CONDITION_MAINTENANCE_REQUIRED,
 }
 
 

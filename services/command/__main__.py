@@ -102,11 +102,11 @@ def _now_millis() -> int:
 async def _heard_from_status(
     broker: jetstream.Broker, settings: CommandSettings
 ) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
-    conditions = vehicle_link.AdvisoryStateCache(broker, _now)
-    await conditions.listen()
+    advisory_states = vehicle_link.AdvisoryStateCache(broker, _now)
+    await advisory_states.listen()
     shown = ShownResults(lambda: _now_millis() * 1_000, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
-    return conditions, shown
+    return advisory_states, shown
 
 
 async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
@@ -137,7 +137,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     to_signer = open_channel(settings, settings.signer_target, "signer")
     keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
     await keys.listen(broker)
-    conditions, shown = await _heard_from_status(broker, settings)
+    advisory_states, shown = await _heard_from_status(broker, settings)
 
     def committed(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
@@ -152,7 +152,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
-    waker = Waker(commands, tap, requests.ask, conditions.is_asleep, _now)
+    waker = Waker(commands, tap, requests.ask, advisory_states.is_asleep, _now)
     dispatcher = CommandDispatcher(
         broker,
         keys,
@@ -164,7 +164,12 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         _now,
     )
     deps = usecases.CommandDependencies(
-        commands, dispatcher, conditions, settings.rules, _now, can_deliver=lambda: health.serves(COMMANDS)
+        commands,
+        dispatcher,
+        advisory_states,
+        settings.rules,
+        _now,
+        can_deliver=lambda: health.serves(COMMANDS),
     )
     refused = RefusedRequests(commands, _now)
     to_vehicles = OutboxRelay(
@@ -193,7 +198,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
         Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
-        conditions.greeted,
+        advisory_states.greeted,
         shown,
         _now_millis,
         ask=requests.ask,

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 FIRST_ANSWER = "Command received; it is on its way to the vehicle."
 IDEMPOTENCY_KEPT = timedelta(hours=24)
-CONDITION_TRUSTED = timedelta(seconds=15)
+ADVISORY_TRUSTED = timedelta(seconds=15)
 """A condition the vehicle has not repeated for this long no longer refuses a command."""
 
 ALL_DOORS = "all"
@@ -324,7 +324,7 @@ class StatusCheck:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
+class AdvisoryState:
     """What the vehicle said, moments ago, that may stand in a command's way."""
 
     observed_at: datetime
@@ -338,7 +338,7 @@ class Condition:
 
     def forbids(self, order: DoorAction, now: datetime) -> FailureReason | None:
         """Why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
-        if now - self.observed_at > CONDITION_TRUSTED:
+        if now - self.observed_at > ADVISORY_TRUSTED:
             return None
         if self.speed_kmh > 0 and (order.action is CommandAction.UNLOCK or order.mode is Mode.SECURE):
             return FailureReason.VEHICLE_MOVING

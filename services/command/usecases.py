@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from services.command.accepting import CommandConflict, accept
 from services.command.domain import (
     IDEMPOTENCY_KEPT,
+    AdvisoryState,
     Cancellation,
     CancelRequest,
     CannotDeliver,
@@ -19,7 +20,6 @@ from services.command.domain import (
     CommandForbidden,
     CommandNotFound,
     CommandRightEnded,
-    Condition,
     CorrelationIdReused,
     DoorAction,
     Ending,
@@ -192,10 +192,10 @@ class Dispatch(Protocol):
         """What was recalled may leave again; hand it over."""
 
 
-class Conditions(Protocol):
+class AdvisoryStates(Protocol):
     """What vehicles said moments ago."""
 
-    def of(self, vin: str) -> Condition | None:
+    def of(self, vin: str) -> AdvisoryState | None:
         """The latest, if there is one."""
 
 
@@ -205,7 +205,7 @@ class CommandDependencies:
 
     commands: Commands
     dispatch: Dispatch
-    conditions: Conditions
+    advisory_states: AdvisoryStates
     rules: Rules
     now: Callable[[], datetime]
     can_deliver: Callable[[], bool] = lambda: True
@@ -233,7 +233,7 @@ async def request_doors(
         if first:
             return first
         raise CannotDeliver
-    condition = deps.conditions.of(vin)
+    condition = deps.advisory_states.of(vin)
     reason = condition.forbids(order, now) if condition else None
     if condition and reason:
         first = await _first_answer(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import AnswerReader, CloudStore
     from protocol.session import CloudSession
-    from services.command.domain import Condition
+    from services.command.domain import AdvisoryState
     from services.command.introductions import Manifests
     from services.command.shown_results import ShownResults
     from services.command.usecases import CommandDependencies
@@ -284,21 +284,21 @@ async def handle_status_checks(
 
 
 class AdvisoryStateCache:
-    """What vehicles said moments ago (usecases.Conditions), as the status service passes it on."""
+    """What vehicles said moments ago (usecases.AdvisoryStates), as the status service passes it on."""
 
     def __init__(self, broker: Broker, now: Callable[[], datetime]) -> None:
         self._broker = broker
         self._now = now
-        self._latest: dict[str, Condition] = {}
+        self._latest: dict[str, AdvisoryState] = {}
 
     async def listen(self) -> None:
-        """Begin to hear. A hint that is lost costs nothing: the vehicle itself decides."""
-        await self._broker.client.subscribe(layout.condition_subject("*"), cb=self._receive)
+        """Begin to hear. An advisory state that is lost costs nothing: the vehicle itself decides."""
+        await self._broker.client.subscribe(layout.advisory_subject("*"), cb=self._receive)
 
     async def _receive(self, message: Msg) -> None:
         try:
             received = room_event_pb2.VehicleCondition.FromString(message.data)
-            condition = vehicle_translate.condition(received)
+            condition = vehicle_translate.advisory_state(received)
         except (DecodeError, ValueError, OverflowError) as error:
             _log.warning("condition_not_understood", reason=str(error))
             return
@@ -311,8 +311,8 @@ class AdvisoryStateCache:
             self._latest.clear()
         self._latest[received.vin] = condition
 
-    def of(self, vin: str) -> Condition | None:
-        """See usecases.Conditions."""
+    def of(self, vin: str) -> AdvisoryState | None:
+        """See usecases.AdvisoryStates."""
         return self._latest.get(vin)
 
     def is_asleep(self, vin: str) -> bool:

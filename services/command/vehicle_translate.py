@@ -16,10 +16,10 @@ from protocol.broker import is_vin
 from protocol.faults import SYNCHRONISATION, Fault
 from services.command.domain import (
     LOCKABLE_DOORS,
+    AdvisoryState,
     Command,
     CommandAction,
     CommandRightEnded,
-    Condition,
     Confirmation,
     DoorResult,
     Ending,
@@ -299,9 +299,9 @@ def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:
     ]
 
 
-def condition(message: room_event_pb2.VehicleCondition) -> Condition:
+def advisory_state(message: room_event_pb2.VehicleCondition) -> AdvisoryState:
     """What a vehicle said moments ago that may stand in a command's way."""
-    return Condition(
+    return AdvisoryState(
         observed_at=message.observed_at.ToDatetime(tzinfo=UTC),
         open_doors=frozenset(message.open_doors),
         engine_on=message.ignition_status == IgnitionStatus.ON,

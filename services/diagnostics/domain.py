@@ -112,7 +112,7 @@ class SystemStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Component:
+class ComponentHealth:
     """One component. `health` is a score, 0-100; `error_codes` are newest first. `last_reported` is the time of the
     self-check that named it, where that is not the last one.
     """
@@ -136,7 +136,7 @@ class SelfCheck:
     observed_at: datetime
     boot_id: str
     sequence: int
-    components: tuple[Component, ...]
+    components: tuple[ComponentHealth, ...]
     epoch: bytes = b""
     epoch_order: int = NEWEST_ORDER
     counter: int = 0
@@ -279,7 +279,7 @@ def _severity(alert: Alert) -> int:
     return _SEVERITIES.index(alert.severity)
 
 
-def _findings(component: Component) -> Iterator[DiagnosticFinding]:
+def _findings(component: ComponentHealth) -> Iterator[DiagnosticFinding]:
     """A fault code explains its component's condition; without one, the condition speaks for itself."""
     if component.error_codes:
         yield from (finding(code) for code in component.error_codes)
@@ -290,7 +290,7 @@ def _findings(component: Component) -> Iterator[DiagnosticFinding]:
 
 
 def _alert(
-    component: Component, each: DiagnosticFinding, since: Mapping[AlertKey, datetime], at: datetime
+    component: ComponentHealth, each: DiagnosticFinding, since: Mapping[AlertKey, datetime], at: datetime
 ) -> Alert:
     raised_at = since.get((component.component_id, each.code), at)
     message = each.message.format(component=component.name or component.component_id)

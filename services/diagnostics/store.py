@@ -28,7 +28,7 @@ from services.diagnostics.alert_budget import AlertBudget
 from services.diagnostics.damping import changed, due
 from services.diagnostics.domain import (
     Alert,
-    Component,
+    ComponentHealth,
     ComponentStatus,
     Diagnosis,
     SelfCheck,
@@ -274,7 +274,7 @@ def _alert(row: Row[Any]) -> Alert:
     return Alert(row.component_id, row.code, Severity(row.severity), row.message, row.raised_at)
 
 
-def _component_to_json(component: Component) -> dict[str, Any]:
+def _component_to_json(component: ComponentHealth) -> dict[str, Any]:
     return {
         "id": component.component_id,
         "name": component.name,
@@ -286,8 +286,8 @@ def _component_to_json(component: Component) -> dict[str, Any]:
     }
 
 
-def _component_from_json(values: dict[str, Any]) -> Component:
-    return Component(
+def _component_from_json(values: dict[str, Any]) -> ComponentHealth:
+    return ComponentHealth(
         component_id=values["id"],
         name=values["name"],
         status=ComponentStatus(values["status"]),

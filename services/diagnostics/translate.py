@@ -9,7 +9,13 @@ from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from google.protobuf.message import DecodeError
 
-from services.diagnostics.domain import OLDEST_SHOWN, Component, ComponentStatus, NotYetReported, SelfCheck
+from services.diagnostics.domain import (
+    OLDEST_SHOWN,
+    ComponentHealth,
+    ComponentStatus,
+    NotYetReported,
+    SelfCheck,
+)
 from services.runtime import errors
 from services.runtime.errors import Refusal
 from services.runtime.free_text import readable
@@ -84,9 +90,9 @@ def self_check(opened: OpenedReport, received_at: datetime) -> SelfCheck:
     )
 
 
-def _components(reported: Iterable[report_pb2.Component], cut: set[str]) -> tuple[Component, ...]:
+def _components(reported: Iterable[report_pb2.Component], cut: set[str]) -> tuple[ComponentHealth, ...]:
     """Return the components that are understood: of those named twice the worse one, and of too many the worst."""
-    found: dict[str, Component] = {}
+    found: dict[str, ComponentHealth] = {}
     for each in reported:
         component = _component(each, cut)
         if component is None:
@@ -104,11 +110,11 @@ def _components(reported: Iterable[report_pb2.Component], cut: set[str]) -> tupl
     return tuple(found.values())
 
 
-def _badness(component: Component) -> tuple[int, int]:
+def _badness(component: ComponentHealth) -> tuple[int, int]:
     return _FROM_GOOD_TO_BAD.index(component.status), len(component.error_codes)
 
 
-def _component(component: report_pb2.Component, cut: set[str]) -> Component | None:
+def _component(component: report_pb2.Component, cut: set[str]) -> ComponentHealth | None:
     """Return what is said of one component; None when it has no name, or nothing that is understood is said of it."""
     component_id = _name(component.component_id)
     codes = tuple(filter(None, (_name(code, _MAX_CODE) for code in component.error_codes[:_MOST_CODES])))
@@ -129,7 +135,7 @@ def _component(component: report_pb2.Component, cut: set[str]) -> Component | No
         or (maintained is None and component.HasField("last_maintenance"))
     ):
         cut.add("components")
-    return Component(component_id, name, status, health, maintained, codes)
+    return ComponentHealth(component_id, name, status, health, maintained, codes)
 
 
 def _name(text: str, most: int = _MAX_NAME) -> str:
@@ -156,7 +162,7 @@ def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnosti
     return message
 
 
-def _door_component(component: Component) -> door_diagnostics_pb2.DoorComponent:
+def _door_component(component: ComponentHealth) -> door_diagnostics_pb2.DoorComponent:
     message = door_diagnostics_pb2.DoorComponent(
         id=component.component_id,
         name=component.name,

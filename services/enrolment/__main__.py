@@ -71,7 +71,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     for consumer in CONSUMERS.values():
         await broker.ensure_consumer(consumer)
     await broker.scale_mqtt_streams()
-    await changes.tell(*planted)
+    await changes.publish(*planted)
     newest, bound = NewestConnection(broker.client, now), ConnectionBound(deps.connections)
     await newest.start()
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()

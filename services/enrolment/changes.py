@@ -26,7 +26,7 @@ class BrokerKeyChanges:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
 
-    async def tell(self, *vins: str) -> None:
+    async def publish(self, *vins: str) -> None:
         """See usecases.KeyChanges."""
         try:
             for vin in vins:

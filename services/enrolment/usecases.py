@@ -62,7 +62,7 @@ class Connections(Protocol):
 class KeyChanges(Protocol):
     """Every room that remembers vehicles' keys."""
 
-    async def tell(self, *vins: str) -> None:
+    async def publish(self, *vins: str) -> None:
         """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.
 
         A hint: who does not hear it remembers for some minutes longer.
@@ -110,7 +110,7 @@ async def enrol(
     enrolment = Enrolment(vin, fingerprint, deps.now(), keys=keys, certificate_ends_at=certificate_ends_at)
     await deps.register.put(enrolment)
     deps.shut_out.remove(vin)
-    await deps.changes.tell(vin)
+    await deps.changes.publish(vin)
     if before is not None:  # it comes back at once, if it may
         await deps.connections.cut(vin)
     return enrolment
@@ -124,7 +124,7 @@ async def revoke(deps: EnrolmentDependencies, vin: str) -> tuple[Enrolment, int]
     enrolment = await deps.register.revoke(vin, deps.now())
     if enrolment is None:
         raise NotEnrolled(vin)
-    await deps.changes.tell(vin)
+    await deps.changes.publish(vin)
     return enrolment, await deps.connections.cut(vin)
 
 

@@ -14,7 +14,7 @@ from services.runtime.guarded_channel import GuardedChannel
 from services.runtime.settings import grpc_target
 
 if TYPE_CHECKING:
-    from services.runtime.health import Condition
+    from services.runtime.health import HealthCondition
     from services.runtime.settings import ServerSettings
 
 Request = TypeVar("Request")
@@ -85,7 +85,7 @@ async def ask(
     return await method(request, timeout=seconds / attempts)
 
 
-async def watch_channel(channel: grpc.aio.Channel, condition: Condition) -> None:
+async def watch_channel(channel: grpc.aio.Channel, condition: HealthCondition) -> None:
     """Keep `condition` true to whether any replica at the other end can be called, until cancelled."""
     while True:
         state = channel.get_state(try_to_connect=True)

@@ -33,7 +33,7 @@ LOOK_SECONDS = 0.5
 _log = structlog.get_logger()
 
 
-class Condition:
+class HealthCondition:
     """One thing that must hold. Made by `Health.condition`."""
 
     def __init__(
@@ -74,15 +74,15 @@ class Health:
 
     def __init__(self, monotonic: Callable[[], float] = now_seconds) -> None:
         self._monotonic = monotonic
-        self._conditions: list[Condition] = []
+        self._conditions: list[HealthCondition] = []
         self._failing: dict[str, str] = {}
         self._failing_groups: frozenset[str] = frozenset()
 
     def condition(
         self, name: str, *, patience_seconds: float = 0.0, needed_by: Iterable[str] = ()
-    ) -> Condition:
+    ) -> HealthCondition:
         """Add one; `needed_by` are the groups that cannot go on without it. Good from the start."""
-        condition = Condition(name, patience_seconds, frozenset(needed_by), self._monotonic)
+        condition = HealthCondition(name, patience_seconds, frozenset(needed_by), self._monotonic)
         self._conditions.append(condition)
         return condition
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from protocol.broker import Stream
     from protocol.streams import ConsumerDescription
-    from services.runtime.health import Condition
+    from services.runtime.health import HealthCondition
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings
 
@@ -80,7 +80,7 @@ class Broker:
         self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
         self._layout = BrokerLayout(self.jetstream, replicas, store_prefix, provisions=provisions)
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
-        self._looks: list[tuple[Condition, Callable[[], Awaitable[None]]]] = []
+        self._looks: list[tuple[HealthCondition, Callable[[], Awaitable[None]]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
         self._breaks = 0
         self._look_seconds = look_seconds
@@ -183,7 +183,7 @@ class Broker:
     async def _look(self) -> None:
         """See that everything is there, and make what is not."""
         breaks = self._breaks
-        failures: dict[Condition, Exception] = {}
+        failures: dict[HealthCondition, Exception] = {}
         answered = False
         for condition, look in self._looks:
             error = await _outcome(look)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from services.runtime.health import Condition
+    from services.runtime.health import HealthCondition
 
 SUBJECTS_REFUSED = 3
 """So many subjects in a row that the broker takes nothing on are no single vehicle's doing."""
@@ -20,7 +20,7 @@ class RefusedMessages:
 
     def __init__(
         self,
-        condition: Condition,
+        condition: HealthCondition,
         probe: Callable[[], Awaitable[None]] | None,
         failures: tuple[type[Exception], ...],
     ) -> None:

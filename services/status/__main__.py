@@ -41,8 +41,8 @@ from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 from services.status import store, translate
+from services.status.advisories import AdvisoryFilter
 from services.status.checks import CheckLog
-from services.status.conditions import ConditionTeller
 from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
@@ -54,7 +54,7 @@ from services.status.server import POLICY, SERVICE, DoorStatusServer
 from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
-    HintPublisher,
+    AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
@@ -108,10 +108,10 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _hints(broker: jetstream.Broker, settings: StatusSettings) -> ConditionTeller:
-    publisher = HintPublisher(broker)
-    return ConditionTeller(
-        publisher.tell,
+def _advisories(broker: jetstream.Broker, settings: StatusSettings) -> AdvisoryFilter:
+    publisher = AdvisoryPublisher(broker)
+    return AdvisoryFilter(
+        publisher.publish,
         time.monotonic,
         settings.hint_again_seconds,
         settings.hint_vehicles,
@@ -119,8 +119,8 @@ def _hints(broker: jetstream.Broker, settings: StatusSettings) -> ConditionTelle
     )
 
 
-async def _find_the_silent(hints: ConditionTeller) -> None:
-    hints.silent.look(now_us())
+async def _find_the_silent(advisories: AdvisoryFilter) -> None:
+    advisories.silent.look(now_us())
 
 
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
@@ -159,8 +159,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         settings.checks_batch,
         settings.checks_waiting,
     )
-    hints = _hints(broker, settings)
-    lost = LostVehicles(settings.hint_vehicles, hints.lost)
+    advisories = _advisories(broker, settings)
+    lost = LostVehicles(settings.hint_vehicles, advisories.lost)
     await listen_for_losses(broker, lost, now_us)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     directory = VehicleKeyDirectory(channel, time.monotonic)
@@ -171,8 +171,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await directory.listen(broker, reports)
     hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
-    shown = ShownResultsPublisher(broker, relay).tell
-    intake = VehicleIntake(records, hints, reports, answers, directory, hellos, shown, now_us)
+    shown = ShownResultsPublisher(broker, relay).publish
+    intake = VehicleIntake(records, advisories, reports, answers, directory, hellos, shown, now_us)
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the room may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
@@ -229,7 +229,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     await server.start()
     taken = intake.subscriptions(settings.partitions, batch, max_pending)
-    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
 
@@ -250,7 +250,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             revoked.watch(),
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
-            regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, hints)),
+            regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, advisories)),
             ConfirmationSweeper(records, now_us, settings.doubt_seconds).run(),
             *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.quotas)),
         )

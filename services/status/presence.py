@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 class LostVehicles:
-    """Remembers the last loss of at most `limit` vehicles. Times are microseconds since 1970. `tell` hears of each
+    """Remembers the last loss of at most `limit` vehicles. Times are microseconds since 1970. `publish` hears of each
     vehicle that may not be reached any more, and since when.
 
     Nobody signs a loss, so it may only make a vehicle look out of reach, and only until it speaks again.
     """
 
     def __init__(
-        self, limit: int = 100_000, tell: Callable[[str, int], None] = lambda _vin, _at_us: None
+        self, limit: int = 100_000, publish: Callable[[str, int], None] = lambda _vin, _at_us: None
     ) -> None:
         self._limit = limit
-        self._tell = tell
+        self._publish = publish
         self._lost: OrderedDict[str, int] = OrderedDict()
         self._unanswering: OrderedDict[str, int] = OrderedDict()
 
@@ -49,7 +49,7 @@ class LostVehicles:
         among.move_to_end(vin)
         if len(among) > self._limit:
             among.popitem(last=False)
-        self._tell(vin, at_us)
+        self._publish(vin, at_us)
 
 
 class SilentVehicles:
@@ -57,8 +57,8 @@ class SilentVehicles:
     only what has reported since this process began. Times are microseconds since 1970.
     """
 
-    def __init__(self, tell: Callable[[str, int], None], limit: int = 100_000) -> None:
-        self._tell = tell
+    def __init__(self, publish: Callable[[str, int], None], limit: int = 100_000) -> None:
+        self._publish = publish
         self._limit = limit
         self._stale_at: OrderedDict[str, int] = OrderedDict()
 
@@ -77,7 +77,7 @@ class SilentVehicles:
         """Tell of each that has fallen silent, once."""
         silent = [vin for vin, stale_at_us in self._stale_at.items() if stale_at_us < now_us]
         for vin in silent:
-            self._tell(vin, self._stale_at.pop(vin))
+            self._publish(vin, self._stale_at.pop(vin))
 
 
 class Reachability:

@@ -84,11 +84,11 @@ class Losses(Protocol):
         """Whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
 
 
-class ConditionHints(Protocol):
+class AdvisorySink(Protocol):
     """Hears of what stands in a command's way."""
 
     def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
-        """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is a hint."""
+        """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is an advisory state."""
 
 
 class CheckRecorder(Protocol):
@@ -110,7 +110,7 @@ class UpdateLog(Protocol):
 
 async def take_reports(
     store: ReportStore,
-    hints: ConditionHints,
+    advisories: AdvisorySink,
     reports: Sequence[Report],
     now_us: int,
     moved: Sequence[ReportedActuation] = (),
@@ -120,7 +120,7 @@ async def take_reports(
     """
     if reports:
         taken = await store.take_reports(reports, moved, now_us)
-        hints.consider(taken.latest.values(), taken.woken)
+        advisories.consider(taken.latest.values(), taken.woken)
 
 
 async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us: int) -> None:

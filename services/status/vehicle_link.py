@@ -1,4 +1,4 @@
-"""The broker's side of this room: what vehicles say in, hints out."""
+"""The broker's side of this room: what vehicles say in, advisory states out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from protocol.broker import (
     SHOWN_RESULTS_SUBJECT,
     VEHICLE_EVENTS,
     EventKind,
-    condition_subject,
+    advisory_subject,
     event_subject,
     presence_subject,
     status_stream,
@@ -31,7 +31,7 @@ from services.status.translate import unanswered_at_us
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import (
     ReportOrigin,
-    condition_payload,
+    advisory_payload,
     lost_payload,
     report_of,
     reported_actuation_of,
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
     from services.runtime.outbox import OutboxRelay
     from services.runtime.vehicle_keys import VehicleKeyDirectory
     from services.runtime.vehicle_reports import HelloIntake, ReportReader
-    from services.status.conditions import Hint
+    from services.status.advisories import StatusAdvisory
     from services.status.domain import LogPosition, Report
     from services.status.hub import Hub
     from services.status.judgement import ReportedActuation
     from services.status.presence import LostVehicles
     from services.status.store import StatusStore
-    from services.status.usecases import ConditionHints
+    from services.status.usecases import AdvisorySink
 
 LOST = b"lost"
 """What the broker publishes on a vehicle's presence when its connection breaks (an MQTT will)."""
@@ -94,7 +94,7 @@ class VehicleIntake:
     def __init__(
         self,
         store: StatusStore,
-        hints: ConditionHints,
+        advisories: AdvisorySink,
         reports: ReportReader,
         answers: AnswerReader,
         directory: VehicleKeyDirectory,
@@ -103,7 +103,7 @@ class VehicleIntake:
         now_us: Callable[[], int],
     ) -> None:
         self._store = store
-        self._hints = hints
+        self._advisories = advisories
         self._reports = reports
         self._answers = answers
         self._directory = directory
@@ -140,7 +140,7 @@ class VehicleIntake:
             if report.cut:
                 unhandled.append(left_out(delivery, report.cut))
             accepted.append(report)
-        await take_reports(self._store, self._hints, accepted, now_us)
+        await take_reports(self._store, self._advisories, accepted, now_us)
         self._reports.taken(opened)
         return unhandled
 
@@ -176,7 +176,7 @@ class VehicleIntake:
             reports.append(report)
             acted = reported_actuation_of(result, report)
             moved += [acted] if acted else []
-        await take_reports(self._store, self._hints, reports, now_us, moved)
+        await take_reports(self._store, self._advisories, reports, now_us, moved)
         # Whatever becomes of them: what is not accepted here will never show another door.
         waiting = {id(each.delivery) for each in unhandled if isinstance(each, RetryLater)}
         self._shown([(vin, each.stored_at_ns) for vin, each in addressed if id(each) not in waiting])
@@ -196,33 +196,33 @@ async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable
     await broker.client.subscribe(presence_subject("*"), cb=receive)
 
 
-class HintPublisher:
-    """Publishes hints on core NATS. One that can not leave now is dropped: it would be stale later."""
+class AdvisoryPublisher:
+    """Publishes advisory states on core NATS. One that can not leave now is dropped: it would be stale later."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._errands = Errands("hints")
 
-    def tell(self, hints: Sequence[Hint]) -> None:
-        """See ConditionTeller."""
+    def publish(self, advisories: Sequence[StatusAdvisory]) -> None:
+        """See AdvisoryFilter."""
         if not self._broker.connected:
             return
-        self._errands.start(self._publish(hints))
+        self._errands.start(self._publish(advisories))
 
     def tell_lost(self, vin: str, at_us: int) -> None:
-        """See ConditionTeller."""
+        """See AdvisoryFilter."""
         if self._broker.connected:
             self._errands.start(self._publish_all([(vin, lost_payload(vin, at_us))]))
 
-    async def _publish(self, hints: Sequence[Hint]) -> None:
+    async def _publish(self, advisories: Sequence[StatusAdvisory]) -> None:
         await self._publish_all(
-            [(each.report.vin, condition_payload(each.report, ended=each.ended)) for each in hints]
+            [(each.report.vin, advisory_payload(each.report, ended=each.ended)) for each in advisories]
         )
 
-    async def _publish_all(self, hints: Iterable[tuple[str, bytes]]) -> None:
+    async def _publish_all(self, advisories: Iterable[tuple[str, bytes]]) -> None:
         try:
-            for vin, payload in hints:
-                await self._broker.client.publish(condition_subject(vin), payload)
+            for vin, payload in advisories:
+                await self._broker.client.publish(advisory_subject(vin), payload)
         except NatsError as error:
             _log.info("hints_not_published", reason=str(error))
 
@@ -239,7 +239,7 @@ class ShownResultsPublisher:
         self._relay = relay
         self._errands = Errands("shown_results")
 
-    def tell(self, shown: Sequence[tuple[str, int]]) -> None:
+    def publish(self, shown: Sequence[tuple[str, int]]) -> None:
         """Tell of these: VIN, and when the broker stored the result, nanoseconds since 1970."""
         if shown:
             self._errands.start(self._publish(shown))

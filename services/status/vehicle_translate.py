@@ -249,14 +249,16 @@ def shown_payload(shown: Iterable[tuple[str, int]]) -> bytes:
 
 
 def lost_payload(vin: str, at_us: int) -> bytes:
-    """Return the hint that the vehicle may not be reached, since this time in microseconds since 1970."""
+    """Return the advisory state that the vehicle may not be reached, since this time in microseconds since 1970."""
     condition = room_event_pb2.VehicleCondition(vin=vin, lost=True)
     set_microseconds(condition.observed_at, at_us)
     return condition.SerializeToString()
 
 
-def condition_payload(report: Report, *, ended: bool) -> bytes:
-    """The hint of what stands in a command's way; with `ended`, that nothing does. Who sleeps is told of either way."""
+def advisory_payload(report: Report, *, ended: bool) -> bytes:
+    """The advisory state of what stands in a command's way; with `ended`, that nothing does. Who sleeps is told
+    of either way.
+    """
     condition = room_event_pb2.VehicleCondition(
         vin=report.vin,
         open_doors=() if ended else domain.open_doors(report.doors),

@@ -19,8 +19,8 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from services.command import store, translate, usecases
 from services.command.announcements import Announcements
 from services.command.domain import (
+    AdvisoryState,
     CommandAction,
-    Condition,
     DoorAction,
     DoorResult,
     Ending,
@@ -55,7 +55,7 @@ class Room:
     """A command room that serves, with the vehicle's side played by the test."""
 
     dispatch: FakeDispatch
-    conditions: FakeConditions
+    advisory_states: FakeConditions
     commands: store.SqlCommands
     refused: Any = None
     stub: Any = None
@@ -65,7 +65,9 @@ class Room:
     @property
     def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
-        return CommandDependencies(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+        return CommandDependencies(
+            self.commands, self.dispatch, self.advisory_states, rules, lambda: self.now
+        )
 
     def metadata(self, correlation_id: str, **claims: Any) -> Any:
         token = self.signer.capability(claims.pop("vin", VIN), *claims.pop("actions", ALL_ACTIONS), **claims)
@@ -147,7 +149,7 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
 def grpc_servicer(unserved: Room) -> DoorCommandServicer:
     room = unserved
     deps = CommandDependencies(
-        room.commands, room.dispatch, room.conditions, room.deps.rules, lambda: room.now
+        room.commands, room.dispatch, room.advisory_states, room.deps.rules, lambda: room.now
     )
     room.refused = RefusedRequests(room.commands, lambda: room.now)
     return DoorCommandServicer(deps, room.refused)
@@ -303,13 +305,13 @@ async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
 @pytest.mark.parametrize(
     ("condition", "code"),
     [
-        (Condition(START, open_doors=frozenset({"driver"})), "DOOR_OPEN"),
-        (Condition(START, engine_on=True), "ENGINE_ON"),
-        (Condition(START, speed_kmh=1.0), "VEHICLE_MOVING"),
+        (AdvisoryState(START, open_doors=frozenset({"driver"})), "DOOR_OPEN"),
+        (AdvisoryState(START, engine_on=True), "ENGINE_ON"),
+        (AdvisoryState(START, speed_kmh=1.0), "VEHICLE_MOVING"),
     ],
 )
-async def test_what_stands_in_the_way_is_409(room: Room, condition: Condition, code: str) -> None:
-    room.conditions[VIN] = condition
+async def test_what_stands_in_the_way_is_409(room: Room, condition: AdvisoryState, code: str) -> None:
+    room.advisory_states[VIN] = condition
     call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
     problem = await refused(call)
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
@@ -321,23 +323,23 @@ async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correla
     awake = as_json(await room.unlock())
     assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
     assert as_json(await room.cancel())["correlationId"] == "c-1"
-    room.conditions[VIN] = Condition(START, asleep=True)
+    room.advisory_states[VIN] = AdvisoryState(START, asleep=True)
     first = as_json(await room.unlock("c-2"))
     assert (first["correlationId"], first["estimatedDuration"]) == ("c-2", 20)
     assert "sleeps" in first["message"]
     assert "sleeps" not in awake["message"]
-    del room.conditions[VIN]
+    del room.advisory_states[VIN]
     assert as_json(await room.unlock("c-2")) == first
 
 
 async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one_and_the_details_too(
     room: Room,
 ) -> None:
-    room.conditions[VIN] = Condition(START, lost=True)
+    room.advisory_states[VIN] = AdvisoryState(START, lost=True)
     first = as_json(await room.unlock())
     assert first["estimatedDuration"] == 30  # as long as the command lives
     assert "not been heard of" in first["message"]
-    del room.conditions[VIN]
+    del room.advisory_states[VIN]
     assert as_json(await room.unlock()) == first
     details = await room.details(first["commandId"])
     assert (details["message"], details["estimatedDuration"]) == (first["message"], 30)
@@ -495,9 +497,9 @@ async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
 
 
 async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(room: Room) -> None:
-    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"trunk"}))
+    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"trunk"}))
     assert (await refused(room.lock("c-0")))["code"] == "DOOR_OPEN"
-    del room.conditions[VIN]
+    del room.advisory_states[VIN]
     room.now += timedelta(seconds=1)
     command_id = (await room.unlock("c-1")).command_id
     assert (await refused(room.unlock("c-2")))["code"] == "COMMAND_IN_PROGRESS"

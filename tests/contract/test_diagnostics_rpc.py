@@ -12,7 +12,7 @@ from google.protobuf import json_format
 
 import services.diagnostics
 from services.diagnostics import server, store, vehicle_link
-from services.diagnostics.domain import Component, ComponentStatus, SelfCheck
+from services.diagnostics.domain import ComponentHealth, ComponentStatus, SelfCheck
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
 from services.runtime.outbox import OutboxRelay
@@ -80,7 +80,9 @@ async def test_a_vehicle_that_never_reported_is_503_with_a_time_to_return(
 
 
 async def test_the_last_self_check_is_answered(room: Any, record: store.DiagnosisStore, signer: Any) -> None:
-    component = Component("trunk_actuator_01", "Trunk Actuator", ComponentStatus.ERROR, 0, None, ("B1A05",))
+    component = ComponentHealth(
+        "trunk_actuator_01", "Trunk Actuator", ComponentStatus.ERROR, 0, None, ("B1A05",)
+    )
     await record.ingest([SelfCheck(VIN, T0, "boot", 1, (component,))])
 
     answer = await room.GetDoorDiagnostics(

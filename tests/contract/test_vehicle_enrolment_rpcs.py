@@ -47,7 +47,7 @@ class Broker:
 
     silent = False
 
-    async def tell(self, *_vins: str) -> None:
+    async def publish(self, *_vins: str) -> None:
         if self.silent:
             raise BrokerSilent("TimeoutError")
 

@@ -33,7 +33,7 @@ from services.runtime.refused_reports import RefusedReports
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_quotas import VehicleQuotas
 from services.status import store, translate
-from services.status.conditions import ConditionTeller
+from services.status.advisories import AdvisoryFilter
 from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.domain import LogPosition, Reset, Update
 from services.status.hub import Hub, Watcher
@@ -43,7 +43,7 @@ from services.status.rights import WatchRight, WatchRightEnded
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.usecases import watch_updates
 from services.status.vehicle_link import (
-    HintPublisher,
+    AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
@@ -199,7 +199,7 @@ async def running_room(
     reader = fleet.reader(Domain.STATUS, database, store.sessions)
     intake = VehicleIntake(
         records,
-        ConditionTeller(HintPublisher(broker).tell, time.monotonic),
+        AdvisoryFilter(AdvisoryPublisher(broker).tell, time.monotonic),
         reader,
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake

@@ -14,11 +14,11 @@ from sqlalchemy import select, update
 
 from services.command import usecases
 from services.command.domain import (
+    AdvisoryState,
     CommandAction,
     CommandAlreadyFinished,
     CommandForbidden,
     CommandInProgress,
-    Condition,
     CorrelationIdReused,
     DoorAction,
     FailureReason,
@@ -213,13 +213,13 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: R
         with refused.noting(OWNER, VIN, order.action, correlation_id, order.target_doors):
             await room.request(correlation_id, order)
 
-    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
     with pytest.raises(CommandForbidden):
         await ask(LOCK, "c-0")
-    room.conditions[VIN] = Condition(room.now, speed_kmh=30.0)
+    room.advisory_states[VIN] = AdvisoryState(room.now, speed_kmh=30.0)
     with pytest.raises(CommandForbidden):
         await ask(UNLOCK, "c-1")
-    del room.conditions[VIN]
+    del room.advisory_states[VIN]
     command = await room.request("c-2")
     with pytest.raises(CommandInProgress):
         await ask(UNLOCK, "c-3")
@@ -247,7 +247,7 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: R
 
 async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now)
-    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
     for _ in range(3):
         with (
             pytest.raises(CommandForbidden),
@@ -255,7 +255,7 @@ async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
         ):
             await room.request("c-0", LOCK)
         await refused.flush()
-    del room.conditions[VIN]
+    del room.advisory_states[VIN]
     command = await room.request("c-0", LOCK)
     await room.report(room.succeeded(command))
     assert await room.history() == (
@@ -269,7 +269,7 @@ async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
 
 async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room: Room) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now, most=3)
-    room.conditions[VIN] = Condition(room.now, open_doors=frozenset({"driver"}))
+    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
     for n in range(5):
         with (
             pytest.raises(CommandForbidden),

@@ -15,12 +15,12 @@ from alembic.runtime.migration import MigrationContext
 from services.command import store, usecases
 from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
+    AdvisoryState,
     Command,
     CommandAction,
     CommandAlreadyFinished,
     CommandForbidden,
     CommandInProgress,
-    Condition,
     CorrelationIdReused,
     DoorAction,
     DoorResult,
@@ -133,7 +133,7 @@ async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_th
 
 async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) -> None:
     first = await room.request()
-    room.conditions[VIN] = Condition(room.now, speed_kmh=3)
+    room.advisory_states[VIN] = AdvisoryState(room.now, speed_kmh=3)
     assert (await room.request()).command_id == first.command_id
     with pytest.raises(CommandForbidden):
         await room.request("c-2")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 import services.diagnostics
 from services.diagnostics import store, vehicle_link
-from services.diagnostics.domain import AlertChange, Component, ComponentStatus, SelfCheck, SystemStatus
+from services.diagnostics.domain import AlertChange, ComponentHealth, ComponentStatus, SelfCheck, SystemStatus
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
@@ -22,7 +22,7 @@ from tests.support.databases import migrated
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
-GOOD = Component("driver_actuator_01", "Driver Door Actuator", ComponentStatus.ACTIVE, 98, T0, ())
+GOOD = ComponentHealth("driver_actuator_01", "Driver Door Actuator", ComponentStatus.ACTIVE, 98, T0, ())
 FAILED = replace(
     GOOD, status=ComponentStatus.ERROR, health=0, last_maintenance=None, error_codes=("B1A01", "X9")
 )
@@ -46,7 +46,7 @@ def record(database: Database) -> store.DiagnosisStore:
     return store.DiagnosisStore(database, relay, vehicle_link.outgoing, lambda: T0)
 
 
-def check(component: Component, sequence: int, vin: str = VIN) -> SelfCheck:
+def check(component: ComponentHealth, sequence: int, vin: str = VIN) -> SelfCheck:
     return SelfCheck(vin, T0 + timedelta(minutes=sequence), "boot", sequence, (component,))
 
 

@@ -35,7 +35,7 @@ from services.runtime.database import open_database
 from services.runtime.outbox import OutboxRelay
 from services.status import store as status_store
 from services.status import translate as status_translate
-from services.status.conditions import ConditionTeller
+from services.status.advisories import AdvisoryFilter
 from services.status.vehicle_link import VehicleIntake
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
@@ -201,7 +201,7 @@ def status_room(database: Database, fleet: Fleet) -> Room:
     hellos = fleet.hellos(database, status_store.sessions, reader)
     intake = VehicleIntake(
         records,
-        ConditionTeller(lambda _: None, lambda: 0.0),
+        AdvisoryFilter(lambda _: None, lambda: 0.0),
         reader,
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake

@@ -14,10 +14,10 @@ from sqlalchemy import func, select
 from services.command import store, usecases
 from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
+    AdvisoryState,
     CancelRequest,
     Command,
     CommandAction,
-    Condition,
     DoorAction,
     DoorResult,
     Ending,
@@ -97,8 +97,8 @@ def admitted(*reports: Report) -> list[VerifiedMessage]:
     return [VerifiedMessage(report.vin, lambda _store, report=report: report) for report in reports]
 
 
-class FakeConditions(dict[str, Condition]):
-    def of(self, vin: str) -> Condition | None:
+class FakeConditions(dict[str, AdvisoryState]):
+    def of(self, vin: str) -> AdvisoryState | None:
         return self.get(vin)
 
 
@@ -129,13 +129,15 @@ class Room:
     database: FailingDatabase
     commands: store.SqlCommands
     dispatch: FakeDispatch
-    conditions: FakeConditions
+    advisory_states: FakeConditions
     now: datetime = START
 
     @property
     def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
-        return CommandDependencies(self.commands, self.dispatch, self.conditions, rules, lambda: self.now)
+        return CommandDependencies(
+            self.commands, self.dispatch, self.advisory_states, rules, lambda: self.now
+        )
 
     def pass_seconds(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)

@@ -26,7 +26,7 @@ from nats.js.errors import APIError
 from mesh import component
 from mesh.broker_accounts import STORE_API
 from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION, SystemAccount, broker_healthy
-from mesh.component import Component, Running
+from mesh.component import MeshComponent, Running
 from mesh.edge_config import ROOT
 from mesh.pki import CertificateIdentity, Pki
 from mesh.plan import Planner
@@ -64,7 +64,7 @@ class ClusteredMesh:
     ports: Ports
     node_ports: dict[str, dict[str, int]] = field(default_factory=dict)
     running: dict[str, Running] = field(default_factory=dict)
-    components: dict[str, Component] = field(default_factory=dict)
+    components: dict[str, MeshComponent] = field(default_factory=dict)
 
     @property
     def base_url(self) -> str:
@@ -114,7 +114,7 @@ class ClusteredMesh:
         )
         for name in NODES:
             port = self.node_ports[name]["nats"]
-            self.components[name] = Component(
+            self.components[name] = MeshComponent(
                 name=name,
                 command=(nats_binary(), "-c", str(self.data / "broker" / f"{name}.conf")),
                 environment={"PATH": os.environ["PATH"]},

@@ -8,9 +8,9 @@ import pytest
 
 from services.command.domain import (
     LOCKABLE_DOORS,
+    AdvisoryState,
     CancelRequest,
     CommandAction,
-    Condition,
     DoorAction,
     DoorResult,
     Ending,
@@ -44,18 +44,18 @@ def test_what_forbids_which_order(
     door_open: FailureReason | None,
 ) -> None:
     asked = order(action, mode)
-    assert Condition(NOW, speed_kmh=0.1).forbids(asked, NOW) is moving
-    assert Condition(NOW, engine_on=True).forbids(asked, NOW) is engine
-    assert Condition(NOW, open_doors=frozenset({"trunk"})).forbids(asked, NOW) is door_open
+    assert AdvisoryState(NOW, speed_kmh=0.1).forbids(asked, NOW) is moving
+    assert AdvisoryState(NOW, engine_on=True).forbids(asked, NOW) is engine
+    assert AdvisoryState(NOW, open_doors=frozenset({"trunk"})).forbids(asked, NOW) is door_open
 
 
 def test_a_door_that_is_not_asked_for_is_in_nobodys_way() -> None:
-    condition = Condition(NOW, open_doors=frozenset({"hood", "trunk"}))
+    condition = AdvisoryState(NOW, open_doors=frozenset({"hood", "trunk"}))
     assert condition.forbids(order(CommandAction.LOCK, Mode.NORMAL, "driver"), NOW) is None
 
 
 def test_a_condition_is_trusted_for_fifteen_seconds() -> None:
-    condition, asked = Condition(NOW, speed_kmh=9), order(CommandAction.UNLOCK, Mode.NORMAL)
+    condition, asked = AdvisoryState(NOW, speed_kmh=9), order(CommandAction.UNLOCK, Mode.NORMAL)
     assert condition.forbids(asked, NOW + timedelta(seconds=15)) is MOVING
     assert condition.forbids(asked, NOW + timedelta(seconds=15.001)) is None
 

@@ -19,12 +19,12 @@ async def receive(received: AdvisoryStateCache, seconds: float, **said: bool) ->
     await received._receive(Msg(None, data=condition.SerializeToString()))  # type: ignore[arg-type]  # what the broker calls
 
 
-def conditions() -> AdvisoryStateCache:
+def advisory_states() -> AdvisoryStateCache:
     return AdvisoryStateCache(None, lambda: START)  # type: ignore[arg-type]  # nothing is published here
 
 
 async def test_a_lost_vehicle_is_lost_until_it_reports_or_says_hello() -> None:
-    received = conditions()
+    received = advisory_states()
     await receive(received, 10, lost=True)
     await receive(received, 9)  # was on its way before
     found = received.of(VIN)
@@ -42,7 +42,7 @@ async def test_a_lost_vehicle_is_lost_until_it_reports_or_says_hello() -> None:
 
 
 async def test_who_sleeps_is_not_lost_for_saying_nothing() -> None:
-    received = conditions()
+    received = advisory_states()
     await receive(received, 1, asleep=True)
     await receive(received, 60, lost=True)
     found = received.of(VIN)

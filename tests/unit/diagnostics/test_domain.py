@@ -10,7 +10,7 @@ from services.diagnostics.domain import (
     MOST_TOLD,
     SUMMARY_CODE,
     AlertChange,
-    Component,
+    ComponentHealth,
     ComponentStatus,
     SelfCheck,
     Severity,
@@ -21,13 +21,13 @@ from services.diagnostics.domain import (
 )
 
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-GOOD = Component("driver_actuator_01", "Driver Door Actuator", ComponentStatus.ACTIVE, 98, None, ())
-MODULE = Component("lock_module_01", "Door Lock Module", ComponentStatus.ACTIVE, 95, None, ())
+GOOD = ComponentHealth("driver_actuator_01", "Driver Door Actuator", ComponentStatus.ACTIVE, 98, None, ())
+MODULE = ComponentHealth("lock_module_01", "Door Lock Module", ComponentStatus.ACTIVE, 95, None, ())
 FAILED = replace(GOOD, status=ComponentStatus.ERROR, health=0, error_codes=("B1A01",))
 
 
 def check(
-    *components: Component, minutes: int = 0, sequence: int = 1, epoch: tuple[str, int] = ("e", 7)
+    *components: ComponentHealth, minutes: int = 0, sequence: int = 1, epoch: tuple[str, int] = ("e", 7)
 ) -> SelfCheck:
     at = T0 + timedelta(minutes=minutes)
     place = (epoch[0].encode(), epoch[1], sequence)
@@ -46,7 +46,7 @@ def check(
         ((FAILED, replace(MODULE, status=ComponentStatus.INACTIVE)), SystemStatus.FAULT),
     ],
 )
-def test_the_worst_component_decides(components: tuple[Component, ...], status: SystemStatus) -> None:
+def test_the_worst_component_decides(components: tuple[ComponentHealth, ...], status: SystemStatus) -> None:
     assert diagnose(check(*components)).system_status is status
 
 
@@ -78,7 +78,7 @@ def test_an_unknown_code_is_told_all_the_same() -> None:
         (replace(GOOD, health=10), "COMPONENT_HEALTH_LOW"),
     ],
 )
-def test_a_condition_without_a_code_speaks_for_itself(component: Component, code: str) -> None:
+def test_a_condition_without_a_code_speaks_for_itself(component: ComponentHealth, code: str) -> None:
     assert [alert.code for alert in diagnose(check(component)).alerts] == [code]
 
 

@@ -22,7 +22,7 @@ class Broker:
         self.cuts: list[str] = []
         self.fall_silent_at = ""
 
-    async def tell(self, *vins: str) -> None:
+    async def publish(self, *vins: str) -> None:
         self._answer("tell")
         self.told += vins
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.component import Component, Running
+from mesh.component import MeshComponent, Running
 from mesh.logs import keep_bounded, rotate
 from mesh.probes import ready_line
 from tests.support.small_disk import small_disk
@@ -46,7 +46,7 @@ def test_without_room_for_a_copy_the_log_is_cut_all_the_same(tmp_path: Path) -> 
 
 async def test_one_component_that_never_stops_writing_is_bounded(tmp_path: Path) -> None:
     log = tmp_path / "noisy.log"
-    noisy = Component(
+    noisy = MeshComponent(
         "noisy", ("/bin/sh", "-c", "while :; do echo twelve bytes; done"), {}, log, lambda: ready_line(log)
     )
     looks, largest = 0, 0
@@ -100,7 +100,7 @@ async def test_ready_is_seen_in_a_log_that_was_cut_since(tmp_path: Path) -> None
 
 async def test_a_component_whose_log_can_not_be_made_runs_without(tmp_path: Path) -> None:
     log = tmp_path / "missing" / "quiet.log"
-    quiet = Component("quiet", ("/bin/sh", "-c", "echo a word"), {}, log, lambda: ready_line(log))
+    quiet = MeshComponent("quiet", ("/bin/sh", "-c", "echo a word"), {}, log, lambda: ready_line(log))
     running = await Running.start(quiet, tmp_path)
     assert await running.wait() == 0
     assert running.obituary() == "quiet ended with status 0: no output"
@@ -111,7 +111,7 @@ async def test_the_log_of_a_masked_component_holds_no_whole_vin(tmp_path: Path) 
     words = "user:KMHSH81C7LU123456 - vehicle.KMHSH81C7LU123456.evt.x; XKMHSH81C7LU1234567 is none"
     means_nothing = 'User "x" found in connect proto, but user required from cert'
     script = f'echo "{words}"; echo "{means_nothing}"; echo the end >&2'
-    talker = Component("talker", ("/bin/sh", "-c", script), {}, log, lambda: ready_line(log), masked=True)
+    talker = MeshComponent("talker", ("/bin/sh", "-c", script), {}, log, lambda: ready_line(log), masked=True)
     running = await Running.start(talker, tmp_path)
     await running.wait()
     async with asyncio.timeout(10):
@@ -125,5 +125,7 @@ async def test_a_masked_component_goes_on_when_its_words_cannot_be_kept(tmp_path
     full = tmp_path / "full.log"
     full.symlink_to("/dev/full")
     script = "for i in 1 2 3; do echo KMHSH81C7LU123456; done; exit 7"
-    talker = Component("talker", ("/bin/sh", "-c", script), {}, full, lambda: ready_line(full), masked=True)
+    talker = MeshComponent(
+        "talker", ("/bin/sh", "-c", script), {}, full, lambda: ready_line(full), masked=True
+    )
     assert await (await Running.start(talker, tmp_path)).wait() == 7

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.component import Component, ComponentFailedError, Running, last_line
+from mesh.component import ComponentFailedError, MeshComponent, Running, last_line
 from mesh.edge_config import ROOT
 from mesh.plan import Plan
 from mesh.ports import Ports
@@ -30,9 +30,9 @@ READY = 'echo \'{"event": "ready"}\'; exec sleep 60'
 NO_SOCKET = Path("/nonexistent")  # so there is no Envoy to drain
 
 
-def component(folder: Path, name: str, script: str) -> Component:
+def component(folder: Path, name: str, script: str) -> MeshComponent:
     log = folder / f"{name}.log"
-    return Component(
+    return MeshComponent(
         name=name,
         command=("/bin/sh", "-c", script),
         environment=dict(os.environ),

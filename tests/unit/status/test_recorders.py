@@ -1,4 +1,4 @@
-"""The recorder of looks, and the hints of what stands in a command's way."""
+"""The recorder of looks, and the advisory states of what stands in a command's way."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, Do
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
 from services.runtime.storage import StorageUnavailable
+from services.status.advisories import AdvisoryFilter, StatusAdvisory
 from services.status.checks import CheckLog
-from services.status.conditions import ConditionTeller, Hint
 from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.domain import OPEN, PRESENT, Check, LogPosition, Report
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, SilentVehicles
 from services.status.translate import checks_message
 from services.status.vehicle_link import publish_update
-from services.status.vehicle_translate import condition_payload
+from services.status.vehicle_translate import advisory_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -104,54 +104,54 @@ def report(flags: int = PRESENT, ignition: int = 1, speed_kmh: float = 0.0, vin:
 
 
 def test_conditions_are_told_on_change_again_after_a_while_and_when_they_end() -> None:
-    told: list[Hint] = []
+    told: list[StatusAdvisory] = []
     now = [0.0]
-    teller = ConditionTeller(told.extend, lambda: now[0])
+    teller = AdvisoryFilter(told.extend, lambda: now[0])
     teller.consider([report()], ())
     assert told == []
     driving = report(ignition=3, speed_kmh=50.0)
     for seconds in (0.0, 1.0, 4.9, 5.0):
         now[0] = seconds
         teller.consider([driving], ())
-    assert told == [Hint(driving, ended=False)] * 2
+    assert told == [StatusAdvisory(driving, ended=False)] * 2
     standing = report(flags=PRESENT | OPEN)
     teller.consider([standing], ())
     teller.consider([report()], ())
     teller.consider([report()], ())
-    assert told[2:] == [Hint(standing, ended=False), Hint(report(), ended=True)]
+    assert told[2:] == [StatusAdvisory(standing, ended=False), StatusAdvisory(report(), ended=True)]
 
 
 def test_accessory_power_alone_stands_in_nobodys_way() -> None:
-    told: list[Hint] = []
-    ConditionTeller(told.extend, lambda: 0.0).consider([report(ignition=2)], ())
+    told: list[StatusAdvisory] = []
+    AdvisoryFilter(told.extend, lambda: 0.0).consider([report(ignition=2)], ())
     assert told == []
 
 
 def test_remembered_conditions_are_bounded() -> None:
-    teller = ConditionTeller(lambda _: None, lambda: 0.0, limit=2)
+    teller = AdvisoryFilter(lambda _: None, lambda: 0.0, limit=2)
     teller.consider([report(speed_kmh=1.0, vin=f"KMHSH81C7LU00000{n}") for n in range(5)], ())
     assert len(teller._told) == 2
 
 
 def test_sleep_is_told_once_and_so_is_waking_by_whoever_hears_of_it() -> None:
-    told: list[Hint] = []
-    teller = ConditionTeller(told.extend, lambda: 0.0)
+    told: list[StatusAdvisory] = []
+    teller = AdvisoryFilter(told.extend, lambda: 0.0)
     goodbye = replace(report(), asleep=True)
     teller.consider([goodbye], ())
     teller.consider([report()], {VIN})
     teller.consider([report()], ())
-    assert told == [Hint(goodbye, ended=True), Hint(report(), ended=True)]
+    assert told == [StatusAdvisory(goodbye, ended=True), StatusAdvisory(report(), ended=True)]
     driving = report(speed_kmh=1.0)
     teller.consider([driving], ())
     teller.consider([driving], {VIN})  # another replica heard that it slept in between
-    assert told[2:] == [Hint(driving, ended=False)] * 2
+    assert told[2:] == [StatusAdvisory(driving, ended=False)] * 2
 
 
 def test_a_vehicle_that_sleeps_with_its_door_open_says_both() -> None:
-    told: list[Hint] = []
+    told: list[StatusAdvisory] = []
     goodbye = replace(report(flags=PRESENT | OPEN), asleep=True)
-    ConditionTeller(told.extend, lambda: 0.0).consider([goodbye], ())
-    received = VehicleCondition.FromString(condition_payload(told[0].report, ended=told[0].ended))
+    AdvisoryFilter(told.extend, lambda: 0.0).consider([goodbye], ())
+    received = VehicleCondition.FromString(advisory_payload(told[0].report, ended=told[0].ended))
     assert (received.asleep, list(received.open_doors)) == (True, ["driver"])
 
 
@@ -165,7 +165,7 @@ def test_losses_are_bounded_and_a_later_report_outweighs_them() -> None:
 
 def test_a_condition_is_as_old_as_its_arrival_whatever_the_vehicle_s_clock_says() -> None:
     ahead = replace(report(speed_kmh=50.0), observed_at_us=300_000_000, received_at_us=10_000_000)
-    received = VehicleCondition.FromString(condition_payload(ahead, ended=False))
+    received = VehicleCondition.FromString(advisory_payload(ahead, ended=False))
     assert received.observed_at.ToMicroseconds() == 10_000_000
 
 
@@ -183,7 +183,7 @@ def timeout(*, may_have_succeeded: bool, late: bool = False) -> bytes:
 
 def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update_does() -> None:
     told: list[tuple[str, int]] = []
-    lost, hub = LostVehicles(tell=lambda vin, at: told.append((vin, at))), Hub(lambda: 0.0, lambda: 0.0)
+    lost, hub = LostVehicles(publish=lambda vin, at: told.append((vin, at))), Hub(lambda: 0.0, lambda: 0.0)
     for sequence, payload in enumerate(
         (
             timeout(may_have_succeeded=False),  # nothing was sent, or the vehicle says that it did nothing
@@ -202,9 +202,9 @@ def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update
 
 
 def test_who_is_lost_is_told_once_and_so_is_that_it_is_back() -> None:
-    told: list[Hint] = []
+    told: list[StatusAdvisory] = []
     gone: list[tuple[str, int]] = []
-    teller = ConditionTeller(told.extend, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
+    teller = AdvisoryFilter(told.extend, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
     teller.lost(VIN, 10)
     teller.lost(VIN, 12)
     assert gone == [(VIN, 10)]
@@ -213,14 +213,14 @@ def test_who_is_lost_is_told_once_and_so_is_that_it_is_back() -> None:
     back = replace(report(), received_at_us=13)
     teller.consider([back], ())
     teller.consider([back], ())
-    assert told == [Hint(back, ended=True)]
+    assert told == [StatusAdvisory(back, ended=True)]
     teller.lost(VIN, 20)
     assert gone == [(VIN, 10), (VIN, 20)]
 
 
 def test_who_falls_silent_is_lost_once_unless_it_said_that_it_sleeps() -> None:
     gone: list[tuple[str, int]] = []
-    teller = ConditionTeller(lambda _: None, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
+    teller = AdvisoryFilter(lambda _: None, lambda: 0.0, tell_lost=lambda vin, at: gone.append((vin, at)))
     sleeper = "KMHSH81C7LU000001"
     teller.consider([replace(report(), stale_at_us=65), replace(report(vin=sleeper), stale_at_us=65)], ())
     teller.consider([replace(report(vin=sleeper), asleep=True, stale_at_us=65)], ())

@@ -13,7 +13,7 @@ from vehicle.automation import ActuationCause
 from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
 from vehicle.car import Car
 from vehicle.car_state import CarState, StateFile
-from vehicle.diagnosis import Condition, components
+from vehicle.diagnosis import ComponentCondition, components
 from vehicle.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
@@ -156,9 +156,9 @@ def test_a_state_file_gives_back_what_it_was_given(tmp_path: Path) -> None:
 def test_diagnostics_name_what_is_broken() -> None:
     healthy = components(Body())
     assert [one.component_id for one in healthy][::5] == ["driver_actuator_01", "lock_module_01"]
-    assert all(one.condition is Condition.ACTIVE and not one.error_codes for one in healthy)
+    assert all(one.condition is ComponentCondition.ACTIVE and not one.error_codes for one in healthy)
     broken = components(Body().with_actuator(DoorName.TRUNK, failed=True).with_battery(5))
     found: dict[str, Any] = {one.component_id: one for one in broken if one.error_codes}
     assert found["trunk_actuator_01"].error_codes == ("B1A05",)
-    assert found["trunk_actuator_01"].condition is Condition.ERROR
-    assert found["lock_module_01"].condition is Condition.MAINTENANCE_REQUIRED
+    assert found["trunk_actuator_01"].condition is ComponentCondition.ERROR
+    assert found["lock_module_01"].condition is ComponentCondition.MAINTENANCE_REQUIRED

@@ -1,4 +1,4 @@
-"""Hints of what stands in a command's way: told on change and again while it lasts, never stored.
+"""Advisory states of what stands in a command's way: told on change and again while it lasts, never stored.
 
 That a vehicle goes to sleep or is lost, and that it is there again, is told once: whoever commands it learns that it
 takes longer.
@@ -25,29 +25,29 @@ _Condition = tuple[tuple[str, ...], bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Hint:
+class StatusAdvisory:
     """What to tell of a vehicle; `ended` says that nothing stands in a command's way (any more)."""
 
     report: Report
     ended: bool
 
 
-class ConditionTeller:
+class AdvisoryFilter:
     """Remembers what was told of each vehicle, and tells what is new or old enough to be told again.
 
-    `tell` publishes, and so does `tell_lost`: a VIN, and since when it is lost, microseconds since 1970. At most
+    `publish` publishes, and so does `tell_lost`: a VIN, and since when it is lost, microseconds since 1970. At most
     `limit` vehicles are remembered; one that is forgotten is told of again at its next report.
     """
 
     def __init__(
         self,
-        tell: Callable[[Sequence[Hint]], None],
+        publish: Callable[[Sequence[StatusAdvisory]], None],
         monotonic: Callable[[], float],
         again_seconds: float = 5.0,
         limit: int = 100_000,
         tell_lost: Callable[[str, int], None] = lambda _vin, _at_us: None,
     ) -> None:
-        self._tell = tell
+        self._publish = publish
         self._monotonic = monotonic
         self._again_seconds = again_seconds
         self._limit = limit
@@ -66,14 +66,16 @@ class ConditionTeller:
             self._lost.popitem(last=False)
 
     def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
-        """See usecases.ConditionHints."""
+        """See usecases.AdvisorySink."""
         now = self._monotonic()
         self.silent.received(reports)
-        hints = [hint for report in reports if (hint := self._hint(report, now, woken)) is not None]
-        if hints:
-            self._tell(hints)
+        advisories = [
+            advisory for report in reports if (advisory := self._advisory(report, now, woken)) is not None
+        ]
+        if advisories:
+            self._publish(advisories)
 
-    def _hint(self, report: Report, now: float, woken: Container[str]) -> Hint | None:
+    def _advisory(self, report: Report, now: float, woken: Container[str]) -> StatusAdvisory | None:
         vin = report.vin
         told = self._told.get(vin)
         running, moving = report.ignition == IGNITION_ON, report.speed_kmh > 0
@@ -83,7 +85,7 @@ class ConditionTeller:
             if not report.asleep and told is None and not back:
                 return None
             self._told.pop(vin, None)  # what sleeps says nothing more that could be told again
-            return Hint(report, ended=not standing)
+            return StatusAdvisory(report, ended=not standing)
         condition = (open_doors(report.doors), running, moving)
         known = told is not None and told[0] == condition and now - told[1] < self._again_seconds
         if known and not back:
@@ -92,7 +94,7 @@ class ConditionTeller:
         self._told.move_to_end(vin)
         if len(self._told) > self._limit:
             self._told.popitem(last=False)
-        return Hint(report, ended=False)
+        return StatusAdvisory(report, ended=False)
 
     def _is_back(self, report: Report) -> bool:
         """Whether it reported after it was lost; then it is not any more."""
