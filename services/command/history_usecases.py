@@ -43,7 +43,7 @@ async def list_history(deps: CommandDependencies, vin: str, query: HistoryQuery)
 
 
 async def record_status_checks(deps: CommandDependencies, checks: Sequence[StatusCheck]) -> None:
-    """Keep looks at the door status in the history, if looks are kept at all."""
+    """Keep status reads in the history, if status reads are kept at all."""
     if deps.rules.checks_kept and checks:
         await deps.commands.add_status_checks(checks, deps.now())
 

@@ -16,7 +16,7 @@ class Rules:
     asleep_seconds: int = 20
     """How long a command to a vehicle that sleeps takes, as a guess: it is woken, connects, and acts."""
     checks_kept: timedelta = timedelta(days=30)
-    """How long looks at the status are in the history; zero keeps none."""
+    """How long status reads are in the history; zero keeps none."""
     checks_listed: bool = True
     """Whether a list for which no action is named or left out has them."""
 

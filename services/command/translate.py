@@ -113,7 +113,7 @@ def history_query(
 ) -> HistoryQuery:
     """Which page of the history is asked for, of what this reader may see. Raises Refusal.
 
-    `checks_listed` says whether looks are listed where no action is named or left out.
+    `checks_listed` says whether status reads are listed where no action is named or left out.
     """
     place = page_tokens.place_of(request)
     told = request.as_of.ToDatetime(tzinfo=now.tzinfo) if request.HasField("as_of") else None

@@ -271,7 +271,7 @@ async def handle_outcomes(deps: CommandDependencies, deliveries: Sequence[Delive
 async def handle_status_checks(
     deps: CommandDependencies, deliveries: Sequence[Delivery]
 ) -> list[PoisonMessage]:
-    """Take looks at the door status into the history."""
+    """Take status reads into the history."""
     poison: list[PoisonMessage] = []
     for delivery in deliveries:
         try:

@@ -42,7 +42,6 @@ from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
 from services.status import store, translate
 from services.status.advisories import AdvisoryFilter
-from services.status.checks import CheckLog
 from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
@@ -51,6 +50,7 @@ from services.status.refusals import refusal_of
 from services.status.revocations import Revocations
 from services.status.rights import LONGEST_CAPABILITY_SECONDS
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.status_read_log import StatusReadLog
 from services.status.update_budget import BudgetedMessages
 from services.status.update_feed import JetStreamLog, StreamTail
 from services.status.vehicle_link import (
@@ -151,7 +151,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         set_aside=dead_letter_writer.set_aside,
     )
     records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
-    checks = CheckLog(
+    checks = StatusReadLog(
         records,
         translate.checks_message,
         now_us,

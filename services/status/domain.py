@@ -372,8 +372,8 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """A look at a vehicle's status. `check_id` is unique: the same look may be told twice."""
+class StatusRead:
+    """A read of a vehicle's status. `check_id` is unique: the same read may be told twice."""
 
     check_id: str
     vin: str

@@ -17,15 +17,15 @@ from services.runtime.call import current_call
 from services.runtime.policy import policy_of
 from services.status import translate
 from services.status.domain import (
-    Check,
     Heartbeat,
     LogUnavailable,
     Reset,
+    StatusRead,
     StreamEnded,
 )
 from services.status.hub import Watcher
 from services.status.rights import EndingCause, WatchRight
-from services.status.usecases import look_at_status, watch_updates
+from services.status.usecases import read_status, watch_updates
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from services.status.domain import LogPosition, Update
     from services.status.event_ids import EventIds
     from services.status.hub import Hub
-    from services.status.usecases import CheckRecorder, Losses, StatusReader, UpdateLog
+    from services.status.usecases import Losses, StatusReader, StatusReadRecorder, UpdateLog
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -62,7 +62,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
     def __init__(
         self,
         reader: StatusReader,
-        checks: CheckRecorder,
+        checks: StatusReadRecorder,
         hub: Hub,
         log: UpdateLog,
         lost: Losses,
@@ -86,10 +86,10 @@ class DoorStatusServer(DoorStatusServiceServicer):
         call = current_call()
         capability = call.granted()
         asked_at_us = self._now_us()
-        last = await look_at_status(self._reader, request.vin)
+        last = await read_status(self._reader, request.vin)
         now_us = self._now_us()
         self._checks.record(
-            Check(
+            StatusRead(
                 check_id=str(uuid.uuid4()),
                 vin=request.vin,
                 time_us=asked_at_us,

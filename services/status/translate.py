@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.descriptor import Descriptor
 
-    from services.status.domain import Check, Step, Update
+    from services.status.domain import StatusRead, Step, Update
     from services.status.event_ids import EventIds
     from services.status.judgement import ActuationOutcome
     from services.status.usecases import LastReport
@@ -267,7 +267,7 @@ def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorU
     return message
 
 
-def checks_message(checks: Sequence[Check], now_us: int) -> OutgoingMessage:
+def checks_message(checks: Sequence[StatusRead], now_us: int) -> OutgoingMessage:
     """Looks at statuses, for the history."""
     message = room_event_pb2.StatusChecks()
     for check in checks:

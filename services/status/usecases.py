@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.status.domain import (
     Bounds,
-    Check,
     Heartbeat,
     LogPosition,
     LogUnavailable,
     NotYetReported,
     Report,
     Reset,
+    StatusRead,
     Update,
 )
 
@@ -91,10 +91,10 @@ class AdvisorySink(Protocol):
         """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is an advisory state."""
 
 
-class CheckRecorder(Protocol):
-    """Tells the history of looks at statuses."""
+class StatusReadRecorder(Protocol):
+    """Tells the history of status reads."""
 
-    def record(self, check: Check) -> None:
+    def record(self, check: StatusRead) -> None:
         """Take it in; it is durable soon. Raises StorageUnavailable when too many wait already."""
 
 
@@ -129,7 +129,7 @@ async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us:
         pass
 
 
-async def look_at_status(reader: StatusReader, vin: str) -> LastReport:
+async def read_status(reader: StatusReader, vin: str) -> LastReport:
     """The last report of a vehicle. Raises NotYetReported."""
     found = await reader.last_report(vin)
     if found is None:

@@ -22,7 +22,6 @@ from google.protobuf.json_format import MessageToDict
 from services.runtime.policy import RpcPolicy
 from services.runtime.storage import StorageUnavailable
 from services.status import translate
-from services.status.checks import CheckLog
 from services.status.domain import Bounds, LogPosition, Update
 from services.status.event_ids import EventIds
 from services.status.hub import Hub
@@ -30,6 +29,7 @@ from services.status.presence import LostVehicles, Reachability
 from services.status.refusals import refusal_of
 from services.status.rights import EndingCause, RightEnding
 from services.status.server import POLICY, SERVICE, DoorStatusServer
+from services.status.status_read_log import StatusReadLog
 from services.status.usecases import LastReport
 from tests.contract.conftest import ServedRoom
 
@@ -104,7 +104,7 @@ class FakeLog:
 class Room:
     reader: FakeReader
     store: FakeStore
-    checks: CheckLog
+    checks: StatusReadLog
     hub: Hub
     log: FakeLog
     lost: LostVehicles
@@ -149,7 +149,7 @@ def unserved(signer: Any) -> Room:
     store = FakeStore()
     hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
     hub.start_at(LogPosition("e1", 0))
-    checks = CheckLog(store, translate.checks_message, lambda: NOW_US)
+    checks = StatusReadLog(store, translate.checks_message, lambda: NOW_US)
     return Room(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
 
 

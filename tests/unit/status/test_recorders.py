@@ -1,4 +1,4 @@
-"""The recorder of looks, and the advisory states of what stands in a command's way."""
+"""The recorder of status reads, and the advisory states of what stands in a command's way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCon
 
 from services.runtime.storage import StorageUnavailable
 from services.status.advisories import AdvisoryFilter, StatusAdvisory
-from services.status.checks import CheckLog
 from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.domain import OPEN, PRESENT, Check, LogPosition, Report
+from services.status.domain import OPEN, PRESENT, LogPosition, Report, StatusRead
 from services.status.hub import Hub
 from services.status.presence import LostVehicles, SilentVehicles
+from services.status.status_read_log import StatusReadLog
 from services.status.translate import checks_message
 from services.status.vehicle_link import publish_update
 from services.status.vehicle_translate import advisory_payload
@@ -51,12 +51,14 @@ class FakeStore:
         return [c.check_id for m in self.sent for c in StatusChecks.FromString(m.payload).checks]
 
 
-def check(number: int) -> Check:
-    return Check(str(number), VIN, 1_000_000, "user-123", "user-123", "WEB", "c", 0.001)
+def check(number: int) -> StatusRead:
+    return StatusRead(str(number), VIN, 1_000_000, "user-123", "user-123", "WEB", "c", 0.001)
 
 
-def log_of(store: FakeStore, batch: int = 3, limit: int = 10) -> CheckLog:
-    return CheckLog(store, checks_message, lambda: 2_000_000, gather_seconds=0.005, batch=batch, limit=limit)
+def log_of(store: FakeStore, batch: int = 3, limit: int = 10) -> StatusReadLog:
+    return StatusReadLog(
+        store, checks_message, lambda: 2_000_000, gather_seconds=0.005, batch=batch, limit=limit
+    )
 
 
 async def test_looks_are_committed_many_to_a_message() -> None:

@@ -1,4 +1,4 @@
-"""The recorder of looks at statuses: no reader waits for it, and it is durable soon."""
+"""The recorder of status reads: no reader waits for it, and it is durable soon."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.runtime.outbox import OutgoingMessage
-    from services.status.domain import Check
+    from services.status.domain import StatusRead
 
 _RETRY_SECONDS = 0.5
 _log = structlog.get_logger()
@@ -28,18 +28,18 @@ class MessageStore(Protocol):
         """Commit them. Raises StorageUnavailable."""
 
 
-class CheckLog:
-    """Gathers looks and commits them together, one message for many.
+class StatusReadLog:
+    """Gathers status reads and commits them together, one message for many.
 
-    A look is kept at most `gather_seconds` before its commit begins. While the store is away looks wait,
-    at most `limit` of them: then `record` refuses, because a look that would not be in the history is
+    A read is kept at most `gather_seconds` before its commit begins. While the store is away reads wait,
+    at most `limit` of them: then `record` refuses, because a read that would not be in the history is
     not to be had.
     """
 
     def __init__(
         self,
         store: MessageStore,
-        message_of: Callable[[Sequence[Check], int], OutgoingMessage],
+        message_of: Callable[[Sequence[StatusRead], int], OutgoingMessage],
         now_us: Callable[[], int],
         gather_seconds: float = 0.02,
         batch: int = 500,
@@ -51,12 +51,12 @@ class CheckLog:
         self._gather_seconds = gather_seconds
         self._batch = batch
         self._limit = limit
-        self._waiting: list[Check] = []
+        self._waiting: list[StatusRead] = []
         self._arrived = asyncio.Event()
         self._full = asyncio.Event()
 
-    def record(self, check: Check) -> None:
-        """See usecases.CheckRecorder."""
+    def record(self, check: StatusRead) -> None:
+        """See usecases.StatusReadRecorder."""
         if len(self._waiting) >= self._limit:
             raise StorageUnavailable("too many looks wait to be recorded")
         self._waiting.append(check)
@@ -82,7 +82,7 @@ class CheckLog:
     async def flush(self) -> None:
         """Commit what waits now. Raises StorageUnavailable; what was not committed waits on.
 
-        What comes meanwhile is left to gather: a commit for every few looks would cost more than the looks.
+        What comes meanwhile is left to gather: a commit for every few reads would cost more than the reads.
         """
         remaining = len(self._waiting)
         while remaining:
@@ -94,10 +94,10 @@ class CheckLog:
         if not self._waiting:
             self._arrived.clear()
 
-    async def _commit(self, checks: Sequence[Check]) -> None:
+    async def _commit(self, checks: Sequence[StatusRead]) -> None:
         await self._store.send([self._message_of(checks, self._now_us())])
 
 
-def _untold(check: Check, error: Exception) -> None:
-    """A look that cannot be told of must not keep all others out of the history."""
+def _untold(check: StatusRead, error: Exception) -> None:
+    """A read that cannot be told of must not keep all others out of the history."""
     _log.error("status_check_untold", check=check.check_id, vin=masked_vin(check.vin), exc_info=error)
