@@ -38,7 +38,7 @@ LONGEST_PATIENCE_LOOKS = 40
 _ACTIVE = "^http\\.(rest|grpc)\\.downstream_rq_active$"
 
 
-class Backoff:
+class RestartBackoff:
     """How long to wait before starting a component again."""
 
     def __init__(self) -> None:
@@ -134,7 +134,7 @@ class Supervisor:
         return began
 
     async def _keep(self, component: MeshComponent, began: float) -> None:
-        backoff, patience = Backoff(), Patience()
+        backoff, patience = RestartBackoff(), Patience()
         while True:
             reason = await self._until_of_no_use(component, patience)
             pause = backoff.after(time.monotonic() - began)

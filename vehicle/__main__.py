@@ -239,7 +239,7 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
         "connected": len(awake),
         "control": f"http://127.0.0.1:{port}",
     }
-    logs.LogStream(sys.stdout.fileno()).write(json.dumps(line) + "\n")
+    logs.AgentLogStream(sys.stdout.fileno()).write(json.dumps(line) + "\n")
 
 
 def make_keys(out: Path, public: Path) -> None:
@@ -265,7 +265,7 @@ def main() -> None:
         sys.stderr.write(f"vehicle: {name} is not read here\n")
     settings = read_settings(dict(os.environ), words.link)
     # Standard output carries the ready line only.
-    logs.configure(settings.log_level, logs.LogStream(sys.stderr.fileno()))
+    logs.configure(settings.log_level, logs.AgentLogStream(sys.stderr.fileno()))
     uvloop.run(run(settings))
 
 

@@ -17,14 +17,14 @@ import structlog
 from vehicle import diagnosis, translate
 from vehicle.answers import Answers
 from vehicle.backoff import Backoff
-from vehicle.budget import Budget
+from vehicle.budget import AnswerBudget
 from vehicle.channel import Channel, new_message_id
-from vehicle.inbox import Inbox, RefusedReport
+from vehicle.inbox import AgentInbox, RefusedReport
 from vehicle.link import LinkDown, QueueGone, VehicleLink
 from vehicle.lock_changes import LockChanges
 from vehicle.memory import Memory
 from vehicle.orders import OrderProcessor
-from vehicle.outbox import Outbox
+from vehicle.outbox import AgentOutbox
 from vehicle.pending import Pending
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from vehicle.clock import Clock
     from vehicle.credentials import Credentials
     from vehicle.journal import Journal
-    from vehicle.manifest_file import ManifestFile
+    from vehicle.manifest_file import ManifestStore
 
 logger = structlog.get_logger(__name__)
 
@@ -84,7 +84,7 @@ class Agent:
         link: VehicleLink,
         journal: Journal,
         credentials: Credentials,
-        manifests: ManifestFile,
+        manifests: ManifestStore,
         clock: Clock,
         reporting: Reporting,
     ) -> None:
@@ -103,8 +103,8 @@ class Agent:
         self._pending = Pending()
         memory = Memory(car, journal, self._pending, manifests)
         self._channel = channel = Channel(car.vin, credentials, manifests.load(), memory, clock)
-        self.outbox = Outbox(car.vin, link)
-        answers = Answers(car.vin, channel, journal, self.outbox, Budget(clock))
+        self.outbox = AgentOutbox(car.vin, link)
+        answers = Answers(car.vin, channel, journal, self.outbox, AnswerBudget(clock))
         self._orders = OrderProcessor(
             car,
             channel,
@@ -116,7 +116,7 @@ class Agent:
             self._changed.set,
             sequence_now=lambda: self._sequence,
         )
-        self._inbox = Inbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
+        self._inbox = AgentInbox(car.vin, channel, self._orders, answers, self.outbox, self._hello_now)
         self._told = asyncio.Event()
         """The broker keeps a report of the car as it stands."""
         self._sleeps = False

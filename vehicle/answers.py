@@ -14,15 +14,15 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from vehicle.channel import Channel, new_message_id
 from vehicle.journal import AnswerKind, Journal, StoredAnswer
-from vehicle.link import Delivery, LinkDown
+from vehicle.link import CloudDelivery, LinkDown
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from protocol.vehicle_side import Answer as AnswerMessage
     from protocol.vehicle_side import OutgoingEnvelope, RefusedOrder
-    from vehicle.budget import Budget
-    from vehicle.outbox import Outbox
+    from vehicle.budget import AnswerBudget
+    from vehicle.outbox import AgentOutbox
 
 logger = structlog.get_logger(__name__)
 
@@ -38,13 +38,15 @@ class _UnderWay:
     """An answer that the broker does not have yet, and what it settles."""
 
     request_hash: bytes
-    deliveries: list[Delivery]
+    deliveries: list[CloudDelivery]
 
 
 class Answers:
     """The answers of one car's agent. `budget` limits what may be an answer to noise."""
 
-    def __init__(self, vin: str, channel: Channel, journal: Journal, outbox: Outbox, budget: Budget) -> None:
+    def __init__(
+        self, vin: str, channel: Channel, journal: Journal, outbox: AgentOutbox, budget: AnswerBudget
+    ) -> None:
         self._vin_tail = vin[-6:]
         self._channel = channel
         self._journal = journal
@@ -52,7 +54,7 @@ class Answers:
         self._budget = budget
         self._under_way: dict[str, _UnderWay] = {}
 
-    def send(self, answer: StoredAnswer, *deliveries: Delivery) -> None:
+    def send(self, answer: StoredAnswer, *deliveries: CloudDelivery) -> None:
         """Sends what the journal keeps, and settles what it answers."""
         under_way = _UnderWay(answer.request_hash, list(deliveries))
         self._under_way[answer.message_id] = under_way
@@ -68,7 +70,7 @@ class Answers:
 
         self._outbox.post(seal, stored)
 
-    def repeat(self, answer: StoredAnswer, request_hash: bytes, delivery: Delivery) -> None:
+    def repeat(self, answer: StoredAnswer, request_hash: bytes, delivery: CloudDelivery) -> None:
         """Sends it once more, as the answer to the order that came just now."""
         under_way = self._under_way.get(answer.message_id)
         if under_way:
@@ -84,7 +86,9 @@ class Answers:
         message_id = new_message_id()
         self._outbox.post(lambda: self._sealed(message_id, request_hash, message))
 
-    def configured(self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: Delivery) -> None:
+    def configured(
+        self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: CloudDelivery
+    ) -> None:
         """Says which settings are in force."""
         message_id = new_message_id()
         self._outbox.post(
@@ -92,7 +96,7 @@ class Answers:
         )
 
     def configured_before(
-        self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: Delivery
+        self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: CloudDelivery
     ) -> None:
         """Says so once more."""
         if self._is_affordable("answer not repeated"):
@@ -100,7 +104,7 @@ class Answers:
         else:
             self.settle(delivery)
 
-    def refuse(self, faulted: RefusedOrder, delivery: Delivery) -> None:
+    def refuse(self, faulted: RefusedOrder, delivery: CloudDelivery) -> None:
         """Says that the protocol refused it, where that is said, and never wants to see it again."""
         logger.warning(
             "order_refused", vin_tail=self._vin_tail, fault=faulted.fault.name, detail=faulted.detail
@@ -111,18 +115,18 @@ class Answers:
         else:
             self.drop(delivery)
 
-    def answer_challenge(self, seal_hello: Callable[[], OutgoingEnvelope], delivery: Delivery) -> None:
+    def answer_challenge(self, seal_hello: Callable[[], OutgoingEnvelope], delivery: CloudDelivery) -> None:
         """Sends the hello that was asked for."""
         if self._is_affordable("challenge not answered"):
             self._outbox.run(self._answer_once(seal_hello, delivery.acknowledge))
         else:
             self.drop(delivery)
 
-    def settle(self, *deliveries: Delivery) -> None:
+    def settle(self, *deliveries: CloudDelivery) -> None:
         """Dealt with, without a word."""
         self._outbox.run(self._settle(deliveries))
 
-    def drop(self, delivery: Delivery) -> None:
+    def drop(self, delivery: CloudDelivery) -> None:
         """Not understood, without a word."""
         self._outbox.run(self._finish(delivery.terminate))
 
@@ -148,7 +152,7 @@ class Answers:
         else:
             await self._finish(settle)
 
-    async def _settle(self, deliveries: Iterable[Delivery]) -> None:
+    async def _settle(self, deliveries: Iterable[CloudDelivery]) -> None:
         for delivery in deliveries:
             await self._finish(delivery.acknowledge)
 

@@ -17,7 +17,7 @@ AT_ONCE = 5
 MILLIS_EACH = 1000
 
 
-class Budget:
+class AnswerBudget:
     """AT_ONCE answers at once, and one each MILLIS_EACH over time."""
 
     def __init__(self, clock: Clock) -> None:

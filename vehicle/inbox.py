@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from protocol.vehicle_side import OutgoingEnvelope
     from vehicle.answers import Answers
-    from vehicle.link import Delivery
+    from vehicle.link import CloudDelivery
     from vehicle.orders import OrderProcessor
-    from vehicle.outbox import Outbox
+    from vehicle.outbox import AgentOutbox
 
 logger = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class RefusedReport:
     count: int
 
 
-class Inbox:
+class AgentInbox:
     """The one door through which messages come into one car's agent. `hello_now` makes what a hello says."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Inbox:
         channel: Channel,
         orders: OrderProcessor,
         answers: Answers,
-        outbox: Outbox,
+        outbox: AgentOutbox,
         hello_now: Callable[[], report_pb2.Hello],
     ) -> None:
         self.refused_reports: deque[RefusedReport] = deque(maxlen=REFUSED_REPORTS_KEPT)
@@ -66,7 +66,7 @@ class Inbox:
         self._outbox = outbox
         self._hello_now = hello_now
 
-    def take(self, deliveries: list[Delivery]) -> None:
+    def take(self, deliveries: list[CloudDelivery]) -> None:
         """Takes what arrived together. A command in it begins only afterwards, so none that the same batch
         withdraws ever does. Raises OSError when the disk does not take what must be kept.
         """
@@ -76,7 +76,7 @@ class Inbox:
             except MessageRefused as refused:
                 self._refuse(delivery, refused.fault.name, refused.detail)
 
-    def _take_one(self, delivery: Delivery) -> None:
+    def _take_one(self, delivery: CloudDelivery) -> None:
         match delivery.kind:
             case None:
                 self._refuse(delivery, "UNKNOWN_SUBJECT", "a subject this car does not know")
@@ -95,7 +95,7 @@ class Inbox:
             self.refused_reports.append(told)
             logger.warning("report_refused_by_cloud", vin_tail=self._vin_tail, **asdict(told))
 
-    def _take_order(self, domain: Domain, delivery: Delivery) -> None:
+    def _take_order(self, domain: Domain, delivery: CloudDelivery) -> None:
         match self._channel.open_order(domain, delivery.data):
             case AcceptedOrder() as accepted:
                 self._orders.accept(accepted, delivery)
@@ -104,7 +104,7 @@ class Inbox:
             case RefusedOrder() as faulted:
                 self._answers.refuse(faulted, delivery)
 
-    def _take_manifest(self, delivery: Delivery) -> None:
+    def _take_manifest(self, delivery: CloudDelivery) -> None:
         is_new = self._channel.adopt(delivery.data)
         self._answers.settle(delivery)
         if not is_new:
@@ -119,6 +119,6 @@ class Inbox:
         message_id = new_message_id()
         return lambda: self._channel.seal_hello(self._hello_now(), message_id, challenge)
 
-    def _refuse(self, delivery: Delivery, fault: str, detail: str) -> None:
+    def _refuse(self, delivery: CloudDelivery, fault: str, detail: str) -> None:
         logger.warning("message_refused", vin_tail=self._vin_tail, fault=fault, detail=detail)
         self._answers.drop(delivery)

@@ -16,7 +16,7 @@ class QueueGone(Exception):
     """The broker holds no command queue for this car: say hello again."""
 
 
-class Delivery(Protocol):
+class CloudDelivery(Protocol):
     """One message from the cloud. Not settled, it comes again."""
 
     @property
@@ -54,7 +54,7 @@ class VehicleLink(Protocol):
         """Returns once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
         ...
 
-    async def receive(self) -> list[Delivery]:
+    async def receive(self) -> list[CloudDelivery]:
         """Waits for messages and returns all that wait, so that a cancellation can be looked at first.
 
         Raises QueueGone, or LinkDown when the connection ended.

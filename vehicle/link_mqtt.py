@@ -20,7 +20,7 @@ from protocol.broker import (
     presence_subject,
 )
 from vehicle.addresses import Endpoint, Endpoints
-from vehicle.link import Delivery, LinkDown
+from vehicle.link import CloudDelivery, LinkDown
 from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
 
 if TYPE_CHECKING:
@@ -116,9 +116,9 @@ class MqttLink:
             raise LinkDown("not connected")
         await self._connection.publish(mqtt_topic(event_subject(self._vin, event)), data)
 
-    async def receive(self) -> list[Delivery]:
+    async def receive(self) -> list[CloudDelivery]:
         """All that is here; just after waking, all that waited. Raises LinkDown."""
-        deliveries: list[Delivery] = [await self._next()]
+        deliveries: list[CloudDelivery] = [await self._next()]
         waking = asyncio.get_running_loop().time() < self._awake_at
         while True:
             while not self._arrived.empty():

@@ -21,7 +21,7 @@ from nats.aio.transport import TcpTransport
 
 from protocol.broker import VEHICLE_COMMANDS, CommandKind, EventKind, event_subject
 from vehicle.addresses import Endpoint, Endpoints, read_endpoints
-from vehicle.link import Delivery, LinkDown, QueueGone
+from vehicle.link import CloudDelivery, LinkDown, QueueGone
 
 if TYPE_CHECKING:
     import ssl
@@ -190,7 +190,7 @@ class NatsLink:
         except (nats.errors.Error, OSError, TimeoutError) as error:
             raise LinkDown(f"{event.value} not confirmed: {error!r}") from error
 
-    async def receive(self) -> list[Delivery]:
+    async def receive(self) -> list[CloudDelivery]:
         """All that waits; the first time after `open` or QueueGone, everything stored so far."""
         if not self._drained:
             waiting = await self._drain()
@@ -216,9 +216,9 @@ class NatsLink:
             except TimeoutError:
                 _hang_up(client)
 
-    async def _drain(self) -> list[Delivery]:
+    async def _drain(self) -> list[CloudDelivery]:
         await self._pull({"no_wait": True}, heartbeat=False)
-        deliveries: list[Delivery] = []
+        deliveries: list[CloudDelivery] = []
         while self._outstanding > 0:
             try:
                 message = await self._next(self._answer_seconds)
@@ -264,9 +264,9 @@ class NatsLink:
             here.append(message)
         return here
 
-    def _sort(self, messages: list[Msg]) -> list[Delivery]:
+    def _sort(self, messages: list[Msg]) -> list[CloudDelivery]:
         """The deliveries among the messages, after acting on the broker's status messages."""
-        deliveries: list[Delivery] = []
+        deliveries: list[CloudDelivery] = []
         gone: QueueGone | None = None
         for message in messages:
             status = (message.headers or {}).get("Status")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 
-class LogStream:
+class AgentLogStream:
     """A descriptor for whole lines: it never raises, never waits for a reader, and drops what finds no room."""
 
     def __init__(self, descriptor: int) -> None:
@@ -46,7 +46,7 @@ class LogStream:
         return self._readiness is None or any(ready & select.POLLOUT for _, ready in self._readiness.poll(0))
 
 
-def configure(level: int, stream: LogStream) -> None:
+def configure(level: int, stream: AgentLogStream) -> None:
     """Write what is logged at `level` and above to `stream`."""
     structlog.configure(
         processors=[

@@ -22,7 +22,7 @@ class ManifestDamaged(RuntimeError):
     """What the car accepted last is unreadable, so it must not start; the text names the file."""
 
 
-class ManifestFile:
+class ManifestStore:
     """Where one car keeps it. `factory` is what the car was made with."""
 
     def __init__(self, path: Path, factory: Trust) -> None:

@@ -9,14 +9,14 @@ from protocol.domains import Domain
 if TYPE_CHECKING:
     from vehicle.car import Car
     from vehicle.journal import Journal
-    from vehicle.manifest_file import ManifestFile
+    from vehicle.manifest_file import ManifestStore
     from vehicle.pending import Pending
 
 
 class Memory:
     """protocol's VehicleMemory."""
 
-    def __init__(self, car: Car, journal: Journal, pending: Pending, manifests: ManifestFile) -> None:
+    def __init__(self, car: Car, journal: Journal, pending: Pending, manifests: ManifestStore) -> None:
         self._car = car
         self._journal = journal
         self._pending = pending

@@ -21,7 +21,7 @@ from vehicle.command import Cancellation, CancelOutcome, MalformedCommand, Resul
 from vehicle.executor import Execution, cancelled, interrupted, not_understood, target_doors
 from vehicle.journal import AnswerKind, Begun, Journal, StoredAnswer
 from vehicle.pending import Pending, PendingStop, Running, Waiting
-from vehicle.settings import SettingsRefused
+from vehicle.settings import DoorSettingsRefused
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from vehicle.car import Car
     from vehicle.channel import Channel
     from vehicle.clock import Clock
-    from vehicle.link import Delivery
+    from vehicle.link import CloudDelivery
 
 logger = structlog.get_logger(__name__)
 
@@ -80,7 +80,7 @@ class OrderProcessor:
         for answer in self._journal.unsent():
             self._answers.send(answer)
 
-    def accept(self, accepted: AcceptedOrder, delivery: Delivery) -> None:
+    def accept(self, accepted: AcceptedOrder, delivery: CloudDelivery) -> None:
         """Takes an order that the protocol accepted. Its counter is spent: whatever becomes of it, it becomes here."""
         match accepted.order:
             case command_pb2.DoorCommand() as message:
@@ -90,7 +90,7 @@ class OrderProcessor:
             case command_pb2.ApplyConfig() as message:
                 self._accept_settings(message, accepted, delivery)
 
-    def repeat(self, known: KnownOrder, delivery: Delivery) -> None:
+    def repeat(self, known: KnownOrder, delivery: CloudDelivery) -> None:
         """Takes an order that was taken before: it gets the answer the first one got, or will get."""
         match known.order:
             case command_pb2.DoorCommand():
@@ -113,7 +113,7 @@ class OrderProcessor:
                 )
                 self._answers.configured_before(known.request_hash, report, delivery)
 
-    def forget_waiting(self) -> list[Delivery]:
+    def forget_waiting(self) -> list[CloudDelivery]:
         """Gives up what was accepted and has not begun: the messages it came in."""
         forgotten = [one for waiting in self._pending.waiting.values() for one in waiting.deliveries]
         self._pending.waiting.clear()
@@ -131,7 +131,7 @@ class OrderProcessor:
                 await self._carry_out(waiting.pop(next(iter(waiting))))
 
     def _accept_command(
-        self, message: command_pb2.DoorCommand, accepted: AcceptedOrder, delivery: Delivery
+        self, message: command_pb2.DoorCommand, accepted: AcceptedOrder, delivery: CloudDelivery
     ) -> None:
         try:
             command = translate.command_from(message, self._channel.deadline_millis(accepted))
@@ -181,7 +181,7 @@ class OrderProcessor:
         )
 
     def _accept_cancellation(
-        self, message: command_pb2.CancelCommand, accepted: AcceptedOrder, delivery: Delivery
+        self, message: command_pb2.CancelCommand, accepted: AcceptedOrder, delivery: CloudDelivery
     ) -> None:
         cancellation = translate.cancellation_from(message)
         running = self._pending.running
@@ -200,7 +200,7 @@ class OrderProcessor:
 
     def _decide(
         self, cancellation: Cancellation, request_hash: bytes
-    ) -> tuple[CancelOutcome, StoredAnswer | None, list[Delivery]]:
+    ) -> tuple[CancelOutcome, StoredAnswer | None, list[CloudDelivery]]:
         """The outcome; the cancellation, if this makes one; the command's deliveries, which it settles.
 
         A cancellation names the command's own request. If the command is not here yet, it names the cancellation's:
@@ -220,13 +220,13 @@ class OrderProcessor:
         return CancelOutcome.WILL_NOT_ACT, tombstone, waiting.deliveries if waiting else []
 
     def _accept_settings(
-        self, message: command_pb2.ApplyConfig, accepted: AcceptedOrder, delivery: Delivery
+        self, message: command_pb2.ApplyConfig, accepted: AcceptedOrder, delivery: CloudDelivery
     ) -> None:
         refused = left_out = ""
         try:
             settings, left_out = translate.settings_from(message.settings, self._car.body.equipment)
             self._car.configure(message.version, settings)
-        except SettingsRefused as reason:
+        except DoorSettingsRefused as reason:
             refused = str(reason)
         report = translate.config_report(
             message.version, self._car.settings, self._clock.now(), refused, left_out
@@ -238,7 +238,7 @@ class OrderProcessor:
         pending: Waiting | Running | PendingStop | None,
         answer: StoredAnswer | None,
         request_hash: bytes,
-        delivery: Delivery,
+        delivery: CloudDelivery,
     ) -> None:
         if answer:
             self._answers.repeat(answer, request_hash, delivery)
@@ -247,7 +247,7 @@ class OrderProcessor:
             pending.deliveries.append(delivery)
         # Neither: it began, and the journal did not take its result. This agent ends, and the next one answers.
 
-    def _conclude(self, answer: StoredAnswer, *deliveries: Delivery) -> None:
+    def _conclude(self, answer: StoredAnswer, *deliveries: CloudDelivery) -> None:
         self._answers.send(answer, *deliveries)
         self._concluded()
 

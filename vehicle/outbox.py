@@ -28,7 +28,7 @@ logger = structlog.get_logger(__name__)
 CANCEL_AGAIN_SECONDS = 0.1
 
 
-class Outbox:
+class AgentOutbox:
     """The outgoing side of one agent. Between `connect` and `shut` it sends; what is posted waits for `open`."""
 
     def __init__(self, vin: str, link: VehicleLink) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from vehicle.command import Cancellation, Command
     from vehicle.executor import Execution
-    from vehicle.link import Delivery
+    from vehicle.link import CloudDelivery
 
 
 @dataclass(slots=True)
@@ -22,7 +22,7 @@ class Waiting:
     command: Command
     kept: bytes
     request_hash: bytes
-    deliveries: list[Delivery]
+    deliveries: list[CloudDelivery]
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class PendingStop:
 
     cancellation: Cancellation
     request_hash: bytes
-    deliveries: list[Delivery]
+    deliveries: list[CloudDelivery]
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class Running:
     command_id: str
     execution: Execution
     request_hash: bytes
-    deliveries: list[Delivery]
+    deliveries: list[CloudDelivery]
     stops: dict[str, PendingStop] = field(default_factory=dict)
 
 

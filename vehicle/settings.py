@@ -19,13 +19,13 @@ class UnlockMode(StrEnum):
     SEQUENCE = "SEQUENCE"
 
 
-class SettingsRefused(ValueError):
+class DoorSettingsRefused(ValueError):
     """A setting out of its range; the text names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DoorSettings:
-    """All settings. By default nothing happens by itself. Raises SettingsRefused."""
+    """All settings. By default nothing happens by itself. Raises DoorSettingsRefused."""
 
     auto_lock_enabled: bool = False
     auto_lock_delay_seconds: int = 30
@@ -41,7 +41,9 @@ class DoorSettings:
             ("speed_lock_threshold_kmh", self.speed_lock_threshold_kmh, SPEED_LOCK_THRESHOLD_KMH),
         ):
             if value not in allowed:
-                raise SettingsRefused(f"{name} must be {allowed.start} to {allowed.stop - 1}, not {value}")
+                raise DoorSettingsRefused(
+                    f"{name} must be {allowed.start} to {allowed.stop - 1}, not {value}"
+                )
 
 
 FACTORY_SETTINGS = DoorSettings(

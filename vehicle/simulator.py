@@ -12,7 +12,7 @@ from vehicle.car import Car
 from vehicle.car_state import StateFile
 from vehicle.journal import Journal
 from vehicle.link import VehicleLink
-from vehicle.manifest_file import ManifestFile
+from vehicle.manifest_file import ManifestStore
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -109,7 +109,7 @@ class SimulatedCar:
             self._make_link(),
             Journal(self._folder / "journal.jsonl", self._clock.now()),
             self._credentials,
-            ManifestFile(self._folder / "adopted.manifest", self._credentials.factory_trust),
+            ManifestStore(self._folder / "adopted.manifest", self._credentials.factory_trust),
             self._clock,
             self._reporting,
         )

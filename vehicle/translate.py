@@ -22,7 +22,7 @@ from vehicle.command import (
     Mode,
     Result,
 )
-from vehicle.settings import DoorSettings, SettingsRefused, UnlockMode
+from vehicle.settings import DoorSettings, DoorSettingsRefused, UnlockMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -132,11 +132,11 @@ def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
 
 def settings_from(message: body_pb2.DoorSettings, equipment: Equipment) -> tuple[DoorSettings, str]:
     """Return what of these settings a car of this equipment runs with, and which members it left out and why; empty
-    when none. Raise SettingsRefused for a value that no car takes: then nothing of them is applied.
+    when none. Raise DoorSettingsRefused for a value that no car takes: then nothing of them is applied.
     """
     mode = _UNLOCK_MODES.get(message.unlock_mode)
     if mode is None:
-        raise SettingsRefused("unlock_mode is unknown to this car")
+        raise DoorSettingsRefused("unlock_mode is unknown to this car")
     lacks_child_locks = message.child_lock_enabled and not any(
         name in equipment.child_locks and name in equipment.doors for name in REAR
     )

@@ -17,13 +17,14 @@ from protocol import broker as layout
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.command import right_link, store, usecases, vehicle_link
-from services.command.announcements import TO_VEHICLES, TO_WATCHERS, Announcements
 from services.command.dispatch import CommandDispatcher
 from services.command.history_usecases import RefusedRequests, forget_the_old
-from services.command.introductions import TELL_SECONDS, Manifests, SessionRequests
+from services.command.manifest_delivery import ManifestDelivery
+from services.command.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.session_requests import TELL_SECONDS, SessionRequests
 from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
@@ -143,7 +144,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
 
-    commands = store.SqlCommands(database, Announcements(OrderMac.read(settings.order_mac_key)), committed)
+    commands = store.SqlCommands(
+        database, CommandOutboxMessages(OrderMac.read(settings.order_mac_key)), committed
+    )
     orders = store.SqlOrders(database, _now_millis)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -197,7 +200,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         broker,
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
-        Manifests(read_manifests(settings.key_manifests), keys, broker, _now),
+        ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, _now),
         advisory_states.greeted,
         shown,
         _now_millis,

@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError
 from protocol.broker import CommandKind, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
-from services.command.announcements import TO_VEHICLES
+from services.command.outbox_messages import TO_VEHICLES
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import AnswerReader, CloudStore
     from protocol.session import CloudSession
     from services.command.domain import AdvisoryState
-    from services.command.introductions import Manifests
+    from services.command.manifest_delivery import ManifestDelivery
     from services.command.shown_results import ShownResults
     from services.command.usecases import CommandDependencies
     from services.command.vehicle_usecases import Report
@@ -100,7 +100,7 @@ class VehicleEvents:
         broker: Broker,
         keys: VehicleKeyDirectory,
         reader: AnswerReader,
-        manifests: Manifests,
+        manifests: ManifestDelivery,
         greeted: Callable[[str, datetime], None],
         shown: ShownResults,
         now_millis: Callable[[], int],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 import structlog
 
-from services.runtime.background import Errands
+from services.runtime.background import BackgroundTasks
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
 
@@ -80,7 +80,7 @@ class Waker:
         self._ask_for_session = ask_for_session
         self._is_asleep = is_asleep
         self._now = now
-        self._errands = Errands("waking")
+        self._background_tasks = BackgroundTasks("waking")
 
     def is_asleep(self, vin: str) -> bool:
         """See dispatch.Away."""
@@ -88,12 +88,12 @@ class Waker:
 
     def sleeps(self, vin: str, command_id: str) -> None:
         """See dispatch.Away."""
-        self._errands.start(self.wake(vin, command_id))
+        self._background_tasks.start(self.wake(vin, command_id))
 
     def unknown(self, vin: str, command_id: str) -> None:
         """See dispatch.Away."""
-        self._errands.start(self._ask_for_session(vin))
-        self._errands.start(self.wake(vin, command_id))
+        self._background_tasks.start(self._ask_for_session(vin))
+        self._background_tasks.start(self.wake(vin, command_id))
 
     async def wake(self, vin: str, command_id: str) -> None:
         """Send a wake-up for this command, if the vehicle's budget allows one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.diagnostics.domain import MOST_TOLD, coalesced
-from services.runtime.budget import Budget
+from services.runtime.budget import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ class AlertBudget:
     """Each vehicle's share. `monotonic` counts seconds."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._budget = Budget(BURST, SECONDS_EACH, monotonic)
+        self._budget = TokenBucket(BURST, SECONDS_EACH, monotonic)
 
     def left(self, vin: str) -> int:
         """Return how much is left of the vehicle's share."""

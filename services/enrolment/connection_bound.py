@@ -14,7 +14,7 @@ import structlog
 
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
 from services.enrolment.usecases import BrokerSilent
-from services.runtime.background import Errands
+from services.runtime.background import BackgroundTasks
 from services.runtime.logs import masked_vin
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ConnectionBound:
         self._sleep = sleep
         self._stays = Stays()
         self._looking: set[str] = set()
-        self._errands = Errands("connection-bound")
+        self._errands = BackgroundTasks("connection-bound")
 
     def admitted(self, vin: str) -> None:
         """Count one more, and look after the vehicle soon where it may have too many."""

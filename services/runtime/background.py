@@ -49,7 +49,7 @@ async def regularly(
         await sleep(seconds)
 
 
-class Errands:
+class BackgroundTasks:
     """Small tasks that run once, each by itself: a failure is logged and touches nothing else."""
 
     def __init__(self, name: str) -> None:

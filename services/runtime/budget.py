@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 _MOST_KEPT = 100_000
 
 
-class Budget:
+class TokenBucket:
     """`burst` at once, and one more every `seconds_each`. `monotonic` counts seconds."""
 
     def __init__(self, burst: int, seconds_each: float, monotonic: Callable[[], float]) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
 from protocol.broker import is_vin, refused_subject
-from services.runtime.background import Errands
+from services.runtime.background import BackgroundTasks
 from services.runtime.refused_reports import MOST_KINDS, RefusedReports
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class RefusalHints:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._errands = Errands("refusal_hints")
+        self._errands = BackgroundTasks("refusal_hints")
 
     def tell(self, vin: str, reports: Sequence[RefusedReport]) -> None:
         """Say that these messages of the vehicle were not taken."""

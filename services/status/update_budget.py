@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.runtime.budget import Budget
+from services.runtime.budget import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,8 +28,8 @@ class BudgetedMessages:
 
     def __init__(self, made: Messages, monotonic: Callable[[], float]) -> None:
         self._made = made
-        self._changes = Budget(BURST, SECONDS_EACH, monotonic)
-        self._notices = Budget(1, _MISSED_SECONDS_EACH, monotonic)
+        self._changes = TokenBucket(BURST, SECONDS_EACH, monotonic)
+        self._notices = TokenBucket(1, _MISSED_SECONDS_EACH, monotonic)
 
     def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
         """The updates that tell of these changes, or of there being too many."""

@@ -23,7 +23,7 @@ from protocol.broker import (
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.session import CloudSession
-from services.runtime.background import Errands
+from services.runtime.background import BackgroundTasks
 from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.runtime.subscriptions import Subscription
 from services.runtime.vehicle_messages import by_vehicle, disposition, left_out
@@ -201,18 +201,18 @@ class AdvisoryPublisher:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._errands = Errands("hints")
+        self._background_tasks = BackgroundTasks("hints")
 
     def publish(self, advisories: Sequence[StatusAdvisory]) -> None:
         """See AdvisoryFilter."""
         if not self._broker.connected:
             return
-        self._errands.start(self._publish(advisories))
+        self._background_tasks.start(self._publish(advisories))
 
     def tell_lost(self, vin: str, at_us: int) -> None:
         """See AdvisoryFilter."""
         if self._broker.connected:
-            self._errands.start(self._publish_all([(vin, lost_payload(vin, at_us))]))
+            self._background_tasks.start(self._publish_all([(vin, lost_payload(vin, at_us))]))
 
     async def _publish(self, advisories: Sequence[StatusAdvisory]) -> None:
         await self._publish_all(
@@ -237,12 +237,12 @@ class ShownResultsPublisher:
     def __init__(self, broker: Broker, relay: OutboxRelay) -> None:
         self._broker = broker
         self._relay = relay
-        self._errands = Errands("shown_results")
+        self._background_tasks = BackgroundTasks("shown_results")
 
     def publish(self, shown: Sequence[tuple[str, int]]) -> None:
         """Tell of these: VIN, and when the broker stored the result, nanoseconds since 1970."""
         if shown:
-            self._errands.start(self._publish(shown))
+            self._background_tasks.start(self._publish(shown))
 
     async def _publish(self, shown: Sequence[tuple[str, int]]) -> None:
         await self._relay.left({update_subject(vin) for vin, _ in shown})

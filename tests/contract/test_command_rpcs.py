@@ -17,7 +17,6 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from services.command import store, translate, usecases
-from services.command.announcements import Announcements
 from services.command.domain import (
     AdvisoryState,
     CommandAction,
@@ -29,6 +28,7 @@ from services.command.domain import (
     Status,
 )
 from services.command.history_usecases import RefusedRequests
+from services.command.outbox_messages import CommandOutboxMessages
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
@@ -138,7 +138,9 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
     database = await open_database(url)
     dispatch = FakeDispatch()
     room = Room(
-        dispatch, FakeConditions(), store.SqlCommands(database, Announcements(MAC), dispatch.committed)
+        dispatch,
+        FakeConditions(),
+        store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed),
     )
     room.signer = signer
     yield room

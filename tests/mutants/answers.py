@@ -10,7 +10,7 @@ from protocol import order as orders
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import translate
 from vehicle.answers import Answers
-from vehicle.budget import Budget
+from vehicle.budget import AnswerBudget
 from vehicle.channel import new_message_id
 
 
@@ -114,10 +114,10 @@ def session_requests_without_budget(swap: Swap) -> None:
 @mutant("budget-is-one")
 def a_budget_for_each(swap: Swap) -> None:
     """Faults, repetitions and session requests have budgets of their own."""
-    budgets: dict[tuple[int, str], Budget] = {}
+    budgets: dict[tuple[int, str], AnswerBudget] = {}
 
     def is_affordable(self: Answers, otherwise: str) -> bool:
-        own = budgets.setdefault((id(self), otherwise), Budget(self._budget._clock))
+        own = budgets.setdefault((id(self), otherwise), AnswerBudget(self._budget._clock))
         return own.take()
 
     swap(Answers, "_is_affordable", to(is_affordable))

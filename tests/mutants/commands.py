@@ -14,14 +14,14 @@ from vehicle.agent import Agent
 from vehicle.answers import Answers
 from vehicle.command import Command, CommandFault
 from vehicle.executor import Execution
-from vehicle.inbox import Inbox
+from vehicle.inbox import AgentInbox
 from vehicle.journal import AnswerKind, Journal
 from vehicle.memory import Memory
 from vehicle.orders import OrderProcessor
-from vehicle.outbox import Outbox
+from vehicle.outbox import AgentOutbox
 from vehicle.pending import Waiting
 from vehicle.safety import refusal
-from vehicle.settings import SettingsRefused
+from vehicle.settings import DoorSettingsRefused
 from vehicle.simulator import SimulatedCar
 
 if TYPE_CHECKING:
@@ -67,14 +67,14 @@ def acknowledged_on_arrival(swap: Swap) -> None:
     """The broker may forget a command before the journal has it."""
 
     def take(was: Any) -> Any:
-        def at_once(self: Inbox, delivery: Any) -> None:
+        def at_once(self: AgentInbox, delivery: Any) -> None:
             was(self, delivery)
             if delivery.kind is Kind.DOOR:
                 self._answers.settle(delivery)
 
         return at_once
 
-    swap(Inbox, "_take_one", take)
+    swap(AgentInbox, "_take_one", take)
 
 
 @mutant("acknowledged-last", link="mqtt")
@@ -117,7 +117,7 @@ def noise_comes_again(swap: Swap) -> None:
 def answers_sent_once(swap: Swap) -> None:
     """An answer that the broker did not confirm is forgotten."""
 
-    async def deliver(self: Outbox, seal: Any, then: Any) -> None:
+    async def deliver(self: AgentOutbox, seal: Any, then: Any) -> None:
         await self._open.wait()
         try:
             await self._transmit(seal)
@@ -126,7 +126,7 @@ def answers_sent_once(swap: Swap) -> None:
         if then:
             await then()
 
-    swap(Outbox, "_deliver", to(deliver))
+    swap(AgentOutbox, "_deliver", to(deliver))
 
 
 @mutant("crash-interrupts-for-good")
@@ -418,7 +418,7 @@ def settings_whole_or_not_at_all(swap: Swap) -> None:
     def read(was: Any) -> Any:
         def strictly(message: Any, equipment: Any) -> Any:
             if message.child_lock_enabled:
-                raise SettingsRefused("no child locks")
+                raise DoorSettingsRefused("no child locks")
             return was(message, equipment)
 
         return strictly

@@ -15,20 +15,20 @@ from protocol.manifest import SUBJECT, Trust
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle.channel import Channel
 from vehicle.clock import SystemClock
-from vehicle.manifest_file import ManifestFile
+from vehicle.manifest_file import ManifestStore
 
 
 @mutant("adopted-manifest-is-kept")
 def adopted_manifest_not_kept(swap: Swap) -> None:
     """A revoked signer is accepted again after a power cut."""
-    swap(ManifestFile, "save", to(lambda _self, _endorsed_by, _endorsed: None))
+    swap(ManifestStore, "save", to(lambda _self, _endorsed_by, _endorsed: None))
 
 
 @mutant("rotated-root-is-kept", besides=("root-is-rotated",))
 def rotated_root_not_kept(swap: Swap) -> None:
     """What the root of the factory did not endorse is not accepted after a power cut."""
 
-    def load(self: ManifestFile) -> Trust:
+    def load(self: ManifestStore) -> Trust:
         if not self._path.exists():
             return self._factory
         try:
@@ -36,7 +36,7 @@ def rotated_root_not_kept(swap: Swap) -> None:
         except MessageRefused:
             return self._factory
 
-    swap(ManifestFile, "load", to(load))
+    swap(ManifestStore, "load", to(load))
 
 
 def adopted(swap: Swap, check: Any) -> None:

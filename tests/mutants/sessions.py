@@ -18,7 +18,7 @@ from vehicle import channel, inbox
 from vehicle.agent import Agent
 from vehicle.channel import Channel
 from vehicle.clock import SystemClock
-from vehicle.inbox import Inbox
+from vehicle.inbox import AgentInbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,7 +169,7 @@ def no_hello_after_a_manifest(swap: Swap) -> None:
     """The cloud must ask to learn that a manifest was adopted."""
 
     def take(was: Any) -> Any:
-        def silently(self: Inbox, delivery: Any) -> None:
+        def silently(self: AgentInbox, delivery: Any) -> None:
             outbox, self._outbox = self._outbox, SimpleNamespace(post=lambda _seal: None)  # type: ignore[assignment]
             try:
                 was(self, delivery)
@@ -178,7 +178,7 @@ def no_hello_after_a_manifest(swap: Swap) -> None:
 
         return silently
 
-    swap(Inbox, "_take_manifest", take)
+    swap(AgentInbox, "_take_manifest", take)
 
 
 @mutant("hello-tells-counters", "settings-count")
@@ -230,11 +230,11 @@ def challenge_for_ever(swap: Swap) -> None:
 def silent_when_told(swap: Swap) -> None:
     """A session request that tells of refused reports is not answered."""
 
-    def note(_self: Inbox, reports: Any) -> None:
+    def note(_self: AgentInbox, reports: Any) -> None:
         if reports:
             raise MessageRefused(Fault.MALFORMED, "more in it than a challenge")
 
-    swap(Inbox, "_note_refused", to(note))
+    swap(AgentInbox, "_note_refused", to(note))
 
 
 @mutant("forged-session-request-is-silent")

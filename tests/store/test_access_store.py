@@ -241,11 +241,11 @@ async def test_a_key_ends_by_itself(database: Database) -> None:
 async def test_two_grants_that_end_at_once_do_not_count_on_each_other(database: Database) -> None:
     told: list[Any] = []
 
-    def announce(ended: Any) -> Any:
+    def outbox_messages(ended: Any) -> Any:
         told.append(ended)
         return translate.revocation(ended)
 
-    record = store.SqlGrantRecord(database, announce, Sent())
+    record = store.SqlGrantRecord(database, outbox_messages, Sent())
     for name in ("g-1", "g-2"):
         await record.create(grant(name), by="operator", at=NOW)
     await asyncio.gather(*(record.revoke(name, by="operator", at=NOW) for name in ("g-1", "g-2")))

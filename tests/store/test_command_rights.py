@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
     CommandAction,
     CommandRightEnded,
@@ -18,6 +17,7 @@ from services.command.domain import (
     Requester,
     Status,
 )
+from services.command.outbox_messages import TO_VEHICLES
 from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables

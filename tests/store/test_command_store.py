@@ -13,7 +13,6 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from services.command import store, usecases
-from services.command.announcements import TO_VEHICLES
 from services.command.domain import (
     AdvisoryState,
     Command,
@@ -32,6 +31,7 @@ from services.command.domain import (
 )
 from services.command.history import HistoryQuery
 from services.command.history_usecases import forget_the_old, list_history, record_status_checks
+from services.command.outbox_messages import TO_VEHICLES
 from services.command.store import tables
 from services.command.vehicle_usecases import (
     CancellationDecision,

@@ -13,7 +13,6 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from protocol.domains import Domain
 from protocol.session import CloudSession, EpochRecord
 from services.command import usecases
-from services.command.announcements import Announcements
 from services.command.domain import (
     CommandAction,
     CommandInProgress,
@@ -23,6 +22,7 @@ from services.command.domain import (
     Mode,
     Status,
 )
+from services.command.outbox_messages import CommandOutboxMessages
 from services.command.own_cancellations import superseded_id
 from services.command.store import SqlCommands, tables
 from services.command.store.orders import SqlOrders
@@ -211,7 +211,7 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room
         sessions.store(connection).save(VIN, CloudSession(EpochRecord(EPOCH)))
 
     await room.database.write(meet)
-    other = SqlCommands(room.database, Announcements(MAC), FakeDispatch().committed)
+    other = SqlCommands(room.database, CommandOutboxMessages(MAC), FakeDispatch().committed)
     orders = SqlOrders(room.database, lambda: 1_000)
 
     async def issue(command: Command) -> tuple[int, bytes | None]:

@@ -19,10 +19,10 @@ from services.access import seed as access_seed
 from services.access import store as access_store
 from services.access.store import grants as access_grants
 from services.command import store
-from services.command.announcements import Announcements
 from services.command.domain import Command, Status, StatusCheck
 from services.command.endings import timed_out
 from services.command.history_usecases import forget_the_old
+from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.store.tables import history, outbox, wake_up
 from services.command.usecases import CommandDependencies, time_out_overdue
@@ -64,7 +64,7 @@ class Replica:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.sent: list[OutgoingMessage] = []
-        self.commands = store.SqlCommands(database, Announcements(MAC), self.sent.extend)
+        self.commands = store.SqlCommands(database, CommandOutboxMessages(MAC), self.sent.extend)
         self.now = START
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
         self.deps = CommandDependencies(

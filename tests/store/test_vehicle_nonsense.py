@@ -19,7 +19,7 @@ from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain
 from protocol.keys import OpenKeys
 from services.command import store as command_store
-from services.command.announcements import Announcements
+from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.usecases import CommandDependencies
 from services.command.vehicle_link import VehicleEvents as CommandEvents
@@ -168,7 +168,7 @@ class Room:
 
 
 def command_room(database: Database, fleet: Fleet) -> Room:
-    commands = command_store.SqlCommands(database, Announcements(MAC), lambda _: None)
+    commands = command_store.SqlCommands(database, CommandOutboxMessages(MAC), lambda _: None)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
     deps = CommandDependencies(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)

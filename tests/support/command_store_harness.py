@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import func, select
 
 from services.command import store, usecases
-from services.command.announcements import TO_VEHICLES, Announcements
 from services.command.domain import (
     AdvisoryState,
     CancelRequest,
@@ -28,6 +27,7 @@ from services.command.domain import (
 )
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
+from services.command.outbox_messages import TO_VEHICLES, CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.usecases import CommandDependencies
 from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
@@ -194,6 +194,6 @@ async def open_room(database_url: str) -> AsyncIterator[Room]:
     await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
-    commands = store.SqlCommands(database, Announcements(MAC), dispatch.committed)
+    commands = store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed)
     yield Room(database, commands, dispatch, FakeConditions())
     await database.close()

@@ -51,31 +51,31 @@ if TYPE_CHECKING:
 class SqlCommands:
     """`usecases.Commands` over a room's database.
 
-    `announce` says which messages a change sends; `committed` is called with them after each commit.
+    `outbox_messages` says which messages a change sends; `committed` is called with them after each commit.
     """
 
     def __init__(
         self,
         database: Database,
-        announce: requests.Announce,
+        outbox_messages: requests.OutboxMessages,
         committed: Callable[[Sequence[OutgoingMessage]], None],
     ) -> None:
         self._database = database
-        self._announce = announce
+        self._outbox_messages = outbox_messages
         self._committed = committed
 
     async def accept(self, new: Command) -> None:
         """See usecases.Commands."""
-        announce = self._announce
-        await self._insert(lambda connection: requests.insert_command(connection, new, announce))
+        outbox_messages = self._outbox_messages
+        await self._insert(lambda connection: requests.insert_command(connection, new, outbox_messages))
 
     async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages = supersedings.supersede(
-                connection, lock, unlock_id, announce, surely_unsent=surely_unsent
+                connection, lock, unlock_id, outbox_messages, surely_unsent=surely_unsent
             )
             if messages is None:
                 raise _TooLate
@@ -86,7 +86,7 @@ class SqlCommands:
 
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
         """See usecases.Commands."""
-        messages = self._announce.cancel(new)
+        messages = self._outbox_messages.cancel(new)
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             if connection.execute(_alive(new.command_id)).one_or_none() is None:
@@ -99,7 +99,7 @@ class SqlCommands:
 
     async def cancel_unsent(self, new: Cancellation, ending: Ending) -> bool:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             # First the command, as ask_to_cancel does: two that cancel at once wait for each other.
@@ -107,7 +107,7 @@ class SqlCommands:
                 raise _TooLate
             requests.insert_cancellation(connection, new, ending.status)
             messages = requests.end_command(
-                connection, new.command_id, ending, announce, unless_taken_over=True
+                connection, new.command_id, ending, outbox_messages, unless_taken_over=True
             )
             if messages is None:
                 raise _TooLate
@@ -147,13 +147,13 @@ class SqlCommands:
 
     async def finish(self, endings: Sequence[tuple[str, Ending]], *, unless_taken_over: bool) -> None:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages: list[OutgoingMessage] = []
             for command_id, ending in endings:
                 ended = requests.end_command(
-                    connection, command_id, ending, announce, unless_taken_over=unless_taken_over
+                    connection, command_id, ending, outbox_messages, unless_taken_over=unless_taken_over
                 )
                 if ended is not None:
                     messages += ended
@@ -166,10 +166,10 @@ class SqlCommands:
 
     async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> tuple[list[OutgoingMessage], IngestResult]:
-            messages, taken = reports.ingest(connection, arrived, at, announce)
+            messages, taken = reports.ingest(connection, arrived, at, outbox_messages)
             if any(not isinstance(report, CommandReceipt) for report in taken.accepted):
                 history_entries.record_ended(connection, at)
             return messages, taken
@@ -184,9 +184,9 @@ class SqlCommands:
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
         messages = await self._database.write(
-            lambda connection: requests.wake(connection, vin, command_id, at, announce)
+            lambda connection: requests.wake(connection, vin, command_id, at, outbox_messages)
         )
         self._committed(messages or ())
         return messages is not None
@@ -242,9 +242,9 @@ class SqlCommands:
 
     async def take_back(self, taken: RequestedOrder, at: datetime) -> bool:
         """See usecases.Commands."""
-        announce = self._announce
+        outbox_messages = self._outbox_messages
         messages = await self._database.write(
-            lambda connection: requests.take_back(connection, taken, at, announce)
+            lambda connection: requests.take_back(connection, taken, at, outbox_messages)
         )
         self._committed(messages or ())
         return messages is not None

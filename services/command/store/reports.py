@@ -16,7 +16,7 @@ from services.command.domain import (
 from services.command.endings import arrived_too_late, held_against, right_ended_on_the_way, superseded
 from services.command.own_cancellations import taken_back_id
 from services.command.store.requests import (
-    Announce,
+    OutboxMessages,
     end_cancellation,
     end_command,
     mark_received,
@@ -71,7 +71,7 @@ _NEVER_GIVEN = "about a command that was never given"
 
 
 def ingest(
-    connection: Connection, arrived: Sequence[VerifiedMessage], at: datetime, announce: Announce
+    connection: Connection, arrived: Sequence[VerifiedMessage], at: datetime, outbox_messages: OutboxMessages
 ) -> tuple[list[OutgoingMessage], IngestResult]:
     """Take them into their sessions and apply them, in order; and what to send."""
     admitted, rejected = _admit(connection, arrived)
@@ -86,7 +86,7 @@ def ingest(
             continue
         accepted.append(report)
         if inbox.first_time(connection, f"{report.vin}:{report.message_id}", at):
-            messages += _apply(connection, about, report, announce)
+            messages += _apply(connection, about, report, outbox_messages)
     return messages, IngestResult(accepted, rejected)
 
 
@@ -148,24 +148,24 @@ def _commands(connection: Connection, ids: set[str]) -> dict[str, Command]:
 
 
 def _apply(
-    connection: Connection, about: Command, report: Report, announce: Announce
+    connection: Connection, about: Command, report: Report, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
     match report:
         case CommandReceipt():
-            return mark_received(connection, about, report.at, announce)
+            return mark_received(connection, about, report.at, outbox_messages)
         case ReportedResult():
             report = replace(report, ending=held_against(about.order, report.ending))
             ending = _because(connection, about, report.ending)
-            ended = end_command(connection, about.command_id, ending, announce, by_vehicle=True)
-            return ended if ended is not None else _keep_late(connection, report, announce)
+            ended = end_command(connection, about.command_id, ending, outbox_messages, by_vehicle=True)
+            return ended if ended is not None else _keep_late(connection, report, outbox_messages)
         case CancellationDecision():
-            return _decide(connection, about, report, announce)
+            return _decide(connection, about, report, outbox_messages)
         case OrderRefusal():
-            return _prove(connection, about, report, announce)
+            return _prove(connection, about, report, outbox_messages)
 
 
 def _prove(
-    connection: Connection, about: Command, report: OrderRefusal, announce: Announce
+    connection: Connection, about: Command, report: OrderRefusal, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
     """A command that its vehicle refuses as expired, and whose time is up, was never taken: a known one is answered by
     its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
@@ -177,7 +177,7 @@ def _prove(
     ):
         return []
     ending = arrived_too_late(report.at)
-    ended = end_command(connection, about.command_id, ending, announce)
+    ended = end_command(connection, about.command_id, ending, outbox_messages)
     if ended is None:
         _did_not_act(connection, about, ending)
     return ended or []
@@ -209,7 +209,9 @@ def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
     return right_ended_on_the_way(ending.finished_at)
 
 
-def _keep_late(connection: Connection, report: ReportedResult, announce: Announce) -> list[OutgoingMessage]:
+def _keep_late(
+    connection: Connection, report: ReportedResult, outbox_messages: OutboxMessages
+) -> list[OutgoingMessage]:
     row = connection.execute(select(command).where(command.c.command_id == report.command_id)).one()
     ended = command_from_row(row)
     if not may_become_late(ended.status, ended.late_result):
@@ -225,19 +227,19 @@ def _keep_late(connection: Connection, report: ReportedResult, announce: Announc
         connection, ended, "LATE_RESULT", report.ending.finished_at, {"status": report.ending.status.value}
     )
     row = connection.execute(select(command).where(command.c.command_id == report.command_id)).one()
-    messages = announce.late(command_from_row(row))
+    messages = outbox_messages.late(command_from_row(row))
     outbox.add(connection, messages)
     return messages
 
 
 def _decide(
-    connection: Connection, about: Command, report: CancellationDecision, announce: Announce
+    connection: Connection, about: Command, report: CancellationDecision, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
     """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
     messages: list[OutgoingMessage] = []
     if report.ending is not None:
         ending = _because(connection, about, report.ending)
-        messages = end_command(connection, report.command_id, ending, announce) or []
+        messages = end_command(connection, report.command_id, ending, outbox_messages) or []
     row = connection.execute(
         select(cancellation).where(
             cancellation.c.cancel_id == report.cancel_id, cancellation.c.finished_at.is_(None)

@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 _MICROSECONDS = 1_000_000
 
 
-class Announce(Protocol):
+class OutboxMessages(Protocol):
     """Which messages tell the vehicle and the world of a change."""
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
@@ -78,7 +78,9 @@ class Announce(Protocol):
         """The vehicle was sent a wake-up for it."""
 
 
-def insert_command(connection: Connection, new: Command, announce: Announce) -> list[OutgoingMessage]:
+def insert_command(
+    connection: Connection, new: Command, outbox_messages: OutboxMessages
+) -> list[OutgoingMessage]:
     """Command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
     doors = json.dumps(new.order.target_doors)
     INSERT_COMMAND(
@@ -122,7 +124,7 @@ def insert_command(connection: Connection, new: Command, announce: Announce) -> 
         },
     )
     write_audit(connection, new, "COMMAND_ACCEPTED", new.accepted_at, {"doors": new.order.target_doors})
-    messages = announce.accepted(new)
+    messages = outbox_messages.accepted(new)
     outbox.add(connection, messages)
     return messages
 
@@ -174,7 +176,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
 
 
 def take_back(
-    connection: Connection, taken: RequestedOrder, at: datetime, announce: Announce
+    connection: Connection, taken: RequestedOrder, at: datetime, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage] | None:
     """Cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
 
@@ -202,7 +204,7 @@ def take_back(
         },
     )
     write_audit(connection, command_from_row(row), "RIGHT_ENDED", at, {})
-    messages = announce.take_back(taken, at)
+    messages = outbox_messages.take_back(taken, at)
     outbox.add(connection, messages)
     return messages
 
@@ -211,7 +213,7 @@ def end_command(
     connection: Connection,
     command_id: str,
     ending: Ending,
-    announce: Announce,
+    outbox_messages: OutboxMessages,
     *,
     unless_taken_over: bool = False,
     by_vehicle: bool = False,
@@ -248,7 +250,7 @@ def end_command(
         {"reason": ending.failure_reason, "doors": [r.door_id for r in ending.door_results if r.success]},
     )
     _end_cancellations(connection, ended, ending)
-    messages = announce.changed(ended)
+    messages = outbox_messages.changed(ended)
     outbox.add(connection, messages)
     return messages
 
@@ -335,7 +337,7 @@ def write_audit(
 
 
 def wake(
-    connection: Connection, vin: str, command_id: str, at: datetime, announce: Announce
+    connection: Connection, vin: str, command_id: str, at: datetime, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage] | None:
     """Count a wake-up and note it on the command, if that is alive and the budgets allow one more, else None.
 
@@ -361,13 +363,13 @@ def wake(
     changed = connection.execute(WAKING, {"of_command": command_id, "at": at}).one_or_none()
     if changed is None:
         return []
-    messages = announce.waking(command_from_row(changed))
+    messages = outbox_messages.waking(command_from_row(changed))
     outbox.add(connection, messages)
     return messages
 
 
 def mark_received(
-    connection: Connection, about: Command, at: datetime, announce: Announce
+    connection: Connection, about: Command, at: datetime, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
     """The vehicle has it."""
     changed = MARK_RECEIVED(
@@ -380,7 +382,7 @@ def mark_received(
     )
     if changed.rowcount == 0:
         return []
-    messages = announce.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))
+    messages = outbox_messages.changed(replace(about, status=Status.IN_PROGRESS, received_at=at))
     outbox.add(connection, messages)
     return messages
 

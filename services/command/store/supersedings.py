@@ -19,12 +19,17 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from services.command.domain import Command
-    from services.command.store.requests import Announce
+    from services.command.store.requests import OutboxMessages
     from services.runtime.outbox import OutgoingMessage
 
 
 def supersede(
-    connection: Connection, lock: Command, unlock_id: str, announce: Announce, *, surely_unsent: bool
+    connection: Connection,
+    lock: Command,
+    unlock_id: str,
+    outbox_messages: OutboxMessages,
+    *,
+    surely_unsent: bool,
 ) -> list[OutgoingMessage] | None:
     """The lock's rows, and of the unlock its end or the cloud's own cancellation; None when there is no such unlock.
 
@@ -48,17 +53,17 @@ def supersede(
     at = lock.accepted_at
     messages = None
     if surely_unsent:
-        messages = end_command(connection, unlock_id, superseded(at), announce, unless_taken_over=True)
+        messages = end_command(connection, unlock_id, superseded(at), outbox_messages, unless_taken_over=True)
     if messages is None:
         connection.execute(update(command).where(command.c.command_id == unlock_id).values(superseded_at=at))
-        messages = _cancel(connection, command_from_row(row), lock, announce)
+        messages = _cancel(connection, command_from_row(row), lock, outbox_messages)
     # After this it is not found by a scan for what is unsent.
     outbox.cancel(connection, unlock_id, at)
-    return messages + insert_command(connection, lock, announce)
+    return messages + insert_command(connection, lock, outbox_messages)
 
 
 def _cancel(
-    connection: Connection, unlock: Command, lock: Command, announce: Announce
+    connection: Connection, unlock: Command, lock: Command, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
     """Nobody asked for it, so it is not in the history."""
     connection.execute(
@@ -74,6 +79,6 @@ def _cancel(
     write_audit(connection, unlock, "SUPERSEDED", lock.accepted_at, {"by": lock.command_id})
     kept = select(outbox.table.c.payload).where(outbox.table.c.message_id == unlock.command_id)
     order = connection.execute(kept).scalar_one()
-    messages = announce.supersede(RequestedOrder(unlock.command_id, unlock.vin, bytes(order)), lock)
+    messages = outbox_messages.supersede(RequestedOrder(unlock.command_id, unlock.vin, bytes(order)), lock)
     outbox.add(connection, messages)
     return messages

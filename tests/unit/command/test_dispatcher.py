@@ -16,7 +16,6 @@ from protocol.cloud_side import SessionSlot
 from protocol.keys import OpenKeys, VehicleKeys
 from protocol.order import request_hash
 from protocol.seal import Direction, unseal
-from services.command.announcements import Announcements
 from services.command.dispatch import CommandDispatcher
 from services.command.domain import (
     Cancellation,
@@ -27,6 +26,7 @@ from services.command.domain import (
     Mode,
     Requester,
 )
+from services.command.outbox_messages import CommandOutboxMessages
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC
@@ -188,12 +188,12 @@ def command(number: int = 1, subject: str = "user-123") -> Command:
 
 
 def accepted(*commands: Command) -> list[OutgoingMessage]:
-    return [message for each in commands for message in Announcements(MAC).accepted(each)[:1]]
+    return [message for each in commands for message in CommandOutboxMessages(MAC).accepted(each)[:1]]
 
 
 def cancellation() -> list[OutgoingMessage]:
     cancel_request = CancelRequest("c-1", "User cancellation", force=True)
-    return Announcements(MAC).cancel(
+    return CommandOutboxMessages(MAC).cancel(
         Cancellation("cancel-1", "cmd-1", VIN, cancel_request, OWNER, "x-1", START)
     )
 

@@ -20,7 +20,7 @@ from mesh.plan import Plan
 from mesh.ports import Ports
 from mesh.probes import ready_line
 from mesh.sandbox import Sandbox
-from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, Backoff, Patience, Supervisor
+from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, Patience, RestartBackoff, Supervisor
 from mesh.welcome import welcome
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ async def test_one_that_runs_and_does_not_serve_is_started_again(tmp_path: Path)
 
 
 def test_backoff_grows_to_its_longest_and_forgets() -> None:
-    backoff = Backoff()
+    backoff = RestartBackoff()
     pauses = [backoff.after(1.0) for _ in range(2_000)]
     assert pauses[:3] == [0.1, 0.2, 0.4]
     assert pauses[-1] == LONGEST_PAUSE_SECONDS

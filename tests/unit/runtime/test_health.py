@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from services.runtime.background import Errands
+from services.runtime.background import BackgroundTasks
 from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.health import ALIVE, CALLS, COMMANDS, STREAMS, Health
@@ -171,7 +171,7 @@ async def test_the_watch_writes_for_real(tmp_path: Path) -> None:
 async def test_an_errand_that_fails_is_told_of_and_touches_nobody(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    errands, done = Errands("waking"), asyncio.Event()
+    errands, done = BackgroundTasks("waking"), asyncio.Event()
 
     async def breaks() -> None:
         raise ValueError("one vehicle's data")

@@ -12,7 +12,7 @@ from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, Reporting
 from vehicle.journal import Journal
-from vehicle.manifest_file import ManifestFile
+from vehicle.manifest_file import ManifestStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class Bench:
     def boot(self) -> None:
         self.journal = Journal(self.folder / "journal.jsonl", self.clock.now())
         credentials = self.cloud.credentials
-        manifests = ManifestFile(self.folder / "adopted.manifest", credentials.factory_trust)
+        manifests = ManifestStore(self.folder / "adopted.manifest", credentials.factory_trust)
         self.agent = Agent(self.car, self.link, self.journal, credentials, manifests, self.clock, Reporting())
 
     async def start(self) -> None:

@@ -10,7 +10,7 @@ from vehicle.link import LinkDown
 if TYPE_CHECKING:
     from protocol.broker import CommandKind, EventKind
     from tests.support.signed_cloud import SignedCloud
-    from vehicle.link import Delivery
+    from vehicle.link import CloudDelivery
 
 
 class FakeDelivery:
@@ -42,7 +42,7 @@ class FakeLink:
         self.closed_after = 0
         self._cloud = cloud
         self._ids: set[str] = set()
-        self._arrived: asyncio.Queue[list[Delivery] | None] = asyncio.Queue()
+        self._arrived: asyncio.Queue[list[CloudDelivery] | None] = asyncio.Queue()
         self._is_open = False
 
     @property
@@ -75,7 +75,7 @@ class FakeLink:
             self._ids.add(deduplication_id)
             self._cloud.receive(event, data)
 
-    async def receive(self) -> list[Delivery]:
+    async def receive(self) -> list[CloudDelivery]:
         arrived = await self._arrived.get()
         if arrived is None:
             raise LinkDown("connection lost")

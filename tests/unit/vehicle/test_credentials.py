@@ -22,7 +22,7 @@ from protocol.manifest import Trust
 from tests.support import stand
 from tests.support.signed_cloud import endorsed, manifest
 from vehicle.credentials import make_car_keys, read_credentials
-from vehicle.manifest_file import ManifestDamaged, ManifestFile
+from vehicle.manifest_file import ManifestDamaged, ManifestStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,17 +109,17 @@ def test_what_is_not_right_is_named(made: Path, damage: Callable[[Path], object]
 
 
 def test_the_last_manifest_adopted_is_kept(tmp_path: Path) -> None:
-    kept = ManifestFile(tmp_path / "adopted.manifest", FACTORY)
+    kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
     assert kept.load() == FACTORY
     for version in (2, 3):
         trust = kept.load().adopt(endorsed(manifest(version)), stand.WALL_SECONDS)
         kept.save(trust.endorsed_by, trust.endorsed)
-        assert ManifestFile(tmp_path / "adopted.manifest", FACTORY).load() == trust
+        assert ManifestStore(tmp_path / "adopted.manifest", FACTORY).load() == trust
     assert [path.name for path in tmp_path.iterdir()] == ["adopted.manifest"]
 
 
 def test_a_write_that_a_crash_cut_short_leaves_the_last_manifest(tmp_path: Path) -> None:
-    kept = ManifestFile(tmp_path / "adopted.manifest", FACTORY)
+    kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
     trust = FACTORY.adopt(endorsed(manifest(2)), stand.WALL_SECONDS)
     kept.save(trust.endorsed_by, trust.endorsed)
     (tmp_path / "adopted.new").write_bytes(b"half")
@@ -127,7 +127,7 @@ def test_a_write_that_a_crash_cut_short_leaves_the_last_manifest(tmp_path: Path)
 
 
 def test_a_damaged_manifest_is_not_replaced_by_the_factorys(tmp_path: Path) -> None:
-    kept = ManifestFile(tmp_path / "adopted.manifest", FACTORY)
+    kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
     trust = FACTORY.adopt(endorsed(manifest(2)), stand.WALL_SECONDS)
     kept.save(trust.endorsed_by, trust.endorsed)
     whole = (tmp_path / "adopted.manifest").read_bytes()

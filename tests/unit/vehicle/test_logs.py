@@ -8,13 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from vehicle.logs import LogStream
+from vehicle.logs import AgentLogStream
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = """
 import logging, structlog
 from vehicle import logs
-logs.configure(logging.INFO, logs.LogStream(2))
+logs.configure(logging.INFO, logs.AgentLogStream(2))
 for n in range(20_000): structlog.get_logger().info("line", n=n)
 structlog.get_logger().info("odd", value=type("T", (), {"__repr__": lambda self: 1 / 0})())
 print("done")
@@ -57,7 +57,7 @@ def test_a_file_gets_every_line_and_what_can_not_be_written_is_said(tmp_path: Pa
 
 def test_a_line_that_was_cut_does_not_spoil_the_next() -> None:
     reading, writing = os.pipe()
-    stream = LogStream(writing)
+    stream = AgentLogStream(writing)
     stream.write("x" * 200_000 + "\n")
     assert set(os.read(reading, 1 << 20)) == {ord("x")}
     stream.write("next\n")

@@ -1,4 +1,4 @@
-"""What a vehicle is sent besides orders: requests for session information, and the manifests that it lacks."""
+"""Requests for session information: what a vehicle is asked that nothing is known of."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import structlog
 
 from protocol.broker import CommandKind, command_subject
 from protocol.seal import Direction, seal
-from services.command.announcements import TO_VEHICLES
-from services.runtime.background import Errands
+from services.command.outbox_messages import TO_VEHICLES
+from services.runtime.background import BackgroundTasks
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.storage import StorageUnavailable
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from protocol.keys import VehicleKeys
     from services.runtime.jetstream import Broker
-    from services.runtime.manifest_files import ManifestFile
     from services.runtime.order_signer import OrderSigningClient
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
@@ -61,7 +60,7 @@ class SessionRequests:
         self._monotonic = monotonic
         self._now = now
         self._asked: dict[str, float] = {}
-        self._errands = Errands("session_requests")
+        self._background_tasks = BackgroundTasks("session_requests")
 
     async def ask(self, vin: str) -> None:
         """Ask, unless it was asked moments ago: each request costs the vehicle an answer."""
@@ -75,7 +74,7 @@ class SessionRequests:
 
     def tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
         """Ask, and tell the vehicle what was not taken of its messages. Who calls sees to it that this is seldom."""
-        self._errands.start(self._tell(vin, refused))
+        self._background_tasks.start(self._tell(vin, refused))
 
     async def _tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
         try:
@@ -99,44 +98,13 @@ class SessionRequests:
         if envelopes is not None and envelopes[0]:
             message_id = f"session.{challenges[0].hex()}"
             await self._broker.publish_all(
-                [_sealed(vin, keys, CommandKind.SESSION, message_id, envelopes[0], self._now())]
+                [sealed(vin, keys, CommandKind.SESSION, message_id, envelopes[0], self._now())]
             )
 
 
-class Manifests:
-    """Brings vehicles the key manifests that they lack. `files` are all there are, oldest first."""
-
-    def __init__(
-        self,
-        files: Sequence[ManifestFile],
-        keys: VehicleKeyDirectory,
-        broker: Broker,
-        now: Callable[[], datetime],
-    ) -> None:
-        self._files = files
-        self._keys = keys
-        self._broker = broker
-        self._now = now
-
-    async def bring(self, vin: str, version: int, occasion: str) -> None:
-        """Send what follows the vehicle's version. `occasion` is the id of the message that told it."""
-        lacking = [file for file in self._files if file.version > version]
-        keys = self._keys.find(vin)
-        if not lacking or keys is None:
-            return
-        _log.info("manifests_sent", vin=masked_vin(vin), versions=[file.version for file in lacking])
-        await self._broker.publish_all(
-            [
-                _sealed(
-                    vin, keys, CommandKind.KEYS, f"keys.{file.version}.{occasion}", file.endorsed, self._now()
-                )
-                for file in lacking
-            ]
-        )
-
-
-def _sealed(
+def sealed(
     vin: str, keys: VehicleKeys, kind: CommandKind, message_id: str, envelope: bytes, at: datetime
 ) -> OutgoingMessage:
+    """Return the message to publish, sealed to the vehicle."""
     data = seal(envelope, keys.seal_key, Direction.TO_VEHICLE, vin)
     return OutgoingMessage(message_id, TO_VEHICLES, command_subject(vin, kind), data, at, _KEEP_SECONDS)

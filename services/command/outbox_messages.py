@@ -1,4 +1,4 @@
-"""Which messages tell the vehicle and the watchers of a change (store.requests.Announce)."""
+"""Which messages tell the vehicle and the watchers of a change (store.requests.OutboxMessages)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TO_VEHICLES = "vehicle"
 TO_WATCHERS = "updates"
 
 
-class Announcements:
+class CommandOutboxMessages:
     """Messages as they lie in the outbox. Those to vehicles are not signed yet: that is what makes them count. They
     are stamped, so that the signer can tell them from what somebody else wrote there.
     """
