@@ -17,10 +17,10 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
 from bench.nats_wire import message
 from mesh.files import write_private
-from protocol.broker import EventKind, event_subject
 from protocol.keys import KeySigner, OpenKeys
 from protocol.manifest import Trust
 from protocol.session import EPOCH_BYTES, VehicleSession
+from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import VehicleSide
 
 if TYPE_CHECKING:

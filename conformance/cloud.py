@@ -15,7 +15,6 @@ from google.protobuf.message import DecodeError
 
 from conformance.acceptance import unacceptable
 from conformance.forge import RIGHT, Wrong, sealed_order
-from protocol.broker import EventKind
 from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard, next_slot
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
@@ -24,6 +23,7 @@ from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal
 from protocol.session import CloudSession
 from protocol.signing import sign_session_request
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

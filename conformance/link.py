@@ -15,18 +15,9 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from conformance.throwaway_broker import BrokerFailed
-from protocol.broker import (
-    MQTT_MESSAGES,
-    MQTT_QOS_HEADER,
-    STREAMS,
-    VEHICLE_COMMANDS,
-    VEHICLE_EVENTS,
-    CommandKind,
-    EventKind,
-    command_subject,
-    mqtt_queue_subject,
-)
-from protocol.streams import command_queue, stream_config
+from protocol.stream_config import command_queue, stream_config
+from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import CommandKind, EventKind, command_subject, mqtt_queue_subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from protocol.broker import STATUS_MAPPING, VEHICLE_COMMANDS
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import STATUS_MAPPING
 
 if TYPE_CHECKING:
     from typing import TextIO

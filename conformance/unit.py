@@ -11,9 +11,9 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from conformance.finding import Skipped, Violated, require
 from conformance.forge import RIGHT, Wrong
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock
-from protocol.broker import CommandKind, EventKind
 from protocol.domains import REFUSED_ON, Domain
 from protocol.faults import SYNCHRONISATION, Fault
+from protocol.subjects import CommandKind, EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -14,7 +14,7 @@ from google.protobuf.message import Message
 
 from doorctl.operator_channel import Failed, Operator
 from doorctl.text import fail, moment, printable
-from protocol.broker import is_vin
+from protocol.subjects import is_vin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -20,8 +20,8 @@ from conformance.link import BrokerLogin
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
 from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, Patience
-from protocol.broker import is_vin
 from protocol.key_files import KeyFileRefused
+from protocol.subjects import is_vin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

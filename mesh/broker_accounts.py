@@ -21,18 +21,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from protocol.broker import (
+from protocol.consumers import CONSUMERS, consumers_of
+from protocol.streams import (
     CARS_ACCOUNT,
     DOOR_UPDATES,
-    GRANT_REVOKED_SUBJECT,
     MQTT_CARS_ACCOUNT,
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
     ROOM_EVENTS,
-    SHOWN_RESULTS_SUBJECT,
     STREAMS,
-    VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_COMMANDS,
+)
+from protocol.subjects import (
+    GRANT_REVOKED_SUBJECT,
+    SHOWN_RESULTS_SUBJECT,
+    VEHICLE_ADMITTED_SUBJECT,
     VEHICLE_KEYS_CHANGED_SUBJECT,
     CommandKind,
     EventKind,
@@ -44,7 +47,6 @@ from protocol.broker import (
     refused_subject,
     update_subject,
 )
-from protocol.consumers import CONSUMERS, consumers_of
 
 VEHICLE_STORE = "STORE_VEHICLES"
 """What vehicles say."""

@@ -25,7 +25,7 @@ from mesh.broker_accounts import (
 from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION
 from mesh.ports import LOOPBACK
 from mesh.sandbox import MONITOR, broker_user
-from protocol import broker
+from protocol import streams, subjects
 from services.registry import WITH_DATABASE
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     users = {
         **{account_of(room): [_service_user(secrets, room, walls)] for room in WITH_DATABASE},
         SYSTEM: [_monitor(secrets)],
-        broker.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
+        streams.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
     }
     tls = node.tls
     files = f"cert_file: {_quoted(tls.cert)}, key_file: {_quoted(tls.key)}, timeout: 5"
@@ -140,7 +140,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
         "issuer": secrets.admission_key(),
         "account": account_of("enrolment"),
         "auth_users": [*(broker_user(name) for name in (*WITH_DATABASE, MONITOR)), *fleet],
-        "allowed_accounts": [broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT],
+        "allowed_accounts": [streams.CARS_ACCOUNT, streams.MQTT_CARS_ACCOUNT],
     }
     monitor = f"http: {_quoted(node.monitor)}\n" if node.monitor else ""
     replicas = f"\n  stream_replicas: {node.member.mqtt_replicas}" if node.member else ""
@@ -194,10 +194,10 @@ def _account(name: str, walls: Sequence[Passage], users: Sequence[str]) -> str:
     parts = [f"users: [{_LINE}{_LINE.join(users)}\n    ]"] if users else []
     if name in STORES:
         parts.insert(0, "jetstream: enabled")
-    if name in (broker.CARS_ACCOUNT, broker.MQTT_CARS_ACCOUNT):
-        source, destination = broker.STATUS_MAPPING
+    if name in (streams.CARS_ACCOUNT, streams.MQTT_CARS_ACCOUNT):
+        source, destination = subjects.STATUS_MAPPING
         # Of each connection. The broker heeds no such limit in the admission of one.
-        limits = f"max_payload: {broker.VEHICLE_MESSAGE_BYTES}, max_subscriptions: {MOST_SUBSCRIPTIONS}"
+        limits = f"max_payload: {streams.VEHICLE_MESSAGE_BYTES}, max_subscriptions: {MOST_SUBSCRIPTIONS}"
         parts.append(f"limits: {{ {limits} }}")
         parts.append(f"mappings: {{ {_quoted(source)}: {_quoted(destination)} }}")
     exports = _exports([wall for wall in walls if wall.owner == name])
@@ -253,14 +253,16 @@ def _monitor(secrets: BrokerSecrets) -> str:
 
 def _vehicle_user(secrets: BrokerSecrets, vin: str) -> str:
     events = [
-        broker.event_subject(vin, event) for event in broker.EventKind if event is not broker.EventKind.STATUS
+        subjects.event_subject(vin, event)
+        for event in subjects.EventKind
+        if event is not subjects.EventKind.STATUS
     ]
     publish = [
         *events,
         # A status report is mapped to its partition first and judged by the subject it is mapped to.
         f"vehicle_status.*.{vin}",
-        f"$JS.API.CONSUMER.MSG.NEXT.{broker.VEHICLE_COMMANDS}.{vin}",
-        f"$JS.ACK.{broker.VEHICLE_COMMANDS}.{vin}.>",
+        f"$JS.API.CONSUMER.MSG.NEXT.{streams.VEHICLE_COMMANDS}.{vin}",
+        f"$JS.ACK.{streams.VEHICLE_COMMANDS}.{vin}.>",
     ]
     inbox = [f"_INBOX.{vin}.>"]
     password = secrets.password(vin).read_text(encoding="utf-8")

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.broker import (
+from protocol.streams import ROOM_EVENTS, VEHICLE_EVENTS, status_stream
+from protocol.subjects import (
     GRANT_REVOKED_SUBJECT,
-    ROOM_EVENTS,
     SETTINGS_WITHDRAWN_SUBJECT,
     STATUS_CHECKS_SUBJECT,
     STATUS_PARTITIONS,
-    VEHICLE_EVENTS,
     VERDICTS_SUBJECT,
     EventKind,
     event_subject,
-    status_stream,
 )
 
 

@@ -1,6 +1,6 @@
 """Domains and content types: what may travel where.
 
-A domain is the last two words of a subject of `protocol.broker`. What is signed or sealed for one is
+A domain is the last two words of a subject of `protocol.subjects`. What is signed or sealed for one is
 worthless in every other, because the whole subject is part of what is authenticated.
 """
 

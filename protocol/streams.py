@@ -1,117 +1,139 @@
-"""The layout of `protocol.broker` as JetStream is told of it: whoever plays the cloud makes the same."""
+"""The streams of the message broker: which of them keeps what, how much of it and for how long."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
 
-from nats.js.api import (
-    AckPolicy,
-    ConsumerConfig,
-    DeliverPolicy,
-    RePublish,
-    RetentionPolicy,
-    StreamConfig,
-    SubjectTransform,
+from protocol.subjects import STATUS_PARTITIONS, EventKind
+
+VEHICLE_COMMANDS = "VEHICLE_COMMANDS"
+VEHICLE_EVENTS = "VEHICLE_EVENTS"
+DOOR_UPDATES = "DOOR_UPDATES"
+ROOM_EVENTS = "ROOM_EVENTS"
+MQTT_RETAINED = "$MQTT_rmsgs"
+MQTT_MESSAGES = "$MQTT_msgs"
+"""The broker's own streams behind retained messages and MQTT sessions; it makes them for everything where they are not
+there."""
+
+CARS_ACCOUNT = "CARS"
+"""The broker's account of vehicles on NATS. Streams and services are in others."""
+MQTT_CARS_ACCOUNT = "CARS_MQTT"
+"""Of vehicles on MQTT, and of the broker's streams behind their sessions."""
+
+MQTT_OWN_STREAMS = ("$MQTT_sess", "$MQTT_out", "$MQTT_qos2in")
+"""What else the broker keeps for MQTT. It makes these at the first MQTT connection, and nobody else does."""
+
+MQTT_QOS_HEADER = "Nmqtt-Pub"
+"""With the value 1: published with QoS 1. The broker sets it on what comes over MQTT and heeds it on the way there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A JetStream stream. `max_age_seconds` 0 keeps until acknowledged or expired by its own TTL.
+
+    `stored_as` renames on arrival and `passed_on` sends a copy: both (subject, new subject). `needs` are the
+    streams that must be made before it. `vehicles_consume`: each vehicle has a consumer of its own here.
+    `vehicles_write` is the subject under which it stores what vehicles say.
+
+    Of each subject at most `most_per_subject` messages are kept, the newest (0: all), of at most `most_bytes` each
+    with their headers (0: the broker's own limit). There is no limit for the stream: what one vehicle says too much
+    of would push out, or keep out, what others say.
+    """
+
+    name: str
+    subjects: tuple[str, ...]
+    work_queue: bool = False
+    while_wanted: bool = False
+    stored_as: tuple[str, str] | None = None
+    passed_on: tuple[str, str] | None = None
+    needs: tuple[Stream, ...] = ()
+    vehicles_consume: bool = False
+    vehicles_write: str = ""
+    max_age_seconds: int = 0
+    duplicate_window_seconds: float = 120
+    message_ttl: bool = False
+    most_per_subject: int = 0
+    most_bytes: int = 0
+
+
+VEHICLE_MESSAGE_BYTES = 68 * 1024
+"""The longest message of a vehicle, with its headers: the longest report has 64 KiB."""
+_MOST_EVENTS = 256
+_MOST_REPORTS = 128
+_MOST_UPDATES = 4_096
+_NO_REPETITIONS_SECONDS = 0.1
+"""The shortest that the broker takes. It knows a repetition by its id alone, whoever sent it: in a stream of what many
+vehicles say one of them could name another's. Services recognise repetitions themselves."""
+
+_FOR_MQTT = Stream(
+    MQTT_MESSAGES,
+    # Not everything below $MQTT.msgs, as the broker would make it: events belong to VEHICLE_EVENTS.
+    ("$MQTT.msgs.vehicle.*.cmd.*", "$MQTT.msgs.vehicle.*.presence", "$MQTT.msgs.vehicle_status.*.*"),
+    while_wanted=True,
+    vehicles_consume=True,
+    message_ttl=True,
 )
 
-if TYPE_CHECKING:
-    from protocol.broker import Stream
+_RETAINED = Stream(
+    MQTT_RETAINED,
+    ("$MQTT.rmsgs.>",),
+    most_per_subject=1,
+    # Nothing is that short, so nothing is kept: no topic has a message that waits for whoever subscribes.
+    most_bytes=1,
+)
 
-MOST_VEHICLES = 100_000_000
-"""Consumers of a stream that vehicles consume. Without a number of its own the broker gives a stream 1,000."""
-_ACK_WAIT_SECONDS = 10
-_GONE_AFTER_SECONDS = 30
-_MOST_AT_ONCE = 16
-
-
-def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> StreamConfig:
-    """The stream, kept on so many nodes of a cluster. With a `prefix` it listens below that, where vehicles write into
-    it; what it stores has none.
-    """
-    subjects, stored_as = list(stream.subjects), stream.stored_as
-    if prefix and stream.vehicles_write:
-        kept = stream.vehicles_write
-        subjects, stored_as = [f"{prefix}.{kept}"], (f"{prefix}.{kept}", _numbered(kept))
-    retention = RetentionPolicy.WORK_QUEUE if stream.work_queue else RetentionPolicy.LIMITS
-    return StreamConfig(
-        name=stream.name,
-        subjects=subjects,
-        retention=RetentionPolicy.INTEREST if stream.while_wanted else retention,
-        max_age=stream.max_age_seconds,
-        duplicate_window=stream.duplicate_window_seconds,
-        allow_msg_ttl=stream.message_ttl,
-        max_msgs_per_subject=stream.most_per_subject or -1,
-        max_msg_size=stream.most_bytes or -1,
-        allow_direct=True,
-        num_replicas=replicas,
-        max_consumers=MOST_VEHICLES if stream.vehicles_consume else -1,
-        subject_transform=SubjectTransform(*stored_as) if stored_as else None,
-        republish=RePublish(*stream.passed_on) if stream.passed_on else None,
+STREAMS = {
+    stream.name: stream
+    for stream in (
+        _FOR_MQTT,
+        _RETAINED,
+        Stream(
+            VEHICLE_COMMANDS,
+            ("vehicle.*.cmd.*",),
+            work_queue=True,
+            vehicles_consume=True,
+            message_ttl=True,
+            passed_on=("vehicle.*.cmd.*", "$MQTT.msgs.vehicle.{{wildcard(1)}}.cmd.{{wildcard(2)}}"),
+            needs=(_FOR_MQTT,),
+        ),
+        Stream(
+            VEHICLE_EVENTS,
+            (
+                *(f"vehicle.*.evt.{event.value}" for event in EventKind if event is not EventKind.STATUS),
+                "$MQTT.msgs.vehicle.*.evt.*",
+            ),
+            vehicles_write="vehicle.*.evt.*",
+            max_age_seconds=7 * 86_400,
+            duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
+            most_per_subject=_MOST_EVENTS,
+            most_bytes=VEHICLE_MESSAGE_BYTES,
+            stored_as=("$MQTT.msgs.vehicle.*.evt.*", "vehicle.{{wildcard(1)}}.evt.{{wildcard(2)}}"),
+            needs=(_FOR_MQTT,),
+        ),
+        Stream(
+            DOOR_UPDATES,
+            ("door.update.*",),
+            max_age_seconds=86_400,
+            duplicate_window_seconds=600,
+            most_per_subject=_MOST_UPDATES,
+        ),
+        Stream(ROOM_EVENTS, ("room.>",), max_age_seconds=86_400, duplicate_window_seconds=600),
+        *(
+            Stream(
+                f"VEHICLE_STATUS_{n}",
+                (f"vehicle_status.{n}.*",),
+                vehicles_write=f"vehicle_status.{n}.*",
+                max_age_seconds=86_400,
+                duplicate_window_seconds=_NO_REPETITIONS_SECONDS,
+                most_per_subject=_MOST_REPORTS,
+                most_bytes=VEHICLE_MESSAGE_BYTES,
+            )
+            for n in range(STATUS_PARTITIONS)
+        ),
     )
+}
 
 
-class ConsumerDescription(Protocol):
-    """A durable push consumer; see protocol.consumers.DurableConsumer."""
-
-    @property
-    def name(self) -> str:
-        """Its own."""
-
-    @property
-    def stream(self) -> str:
-        """Of what."""
-
-    @property
-    def subjects(self) -> tuple[str, ...]:
-        """Which of the stream's messages."""
-
-    @property
-    def shared(self) -> bool:
-        """Whether replicas divide the messages among them."""
-
-    @property
-    def max_pending(self) -> int:
-        """How many may be unacknowledged."""
-
-    @property
-    def ack_wait_seconds(self) -> int:
-        """After how long an unacknowledged message is delivered again."""
-
-
-def durable_config(consumer: ConsumerDescription, prefix: str = "") -> ConsumerConfig:
-    """The consumer: it delivers to `deliver.<name>`, below the prefix, from the beginning, until acknowledged."""
-    below = f"{prefix}." if prefix else ""
-    return ConsumerConfig(
-        durable_name=consumer.name,
-        filter_subjects=list(consumer.subjects),
-        deliver_policy=DeliverPolicy.ALL,
-        deliver_subject=f"{below}deliver.{consumer.name}",
-        deliver_group=consumer.name if consumer.shared else None,
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=consumer.ack_wait_seconds,
-        max_deliver=-1,
-        max_ack_pending=consumer.max_pending,
-    )
-
-
-def command_queue(vin: str) -> ConsumerConfig:
-    """A vehicle's queue on VEHICLE_COMMANDS, made on its hello: it may pull from it, and nothing else."""
-    return ConsumerConfig(
-        name=vin,
-        filter_subject=f"vehicle.{vin}.cmd.*",
-        ack_policy=AckPolicy.EXPLICIT,
-        ack_wait=_ACK_WAIT_SECONDS,
-        max_deliver=-1,
-        max_ack_pending=_MOST_AT_ONCE,
-        inactive_threshold=_GONE_AFTER_SECONDS,
-        mem_storage=True,
-    )
-
-
-def _numbered(subject: str) -> str:
-    """The destination of a transform that leaves the subject as it is."""
-    words, count = [], 0
-    for word in subject.split("."):
-        count += word == "*"
-        words.append(f"{{{{wildcard({count})}}}}" if word == "*" else word)
-    return ".".join(words)
+def status_stream(partition: int) -> Stream:
+    """The stream of one status partition, 0 to STATUS_PARTITIONS - 1."""
+    return STREAMS[f"VEHICLE_STATUS_{partition}"]

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import CommandKind as Kind
 from protocol.domains import Domain
 from protocol.faults import MessageRefused
+from protocol.subjects import CommandKind as Kind
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from vehicle.channel import Channel, new_message_id
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from protocol.broker import CommandKind, EventKind
+    from protocol.subjects import CommandKind, EventKind
 
 
 class LinkDown(ConnectionError):

@@ -11,7 +11,7 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from protocol.broker import (
+from protocol.subjects import (
     CommandKind,
     EventKind,
     command_subject,

@@ -19,7 +19,8 @@ import nats.js.errors
 from nats.aio.client import Client
 from nats.aio.transport import TcpTransport
 
-from protocol.broker import VEHICLE_COMMANDS, CommandKind, EventKind, event_subject
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import CommandKind, EventKind, event_subject
 from vehicle.addresses import Endpoint, Endpoints, read_endpoints
 from vehicle.link import CloudDelivery, LinkDown, QueueGone
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from protocol.broker import EventKind
 from protocol.faults import MessageRefused
+from protocol.subjects import EventKind
 from vehicle.backoff import Backoff
 from vehicle.link import LinkDown, VehicleLink
 

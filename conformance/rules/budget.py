@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from conformance.finding import Group, require
 from conformance.forge import Wrong
 from conformance.orders import lock, unlock
-from protocol.broker import EventKind
 from protocol.domains import Domain
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from conformance.cloud import new_id
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, PASSENGER, cancel_command, is_locked, lock, unlock
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit

@@ -12,9 +12,9 @@ from conformance.forge import Wrong, stranger
 from conformance.orders import PASSENGER, lock, unlock
 from conformance.rules.keys import adopts, told
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, slow_doors
-from protocol.broker import EventKind
 from protocol.domains import Domain
 from protocol.faults import Fault
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from conformance.cloud import UnitMessage

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from conformance.finding import Group, Skipped, require
 from conformance.orders import DRIVER, is_locked, lock, unlock
 from conformance.scenes import settled
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit

@@ -10,8 +10,8 @@ from conformance.cloud import new_id
 from conformance.finding import Group, NotApplicable, Skipped, require
 from conformance.forge import stranger
 from conformance.orders import cancel_command
-from protocol.broker import EventKind
 from protocol.domains import Domain
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit

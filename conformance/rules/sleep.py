@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from conformance.finding import Group, require
 from conformance.orders import lock, unlock
 from conformance.scenes import ARRIVAL_SECONDS
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from conformance.unit import Unit

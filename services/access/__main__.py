@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
 
-from protocol.broker import ROOM_EVENTS, STREAMS
+from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access import seed, store, translate
 from services.access.authorizer import RequestAuthorizer
 from services.access.capability_issuer import CapabilityIssuer, read_signing_key

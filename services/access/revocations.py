@@ -8,7 +8,7 @@ import structlog
 from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from google.protobuf.message import DecodeError
 
-from protocol.broker import GRANT_REVOKED_SUBJECT
+from protocol.subjects import GRANT_REVOKED_SUBJECT
 
 if TYPE_CHECKING:
     from nats.aio.client import Client

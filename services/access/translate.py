@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, gran
 from envoy_ext_authz import external_auth_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from protocol.broker import GRANT_REVOKED_SUBJECT
+from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.authorizer import Allow, Deny, EdgeRequest
 from services.access.domain import (
     ActionsBeyondRole,

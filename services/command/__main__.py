@@ -13,7 +13,7 @@ import structlog
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from pydantic import DirectoryPath, Field, FilePath
 
-from protocol import broker as layout
+from protocol import streams
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.command import right_link, store, usecases, vehicle_link
@@ -125,12 +125,12 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(
         *(
-            layout.STREAMS[name]
+            streams.STREAMS[name]
             for name in (
-                layout.VEHICLE_COMMANDS,
-                layout.VEHICLE_EVENTS,
-                layout.DOOR_UPDATES,
-                layout.ROOM_EVENTS,
+                streams.VEHICLE_COMMANDS,
+                streams.VEHICLE_EVENTS,
+                streams.DOOR_UPDATES,
+                streams.ROOM_EVENTS,
             )
         )
     )

@@ -17,9 +17,9 @@ import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from google.protobuf.message import DecodeError
 
-from protocol.broker import CommandKind, command_subject, is_vin
 from protocol.order import domain_of
 from protocol.seal import Direction, seal
+from protocol.subjects import CommandKind, command_subject, is_vin
 from services.command.outbox_messages import TO_VEHICLES
 from services.runtime.logs import masked_vin
 from services.runtime.outbox import OutgoingMessage

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import CommandKind
+from protocol.subjects import CommandKind
 from services.command.session_requests import sealed
 from services.runtime.logs import masked_vin
 

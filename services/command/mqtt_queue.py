@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol import broker as layout
-from protocol.streams import command_queue
+from protocol import streams, subjects
+from protocol.stream_config import command_queue
 from services.runtime.broker_layout import FAILURES
 from services.runtime.logs import masked_vin
 
@@ -56,7 +56,7 @@ class MqttSessions:
         if vin not in self._vins:
             return
         try:
-            await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
+            await self._broker.jetstream.add_consumer(streams.VEHICLE_COMMANDS, command_queue(vin))
             brought = await forward_waiting(self._broker, vin, self._now())
         except FAILURES as error:
             _log.warning("not_passed_on", vin=masked_vin(vin), reason=str(error) or "no answer")
@@ -71,7 +71,7 @@ async def forward_waiting(broker: Broker, vin: str, now: datetime) -> int:
 
     The vehicle's consumer must be there. Raises nats.errors.Error; what was not forwarded then, still waits.
     """
-    pull = f"$JS.API.CONSUMER.MSG.NEXT.{layout.VEHICLE_COMMANDS}.{vin}"
+    pull = f"$JS.API.CONSUMER.MSG.NEXT.{streams.VEHICLE_COMMANDS}.{vin}"
     brought = 0
     while True:
         # The old style: what is pulled comes under its own subject, which the shared inbox cannot sort.
@@ -79,10 +79,10 @@ async def forward_waiting(broker: Broker, vin: str, now: datetime) -> int:
         if "Status" in (message.headers or {}):  # 404: nothing waits
             return brought
         await broker.jetstream.publish(
-            layout.mqtt_queue_subject(message.subject),
+            subjects.mqtt_queue_subject(message.subject),
             message.data,
             # Not under its message id: by that the broker would know it, also if it kept no copy then.
-            headers={layout.MQTT_QOS_HEADER: "1"},
+            headers={streams.MQTT_QOS_HEADER: "1"},
             msg_ttl=_seconds_left(message, now),
         )
         await message.ack()

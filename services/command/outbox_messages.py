@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protocol import broker as layout
+from protocol import subjects
 from services.command import translate, vehicle_translate
 from services.command.own_cancellations import superseded_id, taken_back_id
 from services.runtime.outbox import OutgoingMessage
@@ -31,7 +31,7 @@ class CommandOutboxMessages:
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
         """The command to the vehicle, PENDING to the watchers."""
-        subject = layout.command_subject(command.vin, layout.CommandKind.DOOR)
+        subject = subjects.command_subject(command.vin, subjects.CommandKind.DOOR)
         order = vehicle_translate.requested_command(command, self._mac)
         return [
             _outgoing(command.command_id, TO_VEHICLES, subject, order, command.accepted_at),
@@ -55,25 +55,25 @@ class CommandOutboxMessages:
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
         """The question to the vehicle."""
         order = vehicle_translate.requested_cancellation(cancellation, self._mac)
-        subject = layout.command_subject(cancellation.vin, layout.CommandKind.CANCEL)
+        subject = subjects.command_subject(cancellation.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
 
     def take_back(self, command: RequestedOrder, at: datetime) -> list[OutgoingMessage]:
         """The cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_taking_back(command, at, self._mac)
-        subject = layout.command_subject(command.vin, layout.CommandKind.CANCEL)
+        subject = subjects.command_subject(command.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(taken_back_id(command.command_id), TO_VEHICLES, subject, order, at)]
 
     def supersede(self, unlock: RequestedOrder, lock: Command) -> list[OutgoingMessage]:
         """The cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_superseding(unlock, lock, self._mac)
-        subject = layout.command_subject(unlock.vin, layout.CommandKind.CANCEL)
+        subject = subjects.command_subject(unlock.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(superseded_id(unlock.command_id), TO_VEHICLES, subject, order, lock.accepted_at)]
 
 
 def _to_watchers(command: Command, what: str, at: datetime, *, late: bool = False) -> OutgoingMessage:
     update = translate.update(command, late=late)
-    subject = layout.update_subject(command.vin)
+    subject = subjects.update_subject(command.vin)
     return _outgoing(f"{command.command_id}:{what}", TO_WATCHERS, subject, update, at)
 
 

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
 
-from protocol import broker as layout
+from protocol import streams, subjects
 from services.command import vehicle_translate
 from services.command.right_usecases import end_rights
 from services.runtime.consumer import ConsumerPlan, PoisonMessage
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from services.runtime.order_signer import OrderSigningClient
 
 ENDED = ConsumerPlan(
-    layout.ROOM_EVENTS,
+    streams.ROOM_EVENTS,
     "command-rights",
-    (layout.GRANT_REVOKED_SUBJECT, layout.SETTINGS_WITHDRAWN_SUBJECT),
+    (subjects.GRANT_REVOKED_SUBJECT, subjects.SETTINGS_WITHDRAWN_SUBJECT),
     shared=False,  # each replica may have something in its hands that is about to leave
 )
 _log = structlog.get_logger()
@@ -48,9 +48,9 @@ class CommandRevocationHandler:
         poison: list[PoisonMessage] = []
         for delivery in deliveries:
             try:
-                if delivery.subject == layout.SETTINGS_WITHDRAWN_SUBJECT:
+                if delivery.subject == subjects.SETTINGS_WITHDRAWN_SUBJECT:
                     withdrawn = room_event_pb2.SettingsWithdrawn.FromString(delivery.data)
-                    if not layout.is_vin(withdrawn.vin):
+                    if not subjects.is_vin(withdrawn.vin):
                         raise ValueError("settings of no vehicle")  # noqa: TRY301  # judged like what does not decode
                     await self._queue.take_out_settings(withdrawn.vin)
                 else:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import CommandKind, command_subject
 from protocol.seal import Direction, seal
+from protocol.subjects import CommandKind, command_subject
 from services.command.outbox_messages import TO_VEHICLES
 from services.runtime.background import BackgroundTasks
 from services.runtime.logs import masked_vin

@@ -14,7 +14,7 @@ import structlog
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
 
-from protocol.broker import SHOWN_RESULTS_SUBJECT, EventKind, vin_of
+from protocol.subjects import SHOWN_RESULTS_SUBJECT, EventKind, vin_of
 from services.runtime.consumer import RetryLater
 
 if TYPE_CHECKING:

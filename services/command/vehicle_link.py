@@ -14,11 +14,11 @@ from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from protocol import broker as layout
+from protocol import streams, subjects
 from protocol.cloud_side import ReplayGuard
 from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
-from protocol.streams import command_queue
+from protocol.stream_config import command_queue
 from services.command import vehicle_translate
 from services.command.epoch_watch import TWO_UNITS
 from services.command.history_usecases import record_status_checks
@@ -53,16 +53,16 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 EVENTS = ConsumerPlan(
-    layout.VEHICLE_EVENTS,
+    streams.VEHICLE_EVENTS,
     "command-events",
     tuple(
-        layout.event_subject("*", event)
-        for event in layout.EventKind
-        if event not in {layout.EventKind.STATUS, layout.EventKind.DIAGNOSTICS}
+        subjects.event_subject("*", event)
+        for event in subjects.EventKind
+        if event not in {subjects.EventKind.STATUS, subjects.EventKind.DIAGNOSTICS}
     ),
 )
-CHECKS = ConsumerPlan(layout.ROOM_EVENTS, "command-status-checks", (layout.STATUS_CHECKS_SUBJECT,))
-VERDICTS = ConsumerPlan(layout.ROOM_EVENTS, "command-verdicts", (layout.VERDICTS_SUBJECT,))
+CHECKS = ConsumerPlan(streams.ROOM_EVENTS, "command-status-checks", (subjects.STATUS_CHECKS_SUBJECT,))
+VERDICTS = ConsumerPlan(streams.ROOM_EVENTS, "command-verdicts", (subjects.VERDICTS_SUBJECT,))
 
 _MOST_CONDITIONS = 100_000
 
@@ -73,10 +73,10 @@ _log = structlog.get_logger()
 
 
 _ANSWERS = {
-    layout.EventKind.RECEIVED.value: Domain.RECEIVED,
-    layout.EventKind.RESULT.value: Domain.RESULT,
-    layout.EventKind.CANCEL.value: Domain.CANCELLED,
-    layout.EventKind.CONFIG.value: Domain.CONFIGURED,
+    subjects.EventKind.RECEIVED.value: Domain.RECEIVED,
+    subjects.EventKind.RESULT.value: Domain.RESULT,
+    subjects.EventKind.CANCEL.value: Domain.CANCELLED,
+    subjects.EventKind.CONFIG.value: Domain.CONFIGURED,
 }
 
 
@@ -133,10 +133,10 @@ class VehicleEvents:
         for vin, delivery in addressed:
             kind = delivery.subject.rpartition(".")[2]
             try:
-                if kind == layout.EventKind.HELLO.value:
+                if kind == subjects.EventKind.HELLO.value:
                     info = self._reader.hello(vin, delivery.data)
                     one = VerifiedMessage(vin, partial(self._learn, info, delivery, odd))
-                    over_mqtt = layout.MQTT_QOS_HEADER in delivery.headers
+                    over_mqtt = streams.MQTT_QOS_HEADER in delivery.headers
                     arrived_at_us = delivery.arrived_at_us(self._now_millis() * 1_000)
                     arrived_at = datetime.fromtimestamp(arrived_at_us / 1_000_000, UTC)
                     greetings[one] = _Greeting(info, over_mqtt, arrived_at)
@@ -238,7 +238,7 @@ class VehicleEvents:
         info, vin = greeting.info, greeting.info.vin
         self._greeted(vin, greeting.arrived_at)
         self.sessions.received(vin, over_mqtt=greeting.over_mqtt)
-        await self._broker.jetstream.add_consumer(layout.VEHICLE_COMMANDS, command_queue(vin))
+        await self._broker.jetstream.add_consumer(streams.VEHICLE_COMMANDS, command_queue(vin))
         if greeting.over_mqtt and not info.challenge:  # one that answers a request has its session
             await forward_waiting(self._broker, vin, self._deps.now())
         await self._manifests.bring(vin, info.manifest_version, info.message_id)
@@ -293,7 +293,7 @@ class AdvisoryStateCache:
 
     async def listen(self) -> None:
         """Begin to hear. An advisory state that is lost costs nothing: the vehicle itself decides."""
-        await self._broker.client.subscribe(layout.advisory_subject("*"), cb=self._receive)
+        await self._broker.client.subscribe(subjects.advisory_subject("*"), cb=self._receive)
 
     async def _receive(self, message: Msg) -> None:
         try:

@@ -11,7 +11,7 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
-from protocol import broker as layout
+from protocol import streams, subjects
 from services.runtime.logs import masked_vin
 from services.runtime.storage import StorageUnavailable
 
@@ -29,17 +29,17 @@ class BrokerQueue:
 
     async def take_out_commands(self, vin: str) -> None:
         """See right_usecases.VehicleQueue."""
-        await self._take_out(layout.command_subject(vin, layout.CommandKind.DOOR))
+        await self._take_out(subjects.command_subject(vin, subjects.CommandKind.DOOR))
 
     async def take_out_settings(self, vin: str) -> None:
         """See right_usecases.VehicleQueue."""
-        await self._take_out(layout.command_subject(vin, layout.CommandKind.CONFIG))
+        await self._take_out(subjects.command_subject(vin, subjects.CommandKind.CONFIG))
 
     async def _take_out(self, subject: str) -> None:
         # In this order: what the one passes on to the other in between is taken out there.
         for stream, name in (
-            (layout.VEHICLE_COMMANDS, subject),
-            (layout.MQTT_MESSAGES, layout.mqtt_queue_subject(subject)),
+            (streams.VEHICLE_COMMANDS, subject),
+            (streams.MQTT_MESSAGES, subjects.mqtt_queue_subject(subject)),
         ):
             try:
                 await self._broker.jetstream.purge_stream(stream, subject=name)
@@ -47,4 +47,4 @@ class BrokerQueue:
                 continue
             except (NatsError, APIError, TimeoutError) as error:
                 raise StorageUnavailable(f"the queue cannot be reached: {error}") from error
-        _log.info("queue_emptied", vin=masked_vin(layout.vin_of(subject)), kind=subject.rpartition(".")[2])
+        _log.info("queue_emptied", vin=masked_vin(subjects.vin_of(subject)), kind=subject.rpartition(".")[2])

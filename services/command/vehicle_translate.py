@@ -12,8 +12,8 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandSource
 from ecarus.remotecontrol.door.v1.door_status_pb2 import IgnitionStatus
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2, session_pb2
 
-from protocol.broker import is_vin
 from protocol.faults import SYNCHRONISATION, Fault
+from protocol.subjects import is_vin
 from services.command.domain import (
     LOCKABLE_DOORS,
     AdvisoryState,

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 
-from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
+from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly

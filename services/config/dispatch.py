@@ -14,10 +14,10 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 from google.protobuf.message import DecodeError
 
-from protocol.broker import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject, vin_of
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.order import request_hash
 from protocol.seal import Direction, seal
+from protocol.subjects import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject, vin_of
 from services.config import translate
 from services.config.domain import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import SignedSettings, UnsignedSettings

@@ -9,7 +9,8 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from google.protobuf.message import DecodeError
 
-from protocol.broker import GRANT_REVOKED_SUBJECT, ROOM_EVENTS, is_vin
+from protocol.streams import ROOM_EVENTS
+from protocol.subjects import GRANT_REVOKED_SUBJECT, is_vin
 from services.config import translate, usecases
 from services.config.domain import ConfigRightEnded
 from services.runtime.consumer import ConsumerPlan, PoisonMessage

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
 from protocol.domains import Domain
+from protocol.streams import VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.config import translate, usecases
 from services.config.usecases import VerifiedConfigMessage
 from services.runtime.consumer import ConsumerPlan, PoisonMessage

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
+from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from services.diagnostics import server, store, vehicle_link
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly

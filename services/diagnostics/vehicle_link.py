@@ -6,7 +6,8 @@ import hashlib
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject, update_subject
+from protocol.streams import VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject, update_subject
 from services.diagnostics import translate, usecases
 from services.runtime.consumer import ConsumerPlan, PoisonMessage
 from services.runtime.outbox import OutgoingMessage

@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation when it runs
 
-from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
+from protocol.streams import STREAMS
 from services.enrolment import seed, store, translate
 from services.enrolment.certificates import CertificateCheck
 from services.enrolment.changes import BrokerKeyChanges

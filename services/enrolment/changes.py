@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import nats.errors
 
-from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
+from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.enrolment import translate
 from services.enrolment.usecases import BrokerSilent
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import VEHICLE_COMMANDS, is_vin
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import is_vin
 from services.enrolment.usecases import BrokerSilent
 from services.runtime.logs import masked_vin
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from protocol.broker import VEHICLE_ADMITTED_SUBJECT, is_vin
+from protocol.subjects import VEHICLE_ADMITTED_SUBJECT, is_vin
 from services.enrolment.domain import MOST_TAKEOVERS, Connection, LatestConnections, LinkProtocol, Takeovers
 from services.runtime.logs import masked_vin
 

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enro
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from protocol import broker as layout
+from protocol import streams, subjects
 from protocol.keys import key_id
 from services.enrolment.domain import (
     BrokerAdmission,
@@ -41,7 +41,7 @@ VEHICLE_URI = "spiffe://ecarus/vehicle/"
 
 _REQUEST = "nats-authorization-request"
 _LINKS = {"nats": LinkProtocol.NATS, "mqtt": LinkProtocol.MQTT}
-_ACCOUNTS = {LinkProtocol.NATS: layout.CARS_ACCOUNT, LinkProtocol.MQTT: layout.MQTT_CARS_ACCOUNT}
+_ACCOUNTS = {LinkProtocol.NATS: streams.CARS_ACCOUNT, LinkProtocol.MQTT: streams.MQTT_CARS_ACCOUNT}
 
 
 class NotACertificate(ValueError):
@@ -160,14 +160,16 @@ def _rights(admission: BrokerAdmission) -> tuple[list[str], list[str]]:
     vin = admission.vin
     # A status report is mapped to its partition first and judged by the subject it is mapped to.
     events = [
-        layout.event_subject(vin, event) for event in layout.EventKind if event is not layout.EventKind.STATUS
+        subjects.event_subject(vin, event)
+        for event in subjects.EventKind
+        if event is not subjects.EventKind.STATUS
     ]
-    events.append(layout.status_subject(vin))
+    events.append(subjects.status_subject(vin))
     if admission.link is LinkProtocol.MQTT:
         # The broker delivers a session's messages by $MQTT.sub; an MQTT client cannot ask for that itself.
-        commands = layout.command_subject(vin, layout.CommandKind.DOOR).removesuffix("door") + "*"
-        return [*events, layout.presence_subject(vin)], [commands, "$MQTT.sub.>"]
-    queue = layout.VEHICLE_COMMANDS
+        commands = subjects.command_subject(vin, subjects.CommandKind.DOOR).removesuffix("door") + "*"
+        return [*events, subjects.presence_subject(vin)], [commands, "$MQTT.sub.>"]
+    queue = streams.VEHICLE_COMMANDS
     pull = [f"$JS.API.CONSUMER.MSG.NEXT.{queue}.{vin}", f"$JS.ACK.{queue}.{vin}.>"]
     return [*events, *pull], [f"_INBOX.{vin}.>"]
 

@@ -9,7 +9,7 @@ import structlog
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError, BadRequestError, NotFoundError, ServiceUnavailableError
 
-from protocol.streams import durable_config, stream_config
+from protocol.stream_config import durable_config, stream_config
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from nats.js import JetStreamContext
     from nats.js.api import StreamInfo
 
-    from protocol.broker import Stream
-    from protocol.streams import ConsumerDescription
+    from protocol.stream_config import ConsumerDescription
+    from protocol.streams import Stream
 
 FAILURES = (NatsError, APIError, TimeoutError)
 SILENCE = (TimeoutError, ServiceUnavailableError)
@@ -39,7 +39,7 @@ class BrokerLayout:
 
     `replicas` is on how many nodes of a cluster each stream is kept at least. Without `provisions` nothing is made:
     whoever may make a stream or a consumer at the broker can have anything delivered anywhere. `prefix` is what stands
-    before the subjects at which streams listen (see protocol.streams). Everything raises FAILURES.
+    before the subjects at which streams listen (see protocol.stream_config). Everything raises FAILURES.
     """
 
     def __init__(self, jetstream: JetStreamContext, replicas: int, prefix: str, *, provisions: bool) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from protocol.broker import vin_of
+from protocol.subjects import vin_of
 from services.runtime.database import Instant
 from services.runtime.free_text import readable
 

@@ -19,7 +19,8 @@ from nats.errors import OutboundBufferLimitError
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 from nats.protocol.command import pub_cmd
 
-from protocol.broker import MQTT_OWN_STREAMS, MQTT_QOS_HEADER, is_vin
+from protocol.streams import MQTT_OWN_STREAMS, MQTT_QOS_HEADER
+from protocol.subjects import is_vin
 from services.runtime.broker_client import open_client
 from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, SILENCE, BrokerLayout, Missing
 from services.runtime.health import COMMANDS, STREAMS, Health
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.js import JetStreamContext
 
-    from protocol.broker import Stream
-    from protocol.streams import ConsumerDescription
+    from protocol.stream_config import ConsumerDescription
+    from protocol.streams import Stream
     from services.runtime.health import HealthCondition
     from services.runtime.outbox import OutgoingMessage
     from services.runtime.settings import RoomSettings

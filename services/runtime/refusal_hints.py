@@ -9,7 +9,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import ReportsRefused
 from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
-from protocol.broker import is_vin, refused_subject
+from protocol.subjects import is_vin, refused_subject
 from services.runtime.background import BackgroundTasks
 from services.runtime.refused_reports import MOST_KINDS, RefusedReports
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
-from protocol.broker import EventKind, vin_of
+from protocol.subjects import EventKind, vin_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

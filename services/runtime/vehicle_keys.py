@@ -11,8 +11,8 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import VehicleKeysServiceStub
 from google.protobuf.message import DecodeError
 
-from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
 from protocol.keys import VehicleKeys
+from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.runtime.channel import ask
 from services.runtime.storage import StorageUnavailable
 

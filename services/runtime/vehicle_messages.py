@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from protocol.broker import vin_of
 from protocol.faults import REPETITIONS, Fault
+from protocol.subjects import vin_of
 from services.runtime.consumer import PoisonMessage, RetryLater
 
 if TYPE_CHECKING:

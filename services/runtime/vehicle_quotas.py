@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import Field, FilePath
 
-from protocol.broker import vin_of
 from protocol.cloud_side import ReplayGuard
 from protocol.faults import Fault, MessageRefused
 from protocol.reports import ReportOpener, ReportSession
+from protocol.subjects import vin_of
 from services.runtime.consumer import PoisonMessage, RetryLater, Unhandled
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.storage import StorageUnavailable

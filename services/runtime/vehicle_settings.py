@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from pydantic import Field, field_validator
 
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 from services.runtime.dead_letters import LetterLimits
 from services.runtime.settings import RoomSettings
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, Quota, VehicleQuotas

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
-from protocol.broker import is_vin
 from protocol.domains import MAX_COUNTER
 from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
+from protocol.subjects import is_vin
 from services.runtime import errors
 from services.runtime.capability import EMERGENCY
 from services.runtime.errors import Refusal

@@ -10,18 +10,11 @@ from pathlib import Path
 
 from pydantic import Field, FilePath
 
-from protocol.broker import (
-    DOOR_UPDATES,
-    GRANT_REVOKED_SUBJECT,
-    ROOM_EVENTS,
-    STATUS_PARTITIONS,
-    STREAMS,
-    VEHICLE_EVENTS,
-    status_stream,
-)
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.key_files import read_open_keys
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
+from protocol.subjects import GRANT_REVOKED_SUBJECT, STATUS_PARTITIONS
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier

@@ -13,7 +13,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
-from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
+from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
 from services.runtime.outbox import OutgoingMessage
 from services.runtime.public_values import amount, seconds, set_microseconds, time_text
 from services.status import domain

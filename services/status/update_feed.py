@@ -13,7 +13,8 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
-from protocol.broker import DOOR_UPDATES, update_subject
+from protocol.streams import DOOR_UPDATES
+from protocol.subjects import update_subject
 from services.runtime.jetstream import heed_cancellation
 from services.status.domain import Bounds, LogPosition, LogUnavailable, Update, base36
 

@@ -9,20 +9,19 @@ from ecarus.remotecontrol.vehicle.v1.report_pb2 import StatusReport
 from google.protobuf.message import DecodeError
 from nats.errors import Error as NatsError
 
-from protocol.broker import (
+from protocol.domains import Domain
+from protocol.faults import MessageRefused
+from protocol.session import CloudSession
+from protocol.streams import VEHICLE_EVENTS, status_stream
+from protocol.subjects import (
     SHOWN_RESULTS_SUBJECT,
-    VEHICLE_EVENTS,
     EventKind,
     advisory_subject,
     event_subject,
     presence_subject,
-    status_stream,
     update_subject,
     vin_of,
 )
-from protocol.domains import Domain
-from protocol.faults import MessageRefused
-from protocol.session import CloudSession
 from services.runtime.background import BackgroundTasks
 from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
 from services.runtime.subscriptions import Subscription

@@ -25,10 +25,10 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from nats.aio.client import Client
 
 from protocol import cose
-from protocol.broker import STATUS_PARTITIONS, EventKind, event_subject
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain, subject_of
 from protocol.seal import Direction, seal
 from protocol.session import VehicleSession
+from protocol.subjects import STATUS_PARTITIONS, EventKind, event_subject
 from protocol.vehicle_side import VehicleSide
 from tests.attacks.people import certified
 from tests.attacks.sandbox import car_pair

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import DOOR_UPDATES, GRANT_REVOKED_SUBJECT, ROOM_EVENTS, EventKind, update_subject
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS
+from protocol.subjects import GRANT_REVOKED_SUBJECT, EventKind, update_subject
 from services.enrolment.domain import MOST_CONNECTIONS
 from tests.attacks.hostile_car import RawMqtt
 from tests.attacks.sandbox import on_the_brokers_disk

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
-from protocol.broker import EventKind
 from protocol.domains import Domain
 from protocol.reports import HEAD
+from protocol.subjects import EventKind
 from protocol.vehicle_side import AcceptedOrder
 from tests.attacks.people import owner_of
 from tests.attacks.sandbox import bytes_on_the_brokers_disk, dead_letter_bytes, outbox_rows

@@ -13,7 +13,8 @@ from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.dead_letter_service_pb2_grpc import DeadLetterServiceStub
 from sqlalchemy import MetaData
 
-from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
+from protocol.streams import VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.runtime import dead_letter_replay
 from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage
 from services.runtime.database import open_database

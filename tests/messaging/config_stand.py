@@ -17,11 +17,12 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from nats.js.api import ConsumerConfig
 from sqlalchemy import insert, select
 
-from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.keys import OpenKeys
 from protocol.signing import sign_order
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder
 from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import STATUS_MAPPING
+from protocol.subjects import STATUS_MAPPING
 from services.runtime.settings import RoomSettings
 from tests.support.ports import free_port
 

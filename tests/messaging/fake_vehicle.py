@@ -12,8 +12,9 @@ import nats
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 from nats.errors import Error as NatsError
 
-from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.domains import Domain
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
 from tests.support.stand import Car
 

@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 from nats.errors import Error as NatsError
 
-from protocol.broker import VEHICLE_COMMANDS, EventKind, event_subject
 from protocol.domains import Domain
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import KeySigner, OpenKeys
 from protocol.manifest import Trust
 from protocol.session import VehicleSession
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, OutgoingEnvelope, RefusedOrder, VehicleSide
 
 if TYPE_CHECKING:

@@ -14,16 +14,9 @@ from typing import TYPE_CHECKING, Protocol
 from ecarus.remotecontrol.door.v1 import door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from protocol.broker import (
-    DOOR_UPDATES,
-    ROOM_EVENTS,
-    STREAMS,
-    VEHICLE_EVENTS,
-    EventKind,
-    event_subject,
-    status_stream,
-)
 from protocol.domains import Domain
+from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
+from protocol.subjects import EventKind, event_subject
 from services.runtime import jetstream
 from services.runtime.database import open_database
 from services.runtime.dead_letter_keeper import DeadLetterWriter

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import services.access
-from protocol.broker import ROOM_EVENTS, STREAMS
+from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access import store, translate
 from services.access.domain import GrantRole, NewGrant
 from services.access.revocations import follow_revocations

@@ -12,8 +12,8 @@ import pytest_asyncio
 from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 
-from protocol.broker import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from protocol.streams import command_queue
+from protocol.stream_config import command_queue
+from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer, ConsumerPlan
 from services.runtime.health import COMMANDS, Health

@@ -12,8 +12,9 @@ import pytest
 import pytest_asyncio
 
 from mesh.sandbox import vehicle_identity
-from protocol.broker import STREAMS, VEHICLE_EVENTS, EventKind, event_subject, status_subject
 from protocol.consumers import CONSUMERS, consumers_of
+from protocol.streams import STREAMS, VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject, status_subject
 from services import registry
 from services.runtime.consumer import ConsumerPlan
 from services.runtime.health import COMMANDS, Health

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from nats.js.errors import NotFoundError
 
-from protocol.broker import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer, ConsumerPlan
 from services.runtime.health import COMMANDS, Health

@@ -14,13 +14,8 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandStatus, FailureReason
 from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 
-from protocol.broker import (
-    GRANT_REVOKED_SUBJECT,
-    SETTINGS_WITHDRAWN_SUBJECT,
-    VEHICLE_COMMANDS,
-    CommandKind,
-    command_subject,
-)
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
 from tests.messaging.command_stand import App, Stand, until

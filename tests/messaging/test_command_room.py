@@ -19,8 +19,9 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandS
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, STATUS_CHECKS_SUBJECT, VEHICLE_COMMANDS, VEHICLE_EVENTS, EventKind
 from protocol.domains import MAX_COUNTER, Domain
+from protocol.streams import DOOR_UPDATES, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import STATUS_CHECKS_SUBJECT, EventKind
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
 from tests.messaging.command_stand import App, Stand, until

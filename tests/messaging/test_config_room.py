@@ -15,7 +15,8 @@ from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import (
 from sqlalchemy import create_engine, select
 
 from mesh.pki import Pki
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, EventKind, event_subject
+from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.config import store
 from services.config.__main__ import ConfigSettings, main
 from services.runtime import jetstream

@@ -9,7 +9,8 @@ import nats
 import pytest_asyncio
 
 from mesh.sandbox import vehicle_identity
-from protocol.broker import VEHICLE_EVENTS, EventKind, event_subject
+from protocol.streams import VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.enrolment.connections import BrokerConnections
 from services.enrolment.domain import MOST_CONNECTIONS
 from tests.messaging.vehicle_cloud import until

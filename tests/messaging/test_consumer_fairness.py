@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import STREAMS, VEHICLE_EVENTS, EventKind, event_subject
+from protocol.streams import STREAMS, VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.runtime import jetstream
 from services.runtime.consumer import (
     HELD_PER_SENDER,

@@ -11,8 +11,9 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from sqlalchemy import select
 
 import services.diagnostics
-from protocol.broker import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS, EventKind, event_subject
 from protocol.domains import Domain
+from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
+from protocol.subjects import EventKind, event_subject
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import Diagnosis
 from services.runtime import jetstream

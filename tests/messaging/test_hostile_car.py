@@ -18,20 +18,16 @@ import pytest_asyncio
 from mesh.broker_accounts import STORE_API
 from mesh.nats_config import MOST_SUBSCRIPTIONS
 from mesh.sandbox import vehicle_identity
-from protocol.broker import (
+from protocol.stream_config import command_queue
+from protocol.streams import (
     DOOR_UPDATES,
     MQTT_MESSAGES,
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
     VEHICLE_MESSAGE_BYTES,
-    CommandKind,
-    EventKind,
-    command_subject,
-    event_subject,
-    status_subject,
 )
-from protocol.streams import command_queue
+from protocol.subjects import CommandKind, EventKind, command_subject, event_subject, status_subject
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from tests.messaging.witness import Witness
 

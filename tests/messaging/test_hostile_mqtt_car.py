@@ -16,17 +16,8 @@ import pytest_asyncio
 
 from mesh.nats_config import MOST_SUBSCRIPTIONS
 from mesh.sandbox import broker_user, vehicle_identity
-from protocol.broker import (
-    MQTT_MESSAGES,
-    MQTT_RETAINED,
-    VEHICLE_EVENTS,
-    VEHICLE_MESSAGE_BYTES,
-    EventKind,
-    event_subject,
-    mqtt_topic,
-    presence_subject,
-    status_subject,
-)
+from protocol.streams import MQTT_MESSAGES, MQTT_RETAINED, VEHICLE_EVENTS, VEHICLE_MESSAGE_BYTES
+from protocol.subjects import EventKind, event_subject, mqtt_topic, presence_subject, status_subject
 from services.enrolment.domain import MOST_ARRIVALS
 from tests.messaging.test_hostile_car import HARMFUL
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base

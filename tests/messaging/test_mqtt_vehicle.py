@@ -13,16 +13,8 @@ import pytest_asyncio
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from protocol.broker import (
-    MQTT_MESSAGES,
-    STREAMS,
-    VEHICLE_COMMANDS,
-    VEHICLE_EVENTS,
-    CommandKind,
-    EventKind,
-    event_subject,
-    presence_subject,
-)
+from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import CommandKind, EventKind, event_subject, presence_subject
 from services.command.mqtt_queue import MqttSessions
 from services.runtime.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until

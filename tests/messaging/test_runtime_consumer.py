@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import STREAMS, VEHICLE_EVENTS
+from protocol.streams import STREAMS, VEHICLE_EVENTS
 from services.runtime import jetstream
 from services.runtime.consumer import Consumer, ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.runtime.outbox import OutgoingMessage

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import MetaData, func, select
 
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, CommandKind, command_subject
+from protocol.streams import STREAMS, VEHICLE_COMMANDS
+from protocol.subjects import CommandKind, command_subject
 from services.runtime import jetstream
 from services.runtime.database import Database, open_database
 from services.runtime.outbox import Outbox, OutboxRelay, OutgoingMessage

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from protocol.broker import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS
+from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS
 from services.runtime import jetstream
 
 if TYPE_CHECKING:

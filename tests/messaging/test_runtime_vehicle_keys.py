@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
 
-from protocol.broker import VEHICLE_KEYS_CHANGED_SUBJECT
+from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.runtime import jetstream
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from tests.support.stand import VIN, Car, Clock

@@ -21,7 +21,8 @@ from nats.js.errors import APIError
 from mesh.broker_accounts import STORE_API
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import IDENTITIES, MONITOR, broker_user, vehicle_identity
-from protocol.broker import (
+from protocol.consumers import CONSUMERS, consumers_of
+from protocol.streams import (
     DOOR_UPDATES,
     MQTT_MESSAGES,
     MQTT_OWN_STREAMS,
@@ -29,11 +30,8 @@ from protocol.broker import (
     STREAMS,
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
-    CommandKind,
-    command_subject,
-    update_subject,
 )
-from protocol.consumers import CONSUMERS, consumers_of
+from protocol.subjects import CommandKind, command_subject, update_subject
 from services import registry
 from tests.messaging.test_hostile_car import HARMFUL, NOTHING_WAITS
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base

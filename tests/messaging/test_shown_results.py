@@ -14,7 +14,8 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResult, ShownResults
 
-from protocol.broker import SHOWN_RESULTS_SUBJECT, VEHICLE_EVENTS, EventKind, event_subject
+from protocol.streams import VEHICLE_EVENTS
+from protocol.subjects import SHOWN_RESULTS_SUBJECT, EventKind, event_subject
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
 from tests.messaging.command_stand import App, Stand

@@ -10,7 +10,8 @@ from ecarus.remotecontrol.access.v1.grant_pb2 import GrantRevoked
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import DOOR_UPDATES, VEHICLE_EVENTS, EventKind, event_subject, status_stream
+from protocol.streams import DOOR_UPDATES, VEHICLE_EVENTS, status_stream
+from protocol.subjects import EventKind, event_subject
 from services.status.rights import WatchRightEnded
 from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
 from tests.support.report_stand import Fleet

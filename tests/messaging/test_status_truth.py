@@ -10,10 +10,10 @@ from ecarus.remotecontrol.door.v1 import door_command_pb2, door_update_pb2, room
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2, session_pb2
 
 from protocol import cose
-from protocol.broker import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
+from protocol.subjects import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
 from services.runtime.storage import StorageUnavailable
 from services.status import store
 from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until

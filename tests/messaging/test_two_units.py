@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import nats
 import pytest_asyncio
 
-from protocol.broker import CommandKind, EventKind, command_subject
 from protocol.domains import Domain
+from protocol.subjects import CommandKind, EventKind, command_subject
 from protocol.vehicle_side import RefusedOrder
 from services.command import vehicle_usecases
 from services.command.__main__ import CommandSettings, main

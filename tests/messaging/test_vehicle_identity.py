@@ -15,18 +15,15 @@ from structlog.testing import capture_logs
 
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import OPERATOR, broker_user, vehicle_identity
-from protocol.broker import (
-    MQTT_QOS_HEADER,
-    STREAMS,
-    VEHICLE_COMMANDS,
-    VEHICLE_EVENTS,
+from protocol.stream_config import command_queue
+from protocol.streams import MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import (
     VEHICLE_KEYS_CHANGED_SUBJECT,
     CommandKind,
     EventKind,
     command_subject,
     event_subject,
 )
-from protocol.streams import command_queue
 from services.enrolment.domain import MOST_TAKEOVERS
 from services.runtime.logs import masked_vin
 from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
-from protocol.broker import CommandKind, EventKind
+from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
 from tests.support.signed_cloud import VIN, endorsed, manifest
 from tests.support.stand import ROOT, Car, Clock, seed

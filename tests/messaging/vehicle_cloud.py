@@ -19,20 +19,10 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, session_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
-from protocol.broker import (
-    MQTT_MESSAGES,
-    MQTT_QOS_HEADER,
-    STATUS_MAPPING,
-    STREAMS,
-    VEHICLE_COMMANDS,
-    VEHICLE_EVENTS,
-    CommandKind,
-    EventKind,
-    command_subject,
-    event_subject,
-)
 from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
 from protocol.order import order_id
+from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import STATUS_MAPPING, CommandKind, EventKind, command_subject, event_subject
 from services.command.mqtt_queue import forward_waiting
 from services.runtime.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port

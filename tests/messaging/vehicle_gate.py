@@ -24,8 +24,8 @@ from mesh.nats_config import render_nats
 from mesh.pki import CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox, broker_user, vehicle_identity
-from protocol.broker import STREAMS
 from protocol.consumers import CONSUMERS
+from protocol.streams import STREAMS
 from services.enrolment import translate, usecases
 from services.enrolment.changes import BrokerKeyChanges
 from services.enrolment.connection_bound import ConnectionBound

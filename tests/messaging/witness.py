@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mesh.broker_accounts import AUTH_QUESTIONS
-from protocol.broker import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS, CommandKind, EventKind, command_subject
-from protocol.streams import command_queue
+from protocol.stream_config import command_queue
+from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
+from protocol.subjects import CommandKind, EventKind, command_subject
 from services import registry
 from tests.messaging.vehicle_gate import OTHER, WAIT_SECONDS
 

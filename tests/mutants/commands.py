@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from protocol.broker import CommandKind as Kind
 from protocol.domains import Domain
+from protocol.subjects import CommandKind as Kind
 from tests.mutants.mutant import Swap, mutant, to
 from vehicle import journal, translate
 from vehicle.agent import Agent

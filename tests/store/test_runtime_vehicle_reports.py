@@ -12,8 +12,8 @@ from sqlalchemy import MetaData, create_engine
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from protocol.broker import EventKind, event_subject
 from protocol.domains import Domain
+from protocol.subjects import EventKind, event_subject
 from services.runtime.consumer import Delivery, PoisonMessage, RetryLater, Unhandled
 from services.runtime.database import Database, open_database
 from services.runtime.vehicle_sessions import VehicleSessions

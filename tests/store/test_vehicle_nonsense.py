@@ -14,10 +14,10 @@ import services.command
 import services.config
 import services.diagnostics
 import services.status
-from protocol.broker import EventKind, event_subject
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain
 from protocol.keys import OpenKeys
+from protocol.subjects import EventKind, event_subject
 from services.command import store as command_store
 from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules

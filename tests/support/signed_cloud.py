@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
 from protocol import order
-from protocol.broker import EventKind
 from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
 from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
+from protocol.subjects import EventKind
 from tests.support import stand
 from vehicle.credentials import Credentials
 

@@ -32,8 +32,8 @@ from mesh.pki import CertificateIdentity, Pki
 from mesh.plan import Planner
 from mesh.ports import LOOPBACK, Ports
 from mesh.sandbox import MONITOR, MQTT_VIN, SAMPLE_VIN, Sandbox, broker_user
-from protocol.broker import MQTT_OWN_STREAMS, STREAMS
 from protocol.consumers import CONSUMERS
+from protocol.streams import MQTT_OWN_STREAMS, STREAMS
 from tests.messaging.conftest import free_port, nats_binary
 from tests.support.app import App, Car, eventually
 from tests.support.ports import free_port_base

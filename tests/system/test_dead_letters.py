@@ -18,7 +18,7 @@ import nats
 import pytest
 from ecarus.remotecontrol.door.v1.room_event_pb2 import CommandVerdicts, StatusChecks
 
-from protocol.broker import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, EventKind, event_subject
+from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, EventKind, event_subject
 from tests.support.app import SAMPLE, App, eventually
 from tests.support.running_mesh import ROOT
 

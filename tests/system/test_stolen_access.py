@@ -21,11 +21,12 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from mesh.broker_accounts import STORE_API
 from mesh.sandbox import broker_user
 from protocol import cose, session_record
-from protocol.broker import VEHICLE_COMMANDS, CommandKind, command_subject
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import KeySigner, SealKey, key_id
 from protocol.seal import Direction, seal
-from protocol.streams import command_queue
+from protocol.stream_config import command_queue
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import CommandKind, command_subject
 from services.runtime.manifest_files import read_manifests
 from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 

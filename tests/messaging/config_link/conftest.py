@@ -7,12 +7,7 @@ from typing import Any
 
 import pytest
 
-from protocol.broker import (
-    ROOM_EVENTS,
-    STREAMS,
-    VEHICLE_COMMANDS,
-    VEHICLE_EVENTS,
-)
+from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.config import store
 from services.runtime import jetstream
 from services.runtime.database import open_database

@@ -5,10 +5,8 @@ from typing import Any
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from protocol.broker import (
-    EventKind,
-)
 from protocol.domains import Domain
+from protocol.subjects import EventKind
 from protocol.vehicle_side import RefusedOrder
 from services.config.domain import (
     MOST_RESENDS,

@@ -11,12 +11,8 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from nats.js.errors import NotFoundError
 
-from protocol.broker import (
-    GRANT_REVOKED_SUBJECT,
-    ROOM_EVENTS,
-    SETTINGS_WITHDRAWN_SUBJECT,
-    EventKind,
-)
+from protocol.streams import ROOM_EVENTS
+from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, EventKind
 from services.config.dispatch import outgoing
 from services.config.domain import (
     NOT_PROVEN,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
-from protocol.broker import VEHICLE_COMMANDS, CommandKind, EventKind
 from protocol.faults import Fault
+from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command, until
 from tests.support.signed_cloud import FAR_SECONDS, OTHER_VIN, VIN, manifest
 from tests.support.stand import CLOUD_SIGNER, signer

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
-from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
+from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Cloud, cancel, door_command, settings, until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bench import simulated_fleet
 from bench.simulated_fleet import SimulatedFleet
 from mesh.sandbox import OWNERS, Sandbox
-from protocol.broker import is_vin
+from protocol.subjects import is_vin
 from services.enrolment import seed as enrolment_seed
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import pytest
 
 from conformance.cloud import Cloud
 from conformance.keys import CloudKeys
-from protocol.broker import EventKind
 from protocol.manifest import Trust
+from protocol.subjects import EventKind
 from tests.support import stand
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from conformance.acceptance import unacceptable
-from protocol.broker import EventKind
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
 from protocol.reports import OpenedReport
+from protocol.subjects import EventKind
 from services.command import vehicle_translate as commands
 from services.command.domain import FailureReason
 from services.command.vehicle_usecases import ReportedResult

@@ -11,7 +11,7 @@ from conformance import bench
 from conformance.bench import BenchLock, BenchTaken, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.throwaway_broker import ThrowawayBroker
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 from tests.support.stand import VIN, succeeded, unlock
 
 if TYPE_CHECKING:

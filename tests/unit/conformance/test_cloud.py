@@ -8,10 +8,10 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from conformance.forge import Impostor, Wrong, flips, stranger, stranger_to_seal_to
-from protocol.broker import EventKind
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
+from protocol.subjects import EventKind
 from protocol.vehicle_side import AcceptedOrder, RefusedOrder
 from tests.support.stand import OTHER_VIN, succeeded, unlock
 

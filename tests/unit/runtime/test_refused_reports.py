@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
-from protocol.broker import EventKind, event_subject
+from protocol.subjects import EventKind, event_subject
 from services.runtime.consumer import Delivery, PoisonMessage
 from services.runtime.refused_reports import MOST_KINDS, MOST_REASON, RefusedReports
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from protocol.broker import VERDICTS_SUBJECT
+from protocol.subjects import VERDICTS_SUBJECT
 from services.command import vehicle_link
 from services.runtime.consumer import ConsumerPlan
 from services.runtime.subscriptions import Subscription

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 from services.runtime.dead_letters import LetterLimits
 from services.runtime.fair_queue import FairQueue
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas

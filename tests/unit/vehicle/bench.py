@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 
-from protocol.broker import CommandKind, EventKind
+from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, Reporting

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from vehicle.link import LinkDown
 
 if TYPE_CHECKING:
-    from protocol.broker import CommandKind, EventKind
+    from protocol.subjects import CommandKind, EventKind
     from tests.support.signed_cloud import SignedCloud
     from vehicle.link import CloudDelivery
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
+from protocol.subjects import CommandKind, EventKind
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.automation import ActuationCause
 from vehicle.body import DoorName, LockPosition

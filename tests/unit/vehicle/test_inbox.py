@@ -8,11 +8,11 @@ import pytest
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from structlog.testing import capture_logs
 
-from protocol.broker import CommandKind, EventKind
 from protocol.domains import Domain, subject_of
 from protocol.faults import Fault
 from protocol.keys import OpenKeys
 from protocol.seal import Direction, seal, unseal
+from protocol.subjects import CommandKind, EventKind
 from tests.support import stand
 from tests.support.signed_cloud import OTHER_VIN, VIN, unlock
 from tests.unit.vehicle.fakes import FakeDelivery

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-from protocol.broker import CommandKind, EventKind
 from protocol.faults import Fault
 from protocol.keys import SealKey
+from protocol.subjects import CommandKind, EventKind
 from tests.support import stand
 from tests.support.signed_cloud import FAR_SECONDS, endorsed, manifest
 from tests.unit.vehicle.fakes import FakeDelivery

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2
 
-from protocol.broker import EventKind
+from protocol.subjects import EventKind
 from vehicle.automation import ActuationCause
 from vehicle.body import Body, DoorName, Equipment, LockPosition
 from vehicle.lock_changes import LockChange, LockChanges

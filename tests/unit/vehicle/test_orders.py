@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
-from protocol.broker import CommandKind, EventKind
 from protocol.domains import Domain
 from protocol.faults import Fault
+from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import unlock
 from tests.unit.vehicle.fakes import FakeDelivery
 from vehicle.body import DoorName, Equipment
