@@ -28,7 +28,7 @@ from services.command.session_requests import TELL_SECONDS, SessionRequests
 from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
-from services.command.wake_ups import HttpTap, NoTap, Waker
+from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.runtime import boot, jetstream, vehicle_rules
 from services.runtime.background import regularly
 from services.runtime.capability import CapabilityVerifier
@@ -154,8 +154,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
-    tap = HttpTap(settings.wake_url) if settings.wake_url else NoTap()
-    waker = Waker(commands, tap, requests.ask, advisory_states.is_asleep, _now)
+    gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
+    waker = VehicleWaker(commands, gateway, requests.ask, advisory_states.is_asleep, _now)
     dispatcher = CommandDispatcher(
         broker,
         keys,
@@ -251,7 +251,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     finally:
         await server.stop()
         await refused.close()
-        await tap.close()
+        await gateway.close()
         await to_signer.close()
         await to_enrolment.close()
         await broker.close()

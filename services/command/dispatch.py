@@ -78,16 +78,16 @@ class SigningPort(Protocol):
         """One answer for each, in order; None when nobody can sign now."""
 
 
-class Away(Protocol):
+class VehicleReachability(Protocol):
     """Knows and hears of vehicles that cannot be reached."""
 
     def is_asleep(self, vin: str) -> bool:
         """Whether its last word was that it goes to sleep."""
 
-    def sleeps(self, vin: str, command_id: str) -> None:
+    def wake_asleep(self, vin: str, command_id: str) -> None:
         """A command is on its way to one that is asleep."""
 
-    def unknown(self, vin: str, command_id: str) -> None:
+    def request_session(self, vin: str, command_id: str) -> None:
         """Nothing can be signed for it before it says hello."""
 
 
@@ -146,7 +146,7 @@ class CommandDispatcher:
         keys: Keys,
         orders: IssuedOrders,
         order_signer: SigningPort,
-        away: Away,
+        reachability: VehicleReachability,
         end_unsigned: Callable[[Sequence[str], bool], Awaitable[None]],
         take_over: Callable[[Sequence[str]], Awaitable[set[str]]],
         now: Callable[[], datetime],
@@ -155,7 +155,7 @@ class CommandDispatcher:
         self._keys = keys
         self._orders = orders
         self._order_signer = order_signer
-        self._away = away
+        self._reachability = reachability
         self._end_unsigned = end_unsigned
         self._take_over = take_over
         self._now = now
@@ -284,9 +284,9 @@ class CommandDispatcher:
             if not each.is_command:
                 continue
             if slot is None:
-                self._away.unknown(each.vin, each.message.message_id)
-            elif self._away.is_asleep(each.vin):
-                self._away.sleeps(each.vin, each.message.message_id)
+                self._reachability.request_session(each.vin, each.message.message_id)
+            elif self._reachability.is_asleep(each.vin):
+                self._reachability.wake_asleep(each.vin, each.message.message_id)
         parked: dict[str, bool | None] = {e.message.message_id: None for e in alive if e.slot is None}
         return [each for each in known if each.slot is not None], parked
 

@@ -22,76 +22,78 @@ _TAP_SECONDS = 5.0
 _log = structlog.get_logger()
 
 
-class NotTapped(Exception):
+class WakeUpFailed(Exception):
     """The gateway did not take the wake-up; the text says why."""
 
 
-class ShoulderTap(Protocol):
+class WakeUpGateway(Protocol):
     """A way to a vehicle that sleeps: an SMS gateway, a modem's operator, the sandbox's simulator."""
 
-    async def tap(self, vin: str) -> None:
-        """Ask it to connect. That it does is not promised. Raises NotTapped."""
+    async def send_wake_up(self, vin: str) -> None:
+        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
 
 
-class HttpTap:
+class HttpWakeUpGateway:
     """`POST <url>/vehicles/<VIN>/tap`, answered with 2xx once the wake-up is on its way."""
 
     def __init__(self, url: str) -> None:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TAP_SECONDS)
 
-    async def tap(self, vin: str) -> None:
-        """See ShoulderTap."""
+    async def send_wake_up(self, vin: str) -> None:
+        """See WakeUpGateway."""
         try:
             answer = await self._client.post(f"/vehicles/{vin}/tap")
         except httpx.HTTPError as error:
-            raise NotTapped(type(error).__name__) from error
+            raise WakeUpFailed(type(error).__name__) from error
         if not answer.is_success:
-            raise NotTapped(f"status {answer.status_code}")
+            raise WakeUpFailed(f"status {answer.status_code}")
 
     async def close(self) -> None:
         """Let go of the connection."""
         await self._client.aclose()
 
 
-class NoTap:
+class NoWakeUpGateway:
     """Where no gateway is configured."""
 
-    async def tap(self, vin: str) -> None:  # noqa: ARG002  # the port's signature
-        """See ShoulderTap."""
-        raise NotTapped("no wake-up gateway is configured")
+    async def send_wake_up(self, vin: str) -> None:  # noqa: ARG002  # the port's signature
+        """See WakeUpGateway."""
+        raise WakeUpFailed("no wake-up gateway is configured")
 
     async def close(self) -> None:
         """Nothing to let go of."""
 
 
-class Waker:
-    """Wakes vehicles within their budgets (dispatch.Away). `ask_for_session` makes one say hello that is awake."""
+class VehicleWaker:
+    """Wakes vehicles within their budgets (dispatch.VehicleReachability). `ask_for_session` makes one say hello
+    that is awake.
+    """
 
     def __init__(
         self,
         commands: Commands,
-        tap: ShoulderTap,
+        gateway: WakeUpGateway,
         ask_for_session: Callable[[str], Coroutine[Any, Any, None]],
         is_asleep: Callable[[str], bool],
         now: Callable[[], datetime],
     ) -> None:
         self._commands = commands
-        self._tap = tap
+        self._gateway = gateway
         self._ask_for_session = ask_for_session
         self._is_asleep = is_asleep
         self._now = now
         self._background_tasks = BackgroundTasks("waking")
 
     def is_asleep(self, vin: str) -> bool:
-        """See dispatch.Away."""
+        """See dispatch.VehicleReachability."""
         return self._is_asleep(vin)
 
-    def sleeps(self, vin: str, command_id: str) -> None:
-        """See dispatch.Away."""
+    def wake_asleep(self, vin: str, command_id: str) -> None:
+        """See dispatch.VehicleReachability."""
         self._background_tasks.start(self.wake(vin, command_id))
 
-    def unknown(self, vin: str, command_id: str) -> None:
-        """See dispatch.Away."""
+    def request_session(self, vin: str, command_id: str) -> None:
+        """See dispatch.VehicleReachability."""
         self._background_tasks.start(self._ask_for_session(vin))
         self._background_tasks.start(self.wake(vin, command_id))
 
@@ -101,10 +103,10 @@ class Waker:
             if not await self._commands.wake(vin, command_id, self._now()):
                 _log.info("wake_up_not_in_budget", vin=masked_vin(vin))
                 return
-            await self._tap.tap(vin)
+            await self._gateway.send_wake_up(vin)
         except StorageUnavailable as error:
             _log.warning("wake_up_waits_for_store", reason=str(error))
-        except NotTapped as error:
+        except WakeUpFailed as error:
             _log.warning("wake_up_not_sent", vin=masked_vin(vin), reason=str(error))
         else:
             _log.info("wake_up_sent", vin=masked_vin(vin))

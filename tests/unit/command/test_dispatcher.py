@@ -123,10 +123,10 @@ class World:
     def is_asleep(self, _vin: str) -> bool:
         return self.asleep
 
-    def sleeps(self, _vin: str, command_id: str) -> None:
+    def wake_asleep(self, _vin: str, command_id: str) -> None:
         self.tapped.append(("sleeps", command_id))
 
-    def unknown(self, _vin: str, command_id: str) -> None:
+    def request_session(self, _vin: str, command_id: str) -> None:
         self.tapped.append(("unknown", command_id))
 
     async def end_unsigned(self, command_ids: Sequence[str], proven: bool) -> None:
