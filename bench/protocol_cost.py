@@ -19,7 +19,7 @@ from sqlalchemy import MetaData, create_engine
 
 from bench.report import Figure
 from bench.speakers import SpeakerKeys, speaking_side, status_report
-from doorctl.ceremony import CloudKeys, next_manifest
+from doorctl.ceremony import PublicCloudKeys, next_manifest
 from protocol.cloud_side import AnswerReader, ReplayGuard
 from protocol.domains import Domain
 from protocol.keys import KeySigner, OpenKeys, VehicleKeys
@@ -131,7 +131,7 @@ class _Rig:
     def __init__(self) -> None:
         root, self.signer = _new_signer(), _new_signer()
         seal_key, report_key = X25519PrivateKey.generate(), X25519PrivateKey.generate()
-        cloud = CloudKeys([self.signer.public_bytes], [_public(seal_key)], [_public(report_key)])
+        cloud = PublicCloudKeys([self.signer.public_bytes], [_public(seal_key)], [_public(report_key)])
         endorsed = next_manifest(None, cloud, root, datetime.now(UTC), timedelta(days=1))
         keys = SpeakerKeys.generate()
         verify_key, opening_key = keys.public

@@ -11,7 +11,7 @@ from conformance.bench import BenchLock, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.finding import RuleFinding, RuleVerdict, Violated
 from conformance.hands import Hands, UnitProcess
-from conformance.keys import CloudKeys, read_unit_keys
+from conformance.keys import KitCloudKeys, read_unit_keys
 from conformance.link import BrokerLogin, UnitLink
 from conformance.provision import Access, Provision
 from conformance.rules import RULES
@@ -54,14 +54,14 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
     unit_keys = read_unit_keys(assignment.unit_keys)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(BenchLock(assignment.work).release)
-        keys = CloudKeys(assignment.work / "cloud")
+        keys = KitCloudKeys(assignment.work / "cloud")
         issued = IssuedHashes(assignment.work / "cloud" / "issued")
         cloud = Cloud(assignment.vin, keys, unit_keys, lambda: time.monotonic_ns() // 1_000_000, issued)
         broker = None
         account = assignment.account
         if account is None:
             broker = ThrowawayBroker(assignment.work / "broker", assignment.vin, assignment.host)
-            broker.forget()
+            broker.clear()
             stack.callback(broker.kill)
             await broker.start()
             account = broker_account(broker)
@@ -72,7 +72,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         link = UnitLink(account, assignment.vin, unit.receive, over_mqtt=over_mqtt)
         stack.push_async_callback(link.close)
         await link.open()
-        await link.forget_orders()
+        await link.clear_orders()
         unit.attach(link)
         access = _access(assignment.link, account, broker)
         provision = Provision.write(

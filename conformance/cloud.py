@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from conformance.bench import IssuedHashes
-    from conformance.keys import CloudKeys
+    from conformance.keys import KitCloudKeys
     from protocol.keys import Signer, VehicleKeys
     from protocol.order import VehicleCommand
 
@@ -134,7 +134,7 @@ class Cloud:
     def __init__(
         self,
         vin: str,
-        keys: CloudKeys,
+        keys: KitCloudKeys,
         unit: VehicleKeys,
         now_millis: Callable[[], int],
         issued: IssuedHashes | None = None,

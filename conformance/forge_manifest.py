@@ -14,11 +14,11 @@ from protocol.manifest import SUBJECT, endorse
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conformance.keys import CloudKeys
+    from conformance.keys import KitCloudKeys
     from protocol.keys import Signer
 
 
-def forged_manifests(keys: CloudKeys, version: int) -> Iterator[tuple[str, bytes]]:
+def forged_manifests(keys: KitCloudKeys, version: int) -> Iterator[tuple[str, bytes]]:
     """Each with what is wrong with it. All say that they are `version`."""
     root, thief = keys.root.signer, stranger()
     good = keys.manifest(version)

@@ -35,7 +35,7 @@ _USES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class CloudKey:
     """One of the cloud's keys. `is_over`: its time ended before the manifest was issued."""
 
     use: str
@@ -66,14 +66,14 @@ class Key:
         return KeySigner(self.private)
 
 
-class CloudKeys:
+class KitCloudKeys:
     """All of them, as the newest manifest says. Raises KeyFileRefused for a folder that is damaged."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._keys = [
-            Key(found[1], int(found[2]), read_private(path)[0])
+            CloudKey(found[1], int(found[2]), read_private(path)[0])
             for path in sorted(folder.iterdir())
             if (found := _FILE.fullmatch(path.name))
         ]
@@ -84,16 +84,16 @@ class CloudKeys:
         else:
             self._begin()
 
-    def all(self, use: str) -> list[Key]:
+    def all(self, use: str) -> list[CloudKey]:
         """The keys of a use, oldest first."""
         return sorted((key for key in self._keys if key.use == use), key=lambda key: key.number)
 
-    def current(self, use: str) -> Key:
+    def current(self, use: str) -> CloudKey:
         """The one that is used: the oldest that units accept."""
         return next(key for key in self.all(use) if key.is_usable)
 
     @property
-    def root(self) -> Key:
+    def root(self) -> CloudKey:
         """The root that endorses the next manifest."""
         return self.current("root")
 
@@ -110,23 +110,23 @@ class CloudKeys:
         """The manifest of this version, as it travels."""
         return self._manifest_file(version).read_bytes()
 
-    def add(self, use: str, *, is_over: bool = False, is_revoked: bool = False) -> Key:
+    def add(self, use: str, *, is_over: bool = False, is_revoked: bool = False) -> CloudKey:
         """A new key, which the next manifest will name."""
         number = len(self.all(use)) + 1
         ed25519 = use in {"root", "sign"}
         private = Ed25519PrivateKey.generate() if ed25519 else X25519PrivateKey.generate()
         write_new(self._folder / f"{use}-{number}.pem", private_pem(private))
-        key = Key(use, number, private, is_over=is_over, is_revoked=is_revoked)
+        key = CloudKey(use, number, private, is_over=is_over, is_revoked=is_revoked)
         self._keys.append(key)
         return key
 
-    def revoke(self, key: Key) -> None:
+    def revoke(self, key: CloudKey) -> None:
         """The next manifest will revoke it. A root is replaced by the one after it."""
         self._keys = [replace(one, is_revoked=True) if one == key else one for one in self._keys]
 
     def endorse_next(
         self,
-        before: Key | None = None,
+        before: CloudKey | None = None,
         lifetime_seconds: int = LIFETIME_SECONDS,
         besides: Iterable[tuple[int, bytes]] = (),
     ) -> int:
@@ -182,7 +182,7 @@ class CloudKeys:
                 f"{self._manifest_file(version)} is no manifest: {refused.detail}"
             ) from refused
         told = {key.public_key: key for key in manifest.keys}
-        recalled: list[Key] = []
+        recalled: list[CloudKey] = []
         for key in self._keys:
             if key.use == "root":
                 recalled.append(replace(key, is_revoked=key.public_bytes != manifest.root_public_key))

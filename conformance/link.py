@@ -125,12 +125,12 @@ class UnitLink:
             return await self._count(MQTT_MESSAGES, mqtt_queue_subject(self._commands))
         return await self._count(VEHICLE_COMMANDS, self._commands)
 
-    async def forget_copies(self) -> None:
+    async def clear_copies(self) -> None:
         """Over MQTT: the copies of what the unit's session has anyway, and would get once more on each hello."""
         if self._over_mqtt:
             await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
 
-    async def forget_orders(self) -> None:
+    async def clear_orders(self) -> None:
         """What an earlier run left waiting for the unit, wherever it waits."""
         await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
         await self._jetstream.purge_stream(MQTT_MESSAGES, subject=mqtt_queue_subject(self._commands))

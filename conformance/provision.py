@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from conformance.keys import CloudKeys
+    from conformance.keys import KitCloudKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Provision:
         cls,
         folder: Path,
         vin: str,
-        keys: CloudKeys,
+        keys: KitCloudKeys,
         access: Access,
         private_keys: Path | None,
         control: str | None,

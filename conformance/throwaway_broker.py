@@ -73,7 +73,7 @@ class ThrowawayBroker:
         """For MQTT."""
         return f"mqtt://{self.host}:{self.mqtt_port}"
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Before `start`: all that an earlier run left in its streams and sessions."""
         if self._store.exists():
             shutil.rmtree(self._store)

@@ -247,7 +247,7 @@ class Unit:
         """The doors that the rules move are locked, and nothing waits."""
         await self.catch_up()
         await self.does(lock(DRIVER, PASSENGER))
-        await self.link.forget_copies()
+        await self.link.clear_copies()
 
     async def never_acts(self, *signed: OutboundOrder) -> None:
         """None of these unlocked the driver's door, which was locked before, or said that it did."""
@@ -305,7 +305,7 @@ class Unit:
         challenges: set[bytes] = set()
 
         async def ask() -> None:
-            await self.link.forget_copies()
+            await self.link.clear_copies()
             challenge, data = self.cloud.challenge(refused=refused)
             challenges.add(challenge)
             await self.send_bytes(Domain.CHALLENGE, data)
@@ -319,7 +319,7 @@ class Unit:
     async def reboot(self) -> session_pb2.SessionInfo:
         """Reboots it; the first hello of its new epoch. Raises Skipped when nobody does."""
         known = {info.epoch for info in self.hellos()}
-        await self.link.forget_copies()
+        await self.link.clear_copies()
         await self.hands.reboot()
 
         def fresh() -> list[session_pb2.SessionInfo]:

@@ -40,7 +40,7 @@ class CeremonyRefused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class CloudKeys:
+class PublicCloudKeys:
     """The public keys that vehicles are to accept, 32 bytes each. Of `seal` and `report` they use the first."""
 
     sign: Sequence[bytes]
@@ -98,7 +98,7 @@ def manifest_file(folder: Path, version: int) -> Path:
 
 def next_manifest(
     newest: Endorsed | None,
-    keys: CloudKeys,
+    keys: PublicCloudKeys,
     root: KeySigner,
     now: datetime,
     lifetime: timedelta,
@@ -134,7 +134,7 @@ def next_manifest(
 
 
 def _keys(
-    before: session_pb2.KeyManifest, keys: CloudKeys, revoke: frozenset[bytes], expires_at: int
+    before: session_pb2.KeyManifest, keys: PublicCloudKeys, revoke: frozenset[bytes], expires_at: int
 ) -> list[session_pb2.CloudKey]:
     named = keys.with_uses()
     named_ids = {key_id(key) for _, key in named}

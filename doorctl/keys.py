@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from doorctl import ceremony
-from doorctl.ceremony import CeremonyRefused, CloudKeys
+from doorctl.ceremony import CeremonyRefused, PublicCloudKeys
 from protocol import key_files
 from protocol.key_files import KeyFileRefused
 from protocol.keys import KEY_ID_BYTES, key_id
@@ -79,7 +79,7 @@ def manifest(
         newest = ceremony.newest_manifest(manifests)
         made = ceremony.next_manifest(
             newest,
-            CloudKeys(
+            PublicCloudKeys(
                 [key_files.read_public(path, Ed25519PublicKey) for path in sign],
                 [key_files.read_public(path, X25519PublicKey) for path in seal],
                 [key_files.read_public(path, X25519PublicKey) for path in report],

@@ -74,7 +74,7 @@ _STORE_OF = {
 }
 
 
-class Kind(StrEnum):
+class PassageKind(StrEnum):
     """What passes: requests with their answers, or messages one way."""
 
     SERVICE = "service"
@@ -90,7 +90,7 @@ class Passage:
 
     owner: str
     user: str
-    kind: Kind
+    kind: PassageKind
     subject: str
     many: bool = False
     local: str = ""
@@ -103,7 +103,7 @@ class Passage:
     @property
     def mapped(self) -> str:
         """`local` in the broker's configuration, which numbers the wildcards of messages one way."""
-        if self.kind is Kind.SERVICE:
+        if self.kind is PassageKind.SERVICE:
             return self.local
         words, count = [], 0
         for word in self.local.split("."):
@@ -138,18 +138,24 @@ def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
 
 
 def _ask(user: str, owner: str, *subjects: str, many: bool = False) -> list[Passage]:
-    return [Passage(owner, user, Kind.SERVICE, subject, many) for subject in subjects]
+    return [Passage(owner, user, PassageKind.SERVICE, subject, many) for subject in subjects]
 
 
 def _subscribe(user: str, owner: str, *subjects: str) -> list[Passage]:
-    return [Passage(owner, user, Kind.STREAM, subject) for subject in subjects]
+    return [Passage(owner, user, PassageKind.STREAM, subject) for subject in subjects]
 
 
 def _api(user: str, verb: str, stream: str, rest: str = "") -> list[Passage]:
     """Of JetStream's interface. An account without streams answers itself below `$JS.API`, that it has none."""
     question = f"{verb}.{stream}{rest}"
     return [
-        Passage(store_of(stream), user, Kind.SERVICE, f"$JS.API.{question}", local=f"{STORE_API}.{question}")
+        Passage(
+            store_of(stream),
+            user,
+            PassageKind.SERVICE,
+            f"$JS.API.{question}",
+            local=f"{STORE_API}.{question}",
+        )
     ]
 
 
@@ -179,7 +185,7 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
             Passage(
                 VEHICLE_STORE,
                 MQTT_CARS_ACCOUNT,
-                Kind.SERVICE,
+                PassageKind.SERVICE,
                 f"{prefix}.{subject}",
                 local=mqtt_queue_subject(subject),
             )
@@ -194,7 +200,7 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
 def _enter(account: str, prefix: str, *subjects: str) -> list[Passage]:
     """What is published in this account goes into the vehicles' store."""
     return [
-        Passage(account, VEHICLE_STORE, Kind.STREAM, subject, local=f"{prefix}.{subject}")
+        Passage(account, VEHICLE_STORE, PassageKind.STREAM, subject, local=f"{prefix}.{subject}")
         for subject in subjects
     ]
 
@@ -206,7 +212,7 @@ def _consuming(service: str, prefix: str) -> list[Passage]:
     for consumer in consumers_of(service):
         store = store_of(consumer.stream)
         here = f"deliver.{consumer.name}"
-        found.append(Passage(store, user, Kind.STREAM, f"{prefix}.{here}", local=here))
+        found.append(Passage(store, user, PassageKind.STREAM, f"{prefix}.{here}", local=here))
         found += _ask(user, store, f"$JS.ACK.{consumer.stream}.{consumer.name}.>")
         found += _api(user, "CONSUMER.INFO", consumer.stream, f".{consumer.name}")
     for stream in STREAMS:

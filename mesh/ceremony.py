@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from doorctl.ceremony import CloudKeys, manifest_file, newest_manifest, next_manifest
+from doorctl.ceremony import PublicCloudKeys, manifest_file, newest_manifest, next_manifest
 from mesh.files import private_folder, write_private
 from protocol.key_files import private_pem, public_pem, read_private, read_signer
 
@@ -86,7 +86,7 @@ class Ceremony:
         Raises CeremonyRefused, KeyFileRefused.
         """
         _ensure(self.root_key, self.root_public, Ed25519PrivateKey)
-        keys = CloudKeys(
+        keys = PublicCloudKeys(
             _ensure(self.signing_key, self._public("signing"), Ed25519PrivateKey),
             _ensure(self.seal_keys, self._public("cloud-seal"), X25519PrivateKey),
             _ensure(self.report_keys, self._public("cloud-report"), X25519PrivateKey),
@@ -128,7 +128,7 @@ def _ensure(private: Path, public: Path, *kinds: type[PrivateKey]) -> list[bytes
     return [half.public_bytes_raw() for half in halves]
 
 
-def _is_good(newest: Endorsed, keys: CloudKeys, now: datetime) -> bool:
+def _is_good(newest: Endorsed, keys: PublicCloudKeys, now: datetime) -> bool:
     """Whether it lasts for a while and names these keys."""
     manifest = newest.manifest
     lasts = manifest.expires_at_seconds > (now + timedelta(days=RENEW_BEFORE_DAYS)).timestamp()

@@ -18,7 +18,7 @@ from mesh.broker_accounts import (
     SAYS_WITHIN,
     STORES,
     SYSTEM,
-    Kind,
+    PassageKind,
     account_of,
     passages,
 )
@@ -210,7 +210,7 @@ def _account(name: str, walls: Sequence[Passage], users: Sequence[str]) -> str:
 
 def _exports(walls: Sequence[Passage]) -> list[str]:
     """One for each subject, open to those accounts only that import it."""
-    found: dict[tuple[Kind, str, bool], list[str]] = defaultdict(list)
+    found: dict[tuple[PassageKind, str, bool], list[str]] = defaultdict(list)
     for wall in walls:
         found[wall.kind, wall.subject, wall.many].append(wall.user)
     lines = []
@@ -231,11 +231,11 @@ def _service_user(secrets: BrokerSecrets, room: str, walls: Sequence[Passage]) -
     account = account_of(room)
     used = [wall for wall in walls if wall.user == account]
     owned = [wall for wall in walls if wall.owner == account]
-    answers = {wall.subject for wall in owned if wall.kind is Kind.SERVICE}
-    says = {wall.called for wall in used if wall.kind is Kind.SERVICE}
-    says |= {wall.subject for wall in owned if wall.kind is Kind.STREAM}
+    answers = {wall.subject for wall in owned if wall.kind is PassageKind.SERVICE}
+    says = {wall.called for wall in used if wall.kind is PassageKind.SERVICE}
+    says |= {wall.subject for wall in owned if wall.kind is PassageKind.STREAM}
     says |= set(SAYS_WITHIN.get(room, ()))
-    subscribes = {wall.called for wall in used if wall.kind is Kind.STREAM}
+    subscribes = {wall.called for wall in used if wall.kind is PassageKind.STREAM}
     rights: dict[str, object] = {
         "publish": {"allow": sorted(says)},
         "subscribe": {"allow": sorted({*subscribes, *answers, *OWN.get(room, ()), f"_INBOX.{room}.>"})},

@@ -10,7 +10,7 @@ is not to be accepted raises the one exception MessageRefused, with a Fault (on 
 - `signing`: `sign_order`, `sign_session_request`, where the signing key is; `seal.seal` before it leaves.
 - `vehicle_side.VehicleSide`: `open_order` -> Accepted | Known | Faulted, `open_challenge`,
   `open_manifest`; `seal_hello`, `seal_answer`, `seal_report`.
-- `reports.ReportOpener`: `open`, `taken` and `forget`, the cloud's side of status and diagnostics reports.
+- `reports.ReportOpener`: `open`, `taken` and `invalidate`, the cloud's side of status and diagnostics reports.
 - `manifest.Trust`, `manifest.endorse`: which keys of the cloud a vehicle accepts.
 - `session_record`: a session as text, for a room's database.
 

@@ -46,7 +46,7 @@ def peek(endorsed: bytes) -> session_pb2.KeyManifest:
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ManifestKey:
     """A key of the manifest in use."""
 
     public_bytes: bytes
@@ -69,9 +69,9 @@ class Trust:
     expires_at_seconds: int = 0
     endorsed: bytes = b""
     endorsed_by: bytes = b""
-    sign_keys: tuple[Key, ...] = ()
-    seal_keys: tuple[Key, ...] = ()
-    report_keys: tuple[Key, ...] = ()
+    sign_keys: tuple[ManifestKey, ...] = ()
+    seal_keys: tuple[ManifestKey, ...] = ()
+    report_keys: tuple[ManifestKey, ...] = ()
 
     def adopt(self, endorsed: bytes, wall_seconds: int) -> Trust:
         """The trust with this manifest. The one in use again is no change.
@@ -108,7 +108,7 @@ class Trust:
         """The key to agree the keys of reports with. Raises MessageRefused (UNKNOWN_KEY) as `seal_key` does."""
         return self._to_encrypt_to(self.report_keys, wall_seconds)
 
-    def _to_encrypt_to(self, keys: tuple[Key, ...], wall_seconds: int) -> SealKey:
+    def _to_encrypt_to(self, keys: tuple[ManifestKey, ...], wall_seconds: int) -> SealKey:
         """The first that is in its time; failing that, the first not revoked. What goes to an expired key moves
         no door, and a vehicle whose manifest ran out has no other way to say that it needs a new one.
         """
@@ -118,13 +118,13 @@ class Trust:
         in_time = (key for key in unrevoked if not self._is_expired(key, wall_seconds))
         return SealKey.of(next(in_time, unrevoked[0]).public_bytes)
 
-    def _check_usable(self, key: Key, wall_seconds: int) -> None:
+    def _check_usable(self, key: ManifestKey, wall_seconds: int) -> None:
         if key.is_revoked:
             raise MessageRefused(Fault.REVOKED_KEY, f"revoked by manifest {self.version}")
         if self._is_expired(key, wall_seconds):
             raise MessageRefused(Fault.EXPIRED_KEY, f"its time in manifest {self.version} is up")
 
-    def _is_expired(self, key: Key, wall_seconds: int) -> bool:
+    def _is_expired(self, key: ManifestKey, wall_seconds: int) -> bool:
         return min(key.expires_at_seconds, self.expires_at_seconds) <= self._now(wall_seconds)
 
     def _now(self, wall_seconds: int) -> int:
@@ -188,7 +188,9 @@ def _parse(payload: bytes) -> session_pb2.KeyManifest:
     return manifest
 
 
-def _keys(manifest: session_pb2.KeyManifest, use: session_pb2.KeyUse.ValueType) -> tuple[Key, ...]:
+def _keys(manifest: session_pb2.KeyManifest, use: session_pb2.KeyUse.ValueType) -> tuple[ManifestKey, ...]:
     return tuple(
-        Key(key.public_key, key.expires_at_seconds, key.revoked) for key in manifest.keys if key.use == use
+        ManifestKey(key.public_key, key.expires_at_seconds, key.revoked)
+        for key in manifest.keys
+        if key.use == use
     )

@@ -161,12 +161,12 @@ class ReportOpener:
         channel.window = channel.window.with_counter(report.counter)
         return channel.window
 
-    def forget(self, vin: str) -> None:
+    def invalidate(self, vin: str) -> None:
         """This vehicle's keys are to be asked for again: it was revoked, or began another epoch."""
         for domain in REPORTS:
             self._channels.pop((vin, domain), None)
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """All keys are to be asked for again: nobody knows what was missed."""
         self._channels.clear()
 

@@ -112,7 +112,7 @@ class AgentInbox:
         if self._channel.is_report_key_gone:
             self._channel.begin_epoch()
             # As after a reboot: what was accepted and has not begun was signed for the epoch before.
-            self.take(self._orders.forget_waiting())
+            self.take(self._orders.clear_waiting())
         self._outbox.post(self._hello())  # so that the cloud knows which keys this car accepts now
 
     def _hello(self, challenge: bytes = b"") -> Callable[[], OutgoingEnvelope]:

@@ -171,7 +171,7 @@ class Journal:
 
     def _compact(self, now: datetime) -> None:
         # Rewritten beside the old file and renamed over it: a crash leaves one whole file or the other.
-        self._forget_before(now - KEEP)
+        self._purge_before(now - KEEP)
         fresh = self._path.with_suffix(".new")
         self._file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         for command_id, begun in self._begun.items():
@@ -186,7 +186,7 @@ class Journal:
         os.fsync(folder)
         os.close(folder)
 
-    def _forget_before(self, oldest: datetime) -> None:
+    def _purge_before(self, oldest: datetime) -> None:
         old_answers = [
             key
             for key, (at, answer) in self._answers.items()

@@ -113,7 +113,7 @@ class OrderProcessor:
                 )
                 self._answers.configured_before(known.request_hash, report, delivery)
 
-    def forget_waiting(self) -> list[CloudDelivery]:
+    def clear_waiting(self) -> list[CloudDelivery]:
         """Gives up what was accepted and has not begun: the messages it came in."""
         forgotten = [one for waiting in self._pending.waiting.values() for one in waiting.deliveries]
         self._pending.waiting.clear()

@@ -78,7 +78,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
-            authorizer.forget(credential=credential)
+            authorizer.invalidate(credential=credential)
         watch.hurry()
 
     tokens = TokenVerifier(
@@ -106,7 +106,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         issuer=issuer,
         team_certificate=TeamCertificates(workloads).name_of,
     )
-    await follow_revocations(broker.client, authorizer.forget)
+    await follow_revocations(broker.client, authorizer.invalidate)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
     watch = KeyWatch(
@@ -125,7 +125,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
         grants = AccessServicer(
             record,
-            authorizer.forget,
+            authorizer.invalidate,
             _utc_now,
             pending,
             pending_keys,

@@ -104,12 +104,12 @@ class RequestAuthorizer:
         self._orders = native_request.SoundOrders()
         self._issuer = issuer
 
-    def forget(self, *, principal: str = "", credential: str = "") -> None:
-        """Some right began or ended. See usecases.Forget."""
-        self._permission_cache.forget()
+    def invalidate(self, *, principal: str = "", credential: str = "") -> None:
+        """Some right began or ended. See usecases.InvalidateCaches."""
+        self._permission_cache.invalidate()
         if credential or not principal:
-            self._identity.forget(credential)
-        self._issuer.forget(principal, credential)
+            self._identity.invalidate(credential)
+        self._issuer.invalidate(principal, credential)
 
     async def decide(self, asked: EdgeRequest) -> Allow | Deny:
         """Admit or deny this request."""

@@ -137,7 +137,7 @@ class CapabilityIssuer:
         self._issued.put(slot, _Issued(token, permissions, caller), reuse_until)
         return token
 
-    def forget(self, principal: str, credential: str) -> None:
+    def invalidate(self, principal: str, credential: str) -> None:
         """Sign anew what concerns this principal or this credential; with neither, everything.
 
         A capability says when the right was read from the record: one from before an end is worth nothing to streams.

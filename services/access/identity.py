@@ -79,7 +79,7 @@ class CallerIdentifier:
             self._known.put(digest, caller, min(now + seconds, caller.expires_at))
         return digest, caller
 
-    def forget(self, credential: str) -> None:
+    def invalidate(self, credential: str) -> None:
         """Know nobody by this credential any more; an empty one means all."""
         if credential:
             self._known.drop(lambda _digest, caller: caller.credential == credential)

@@ -55,7 +55,7 @@ class PermissionCache:
                 kept.put(key, permissions, min(now + MAX_AGE_SECONDS, permissions.ends_at))
         return permissions
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Some right began or ended: ask the record anew for everything.
 
         Rights change seldom and a question costs a fraction of a millisecond, so which entries it

@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from services.access.usecases import Forget
+    from services.access.usecases import InvalidateCaches
 
 _log = structlog.get_logger()
 
 
-async def follow_revocations(client: Client, forget: Forget) -> None:
-    """Call `forget` for every revocation that is published from now on.
+async def follow_revocations(client: Client, invalidate: InvalidateCaches) -> None:
+    """Call `invalidate` for every revocation that is published from now on.
 
     A plain subscription: what is missed while the broker is away is made good by the age limit of
     what is remembered, so nothing needs to be kept for a replica that may never come back.
@@ -31,8 +31,8 @@ async def follow_revocations(client: Client, forget: Forget) -> None:
             told = GrantRevoked.FromString(message.data)
         except DecodeError:
             _log.error("revocation_unreadable")
-            forget()
+            invalidate()
             return
-        forget(principal=told.principal, credential=told.credential)
+        invalidate(principal=told.principal, credential=told.credential)
 
     await client.subscribe(GRANT_REVOKED_SUBJECT, cb=arrived)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.access.approvals import PendingApiKeys, PendingGrants
     from services.access.authorizer import RequestAuthorizer
     from services.access.domain import ApiKey
-    from services.access.usecases import Forget
+    from services.access.usecases import InvalidateCaches
 
 AUTHORIZATION = "envoy.service.auth.v3.Authorization"
 SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
@@ -74,7 +74,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     def __init__(
         self,
         record: Record,
-        forget: Forget,
+        invalidate: InvalidateCaches,
         now: Callable[[], datetime],
         pending: PendingGrants | None,
         pending_keys: PendingApiKeys | None,
@@ -85,7 +85,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         self._pending = pending
         self._pending_keys = pending_keys
         self._record = record
-        self._forget = forget
+        self._invalidate = invalidate
         self._now = now
         self._trusts = trusts
         self._hash_key = hash_key
@@ -110,7 +110,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         if self._pending is not None and needs_two_operators(new):
             new.check()
             return translate.requested_message(await self._pending.request(new, by=by, at=at))
-        grant = await usecases.create_grant(self._record, self._forget, new, by=by, at=at)
+        grant = await usecases.create_grant(self._record, self._invalidate, new, by=by, at=at)
         return translate.grant_message(grant)
 
     async def ApproveGrant(  # noqa: N802  # the RPC's name
@@ -122,7 +122,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         if self._pending is None:
             raise GrantNotPending(request.grant_id)
         grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
-        self._forget()
+        self._invalidate()
         return translate.grant_message(grant, pending)
 
     async def RevokeGrant(  # noqa: N802  # the RPC's name
@@ -136,7 +136,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             cancelled = await self._pending.cancel(request.grant_id, by=by, at=at)
             if cancelled is not None:
                 return translate.pending_message(cancelled)
-        grant = await usecases.revoke_grant(self._record, self._forget, request.grant_id, by=by, at=at)
+        grant = await usecases.revoke_grant(self._record, self._invalidate, request.grant_id, by=by, at=at)
         return translate.grant_message(grant)
 
     async def ListGrants(  # noqa: N802  # the RPC's name
@@ -162,7 +162,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         """See the contract."""
         account = await usecases.lock_account(
             self._record,
-            self._forget,
+            self._invalidate,
             request.principal,
             request.reason,
             by=current_call().peer,
@@ -177,7 +177,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
     ) -> account_pb2.Account:
         """See the contract."""
         account = await usecases.unlock_account(
-            self._record, self._forget, request.principal, by=current_call().peer, at=self._now()
+            self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
         )
         return translate.account_message(account)
 
@@ -257,7 +257,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             cancelled = await self._pending_keys.cancel(key_id, by=by, at=at)
             if cancelled is not None:
                 return translate.pending_key_message(cancelled)
-        key = await usecases.revoke_key(self._record, self._forget, key_id, by=by, at=at)
+        key = await usecases.revoke_key(self._record, self._invalidate, key_id, by=by, at=at)
         return translate.key_message(key)
 
     async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:

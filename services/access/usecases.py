@@ -75,22 +75,26 @@ class AccountRecord(Protocol):
         """End it, with its audit row and the message to the other rooms. Raises ApiKeyUnknown."""
 
 
-class Forget(Protocol):
+class InvalidateCaches(Protocol):
     """What this process remembers of rights, callers and capabilities."""
 
     def __call__(self, *, principal: str = "", credential: str = "") -> None:
         """Believe nothing that was read before of this principal or this credential; without either, nothing at all."""
 
 
-async def create_grant(record: GrantRecord, forget: Forget, new: NewGrant, *, by: str, at: datetime) -> Grant:
+async def create_grant(
+    record: GrantRecord, invalidate: InvalidateCaches, new: NewGrant, *, by: str, at: datetime
+) -> Grant:
     """Give a right. Raises ActionsBeyondRole, GrantConflict. Repeating it changes nothing."""
     new.check()
     grant = await record.create(new, by=by, at=at)
-    forget(principal=new.principal)
+    invalidate(principal=new.principal)
     return grant
 
 
-async def revoke_grant(record: GrantRecord, forget: Forget, grant_id: str, *, by: str, at: datetime) -> Grant:
+async def revoke_grant(
+    record: GrantRecord, invalidate: InvalidateCaches, grant_id: str, *, by: str, at: datetime
+) -> Grant:
     """End a right: when this returns, this process lets nothing through for it. Raises GrantUnknown."""
     principal = ""
     try:
@@ -98,7 +102,7 @@ async def revoke_grant(record: GrantRecord, forget: Forget, grant_id: str, *, by
         principal = grant.asked.principal
     finally:
         # Also when the answer got lost: the right may have ended all the same, and whose it was is not known.
-        forget(principal=principal)
+        invalidate(principal=principal)
     return grant
 
 
@@ -119,23 +123,23 @@ async def check_grants(
 
 
 async def lock_account(
-    record: AccountRecord, forget: Forget, principal: str, reason: str, *, by: str, at: datetime
+    record: AccountRecord, invalidate: InvalidateCaches, principal: str, reason: str, *, by: str, at: datetime
 ) -> Account:
     """Lock an account: when this returns, this process lets nothing through for it."""
     try:
         return await record.lock(principal, reason, by=by, at=at)
     finally:
-        forget(principal=principal)
+        invalidate(principal=principal)
 
 
 async def unlock_account(
-    record: AccountRecord, forget: Forget, principal: str, *, by: str, at: datetime
+    record: AccountRecord, invalidate: InvalidateCaches, principal: str, *, by: str, at: datetime
 ) -> Account:
     """Let an account be used again."""
     try:
         return await record.unlock(principal, by=by, at=at)
     finally:
-        forget(principal=principal)
+        invalidate(principal=principal)
 
 
 async def list_accounts(
@@ -151,9 +155,11 @@ async def list_keys(record: AccountRecord, principal: str) -> list[ApiKey]:
     return await record.keys_of(principal)
 
 
-async def revoke_key(record: AccountRecord, forget: Forget, key_id: str, *, by: str, at: datetime) -> ApiKey:
+async def revoke_key(
+    record: AccountRecord, invalidate: InvalidateCaches, key_id: str, *, by: str, at: datetime
+) -> ApiKey:
     """End an API key: when this returns, this process knows nobody by it. Raises ApiKeyUnknown."""
     try:
         return await record.revoke_key(key_id, by=by, at=at)
     finally:
-        forget(credential=key_id)
+        invalidate(credential=key_id)

@@ -18,7 +18,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.key_files import read_open_keys
 from services.command import right_link, store, usecases, vehicle_link
 from services.command.dispatch import CommandDispatcher
-from services.command.history_usecases import RefusedRequests, forget_the_old
+from services.command.history_usecases import RefusedRequests, purge_expired_history
 from services.command.manifest_delivery import ManifestDelivery
 from services.command.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
 from services.command.refusals import refusal_of
@@ -60,7 +60,7 @@ _SWEEP_SECONDS = 0.5
 _PASS_ON_SECONDS = 2.0
 _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
-_FORGET_SECONDS = 3_600.0
+_PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
@@ -246,7 +246,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
             regularly(
                 "pass_on", _PASS_ON_SECONDS, partial(pass_on_to_the_silent, deps, events.sessions.pass_on)
             ),
-            regularly("forget_the_old", _FORGET_SECONDS, partial(forget_the_old, deps)),
+            regularly("purge_expired_history", _PURGE_SECONDS, partial(purge_expired_history, deps)),
         )
     finally:
         await server.stop()

@@ -191,7 +191,7 @@ class CommandDispatcher:
         """See usecases.Dispatch."""
         return command_id in self._unsent
 
-    def forget(self, command_id: str) -> None:
+    def untrack(self, command_id: str) -> None:
         """See usecases.Dispatch."""
         self._unsent.pop(command_id, None)
         self._recalled.pop(command_id, None)

@@ -48,11 +48,13 @@ async def record_status_checks(deps: CommandDependencies, checks: Sequence[Statu
         await deps.commands.add_status_checks(checks, deps.now())
 
 
-async def forget_the_old(deps: CommandDependencies) -> None:
+async def purge_expired_history(deps: CommandDependencies) -> None:
     """Apply the retention period."""
     now = deps.now()
     rules = deps.rules
-    await deps.commands.forget(now - rules.retention, now - rules.checks_kept, now - IDEMPOTENCY_KEPT, now)
+    await deps.commands.purge_expired(
+        now - rules.retention, now - rules.checks_kept, now - IDEMPOTENCY_KEPT, now
+    )
 
 
 class RefusedRequests:

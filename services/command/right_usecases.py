@@ -69,6 +69,6 @@ async def _give_up(deps: CommandDependencies, commands: Sequence[RequestedOrder]
     if unsent:
         await deps.commands.finish([(each, right_ended(now)) for each in unsent], unless_taken_over=True)
         for command_id in unsent:
-            deps.dispatch.forget(command_id)
+            deps.dispatch.untrack(command_id)
     for command in commands:
         await deps.commands.take_back(command, now)

@@ -142,7 +142,7 @@ class Commands(Protocol):
     async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
         """Keep these in the history; those that are there already stay as they are."""
 
-    async def forget(
+    async def purge_expired(
         self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
     ) -> None:
         """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
@@ -182,7 +182,7 @@ class Dispatch(Protocol):
     def surely_unsent(self, command_id: str) -> bool:
         """Whether this process accepted it and has not begun to publish it."""
 
-    def forget(self, command_id: str) -> None:
+    def untrack(self, command_id: str) -> None:
         """It has ended."""
 
     async def recall(self, command_ids: Sequence[str]) -> None:
@@ -382,7 +382,7 @@ async def _time_out(
     ending = timed_out(now, surely_unsent=surely_unsent)
     await deps.commands.finish([(each, ending) for each in ids], unless_taken_over=surely_unsent)
     for command_id in ids:
-        deps.dispatch.forget(command_id)
+        deps.dispatch.untrack(command_id)
 
 
 async def end_unsigned(deps: CommandDependencies, command_ids: Sequence[str], *, proven: bool) -> None:
@@ -390,7 +390,7 @@ async def end_unsigned(deps: CommandDependencies, command_ids: Sequence[str], *,
     ending = right_ended(deps.now()) if proven else not_proven(deps.now())
     await deps.commands.finish([(each, ending) for each in command_ids], unless_taken_over=True)
     for command_id in command_ids:
-        deps.dispatch.forget(command_id)
+        deps.dispatch.untrack(command_id)
 
 
 async def take_over(deps: CommandDependencies, command_ids: Sequence[str]) -> set[str]:

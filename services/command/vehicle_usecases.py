@@ -121,7 +121,7 @@ async def ingest_messages(deps: CommandDependencies, arrived: Sequence[VerifiedM
     taken = await deps.commands.ingest(arrived, deps.now())
     for report in taken.accepted:
         if isinstance(report, ReportedResult):
-            deps.dispatch.forget(report.command_id)
+            deps.dispatch.untrack(report.command_id)
     refusals = [report for report in taken.accepted if isinstance(report, OrderRefusal)]
     if refusals:
         await _answer_refusals(deps, refusals)

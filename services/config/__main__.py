@@ -34,7 +34,7 @@ from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_settings import VehicleRoomSettings
 
 ROOM = "config"
-FORGET_SECONDS = 600.0
+PURGE_SECONDS = 600.0
 
 
 class ConfigSettings(VehicleRoomSettings):
@@ -116,7 +116,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             relay.run(),
             to_rooms.run(),
             keeper.run(),
-            regularly("forget_old", FORGET_SECONDS, partial(usecases.forget_old, record, now)),
+            regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, now)),
             *taking,
         )
     finally:

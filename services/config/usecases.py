@@ -78,7 +78,7 @@ class ConfigRecord(Protocol):
         commit with their sessions. For each, why it was refused, if it was.
         """
 
-    async def forget(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
+    async def purge_expired(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
         """Drop what repeats are no longer recognised by, and the orders that nothing can answer any more."""
 
 
@@ -150,7 +150,7 @@ async def end_rights(
         await record.cancel(gone, now())
 
 
-async def forget_old(record: ConfigRecord, now: Callable[[], datetime]) -> None:
+async def purge_expired(record: ConfigRecord, now: Callable[[], datetime]) -> None:
     """Let go of what no repeat can refer to any more."""
     at = now()
-    await record.forget(at - KEEP_ANSWERS, at - KEEP_NEWS, at)
+    await record.purge_expired(at - KEEP_ANSWERS, at - KEEP_NEWS, at)

@@ -79,7 +79,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     )
     await directory.listen(broker, reports)
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
-    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
+    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.invalidate)
     checks = vehicle_link.VehicleReports(record, reports, now)
     subscriptions = [
         Subscription(vehicle_link.PLAN, checks.handle),

@@ -30,7 +30,7 @@ _LOOKS_PER_LINE = 50
 _log = structlog.get_logger()
 
 
-class Missing(NatsError):
+class BrokerObjectMissing(NatsError):
     """A stream or a consumer is not there and cannot be made; the text says which and why."""
 
 
@@ -72,7 +72,7 @@ class BrokerLayout:
         except NotFoundError:
             _log.warning("stream_missing", stream=stream.name)
             if not self._provisions:
-                raise Missing(f"stream {stream.name}") from None
+                raise BrokerObjectMissing(f"stream {stream.name}") from None
             await _made(f"stream {stream.name}", self._make_stream(stream))
             return
         if self._provisions:
@@ -130,4 +130,4 @@ async def _made(what: str, making: Awaitable[None]) -> None:
     try:
         await making
     except FAILURES as error:
-        raise Missing(f"{what}: {error or 'no answer'}") from error
+        raise BrokerObjectMissing(f"{what}: {error or 'no answer'}") from error

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Outcome = tuple[WaitingLetter, str | None, datetime | None]
 
 LOOK_SECONDS = 1.0
-FORGET_EVERY = timedelta(minutes=10)
+PURGE_EVERY = timedelta(minutes=10)
 MOST_ATTEMPTS = 6
 _FIRST_PAUSE = timedelta(seconds=10)
 _AT_ONCE = 64
@@ -94,9 +94,9 @@ class DeadLetterKeeper:
     async def look(self) -> None:
         """Hand over what is due, and drop what is old. Raises StorageUnavailable."""
         now = self._now()
-        if self._forgot_at is None or now - self._forgot_at >= FORGET_EVERY:
+        if self._forgot_at is None or now - self._forgot_at >= PURGE_EVERY:
             self._forgot_at = now
-            await self._letters.forget(self._database, now - self._keep)
+            await self._letters.purge_expired(self._database, now - self._keep)
         due = await self._letters.due(self._database, now, _AT_ONCE)
         if not due:
             return

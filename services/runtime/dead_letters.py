@@ -207,7 +207,7 @@ class DeadLetters:
             left = update(self.table).where(columns.id == oldest)
             connection.execute(left.values(dropped=columns.dropped + int(dropped)))
 
-    async def forget(self, database: Database, before: datetime) -> None:
+    async def purge_expired(self, database: Database, before: datetime) -> None:
         """Drop those that came before. Raises StorageUnavailable."""
         old = delete(self.table).where(self.table.c.received_at < before)
         await database.write(lambda connection: connection.execute(old) and None)

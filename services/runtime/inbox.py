@@ -41,6 +41,6 @@ class Inbox:
         new = {"message_id": message_id, "received_at": microseconds(at)}
         return self._insert(connection, new).rowcount == 1
 
-    def forget(self, connection: Connection, before: datetime) -> None:
+    def purge_expired(self, connection: Connection, before: datetime) -> None:
         """Drop ids older than any message that the broker may still deliver again."""
         connection.execute(delete(self.table).where(self.table.c.received_at < before))

@@ -22,7 +22,13 @@ from nats.protocol.command import pub_cmd
 from protocol.streams import MQTT_OWN_STREAMS, MQTT_QOS_HEADER
 from protocol.subjects import is_vin
 from services.runtime.broker_client import open_client
-from services.runtime.broker_layout import ANSWER_SECONDS, FAILURES, SILENCE, BrokerLayout, Missing
+from services.runtime.broker_layout import (
+    ANSWER_SECONDS,
+    FAILURES,
+    SILENCE,
+    BrokerLayout,
+    BrokerObjectMissing,
+)
 from services.runtime.health import COMMANDS, STREAMS, Health
 from services.runtime.refused_messages import RefusedMessages
 
@@ -190,15 +196,15 @@ class Broker:
             error = await _outcome(look)
             if self._breaks != breaks:
                 return  # all is being made anew
-            answered = answered or error is None or isinstance(error, APIError | Missing)
+            answered = answered or error is None or isinstance(error, APIError | BrokerObjectMissing)
             if error is not None:
                 _log.warning("broker_look_failed", condition=condition.name, reason=str(error))
-                if condition not in failures or isinstance(error, Missing):
+                if condition not in failures or isinstance(error, BrokerObjectMissing):
                     failures[condition] = error
         for condition in (self._streams, self._consumers):
             if condition in failures:
                 failure = failures[condition]
-                condition.bad(str(failure) or "no answer", surely=isinstance(failure, Missing))
+                condition.bad(str(failure) or "no answer", surely=isinstance(failure, BrokerObjectMissing))
             else:
                 condition.good()
         await self._refused.look()

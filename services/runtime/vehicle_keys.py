@@ -32,13 +32,13 @@ _ANSWER_SECONDS = 2.0
 _log = structlog.get_logger()
 
 
-class Follower(Protocol):
+class KeyChangeListener(Protocol):
     """Keeps something that follows from vehicles' keys."""
 
-    def forget(self, vin: str) -> None:
+    def invalidate(self, vin: str) -> None:
         """This vehicle's keys changed, or were revoked."""
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         """Any vehicle's may have."""
 
 
@@ -53,15 +53,15 @@ class VehicleKeyDirectory:
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
         self._changes = 0
-        self._followers: list[Follower] = []
+        self._listeners: list[KeyChangeListener] = []
 
-    async def listen(self, broker: Broker, *followers: Follower) -> None:
-        """Forget at once what is told to have changed, and with it what `followers` keep. What changed while the
+    async def listen(self, broker: Broker, *listeners: KeyChangeListener) -> None:
+        """Forget at once what is told to have changed, and with it what `listeners` keep. What changed while the
         broker was away was told to nobody: then all is forgotten.
         """
-        self._followers += followers
+        self._listeners += listeners
         await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
-        await broker.at_every_connect(self._forget_all)
+        await broker.at_every_connect(self._clear_caches)
 
     async def fetch(self, vins: Iterable[str]) -> None:
         """Have the answers for these. Raises StorageUnavailable when the enrolment room cannot be asked."""
@@ -116,11 +116,11 @@ class VehicleKeyDirectory:
             return
         self._changes += 1
         self._known.pop(changed.vin, None)
-        for follower in self._followers:
-            follower.forget(changed.vin)
+        for listener in self._listeners:
+            listener.invalidate(changed.vin)
 
-    async def _forget_all(self) -> None:
+    async def _clear_caches(self) -> None:
         self._changes += 1
         self._known.clear()
-        for follower in self._followers:
-            follower.forget_all()
+        for listener in self._listeners:
+            listener.clear()

@@ -91,13 +91,13 @@ class ReportReader:
         for _, report in opened:
             taken(report)
 
-    def forget(self, vin: str) -> None:
-        """See vehicle_keys.Follower; also when the vehicle began another epoch."""
-        self._opener.forget(vin)
+    def invalidate(self, vin: str) -> None:
+        """See vehicle_keys.KeyChangeListener; also when the vehicle began another epoch."""
+        self._opener.invalidate(vin)
 
-    def forget_all(self) -> None:
-        """See vehicle_keys.Follower."""
-        self._opener.forget_all()
+    def clear(self) -> None:
+        """See vehicle_keys.KeyChangeListener."""
+        self._opener.clear()
 
     def load(self, vin: str, epoch: bytes) -> ReportSession | None:
         """See protocol.reports.ReportSessions: what was read for the batch in hand."""

@@ -83,7 +83,7 @@ class VehicleSessions:
         sessions = {row.vin: _loaded(row.record) for row in rows}
         return {vin: session for vin, session in sessions.items() if session is not None}
 
-    def forget(self, connection: Connection, now_millis: int) -> None:
+    def purge_expired(self, connection: Connection, now_millis: int) -> None:
         """Drop issued orders that no answer may name any more."""
         table = self.issued
         connection.execute(delete(table).where(table.c.issued_at_millis < now_millis - KEEP_ISSUED_MILLIS))

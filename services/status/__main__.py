@@ -163,7 +163,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
     )
     await directory.listen(broker, reports)
-    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.forget)
+    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.invalidate)
     shown = ShownResultsPublisher(broker, relay).publish
     intake = VehicleIntake(records, advisories, reports, answers, directory, hellos, shown, now_us)
     batch, max_pending = settings.status_batch, settings.status_max_pending

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from services.status.usecases import ConfirmationStore
 
 LOOK_SECONDS = 1.0
-FORGET_MICROSECONDS = 3_600 * 1_000_000
+PURGE_MICROSECONDS = 3_600 * 1_000_000
 KEEP_MICROSECONDS = 24 * 3_600 * 1_000_000
 """Long enough that a result that is sent again finds its command judged."""
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ class ConfirmationSweeper:
         self._now_us = now_us
         self._confirmation_us = round(doubt_seconds * 1_000_000)
         self._sleep = sleep
-        self._forgot_at_us = 0
+        self._purged_at_us = 0
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -52,6 +52,6 @@ class ConfirmationSweeper:
     async def _look(self) -> None:
         now_us = self._now_us()
         await resolve_confirmations(self._store, self._confirmation_us, now_us)
-        if now_us - self._forgot_at_us >= FORGET_MICROSECONDS:
-            await self._store.forget_expectations(now_us - KEEP_MICROSECONDS)
-            self._forgot_at_us = now_us
+        if now_us - self._purged_at_us >= PURGE_MICROSECONDS:
+            await self._store.purge_expectations(now_us - KEEP_MICROSECONDS)
+            self._purged_at_us = now_us

@@ -236,7 +236,7 @@ class Expectations:
             for row in rows
         ]
 
-    def forget(self, connection: Connection, before_us: int) -> None:
+    def purge_expired(self, connection: Connection, before_us: int) -> None:
         """Drop what is older than any result that could be sent again and accepted."""
         connection.execute(delete(self.table).where(self.table.c.created_at_us < before_us))
 

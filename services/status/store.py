@@ -321,9 +321,9 @@ class StatusStore:
         _log.error("doubt_given_up", vin=masked_vin(vin), command_id=command_id, exc_info=error)
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
-    async def forget_expectations(self, before_us: int) -> None:
+    async def purge_expectations(self, before_us: int) -> None:
         """See usecases.ConfirmationStore."""
-        await self._database.write(partial(expectations.forget, before_us=before_us))
+        await self._database.write(partial(expectations.purge_expired, before_us=before_us))
 
     async def last_report(self, vin: str) -> LastReport | None:
         """See usecases.StatusReader.

@@ -63,7 +63,7 @@ class ConfirmationStore(Protocol):
         StorageUnavailable.
         """
 
-    async def forget_expectations(self, before_us: int) -> None:
+    async def purge_expectations(self, before_us: int) -> None:
         """Drop what was expected before. Raises StorageUnavailable."""
 
 

@@ -75,7 +75,7 @@ class FakeStore:
 
 @dataclass(slots=True)
 class FakeLog:
-    """A log of updates that publishes into the hub as the broker does. `forget` drops the oldest."""
+    """A log of updates that publishes into the hub as the broker does. `invalidate` drops the oldest."""
 
     hub: Hub
     first: int = 1
@@ -87,7 +87,7 @@ class FakeLog:
         self.kept.append((update.vin, Update(position, payload, published_at=published_at)))
         self.hub.publish(update.vin, position, payload)
 
-    def forget(self, count: int) -> None:
+    def invalidate(self, count: int) -> None:
         self.first += count
 
     async def bounds(self) -> Bounds:

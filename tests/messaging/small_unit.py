@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from conformance.keys import CloudKeys
+    from conformance.keys import KitCloudKeys
     from conformance.link import BrokerLogin
 
 VIN = "KMHSH81C7LU123456"
@@ -71,7 +71,7 @@ class _Side(VehicleSide):
 class SmallUnit:
     """`defect` is one of the names below, or empty. It is made with the first manifest of `keys`."""
 
-    def __init__(self, account: BrokerLogin, keys: CloudKeys, defect: str = "") -> None:
+    def __init__(self, account: BrokerLogin, keys: KitCloudKeys, defect: str = "") -> None:
         self._account = account
         self._defect = defect
         self._signer = KeySigner(Ed25519PrivateKey.generate())

@@ -33,11 +33,11 @@ async def test_a_revocation_reaches_the_other_replicas(nats_server: Any, tmp_pat
     forgotten = asyncio.Event()
     concerned: list[tuple[str, str]] = []
 
-    def forget(*, principal: str = "", credential: str = "") -> None:
+    def invalidate(*, principal: str = "", credential: str = "") -> None:
         concerned.append((principal, credential))
         forgotten.set()
 
-    await follow_revocations(theirs.client, forget)
+    await follow_revocations(theirs.client, invalidate)
     await theirs.client.flush()
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, mine.publish_all, utc_now)
     running = asyncio.create_task(relay.run())

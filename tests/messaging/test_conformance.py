@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from conformance.certification import Assignment, broker_account, certify
 from conformance.finding import RuleVerdict
-from conformance.keys import CloudKeys
+from conformance.keys import KitCloudKeys
 from conformance.report import CertificationStatus, certification_status
 from conformance.rules import RULES
 from conformance.throwaway_broker import ThrowawayBroker
@@ -133,7 +133,7 @@ class Bench:
         return await self.play_on(self.unit(defect), *rule_ids)
 
     def unit(self, defect: str) -> SmallUnit:
-        return SmallUnit(broker_account(self._broker), CloudKeys(self._folder / "work" / "cloud"), defect)
+        return SmallUnit(broker_account(self._broker), KitCloudKeys(self._folder / "work" / "cloud"), defect)
 
     async def play_on(self, unit: SmallUnit, *rule_ids: str) -> dict[str, RuleFinding]:
         account = broker_account(self._broker)

@@ -21,15 +21,15 @@ WAIT_SECONDS = 20
 
 
 @dataclass(slots=True)
-class FakeFollower:
+class FakeKeyChangeListener:
     """Notes what it has to forget."""
 
     forgot: list[str] = field(default_factory=list)
 
-    def forget(self, vin: str) -> None:
+    def invalidate(self, vin: str) -> None:
         self.forgot.append(vin)
 
-    def forget_all(self) -> None:
+    def clear(self) -> None:
         self.forgot.append("all")
 
 
@@ -42,21 +42,21 @@ async def until(condition: Callable[[], object]) -> None:
 async def test_a_change_is_forgotten_at_once_and_everything_after_a_break(nats_server: Any) -> None:
     broker = await jetstream.connect(nats_server.settings(), "room-status")
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
-        directory, follower = VehicleKeyDirectory(channel, lambda: 0.0), FakeFollower()
-        await directory.listen(broker, follower)
+        directory, listener = VehicleKeyDirectory(channel, lambda: 0.0), FakeKeyChangeListener()
+        await directory.listen(broker, listener)
         keys = Car(VIN, Clock()).keys
         directory._remember(VIN, keys, 300.0)
-        follower.forgot.clear()
+        listener.forgot.clear()
         assert directory.find(VIN) is keys
 
         await broker.client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, b"\xff")
         changed = VehicleKeysChanged(vin=VIN)
         await broker.client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, changed.SerializeToString())
-        await until(lambda: follower.forgot == [VIN])
+        await until(lambda: listener.forgot == [VIN])
         assert directory.find(VIN) is None
 
         directory._remember(VIN, keys, 300.0)
         await asyncio.to_thread(nats_server.restart)
-        await until(lambda: follower.forgot == [VIN, "all"])
+        await until(lambda: listener.forgot == [VIN, "all"])
         assert directory.find(VIN) is None
     await broker.close()

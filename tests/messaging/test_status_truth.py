@@ -383,7 +383,7 @@ async def test_a_loss_is_heard_from_the_broker(room: Room) -> None:
 async def test_expectations_of_yesterday_are_forgotten(room: Room) -> None:
     await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
-    await room.records.forget_expectations(now_us() + 1)
+    await room.records.purge_expectations(now_us() + 1)
 
     table = store.expectations.table
     assert await room.database.read(lambda c: c.execute(table.select()).all()) == []

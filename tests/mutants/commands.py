@@ -356,7 +356,7 @@ def waiting_kept_across_boots(swap: Swap) -> None:
 @mutant("revoked-report-key-ends-what-waits")
 def waiting_kept_across_epochs(swap: Swap) -> None:
     """A new epoch without a boot leaves what waits."""
-    swap(OrderProcessor, "forget_waiting", to(lambda _self: []))
+    swap(OrderProcessor, "clear_waiting", to(lambda _self: []))
 
 
 @mutant("good-order-acts", "report-agrees", stays_good=False)

@@ -149,7 +149,7 @@ def test_a_revoked_vehicle_is_not_heard_any_more(stand: Stand) -> None:
     data = stand.car.side.seal_report(status(2)).data
     del stand.store.sessions[VIN]
 
-    stand.reports.forget(VIN)
+    stand.reports.invalidate(VIN)
 
     assert refusal(stand, data) is Fault.WRONG_EPOCH
 

@@ -28,8 +28,8 @@ from services.command.domain import (
 from services.command.history import SETTLED, HistoryPage, HistoryQuery
 from services.command.history_usecases import (
     RefusedRequests,
-    forget_the_old,
     list_history,
+    purge_expired_history,
     record_status_checks,
 )
 from services.command.store import tables
@@ -294,7 +294,7 @@ async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_reques
     assert await room.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
     assert await room.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
     room.pass_seconds(31 * 86_400)
-    await forget_the_old(room.deps)
+    await purge_expired_history(room.deps)
     assert await room.count(tables.history) == 1
     none_kept = replace(room.deps, rules=replace(room.deps.rules, checks_kept=timedelta(0)))
     await record_status_checks(none_kept, [a_look("2", room.now)])

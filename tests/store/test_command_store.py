@@ -30,7 +30,7 @@ from services.command.domain import (
     StatusCheck,
 )
 from services.command.history import HistoryQuery
-from services.command.history_usecases import forget_the_old, list_history, record_status_checks
+from services.command.history_usecases import list_history, purge_expired_history, record_status_checks
 from services.command.outbox_messages import TO_VEHICLES
 from services.command.store import tables
 from services.command.vehicle_usecases import (
@@ -385,11 +385,11 @@ async def test_the_history_is_filtered(room: Room) -> None:
 async def test_the_retention_period_is_kept(room: Room) -> None:
     await room.report(room.succeeded(await room.request()))
     room.pass_seconds(89 * 86_400)
-    await forget_the_old(room.deps)
+    await purge_expired_history(room.deps)
     assert await room.count(tables.history) == 1
     room.pass_seconds(2 * 86_400)
     running = await room.request("c-2")
-    await forget_the_old(room.deps)
+    await purge_expired_history(room.deps)
     assert await room.count(tables.command) == await room.count(tables.history) == 1
     assert (await room.find(running)).status is Status.PENDING
 

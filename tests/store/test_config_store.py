@@ -275,7 +275,7 @@ async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(
     await record.change(wish("new", child_lock_enabled=False), later)
     await record.ingest([received(Hello(VIN, "new", later, 0))], later)
 
-    await record.forget(later - timedelta(hours=24), later - timedelta(days=8), later)
+    await record.purge_expired(later - timedelta(hours=24), later - timedelta(days=8), later)
 
     assert await count(database, "first_answer") == await count(database, "inbox") == 1
     assert await count(database, "config_audit") == 2
@@ -423,6 +423,6 @@ async def test_an_issued_order_is_known_for_a_day(
         assert await orders.conclude([signed(VIN, place, at.isoformat().encode())], [], at) == {VIN}
 
     later = T0 + timedelta(hours=25)
-    await record.forget(T0, T0, later)
+    await record.purge_expired(T0, T0, later)
 
     assert await count(database, "issued_order") == 1

@@ -137,9 +137,9 @@ async def test_a_revoked_vehicle_is_not_believed_any_more(room: Room, *, everybo
     await room.open(room.report())
     del room.fleet.directory.known[VIN]
     if everybody:
-        room.reader.forget_all()
+        room.reader.clear()
     else:
-        room.reader.forget(VIN)
+        room.reader.invalidate(VIN)
 
     opened, unhandled = await room.open(room.report())
     [refused] = await room.hellos.handle([room.hello()])

@@ -175,8 +175,8 @@ async def test_the_database_itself_has_the_same_order(
 
 async def test_a_row_of_an_earlier_version_gives_way_to_every_report(records: store.StatusStore) -> None:
     await records.take_reports([report(9)], [], NOW_US)
-    forget = store._status.update().values(epoch=None, epoch_order=0, counter=0)
-    await records._database.write(lambda c: c.execute(forget) and None)
+    invalidate = store._status.update().values(epoch=None, epoch_order=0, counter=0)
+    await records._database.write(lambda c: c.execute(invalidate) and None)
     await records.take_reports([report(1, locked=False)], [], NOW_US)
     assert await records.last_report(VIN) == LastReport(b"1/1", NOW_US)
     assert len(await outbox_rows(records)) == 1

@@ -21,7 +21,7 @@ from services.access.store import grants as access_grants
 from services.command import store
 from services.command.domain import Command, Status, StatusCheck
 from services.command.endings import timed_out
-from services.command.history_usecases import forget_the_old
+from services.command.history_usecases import purge_expired_history
 from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.store.tables import history, outbox, wake_up
@@ -165,7 +165,7 @@ async def test_both_forget_and_record_the_same(twins: tuple[Replica, Replica]) -
     )
     assert await count(one.database, history) == COMMANDS + 1
     await at(timedelta(days=100), *twins)
-    await asyncio.gather(*(forget_the_old(each.deps) for each in twins for _ in range(2)))
+    await asyncio.gather(*(purge_expired_history(each.deps) for each in twins for _ in range(2)))
     assert await count(one.database, history) == 0
 
 

@@ -88,7 +88,7 @@ class FakeDispatch:
     def surely_unsent(self, command_id: str) -> bool:
         return command_id in self.held
 
-    def forget(self, command_id: str) -> None:
+    def untrack(self, command_id: str) -> None:
         self.held.pop(command_id, None)
 
 

@@ -66,5 +66,5 @@ class Fleet:
             database,
             sessions,
             lambda: time.time_ns() // 1_000_000,
-            reader.forget,
+            reader.invalidate,
         )

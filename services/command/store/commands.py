@@ -277,7 +277,7 @@ class SqlCommands:
         rows = [history_entries.refused_row(each) for each in refused]
         await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
-    async def forget(
+    async def purge_expired(
         self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
     ) -> None:
         """See usecases.Commands."""
@@ -294,8 +294,8 @@ class SqlCommands:
             connection.execute(delete(audit).where(audit.c.at < before))
             connection.execute(delete(command).where(command.c.finished_at < before))
             connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
-            inbox.forget(connection, keys_before)
-            sessions.forget(connection, round(now.timestamp() * 1_000))
+            inbox.purge_expired(connection, keys_before)
+            sessions.purge_expired(connection, round(now.timestamp() * 1_000))
 
         await self._database.write(work)
 

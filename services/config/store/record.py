@@ -80,13 +80,13 @@ class ConfigStore:
         self._relay.hand_over(messages)
         return refusals
 
-    async def forget(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
+    async def purge_expired(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
         """See usecases.ConfigRecord."""
 
         def work(connection: Connection) -> None:
             connection.execute(delete(answers).where(answers.c.answered_at < answers_before))
-            inbox.forget(connection, news_before)
-            sessions.forget(connection, rows.millis_of(at))
+            inbox.purge_expired(connection, news_before)
+            sessions.purge_expired(connection, rows.millis_of(at))
 
         await self._database.write(work)
 

@@ -88,7 +88,7 @@ async def build_room(
 
     def cancelled(credentials: frozenset[str]) -> None:
         for credential in credentials:
-            authorizer.forget(credential=credential)
+            authorizer.invalidate(credential=credential)
         watch.hurry()
 
     tokens = TokenVerifier(
@@ -127,7 +127,7 @@ async def build_room(
             add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
             servicer = AccessServicer(
                 record,
-                authorizer.forget,
+                authorizer.invalidate,
                 utc_now,
                 pending,
                 pending_keys,

@@ -121,7 +121,7 @@ async def test_a_withdrawn_key_of_the_issuer_is_forgotten_with_all_whom_it_named
     def cancelled(credentials: frozenset[str]) -> None:
         gone.extend(credentials)
         for each in credentials:
-            house.authorizer.forget(credential=each)
+            house.authorizer.invalidate(credential=each)
 
     house.tokens._changed = cancelled
     house.issuer.jwks.write_text('{"keys": []}')
@@ -148,7 +148,7 @@ async def test_a_capability_outlives_neither_token_nor_grant(house: Any) -> None
     house.record.permission_cache["user-123", VIN] = EffectivePermissions(
         frozenset({"door.status.read"}), house.clock() + 7
     )
-    house.permission_cache.forget()
+    house.permission_cache.invalidate()
     made = await admitted(house, house.request())
     assert house.verifier.verify(made.capability).expires_at == house.clock() + 7
     house.record.permission_cache.clear()
@@ -170,7 +170,7 @@ async def test_what_another_replica_ended_is_seen_within_five_seconds(house: Any
 async def test_a_revocation_is_seen_at_once(house: Any) -> None:
     await admitted(house, house.request())
     house.record.permission_cache.clear()
-    house.permission_cache.forget()
+    house.permission_cache.invalidate()
     await denied(house, house.request(), "VEHICLE_NOT_FOUND")
 
 
@@ -183,7 +183,7 @@ async def test_a_store_that_is_away_is_told(house: Any) -> None:
 
 async def test_what_was_read_around_a_change_of_a_right_is_not_used_for_long(house: Any) -> None:
     before = await admitted(house, house.request())
-    house.authorizer.forget(principal="user-123")
+    house.authorizer.invalidate(principal="user-123")
     changed = await admitted(house, house.request())
     assert changed.capability != before.capability
     assert (await admitted(house, house.request())).capability == changed.capability

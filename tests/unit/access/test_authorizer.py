@@ -108,7 +108,7 @@ async def test_earlier_steps_win(house: Any) -> None:
     house.record.locked.add("user-123")
     await denied(house, house.unlock(b"{"), "ACCOUNT_LOCKED")
     house.record.locked.clear()
-    house.permission_cache.forget()
+    house.permission_cache.invalidate()
     await denied(house, house.unlock(b"{"), "MALFORMED_JSON")
 
 
@@ -222,7 +222,7 @@ async def test_a_capability_says_when_the_right_behind_it_ends(house: Any) -> No
     house.record.permission_cache["user-123", VIN] = EffectivePermissions(
         frozenset({action}), now + 7, until={action: now + 8}, read_at=now - 1
     )
-    house.permission_cache.forget()
+    house.permission_cache.invalidate()
     by_grant = house.verifier.verify((await admitted(house, house.request(headers=bearer))).capability)
     assert (by_grant.ends_at, by_grant.ends_with, by_grant.read_at) == (now + 8, "GRANT", now - 1)
 

@@ -41,7 +41,7 @@ async def test_a_standing_read_while_a_right_ended_is_not_kept() -> None:
         nonlocal loads
         loads += 1
         if loads == 1:
-            permission_cache.forget()
+            permission_cache.invalidate()
         return EffectivePermissions(frozenset({"door.unlock"}))
 
     permission_cache = PermissionCache(load, lambda: 0.0)
@@ -69,7 +69,7 @@ async def test_whoever_tries_vins_pushes_out_nobody_with_a_right(monkeypatch: py
             "u" if vin == "MINE" else "stranger", "u" if vin == "MINE" else "stranger", vin
         )
     assert asked == []
-    permission_cache.forget()
+    permission_cache.invalidate()
     await permission_cache.of("stranger", "stranger", "4")
     assert asked == ["4"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.cloud import Cloud
-from conformance.keys import CloudKeys
+from conformance.keys import KitCloudKeys
 from protocol.manifest import Trust
 from protocol.subjects import EventKind
 from tests.support import stand
@@ -20,7 +20,7 @@ class Kit:
     """The car was made for the kit's keys, and said hello. `clock` is everybody's."""
 
     def __init__(self, folder: Path) -> None:
-        self.keys = CloudKeys(folder / "cloud")
+        self.keys = KitCloudKeys(folder / "cloud")
         self.clock = stand.Clock()
         self.car = stand.Car(stand.VIN, self.clock)
         self.car.trust = Trust.restore(self.keys.all("root")[0].public_bytes, self.keys.endorsed(1))

@@ -70,7 +70,7 @@ def test_the_broker_keeps_its_address_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "jetstream").mkdir()
     (tmp_path / "jetstream" / "left").touch()
     second = ThrowawayBroker(tmp_path, VIN)
-    second.forget()
+    second.clear()
     assert (first.url, first.mqtt_url) == (second.url, second.mqtt_url)
     assert first.password_file.read_text() == second.password_file.read_text()
     assert not (tmp_path / "jetstream").exists()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from conformance.keys import CloudKeys, read_unit_keys
+from conformance.keys import KitCloudKeys, read_unit_keys
 from protocol.faults import Fault, MessageRefused
 from protocol.key_files import KeyFileRefused
 from protocol.manifest import Trust
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def factory(keys: CloudKeys) -> Trust:
+def factory(keys: KitCloudKeys) -> Trust:
     return Trust(keys.all("root")[0].public_bytes).adopt(keys.endorsed(1), int(time.time()))
 
 
 def test_the_first_manifest_has_a_key_of_each_standing(tmp_path: Path) -> None:
-    keys = CloudKeys(tmp_path / "cloud")
+    keys = KitCloudKeys(tmp_path / "cloud")
     trust, now = factory(keys), int(time.time())
     good, over, revoked = keys.all("sign")
     trust.verify_key(good.key_id, now)
@@ -35,7 +35,7 @@ def test_the_first_manifest_has_a_key_of_each_standing(tmp_path: Path) -> None:
 
 
 def test_a_folder_keeps_what_was_rotated(tmp_path: Path) -> None:
-    keys = CloudKeys(tmp_path)
+    keys = KitCloudKeys(tmp_path)
     old_root, old_signer = keys.root, keys.current("sign")
     new_signer = keys.add("sign")
     keys.endorse_next()
@@ -43,7 +43,7 @@ def test_a_folder_keeps_what_was_rotated(tmp_path: Path) -> None:
     keys.add("root")
     keys.revoke(old_root)
     keys.endorse_next(before=old_root)
-    again = CloudKeys(tmp_path)
+    again = KitCloudKeys(tmp_path)
     assert again.version == 3
     assert again.signer.key_id == new_signer.key_id
     assert again.root.key_id == keys.root.key_id != old_root.key_id
@@ -55,23 +55,23 @@ def test_a_folder_keeps_what_was_rotated(tmp_path: Path) -> None:
 
 
 def test_a_key_that_no_manifest_names_is_not_used(tmp_path: Path) -> None:
-    keys = CloudKeys(tmp_path)
+    keys = KitCloudKeys(tmp_path)
     keys.add("sign")
-    again = CloudKeys(tmp_path)
+    again = KitCloudKeys(tmp_path)
     assert again.signer.key_id == keys.all("sign")[0].key_id
     assert not again.all("sign")[-1].is_usable
 
 
 @pytest.mark.parametrize("lost", ["root-1.pem", "sign-1.pem", "seal-1.pem"])
 def test_a_lost_key_is_said(tmp_path: Path, lost: str) -> None:
-    CloudKeys(tmp_path)
+    KitCloudKeys(tmp_path)
     (tmp_path / lost).unlink()
     with pytest.raises(KeyFileRefused, match="lost"):
-        CloudKeys(tmp_path)
+        KitCloudKeys(tmp_path)
 
 
 def test_private_keys_are_for_their_owner(tmp_path: Path) -> None:
-    CloudKeys(tmp_path)
+    KitCloudKeys(tmp_path)
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("*.pem")} == {0o600}
 
 

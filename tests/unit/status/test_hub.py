@@ -40,7 +40,7 @@ class Clock:
 
 @dataclass(slots=True)
 class FakeLog:
-    """A log that behaves: what is published is kept, `forget` drops the oldest, `on_read` happens in between."""
+    """A log that behaves: what is published is kept, `invalidate` drops the oldest, `on_read` happens in between."""
 
     hub: Hub
     epoch: str = "e"

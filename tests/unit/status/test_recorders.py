@@ -256,7 +256,7 @@ class FakeDoubts:
         self.left -= 1
         return int(self.left >= 0)
 
-    async def forget_expectations(self, before_us: int) -> None:
+    async def purge_expectations(self, before_us: int) -> None:
         self.forgotten.append(before_us)
 
 
