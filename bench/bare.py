@@ -12,7 +12,7 @@ from string import Template
 from typing import TYPE_CHECKING
 
 from bench.http_client import LOOPBACK
-from mesh.component import MeshComponent, Running
+from mesh.component import MeshComponent, RunningComponent
 from mesh.edge_config import ROOT
 from mesh.files import write_private
 from mesh.probes import admin_ready
@@ -61,11 +61,11 @@ async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
             stop_seconds=1.0,
         ),
     )
-    running: list[Running] = []
+    running: list[RunningComponent] = []
     try:
         for part in parts:
             is_ready = part.probe()
-            running.append(await Running.start(part, ROOT))
+            running.append(await RunningComponent.start(part, ROOT))
             await running[-1].until_ready(is_ready)
         yield BareLimit(ports.http, {each.component.name: each.pid for each in running})
     finally:

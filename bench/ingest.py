@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bench.greeting import Reception
     from bench.nats_wire import BrokerAccount
     from bench.speakers import Speaker
-    from bench.usage import Spent
+    from bench.usage import CpuUsage
 
 _AT_ONCE = 250
 _LOOK_AGAIN_SECONDS = 0.02
@@ -39,7 +39,7 @@ class Ingestion:
     broker_seconds: float
     database_seconds: float
     cpu_seconds: float
-    spent: Spent
+    spent: CpuUsage
 
 
 async def ingest(

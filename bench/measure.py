@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from bench.fleet import EVERY_VEHICLE, speaker_keys
 from bench.http_client import ACCEPTED, OK, BenchFailedError
 from bench.report import Figure, cost, percentile, spread
-from bench.usage import CpuMeter, Spent, resident_mib
+from bench.usage import CpuMeter, CpuUsage, resident_mib
 from mesh.edge_config import ROOT
 from protocol.key_files import read_public
 
@@ -185,7 +185,7 @@ class Measurements:
             f"the broker confirmed {count / result['broker_seconds']:,.0f}/s"
         )
         self._add("status reports kept", f"{rate:,.0f}/s", how, *_least(rate, LEAST_INGEST))
-        spent = Spent(**result["spent"])
+        spent = CpuUsage(**result["spent"])
         self.figures.append(cost("status report", spent, count, result["cpu_seconds"]))
 
     async def acceptance(self) -> None:
@@ -220,7 +220,7 @@ class Measurements:
         )
         self.figures.append(cost("accepted command", spent, len(taken["latencies_ms"]), taken["cpu_seconds"]))
 
-    async def _job(self, name: str, **details: Any) -> tuple[dict[str, Any], Spent]:
+    async def _job(self, name: str, **details: Any) -> tuple[dict[str, Any], CpuUsage]:
         """The result, and what it cost."""
         meter = CpuMeter(self._stand.pids)
         result = await run_job({"name": name, **self._edge, **details})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.usage import Spent
+    from bench.usage import CpuUsage
 
 _WIDTH = 110
 _NOTE = " " * 6
@@ -38,7 +38,7 @@ def spread(ordered: Sequence[float]) -> str:
     return f"p50 {percentile(ordered, 50):.1f} ms, p99 {percentile(ordered, 99):.1f} ms"
 
 
-def cost(what: str, spent: Spent, count: int, load_seconds: float) -> Figure:
+def cost(what: str, spent: CpuUsage, count: int, load_seconds: float) -> Figure:
     """Who used how much CPU for one of `count` things; parts below a hundredth of the whole are left out."""
     each = {"load": load_seconds, **spent.by_component}
     total = sum(each.values())

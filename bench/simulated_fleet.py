@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.fleet import OWNER
 from bench.http_client import BenchFailedError
-from mesh.component import Running
+from mesh.component import RunningComponent
 from mesh.edge_config import ROOT
 from mesh.files import write_private, write_private_json
 from mesh.nats_config import render_nats
@@ -119,7 +119,7 @@ class _Driving:
     """The processes that run."""
 
     def __init__(self) -> None:
-        self._running: list[tuple[Running, asyncio.Task[int]]] = []
+        self._running: list[tuple[RunningComponent, asyncio.Task[int]]] = []
 
     @property
     def pids(self) -> dict[str, int]:
@@ -128,7 +128,7 @@ class _Driving:
     async def start(self, component: MeshComponent) -> None:
         """Returns when all its cars have reported."""
         is_ready = component.probe()
-        running = await Running.start(component, ROOT)
+        running = await RunningComponent.start(component, ROOT)
         self._running.append((running, asyncio.create_task(running.wait())))
         while not await is_ready():
             self.require_alive()

@@ -38,7 +38,7 @@ def busy_seconds() -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class CpuUsage:
     """CPU seconds by component, dearest first, and by all that has nothing to do with the measurement."""
 
     by_component: dict[str, float]
@@ -55,9 +55,9 @@ class CpuMeter:
         self._busy = busy_seconds()
         self._at = time.perf_counter()
 
-    def read(self, load_seconds: float) -> Spent:
+    def read(self, load_seconds: float) -> CpuUsage:
         """What was spent since. `load_seconds` is what the load process used, which has ended."""
         wall = time.perf_counter() - self._at
         used = {name: cpu_seconds(pid) - self._began[name] for name, pid in self._pids.items()}
         elsewhere = busy_seconds() - self._busy - sum(used.values()) - load_seconds
-        return Spent(dict(sorted(used.items(), key=lambda item: -item[1])), max(0.0, elsewhere), wall)
+        return CpuUsage(dict(sorted(used.items(), key=lambda item: -item[1])), max(0.0, elsewhere), wall)

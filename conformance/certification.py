@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from conformance.bench import BenchLock, IssuedHashes
 from conformance.cloud import Cloud
-from conformance.finding import RuleFinding, RuleVerdict, Violated
+from conformance.finding import RuleFinding, RuleVerdict, RuleViolated
 from conformance.hands import Hands, UnitProcess
 from conformance.keys import KitCloudKeys, read_unit_keys
 from conformance.link import BrokerLogin, UnitLink
@@ -18,7 +18,7 @@ from conformance.rules import RULES
 from conformance.rules.session import HELLO
 from conformance.runner import play
 from conformance.throwaway_broker import CLOUD, LOOPBACK, UNIT, ThrowawayBroker
-from conformance.unit import Patience, Unit
+from conformance.unit import Unit, UnitTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -43,7 +43,7 @@ class Assignment:
     control: str | None = None
     private_keys: Path | None = None
     wait_seconds: float = 60.0
-    patience: Patience = field(default_factory=Patience)
+    patience: UnitTimeouts = field(default_factory=UnitTimeouts)
 
 
 async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
@@ -93,7 +93,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
         tell(f"waiting for the unit's hello for up to {assignment.wait_seconds:g} s")
         try:
             await _greeted(unit, assignment.wait_seconds)
-        except Violated as silent:
+        except RuleViolated as silent:
             why = process.ended if process and process.ended else str(silent)
             for finding in _nothing_received(assignment.rules, why, cloud.rejected):
                 yield finding

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from google.protobuf.message import DecodeError
 
 from conformance.acceptance import unacceptable
-from conformance.forge import RIGHT, Wrong, sealed_order
+from conformance.forge import UNCHANGED, Mutation, sealed_order
 from protocol.cloud_side import AnswerReader, IssuedOrder, ReplayGuard, next_slot
 from protocol.domains import ORDER_FIELDS, REPORTS, Domain
 from protocol.faults import REPETITIONS, Fault, MessageRefused
@@ -182,9 +182,9 @@ class Cloud:
         return self.keys.signer
 
     def sign(
-        self, order: VehicleCommand, wrong: Wrong = RIGHT, domain: Domain | None = None
+        self, order: VehicleCommand, mutation: Mutation = UNCHANGED, domain: Domain | None = None
     ) -> OutboundOrder:
-        """The order, right in everything but what `wrong` says, for the subject of `domain` (the order's own).
+        """The order, right in everything but what `mutation` says, for the subject of `domain` (the order's own).
 
         What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
         """
@@ -192,8 +192,8 @@ class Cloud:
         place, session = next_slot(self._store.session, domain, VALID_MILLIS, self.now_millis())
         self._store.session = session
         expires_at_millis = place.expires_at_millis
-        if wrong.left_millis is not None:
-            expires_at_millis = max(0, self.unit_clock_millis() + wrong.left_millis)
+        if mutation.left_millis is not None:
+            expires_at_millis = max(0, self.unit_clock_millis() + mutation.left_millis)
         message = session_pb2.SignedOrder(
             vin=self.vin,
             epoch=place.epoch,
@@ -202,7 +202,7 @@ class Cloud:
             manifest_version=self.keys.version,
         )
         getattr(message, ORDER_FIELDS[domain_of(order)]).CopyFrom(order)
-        made = sealed_order(message, domain, self.signer, self.unit.seal_key, wrong)
+        made = sealed_order(message, domain, self.signer, self.unit.seal_key, mutation)
         self._store.remember(
             IssuedOrder(
                 self.vin, domain, order_id(order), command_id(order), made.request_hash, self.now_millis()

@@ -22,11 +22,11 @@ class RuleVerdict(StrEnum):
     MOOT = "N/A"
 
 
-class Violated(Exception):
+class RuleViolated(Exception):
     """The unit does not keep the rule; the text says what it did instead."""
 
 
-class Skipped(Exception):
+class RuleSkipped(Exception):
     """The rule could not be tried; the text says what it would take."""
 
 
@@ -72,4 +72,4 @@ class Group:
 def require(holds: object, otherwise: str) -> None:
     """Raises Violated unless it holds."""
     if not holds:
-        raise Violated(otherwise)
+        raise RuleViolated(otherwise)

@@ -26,7 +26,7 @@ _SUITE = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
+class Mutation:
     """What is wrong with an order; None is right. `left_millis`: how long it is still valid by the unit's clock.
     `payload` is signed in its place, `extra` after it.
     """
@@ -46,11 +46,11 @@ class Wrong:
     direction: Direction = Direction.TO_VEHICLE
 
 
-RIGHT = Wrong()
+UNCHANGED = Mutation()
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class Forgery:
     """An envelope, sealed, and the hash by which an answer would name it."""
 
     envelope: bytes
@@ -59,33 +59,33 @@ class Made:
 
 
 def sealed_order(
-    message: session_pb2.SignedOrder, domain: Domain, signer: Signer, receiver: SealKey, wrong: Wrong
-) -> Made:
+    message: session_pb2.SignedOrder, domain: Domain, signer: Signer, receiver: SealKey, mutation: Mutation
+) -> Forgery:
     """The order in `message`, which is right, for its unit's subject of `domain`."""
     vin = message.vin
     twisted = session_pb2.SignedOrder()
     twisted.CopyFrom(message)
-    twisted.role = wrong.role
-    if wrong.vin is not None:
-        twisted.vin = wrong.vin
-    if wrong.epoch is not None:
-        twisted.epoch = wrong.epoch
-    if wrong.counter is not None:
-        twisted.counter = wrong.counter
+    twisted.role = mutation.role
+    if mutation.vin is not None:
+        twisted.vin = mutation.vin
+    if mutation.epoch is not None:
+        twisted.epoch = mutation.epoch
+    if mutation.counter is not None:
+        twisted.counter = mutation.counter
     envelope = payload = (
-        twisted.SerializeToString() if wrong.payload is None else wrong.payload
-    ) + wrong.extra
-    if not wrong.unsigned:
+        twisted.SerializeToString() if mutation.payload is None else mutation.payload
+    ) + mutation.extra
+    if not mutation.unsigned:
         field = message.WhichOneof("order")
         own_type = next(ORDER_TYPES[one] for one, name in ORDER_FIELDS.items() if name == field)
         envelope = cose.sign(
-            wrong.signer or signer,
-            wrong.content_type or own_type,
-            wrong.subject or subject_of(vin, domain),
+            mutation.signer or signer,
+            mutation.content_type or own_type,
+            mutation.subject or subject_of(vin, domain),
             payload,
         )
-    data = seal_anything(envelope, wrong.receiver or receiver, wrong.direction, vin)
-    return Made(envelope, data, request_hash(envelope))
+    data = seal_anything(envelope, mutation.receiver or receiver, mutation.direction, vin)
+    return Forgery(envelope, data, request_hash(envelope))
 
 
 def seal_anything(envelope: bytes, receiver: SealKey, direction: Direction, vin: str) -> bytes:

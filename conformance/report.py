@@ -42,7 +42,8 @@ def summary(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> str:
     """The last line."""
     counts = Counter(finding.verdict for finding in findings)
     told = (
-        f"{certification_status(findings, every_rule)}: {counts[RuleVerdict.PASS]} passed, {counts[RuleVerdict.FAIL]} failed, "
+        f"{certification_status(findings, every_rule)}: "
+        f"{counts[RuleVerdict.PASS]} passed, {counts[RuleVerdict.FAIL]} failed, "
         f"{counts[RuleVerdict.SKIP]} skipped"
     )
     if counts[RuleVerdict.MOOT]:

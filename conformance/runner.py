@@ -10,7 +10,7 @@ import httpx
 import nats.errors
 from nats.js.errors import APIError
 
-from conformance.finding import NotApplicable, RuleFinding, RuleVerdict, Skipped, Violated, require
+from conformance.finding import NotApplicable, RuleFinding, RuleSkipped, RuleVerdict, RuleViolated, require
 from conformance.throwaway_broker import BrokerFailed
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ async def _judge(unit: Unit, rule: Rule) -> tuple[RuleVerdict, str]:
             await rule.script(unit)
             new = unit.cloud.rejected[rejected:]
             require(not new, f"{_DISBELIEVED}: {''.join(new[:1])}")
-    except Skipped as skipped:
+    except RuleSkipped as skipped:
         return RuleVerdict.SKIP, str(skipped)
     except NotApplicable as elsewhere:
         return RuleVerdict.MOOT, str(elsewhere)
-    except Violated as violated:
+    except RuleViolated as violated:
         why = str(violated)
         new = unit.cloud.rejected[rejected:]
         if new and not why.startswith(_DISBELIEVED):

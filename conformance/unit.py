@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2, session_pb2
 
-from conformance.finding import Skipped, Violated, require
-from conformance.forge import RIGHT, Wrong
+from conformance.finding import RuleSkipped, RuleViolated, require
+from conformance.forge import UNCHANGED, Mutation
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock
 from protocol.domains import REFUSED_ON, Domain
 from protocol.faults import SYNCHRONISATION, Fault
@@ -33,7 +33,7 @@ _OUT_OF_STEP = frozenset(int(fault) for fault in SYNCHRONISATION)
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class UnitTimeouts:
     """Seconds. `answer`: for any answer; `comeback`: for a unit that reconnects or reboots; `quiet`: how long nothing
     must come after the last order that was answered; `pace`: between things that cost the unit's budget of
     faults, where one a second is plenty.
@@ -52,7 +52,7 @@ class Unit:
         self,
         cloud: Cloud,
         hands: Hands,
-        patience: Patience,
+        patience: UnitTimeouts,
         broker: ThrowawayBroker | None,
         *,
         over_mqtt: bool,
@@ -96,7 +96,7 @@ class Unit:
                     self._spoke.clear()
                     await self._spoke.wait()
         except TimeoutError as error:
-            raise Violated(f"{what} did not come within {limit:g} s") from error
+            raise RuleViolated(f"{what} did not come within {limit:g} s") from error
 
     async def afford(self, answers: int = 1) -> None:
         """Waits until the unit can be expected to have the budget for so many more answers to noise."""
@@ -118,10 +118,10 @@ class Unit:
         await self.link.publish(CommandKind(domain.value.removeprefix("cmd.")), data)
 
     async def order(
-        self, order: VehicleCommand, wrong: Wrong = RIGHT, domain: Domain | None = None
+        self, order: VehicleCommand, mutation: Mutation = UNCHANGED, domain: Domain | None = None
     ) -> OutboundOrder:
         """Signs it and sends it."""
-        signed = self.cloud.sign(order, wrong, domain)
+        signed = self.cloud.sign(order, mutation, domain)
         await self.send(signed)
         return signed
 
@@ -153,14 +153,14 @@ class Unit:
         """The answer, which must not be a refusal by the protocol."""
         answer = await self.answer(signed, seconds)
         if isinstance(answer.payload, session_pb2.OrderRefused):
-            raise Violated(f"refused as {_fault_name(answer.payload.fault)}")
+            raise RuleViolated(f"refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def succeeds(self, signed: OutboundOrder, seconds: float | None = None) -> report_pb2.CommandResult:
         """The result, which must be a success."""
         result: report_pb2.CommandResult = await self.result(signed, seconds)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            raise Violated(f"a good order ended as {_told(result)}")
+            raise RuleViolated(f"a good order ended as {_told(result)}")
         return result
 
     async def insist(
@@ -174,7 +174,7 @@ class Unit:
             await send()
             try:
                 await self.until(answered, what, self.patience.answer / ASKED_AT_MOST)
-            except Violated:
+            except RuleViolated:
                 if not left:
                     raise
             else:
@@ -187,25 +187,25 @@ class Unit:
         await self.insist(lambda: self.send(signed), lambda: len(self.answers(signed)) > said, what)
         return self.answers(signed)[-1]
 
-    async def known_result(self, order: VehicleCommand, wrong: Wrong = RIGHT) -> Any:
+    async def known_result(self, order: VehicleCommand, mutation: Mutation = UNCHANGED) -> Any:
         """Signs a known order anew and sends it; the stored result that answers it."""
-        answer = await self.provoked(self.cloud.sign(order, wrong))
+        answer = await self.provoked(self.cloud.sign(order, mutation))
         if isinstance(answer.payload, session_pb2.OrderRefused):
-            raise Violated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
+            raise RuleViolated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def refusal(self, signed: OutboundOrder, *faults: Fault) -> session_pb2.OrderRefused:
         """Sends it; it must be refused for one of these faults, with session information where that belongs."""
         return _refused((await self.provoked(signed)).payload, faults)
 
-    async def refuses(self, order: VehicleCommand, wrong: Wrong, *faults: Fault) -> list[OutboundOrder]:
+    async def refuses(self, order: VehicleCommand, mutation: Mutation, *faults: Fault) -> list[OutboundOrder]:
         """The same for an order that is signed anew whenever it is sent, because it spends its counter; all that was
         sent.
         """
         sent: list[OutboundOrder] = []
 
         async def send() -> None:
-            sent.append(await self.order(order, wrong))
+            sent.append(await self.order(order, mutation))
 
         def answers() -> list[UnitMessage]:
             return [answer for signed in sent for answer in self.answers(signed)]
@@ -217,14 +217,14 @@ class Unit:
     async def obeys(self, order: VehicleCommand, by: Any = None) -> Any:
         """Orders it as a good cloud, which signs again what the unit found out of step; the result."""
         for _ in range(SIGNED_AGAIN_AT_MOST):
-            signed = await self.order(order, Wrong(signer=by) if by else RIGHT)
+            signed = await self.order(order, Mutation(signer=by) if by else UNCHANGED)
             payload = (await self.answer(signed)).payload
             if not isinstance(payload, session_pb2.OrderRefused):
                 return payload
             if payload.fault not in _OUT_OF_STEP:
                 break
             await self.afford()
-        raise Violated(f"a good order was refused as {_fault_name(payload.fault)}")
+        raise RuleViolated(f"a good order was refused as {_fault_name(payload.fault)}")
 
     async def does(
         self, order: command_pb2.DoorCommand | VehicleCommand, by: Any = None
@@ -232,7 +232,7 @@ class Unit:
         """Orders doors, and the unit must do it; the result."""
         result: report_pb2.CommandResult = await self.obeys(order, by)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
-            raise Violated(f"a good order ended as {_told(result)}")
+            raise RuleViolated(f"a good order ended as {_told(result)}")
         return result
 
     async def fence(self) -> report_pb2.CommandResult:
@@ -327,9 +327,9 @@ class Unit:
 
         try:
             await self.until(lambda: bool(fresh()), "a hello of a new epoch", self.patience.comeback)
-        except Violated as late:
+        except RuleViolated as late:
             if self.hands.needs_person:
-                raise Skipped("nobody rebooted the unit (--reboot)") from late
+                raise RuleSkipped("nobody rebooted the unit (--reboot)") from late
             raise
         return fresh()[0]
 
@@ -343,7 +343,7 @@ class Unit:
 def _refused(payload: Any, faults: Sequence[Fault]) -> session_pb2.OrderRefused:
     named = " or ".join(fault.name for fault in faults)
     if not isinstance(payload, session_pb2.OrderRefused):
-        raise Violated(f"not refused as {named}")
+        raise RuleViolated(f"not refused as {named}")
     require(
         payload.fault in {int(fault) for fault in faults},
         f"refused as {_fault_name(payload.fault)}, not as {named}",

@@ -54,7 +54,7 @@ class PublicCloudKeys:
 
 
 @dataclass(frozen=True, slots=True)
-class Endorsed:
+class EndorsedManifest:
     """A manifest as it lies in a file. `endorsed_by` is the id of the root around it."""
 
     manifest: session_pb2.KeyManifest
@@ -62,7 +62,7 @@ class Endorsed:
     data: bytes
 
 
-def read_manifest(path: Path) -> Endorsed:
+def read_manifest(path: Path) -> EndorsedManifest:
     """What the file says, signed by the root that it names. Whether that is the right root is the caller's
     question. Raises CeremonyRefused.
     """
@@ -76,10 +76,10 @@ def read_manifest(path: Path) -> Endorsed:
         raise CeremonyRefused(f"{path}: {error.strerror}") from error
     except (MessageRefused, DecodeError, ValueError) as error:
         raise CeremonyRefused(f"{path} is not an endorsed manifest") from error
-    return Endorsed(manifest, outer.key_id, data)
+    return EndorsedManifest(manifest, outer.key_id, data)
 
 
-def newest_manifest(folder: Path) -> Endorsed | None:
+def newest_manifest(folder: Path) -> EndorsedManifest | None:
     """The one of the highest version in the folder. Raises CeremonyRefused when a file is not what its name says."""
     numbers = [int(found[1]) for path in folder.glob("*.manifest") if (found := _FILE.fullmatch(path.name))]
     if not numbers:
@@ -97,7 +97,7 @@ def manifest_file(folder: Path, version: int) -> Path:
 
 
 def next_manifest(
-    newest: Endorsed | None,
+    newest: EndorsedManifest | None,
     keys: PublicCloudKeys,
     root: KeySigner,
     now: datetime,
@@ -105,7 +105,7 @@ def next_manifest(
     *,
     previous_root: KeySigner | None = None,
     revoke: Collection[bytes] = (),
-) -> Endorsed:
+) -> EndorsedManifest:
     """The manifest after `newest`, or the first. `revoke` are ids of keys; `previous_root` signs too where the
     root changes. Raises CeremonyRefused.
     """
@@ -130,7 +130,7 @@ def next_manifest(
         Trust(endorser.public_bytes).adopt(data, issued_at)
     except MessageRefused as refused:
         raise CeremonyRefused(f"no vehicle would take it: {refused}") from refused
-    return Endorsed(manifest, endorser.key_id, data)
+    return EndorsedManifest(manifest, endorser.key_id, data)
 
 
 def _keys(
@@ -170,7 +170,7 @@ def _keys(
     return made
 
 
-def described(endorsed: Endorsed) -> list[str]:
+def described(endorsed: EndorsedManifest) -> list[str]:
     """Lines for a person."""
     manifest = endorsed.manifest
     root = key_id(manifest.root_public_key)

@@ -19,7 +19,7 @@ from conformance.keys import read_unit_keys
 from conformance.link import BrokerLogin
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
-from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, Patience
+from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, UnitTimeouts
 from protocol.key_files import KeyFileRefused
 from protocol.subjects import is_vin
 
@@ -98,7 +98,7 @@ def conformance(  # noqa: PLR0917  # typer calls it by name
         control=control,
         private_keys=private_keys,
         wait_seconds=wait,
-        patience=Patience(comeback=min(wait, LONGEST_COMEBACK_SECONDS), pace=pace),
+        patience=UnitTimeouts(comeback=min(wait, LONGEST_COMEBACK_SECONDS), pace=pace),
     )
     began_at = datetime.now(UTC)
     try:

@@ -9,7 +9,7 @@ import typer
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from google.protobuf.message import Message
 
-from doorctl.operator_channel import Failed, Operator
+from doorctl.operator_channel import OperationFailed, Operator
 from doorctl.text import complain, fail, moment, printable
 from services.registry import SERVICES
 
@@ -58,7 +58,7 @@ def list_newest(
     for each in [room] if room else KEEPERS:
         try:
             page = _ask(each, "ListDeadLetters", request, contract.ListDeadLettersResponse)
-        except Failed as failed:  # the others' letters are worth seeing all the same
+        except OperationFailed as failed:  # the others' letters are worth seeing all the same
             incomplete = True
             complain(f"{each}: {failed}")
         else:
@@ -124,7 +124,7 @@ def _replay_all(room: str) -> Iterator[contract.DeadLetterReplay]:
 def _asked(room: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     try:
         return _ask(room, rpc, request, answer)
-    except Failed as failed:
+    except OperationFailed as failed:
         fail(str(failed))
 
 

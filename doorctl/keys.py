@@ -124,7 +124,7 @@ def _make(out: Path, key: PrivateKey) -> None:
     typer.echo(f"key {key_id(public.public_bytes_raw()).hex()} in {out}")
 
 
-def _tell(endorsed: ceremony.Endorsed) -> None:
+def _tell(endorsed: ceremony.EndorsedManifest) -> None:
     for line in ceremony.described(endorsed):
         typer.echo(line)
 

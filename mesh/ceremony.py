@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from doorctl.ceremony import Endorsed
+    from doorctl.ceremony import EndorsedManifest
     from protocol.key_files import PrivateKey
 
 MANIFEST_DAYS = 365
@@ -128,7 +128,7 @@ def _ensure(private: Path, public: Path, *kinds: type[PrivateKey]) -> list[bytes
     return [half.public_bytes_raw() for half in halves]
 
 
-def _is_good(newest: Endorsed, keys: PublicCloudKeys, now: datetime) -> bool:
+def _is_good(newest: EndorsedManifest, keys: PublicCloudKeys, now: datetime) -> bool:
     """Whether it lasts for a while and names these keys."""
     manifest = newest.manifest
     lasts = manifest.expires_at_seconds > (now + timedelta(days=RENEW_BEFORE_DAYS)).timestamp()

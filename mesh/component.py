@@ -45,7 +45,7 @@ class MeshComponent:
     masked: bool = False
 
 
-class Running:
+class RunningComponent:
     """A component's process."""
 
     def __init__(
@@ -59,7 +59,7 @@ class Running:
         self._mask = mask
 
     @classmethod
-    async def start(cls, component: MeshComponent, folder: Path) -> Running:
+    async def start(cls, component: MeshComponent, folder: Path) -> RunningComponent:
         """Start the process in `folder`, its output appended to its log.
 
         It gets a process group of its own, so that Ctrl-C reaches only the supervisor, which stops

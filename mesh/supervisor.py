@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from mesh.component import ComponentFailedError, MeshComponent, Running
+from mesh.component import ComponentFailedError, MeshComponent, RunningComponent
 from mesh.edge_config import ROOT
 from mesh.plan import ENVOY_DRAIN_SECONDS
 from mesh.probes import http_request
@@ -50,7 +50,7 @@ class RestartBackoff:
         return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._deaths - 1, 16)))
 
 
-class Patience:
+class ProbeTolerance:
     """How many looks in a row may fail before a component that runs is started again."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class Supervisor:
         self._say = say
         self._welcome = welcome
         self._look_seconds = look_seconds
-        self._running: dict[str, Running] = {}
+        self._running: dict[str, RunningComponent] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
         """Start everything, say so, restart what dies, and stop everything once `stop` is set.
@@ -127,14 +127,14 @@ class Supervisor:
         """Start it, wait until it is ready; when it was started, by the monotonic clock."""
         began = time.monotonic()
         is_ready = component.probe()
-        running = await Running.start(component, ROOT)
+        running = await RunningComponent.start(component, ROOT)
         self._running[component.name] = running
         await running.until_ready(is_ready)
         self._say(f"{component.name} ready ({time.monotonic() - began:.1f} s, pid {running.pid})")
         return began
 
     async def _keep(self, component: MeshComponent, began: float) -> None:
-        backoff, patience = RestartBackoff(), Patience()
+        backoff, patience = RestartBackoff(), ProbeTolerance()
         while True:
             reason = await self._until_of_no_use(component, patience)
             pause = backoff.after(time.monotonic() - began)
@@ -148,7 +148,7 @@ class Supervisor:
                 self._say(f"{failure}; it is tried again, and all else goes on")
                 await self._running[component.name].stop()
 
-    async def _until_of_no_use(self, component: MeshComponent, patience: Patience) -> str:
+    async def _until_of_no_use(self, component: MeshComponent, patience: ProbeTolerance) -> str:
         """Return why, once it has ended, or was ended because it did not serve for long."""
         running = self._running[component.name]
         ended = asyncio.ensure_future(running.wait())

@@ -63,7 +63,7 @@ class SettingsMissing(SystemExit):
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class AgentSettings:
     """What the environment says."""
 
     vehicles_file: Path
@@ -86,7 +86,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-def read_settings(environment: dict[str, str], link: str | None = None) -> Settings:
+def read_settings(environment: dict[str, str], link: str | None = None) -> AgentSettings:
     """The settings. Raises SettingsMissing naming the first one that is missing or wrong."""
 
     def need(name: str) -> str:
@@ -102,7 +102,7 @@ def read_settings(environment: dict[str, str], link: str | None = None) -> Setti
     if level is None:
         raise SettingsMissing("vehicle: DOORS_LOG_LEVEL is not a level")
     ca = environment.get("DOORS_NATS_CA")
-    return Settings(
+    return AgentSettings(
         vehicles_file=Path(need("DOORS_VEHICLES_FILE")),
         data_dir=Path(need("DOORS_VEHICLE_DATA_DIR")),
         nats_url=environment.get("DOORS_NATS_URL"),
@@ -119,7 +119,7 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
     return sorted(name for name in environment if name.startswith("DOORS_") and name not in _READ)
 
 
-def read_cars(settings: Settings) -> dict[str, SimulatedCar]:
+def read_cars(settings: AgentSettings) -> dict[str, SimulatedCar]:
     """The cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
     try:
         entries: list[dict[str, Any]] = json.loads(settings.vehicles_file.read_text())
@@ -133,7 +133,7 @@ def read_cars(settings: Settings) -> dict[str, SimulatedCar]:
         raise SettingsMissing(f"vehicle: DOORS_VEHICLES_FILE: {error}") from error
 
 
-def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
+def _car(entry: dict[str, Any], settings: AgentSettings) -> SimulatedCar:
     unknown = entry.keys() - _CAR_KEYS
     if unknown:
         raise ValueError(f"unknown keys {sorted(unknown)}")
@@ -162,7 +162,7 @@ def _car(entry: dict[str, Any], settings: Settings) -> SimulatedCar:
 
 
 def _link_maker(
-    vin: str, link: str, settings: Settings, login: tuple[str | None, str | None, ssl.SSLContext | None]
+    vin: str, link: str, settings: AgentSettings, login: tuple[str | None, str | None, ssl.SSLContext | None]
 ) -> MakeLink:
     if link not in LINKS:
         raise ValueError(f"link {link!r} is none of {', '.join(LINKS)}")
@@ -205,7 +205,7 @@ def _mqtt_account(
     return MqttAccount(first.host, first.port, user, password, used, nodes)
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: AgentSettings) -> None:
     """Runs until SIGTERM or SIGINT. Prints one JSON line when every car that is awake has reported."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -258,7 +258,7 @@ def main() -> None:
     keys.add_argument("--out", type=Path, required=True, help="where the private halves go")
     keys.add_argument("--public", type=Path, required=True, help="where the public halves go, to be enrolled")
     words = parser.parse_args()
-    if words.deed == "keys":
+    if words.handler == "keys":
         make_keys(words.out, words.public)
         return
     for name in ignored(os.environ):

@@ -25,7 +25,7 @@ from vehicle.lock_changes import LockChanges
 from vehicle.memory import Memory
 from vehicle.orders import OrderProcessor
 from vehicle.outbox import AgentOutbox
-from vehicle.pending import Pending
+from vehicle.pending import PendingCommands
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -65,7 +65,7 @@ LONGEST_WAKING_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reporting:
+class ReportingIntervals:
     """How often the car reports when nothing changes."""
 
     status_seconds: int = 30
@@ -86,7 +86,7 @@ class Agent:
         credentials: Credentials,
         manifests: ManifestStore,
         clock: Clock,
-        reporting: Reporting,
+        reporting: ReportingIntervals,
     ) -> None:
         self.connected = asyncio.Event()
         """The broker is reached. The cloud opens the command queue a moment later."""
@@ -100,7 +100,7 @@ class Agent:
         self._boot_id = uuid4().hex
         self._sequence = 0
         self._changed = asyncio.Event()
-        self._pending = Pending()
+        self._pending = PendingCommands()
         memory = Memory(car, journal, self._pending, manifests)
         self._channel = channel = Channel(car.vin, credentials, manifests.load(), memory, clock)
         self.outbox = AgentOutbox(car.vin, link)

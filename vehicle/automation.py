@@ -16,7 +16,7 @@ from vehicle.body import Body, DoorName, Gear, LockPosition
 from vehicle.settings import DoorSettings, doors_to_unlock
 
 
-class Which(StrEnum):
+class AutomationKind(StrEnum):
     """The automations, as the actuation log names them."""
 
     AUTO_LOCK = "auto_lock"
@@ -41,9 +41,9 @@ class ActuationCause(StrEnum):
 
 
 CAUSE_OF = {
-    Which.AUTO_LOCK: ActuationCause.AUTO_LOCK,
-    Which.SPEED_LOCK: ActuationCause.SPEED_LOCK,
-    Which.PARKING_UNLOCK: ActuationCause.PARKING_UNLOCK,
+    AutomationKind.AUTO_LOCK: ActuationCause.AUTO_LOCK,
+    AutomationKind.SPEED_LOCK: ActuationCause.SPEED_LOCK,
+    AutomationKind.PARKING_UNLOCK: ActuationCause.PARKING_UNLOCK,
 }
 """What is said of a lock that an automation moved."""
 _ARMS_AUTO_LOCK = frozenset({ActuationCause.COMMAND, ActuationCause.HAND})
@@ -53,7 +53,7 @@ _ARMS_AUTO_LOCK = frozenset({ActuationCause.COMMAND, ActuationCause.HAND})
 class Job:
     """Doors to bring to a position, and why."""
 
-    which: Which
+    which: AutomationKind
     position: LockPosition
     doors: tuple[DoorName, ...]
 
@@ -85,7 +85,7 @@ class Automation:
         if self.auto_lock_since_millis is not None and not before.auto_lock_enabled:
             self.auto_lock_since_millis = now_millis
         if _locks_at(settings, body) and not _locks_at(before, body):
-            return _lock_job(Which.SPEED_LOCK, body, body.lockable)
+            return _lock_job(AutomationKind.SPEED_LOCK, body, body.lockable)
         return None
 
     def observe(self, before: Body, after: Body, now_millis: int, cause: ActuationCause) -> Job | None:
@@ -101,12 +101,12 @@ class Automation:
                 name for name in after.lockable if before.doors[name].open and not after.doors[name].open
             )
             return _lock_job(
-                Which.SPEED_LOCK, after, shut if _locks_at(self.settings, before) else after.lockable
+                AutomationKind.SPEED_LOCK, after, shut if _locks_at(self.settings, before) else after.lockable
             )
         came_to_park = before.gear is not Gear.P and after.gear is Gear.P and after.speed_kmh == 0
         if self.settings.parking_auto_unlock and came_to_park:
             doors = doors_to_unlock(self.settings.unlock_mode, after)
-            return Job(Which.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
+            return Job(AutomationKind.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
         return None
 
     def unlocked(self, now_millis: int, cause: ActuationCause) -> None:
@@ -122,7 +122,7 @@ class Automation:
         if due_at_millis is None or now_millis < due_at_millis:
             return None
         self.auto_lock_since_millis = None
-        return _lock_job(Which.AUTO_LOCK, body, body.lockable)
+        return _lock_job(AutomationKind.AUTO_LOCK, body, body.lockable)
 
 
 def _locks_at(settings: DoorSettings, body: Body) -> bool:
@@ -130,6 +130,6 @@ def _locks_at(settings: DoorSettings, body: Body) -> bool:
     return settings.speed_based_lock_enabled and body.speed_kmh >= settings.speed_lock_threshold_kmh
 
 
-def _lock_job(which: Which, body: Body, among: tuple[DoorName, ...]) -> Job | None:
+def _lock_job(which: AutomationKind, body: Body, among: tuple[DoorName, ...]) -> Job | None:
     doors = tuple(name for name in among if not body.doors[name].locked and not body.doors[name].open)
     return Job(which, LockPosition.LOCKED, doors) if doors else None

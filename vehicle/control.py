@@ -72,10 +72,10 @@ def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
             Route("/vehicles", control.list),
             Route("/vehicles/{vin}", control.show),
             Route("/vehicles/{vin}/actuations", control.actuations),
-            Route("/vehicles/{vin}/doors/{door}/{deed}", control.door, methods=post),
-            Route("/vehicles/{vin}/actuators/{door}/{deed}", control.actuator, methods=post),
-            Route("/vehicles/{vin}/messages/{deed}", control.messages, methods=post),
-            Route("/vehicles/{vin}/{deed}", control.deed, methods=post),
+            Route("/vehicles/{vin}/doors/{door}/{handler}", control.door, methods=post),
+            Route("/vehicles/{vin}/actuators/{door}/{handler}", control.actuator, methods=post),
+            Route("/vehicles/{vin}/messages/{handler}", control.messages, methods=post),
+            Route("/vehicles/{vin}/{handler}", control.handler, methods=post),
         ],
         middleware=[Middleware(LocalOnly)],
         exception_handlers={ControlRefused: _refused, MechanicsRefused: _conflict, NotFitted: _unfit},
@@ -87,7 +87,7 @@ class _Control:
 
     def __init__(self, cars: Mapping[str, SimulatedCar]) -> None:
         self._cars = cars
-        self._deeds: dict[str, Callable[[SimulatedCar, Request], Awaitable[None]]] = {
+        self._handlers: dict[str, Callable[[SimulatedCar, Request], Awaitable[None]]] = {
             "drive": self._drive,
             "park": self._park,
             "ignition": self._ignition,
@@ -138,41 +138,41 @@ class _Control:
     async def door(self, request: Request) -> JSONResponse:
         """A hand on a door."""
         one, door = self._car(request), _door(request)
-        deed = _BY_HAND.get(request.path_params["deed"])
-        if deed is None:
+        handler = _BY_HAND.get(request.path_params["handler"])
+        if handler is None:
             raise ControlRefused(404, f"a hand can {', '.join(_BY_HAND)} a door")
-        one.car.change(lambda body: deed(body, door), ActuationCause.HAND)
-        if request.path_params["deed"] == "unlock":
+        one.car.change(lambda body: handler(body, door), ActuationCause.HAND)
+        if request.path_params["handler"] == "unlock":
             one.car.unlocked(ActuationCause.HAND)
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:
         """A broken or repaired actuator, or one that moves its lock and does not hold it."""
-        one, door, deed = self._car(request), _door(request), request.path_params["deed"]
-        if deed not in {"fail", "slip", "repair"}:
+        one, door, handler = self._car(request), _door(request), request.path_params["handler"]
+        if handler not in {"fail", "slip", "repair"}:
             raise ControlRefused(404, "an actuator can fail, slip, repair")
-        one.car.set_slipping(door, slips=deed == "slip")
-        one.car.change(lambda body: body.with_actuator(door, failed=deed == "fail"), ActuationCause.HAND)
+        one.car.set_slipping(door, slips=handler == "slip")
+        one.car.change(lambda body: body.with_actuator(door, failed=handler == "fail"), ActuationCause.HAND)
         return JSONResponse(_view(one))
 
     async def messages(self, request: Request) -> JSONResponse:
         """A trick on the next outgoing event."""
-        one, deed = self._car(request), request.path_params["deed"]
-        if deed == "drop-next":
+        one, handler = self._car(request), request.path_params["handler"]
+        if handler == "drop-next":
             one.agent.outbox.drop_next()
-        elif deed == "duplicate-next":
+        elif handler == "duplicate-next":
             one.agent.outbox.duplicate_next()
         else:
             raise ControlRefused(404, "messages can drop-next, duplicate-next")
         return JSONResponse(_view(one))
 
-    async def deed(self, request: Request) -> JSONResponse:
+    async def handler(self, request: Request) -> JSONResponse:
         """Everything else one can do to a car."""
         one = self._car(request)
-        deed = self._deeds.get(request.path_params["deed"])
-        if deed is None:
-            raise ControlRefused(404, f"a car can {', '.join(self._deeds)}")
-        await deed(one, request)
+        handler = self._handlers.get(request.path_params["handler"])
+        if handler is None:
+            raise ControlRefused(404, f"a car can {', '.join(self._handlers)}")
+        await handler(one, request)
         return JSONResponse(_view(one))
 
     async def _drive(self, one: SimulatedCar, request: Request) -> None:

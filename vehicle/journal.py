@@ -48,7 +48,7 @@ class StoredAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Begun:
+class BegunCommand:
     """A command that began: when, its bytes, and the hash of the order it came in."""
 
     at: datetime
@@ -65,13 +65,13 @@ class Journal:
 
     def __init__(self, path: Path, now: datetime) -> None:
         self._path = path
-        self._begun: dict[str, Begun] = {}
+        self._begun: dict[str, BegunCommand] = {}
         self._answers: dict[tuple[AnswerKind, str], tuple[datetime, StoredAnswer]] = {}
         self._unsent: dict[str, StoredAnswer] = {}
         self._load()
         self._compact(now)
 
-    def begin(self, command_id: str, begun: Begun) -> None:
+    def begin(self, command_id: str, begun: BegunCommand) -> None:
         """Remembers that this command begins now. On the disk when it returns."""
         self._append(_begun_record(command_id, begun), sync=True)
         self._begun[command_id] = begun
@@ -101,7 +101,7 @@ class Journal:
         """Whether the command began, whatever became of it."""
         return command_id in self._begun
 
-    def interrupted(self) -> list[Begun]:
+    def interrupted(self) -> list[BegunCommand]:
         """Each command that began and has no result."""
         return [
             begun
@@ -149,7 +149,7 @@ class Journal:
 
     def _replay(self, record: dict[str, Any]) -> None:
         if "begun" in record:
-            self._begun[record["begun"]] = Begun(
+            self._begun[record["begun"]] = BegunCommand(
                 datetime.fromisoformat(record["at"]),
                 base64.b64decode(record["command"]),
                 base64.b64decode(record["hash"]),
@@ -198,7 +198,7 @@ class Journal:
                 self._begun.pop(key, None)
 
 
-def _begun_record(command_id: str, begun: Begun) -> dict[str, Any]:
+def _begun_record(command_id: str, begun: BegunCommand) -> dict[str, Any]:
     return {
         "begun": command_id,
         "at": begun.at.isoformat(),

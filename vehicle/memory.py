@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from vehicle.car import Car
     from vehicle.journal import Journal
     from vehicle.manifest_file import ManifestStore
-    from vehicle.pending import Pending
+    from vehicle.pending import PendingCommands
 
 
 class Memory:
     """protocol's VehicleMemory."""
 
-    def __init__(self, car: Car, journal: Journal, pending: Pending, manifests: ManifestStore) -> None:
+    def __init__(
+        self, car: Car, journal: Journal, pending: PendingCommands, manifests: ManifestStore
+    ) -> None:
         self._car = car
         self._journal = journal
         self._pending = pending

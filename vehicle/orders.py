@@ -19,8 +19,8 @@ from vehicle import translate
 from vehicle.channel import new_message_id
 from vehicle.command import Cancellation, CancelOutcome, MalformedCommand, Result
 from vehicle.executor import Execution, cancelled, interrupted, not_understood, target_doors
-from vehicle.journal import AnswerKind, Begun, Journal, StoredAnswer
-from vehicle.pending import Pending, PendingStop, Running, Waiting
+from vehicle.journal import AnswerKind, BegunCommand, Journal, StoredAnswer
+from vehicle.pending import PendingCommands, PendingStop, RunningCommand, WaitingCommand
 from vehicle.settings import DoorSettingsRefused
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class OrderProcessor:
         car: Car,
         channel: Channel,
         journal: Journal,
-        pending: Pending,
+        pending: PendingCommands,
         answers: Answers,
         clock: Clock,
         status_now: Callable[[], report_pb2.StatusReport],
@@ -142,20 +142,20 @@ class OrderProcessor:
             self._journal.answer(now, answer)
             self._conclude(answer, delivery)
             return
-        self._pending.waiting[command.command_id] = Waiting(
+        self._pending.waiting[command.command_id] = WaitingCommand(
             command, message.SerializeToString(), accepted.request_hash, [delivery]
         )
         self._arrived.set()
 
-    async def _carry_out(self, waiting: Waiting) -> None:
+    async def _carry_out(self, waiting: WaitingCommand) -> None:
         command = waiting.command
         execution = Execution(command, self._car, self._clock)
-        running = Running(command.command_id, execution, waiting.request_hash, waiting.deliveries)
+        running = RunningCommand(command.command_id, execution, waiting.request_hash, waiting.deliveries)
         self._pending.running = running
         try:
             now = self._clock.now()
             began_after = self._sequence_now()
-            self._journal.begin(command.command_id, Begun(now, waiting.kept, waiting.request_hash))
+            self._journal.begin(command.command_id, BegunCommand(now, waiting.kept, waiting.request_hash))
             self._answers.received(waiting.request_hash, translate.received(command.command_id, now))
             await asyncio.sleep(0)  # the message is on its way before the first door moves
             result = await execution.run()
@@ -235,7 +235,7 @@ class OrderProcessor:
 
     def _repeat(
         self,
-        pending: Waiting | Running | PendingStop | None,
+        pending: WaitingCommand | RunningCommand | PendingStop | None,
         answer: StoredAnswer | None,
         request_hash: bytes,
         delivery: CloudDelivery,

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Waiting:
+class WaitingCommand:
     """A command that has not begun. `request_hash` names the order as it came last."""
 
     command: Command
@@ -35,7 +35,7 @@ class PendingStop:
 
 
 @dataclass(slots=True)
-class Running:
+class RunningCommand:
     """The command being carried out, and what stops it, by cancel id."""
 
     command_id: str
@@ -46,18 +46,18 @@ class Running:
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingCommands:
     """All of one car's. `waiting` by command id, in the order of arrival."""
 
-    waiting: dict[str, Waiting] = field(default_factory=dict)
-    running: Running | None = None
+    waiting: dict[str, WaitingCommand] = field(default_factory=dict)
+    running: RunningCommand | None = None
 
     @property
     def is_busy(self) -> bool:
         """Whether a command is being carried out or waits for it."""
         return self.running is not None or bool(self.waiting)
 
-    def find(self, command_id: str) -> Waiting | Running | None:
+    def find(self, command_id: str) -> WaitingCommand | RunningCommand | None:
         """The command, if it waits or runs."""
         if self.running and self.running.command_id == command_id:
             return self.running

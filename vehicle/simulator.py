@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from vehicle.actuation_log import ActuationLog
-from vehicle.agent import Agent, Reporting
+from vehicle.agent import Agent, ReportingIntervals
 from vehicle.body import FULL_EQUIPMENT
 from vehicle.car import Car
 from vehicle.car_state import StateFile
@@ -41,7 +41,7 @@ class SimulatedCar:
         *,
         awake: bool,
         door_time_seconds: float = 0.0,
-        reporting: Reporting = Reporting(),  # noqa: B008 - frozen
+        reporting: ReportingIntervals = ReportingIntervals(),  # noqa: B008 - frozen
         equipment: Equipment = FULL_EQUIPMENT,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)

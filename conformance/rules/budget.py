@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
-from conformance.forge import Wrong
+from conformance.forge import Mutation
 from conformance.orders import lock, unlock
 from protocol.domains import Domain
 from protocol.subjects import EventKind
@@ -44,7 +44,7 @@ def _refused_orders(unit: Unit) -> Flood:
     sent: list[bytes] = []
 
     async def send() -> None:
-        sent.append((await unit.order(unlock(), Wrong(epoch=bytes(16)))).request_hash)
+        sent.append((await unit.order(unlock(), Mutation(epoch=bytes(16)))).request_hash)
 
     return send, lambda: len(unit.cloud.answers(*sent))
 

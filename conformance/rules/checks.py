@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import Group, Violated, require
-from conformance.forge import Wrong, stranger
+from conformance.finding import Group, RuleViolated, require
+from conformance.forge import Mutation, stranger
 from conformance.orders import cancel_command, lock, unlock
 from protocol.domains import ContentType, Domain
 from protocol.faults import Fault
@@ -30,15 +30,15 @@ _NOBODY = session_pb2.ROLE_UNSPECIFIED
 async def checks_come_in_order(unit: Unit) -> None:
     """The vehicle checks in this order and stops at the first that fails."""
     pairs = (
-        (Wrong(signer=stranger(), content_type=ContentType.RESULT), Fault.UNKNOWN_KEY),
-        (Wrong(content_type=ContentType.RESULT, vin=_OTHER_VIN), Fault.WRONG_TYPE),
-        (Wrong(vin=_OTHER_VIN, epoch=_OTHER_EPOCH), Fault.WRONG_VEHICLE),
-        (Wrong(epoch=_OTHER_EPOCH, left_millis=_LATE_MILLIS), Fault.WRONG_EPOCH),
-        (Wrong(left_millis=_LATE_MILLIS, counter=0), Fault.EXPIRED),
-        (Wrong(counter=0, role=_NOBODY), Fault.COUNTER_NOT_NEW),
+        (Mutation(signer=stranger(), content_type=ContentType.RESULT), Fault.UNKNOWN_KEY),
+        (Mutation(content_type=ContentType.RESULT, vin=_OTHER_VIN), Fault.WRONG_TYPE),
+        (Mutation(vin=_OTHER_VIN, epoch=_OTHER_EPOCH), Fault.WRONG_VEHICLE),
+        (Mutation(epoch=_OTHER_EPOCH, left_millis=_LATE_MILLIS), Fault.WRONG_EPOCH),
+        (Mutation(left_millis=_LATE_MILLIS, counter=0), Fault.EXPIRED),
+        (Mutation(counter=0, role=_NOBODY), Fault.COUNTER_NOT_NEW),
     )
-    for wrong, fault in pairs:
-        signed = unit.cloud.sign(unlock(), wrong)
+    for mutation, fault in pairs:
+        signed = unit.cloud.sign(unlock(), mutation)
         await unit.refusal(signed, fault)
         await unit.never_acts(signed)
 
@@ -49,13 +49,13 @@ async def type_comes_before_known(unit: Unit) -> None:
     order = unlock()
     await unit.succeeds(await unit.order(order))
     await unit.does(lock())
-    await unit.refusal(unit.cloud.sign(order, Wrong(content_type=ContentType.RESULT)), Fault.WRONG_TYPE)
+    await unit.refusal(unit.cloud.sign(order, Mutation(content_type=ContentType.RESULT)), Fault.WRONG_TYPE)
 
 
 @GROUP.rule
 async def role_comes_last(unit: Unit) -> None:
     """Step 9 spends the counter, before the role is looked at."""
-    sent = await unit.refuses(unlock(), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
+    sent = await unit.refuses(unlock(), Mutation(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
     counter = unit.cloud.session.current.issued[Domain.COMMAND]
     counters = {one.domain: one.counter for one in (await unit.asked()).counters}
     told = counters.get(Domain.COMMAND.value, 0)
@@ -76,21 +76,21 @@ async def every_domain_counts_for_itself(unit: Unit) -> None:
 async def whole_epoch_is_compared(unit: Unit) -> None:
     """Epoch, else WRONG_EPOCH: all 16 bytes of it, and no other length."""
     epoch = unit.cloud.session.epoch
-    for wrong in (b"", epoch[:8], epoch[:15] + bytes((epoch[15] ^ 1,)), epoch + b"\0"):
-        signed = unit.cloud.sign(unlock(), Wrong(epoch=wrong))
+    for mutation in (b"", epoch[:8], epoch[:15] + bytes((epoch[15] ^ 1,)), epoch + b"\0"):
+        signed = unit.cloud.sign(unlock(), Mutation(epoch=mutation))
         try:
             await unit.refusal(signed, Fault.WRONG_EPOCH)
-        except Violated as violated:
-            raise Violated(f"an epoch of {len(wrong)} bytes: {violated}") from violated
+        except RuleViolated as violated:
+            raise RuleViolated(f"an epoch of {len(mutation)} bytes: {violated}") from violated
         await unit.never_acts(signed)
 
 
 @GROUP.rule
 async def cancellations_need_a_role(unit: Unit) -> None:
     """Role may give this order (others: any of the three), on cmd.cancel, too."""
-    await unit.refuses(cancel_command(new_id()), Wrong(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
+    await unit.refuses(cancel_command(new_id()), Mutation(role=_NOBODY), Fault.ROLE_NOT_ALLOWED)
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        await unit.result(await unit.order(cancel_command(new_id()), Wrong(role=role)))
+        await unit.result(await unit.order(cancel_command(new_id()), Mutation(role=role)))
 
 
 @GROUP.rule

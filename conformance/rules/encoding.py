@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from conformance.encodings import other_encodings
-from conformance.finding import Group, Violated
-from conformance.forge import Wrong, unknown_field
+from conformance.finding import Group, RuleViolated
+from conformance.forge import Mutation, unknown_field
 from conformance.orders import unlock
 from protocol.domains import Domain, subject_of
 from protocol.seal import MAX_SEALED_BYTES
@@ -29,8 +29,8 @@ async def other_encodings_are_ignored(unit: Unit) -> None:
         await unit.send(replace(signed, data=data))
         try:
             await unit.never_acts(signed)
-        except Violated as violated:
-            raise Violated(f"an envelope with {what}: {violated}") from violated
+        except RuleViolated as violated:
+            raise RuleViolated(f"an envelope with {what}: {violated}") from violated
         unit.says_nothing([signed])
 
 
@@ -50,7 +50,7 @@ async def unknown_fields_are_ignored(unit: Unit) -> None:
     """The payload's bytes are signed as they are; unknown protobuf fields in it are ignored."""
     order = unlock()
     order.MergeFromString(unknown_field(_LATER_DAY_BYTES))
-    signed = await unit.order(order, Wrong(extra=unknown_field(_LATER_DAY_BYTES)))
+    signed = await unit.order(order, Mutation(extra=unknown_field(_LATER_DAY_BYTES)))
     await unit.succeeds(signed)
     await unit.acted_once(signed)
 
@@ -71,7 +71,7 @@ async def largest_order_acts(unit: Unit) -> None:
 def _of_size(unit: Unit, size: int) -> OutboundOrder:
     padding = size // 2
     for _ in range(_GUESSES):
-        signed = unit.cloud.sign(unlock(), Wrong(extra=unknown_field(padding)))
+        signed = unit.cloud.sign(unlock(), Mutation(extra=unknown_field(padding)))
         if len(signed.data) == size:
             return signed
         padding += size - len(signed.data)
@@ -82,7 +82,8 @@ def _of_size(unit: Unit, size: int) -> OutboundOrder:
 async def nonsense_is_ignored(unit: Unit) -> None:
     """Message well-formed, else MALFORMED: what a good key signed and is no order is not answered."""
     signed = [
-        unit.cloud.sign(unlock(), Wrong(payload=payload)) for payload in (b"\xff" * 16, b"\x0a\x7fcut short")
+        unit.cloud.sign(unlock(), Mutation(payload=payload))
+        for payload in (b"\xff" * 16, b"\x0a\x7fcut short")
     ]
     for one in signed:
         await unit.send(one)

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.cloud import new_id
 from conformance.finding import Group, require
-from conformance.forge import Impostor, Wrong, flips, seal_anything, stranger, stranger_to_seal_to
+from conformance.forge import Impostor, Mutation, flips, seal_anything, stranger, stranger_to_seal_to
 from conformance.orders import cancel_command, settings, unlock
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
@@ -36,8 +36,8 @@ async def _ignored(unit: Unit, *signed: OutboundOrder) -> None:
     unit.says_nothing(signed)
 
 
-async def _refused(unit: Unit, wrong: Wrong, fault: Fault, domain: Domain | None = None) -> None:
-    signed = unit.cloud.sign(unlock(), wrong, domain)
+async def _refused(unit: Unit, mutation: Mutation, fault: Fault, domain: Domain | None = None) -> None:
+    signed = unit.cloud.sign(unlock(), mutation, domain)
     await unit.refusal(signed, fault)
     await unit.never_acts(signed)
 
@@ -45,7 +45,7 @@ async def _refused(unit: Unit, wrong: Wrong, fault: Fault, domain: Domain | None
 @GROUP.rule
 async def unsigned_is_ignored(unit: Unit) -> None:
     """Form of the envelope: what is not signed is MALFORMED, and not answered."""
-    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(unsigned=True)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Mutation(unsigned=True)))
 
 
 @GROUP.rule
@@ -59,7 +59,7 @@ async def unsealed_is_ignored(unit: Unit) -> None:
 @GROUP.rule
 async def unknown_key_is_refused(unit: Unit) -> None:
     """UNKNOWN_KEY: answered, with the session (and so the manifest's version)."""
-    signed = unit.cloud.sign(unlock(), Wrong(signer=stranger()))
+    signed = unit.cloud.sign(unlock(), Mutation(signer=stranger()))
     refusal = await unit.refusal(signed, Fault.UNKNOWN_KEY)
     version = unit.hellos()[-1].manifest_version
     require(refusal.session.manifest_version == version, "the refusal names another manifest than the hello")
@@ -70,28 +70,28 @@ async def unknown_key_is_refused(unit: Unit) -> None:
 async def expired_key_is_refused(unit: Unit) -> None:
     """EXPIRED_KEY: answered, with the session."""
     key = next(key for key in unit.cloud.keys.all("sign") if key.is_over)
-    await _refused(unit, Wrong(signer=key.signer), Fault.EXPIRED_KEY)
+    await _refused(unit, Mutation(signer=key.signer), Fault.EXPIRED_KEY)
 
 
 @GROUP.rule
 async def revoked_key_is_ignored(unit: Unit) -> None:
     """REVOKED_KEY: not answered."""
     key = next(key for key in unit.cloud.keys.all("sign") if key.is_revoked)
-    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(signer=key.signer)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Mutation(signer=key.signer)))
 
 
 @GROUP.rule
 async def bad_signature_is_ignored(unit: Unit) -> None:
     """Signature: what somebody else signed under a good key's id is BAD_SIGNATURE, and not answered."""
     impostor = Impostor(stranger(), unit.cloud.signer.key_id)
-    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(signer=impostor)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Mutation(signer=impostor)))
 
 
 @GROUP.rule
 async def other_vehicles_subject_is_ignored(unit: Unit) -> None:
     """Signature, with the own VIN: what was signed for another vehicle's subject is not answered."""
     subject = subject_of(_OTHER_VIN, Domain.COMMAND)
-    await _ignored(unit, unit.cloud.sign(unlock(), Wrong(subject=subject, vin=_OTHER_VIN)))
+    await _ignored(unit, unit.cloud.sign(unlock(), Mutation(subject=subject, vin=_OTHER_VIN)))
 
 
 @GROUP.rule
@@ -107,19 +107,19 @@ async def other_domains_subject_is_ignored(unit: Unit) -> None:
 @GROUP.rule
 async def wrong_type_is_refused(unit: Unit) -> None:
     """Content type is an order's, else WRONG_TYPE: answered, without session."""
-    await _refused(unit, Wrong(content_type=ContentType.RESULT), Fault.WRONG_TYPE)
+    await _refused(unit, Mutation(content_type=ContentType.RESULT), Fault.WRONG_TYPE)
 
 
 @GROUP.rule
 async def wrong_domain_is_refused(unit: Unit) -> None:
     """Content type is this domain's, else WRONG_DOMAIN: answered, without session."""
-    await _refused(unit, Wrong(content_type=ContentType.CONFIG), Fault.WRONG_DOMAIN)
+    await _refused(unit, Mutation(content_type=ContentType.CONFIG), Fault.WRONG_DOMAIN)
 
 
 @GROUP.rule
 async def wrong_vehicle_is_refused(unit: Unit) -> None:
     """vin, else WRONG_VEHICLE: answered, without session."""
-    await _refused(unit, Wrong(vin=_OTHER_VIN), Fault.WRONG_VEHICLE)
+    await _refused(unit, Mutation(vin=_OTHER_VIN), Fault.WRONG_VEHICLE)
 
 
 @GROUP.rule
@@ -153,11 +153,11 @@ async def sealed_to_another_is_ignored(unit: Unit) -> None:
     other = stranger_to_seal_to()
     disguised = replace(other, key_id=unit.cloud.unit.seal_key.key_id)
     wrongs = [
-        Wrong(receiver=other),
-        Wrong(receiver=disguised),
-        Wrong(direction=Direction.TO_CLOUD),
+        Mutation(receiver=other),
+        Mutation(receiver=disguised),
+        Mutation(direction=Direction.TO_CLOUD),
     ]
-    signed = [unit.cloud.sign(unlock(), wrong) for wrong in wrongs]
+    signed = [unit.cloud.sign(unlock(), mutation) for mutation in wrongs]
     elsewhere = unit.cloud.sign(unlock())
     for_another = seal_anything(
         elsewhere.envelope, unit.cloud.unit.seal_key, Direction.TO_VEHICLE, _OTHER_VIN
@@ -195,8 +195,8 @@ async def role_is_looked_at(unit: Unit) -> None:
     """Role may give this order (settings: owner), else ROLE_NOT_ALLOWED: answered, without session."""
     version = unit.hellos()[-1].hello.config_version + 1_000
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        await unit.refuses(settings(version), Wrong(role=role), Fault.ROLE_NOT_ALLOWED)
-    nobody = Wrong(role=session_pb2.ROLE_UNSPECIFIED)
+        await unit.refuses(settings(version), Mutation(role=role), Fault.ROLE_NOT_ALLOWED)
+    nobody = Mutation(role=session_pb2.ROLE_UNSPECIFIED)
     await unit.never_acts(*await unit.refuses(unlock(), nobody, Fault.ROLE_NOT_ALLOWED))
     in_force = (await unit.asked()).hello.config_version
     require(in_force < version, "settings came into force that no owner ordered")
@@ -207,7 +207,7 @@ async def faults_have_a_budget(unit: Unit) -> None:
     """Have a budget for faults: one a second is plenty."""
     await unit.afford()
     began = asyncio.get_running_loop().time()
-    burst = [unit.cloud.sign(unlock(), Wrong(epoch=bytes(16))) for _ in range(_BURST)]
+    burst = [unit.cloud.sign(unlock(), Mutation(epoch=bytes(16))) for _ in range(_BURST)]
     for one in burst:
         await unit.send(one)
     await unit.never_acts(*burst)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
-from conformance.forge import Wrong
+from conformance.forge import Mutation
 from conformance.forge_manifest import forged_manifests
 from conformance.orders import lock, unlock
 from protocol.domains import Domain
@@ -48,7 +48,7 @@ async def signer_is_rotated(unit: Unit) -> None:
         await unit.does(lock(), by=key.signer)
     keys.revoke(old)
     await adopts(unit, keys.endorse_next())
-    cancelled = await unit.order(unlock(), Wrong(signer=old.signer))
+    cancelled = await unit.order(unlock(), Mutation(signer=old.signer))
     await unit.never_acts(cancelled)
     unit.says_nothing([cancelled])
 
@@ -68,7 +68,7 @@ async def rollback_is_refused(unit: Unit) -> None:
         key.revoked &= key.public_key != gone.public_bytes
     root = keys.root.signer
     await told(unit, endorse(other, root, root))
-    revoked = await unit.order(unlock(), Wrong(signer=gone.signer))
+    revoked = await unit.order(unlock(), Mutation(signer=gone.signer))
     await unit.never_acts(revoked)
     unit.says_nothing([revoked])
 

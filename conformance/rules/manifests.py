@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
-from conformance.finding import Group, Violated, require
-from conformance.forge import Wrong, stranger
+from conformance.finding import Group, RuleViolated, require
+from conformance.forge import Mutation, stranger
 from conformance.orders import PASSENGER, lock, unlock
 from conformance.rules.keys import adopts, told
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, slow_doors
@@ -74,7 +74,7 @@ async def adopted_manifest_is_kept(unit: Unit) -> None:
     info = await unit.reboot()
     now = info.manifest_version
     require(now == version, f"manifest {version} was adopted, and after the reboot it is at {now}")
-    revoked = await unit.order(unlock(), Wrong(signer=old.signer))
+    revoked = await unit.order(unlock(), Mutation(signer=old.signer))
     await unit.never_acts(revoked)
     unit.says_nothing([revoked])
 
@@ -125,7 +125,7 @@ async def keys_of_another_use_sign_nothing(unit: Unit) -> None:
     besides = [(use, signer.public_bytes) for use, signer in signers.items()]
     await adopts(unit, keys.endorse_next(besides=besides))
     for signer in signers.values():
-        signed = unit.cloud.sign(unlock(), Wrong(signer=signer))
+        signed = unit.cloud.sign(unlock(), Mutation(signer=signer))
         await unit.refusal(signed, Fault.UNKNOWN_KEY)
         await unit.never_acts(signed)
     await adopts(unit, keys.endorse_next())
@@ -139,7 +139,7 @@ async def manifest_that_ran_out_is_said(unit: Unit) -> None:
     try:
         await _ran_out(unit)
         # Expired, too: a copy that comes once the next manifest is here would be a good order.
-        signed = unit.cloud.sign(unlock(), Wrong(left_millis=_LATE_MILLIS))
+        signed = unit.cloud.sign(unlock(), Mutation(left_millis=_LATE_MILLIS))
         await unit.refusal(signed, Fault.EXPIRED_KEY)
     finally:
         version = keys.endorse_next()
@@ -156,7 +156,7 @@ async def _ran_out(unit: Unit) -> None:
         if isinstance(answer.payload, session_pb2.OrderRefused):
             return
         await unit.afford()
-    raise Violated("it believes the keys of a manifest that ran out")
+    raise RuleViolated("it believes the keys of a manifest that ran out")
 
 
 @GROUP.rule

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.finding import Group, require
-from conformance.forge import Wrong
+from conformance.forge import Mutation
 from conformance.orders import DRIVER, is_locked, lock, unlock
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import Fault
@@ -58,7 +58,7 @@ def _some_report_says(unit: Unit, after: int, locked: bool) -> bool:
 async def every_role_may_order_doors(unit: Unit) -> None:
     """Role may give this order: doors may be ordered by any of the three."""
     for role in (session_pb2.ROLE_SHARED_USER, session_pb2.ROLE_DIGITAL_KEY):
-        await unit.result(await unit.order(lock(), Wrong(role=role)))
+        await unit.result(await unit.order(lock(), Mutation(role=role)))
 
 
 @GROUP.rule
@@ -106,9 +106,10 @@ async def known_comes_first(unit: Unit) -> None:
     order = unlock()
     result = await unit.result(await unit.order(order))
     await unit.does(lock())
-    for wrong in (Wrong(epoch=bytes(16)), Wrong(left_millis=-1_000), Wrong(counter=1)):
+    for mutation in (Mutation(epoch=bytes(16)), Mutation(left_millis=-1_000), Mutation(counter=1)):
         require(
-            await unit.known_result(order, wrong) == result, "a known order got another answer than its own"
+            await unit.known_result(order, mutation) == result,
+            "a known order got another answer than its own",
         )
     require(is_locked((await unit.fence()).status, DRIVER), "a known order moved the door")
 
@@ -129,7 +130,7 @@ async def wrong_epoch_is_refused(unit: Unit) -> None:
     again.
     """
     order = unlock()
-    stale = unit.cloud.sign(order, Wrong(epoch=bytes(16)))
+    stale = unit.cloud.sign(order, Mutation(epoch=bytes(16)))
     refusal = await unit.refusal(stale, Fault.WRONG_EPOCH)
     require(
         refusal.session.epoch == unit.cloud.session.epoch, "the refusal names another epoch than the hello"
@@ -142,7 +143,7 @@ async def wrong_epoch_is_refused(unit: Unit) -> None:
 @GROUP.rule
 async def counter_too_large(unit: Unit) -> None:
     """Counters end at 2^48 - 1."""
-    signed = unit.cloud.sign(unlock(), Wrong(counter=MAX_COUNTER + 1))
+    signed = unit.cloud.sign(unlock(), Mutation(counter=MAX_COUNTER + 1))
     await unit.refusal(signed, Fault.COUNTER_TOO_LARGE)
     await unit.never_acts(signed)
 
@@ -151,7 +152,7 @@ async def counter_too_large(unit: Unit) -> None:
 async def refused_spends_nothing(unit: Unit) -> None:
     """Only step 9 spends the counter: what an earlier step refuses leaves it as it was."""
     ahead = unit.cloud.session.current.issued.get(Domain.COMMAND, 0) + 1_000
-    signed = unit.cloud.sign(unlock(), Wrong(counter=ahead, left_millis=-1_000))
+    signed = unit.cloud.sign(unlock(), Mutation(counter=ahead, left_millis=-1_000))
     refused = await unit.refusal(signed, Fault.EXPIRED)
     counters = {one.domain: one.counter for one in refused.session.counters}
     told = counters.get(Domain.COMMAND.value, 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
 from conformance.cloud import new_id
-from conformance.finding import Group, NotApplicable, Skipped, require
+from conformance.finding import Group, NotApplicable, RuleSkipped, require
 from conformance.forge import stranger
 from conformance.orders import cancel_command
 from protocol.domains import Domain
@@ -93,7 +93,7 @@ async def hello_tells_counters(unit: Unit) -> None:
 async def hello_on_reconnect(unit: Unit) -> None:
     """When the connection breaks it comes back and says hello, in the same epoch."""
     if unit.broker is None:
-        raise Skipped("needs the kit's own broker")
+        raise RuleSkipped("needs the kit's own broker")
     await unit.fence()
     accepted = unit.cloud.session.current.issued[Domain.COMMAND]
     before = unit.hellos()[-1]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from conformance.finding import Group, require
-from conformance.forge import Wrong
+from conformance.forge import Mutation
 from conformance.orders import cancel_command, lock, unlock
 from protocol.domains import LONGEST_VALIDITY_MILLIS, Domain
 from protocol.faults import Fault
@@ -28,7 +28,7 @@ _A_DAY = timedelta(days=1)
 @GROUP.rule
 async def expired_never_acts(unit: Unit) -> None:
     """Not expired: an order whose time is up never acts."""
-    signed = unit.cloud.sign(unlock(), Wrong(left_millis=_LATE_MILLIS))
+    signed = unit.cloud.sign(unlock(), Mutation(left_millis=_LATE_MILLIS))
     await unit.refusal(signed, Fault.EXPIRED)
     await unit.never_acts(signed)
 
@@ -36,10 +36,10 @@ async def expired_never_acts(unit: Unit) -> None:
 @GROUP.rule
 async def valid_too_long_never_acts(unit: Unit) -> None:
     """Not valid for longer than allowed: 30 s for cmd.door, 60 s for the others."""
-    long_door = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.COMMAND] + _TOO_LONG_MILLIS)
+    long_door = Mutation(left_millis=LONGEST_VALIDITY_MILLIS[Domain.COMMAND] + _TOO_LONG_MILLIS)
     door = unit.cloud.sign(unlock(), long_door)
     await unit.refusal(door, Fault.VALID_TOO_LONG)
-    long_other = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[Domain.CANCEL] + _TOO_LONG_MILLIS)
+    long_other = Mutation(left_millis=LONGEST_VALIDITY_MILLIS[Domain.CANCEL] + _TOO_LONG_MILLIS)
     withdrawal = unit.cloud.sign(cancel_command("nothing"), long_other)
     await unit.refusal(withdrawal, Fault.VALID_TOO_LONG)
     await unit.never_acts(door)
@@ -49,7 +49,7 @@ async def valid_too_long_never_acts(unit: Unit) -> None:
 async def longest_validity_acts(unit: Unit) -> None:
     """An order that is valid for as long as allowed acts."""
     for order, domain in ((lock(), Domain.COMMAND), (cancel_command("nothing"), Domain.CANCEL)):
-        longest = Wrong(left_millis=LONGEST_VALIDITY_MILLIS[domain])
+        longest = Mutation(left_millis=LONGEST_VALIDITY_MILLIS[domain])
         await unit.result(await unit.order(order, longest))
 
 
@@ -62,7 +62,7 @@ async def skewed_clock_is_put_right(unit: Unit) -> None:
         await unit.fence()
         accepted = unit.cloud.session.current.issued[Domain.COMMAND]
         order = unlock()
-        skewed = unit.cloud.sign(order, Wrong(left_millis=skew))
+        skewed = unit.cloud.sign(order, Mutation(left_millis=skew))
         session = (await unit.refusal(skewed, fault)).session
         require(session.epoch == unit.cloud.session.epoch, "the refusal names another epoch than the hello")
         off = abs(session.clock_millis - unit.cloud.unit_clock_millis())
@@ -81,7 +81,7 @@ async def wall_clock_never_lengthens(unit: Unit) -> None:
     """Not expired, by the epoch's clock: a wall clock gives no expired order time."""
     order = unlock()
     order.expires_at.FromDatetime(datetime.now(UTC) + _A_DAY)
-    signed = unit.cloud.sign(order, Wrong(left_millis=_LATE_MILLIS))
+    signed = unit.cloud.sign(order, Mutation(left_millis=_LATE_MILLIS))
     await unit.refusal(signed, Fault.EXPIRED)
     await unit.never_acts(signed)
 

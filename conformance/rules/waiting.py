@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from conformance.finding import Group, Skipped, require
-from conformance.forge import Wrong
+from conformance.finding import Group, RuleSkipped, require
+from conformance.forge import Mutation
 from conformance.orders import DRIVER, PASSENGER, is_locked, lock, unlock
 from conformance.scenes import ARRIVAL_SECONDS, has_acted, settled, slow_doors
 from protocol.faults import Fault
@@ -28,7 +28,7 @@ async def expiry_is_looked_at_again(unit: Unit) -> None:
     async with slow_doors(unit, _SLOW_SECONDS):
         first = await unit.order(unlock(PASSENGER))
         await has_acted(unit, first.order_id)
-        late = await unit.order(unlock(), Wrong(left_millis=_LEFT_MILLIS))
+        late = await unit.order(unlock(), Mutation(left_millis=_LEFT_MILLIS))
         result = await unit.result(late)
     require(result.outcome == report_pb2.COMMAND_OUTCOME_REFUSED, "a command long over was not REFUSED")
     require(result.fault == report_pb2.FAULT_CODE_EXPIRED, "a command long over was not refused as EXPIRED")
@@ -39,7 +39,7 @@ async def expiry_is_looked_at_again(unit: Unit) -> None:
 async def expiry_is_looked_at_before_each_door(unit: Unit) -> None:
     """Act, with a look at the expiry before each door: what is left when time is up stays as it is, EXPIRED."""
     async with slow_doors(unit, _SLOW_SECONDS):
-        signed = await unit.order(unlock(DRIVER, PASSENGER), Wrong(left_millis=_LEFT_MILLIS))
+        signed = await unit.order(unlock(DRIVER, PASSENGER), Mutation(left_millis=_LEFT_MILLIS))
         result = await unit.result(signed)
     require(result.outcome == report_pb2.COMMAND_OUTCOME_PARTIAL, "it did not end as PARTIAL")
     doors = {one.door: one for one in result.doors}
@@ -93,7 +93,7 @@ async def known_while_it_runs(unit: Unit) -> None:
 async def waiting_outlives_a_connection(unit: Unit) -> None:
     """Known commands include those that wait and those that run: they outlive a lost connection."""
     if unit.broker is None:
-        raise Skipped("needs the kit's own broker")
+        raise RuleSkipped("needs the kit's own broker")
     async with slow_doors(unit, _DOOR_SECONDS):
         first = await unit.order(unlock(DRIVER, PASSENGER))
         await has_acted(unit, first.order_id)

@@ -195,7 +195,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     dispatcher.relay = to_vehicles
 
-    events = vehicle_link.VehicleEvents(
+    events = vehicle_link.CommandEventHandler(
         deps,
         broker,
         keys,

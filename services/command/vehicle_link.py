@@ -89,7 +89,7 @@ class _Greeting:
     arrived_at: datetime
 
 
-class VehicleEvents:
+class CommandEventHandler:
     """What vehicles say of commands, and their hellos. `now_millis` is the cloud's clock; `ask` asks a vehicle for its
     session information.
     """
@@ -246,7 +246,7 @@ class VehicleEvents:
         _log.info("vehicle_connected", vin=masked_vin(vin))
 
 
-def subscriptions(events: VehicleEvents, deps: CommandDependencies) -> list[Subscription]:
+def subscriptions(events: CommandEventHandler, deps: CommandDependencies) -> list[Subscription]:
     """List all that this room ingests."""
     return [
         Subscription(EVENTS, events.handle),

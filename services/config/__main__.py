@@ -89,7 +89,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
-    events = vehicle_link.VehicleEvents(record, reader, keys, now)
+    events = vehicle_link.ConfigEventHandler(record, reader, keys, now)
     settings_cancellations = store.SettingsCancellationStore(database, dispatch.cancelled, to_rooms.hand_over)
     rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, now)
     subscriptions = [

@@ -33,7 +33,7 @@ PLAN = ConsumerPlan(
 _log = structlog.get_logger()
 
 
-class VehicleEvents:
+class ConfigEventHandler:
     """Handles what PLAN delivers. `reader` looks keys up in `keys`."""
 
     def __init__(

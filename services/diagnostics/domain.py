@@ -229,7 +229,7 @@ class AlertChange:
     deferred: bool = False
 
 
-class NotYetReported(Exception):
+class DiagnosisNotYetReported(Exception):
     """The vehicle has never reported a self-check."""
 
 

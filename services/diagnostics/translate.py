@@ -13,7 +13,7 @@ from services.diagnostics.domain import (
     OLDEST_SHOWN,
     ComponentHealth,
     ComponentStatus,
-    NotYetReported,
+    DiagnosisNotYetReported,
     SelfCheck,
 )
 from services.runtime import errors
@@ -212,7 +212,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """How this room's own exceptions are told."""
-    if isinstance(error, NotYetReported):
+    if isinstance(error, DiagnosisNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
             "The vehicle has not reported a self-check yet. One that sleeps is woken by a command (lock, unlock), and "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.diagnostics.domain import NotYetReported
+from services.diagnostics.domain import DiagnosisNotYetReported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +23,10 @@ class DiagnosisRecord(Protocol):
 
 
 async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:
-    """The vehicle's diagnosis. Raises NotYetReported."""
+    """The vehicle's diagnosis. Raises DiagnosisNotYetReported."""
     diagnosis = await record.find(vin)
     if diagnosis is None:
-        raise NotYetReported
+        raise DiagnosisNotYetReported
     return diagnosis
 
 

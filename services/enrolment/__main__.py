@@ -57,11 +57,11 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     vehicle_cas = translate.read_cas(settings.vehicle_ca.read_bytes())
     certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), now)
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
-    seedlings = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
+    seed_vehicles = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
     await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
     database = await open_database(settings.database_url)
-    planted = await database.write(partial(seed.plant, seedlings=seedlings, at=now()))
+    planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
     broker = await jetstream.connect(settings, f"room-{ROOM}", health, prefix)

@@ -41,7 +41,7 @@ _FILE = TypeAdapter(list[_SeedVehicle])
 
 
 @dataclass(frozen=True, slots=True)
-class Seedling:
+class SeedVehicle:
     """A vehicle, the fingerprint of its certificate and when that ends, and its keys."""
 
     vin: str
@@ -50,7 +50,7 @@ class Seedling:
     certificate_ends_at: datetime | None = None
 
 
-def read(path: Path, certificates: CertificateCheck | None = None) -> list[Seedling]:
+def read(path: Path, certificates: CertificateCheck | None = None) -> list[SeedVehicle]:
     """Return the file's vehicles. Raise ValueError, OSError.
 
     What the broker would not let in is told in the log and enrolled all the same: the others must begin.
@@ -58,7 +58,7 @@ def read(path: Path, certificates: CertificateCheck | None = None) -> list[Seedl
     return [_seedling(entry, certificates) for entry in _FILE.validate_json(path.read_bytes())]
 
 
-def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> Seedling:
+def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> SeedVehicle:
     fingerprint = ends_at = None
     if entry.certificate_file is not None:
         pem = entry.certificate_file.read_bytes()
@@ -72,29 +72,29 @@ def _seedling(entry: _SeedVehicle, certificates: CertificateCheck | None) -> See
             except NotACertificate as refused:
                 _log.warning("seeded_certificate_not_admitted", vin=masked_vin(vin), reason=str(refused))
     keys = None if entry.keys_file is None else read_public_keys(entry.keys_file.read_bytes())
-    return Seedling(checked_vin(entry.vin), fingerprint, keys, ends_at)
+    return SeedVehicle(checked_vin(entry.vin), fingerprint, keys, ends_at)
 
 
-def plant(connection: Connection, seedlings: list[Seedling], at: datetime) -> list[str]:
+def plant(connection: Connection, seed_vehicles: list[SeedVehicle], at: datetime) -> list[str]:
     """Enrol what is not there and what has another certificate or other keys; what was revoked stays so.
 
     The VINs of those that had other keys before. Raises CredentialInUse.
     """
     changed = []
-    for seedling in seedlings:
-        known = store.find(connection, seedling.vin)
+    for seed_vehicle in seed_vehicles:
+        known = store.find(connection, seed_vehicle.vin)
         if known is not None and known.revoked_at is not None:
             continue
-        told = (seedling.fingerprint, seedling.keys, seedling.certificate_ends_at)
+        told = (seed_vehicle.fingerprint, seed_vehicle.keys, seed_vehicle.certificate_ends_at)
         if known is None or (known.fingerprint, known.keys, known.certificate_ends_at) != told:
             enrolment = Enrolment(
-                seedling.vin,
-                seedling.fingerprint,
+                seed_vehicle.vin,
+                seed_vehicle.fingerprint,
                 at,
-                keys=seedling.keys,
-                certificate_ends_at=seedling.certificate_ends_at,
+                keys=seed_vehicle.keys,
+                certificate_ends_at=seed_vehicle.certificate_ends_at,
             )
             store.put(connection, enrolment)
-        if known is not None and known.keys != seedling.keys:
-            changed.append(seedling.vin)
+        if known is not None and known.keys != seed_vehicle.keys:
+            changed.append(seed_vehicle.vin)
     return changed

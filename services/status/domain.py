@@ -45,7 +45,7 @@ def is_open(flags: int) -> bool | None:
     return None if flags & OPEN_UNKNOWN else bool(flags & OPEN)
 
 
-class NotYetReported(Exception):
+class StatusNotYetReported(Exception):
     """The vehicle has never reported, so there is nothing to show."""
 
 
@@ -57,7 +57,7 @@ class ReaderTooSlow(StreamEnded):
     """This reader is too far behind its updates, in time or in bytes."""
 
 
-class GaveWay(StreamEnded):
+class StreamEvicted(StreamEnded):
     """There were too many streams, and this one was the oldest of whoever had the most."""
 
 

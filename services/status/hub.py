@@ -11,13 +11,13 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from services.status.domain import (
-    GaveWay,
     Heartbeat,
     LogPosition,
     ReaderTooSlow,
     Reset,
     ShuttingDown,
     StreamEnded,
+    StreamEvicted,
     Update,
 )
 from services.status.rights import EndedRightCache, EndingCause, WatchRightEnded
@@ -155,7 +155,7 @@ class Hub:
         if watcher.right.until <= self._now():
             raise WatchRightEnded(watcher.right.ends_with)
         while (oldest := self._streams.giving_way_to(watcher)) is not None:
-            self._end(oldest, GaveWay())
+            self._end(oldest, StreamEvicted())
             self._streams.remove(oldest)
         watcher.joined_at = self.position
         self._streams.add(watcher)

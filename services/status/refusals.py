@@ -30,7 +30,7 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
     """Why a stream ends, and what its reader can do."""
     if isinstance(error, WatchRightEnded):
         return Refusal(*_RIGHT_ENDED[error.cause])
-    if isinstance(error, domain.GaveWay):
+    if isinstance(error, domain.StreamEvicted):
         return Refusal(
             errors.RATE_LIMITED,
             "A newer stream took the place of this one, the oldest of those you have; close what you do not read.",
@@ -51,7 +51,7 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """What the caller reads of this room's own exceptions."""
-    if isinstance(error, domain.NotYetReported):
+    if isinstance(error, domain.StatusNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,
             "The vehicle has not reported yet. One that sleeps is woken by a command (lock, unlock), and reports then.",

@@ -243,7 +243,7 @@ def ending_body(error: Exception) -> HttpBody:
     """The last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
-    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.GaveWay) else ""
+    again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvicted) else ""
     return _body(f"{again}: the stream ends: {refusal}\n\n")
 
 

@@ -10,9 +10,9 @@ from services.status.domain import (
     Heartbeat,
     LogPosition,
     LogUnavailable,
-    NotYetReported,
     Report,
     Reset,
+    StatusNotYetReported,
     StatusRead,
     Update,
 )
@@ -130,10 +130,10 @@ async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us:
 
 
 async def read_status(reader: StatusReader, vin: str) -> LastReport:
-    """The last report of a vehicle. Raises NotYetReported."""
+    """The last report of a vehicle. Raises StatusNotYetReported."""
     found = await reader.last_report(vin)
     if found is None:
-        raise NotYetReported
+        raise StatusNotYetReported
     return found
 
 

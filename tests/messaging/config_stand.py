@@ -204,7 +204,7 @@ class Room:
 
     def run(self) -> None:
         reader = AnswerReader(OpenKeys(CLOUD_SEAL), self.keys)
-        events = vehicle_link.VehicleEvents(self.record, reader, self.keys, self.now)
+        events = vehicle_link.ConfigEventHandler(self.record, reader, self.keys, self.now)
         dead_letter_writer = DeadLetterWriter(self.database, store.dead_letters, self.now)
         consumer = Consumer(self.broker, vehicle_link.PLAN, events.handle, dead_letter_writer.dead_letter)
         rights = Consumer(self.broker, right_link.ENDED, self.rights.handle, dead_letter_writer.dead_letter)

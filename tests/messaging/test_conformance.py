@@ -15,7 +15,7 @@ from conformance.keys import KitCloudKeys
 from conformance.report import CertificationStatus, certification_status
 from conformance.rules import RULES
 from conformance.throwaway_broker import ThrowawayBroker
-from conformance.unit import Patience
+from conformance.unit import UnitTimeouts
 from tests.messaging.small_unit import VIN, SmallUnit
 from tests.support.ports import free_port
 
@@ -51,7 +51,7 @@ DEFECTS = (
     ("acknowledges nothing", "everything-is-acknowledged", "were never acknowledged"),
 )
 CATCHING = tuple(rule_id for _defect, rule_id, _said in DEFECTS)
-IMPATIENT = Patience(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
+IMPATIENT = UnitTimeouts(answer=1.5, comeback=3, quiet=0.05, pace=0.06)
 
 
 async def findings_of(
@@ -89,7 +89,7 @@ class ReferenceBench:
             start=f"env PYTHONPATH=.:gen {sys.executable} {self._folder / 'unit.py'}",
             control=f"http://127.0.0.1:{self._port}",
             private_keys=self._folder / "car.pem",
-            patience=Patience(quiet=0.1, pace=0.16),
+            patience=UnitTimeouts(quiet=0.1, pace=0.16),
         )
         return await findings_of(order)
 

@@ -19,7 +19,7 @@ from vehicle.journal import AnswerKind, Journal
 from vehicle.memory import Memory
 from vehicle.orders import OrderProcessor
 from vehicle.outbox import AgentOutbox
-from vehicle.pending import Waiting
+from vehicle.pending import WaitingCommand
 from vehicle.safety import refusal
 from vehicle.settings import DoorSettingsRefused
 from vehicle.simulator import SimulatedCar
@@ -154,7 +154,7 @@ def acts_again_after_a_crash(swap: Swap) -> None:
             for begun in self._journal.interrupted():
                 command = translate.begun_command_from(begun.command)
                 command = replace(command, deadline_millis=self._clock.uptime_millis() + 30_000)
-                self._pending.waiting[command.command_id] = Waiting(
+                self._pending.waiting[command.command_id] = WaitingCommand(
                     command, begun.command, begun.request_hash, []
                 )
                 self._arrived.set()

@@ -19,7 +19,7 @@ import uvloop
 from conformance.certification import Assignment, certify
 from conformance.finding import RuleVerdict
 from conformance.rules import RULES
-from conformance.unit import Patience
+from conformance.unit import UnitTimeouts
 from tests.mutants.catalogue import MUTANTS
 from tests.support.ports import free_port
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 GOOD = "good-order-acts"
 AT_ONCE = 2
-PATIENCE = Patience(answer=4, comeback=12, quiet=0.1, pace=0.16)
+PATIENCE = UnitTimeouts(answer=4, comeback=12, quiet=0.1, pace=0.16)
 WAIT_SECONDS = 60
 
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, text
 import services.enrolment
 from services.enrolment import store
 from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
-from services.enrolment.seed import Seedling, plant
+from services.enrolment.seed import SeedVehicle, plant
 from services.runtime.database import Database, open_database
 from services.runtime.migration import config_for, migrate
 from tests.support.databases import migrated
@@ -68,24 +68,24 @@ async def test_a_revocation_keeps_its_time_until_the_vehicle_is_enrolled_again(d
 async def test_the_seed_renews_certificates_and_lets_no_revoked_one_in(database: Database) -> None:
     register = store.SqlEnrolmentRecord(database)
 
-    async def start(*seedlings: Seedling) -> list[str]:
-        return await database.write(lambda connection: plant(connection, list(seedlings), T0))
+    async def start(*seed_vehicles: SeedVehicle) -> list[str]:
+        return await database.write(lambda connection: plant(connection, list(seed_vehicles), T0))
 
-    await start(Seedling(VIN, "aa", None), Seedling(OTHER, "cc", None))
-    await start(Seedling(VIN, "bb", None), Seedling(OTHER, "cc", None))
+    await start(SeedVehicle(VIN, "aa", None), SeedVehicle(OTHER, "cc", None))
+    await start(SeedVehicle(VIN, "bb", None), SeedVehicle(OTHER, "cc", None))
     assert await register.find(VIN) == Enrolment(VIN, "bb", T0)
     await register.revoke(VIN, T0)
-    assert await start(Seedling(VIN, "dd", KEYS)) == []
+    assert await start(SeedVehicle(VIN, "dd", KEYS)) == []
     assert await register.find(VIN) == Enrolment(VIN, "bb", T0, T0)
 
 
 async def test_the_seed_says_whose_keys_became_others(database: Database) -> None:
-    async def start(*seedlings: Seedling) -> list[str]:
-        return await database.write(lambda connection: plant(connection, list(seedlings), T0))
+    async def start(*seed_vehicles: SeedVehicle) -> list[str]:
+        return await database.write(lambda connection: plant(connection, list(seed_vehicles), T0))
 
-    assert await start(Seedling(VIN, None, KEYS), Seedling(OTHER, "cc", None)) == []
-    assert await start(Seedling(VIN, "aa", KEYS), Seedling(OTHER, "cc", None)) == []
-    assert await start(Seedling(VIN, "aa", OTHER_KEYS), Seedling(OTHER, "cc", KEYS)) == [VIN, OTHER]
+    assert await start(SeedVehicle(VIN, None, KEYS), SeedVehicle(OTHER, "cc", None)) == []
+    assert await start(SeedVehicle(VIN, "aa", KEYS), SeedVehicle(OTHER, "cc", None)) == []
+    assert await start(SeedVehicle(VIN, "aa", OTHER_KEYS), SeedVehicle(OTHER, "cc", KEYS)) == [VIN, OTHER]
     assert await store.SqlEnrolmentRecord(database).valid_keys([VIN, OTHER]) == {VIN: OTHER_KEYS, OTHER: KEYS}
 
 

@@ -189,8 +189,8 @@ async def test_both_start_at_once_on_an_empty_database(database_url: str) -> Non
     )
     databases = [await open_database(database_url) for _ in range(2)]
     vins = [f"{VIN[:-2]}{number:02}" for number in range(COMMANDS)]
-    seedlings = [
-        enrolment_seed.Seedling(
+    seed_vehicles = [
+        enrolment_seed.SeedVehicle(
             vin, vin.lower(), PublicKeys(vin.encode().ljust(32), vin.lower().encode().ljust(32))
         )
         for vin in vins
@@ -198,7 +198,7 @@ async def test_both_start_at_once_on_an_empty_database(database_url: str) -> Non
     try:
         for _ in range(ROUNDS):
             await asyncio.gather(
-                *(each.write(lambda c: enrolment_seed.plant(c, seedlings, START)) for each in databases)
+                *(each.write(lambda c: enrolment_seed.plant(c, seed_vehicles, START)) for each in databases)
             )
         register = enrolment_store.SqlEnrolmentRecord(databases[1])
         assert [each.vin for each in await register.page(100)] == vins

@@ -22,11 +22,11 @@ from services.command import store as command_store
 from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.usecases import CommandDependencies
-from services.command.vehicle_link import VehicleEvents as CommandEvents
+from services.command.vehicle_link import CommandEventHandler as CommandEvents
 from services.config import dispatch as config_dispatch
 from services.config import store as config_store
 from services.config import translate as config_translate
-from services.config.vehicle_link import VehicleEvents as ConfigEvents
+from services.config.vehicle_link import ConfigEventHandler as ConfigEvents
 from services.diagnostics import store as diagnostics_store
 from services.diagnostics import vehicle_link as diagnostics_link
 from services.runtime import vehicle_rules

@@ -26,7 +26,7 @@ from nats.js.errors import APIError
 from mesh import component
 from mesh.broker_accounts import STORE_API
 from mesh.broker_health import HEALTH_INBOX, HEALTH_QUESTION, SystemAccount, broker_healthy
-from mesh.component import MeshComponent, Running
+from mesh.component import MeshComponent, RunningComponent
 from mesh.edge_config import ROOT
 from mesh.pki import CertificateIdentity, Pki
 from mesh.plan import Planner
@@ -63,7 +63,7 @@ class ClusteredMesh:
     data: Path
     ports: Ports
     node_ports: dict[str, dict[str, int]] = field(default_factory=dict)
-    running: dict[str, Running] = field(default_factory=dict)
+    running: dict[str, RunningComponent] = field(default_factory=dict)
     components: dict[str, MeshComponent] = field(default_factory=dict)
 
     @property
@@ -134,7 +134,7 @@ class ClusteredMesh:
 
     async def start(self, *names: str) -> None:
         async def one(name: str) -> None:
-            self.running[name] = await Running.start(self.components[name], ROOT)
+            self.running[name] = await RunningComponent.start(self.components[name], ROOT)
             await self.running[name].until_ready(self.components[name].probe())
 
         await asyncio.gather(*(one(name) for name in names))
@@ -327,7 +327,7 @@ async def test_a_service_s_certificate_makes_no_node(tmp_path: Path) -> None:
             command=(nats_binary(), "-c", str(mesh.data / "broker" / "n4.conf")),
             log=mesh.data / "logs" / "n4.log",
         )
-        mesh.running["n4"] = await Running.start(forged, ROOT)
+        mesh.running["n4"] = await RunningComponent.start(forged, ROOT)
 
         async def refused() -> bool:
             return "authentication error" in (mesh.data / "logs" / "n1.log").read_text().lower()

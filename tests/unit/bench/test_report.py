@@ -7,7 +7,7 @@ import os
 import pytest
 
 from bench.report import Figure, cost, percentile, render, render_markdown
-from bench.usage import CpuMeter, Spent, resident_mib
+from bench.usage import CpuMeter, CpuUsage, resident_mib
 
 
 def test_percentiles_are_values_that_occurred() -> None:
@@ -18,7 +18,7 @@ def test_percentiles_are_values_that_occurred() -> None:
 
 
 def test_the_cost_of_one_is_split_by_who_paid_it() -> None:
-    spent = Spent({"command": 2.0, "envoy": 0.5, "config": 0.001}, elsewhere=1.0, wall_seconds=4.0)
+    spent = CpuUsage({"command": 2.0, "envoy": 0.5, "config": 0.001}, elsewhere=1.0, wall_seconds=4.0)
     figure = cost("command", spent, 1_000, load_seconds=0.05)
     assert figure.reached == "2.55 ms"
     assert figure.how == (

@@ -92,8 +92,8 @@ BAD_REPORTS: list[Any] = [
     self_check(components=[component(), component()]),
     self_check(components=[component(component_id=str(nth)) for nth in range(33)]),
     *(
-        self_check(components=[component(**wrong)])
-        for wrong in (
+        self_check(components=[component(**mutation)])
+        for mutation in (
             {"component_id": ""},
             {"component_id": "c" * 65},
             {"name": "n" * 65},

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
-from conformance.forge import Impostor, Wrong, flips, stranger, stranger_to_seal_to
+from conformance.forge import Impostor, Mutation, flips, stranger, stranger_to_seal_to
 from protocol.domains import ContentType, Domain, subject_of
 from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
@@ -20,37 +20,37 @@ if TYPE_CHECKING:
 
     from tests.unit.conformance.conftest import Kit
 
-WRONGS: list[tuple[Fault, Callable[[Kit], Wrong]]] = [
-    (Fault.UNKNOWN_KEY, lambda _: Wrong(signer=stranger())),
-    (Fault.EXPIRED_KEY, lambda kit: Wrong(signer=kit.keys.all("sign")[1].signer)),
-    (Fault.REVOKED_KEY, lambda kit: Wrong(signer=kit.keys.all("sign")[2].signer)),
-    (Fault.BAD_SIGNATURE, lambda kit: Wrong(signer=Impostor(stranger(), kit.cloud.signer.key_id))),
-    (Fault.BAD_SIGNATURE, lambda _: Wrong(subject=subject_of(OTHER_VIN, Domain.COMMAND))),
-    (Fault.WRONG_TYPE, lambda _: Wrong(content_type=ContentType.RESULT)),
-    (Fault.WRONG_DOMAIN, lambda _: Wrong(content_type=ContentType.CONFIG)),
-    (Fault.WRONG_VEHICLE, lambda _: Wrong(vin=OTHER_VIN)),
-    (Fault.WRONG_EPOCH, lambda _: Wrong(epoch=bytes(16))),
-    (Fault.EXPIRED, lambda _: Wrong(left_millis=0)),
-    (Fault.VALID_TOO_LONG, lambda _: Wrong(left_millis=30_001)),
-    (Fault.COUNTER_NOT_NEW, lambda _: Wrong(counter=0)),
-    (Fault.COUNTER_TOO_LARGE, lambda _: Wrong(counter=2**48)),
-    (Fault.ROLE_NOT_ALLOWED, lambda _: Wrong(role=session_pb2.ROLE_UNSPECIFIED)),
-    (Fault.MALFORMED, lambda _: Wrong(unsigned=True)),
-    (Fault.NOT_FOR_US, lambda _: Wrong(receiver=stranger_to_seal_to())),
-    (Fault.NOT_FOR_US, lambda _: Wrong(direction=Direction.TO_CLOUD)),
+WRONGS: list[tuple[Fault, Callable[[Kit], Mutation]]] = [
+    (Fault.UNKNOWN_KEY, lambda _: Mutation(signer=stranger())),
+    (Fault.EXPIRED_KEY, lambda kit: Mutation(signer=kit.keys.all("sign")[1].signer)),
+    (Fault.REVOKED_KEY, lambda kit: Mutation(signer=kit.keys.all("sign")[2].signer)),
+    (Fault.BAD_SIGNATURE, lambda kit: Mutation(signer=Impostor(stranger(), kit.cloud.signer.key_id))),
+    (Fault.BAD_SIGNATURE, lambda _: Mutation(subject=subject_of(OTHER_VIN, Domain.COMMAND))),
+    (Fault.WRONG_TYPE, lambda _: Mutation(content_type=ContentType.RESULT)),
+    (Fault.WRONG_DOMAIN, lambda _: Mutation(content_type=ContentType.CONFIG)),
+    (Fault.WRONG_VEHICLE, lambda _: Mutation(vin=OTHER_VIN)),
+    (Fault.WRONG_EPOCH, lambda _: Mutation(epoch=bytes(16))),
+    (Fault.EXPIRED, lambda _: Mutation(left_millis=0)),
+    (Fault.VALID_TOO_LONG, lambda _: Mutation(left_millis=30_001)),
+    (Fault.COUNTER_NOT_NEW, lambda _: Mutation(counter=0)),
+    (Fault.COUNTER_TOO_LARGE, lambda _: Mutation(counter=2**48)),
+    (Fault.ROLE_NOT_ALLOWED, lambda _: Mutation(role=session_pb2.ROLE_UNSPECIFIED)),
+    (Fault.MALFORMED, lambda _: Mutation(unsigned=True)),
+    (Fault.NOT_FOR_US, lambda _: Mutation(receiver=stranger_to_seal_to())),
+    (Fault.NOT_FOR_US, lambda _: Mutation(direction=Direction.TO_CLOUD)),
 ]
 
 
 def test_a_good_order_is_accepted(kit: Kit) -> None:
     assert isinstance(kit.car.receive(kit.cloud.sign(unlock()).data), AcceptedOrder)
     assert isinstance(
-        kit.car.receive(kit.cloud.sign(unlock("cmd-2"), Wrong(left_millis=30_000)).data), AcceptedOrder
+        kit.car.receive(kit.cloud.sign(unlock("cmd-2"), Mutation(left_millis=30_000)).data), AcceptedOrder
     )
 
 
-@pytest.mark.parametrize(("fault", "wrong"), WRONGS)
-def test_a_forgery_has_exactly_its_fault(kit: Kit, fault: Fault, wrong: Callable[[Kit], Wrong]) -> None:
-    opened = kit.car.receive(kit.cloud.sign(unlock(), wrong(kit)).data)
+@pytest.mark.parametrize(("fault", "mutation"), WRONGS)
+def test_a_forgery_has_exactly_its_fault(kit: Kit, fault: Fault, mutation: Callable[[Kit], Mutation]) -> None:
+    opened = kit.car.receive(kit.cloud.sign(unlock(), mutation(kit)).data)
     assert isinstance(opened, RefusedOrder)
     assert opened.fault is fault
 
@@ -80,10 +80,10 @@ def test_flips_differ_in_one_bit_each_and_spare_what_they_are_told(kit: Kit) -> 
     copies = list(flips(data, 24, spare))
     assert len(set(copies)) == 24
     for copy in copies:
-        wrong = [place for place in range(len(data)) if copy[place] != data[place]]
-        assert len(wrong) == 1
-        assert wrong[0] not in spare
-        assert (copy[wrong[0]] ^ data[wrong[0]]).bit_count() == 1
+        mutation = [place for place in range(len(data)) if copy[place] != data[place]]
+        assert len(mutation) == 1
+        assert mutation[0] not in spare
+        assert (copy[mutation[0]] ^ data[mutation[0]]).bit_count() == 1
     assert copies[0][0] != data[0]
     assert copies[-1][-1] != data[-1]
 

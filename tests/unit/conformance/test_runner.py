@@ -12,9 +12,17 @@ import nats.errors
 import pytest
 
 from conformance import report, runner
-from conformance.finding import Group, NotApplicable, RuleFinding, RuleVerdict, Skipped, Violated, require
+from conformance.finding import (
+    Group,
+    NotApplicable,
+    RuleFinding,
+    RuleSkipped,
+    RuleVerdict,
+    RuleViolated,
+    require,
+)
 from conformance.rules import GROUPS, RULES
-from conformance.unit import Patience, Unit
+from conformance.unit import Unit, UnitTimeouts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +85,8 @@ async def test_a_rule_passes_or_says_why_not(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("error", "verdict", "says"),
     [
-        (Violated("it moved"), RuleVerdict.FAIL, "it moved"),
-        (Skipped("no hands"), RuleVerdict.SKIP, "no hands"),
+        (RuleViolated("it moved"), RuleVerdict.FAIL, "it moved"),
+        (RuleSkipped("no hands"), RuleVerdict.SKIP, "no hands"),
         (NotApplicable("over MQTT only"), RuleVerdict.MOOT, "over MQTT only"),
         (nats.errors.ConnectionClosedError(), RuleVerdict.FAIL, "the broker"),
         (nats.errors.TimeoutError(), RuleVerdict.FAIL, "the broker"),
@@ -102,7 +110,7 @@ async def test_a_mistake_in_a_rule_is_no_finding() -> None:
 
 def test_require() -> None:
     require(1, "never said")
-    with pytest.raises(Violated, match="said"):
+    with pytest.raises(RuleViolated, match="said"):
         require((), "said")
 
 
@@ -183,7 +191,7 @@ async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> Non
     async def waits_in_vain(unit: Unit) -> None:
         """Nothing that can be taken came."""
         unit.cloud.rejected.append("evt.result: a result without an outcome")
-        raise Violated("an answer did not come")
+        raise RuleViolated("an answer did not come")
 
     (finding,) = await played(*group.rules)
     assert finding.detail == (
@@ -193,7 +201,7 @@ async def test_what_the_unit_said_meanwhile_is_told_with_what_it_failed() -> Non
 
 async def test_what_costs_the_budget_is_paced() -> None:
     loop = asyncio.get_running_loop()
-    unit = Unit(None, None, Patience(pace=0.05), None, over_mqtt=False)  # type: ignore[arg-type]  # it only waits
+    unit = Unit(None, None, UnitTimeouts(pace=0.05), None, over_mqtt=False)  # type: ignore[arg-type]  # it only waits
     began = loop.time()
     for _ in range(3):
         await unit.afford()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.component import MeshComponent, Running
+from mesh.component import MeshComponent, RunningComponent
 from mesh.logs import keep_bounded, rotate
 from mesh.probes import ready_line
 from tests.support.small_disk import small_disk
@@ -62,7 +62,7 @@ async def test_one_component_that_never_stops_writing_is_bounded(tmp_path: Path)
         if looks == 5:
             raise asyncio.CancelledError
 
-    running = await Running.start(noisy, tmp_path)
+    running = await RunningComponent.start(noisy, tmp_path)
     try:
         with pytest.raises(asyncio.CancelledError):
             await keep_bounded(tmp_path, pytest.fail, largest_bytes=10_000, sleep=look)
@@ -101,7 +101,7 @@ async def test_ready_is_seen_in_a_log_that_was_cut_since(tmp_path: Path) -> None
 async def test_a_component_whose_log_can_not_be_made_runs_without(tmp_path: Path) -> None:
     log = tmp_path / "missing" / "quiet.log"
     quiet = MeshComponent("quiet", ("/bin/sh", "-c", "echo a word"), {}, log, lambda: ready_line(log))
-    running = await Running.start(quiet, tmp_path)
+    running = await RunningComponent.start(quiet, tmp_path)
     assert await running.wait() == 0
     assert running.obituary() == "quiet ended with status 0: no output"
 
@@ -112,7 +112,7 @@ async def test_the_log_of_a_masked_component_holds_no_whole_vin(tmp_path: Path) 
     means_nothing = 'User "x" found in connect proto, but user required from cert'
     script = f'echo "{words}"; echo "{means_nothing}"; echo the end >&2'
     talker = MeshComponent("talker", ("/bin/sh", "-c", script), {}, log, lambda: ready_line(log), masked=True)
-    running = await Running.start(talker, tmp_path)
+    running = await RunningComponent.start(talker, tmp_path)
     await running.wait()
     async with asyncio.timeout(10):
         while "the end" not in log.read_text():  # noqa: ASYNC110 - another process writes it
@@ -128,4 +128,4 @@ async def test_a_masked_component_goes_on_when_its_words_cannot_be_kept(tmp_path
     talker = MeshComponent(
         "talker", ("/bin/sh", "-c", script), {}, full, lambda: ready_line(full), masked=True
     )
-    assert await (await Running.start(talker, tmp_path)).wait() == 7
+    assert await (await RunningComponent.start(talker, tmp_path)).wait() == 7

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mesh.component import ComponentFailedError, MeshComponent, Running, last_line
+from mesh.component import ComponentFailedError, MeshComponent, RunningComponent, last_line
 from mesh.edge_config import ROOT
 from mesh.plan import Plan
 from mesh.ports import Ports
 from mesh.probes import ready_line
 from mesh.sandbox import Sandbox
-from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, Patience, RestartBackoff, Supervisor
+from mesh.supervisor import FAILED_LOOKS, LONGEST_PAUSE_SECONDS, ProbeTolerance, RestartBackoff, Supervisor
 from mesh.welcome import welcome
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ async def test_a_component_that_dies_at_start_ends_it_all_with_the_reason(tmp_pa
 async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     stubborn = component(tmp_path, "stubborn", "trap '' TERM; " + READY.replace("exec ", ""))
     is_ready = stubborn.probe()
-    running = await Running.start(stubborn, tmp_path)
+    running = await RunningComponent.start(stubborn, tmp_path)
     await running.until_ready(is_ready)
     object.__setattr__(stubborn, "stop_seconds", 0.1)
     await running.stop()
@@ -138,7 +138,7 @@ async def test_one_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
 async def test_a_component_may_open_as_many_files_as_the_system_lets_it(tmp_path: Path) -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     counting = component(tmp_path, "counting", "ulimit -Sn")
-    running = await Running.start(counting, tmp_path)
+    running = await RunningComponent.start(counting, tmp_path)
     assert await running.wait() == 0
     assert last_line(counting.log) == str(hard)
 
@@ -237,7 +237,7 @@ def test_backoff_grows_to_its_longest_and_forgets() -> None:
 
 
 def test_patience_ends_with_failed_looks_in_a_row_and_grows_where_restarts_do_not_help() -> None:
-    patience = Patience()
+    patience = ProbeTolerance()
     almost = [False] * (FAILED_LOOKS - 1)
     assert not any(patience.is_over(healthy=one) for one in (*almost, True, *almost, True))
     first, second, third = (_looks_until_over(patience) for _ in range(3))
@@ -247,7 +247,7 @@ def test_patience_ends_with_failed_looks_in_a_row_and_grows_where_restarts_do_no
     assert _looks_until_over(patience) == FAILED_LOOKS
 
 
-def _looks_until_over(patience: Patience) -> int:
+def _looks_until_over(patience: ProbeTolerance) -> int:
     looks = 1
     while not patience.is_over(healthy=False):
         looks += 1

@@ -12,13 +12,13 @@ import pytest
 
 from services.status.domain import (
     Bounds,
-    GaveWay,
     Heartbeat,
     LogPosition,
     LogUnavailable,
     ReaderTooSlow,
     Reset,
     ShuttingDown,
+    StreamEvicted,
     TooManyStreams,
     Update,
 )
@@ -151,10 +151,10 @@ async def test_the_oldest_stream_of_the_same_user_gives_way(hub: Hub) -> None:
         for each in (mine[0], theirs, mine[1]):
             stack.enter_context(hub.watching(each))
         newer = stack.enter_context(hub.watching(watcher()))
-        with pytest.raises(GaveWay):
+        with pytest.raises(StreamEvicted):
             await mine[0].next()
         newest = stack.enter_context(hub.watching(watcher()))
-        with pytest.raises(GaveWay):
+        with pytest.raises(StreamEvicted):
             await mine[1].next()
         assert [each.ended for each in (theirs, newer, newest)] == [False] * 3
         assert hub.watcher_count == 3

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, report_pb2
 from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
-from vehicle.agent import Agent, Reporting
+from vehicle.agent import Agent, ReportingIntervals
 from vehicle.journal import Journal
 from vehicle.manifest_file import ManifestStore
 
@@ -43,7 +43,9 @@ class Bench:
         self.journal = Journal(self.folder / "journal.jsonl", self.clock.now())
         credentials = self.cloud.credentials
         manifests = ManifestStore(self.folder / "adopted.manifest", credentials.factory_trust)
-        self.agent = Agent(self.car, self.link, self.journal, credentials, manifests, self.clock, Reporting())
+        self.agent = Agent(
+            self.car, self.link, self.journal, credentials, manifests, self.clock, ReportingIntervals()
+        )
 
     async def start(self) -> None:
         """The agent lives, and has said hello and how the car stands."""

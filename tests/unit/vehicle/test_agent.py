@@ -76,20 +76,20 @@ async def test_every_result_is_followed_by_a_report_even_if_nothing_changed(benc
         await bench.until(lambda: len(bench.cloud.said(EventKind.STATUS)) > reports)  # noqa: B023
 
 
-@pytest.mark.parametrize("deed", ["sleep", "stop"])
-async def test_the_last_word_is_that_it_sleeps(bench: Bench, deed: str) -> None:
+@pytest.mark.parametrize("handler", ["sleep", "stop"])
+async def test_the_last_word_is_that_it_sleeps(bench: Bench, handler: str) -> None:
     for number in range(20):  # and it has much to say
         bench.car.change(lambda body, n=number: body.with_battery(50 + n), ActuationCause.HAND)  # type: ignore[misc]
         bench.take(bench.command(f"c{number}"))
         await asyncio.sleep(0)
-    await getattr(bench.agent, deed)()
+    await getattr(bench.agent, handler)()
     event, _data = bench.link.published[bench.link.closed_after - 1]
     assert event is EventKind.STATUS
     said = [one.going_to_sleep for one in bench.cloud.said(EventKind.STATUS)]
     assert said[-1]
     assert not any(said[:-1])
     assert len(bench.link.published) == bench.link.closed_after
-    if deed == "stop":
+    if handler == "stop":
         bench.boot()
         await bench.start()
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.automation import ActuationCause, Automation, Which
+from vehicle.automation import ActuationCause, Automation, AutomationKind
 from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
 from vehicle.settings import DoorSettings, DoorSettingsRefused, UnlockMode, doors_to_unlock
 
@@ -21,7 +21,11 @@ def test_auto_lock_locks_what_nobody_opened() -> None:
     assert automation.due(UNLOCKED, NOW + 29_900) is None
     job = automation.due(UNLOCKED, NOW + 30_000)
     assert job is not None
-    assert (job.which, job.position, job.doors) == (Which.AUTO_LOCK, LockPosition.LOCKED, (DoorName.DRIVER,))
+    assert (job.which, job.position, job.doors) == (
+        AutomationKind.AUTO_LOCK,
+        LockPosition.LOCKED,
+        (DoorName.DRIVER,),
+    )
     assert automation.due(UNLOCKED, NOW + 31_000) is None
 
 
@@ -101,7 +105,7 @@ def test_a_door_that_is_shut_above_the_threshold_locks() -> None:
     shut = opened.with_open(DoorName.DRIVER, is_open=False)
     job = automation.observe(opened, shut, NOW, ActuationCause.HAND)
     assert job is not None
-    assert (job.which, job.doors) == (Which.SPEED_LOCK, (DoorName.DRIVER,))
+    assert (job.which, job.doors) == (AutomationKind.SPEED_LOCK, (DoorName.DRIVER,))
 
 
 def test_what_a_hand_unlocks_while_driving_stays_unlocked() -> None:
@@ -114,7 +118,7 @@ def test_a_threshold_that_is_lowered_below_the_speed_locks() -> None:
     lower = DoorSettings(speed_based_lock_enabled=True, speed_lock_threshold_kmh=15)
     job = automation.configure(lower, UNLOCKED.driven(30), NOW)
     assert job is not None
-    assert job.which is Which.SPEED_LOCK
+    assert job.which is AutomationKind.SPEED_LOCK
     assert automation.configure(lower, UNLOCKED.driven(30), NOW) is None
 
 
@@ -124,7 +128,7 @@ def test_speed_locks_once_per_crossing() -> None:
     assert automation.observe(UNLOCKED, slow, NOW, ActuationCause.HAND) is None
     job = automation.observe(slow, fast, NOW, ActuationCause.HAND)
     assert job is not None
-    assert job.which is Which.SPEED_LOCK
+    assert job.which is AutomationKind.SPEED_LOCK
     assert automation.observe(fast, faster, NOW, ActuationCause.HAND) is None
 
 
@@ -140,7 +144,11 @@ def test_parking_unlocks_by_the_unlock_mode() -> None:
         automation = Automation(DoorSettings(parking_auto_unlock=True, unlock_mode=mode))
         job = automation.observe(driving, driving.with_gear(Gear.P), NOW, ActuationCause.HAND)
         assert job is not None
-        assert (job.which, job.position, job.doors) == (Which.PARKING_UNLOCK, LockPosition.UNLOCKED, doors)
+        assert (job.which, job.position, job.doors) == (
+            AutomationKind.PARKING_UNLOCK,
+            LockPosition.UNLOCKED,
+            doors,
+        )
     assert Automation(DoorSettings()).observe(driving, driving.parked(), NOW, ActuationCause.HAND) is None
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.journal import KEEP, AnswerKind, Begun, Journal, JournalDamaged, StoredAnswer
+from vehicle.journal import KEEP, AnswerKind, BegunCommand, Journal, JournalDamaged, StoredAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
-BEGUN = Begun(NOW, b"command", b"hash of c1")
+BEGUN = BegunCommand(NOW, b"command", b"hash of c1")
 RESULT = StoredAnswer(AnswerKind.RESULT, "c1", "m1", b"result", b"hash of c1")
 CANCEL = StoredAnswer(AnswerKind.CANCEL, "x1", "m2", b"cancel", b"hash of x1")
 
@@ -98,7 +98,7 @@ def test_it_compacts_itself_while_running(path: Path, monkeypatch: pytest.Monkey
     journal = Journal(path, NOW)
     for number in range(100):
         now = NOW + number * KEEP
-        journal.begin(f"c{number}", Begun(now, b"command", b"hash"))
+        journal.begin(f"c{number}", BegunCommand(now, b"command", b"hash"))
         journal.answer(now, StoredAnswer(AnswerKind.RESULT, f"c{number}", f"m{number}", b"result", b"hash"))
         journal.stored(f"m{number}")
     assert path.stat().st_size < 4000

@@ -18,7 +18,7 @@ from vehicle.budget import AT_ONCE
 if TYPE_CHECKING:
     from tests.unit.vehicle.bench import Bench
     from tests.unit.vehicle.conftest import FakeClock
-    from vehicle.journal import Begun
+    from vehicle.journal import BegunCommand
 
 WILL_NOT_ACT = report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
 STOPPED = report_pb2.CANCEL_OUTCOME_STOPPED
@@ -103,7 +103,7 @@ async def test_a_command_that_comes_again_while_it_moves_is_settled_with_the_fir
 async def test_a_command_comes_again_in_the_moment_of_its_beginning(bench: Bench) -> None:
     begin = bench.journal.begin
 
-    def begin_and_again(command_id: str, begun: Begun) -> None:
+    def begin_and_again(command_id: str, begun: BegunCommand) -> None:
         begin(command_id, begun)
         bench.take(again)
 
