@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from bench.bare import bare_limit
 from bench.fleet import Fleet
+from bench.harness import MeshHarness, free_ports
 from bench.http_client import BenchFailedError
 from bench.measure import CARS, SLEEPERS, STRANGERS, Measurements, measure_bare
 from bench.protocol_cost import figures_of, measure_protocol
 from bench.report import render, render_markdown
-from bench.stand import MeshStand, free_ports
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
 from mesh.files import private_folder
@@ -45,8 +45,8 @@ async def bench(folder: Path, environment: Mapping[str, str]) -> str:
             figures, bare_per_second = await measure_bare(bare)
         figures += figures_of(measure_protocol())
         fleet = Fleet.of(cars=CARS, sleepers=SLEEPERS, strangers=STRANGERS)
-        async with MeshStand(folder / "mesh", ports, fleet, environment) as stand:
-            measurements = Measurements(stand, fleet, bare_per_second)
+        async with MeshHarness(folder / "mesh", ports, fleet, environment) as harness:
+            measurements = Measurements(harness, fleet, bare_per_second)
             await measurements.take_all()
     cores = f"{os.cpu_count()} cores, shared with the load and the simulated cars"
     figures += measurements.figures

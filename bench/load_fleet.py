@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 from bench.__main__ import keep_logs
 from bench.broker_monitor import connections, stored_reports
 from bench.greeting import reported_since
+from bench.harness import MeshHarness, free_ports
 from bench.http_client import BenchFailedError
 from bench.measure import run_job
 from bench.report import Figure, render, spread
 from bench.simulated_fleet import SimulatedFleet
-from bench.stand import MeshStand, free_ports
 from bench.usage import CpuMeter, resident_mib
 from mesh.component import ComponentFailedError
 from mesh.edge_config import ROOT
@@ -51,11 +51,11 @@ _OTHER_FILES = 1_000
 class Load:
     """What is measured of a mesh with a fleet. `cars` are the processes the cars run in."""
 
-    def __init__(self, stand: MeshStand, fleet: SimulatedFleet) -> None:
-        self._stand = stand
+    def __init__(self, harness: MeshHarness, fleet: SimulatedFleet) -> None:
+        self._harness = harness
         self._fleet = fleet
-        self._databases = stand.sandbox.folder.resolve() / "data"
-        self._empty = {name: resident_mib(pid) for name, pid in stand.pids.items()}
+        self._databases = harness.sandbox.folder.resolve() / "data"
+        self._empty = {name: resident_mib(pid) for name, pid in harness.pids.items()}
         self._connections = 0
         self.cars: dict[str, int] = {}
         self.figures: list[Figure] = []
@@ -73,8 +73,8 @@ class Load:
     async def steady(self) -> None:
         """Nobody commands: reports at the cars' interval."""
         count = len(self._fleet.vins)
-        monitor = self._stand.ports.nats_monitor
-        meter = CpuMeter({**self._stand.pids, **self.cars})
+        monitor = self._harness.ports.nats_monitor
+        meter = CpuMeter({**self._harness.pids, **self.cars})
         before, began = await stored_reports(monitor), time.perf_counter()
         await asyncio.sleep(_STEADY_SECONDS)
         reports, seconds = await stored_reports(monitor) - before, time.perf_counter() - began
@@ -108,7 +108,7 @@ class Load:
             f"{1024 * cars / count:.0f} KiB",
             f"{cars:.0f} MiB in {len(self.cars)}",
         )
-        now = {name: resident_mib(pid) for name, pid in self._stand.pids.items()}
+        now = {name: resident_mib(pid) for name, pid in self._harness.pids.items()}
         grown = now["nats"] - self._empty["nats"]
         self._add(
             "memory per connection, broker",
@@ -129,7 +129,7 @@ class Load:
         vins = random.Random(1).sample(self._fleet.vins, min(_COMMANDED_CARS, len(self._fleet.vins)))  # noqa: S311  # a choice
         job = {
             "name": "paced",
-            "port": self._stand.ports.http,
+            "port": self._harness.ports.http,
             "token": self._fleet.key,
             "vins": vins,
             "per_second": _COMMANDS_PER_SECOND,
@@ -146,14 +146,16 @@ class Load:
     async def reconnect(self) -> None:
         """The broker is killed and comes back: every car connects, says hello and reports again."""
         count = len(self._fleet.vins)
-        meter = CpuMeter({name: pid for name, pid in self._stand.pids.items() if name != "nats"} | self.cars)
+        meter = CpuMeter(
+            {name: pid for name, pid in self._harness.pids.items() if name != "nats"} | self.cars
+        )
         killed_at, began = time.time(), time.perf_counter()
-        os.kill(self._stand.pids["nats"], signal.SIGKILL)
+        os.kill(self._harness.pids["nats"], signal.SIGKILL)
         connected_seconds = 0.0
         while True:
             if (
                 not connected_seconds
-                and await connections(self._stand.ports.nats_monitor) >= self._connections
+                and await connections(self._harness.ports.nats_monitor) >= self._connections
             ):
                 connected_seconds = time.perf_counter() - began
             missing = set(self._fleet.vins) - reported_since(self._databases, killed_at)
@@ -185,7 +187,7 @@ class Load:
         self.figures.append(Figure(name, f"{seconds:.0f} s", how, within, met=True))
 
     def _require_unharmed(self) -> None:
-        self._stand.require_unharmed()
+        self._harness.require_unharmed()
 
     def _add(self, name: str, reached: str, how: str) -> None:
         self.figures.append(Figure(name, reached, how))
@@ -202,11 +204,11 @@ async def load(folder: Path, environment: Mapping[str, str], cars: int) -> tuple
     fleet = SimulatedFleet.of(cars)
     async with (
         asyncio.timeout(_LONGEST_SECONDS),
-        MeshStand(folder / "mesh", free_ports(), fleet, environment) as stand,
+        MeshHarness(folder / "mesh", free_ports(), fleet, environment) as harness,
     ):
-        run = Load(stand, fleet)
+        run = Load(harness, fleet)
         began = time.perf_counter()
-        async with fleet.driving(stand.sandbox, stand.simulator, _START_SECONDS) as processes:
+        async with fleet.driving(harness.sandbox, harness.simulator, _START_SECONDS) as processes:
             run.cars = processes
             run.started(time.perf_counter() - began)
             await run.steady()

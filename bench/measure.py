@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from bench.bare import BareLimit
     from bench.fleet import Fleet
-    from bench.stand import MeshStand
+    from bench.harness import MeshHarness
 
 CLIENTS = 64
 CARS = 64
@@ -91,11 +91,11 @@ async def measure_bare(bare: BareLimit) -> tuple[list[Figure], float]:
 class Measurements:
     """What is measured of a running mesh."""
 
-    def __init__(self, stand: MeshStand, fleet: Fleet, bare_per_second: float) -> None:
-        self._stand = stand
+    def __init__(self, harness: MeshHarness, fleet: Fleet, bare_per_second: float) -> None:
+        self._harness = harness
         self._fleet = fleet
         self._bare = bare_per_second
-        self._edge = {"port": stand.ports.http, "token": fleet.key}
+        self._edge = {"port": harness.ports.http, "token": fleet.key}
         self.figures: list[Figure] = []
 
     async def take_all(self) -> None:
@@ -170,7 +170,7 @@ class Measurements:
             "reports",
             vins=self._fleet.sleepers,
             rounds=_REPORT_ROUNDS,
-            pids=self._stand.pids,
+            pids=self._harness.pids,
             **self._speaking(),
         )
         count, seconds = result["reports"], result["greeting_seconds"]
@@ -222,23 +222,23 @@ class Measurements:
 
     async def _job(self, name: str, **details: Any) -> tuple[dict[str, Any], CpuUsage]:
         """The result, and what it cost."""
-        meter = CpuMeter(self._stand.pids)
+        meter = CpuMeter(self._harness.pids)
         result = await run_job({"name": name, **self._edge, **details})
         spent = meter.read(result["process_cpu_seconds"])
-        self._stand.require_unharmed()
+        self._harness.require_unharmed()
         return result, spent
 
     def _memory(self) -> None:
-        held = sorted(((resident_mib(pid), name) for name, pid in self._stand.pids.items()), reverse=True)
+        held = sorted(((resident_mib(pid), name) for name, pid in self._harness.pids.items()), reverse=True)
         text = ", ".join(f"{name} {mib:.0f}" for mib, name in held)
         self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"RSS in MiB: {text}")
 
     def _speaking(self) -> dict[str, Any]:
         """What a load needs to speak as vehicles do."""
-        sandbox = self._stand.sandbox
+        sandbox = self._harness.sandbox
         return {
             "broker": {
-                "port": self._stand.ports.nats,
+                "port": self._harness.ports.nats,
                 "ca": str(sandbox.pki.resolve() / "ca.crt"),
                 "user": EVERY_VEHICLE,
                 "password": sandbox.nats_password(EVERY_VEHICLE).read_text(encoding="utf-8"),
@@ -249,7 +249,7 @@ class Measurements:
                 "manifest": str(sandbox.ceremony.manifest.resolve()),
             },
             "databases": str((sandbox.folder / "data").resolve()),
-            "monitor": self._stand.ports.nats_monitor,
+            "monitor": self._harness.ports.nats_monitor,
         }
 
     def _add(self, name: str, reached: str, how: str, target: str = "", met: bool | None = None) -> None:

@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from services.runtime.policy import Policy
 
     BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
-    StartRoom = Callable[[str, BuildRoom], Awaitable["RunningRoom"]]
+    StartRoom = Callable[[str, BuildRoom], Awaitable["RunningService"]]
     CreateChannel = Callable[..., grpc.aio.Channel]
 
 
 @dataclass(frozen=True, slots=True)
-class RunningRoom:
+class RunningService:
     """A room that serves. Whoever opens a channel closes it (`async with`)."""
 
     name: str
@@ -117,13 +117,13 @@ def room_name(served: ServedRoom) -> str:
 
 
 @pytest.fixture
-async def grpc_server(start_room: StartRoom, room_name: str, build_room: BuildRoom) -> RunningRoom:
+async def grpc_server(start_room: StartRoom, room_name: str, build_room: BuildRoom) -> RunningService:
     """The room, serving."""
     return await start_room(room_name, build_room)
 
 
 @pytest.fixture
-def grpc_create_channel(grpc_server: RunningRoom) -> CreateChannel:
+def grpc_create_channel(grpc_server: RunningService) -> CreateChannel:
     """A channel to the room under any workload's certificate; whoever opens it closes it (`async with`)."""
     return grpc_server.channel
 
@@ -154,7 +154,7 @@ async def start_room(
     """`await start_room("config", build)` serves what `build(settings, verifier)` gives, until the end."""
     servers: list[RoomServer] = []
 
-    async def start(name: str, build: BuildRoom) -> RunningRoom:
+    async def start(name: str, build: BuildRoom) -> RunningService:
         pair = pki.of(f"room/{name}")
         unused = tmp_path / "unused"
         unused.write_text("unused")
@@ -175,7 +175,7 @@ async def start_room(
         server = build(settings, CapabilityVerifier(settings.capability_jwks, service=service))
         servers.append(server)
         await server.start()
-        return RunningRoom(name, target, pki, server)
+        return RunningService(name, target, pki, server)
 
     yield start
     for server in servers:

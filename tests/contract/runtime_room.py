@@ -62,13 +62,13 @@ class DoorJammed(Exception):
 
 
 @dataclass
-class Room:
+class InterceptorHarness:
     """A room of two services that does what it is told."""
 
     raises: Exception | None = None
     raises_after: int = 0
     audit_raises: Exception | None = None
-    gate: asyncio.Event | None = None
+    harness: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     seen: list[Any] = field(default_factory=list)
@@ -78,8 +78,8 @@ class Room:
         self.seen.append((request, current_call()))
         self.entered.set()
         try:
-            if self.gate is not None:
-                await self.gate.wait()
+            if self.harness is not None:
+                await self.harness.wait()
             if self.raises is not None:
                 raise self.raises
         finally:
@@ -110,7 +110,7 @@ def refusal_of(error: Exception) -> Refusal | None:
 
 
 class _Config(door_config_service_pb2_grpc.DoorConfigServiceServicer):
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: InterceptorHarness) -> None:
         self.room = room
 
     async def GetDoorConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002  # gRPC's signature
@@ -121,7 +121,7 @@ class _Config(door_config_service_pb2_grpc.DoorConfigServiceServicer):
 
 
 class _Status(door_status_service_pb2_grpc.DoorStatusServiceServicer):
-    def __init__(self, room: Room) -> None:
+    def __init__(self, room: InterceptorHarness) -> None:
         self.room = room
 
     async def GetDoorStatus(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002  # gRPC's signature

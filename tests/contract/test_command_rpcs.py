@@ -51,7 +51,7 @@ ALL_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "d
 
 
 @dataclass(slots=True)
-class Room:
+class CommandRpcHarness:
     """A command room that serves, with the vehicle's side played by the test."""
 
     dispatch: FakeDispatch
@@ -130,14 +130,14 @@ def served() -> ServedRoom:
 
 
 @pytest.fixture
-async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
+async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarness]:
     """The room over its store, and nobody who asks it."""
     url = f"sqlite:///{tmp_path}/command.sqlite3"
     migrations = Path(store.__file__).parent.with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()
-    room = Room(
+    room = CommandRpcHarness(
         dispatch,
         FakeConditions(),
         store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed),
@@ -148,7 +148,7 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[Room]:
 
 
 @pytest.fixture
-def grpc_servicer(unserved: Room) -> DoorCommandServicer:
+def grpc_servicer(unserved: CommandRpcHarness) -> DoorCommandServicer:
     room = unserved
     deps = CommandDependencies(
         room.commands, room.dispatch, room.advisory_states, room.deps.rules, lambda: room.now
@@ -168,7 +168,7 @@ def grpc_stub_cls() -> type[stubs.DoorCommandServiceStub]:
 
 
 @pytest.fixture
-def room(unserved: Room, grpc_stub: Any) -> Room:
+def room(unserved: CommandRpcHarness, grpc_stub: Any) -> CommandRpcHarness:
     unserved.stub = grpc_stub
     return unserved
 
@@ -186,7 +186,9 @@ def test_the_specifications_requests_are_understood_and_printed_as_they_are() ->
     assert as_json(ParseDict(cancel, door_command_pb2.DoorCancellation())) == cancel
 
 
-async def test_a_command_is_answered_with_202_its_place_and_the_specifications_document(room: Room) -> None:
+async def test_a_command_is_answered_with_202_its_place_and_the_specifications_document(
+    room: CommandRpcHarness,
+) -> None:
     call = room.unlock()
     answer = as_json(await call)
     command_id = answer.pop("commandId")
@@ -205,7 +207,7 @@ async def test_a_command_is_answered_with_202_its_place_and_the_specifications_d
     assert as_json(ParseDict(document, door_command_pb2.DoorCommand())) == document
 
 
-async def test_the_history_is_the_specifications_with_a_null(room: Room) -> None:
+async def test_the_history_is_the_specifications_with_a_null(room: CommandRpcHarness) -> None:
     command_id = (await room.unlock()).command_id
     room.now += timedelta(seconds=2.5)
     doors = (DoorResult("driver", success=True, locked=False),)
@@ -233,7 +235,7 @@ async def test_the_history_is_the_specifications_with_a_null(room: Room) -> None
     }
 
 
-async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
+async def test_a_life_is_told_stage_by_stage(room: CommandRpcHarness) -> None:
     command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=1)
@@ -279,7 +281,7 @@ async def test_a_life_is_told_stage_by_stage(room: Room) -> None:
     )
 
 
-async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room) -> None:
+async def test_the_same_id_is_answered_again_and_another_body_is_422(room: CommandRpcHarness) -> None:
     first = await room.unlock()
     await room.vehicle_ends(first.command_id, Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON))
     call = room.unlock()
@@ -293,7 +295,7 @@ async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Room)
     )
 
 
-async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
+async def test_a_second_command_is_told_of_the_first(room: CommandRpcHarness) -> None:
     first = await room.lock()
     problem = await refused(room.unlock("c-2"))
     assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
@@ -312,7 +314,9 @@ async def test_a_second_command_is_told_of_the_first(room: Room) -> None:
         (AdvisoryState(START, speed_kmh=1.0), "VEHICLE_MOVING"),
     ],
 )
-async def test_what_stands_in_the_way_is_409(room: Room, condition: AdvisoryState, code: str) -> None:
+async def test_what_stands_in_the_way_is_409(
+    room: CommandRpcHarness, condition: AdvisoryState, code: str
+) -> None:
     room.advisory_states[VIN] = condition
     call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
     problem = await refused(call)
@@ -321,7 +325,9 @@ async def test_what_stands_in_the_way_is_409(room: Room, condition: AdvisoryStat
     assert (await room.history())["total"] == 0
 
 
-async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(room: Room) -> None:
+async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(
+    room: CommandRpcHarness,
+) -> None:
     awake = as_json(await room.unlock())
     assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
     assert as_json(await room.cancel())["correlationId"] == "c-1"
@@ -335,7 +341,7 @@ async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correla
 
 
 async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one_and_the_details_too(
-    room: Room,
+    room: CommandRpcHarness,
 ) -> None:
     room.advisory_states[VIN] = AdvisoryState(START, lost=True)
     first = as_json(await room.unlock())
@@ -347,7 +353,7 @@ async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one
     assert (details["message"], details["estimatedDuration"]) == (first["message"], 30)
 
 
-async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None:
+async def test_a_digital_key_does_not_cancel_the_owners_lock(room: CommandRpcHarness) -> None:
     owner, key = {"role": "OWNER"}, {"subject": "guest-9", "role": "DIGITAL_KEY"}
     await room.lock(**owner)
     problem = await refused(room.cancel(claims=key, force=True))
@@ -356,14 +362,16 @@ async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room) -> None
     assert as_json(await room.cancel("x-2", claims=owner))["status"] == "CANCELLED"
 
 
-async def test_two_agents_of_one_customer_get_one_command(room: Room) -> None:
+async def test_two_agents_of_one_customer_get_one_command(room: CommandRpcHarness) -> None:
     first, second = [await room.unlock(actor=f"agent-{n}", source="CALL_CENTER") for n in (1, 2)]
     assert first.command_id == second.command_id
     document = await refused(room.unlock(subject="user-456", actor="agent-1"))
     assert document["code"] == "COMMAND_IN_PROGRESS"
 
 
-async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_own(room: Room) -> None:
+async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_own(
+    room: CommandRpcHarness,
+) -> None:
     command_id = (await room.unlock(role="OWNER")).command_id
     await room.cancel(claims={"role": "OWNER"})
     later = (room.now + timedelta(seconds=1)).timestamp()
@@ -381,7 +389,7 @@ async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_ow
     assert problem["code"] == "COMMAND_NOT_FOUND"
 
 
-async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: Room) -> None:
+async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: CommandRpcHarness) -> None:
     command = await room.unlock()
     call = room.cancel()
     answer = await call
@@ -400,7 +408,9 @@ async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: Room) -
     assert stages == ["ACCEPTED", "QUEUED", "FINISHED"]
 
 
-async def test_a_cancellation_after_dispatch_is_the_vehicles_and_repeats_its_first_answer(room: Room) -> None:
+async def test_a_cancellation_after_dispatch_is_the_vehicles_and_repeats_its_first_answer(
+    room: CommandRpcHarness,
+) -> None:
     command = await room.unlock()
     room.dispatch.leave()
     answer = await room.cancel()
@@ -409,7 +419,7 @@ async def test_a_cancellation_after_dispatch_is_the_vehicles_and_repeats_its_fir
     assert await room.cancel() == answer
 
 
-async def test_unknown_commands_are_404(room: Room) -> None:
+async def test_unknown_commands_are_404(room: CommandRpcHarness) -> None:
     assert (await refused(room.cancel()))["code"] == "COMMAND_NOT_FOUND"
     request = rpc.GetCommandRequest(vin=VIN, command_id="cmd-x")
     problem = await refused(room.stub.GetCommand(request, metadata=room.metadata("g-1")))
@@ -426,20 +436,22 @@ async def test_unknown_commands_are_404(room: Room) -> None:
         ({"targetDoors": ["all"], "unlockMode": 7}, "unlockMode"),
     ],
 )
-async def test_wrong_bodies_name_their_field(room: Room, body: dict[str, Any], field: str) -> None:
+async def test_wrong_bodies_name_their_field(
+    room: CommandRpcHarness, body: dict[str, Any], field: str
+) -> None:
     problem = await refused(room.unlock(body=body))
     assert (problem["status"], problem["code"]) == (400, "INVALID_REQUEST")
     assert [violation["field"] for violation in problem["errors"]] == [field]
 
 
-async def test_history_queries_have_bounds(room: Room) -> None:
+async def test_history_queries_have_bounds(room: CommandRpcHarness) -> None:
     for query in ({"limit": 0}, {"limit": 201}, {"offset": -1}, {"period": "2h"}, {"status": "PENDING"}):
         request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
         problem = await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-1")))
         assert problem["code"] == "INVALID_REQUEST"
 
 
-async def test_without_the_action_nothing_happens(room: Room) -> None:
+async def test_without_the_action_nothing_happens(room: CommandRpcHarness) -> None:
     problem = await refused(room.unlock(actions=("door.lock",)))
     assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
     problem = await refused(room.unlock(vin="KMHSH81C7LU654321"))
@@ -448,7 +460,7 @@ async def test_without_the_action_nothing_happens(room: Room) -> None:
 
 
 async def test_a_store_that_is_away_is_503_and_no_command(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_command: Command) -> None:
         raise StorageUnavailable("disk full")
@@ -458,7 +470,9 @@ async def test_a_store_that_is_away_is_503_and_no_command(
     assert (problem["status"], problem["code"]) == (503, "STORAGE_UNAVAILABLE")
 
 
-async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_shown(room: Room) -> None:
+async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_shown(
+    room: CommandRpcHarness,
+) -> None:
     command_id = (await room.unlock()).command_id
     room.dispatch.leave()
     room.now += timedelta(seconds=30)
@@ -484,7 +498,7 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
     assert (entry["status"], entry["lateResult"]) == ("TIMEOUT", told["lateResult"])
 
 
-async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
+async def test_a_lock_takes_the_place_of_an_unlock(room: CommandRpcHarness) -> None:
     first = await room.unlock()
     second = await room.lock("c-2")
     assert second.command_id != first.command_id
@@ -498,7 +512,9 @@ async def test_a_lock_takes_the_place_of_an_unlock(room: Room) -> None:
     assert (entry["status"], entry["failureReason"]) == ("CANCELLED", "SUPERSEDED")
 
 
-async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(room: Room) -> None:
+async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(
+    room: CommandRpcHarness,
+) -> None:
     room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"trunk"}))
     assert (await refused(room.lock("c-0")))["code"] == "DOOR_OPEN"
     del room.advisory_states[VIN]
@@ -531,6 +547,6 @@ async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(
     assert (problem["status"], problem["errors"][0]["field"]) == (400, "pageToken")
 
 
-async def refused_history(room: Room, **query: Any) -> dict[str, Any]:
+async def refused_history(room: CommandRpcHarness, **query: Any) -> dict[str, Any]:
     request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
     return await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-2")))

@@ -27,7 +27,7 @@ from tests.contract.runtime_room import (
     READ,
     VIN,
     WRITE,
-    Room,
+    InterceptorHarness,
     get,
     native,
     problem_of,
@@ -40,14 +40,14 @@ from tests.contract.runtime_room import (
 )
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import BuildRoom, RunningRoom, StartRoom
+    from tests.contract.conftest import BuildRoom, RunningService, StartRoom
     from tests.support.capabilities import Signer
     from tests.support.certificates import Certificates
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room()
+def room() -> InterceptorHarness:
+    return InterceptorHarness()
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: Room) -> BuildRoom:
+def build_room(room: InterceptorHarness) -> BuildRoom:
     return room.build
 
 
 @pytest.fixture
-def running(grpc_server: RunningRoom) -> RunningRoom:
+def running(grpc_server: RunningService) -> RunningService:
     return grpc_server
 
 
@@ -71,7 +71,7 @@ def edge(grpc_channel: grpc.aio.Channel) -> grpc.aio.Channel:
 
 
 async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     token = signer.capability(VIN, READ, subject="user-123", actor="agent-7", source="CALL_CENTER")
     answer = await get(edge, native(token))
@@ -84,14 +84,14 @@ async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(
 
 
 async def test_a_correlation_id_is_made_when_there_is_none(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     await get(edge, [("x-ecarus-capability", signer.capability(VIN, READ))])
     assert len(room.seen[0][1].correlation_id) == 36
 
 
 async def test_a_vin_in_lower_case_is_the_same_vin(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     answer = await get(edge, native(signer.capability(VIN, READ)), vin=VIN.lower())
     assert answer.vin == VIN
@@ -100,7 +100,7 @@ async def test_a_vin_in_lower_case_is_the_same_vin(
 
 @pytest.mark.parametrize("workload", ["room/command", "team/fleet", "edge/fake", "room/edge"])
 async def test_another_workload_is_refused_even_with_a_capability(
-    running: RunningRoom, room: Room, signer: Signer, workload: str
+    running: RunningService, room: InterceptorHarness, signer: Signer, workload: str
 ) -> None:
     async with running.channel(workload) as channel:
         error = await refused(get(channel, native(signer.capability(VIN, READ))))
@@ -110,7 +110,7 @@ async def test_another_workload_is_refused_even_with_a_capability(
 
 
 async def test_a_room_may_call_what_is_between_rooms_and_the_edge_may_not(
-    running: RunningRoom, edge: grpc.aio.Channel, signer: Signer
+    running: RunningService, edge: grpc.aio.Channel, signer: Signer
 ) -> None:
     request = door_status_service_pb2.GetDoorStatusRequest(vin=VIN)
     async with running.channel("room/command") as channel:
@@ -121,7 +121,9 @@ async def test_a_room_may_call_what_is_between_rooms_and_the_edge_may_not(
     assert reason_of(error) == "CALLER_NOT_ALLOWED"
 
 
-async def test_without_a_certificate_there_is_no_connection(running: RunningRoom, pki: Certificates) -> None:
+async def test_without_a_certificate_there_is_no_connection(
+    running: RunningService, pki: Certificates
+) -> None:
     credentials = grpc.ssl_channel_credentials(pki.authority.ca.read_bytes())
     name = ("grpc.ssl_target_name_override", "config.rooms.ecarus.internal")
     async with grpc.aio.secure_channel(running.target, credentials, options=(name,)) as channel:
@@ -132,7 +134,7 @@ async def test_without_a_certificate_there_is_no_connection(running: RunningRoom
 # What the capability must say.
 
 
-async def test_without_a_capability(edge: grpc.aio.Channel, room: Room) -> None:
+async def test_without_a_capability(edge: grpc.aio.Channel, room: InterceptorHarness) -> None:
     error = await refused(get(edge))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED")
     assert room.seen == []
@@ -148,7 +150,7 @@ async def test_a_capability_for_longer_than_a_minute(edge: grpc.aio.Channel, sig
     assert reason_of(error) == "TOKEN_INVALID"
 
 
-async def test_forged_capabilities(edge: grpc.aio.Channel, room: Room, signer: Signer) -> None:
+async def test_forged_capabilities(edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer) -> None:
     good = signer.capability(VIN, READ)
     claims = jwt.decode(good, options={"verify_signature": False})
     stranger = Ed25519PrivateKey.generate()
@@ -204,7 +206,7 @@ async def test_a_capability_for_another_service(edge: grpc.aio.Channel, signer: 
 
 @pytest.mark.parametrize("method", sorted(POLICY))
 async def test_a_missing_line_stops_the_start(
-    room: Room, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str
+    room: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.delitem(POLICY, method)
     with pytest.raises(ValueError, match=method):
@@ -212,7 +214,7 @@ async def test_a_missing_line_stops_the_start(
 
 
 async def test_a_line_for_nothing_stops_the_start(
-    room: Room, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
+    room: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(POLICY, f"/{CONFIG}/Gone", through_the_edge(READ))
     with pytest.raises(ValueError, match="Gone"):

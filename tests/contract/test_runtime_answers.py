@@ -25,7 +25,7 @@ from tests.contract.runtime_room import (
     VIN,
     WRITE,
     DoorJammed,
-    Room,
+    InterceptorHarness,
     details_of,
     get,
     native,
@@ -38,13 +38,13 @@ from tests.contract.runtime_room import (
 )
 
 if TYPE_CHECKING:
-    from tests.contract.conftest import BuildRoom, RunningRoom, StartRoom
+    from tests.contract.conftest import BuildRoom, RunningService, StartRoom
     from tests.support.capabilities import Signer
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room()
+def room() -> InterceptorHarness:
+    return InterceptorHarness()
 
 
 @pytest.fixture
@@ -53,12 +53,12 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: Room) -> BuildRoom:
+def build_room(room: InterceptorHarness) -> BuildRoom:
     return room.build
 
 
 @pytest.fixture
-def running(grpc_server: RunningRoom) -> RunningRoom:
+def running(grpc_server: RunningService) -> RunningService:
     return grpc_server
 
 
@@ -100,7 +100,7 @@ async def test_a_correlation_id_that_is_none(edge: grpc.aio.Channel, signer: Sig
 
 
 async def test_the_problem_document_is_whole_and_for_rest_only(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     room.raises = Refusal(
         errors.RATE_LIMITED,
@@ -142,7 +142,7 @@ async def test_the_problem_document_is_whole_and_for_rest_only(
 
 
 async def test_more_violations_than_metadata_can_carry(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     room.raises = Refusal(
         errors.INVALID_REQUEST, "Many.", violations=[Violation(f"door[{n}]", "é" * 50) for n in range(5_000)]
@@ -156,7 +156,7 @@ async def test_more_violations_than_metadata_can_carry(
 
 
 async def test_changes_and_refusals_are_audited_and_reads_are_not(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     change = door_config_pb2.DoorConfigUpdate(auto_lock_enabled=True)
     await get(edge, rest(signer.capability(VIN, READ)))
@@ -174,7 +174,7 @@ async def test_changes_and_refusals_are_audited_and_reads_are_not(
 
 
 async def test_a_rooms_own_exception_is_translated(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     room.raises = DoorJammed("inside")
     error = await refused(get(edge, rest(signer.capability(VIN, READ))))
@@ -183,7 +183,7 @@ async def test_a_rooms_own_exception_is_translated(
 
 
 async def test_a_defect_is_told_without_its_inside(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     room.raises = RuntimeError("secret of the inside")
     token = signer.capability(VIN, READ, WRITE)
@@ -200,7 +200,11 @@ async def test_a_defect_is_told_without_its_inside(
     [(StorageUnavailable("disk full"), False), (CommitUncertain("connection lost"), True)],
 )
 async def test_a_store_that_is_away_is_a_503(
-    edge: grpc.aio.Channel, room: Room, signer: Signer, failure: Exception, may_have_succeeded: bool
+    edge: grpc.aio.Channel,
+    room: InterceptorHarness,
+    signer: Signer,
+    failure: Exception,
+    may_have_succeeded: bool,
 ) -> None:
     room.raises = failure
     update = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
@@ -213,9 +217,9 @@ async def test_a_store_that_is_away_is_a_503(
 
 
 async def test_work_that_outlasts_the_deadline_ends_and_says_so(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
-    room.gate = asyncio.Event()
+    room.harness = asyncio.Event()
     token = signer.capability(VIN, WRITE)
     update = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
     error = await refused(put(edge, rest(token), update, timeout=0.5))
@@ -224,8 +228,10 @@ async def test_work_that_outlasts_the_deadline_ends_and_says_so(
     assert room.ended.is_set()
 
 
-async def test_a_caller_that_leaves_ends_its_call(edge: grpc.aio.Channel, room: Room, signer: Signer) -> None:
-    room.gate = asyncio.Event()
+async def test_a_caller_that_leaves_ends_its_call(
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+) -> None:
+    room.harness = asyncio.Event()
     call = get(edge, native(signer.capability(VIN, READ)))
     await asyncio.wait_for(room.entered.wait(), 5)
     call.cancel()
@@ -240,7 +246,9 @@ async def test_a_stream_can_be_refused_before_its_first_message(
     assert problem_of(error)["code"] == "ACTION_NOT_GRANTED"
 
 
-async def test_a_stream_can_be_refused_after_some(edge: grpc.aio.Channel, room: Room, signer: Signer) -> None:
+async def test_a_stream_can_be_refused_after_some(
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+) -> None:
     room.raises_after, room.raises = 3, Refusal(errors.RATE_LIMITED, "Too slow.", retry_after_seconds=1)
     call = watch(edge, native(signer.capability(VIN, LIVE)))
     received = [await call.read() for _ in range(3)]
@@ -250,7 +258,7 @@ async def test_a_stream_can_be_refused_after_some(edge: grpc.aio.Channel, room: 
 
 
 async def test_a_servicer_may_write_to_the_context(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
     room.raises = DoorJammed("inside")
     stub = door_status_service_pb2_grpc.DoorStatusServiceStub(edge)
@@ -261,9 +269,9 @@ async def test_a_servicer_may_write_to_the_context(
 
 
 async def test_a_quiet_stream_outlives_the_pings_that_keep_it_alive(
-    running: RunningRoom, room: Room, signer: Signer
+    running: RunningService, room: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises_after, room.gate = 1, asyncio.Event()
+    room.raises_after, room.harness = 1, asyncio.Event()
     keepalive = (
         ("grpc.keepalive_time_ms", 1_100),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -280,9 +288,9 @@ async def test_a_quiet_stream_outlives_the_pings_that_keep_it_alive(
 
 
 async def test_a_reader_that_leaves_a_stream_ends_it(
-    edge: grpc.aio.Channel, room: Room, signer: Signer
+    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises_after, room.gate = 1, asyncio.Event()
+    room.raises_after, room.harness = 1, asyncio.Event()
     call = watch(edge, native(signer.capability(VIN, LIVE)))
     await call.read()
     await asyncio.wait_for(room.entered.wait(), 5)
@@ -291,9 +299,9 @@ async def test_a_reader_that_leaves_a_stream_ends_it(
 
 
 async def test_stopping_says_so_first_and_lets_calls_finish(
-    running: RunningRoom, edge: grpc.aio.Channel, room: Room, signer: Signer
+    running: RunningService, edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
 ) -> None:
-    room.gate = asyncio.Event()
+    room.harness = asyncio.Event()
     async with running.channel("team/monitoring") as channel:
         health = health_pb2_grpc.HealthStub(channel)
         check = health_pb2.HealthCheckRequest(service=CONFIG)
@@ -306,13 +314,13 @@ async def test_stopping_says_so_first_and_lets_calls_finish(
         assert (await states.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         states.cancel()
         assert not stopping.done()
-        room.gate.set()
+        room.harness.set()
         assert (await call).vin == VIN
         await asyncio.wait_for(stopping, 5)
 
 
 async def test_an_audit_hook_that_fails_fails_no_call(
-    edge: grpc.aio.Channel, signer: Signer, room: Room
+    edge: grpc.aio.Channel, signer: Signer, room: InterceptorHarness
 ) -> None:
     room.audit_raises = OSError(28, "No space left on device")
     config = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
@@ -326,7 +334,7 @@ async def test_an_audit_hook_that_fails_fails_no_call(
 
 @pytest.mark.parametrize(("low_bytes", "storage"), [(1 << 50, "NOT_SERVING"), (1 << 20, "SERVING")])
 async def test_health_tells_of_low_space_and_calls_go_on(
-    start_room: StartRoom, signer: Signer, room: Room, low_bytes: int, storage: str
+    start_room: StartRoom, signer: Signer, room: InterceptorHarness, low_bytes: int, storage: str
 ) -> None:
     running = await start_room(
         "config", lambda s, v: room.build(s.model_copy(update={"low_space_bytes": low_bytes}), v)

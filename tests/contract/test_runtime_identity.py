@@ -25,7 +25,7 @@ from tests.contract.runtime_room import (
     READ,
     STATUS,
     VIN,
-    Room,
+    InterceptorHarness,
     get,
     native,
     reason_of,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.server import RoomServer
     from services.runtime.settings import RoomSettings
-    from tests.contract.conftest import BuildRoom, RunningRoom, StartRoom
+    from tests.contract.conftest import BuildRoom, RunningService, StartRoom
     from tests.support.capabilities import Signer
     from tests.support.certificates import Certificates
 
@@ -50,8 +50,8 @@ ADDRESS = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 @pytest.fixture
-def room() -> Room:
-    return Room()
+def room() -> InterceptorHarness:
+    return InterceptorHarness()
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: Room) -> BuildRoom:
+def build_room(room: InterceptorHarness) -> BuildRoom:
     return room.build
 
 
 @pytest.fixture
-def running(grpc_server: RunningRoom) -> RunningRoom:
+def running(grpc_server: RunningService) -> RunningService:
     return grpc_server
 
 
@@ -89,7 +89,11 @@ def running(grpc_server: RunningRoom) -> RunningRoom:
     ],
 )
 async def test_what_is_not_one_uri_of_ours_is_not_the_edge(
-    running: RunningRoom, room: Room, signer: Signer, pki: Certificates, names: list[x509.GeneralName]
+    running: RunningService,
+    room: InterceptorHarness,
+    signer: Signer,
+    pki: Certificates,
+    names: list[x509.GeneralName],
 ) -> None:
     async with running.channel_under(pki.signed(names)) as channel:
         error = await refused(get(channel, native(signer.capability(VIN, READ))))
@@ -99,7 +103,7 @@ async def test_what_is_not_one_uri_of_ours_is_not_the_edge(
 
 @pytest.mark.parametrize("names", [[URI(EDGE)], [x509.DNSName("localhost"), ADDRESS, URI(EDGE)]])
 async def test_one_uri_is_whatever_other_names_stand_beside_it(
-    running: RunningRoom, signer: Signer, pki: Certificates, names: list[x509.GeneralName]
+    running: RunningService, signer: Signer, pki: Certificates, names: list[x509.GeneralName]
 ) -> None:
     async with running.channel_under(pki.signed(names)) as channel:
         assert (await get(channel, native(signer.capability(VIN, READ)))).vin == VIN
@@ -121,7 +125,7 @@ async def _reflect(channel: grpc.aio.Channel) -> Any:
 
 @pytest.mark.parametrize("workload", [f"vehicle/{VIN}", "operator", "enrolment", "room", "edge/other"])
 async def test_health_and_reflection_are_not_for_cars_and_operators(
-    running: RunningRoom, workload: str
+    running: RunningService, workload: str
 ) -> None:
     check = health_pb2.HealthCheckRequest()
     async with running.channel(workload) as channel:
@@ -132,7 +136,9 @@ async def test_health_and_reflection_are_not_for_cars_and_operators(
 
 
 @pytest.mark.parametrize("workload", ["edge", "room/command", "team/fleet"])
-async def test_health_and_reflection_are_for_who_serves_and_asks(running: RunningRoom, workload: str) -> None:
+async def test_health_and_reflection_are_for_who_serves_and_asks(
+    running: RunningService, workload: str
+) -> None:
     serving = health_pb2.HealthCheckResponse.SERVING
     async with running.channel(workload) as channel:
         health = health_pb2_grpc.HealthStub(channel)
@@ -141,7 +147,7 @@ async def test_health_and_reflection_are_for_who_serves_and_asks(running: Runnin
     assert names == {CONFIG, STATUS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
 
 
-async def test_what_is_for_others_is_found_by_no_name(running: RunningRoom) -> None:
+async def test_what_is_for_others_is_found_by_no_name(running: RunningService) -> None:
     internal = access_service_pb2.DESCRIPTOR.services_by_name[
         "AccessService"
     ].full_name  # so this process knows it
@@ -158,7 +164,7 @@ async def test_what_is_for_others_is_found_by_no_name(running: RunningRoom) -> N
         assert answer.file_descriptor_response.file_descriptor_proto
 
 
-async def test_health_lists_every_service(running: RunningRoom) -> None:
+async def test_health_lists_every_service(running: RunningService) -> None:
     async with running.channel() as channel:
         health = health_pb2_grpc.HealthStub(channel)
         answer = await health.List(health_pb2.HealthListRequest())
@@ -166,7 +172,7 @@ async def test_health_lists_every_service(running: RunningRoom) -> None:
     assert statuses[CONFIG] == statuses[""] == health_pb2.HealthCheckResponse.SERVING
 
 
-async def test_health_of_what_is_not_there_is_not_found(running: RunningRoom) -> None:
+async def test_health_of_what_is_not_there_is_not_found(running: RunningService) -> None:
     async with running.channel() as channel:
         health = health_pb2_grpc.HealthStub(channel)
         error = await refused(health.Check(health_pb2.HealthCheckRequest(service="nothing")))
@@ -189,7 +195,7 @@ def client(authority: Pki, name: str, workload: str) -> Pair:
 
 
 @pytest.fixture
-async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> RunningRoom:
+async def guarded(room: InterceptorHarness, start_room: StartRoom, authority: Pki) -> RunningService:
     pair = authority.ensure(
         CertificateIdentity(
             "config", uri="spiffe://ecarus/room/config", dns=("config.rooms.ecarus.internal",)
@@ -210,10 +216,10 @@ async def guarded(room: Room, start_room: StartRoom, authority: Pki) -> RunningR
 
 
 async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_too(
-    guarded: RunningRoom, room: Room, authority: Pki, signer: Signer
+    guarded: RunningService, room: InterceptorHarness, authority: Pki, signer: Signer
 ) -> None:
     stolen, other = client(authority, "stolen", "edge"), client(authority, "other", "edge")
-    room.raises_after, room.gate = 1, asyncio.Event()
+    room.raises_after, room.harness = 1, asyncio.Event()
     async with (
         guarded.channel_under(stolen, authority) as thief,
         guarded.channel_under(other, authority) as owner,
@@ -233,15 +239,15 @@ async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_t
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await ours.read()
-    room.gate.set()
+    room.harness.set()
 
 
 async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate(
-    guarded: RunningRoom, room: Room, authority: Pki, signer: Signer
+    guarded: RunningService, room: InterceptorHarness, authority: Pki, signer: Signer
 ) -> None:
     """The edge calls, and goes on; the capability names the certificate under which it was asked."""
     edge, stolen, other = (client(authority, name, name) for name in ("edge", "team/stolen", "team/other"))
-    room.raises_after, room.gate = 1, asyncio.Event()
+    room.raises_after, room.harness = 1, asyncio.Event()
 
     def behind(pair: Pair) -> dict[str, str]:
         workload = workload_of(pair.cert.read_bytes())
@@ -269,10 +275,10 @@ async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await stream.read()
-    room.gate.set()
+    room.harness.set()
 
 
-async def test_rooms_between_themselves_are_revoked_too(guarded: RunningRoom, authority: Pki) -> None:
+async def test_rooms_between_themselves_are_revoked_too(guarded: RunningService, authority: Pki) -> None:
     stolen = client(authority, "stolen", "room/command")
     request = door_status_service_pb2.GetDoorStatusRequest(vin=VIN)
     async with guarded.channel_under(stolen, authority) as channel:
@@ -289,7 +295,7 @@ async def test_rooms_between_themselves_are_revoked_too(guarded: RunningRoom, au
 
 
 async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothing(
-    guarded: RunningRoom, authority: Pki, signer: Signer, tmp_path: Path, room: Room
+    guarded: RunningService, authority: Pki, signer: Signer, tmp_path: Path, room: InterceptorHarness
 ) -> None:
     stolen, owner = client(authority, "stolen", "edge"), client(authority, "owner", "edge")
     authority.revoke(stolen.cert)
@@ -316,7 +322,7 @@ async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothi
 
 @pytest.mark.parametrize("content", [b"", b"no list"])
 async def test_a_list_that_cannot_be_read_stops_the_start(
-    room: Room, start_room: StartRoom, tmp_path: Path, content: bytes
+    room: InterceptorHarness, start_room: StartRoom, tmp_path: Path, content: bytes
 ) -> None:
     lists = tmp_path / "lists"
     lists.write_bytes(content)

@@ -25,7 +25,7 @@ from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
 from tests.contract.runtime_room import reason_of, refused
-from tests.support.stand import CLOUD_SIGNER
+from tests.support.protocol_harness import CLOUD_SIGNER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ class FakeRights:
 
 
 @dataclass
-class Room:
+class SignerHarness:
     """The signer with its access room, and who may ask it."""
 
     rights: FakeRights
@@ -122,11 +122,11 @@ def build_room(rights: FakeRights) -> Any:
 
 
 @pytest.fixture
-def room(rights: FakeRights, grpc_server: Any, signer: Any) -> Room:
-    return Room(rights, grpc_server, signer)
+def room(rights: FakeRights, grpc_server: Any, signer: Any) -> SignerHarness:
+    return SignerHarness(rights, grpc_server, signer)
 
 
-async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:
+async def test_an_order_is_signed_for_its_vehicle_and_place(room: SignerHarness) -> None:
     [answer] = await room.sign(room.order())
     signed = cose.decode(answer.envelope)
     cose.verify(signed, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.COMMAND))
@@ -137,7 +137,9 @@ async def test_an_order_is_signed_for_its_vehicle_and_place(room: Room) -> None:
     assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
 
 
-async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(room: Room) -> None:
+async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(
+    room: SignerHarness,
+) -> None:
     def emergency(capability: str) -> contract.OrderToSign:
         order = room.order(capability=capability)
         order.requested.door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
@@ -153,7 +155,7 @@ async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emer
     assert await room.verdict(emergency(asked)) == "SIGNED"
 
 
-async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> None:
+async def test_one_bad_order_keeps_no_other_from_being_signed(room: SignerHarness) -> None:
     bad = [
         room.order(capability="not a token"),
         room.order(vin=OTHER_VIN),
@@ -178,7 +180,7 @@ async def test_one_bad_order_keeps_no_other_from_being_signed(room: Room) -> Non
     assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
 
 
-async def test_a_room_has_its_own_orders_signed_and_no_others(room: Room) -> None:
+async def test_a_room_has_its_own_orders_signed_and_no_others(room: SignerHarness) -> None:
     async with room.running.channel("room/config") as channel:
         answers = await OrderSigningClient(channel).sign([room.order()])
     assert answers is not None
@@ -194,7 +196,7 @@ async def test_a_room_has_its_own_orders_signed_and_no_others(room: Room) -> Non
     ],
 )
 async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
-    room: Room, action: command_pb2.DoorAction.ValueType, mode: command_pb2.DoorActionMode.ValueType
+    room: SignerHarness, action: command_pb2.DoorAction.ValueType, mode: command_pb2.DoorActionMode.ValueType
 ) -> None:
     name = "door.unlock" if action == command_pb2.DOOR_ACTION_UNLOCK else "door.lock"
     order = room.order(capability=room.signer.capability(VIN, name, mode="EMERGENCY"))
@@ -204,7 +206,7 @@ async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
 
 
 @pytest.mark.parametrize("member", ["doors", "all_doors", "mode", "action", "expires_at", "command_id"])
-async def test_what_was_changed_after_the_stamp_is_not_signed(room: Room, member: str) -> None:
+async def test_what_was_changed_after_the_stamp_is_not_signed(room: SignerHarness, member: str) -> None:
     order = room.order(capability=room.signer.capability(VIN, "door.unlock", mode="EMERGENCY"))
     door = order.requested.door
     match member:
@@ -223,7 +225,7 @@ async def test_what_was_changed_after_the_stamp_is_not_signed(room: Room, member
     assert await room.verdict(order) == "NOT_PROVEN"
 
 
-async def test_who_acts_for_another_is_asked_about_too(room: Room) -> None:
+async def test_who_acts_for_another_is_asked_about_too(room: SignerHarness) -> None:
     capability = room.signer.capability(VIN, "door.unlock", actor="agent-7")
     order = room.order(capability=capability)
     order.requested.door.actor = "agent-7"
@@ -235,7 +237,7 @@ async def test_who_acts_for_another_is_asked_about_too(room: Room) -> None:
     assert room.rights.asked == [("user-123", "agent-7", VIN, "door.unlock")] * 2
 
 
-async def test_an_order_ends_with_the_right_to_it(room: Room) -> None:
+async def test_an_order_ends_with_the_right_to_it(room: SignerHarness) -> None:
     order = room.order()
     ends_at = order.requested.door.expires_at.ToDatetime(tzinfo=UTC) - timedelta(seconds=20)
     room.rights.ends_at = ends_at
@@ -255,7 +257,7 @@ def withdrawal_of(order: contract.OrderToSign, **changed: Any) -> contract.Order
     return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
 
 
-async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: Room) -> None:
+async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: SignerHarness) -> None:
     order = room.order()
     assert await room.verdict(withdrawal_of(order)) == "NOT_ALLOWED"
     room.rights.ended.add("user-123")
@@ -267,7 +269,7 @@ async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: Room) 
     assert signed.role == session_pb2.ROLE_DIGITAL_KEY
 
 
-async def test_the_cloud_cancels_nothing_else(room: Room) -> None:
+async def test_the_cloud_cancels_nothing_else(room: SignerHarness) -> None:
     room.rights.ended.add("user-123")
     order = room.order()
     other_vehicle = withdrawal_of(order, vin=OTHER_VIN)
@@ -285,7 +287,7 @@ async def test_the_cloud_cancels_nothing_else(room: Room) -> None:
     assert {answer.verdict for answer in answers} == {contract.SIGNING_VERDICT_NOT_PROVEN}
 
 
-async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: Room) -> None:
+async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: SignerHarness) -> None:
     orders = [
         room.order().requested,
         room.order(mac=bytes(32)).requested,
@@ -303,7 +305,7 @@ async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: Room) 
     assert after == [contract.SIGNING_VERDICT_NOT_ALLOWED, proven, proven]
 
 
-async def test_session_requests_for_one_vehicle_are_few(room: Room) -> None:
+async def test_session_requests_for_one_vehicle_are_few(room: SignerHarness) -> None:
     async with room.running.channel("room/command") as channel:
         client = OrderSigningClient(channel)
         envelopes = await client.sign_session_requests([(VIN, bytes(16))] * 20 + [(OTHER_VIN, bytes(16))])
@@ -311,17 +313,17 @@ async def test_session_requests_for_one_vehicle_are_few(room: Room) -> None:
     assert [bool(envelope) for envelope in envelopes] == [True] * 6 + [False] * 14 + [True]
 
 
-async def test_an_old_proof_signs_nothing_new(room: Room) -> None:
+async def test_an_old_proof_signs_nothing_new(room: SignerHarness) -> None:
     assert await room.verdict(room.order(age_seconds=5)) == "SIGNED"
     assert await room.verdict(room.order(age_seconds=31)) == "NOT_PROVEN"  # the capability was not there then
 
 
-async def test_nothing_is_signed_once_the_right_has_ended(room: Room) -> None:
+async def test_nothing_is_signed_once_the_right_has_ended(room: SignerHarness) -> None:
     room.rights.ended.add("user-123")
     assert await room.verdict(room.order()) == "NOT_ALLOWED"
 
 
-async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(room: Room) -> None:
+async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(room: SignerHarness) -> None:
     room.rights.away = True
     async with room.running.channel("room/command") as channel:
         assert await OrderSigningClient(channel).sign([room.order()]) is None
@@ -332,7 +334,7 @@ async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(room: Room)
 
 
 @pytest.mark.parametrize("peer", ["edge", "room/status", "room/enrolment", "team/fleet"])
-async def test_nobody_else_may_ask(room: Room, peer: str) -> None:
+async def test_nobody_else_may_ask(room: SignerHarness, peer: str) -> None:
     async with room.running.channel(peer) as channel:
         call = stubs.OrderSigningServiceStub(channel).SignOrders(
             contract.SignOrdersRequest(orders=[room.order()])
@@ -340,7 +342,7 @@ async def test_nobody_else_may_ask(room: Room, peer: str) -> None:
         assert (await refused(call)).code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-async def test_a_session_request_is_signed_without_a_right(room: Room) -> None:
+async def test_a_session_request_is_signed_without_a_right(room: SignerHarness) -> None:
     async with room.running.channel("room/command") as channel:
         envelopes = await OrderSigningClient(channel).sign_session_requests(
             [(VIN, bytes(16)), (OTHER_VIN, bytes(16))]
@@ -352,7 +354,7 @@ async def test_a_session_request_is_signed_without_a_right(room: Room) -> None:
         assert session_pb2.SessionRequest.FromString(signed.payload).vin == vin
 
 
-def superseding_of(room: Room, unlock: contract.OrderToSign, **changed: Any) -> contract.OrderToSign:
+def superseding_of(room: SignerHarness, unlock: contract.OrderToSign, **changed: Any) -> contract.OrderToSign:
     """The cancellation of an unlock by a lock; `changed` is of the lock, `cancels` the command that it names."""
     cancels, mac = changed.pop("cancels", "cmd-1"), changed.pop("mac", None)
     action = changed.pop("action", command_pb2.DOOR_ACTION_LOCK)
@@ -367,7 +369,7 @@ def superseding_of(room: Room, unlock: contract.OrderToSign, **changed: Any) -> 
     return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
 
 
-async def test_a_lock_cancels_the_unlock_before_it(room: Room) -> None:
+async def test_a_lock_cancels_the_unlock_before_it(room: SignerHarness) -> None:
     [answer] = await room.sign(superseding_of(room, room.order()))
     envelope = cose.decode(answer.envelope)
     cose.verify(envelope, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.CANCEL))
@@ -379,7 +381,7 @@ async def test_a_lock_cancels_the_unlock_before_it(room: Room) -> None:
     assert await room.verdict(superseding_of(room, room.order())) == "NOT_ALLOWED"
 
 
-async def test_a_lock_cancels_nothing_else(room: Room) -> None:
+async def test_a_lock_cancels_nothing_else(room: SignerHarness) -> None:
     unlock, lock = room.order(), room.order()
     lock.requested.door.action = command_pb2.DOOR_ACTION_LOCK
     lock.requested.mac = MAC.of(lock.requested)

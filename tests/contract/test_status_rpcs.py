@@ -101,7 +101,7 @@ class FakeLog:
 
 
 @dataclass(slots=True)
-class Room:
+class StatusRpcHarness:
     reader: FakeReader
     store: FakeStore
     checks: StatusReadLog
@@ -144,17 +144,17 @@ def served() -> ServedRoom:
 
 
 @pytest.fixture
-def unserved(signer: Any) -> Room:
+def unserved(signer: Any) -> StatusRpcHarness:
     """The room's parts, and nobody who asks them."""
     store = FakeStore()
     hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
     hub.start_at(LogPosition("e1", 0))
     checks = StatusReadLog(store, translate.checks_message, lambda: NOW_US)
-    return Room(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
+    return StatusRpcHarness(FakeReader(), store, checks, hub, FakeLog(hub), LostVehicles(), None, signer)
 
 
 @pytest.fixture
-def grpc_servicer(unserved: Room) -> DoorStatusServer:
+def grpc_servicer(unserved: StatusRpcHarness) -> DoorStatusServer:
     room = unserved
     reachability = Reachability(room.lost, lambda: room.reader.broker_connected)
     return DoorStatusServer(room.reader, room.checks, room.hub, room.log, reachability, IDS, lambda: NOW_US)
@@ -171,7 +171,7 @@ def grpc_stub_cls() -> type[DoorStatusServiceStub]:
 
 
 @pytest.fixture
-def room(unserved: Room, grpc_stub: Any) -> Iterator[Room]:
+def room(unserved: StatusRpcHarness, grpc_stub: Any) -> Iterator[StatusRpcHarness]:
     unserved.stub = grpc_stub
     yield unserved
     unserved.hub.close()
@@ -230,7 +230,7 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str,
     return caught.value.code(), json.loads(trailers["x-problem"]), trailers
 
 
-async def test_the_status_is_the_specifications(room: Room) -> None:
+async def test_the_status_is_the_specifications(room: StatusRpcHarness) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 1_000)
     answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
     shut = {"locked": True, "open": False}
@@ -254,7 +254,7 @@ async def test_the_status_is_the_specifications(room: Room) -> None:
     }
 
 
-async def test_what_the_vehicle_cannot_tell_is_absent(room: Room) -> None:
+async def test_what_the_vehicle_cannot_tell_is_absent(room: StatusRpcHarness) -> None:
     made = sample_report()
     del made.doors[2:4]  # two doors
     made.doors[0].ClearField("locked")
@@ -274,7 +274,7 @@ async def test_what_the_vehicle_cannot_tell_is_absent(room: Room) -> None:
     assert str(answer["vehicleSpeed"]) == "0.0"
 
 
-async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: Room) -> None:
+async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: StatusRpcHarness) -> None:
     stream = room.sse()
     await read(stream)
     update = change()
@@ -291,7 +291,7 @@ async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: Room) -
     }
 
 
-async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room) -> None:
+async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: StatusRpcHarness) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     room.lost.note(VIN, NOW_US + 1)
     assert (await room.status()).connectivity == Connectivity.LOST
@@ -299,7 +299,7 @@ async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: Room)
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
-async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
+async def test_while_the_broker_is_away_nobody_is_online(room: StatusRpcHarness) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     room.reader.broker_connected = False
     assert (await room.status()).connectivity == Connectivity.LOST
@@ -312,7 +312,9 @@ async def test_while_the_broker_is_away_nobody_is_online(room: Room) -> None:
     assert (await room.status()).connectivity == Connectivity.ONLINE
 
 
-async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_again(room: Room) -> None:
+async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_again(
+    room: StatusRpcHarness,
+) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     before = await room.status()
     assert (before.connectivity, before.stale) == (Connectivity.ONLINE, False)
@@ -324,7 +326,7 @@ async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_a
     assert (later.connectivity, later.stale) == (Connectivity.ONLINE, False)
 
 
-async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:
+async def test_a_look_is_recorded_with_who_looked(room: StatusRpcHarness) -> None:
     room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
     await room.status(actor="agent-7", source="CALL_CENTER")
     await room.status()
@@ -337,7 +339,7 @@ async def test_a_look_is_recorded_with_who_looked(room: Room) -> None:
     assert looked == [("user-123", "agent-7", 2, "c-1"), ("user-123", "user-123", 1, "c-1")]
 
 
-async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: Room) -> None:
+async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: StatusRpcHarness) -> None:
     code, problem, trailers = await refused(room.status())
     assert (code, problem["code"], problem["status"]) == (
         grpc.StatusCode.UNAVAILABLE,
@@ -347,13 +349,13 @@ async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: Room)
     assert trailers["retry-after"] == "5"
 
 
-async def test_storage_that_is_away_is_503(room: Room) -> None:
+async def test_storage_that_is_away_is_503(room: StatusRpcHarness) -> None:
     room.reader.broken = True
     code, problem, _ = await refused(room.status())
     assert (code, problem["code"]) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
 
-async def test_another_vehicles_capability_opens_nothing(room: Room) -> None:
+async def test_another_vehicles_capability_opens_nothing(room: StatusRpcHarness) -> None:
     code, problem, _ = await refused(room.status(vin="KMHSH81C7LU654321"))
     assert (code, problem["code"]) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
     code, problem, _ = await refused(room.sse(vin="KMHSH81C7LU654321"))
@@ -367,7 +369,7 @@ async def test_every_rpc_is_in_the_policy_table() -> None:
     assert all(isinstance(rule, RpcPolicy) and rule.action for rule in POLICY.values())
 
 
-async def test_an_event_is_the_specifications(room: Room) -> None:
+async def test_an_event_is_the_specifications(room: StatusRpcHarness) -> None:
     stream = room.sse()
     opening = await read(stream)
     assert opening.content_type == "text/event-stream"
@@ -398,14 +400,14 @@ async def test_an_event_is_the_specifications(room: Room) -> None:
     }
 
 
-async def test_a_heartbeat_is_a_comment(room: Room) -> None:
+async def test_a_heartbeat_is_a_comment(room: StatusRpcHarness) -> None:
     stream = room.sse()
     await read(stream)
     room.hub.beat()
     assert (await read(stream)).data == b": heartbeat\n\n"
 
 
-async def test_a_stream_resumes_after_its_last_id(room: Room) -> None:
+async def test_a_stream_resumes_after_its_last_id(room: StatusRpcHarness) -> None:
     for _ in range(3):
         room.log.publish(change())
     stream = room.sse(last_event_id=at(1))
@@ -419,7 +421,7 @@ async def test_a_stream_resumes_after_its_last_id(room: Room) -> None:
     "last_event_id",
     [at(1, "e0"), at(99), "A" * 22, pytest.param("e1-1", id="as they were before they were sealed")],
 )
-async def test_an_id_that_is_not_kept_begins_with_a_reset(room: Room, last_event_id: str) -> None:
+async def test_an_id_that_is_not_kept_begins_with_a_reset(room: StatusRpcHarness, last_event_id: str) -> None:
     room.log.publish(change())
     stream = room.sse(last_event_id=last_event_id)
     await read(stream)
@@ -446,7 +448,7 @@ async def test_an_id_that_is_not_kept_begins_with_a_reset(room: Room, last_event
     ],
 )
 async def test_an_id_that_is_none_begins_with_a_reset_and_refuses_nobody(
-    room: Room, last_event_id: str
+    room: StatusRpcHarness, last_event_id: str
 ) -> None:
     sse, typed = room.sse(last_event_id=last_event_id), room.watch(last_event_id)
     assert b"id:" not in (await read(sse)).data
@@ -455,7 +457,7 @@ async def test_an_id_that_is_none_begins_with_a_reset_and_refuses_nobody(
     assert (reset.system_alert.code, reset.id) == ("UPDATES_RESET", at(0))
 
 
-async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(room: Room) -> None:
+async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(room: StatusRpcHarness) -> None:
     sse, typed = room.sse(), room.watch()
     [place] = [
         line.removeprefix(b"id: ") for line in (await read(sse)).data.split(b"\n") if line.startswith(b"id: ")
@@ -472,7 +474,7 @@ async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(room: Room) ->
     assert (await read(again)).id == at(1)
 
 
-async def test_nobody_is_shown_what_happened_before_their_right_began(room: Room) -> None:
+async def test_nobody_is_shown_what_happened_before_their_right_began(room: StatusRpcHarness) -> None:
     for published_at in (100.0, 200.0, 300.0):
         room.log.publish(change(), published_at)
     theirs = room.sse(last_event_id=at(1), since=150.0)
@@ -490,7 +492,7 @@ async def test_nobody_is_shown_what_happened_before_their_right_began(room: Room
     assert (await read(stream)).data.startswith(f"id: {at(4)}\n".encode())
 
 
-async def test_whoever_is_granted_the_right_again_watches_at_once(room: Room) -> None:
+async def test_whoever_is_granted_the_right_again_watches_at_once(room: StatusRpcHarness) -> None:
     ended_at = time.time()
     room.hub.right_ended(RightEnding(EndingCause.GRANT, ended_at, "user-123", VIN))
     again = room.sse(read=ended_at + 0.002, since=ended_at + 0.001)
@@ -499,7 +501,7 @@ async def test_whoever_is_granted_the_right_again_watches_at_once(room: Room) ->
     assert problem["code"] == "ACTION_NOT_GRANTED", "read before the end was surely known"
 
 
-async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
+async def test_the_typed_stream_gives_the_same_updates(room: StatusRpcHarness) -> None:
     stream = room.watch()
     await stream.initial_metadata()
     room.log.publish(change())
@@ -519,7 +521,7 @@ async def test_the_typed_stream_gives_the_same_updates(room: Room) -> None:
     ids=lambda given: given.cause.name if isinstance(given, RightEnding) else None,
 )
 async def test_a_right_that_ends_ends_both_streams_and_says_so(
-    room: Room, ending: RightEnding, grpc_code: str, code: str
+    room: StatusRpcHarness, ending: RightEnding, grpc_code: str, code: str
 ) -> None:
     ending = replace(ending, at=time.time())
     sse, typed = room.sse(), room.watch()
@@ -534,7 +536,7 @@ async def test_a_right_that_ends_ends_both_streams_and_says_so(
     assert problem["code"] == code, "the same right opens it again"
 
 
-async def end_regularly(room: Room) -> None:
+async def end_regularly(room: StatusRpcHarness) -> None:
     await room.hub.end_regularly(lambda: frozenset({"test"}))
 
 
@@ -543,7 +545,7 @@ async def end_regularly(room: Room) -> None:
     [("TOKEN", "UNAUTHENTICATED", "TOKEN_EXPIRED"), ("GRANT", "PERMISSION_DENIED", "ACTION_NOT_GRANTED")],
 )
 async def test_streams_end_with_the_right_behind_them(
-    room: Room, ends_with: str, grpc_code: str, code: str
+    room: StatusRpcHarness, ends_with: str, grpc_code: str, code: str
 ) -> None:
     ending = asyncio.create_task(end_regularly(room))
     try:
@@ -562,7 +564,7 @@ async def test_streams_end_with_the_right_behind_them(
         ending.cancel()
 
 
-async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: Room) -> None:
+async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: StatusRpcHarness) -> None:
     trusted = frozenset({"test"})
     ending = asyncio.create_task(room.hub.end_regularly(lambda: trusted))
     try:
@@ -574,7 +576,7 @@ async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: Room) 
         ending.cancel()
 
 
-async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: Room) -> None:
+async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: StatusRpcHarness) -> None:
     ending = asyncio.create_task(end_regularly(room))
     try:
         sse = room.sse()
@@ -591,7 +593,7 @@ async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: Room
         ending.cancel()
 
 
-async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(room: Room) -> None:
+async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(room: StatusRpcHarness) -> None:
     oldest = room.sse()
     await read(oldest)
     others = [room.sse() for _ in range(30)]
@@ -604,7 +606,7 @@ async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(room: Room) 
     assert (await read(others[0])).data == b": heartbeat\n\n"
 
 
-async def test_at_shutdown_streams_end_so_that_clients_come_back(room: Room) -> None:
+async def test_at_shutdown_streams_end_so_that_clients_come_back(room: StatusRpcHarness) -> None:
     sse, typed = room.sse(), room.watch()
     await read(sse)
     await typed.initial_metadata()
@@ -614,7 +616,7 @@ async def test_at_shutdown_streams_end_so_that_clients_come_back(room: Room) -> 
     assert code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_reader_slower_than_its_updates_is_ended(room: Room) -> None:
+async def test_a_reader_slower_than_its_updates_is_ended(room: StatusRpcHarness) -> None:
     typed = room.watch()
     await typed.initial_metadata()
     for _ in range(40):  # without a turn of the loop in between, nobody can read
@@ -623,7 +625,7 @@ async def test_a_reader_slower_than_its_updates_is_ended(room: Room) -> None:
     assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
 
 
-async def test_a_client_that_leaves_is_forgotten(room: Room) -> None:
+async def test_a_client_that_leaves_is_forgotten(room: StatusRpcHarness) -> None:
     stream = room.sse()
     await read(stream)
     assert room.hub.watcher_count == 1
@@ -633,7 +635,7 @@ async def test_a_client_that_leaves_is_forgotten(room: Room) -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_streams_are_bounded(room: Room) -> None:
+async def test_streams_are_bounded(room: StatusRpcHarness) -> None:
     streams = [room.sse(subject=f"user-{n}") for n in range(50)]
     for stream in streams:
         await read(stream)

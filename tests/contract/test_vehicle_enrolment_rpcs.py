@@ -29,7 +29,7 @@ from services.runtime.database import open_database
 from services.runtime.server import RoomServer
 from tests.contract.runtime_room import reason_of
 from tests.support.databases import migrated
-from tests.support.stand import exchange_key, seed
+from tests.support.protocol_harness import exchange_key, seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

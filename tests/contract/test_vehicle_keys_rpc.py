@@ -23,7 +23,7 @@ from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from tests.contract.conftest import ServedRoom
 from tests.support.databases import migrated
-from tests.support.stand import CLOUD_SEAL, exchange_key, public, signer
+from tests.support.protocol_harness import CLOUD_SEAL, exchange_key, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

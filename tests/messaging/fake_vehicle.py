@@ -16,7 +16,7 @@ from protocol.domains import Domain
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
-from tests.support.stand import Car
+from tests.support.protocol_harness import Car
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -28,7 +28,7 @@ VIN = "KMHSH81C7LU123456"
 
 
 class WallClock:
-    """tests.support.stand.Clock in real time."""
+    """tests.support.protocol_harness.Clock in real time."""
 
     @property
     def millis(self) -> int:

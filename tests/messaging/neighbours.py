@@ -25,7 +25,7 @@ from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
 from tests.messaging.fake_vehicle import keys_of
 from tests.support.ports import free_port
-from tests.support.stand import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest
+from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -20,7 +20,7 @@ from services.runtime.consumer import ConsumerPlan
 from services.runtime.health import COMMANDS, Health
 from services.runtime.jetstream import connect
 from services.status.vehicle_link import status_plan
-from tests.messaging.vehicle_gate import VIN, WAIT_SECONDS, Gate, free_base
+from tests.messaging.broker_harness import VIN, WAIT_SECONDS, BrokerHarness, free_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", free_base())
+async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open()
         yield one
@@ -76,14 +76,14 @@ async def test_the_partition_is_the_broker_s(nats_server: NatsServer) -> None:
     await client.close()
 
 
-async def test_a_car_may_write_into_its_own_partition_only(gate: Gate) -> None:
+async def test_a_car_may_write_into_its_own_partition_only(harness: BrokerHarness) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))
 
-    tls = gate.tls(vehicle_identity(VIN).name)
-    car = await nats.connect(gate.url, tls=tls, allow_reconnect=False, error_cb=on_error)
+    tls = harness.tls(vehicle_identity(VIN).name)
+    car = await nats.connect(harness.url, tls=tls, allow_reconnect=False, error_cb=on_error)
     for partition in range(8):
         subject = f"vehicle_status.{partition}.{VIN}"
         if subject != status_subject(VIN):
@@ -92,33 +92,33 @@ async def test_a_car_may_write_into_its_own_partition_only(gate: Gate) -> None:
     await car.close()
 
 
-async def test_a_service_makes_nothing_and_says_that_something_is_missing(gate: Gate) -> None:
+async def test_a_service_makes_nothing_and_says_that_something_is_missing(harness: BrokerHarness) -> None:
     """The consumer is made again by the service that may: here nobody is left that does."""
-    assert gate.broker is not None
+    assert harness.broker is not None
     health = Health()
 
     def serves() -> bool:
         health.look()
         return health.serves(COMMANDS)
 
-    broker = await connect(gate.room_settings("command"), "room-command", health)
+    broker = await connect(harness.room_settings("command"), "room-command", health)
     consumer = CONSUMERS["command-events"]
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     await broker.ensure_consumer(consumer)
     assert serves()
-    events = await gate.observe(VEHICLE_EVENTS)
+    events = await harness.observe(VEHICLE_EVENTS)
     await events.delete_consumer(VEHICLE_EVENTS, consumer.name)
     await broker._look()
     assert not serves()
     assert consumer.name not in [one.name for one in await events.consumers_info(VEHICLE_EVENTS)]
-    await gate.broker._look()
+    await harness.broker._look()
     await broker._look()
     assert serves()
     assert consumer.name in [one.name for one in await events.consumers_info(VEHICLE_EVENTS)]
     await events.delete_stream(VEHICLE_EVENTS)
     await broker._look()
     assert not serves()
-    await gate.broker._look()
+    await harness.broker._look()
     await broker._look()
     assert serves()
     await broker.close()

@@ -30,7 +30,7 @@ PLAN = ConsumerPlan(VEHICLE_EVENTS, "events", ("vehicle.*.evt.result",))
 WAIT_SECONDS = 15
 
 
-class Room:
+class BrokerWatchHarness:
     """A consumer, a watched broker, and what its health says."""
 
     def __init__(self, broker: Broker, health: Health) -> None:
@@ -57,14 +57,14 @@ class Room:
 
 
 @asynccontextmanager
-async def a_room(nats_server: NatsServer) -> AsyncIterator[Room]:
+async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
     health = Health()
     settings = nats_server.settings().model_copy(
         update={"broker_look_seconds": 0.1, "health_patience_seconds": 0.3}
     )
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
-    room = Room(broker, health)
+    room = BrokerWatchHarness(broker, health)
     running = asyncio.gather(Consumer(broker, PLAN, room.handle, room.dead_letter).run(), broker.watch())
     try:
         assert await room.publish(0)

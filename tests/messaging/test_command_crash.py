@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 
-from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import FakeVehicle
 
 if TYPE_CHECKING:
@@ -31,14 +31,14 @@ _EXPECTED = {grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCo
 ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 
-class RoomProcess:
+class ServiceProcess:
     """`python -m services.command`; `kill` is a crash."""
 
-    def __init__(self, stand: Stand, log: Path) -> None:
+    def __init__(self, harness: CommandHarness, log: Path) -> None:
         self._environment = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": ".:gen",
-            **stand.environment(ttl_seconds=TTL_SECONDS),
+            **harness.environment(ttl_seconds=TTL_SECONDS),
         }
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
@@ -56,11 +56,11 @@ class RoomProcess:
 
 
 @pytest_asyncio.fixture
-async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
-    yield stand
-    await stand.neighbours.go_away()
+async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarness]:
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
+    yield harness
+    await harness.neighbours.go_away()
 
 
 async def keep_asking(app: App, vin: str, enough: asyncio.Event) -> list[str]:
@@ -91,17 +91,17 @@ async def answers(app: App) -> bool:
 
 @pytest.mark.parametrize("seed", [1, 2])
 async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
-    stand: Stand, nats_server: Any, tmp_path: Path, seed: int
+    harness: CommandHarness, nats_server: Any, tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311  # not for secrets
-    room = RoomProcess(stand, tmp_path / "room.log")
+    room = ServiceProcess(harness, tmp_path / "room.log")
     vehicles = [FakeVehicle(nats_server, vin) for vin in VINS]
     await room.start()
     for vehicle in vehicles:
         await vehicle.wake()
     enough = asyncio.Event()
-    async with stand.edge() as channel:
-        app = App(stand, channel)
+    async with harness.edge() as channel:
+        app = App(harness, channel)
         asking = [asyncio.create_task(keep_asking(app, vin, enough)) for vin in VINS]
         for turn in range(KILLS):
             async with asyncio.timeout(20):
@@ -127,7 +127,7 @@ async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
     await room.kill()
     assert len(told) > KILLS
     assert len(told) == sum(map(len, accepted.values()))
-    assert_the_record_agrees(stand.database)
+    assert_the_record_agrees(harness.database)
     actuated = [command_id for vehicle in vehicles for command_id in vehicle.actuated]
     assert len(actuated) == len(set(actuated))
     assert {command_id for command_id, status in told.items() if status == "SUCCESS"} <= set(actuated)

@@ -18,7 +18,7 @@ from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
-from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle
 
 if TYPE_CHECKING:
@@ -31,10 +31,10 @@ GUEST = "user-123"
 
 
 @asynccontextmanager
-async def running(stand: Stand) -> AsyncIterator[None]:
+async def running(harness: CommandHarness) -> AsyncIterator[None]:
     """The room's process, until it is stopped."""
     stop = asyncio.Event()
-    settings = load(CommandSettings, stand.environment(ttl_seconds=TTL_SECONDS))
+    settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
     room = asyncio.create_task(main(settings, stop))
     yield
     stop.set()
@@ -42,17 +42,17 @@ async def running(stand: Stand) -> AsyncIterator[None]:
 
 
 @pytest_asyncio.fixture
-async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
-    yield stand
-    await stand.neighbours.go_away()
+async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarness]:
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
+    yield harness
+    await harness.neighbours.go_away()
 
 
 @pytest_asyncio.fixture
-async def app(stand: Stand) -> AsyncIterator[App]:
-    async with stand.edge() as channel:
-        yield App(stand, channel)
+async def app(harness: CommandHarness) -> AsyncIterator[App]:
+    async with harness.edge() as channel:
+        yield App(harness, channel)
 
 
 @pytest_asyncio.fixture
@@ -106,18 +106,18 @@ async def sent_to_one_that_is_away(app: App, vehicle: FakeVehicle) -> str:
     return command_id
 
 
-def audited(stand: Stand, event: str) -> list[Any]:
-    with closing(sqlite3.connect(stand.database)) as connection:
+def audited(harness: CommandHarness, event: str) -> list[Any]:
+    with closing(sqlite3.connect(harness.database)) as connection:
         return connection.execute("SELECT command_id FROM audit WHERE event = ?", (event,)).fetchall()
 
 
 async def test_what_lay_at_the_broker_is_taken_back_before_the_vehicle_comes(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
         assert await broker.waiting(CommandKind.DOOR) == 1
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell()
         await until(lambda: taken_back(broker))
         await vehicle.wake()
@@ -127,10 +127,10 @@ async def test_what_lay_at_the_broker_is_taken_back_before_the_vehicle_comes(
         assert details.message.startswith("Taken back")
         assert vehicle.actuated == []
         assert CommandStage.Name.SENT in [stage.name for stage in details.stages]
-        stand.neighbours.revoked = False
+        harness.neighbours.revoked = False
         second = await app.unlock("c-2")
         assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
-        assert audited(stand, "RIGHT_ENDED") == [(command_id,)]
+        assert audited(harness, "RIGHT_ENDED") == [(command_id,)]
         assert [entry.command_id for entry in (await app.history()).history][1] == command_id
 
 
@@ -140,13 +140,13 @@ async def taken_back(broker: Broker) -> bool:
 
 
 async def test_what_ended_while_the_room_was_down_is_taken_back_when_it_is_up(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
-    stand.neighbours.revoked = True
+    harness.neighbours.revoked = True
     await broker.tell()
-    async with running(stand):
+    async with running(harness):
         await until(lambda: taken_back(broker))
         await vehicle.wake()
         details = await app.reaches(command_id, *ENDS)
@@ -155,11 +155,11 @@ async def test_what_ended_while_the_room_was_down_is_taken_back_when_it_is_up(
 
 
 async def test_what_was_never_signed_fails_at_once(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await app.unlock()  # parked: the vehicle never said hello
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell()
         details = await app.reaches(command_id, *ENDS)
         assert (details.status, details.failure_reason) == (CommandStatus.FAILED, FailureReason.GRANT_REVOKED)
@@ -179,11 +179,11 @@ async def test_what_was_never_signed_fails_at_once(
     ids=["all vehicles", "account", "credential"],
 )
 async def test_an_account_or_a_key_ends_on_every_vehicle(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker, told: dict[str, Any]
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker, told: dict[str, Any]
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell(**told)
         await until(lambda: taken_back(broker))
         await vehicle.wake()
@@ -192,9 +192,9 @@ async def test_an_account_or_a_key_ends_on_every_vehicle(
 
 
 async def test_where_another_grant_still_allows_it_the_command_goes_on(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
         await broker.tell()
         await broker.tell(principal="user-456")
@@ -205,11 +205,11 @@ async def test_where_another_grant_still_allows_it_the_command_goes_on(
 
 
 async def test_while_nobody_can_tell_nothing_waits_for_the_vehicle(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
-        stand.neighbours.revoked = stand.neighbours.access_away = True
+        harness.neighbours.revoked = harness.neighbours.access_away = True
         await broker.tell()
 
         async def empty() -> bool:
@@ -218,21 +218,21 @@ async def test_while_nobody_can_tell_nothing_waits_for_the_vehicle(
         await until(empty)
         await vehicle.wake()
         await vehicle.greeted.wait()
-        stand.neighbours.access_away = False
+        harness.neighbours.access_away = False
         details = await app.reaches(command_id, *ENDS)
         assert (details.status, details.failure_reason) == (CommandStatus.FAILED, FailureReason.GRANT_REVOKED)
         assert vehicle.actuated == []
 
 
 async def test_the_vehicle_that_has_it_and_has_not_begun_gives_it_up(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         vehicle.hold = True
         await vehicle.wake()
         command_id = await app.unlock()
         await app.reaches(command_id, "IN_PROGRESS")
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell()
         details = await app.reaches(command_id, *ENDS)
         assert (details.status, details.failure_reason) == (CommandStatus.FAILED, FailureReason.GRANT_REVOKED)
@@ -240,11 +240,11 @@ async def test_the_vehicle_that_has_it_and_has_not_begun_gives_it_up(
 
 
 async def test_a_vehicle_that_restarted_meanwhile_is_told_in_its_new_epoch(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         command_id = await sent_to_one_that_is_away(app, vehicle)
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell()
         await until(lambda: taken_back(broker))
         vehicle.reboot()
@@ -255,9 +255,9 @@ async def test_a_vehicle_that_restarted_meanwhile_is_told_in_its_new_epoch(
 
 
 async def test_withdrawn_settings_are_taken_out_and_nothing_else(
-    stand: Stand, app: App, broker: Broker
+    harness: CommandHarness, app: App, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         await app.history(wait_for_ready=True)
         for kind in (CommandKind.CONFIG, CommandKind.CANCEL):
             await broker.put(kind)
@@ -273,19 +273,19 @@ async def test_withdrawn_settings_are_taken_out_and_nothing_else(
 
 
 async def test_what_is_no_end_of_a_right_is_buried_and_blocks_nobody(
-    stand: Stand, app: App, vehicle: FakeVehicle, broker: Broker
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, broker: Broker
 ) -> None:
-    async with running(stand):
+    async with running(harness):
         await app.history(wait_for_ready=True)
         await broker.say(GRANT_REVOKED_SUBJECT, b"\xff")
         await broker.tell(principal="")
         await broker.tell(vin="no vin")
         await broker.say(SETTINGS_WITHDRAWN_SUBJECT, SettingsWithdrawn(vin="*").SerializeToString())
         command_id = await sent_to_one_that_is_away(app, vehicle)
-        stand.neighbours.revoked = True
+        harness.neighbours.revoked = True
         await broker.tell()
         await until(lambda: taken_back(broker))
         await vehicle.wake()
         assert (await app.reaches(command_id, *ENDS)).failure_reason == FailureReason.GRANT_REVOKED
-        with closing(sqlite3.connect(stand.database)) as connection:
+        with closing(sqlite3.connect(harness.database)) as connection:
             assert connection.execute("SELECT count(*) FROM dead_letter").fetchone() == (4,)

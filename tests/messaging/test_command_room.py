@@ -24,7 +24,7 @@ from protocol.streams import DOOR_UPDATES, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import STATUS_CHECKS_SUBJECT, EventKind
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
-from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle
 
 if TYPE_CHECKING:
@@ -41,22 +41,22 @@ ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 
 @pytest_asyncio.fixture
-async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
+async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarness]:
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
     stop = asyncio.Event()
-    settings = load(CommandSettings, stand.environment(ttl_seconds=TTL_SECONDS))
+    settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
     room = asyncio.create_task(main(settings, stop))
-    yield stand
+    yield harness
     stop.set()
     await room
-    await stand.neighbours.go_away()
+    await harness.neighbours.go_away()
 
 
 @pytest_asyncio.fixture
-async def app(stand: Stand) -> AsyncIterator[App]:
-    async with stand.edge() as channel:
-        app = App(stand, channel)
+async def app(harness: CommandHarness) -> AsyncIterator[App]:
+    async with harness.edge() as channel:
+        app = App(harness, channel)
         async with asyncio.timeout(20):
             await channel.channel_ready()
         yield app
@@ -69,8 +69,8 @@ async def vehicle(nats_server: Any) -> AsyncIterator[FakeVehicle]:
     await vehicle.sleep()
 
 
-def rows(stand: Stand, query: str) -> list[Any]:
-    with closing(sqlite3.connect(stand.database)) as connection:
+def rows(harness: CommandHarness, query: str) -> list[Any]:
+    with closing(sqlite3.connect(harness.database)) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -189,23 +189,25 @@ async def test_a_command_for_a_vehicle_that_never_was_there_was_surely_not_sent(
 
 
 async def test_a_vehicle_that_is_awake_but_unknown_is_asked_for_its_session(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await has_lived(app, vehicle)
     await vehicle.wake()
     await vehicle.greeted.wait()
     await all_is_heard(nats_server)  # its queue is of before: the hello may still be on its way to the record
-    with closing(sqlite3.connect(stand.database)) as connection, connection:
+    with closing(sqlite3.connect(harness.database)) as connection, connection:
         connection.execute("DELETE FROM vehicle_session")
     command_id = await app.unlock()
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
     assert vehicle.challenged == 1
 
 
-async def test_a_forged_outbox_row_moves_no_door(stand: Stand, app: App, vehicle: FakeVehicle) -> None:
+async def test_a_forged_outbox_row_moves_no_door(
+    harness: CommandHarness, app: App, vehicle: FakeVehicle
+) -> None:
     await vehicle.wake()
     await app.reaches(await app.unlock(), "SUCCESS")
-    with closing(sqlite3.connect(stand.database)) as connection, connection:
+    with closing(sqlite3.connect(harness.database)) as connection, connection:
         connection.execute(FORGED_COMMAND)
         [[payload]] = connection.execute("SELECT payload FROM outbox WHERE queue = 'vehicle'")
         order = signing.RequestedOrder.FromString(payload)
@@ -219,7 +221,7 @@ async def test_a_forged_outbox_row_moves_no_door(stand: Stand, app: App, vehicle
         )
 
     assert (await app.reaches("cmd-forged", *ENDS)).status == CommandStatus.TIMEOUT
-    assert rows(stand, "SELECT sent_at FROM outbox WHERE message_id = 'cmd-forged'")[0][0] is not None
+    assert rows(harness, "SELECT sent_at FROM outbox WHERE message_id = 'cmd-forged'")[0][0] is not None
     second = await app.unlock("c-2")
     await app.reaches(second, *ENDS)
     assert "cmd-forged" not in vehicle.actuated
@@ -271,7 +273,7 @@ async def test_what_was_lost_on_the_way_times_out_and_the_next_is_carried_out(
 
 
 async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    harness: CommandHarness, app: App, vehicle: FakeVehicle
 ) -> None:
     vehicle.hold = True
     await vehicle.wake()
@@ -292,11 +294,11 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 
     async def dead_lettered() -> bool:
-        return len(rows(stand, "SELECT reason FROM dead_letter")) >= 5
+        return len(rows(harness, "SELECT reason FROM dead_letter")) >= 5
 
     await until(dead_lettered)
     await stranger.sleep()
-    assert sorted(reason for (reason,) in rows(stand, "SELECT reason FROM dead_letter")) == sorted(
+    assert sorted(reason for (reason,) in rows(harness, "SELECT reason FROM dead_letter")) == sorted(
         [
             "MALFORMED: not a sealed message of this version",
             "WRONG_REQUEST: answers another request than it names",
@@ -308,7 +310,7 @@ async def test_poison_is_buried_with_its_reason_and_blocks_nobody(
 
 
 async def test_a_result_that_is_not_clear_ends_its_command(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    harness: CommandHarness, app: App, vehicle: FakeVehicle
 ) -> None:
     vehicle.hold = True
     await vehicle.wake()
@@ -317,11 +319,11 @@ async def test_a_result_that_is_not_clear_ends_its_command(
     unclear = report_pb2.CommandResult(command_id=command_id)
     await vehicle.answer(unclear, vehicle.request_hash(command_id))
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.FAILED
-    assert rows(stand, "SELECT reason FROM dead_letter") == []
+    assert rows(harness, "SELECT reason FROM dead_letter") == []
 
 
 async def test_cancelled_while_the_broker_is_away_it_is_never_published(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     nats_server.kill()
     command_id = await app.unlock()
@@ -333,7 +335,7 @@ async def test_cancelled_while_the_broker_is_away_it_is_never_published(
     assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
     assert vehicle.actuated == [second]
     # Not how many messages there were: what lives and is unconfirmed is sent again with each hello.
-    assert rows(stand, "SELECT DISTINCT command_id FROM issued_order") == [(second,)]
+    assert rows(harness, "SELECT DISTINCT command_id FROM issued_order") == [(second,)]
     assert (await app.details(command_id)).status == CommandStatus.CANCELLED
 
 
@@ -368,11 +370,11 @@ async def test_after_dispatch_the_vehicle_decides_on_a_cancellation(app: App, ve
 
 
 async def test_a_right_that_ended_before_dispatch_moves_no_door(
-    stand: Stand, app: App, vehicle: FakeVehicle, nats_server: Any
+    harness: CommandHarness, app: App, vehicle: FakeVehicle, nats_server: Any
 ) -> None:
     await vehicle.wake()
     await vehicle.greeted.wait()
-    stand.neighbours.revoked = True
+    harness.neighbours.revoked = True
     before = await queued(nats_server)
     details = await app.reaches(await app.unlock(), *ENDS)
     assert (details.status, details.failure_reason) == (CommandStatus.FAILED, FailureReason.GRANT_REVOKED)
@@ -381,12 +383,12 @@ async def test_a_right_that_ended_before_dispatch_moves_no_door(
 
 
 async def test_while_nobody_can_tell_the_right_a_command_waits(
-    stand: Stand, app: App, vehicle: FakeVehicle
+    harness: CommandHarness, app: App, vehicle: FakeVehicle
 ) -> None:
     await vehicle.wake()
-    await stand.neighbours.go_away()
+    await harness.neighbours.go_away()
     command_id = await app.unlock()
-    await stand.neighbours.come_back()
+    await harness.neighbours.come_back()
     assert (await app.reaches(command_id, *ENDS)).status == CommandStatus.SUCCESS
 
 
@@ -431,7 +433,7 @@ async def test_an_unknown_cancellation_is_not_found(app: App) -> None:
 
 
 async def test_a_car_that_lies_of_its_counters_takes_nothing_from_another(
-    app: App, vehicle: FakeVehicle, stand: Stand, nats_server: Any
+    app: App, vehicle: FakeVehicle, harness: CommandHarness, nats_server: Any
 ) -> None:
     """Neither a hello with the last counter there is, nor the record that an older version made of it."""
     await vehicle.wake()
@@ -441,18 +443,18 @@ async def test_a_car_that_lies_of_its_counters_takes_nothing_from_another(
     await asyncio.wait_for(liar.greeted.wait(), 10)
 
     async def accepted() -> bool:
-        return bool(rows(stand, "SELECT 1 FROM vehicle_session WHERE vin = 'KMHSH81C7LU654321'"))
+        return bool(rows(harness, "SELECT 1 FROM vehicle_session WHERE vin = 'KMHSH81C7LU654321'"))
 
     await until(accepted)
     liar.car.session._accepted[Domain.COMMAND] = MAX_COUNTER
     await liar.greet()
 
     async def refused() -> list[Any]:
-        return rows(stand, "SELECT reason FROM dead_letter WHERE sender = 'KMHSH81C7LU654321'")
+        return rows(harness, "SELECT reason FROM dead_letter WHERE sender = 'KMHSH81C7LU654321'")
 
     [(reason,)] = await until(refused)
     assert reason.startswith(f"COUNTER_TOO_LARGE: claims to have accepted counter {MAX_COUNTER}")
-    with closing(sqlite3.connect(stand.database)) as connection, connection:
+    with closing(sqlite3.connect(harness.database)) as connection, connection:
         [(record,)] = connection.execute("SELECT record FROM vehicle_session WHERE vin = ?", (OTHER,))
         spoilt = json.loads(record)
         spoilt["current"]["issued"]["cmd.door"] = MAX_COUNTER

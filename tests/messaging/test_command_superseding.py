@@ -12,7 +12,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandS
 
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
-from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import FakeVehicle
 
 if TYPE_CHECKING:
@@ -25,16 +25,16 @@ ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 @pytest_asyncio.fixture
 async def app(nats_server: Any, tmp_path: Path) -> AsyncIterator[App]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
     stop = asyncio.Event()
-    settings = load(CommandSettings, stand.environment(ttl_seconds=TTL_SECONDS))
+    settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
     room = asyncio.create_task(main(settings, stop))
-    async with stand.edge() as channel:
-        yield App(stand, channel)
+    async with harness.edge() as channel:
+        yield App(harness, channel)
     stop.set()
     await room
-    await stand.neighbours.go_away()
+    await harness.neighbours.go_away()
 
 
 @pytest_asyncio.fixture

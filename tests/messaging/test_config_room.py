@@ -21,12 +21,12 @@ from services.config import store
 from services.config.__main__ import ConfigSettings, main
 from services.runtime import jetstream
 from services.runtime.settings import SettingsRefused, load
-from tests.messaging.command_stand import until
-from tests.messaging.config_stand import FakeEnrolment
+from tests.messaging.command_harness import until
+from tests.messaging.config_harness import FakeEnrolment
 from tests.support.capabilities import new_signer
 from tests.support.certificates import Certificates
 from tests.support.ports import free_port
-from tests.support.stand import CLOUD_SEAL, VIN, Car, Clock
+from tests.support.protocol_harness import CLOUD_SEAL, VIN, Car, Clock
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -68,7 +68,7 @@ def not_passed(findings: dict[str, RuleFinding]) -> dict[str, str]:
     }
 
 
-class ReferenceBench:
+class ReferenceHarness:
     """The reference unit, started anew for each run on one and the same folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ class ReferenceBench:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("link", ["nats", "mqtt"])
 async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
-    findings = await ReferenceBench(tmp_path).play(link)
+    findings = await ReferenceHarness(tmp_path).play(link)
     elsewhere = dict.fromkeys(("events-have-qos-1", "nothing-is-retained"), "N/A: over MQTT only")
     assert not_passed(findings) == ({} if link == "mqtt" else elsewhere)
     assert len(findings) == len(RULES)
@@ -105,7 +105,7 @@ async def test_the_reference_unit_passes(tmp_path: Path, link: str) -> None:
 
 
 async def test_a_second_run_at_once_finds_the_same(tmp_path: Path) -> None:
-    bench = ReferenceBench(tmp_path)
+    bench = ReferenceHarness(tmp_path)
     leaves_something = rules_called("waiting-ends-with-the-epoch", "crash-interrupts-for-good")
     assert not_passed(await bench.play("nats", leaves_something)) == {}
     whole = rules_called("good-order-acts", "all-it-says-is-believed", "everything-is-acknowledged")
@@ -116,7 +116,7 @@ def rules_called(*rule_ids: str) -> list[Rule]:
     return [rule for rule in RULES if rule.rule_id in rule_ids]
 
 
-class Bench:
+class ConformanceHarness:
     """A broker that is not the kit's own, and a small unit made for the kit's keys."""
 
     def __init__(self, folder: Path) -> None:
@@ -161,31 +161,33 @@ class Bench:
 
 
 @pytest_asyncio.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    one = Bench(tmp_path)
+async def bench(tmp_path: Path) -> AsyncIterator[ConformanceHarness]:
+    one = ConformanceHarness(tmp_path)
     await one.open()
     yield one
     one.close()
 
 
-async def test_a_small_unit_without_defect_passes(bench: Bench) -> None:
+async def test_a_small_unit_without_defect_passes(bench: ConformanceHarness) -> None:
     assert not_passed(await bench.play("", *CATCHING)) == {}
 
 
 @pytest.mark.parametrize(("defect", "rule_id", "said"), DEFECTS)
-async def test_a_defect_is_caught(bench: Bench, defect: str, rule_id: str, said: str) -> None:
+async def test_a_defect_is_caught(bench: ConformanceHarness, defect: str, rule_id: str, said: str) -> None:
     findings = await bench.play(defect, rule_id)
     assert findings[rule_id].verdict is RuleVerdict.FAIL, findings
     assert said in findings[rule_id].detail
 
 
-async def test_without_a_hello_nothing_else_is_said_to_have_failed(bench: Bench) -> None:
+async def test_without_a_hello_nothing_else_is_said_to_have_failed(bench: ConformanceHarness) -> None:
     findings = await bench.play("says no hello", "hello-on-connect", "good-order-acts")
     assert {one.verdict for one in findings.values()} == {RuleVerdict.FAIL, RuleVerdict.SKIP}
     assert findings["good-order-acts"].verdict is RuleVerdict.SKIP
 
 
-async def test_what_an_earlier_run_left_waiting_is_not_held_against_the_unit(bench: Bench) -> None:
+async def test_what_an_earlier_run_left_waiting_is_not_held_against_the_unit(
+    bench: ConformanceHarness,
+) -> None:
     unit = bench.unit("acknowledges nothing")
     first = await bench.play_on(unit, "everything-is-acknowledged")
     assert first["everything-is-acknowledged"].verdict is RuleVerdict.FAIL

@@ -43,7 +43,7 @@ WAIT_SECONDS = 60
 
 
 @dataclass
-class Room:
+class ConsumerHarness:
     """What a room did with each message: it does what the message says, and never takes one of LOUD's."""
 
     done: list[tuple[str, bytes]] = field(default_factory=list)
@@ -91,11 +91,11 @@ async def broker(nats_server: NatsServer) -> AsyncIterator[Broker]:
 
 
 @pytest.fixture
-async def run(broker: Broker) -> AsyncIterator[Callable[..., Room]]:
+async def run(broker: Broker) -> AsyncIterator[Callable[..., ConsumerHarness]]:
     tasks: list[asyncio.Task[None]] = []
 
-    def start(quotas: VehicleQuotas | None = None) -> Room:
-        room = Room()
+    def start(quotas: VehicleQuotas | None = None) -> ConsumerHarness:
+        room = ConsumerHarness()
         consumer = Consumer(broker, PLAN, room.handle, room.dead_letter, quotas or VehicleQuotas())
         tasks.append(asyncio.create_task(consumer.run()))
         return room
@@ -127,7 +127,7 @@ async def until_all_acknowledged(broker: Broker) -> None:
 
 @pytest.mark.parametrize("nonsense", ["poison", "later", "breaks", "fine"])
 async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
-    broker: Broker, run: Callable[..., Room], nonsense: str
+    broker: Broker, run: Callable[..., ConsumerHarness], nonsense: str
 ) -> None:
     for kind in KINDS:
         await publish(broker, LOUD, kind, *(f"{nonsense} {n}" for n in range(FLOOD)))
@@ -145,7 +145,7 @@ async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
 
 
 async def test_while_one_is_muted_the_others_messages_come_in_order_and_at_once(
-    broker: Broker, run: Callable[..., Room]
+    broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
     quotas = VehicleQuotas({**DEFAULT_QUOTAS, EventKind.RESULT: Quota(10, 60, 1_000)})
     room = run(quotas)
@@ -160,7 +160,7 @@ async def test_while_one_is_muted_the_others_messages_come_in_order_and_at_once(
 
 
 async def test_what_waits_for_a_hello_is_set_aside_and_occupies_nothing(
-    broker: Broker, run: Callable[..., Room]
+    broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
     """More wait than may be on their way at once, and of a vehicle that is within its quota."""
     await publish(broker, LOUD, EventKind.RESULT, *(f"later {n}" for n in range(PLAN.max_pending + 50)))
@@ -177,7 +177,7 @@ async def test_what_waits_for_a_hello_is_set_aside_and_occupies_nothing(
 
 
 async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
-    broker: Broker, run: Callable[..., Room]
+    broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
     room = run()
     room.early = {b"early"}
@@ -188,7 +188,7 @@ async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
 
 
 async def test_who_is_not_understood_is_muted_and_a_few_letters_say_so(
-    broker: Broker, run: Callable[..., Room]
+    broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
     room = run()
     for start in range(0, 400, 20):

@@ -23,7 +23,7 @@ from services.runtime.dead_letter_keeper import DeadLetterWriter
 from services.runtime.jetstream import Broker
 from services.runtime.outbox import OutboxRelay
 from tests.support.databases import migrated
-from tests.support.report_stand import Fleet
+from tests.support.report_harness import Fleet
 
 VIN = "KMHSH81C7LU123456"
 MIGRATIONS = Path(services.diagnostics.__file__).with_name("migrations")
@@ -33,7 +33,7 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-class Room:
+class DiagnosticsHarness:
     """The diagnostics room without its server."""
 
     def __init__(self, database: Database, broker: Broker, connect: Callable[[], Awaitable[Broker]]) -> None:
@@ -114,14 +114,14 @@ class Room:
 
 
 @pytest.fixture
-async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
+async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[DiagnosticsHarness]:
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     connect = partial(jetstream.connect, nats_server.settings(), "room-diagnostics")
     broker = await connect()
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
-    room = Room(database, broker, connect)
+    room = DiagnosticsHarness(database, broker, connect)
     await room.run()
     await room.greet()
     yield room
@@ -130,7 +130,7 @@ async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[Room]:
     await database.close()
 
 
-async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: Room) -> None:
+async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: DiagnosticsHarness) -> None:
     await room.report(1, times=2)
     await room.report(2, "B1A01", times=3)
     await room.report(3, "B1A01")
@@ -140,7 +140,7 @@ async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: R
     assert await room.updates(2) == [("B1A01", False), ("B1A01", True)]
 
 
-async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
+async def test_garbage_is_kept_aside_and_blocks_nothing(room: DiagnosticsHarness) -> None:
     await room.publish(b"garbage")
     await room.publish(room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data)
     forged = room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data
@@ -158,7 +158,7 @@ async def test_garbage_is_kept_aside_and_blocks_nothing(room: Room) -> None:
     assert [letter.subject.rpartition(".")[2] for letter in letters] == ["diagnostics"] * 3
 
 
-async def test_what_was_reported_while_the_room_was_down_is_taken_in(room: Room) -> None:
+async def test_what_was_reported_while_the_room_was_down_is_taken_in(room: DiagnosticsHarness) -> None:
     await room.crash()
     await room.report(1, "B1A01")
 

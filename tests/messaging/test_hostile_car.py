@@ -28,7 +28,7 @@ from protocol.streams import (
     VEHICLE_MESSAGE_BYTES,
 )
 from protocol.subjects import CommandKind, EventKind, command_subject, event_subject, status_subject
-from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
+from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.messaging.witness import Witness
 
 if TYPE_CHECKING:
@@ -82,8 +82,8 @@ PATTERNS = [">", "*", "_INBOX.>", f"_INBOX.{OTHER}.*", f"_INBOX.{OTHER}.>", "_IN
 
 
 @pytest_asyncio.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", free_base())
+async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open(guarded=False)
         yield one
@@ -92,20 +92,20 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 
 
 @pytest_asyncio.fixture
-async def witness(gate: Gate) -> Witness:
-    one = Witness(gate)
-    await gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
+async def witness(harness: BrokerHarness) -> Witness:
+    one = Witness(harness)
+    await harness.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
     await one.begin()
     return one
 
 
-async def attacker(gate: Gate, **options: Any) -> Client:
+async def attacker(harness: BrokerHarness, **options: Any) -> Client:
     async def ignore(_error: Exception) -> None:
         return
 
-    tls = gate.tls(vehicle_identity(VIN).name)
+    tls = harness.tls(vehicle_identity(VIN).name)
     how = {"inbox_prefix": f"_INBOX.{VIN}", "allow_reconnect": False, "error_cb": ignore, **options}
-    return await nats.connect(gate.url, tls=tls, **how)
+    return await nats.connect(harness.url, tls=tls, **how)
 
 
 def _most(stored: str) -> int:
@@ -133,9 +133,9 @@ def reached(witness: Witness) -> list[tuple[str, str]]:
     "request_body", [NOTHING_WAITS, b"", b"no JSON", b'{"batch": 0}', b'{"expires": 1000000}']
 )
 async def test_an_empty_pull_s_answer_reaches_nothing(
-    gate: Gate, witness: Witness, request_body: bytes
+    harness: BrokerHarness, witness: Witness, request_body: bytes
 ) -> None:
-    car = await attacker(gate)
+    car = await attacker(harness)
     for subject in HARMFUL:
         await car.publish(PULL, request_body, reply=subject)
     await settled(car)
@@ -144,26 +144,26 @@ async def test_an_empty_pull_s_answer_reaches_nothing(
     await witness.assert_nothing_came_of_it(allowed=LAST)
 
 
-async def test_a_pulled_command_reaches_nothing(gate: Gate, witness: Witness) -> None:
+async def test_a_pulled_command_reaches_nothing(harness: BrokerHarness, witness: Witness) -> None:
     """The empty command is what JetStream takes for a request without a body: the deletion of a stream."""
-    car = await attacker(gate)
+    car = await attacker(harness)
     for subject in HARMFUL:
-        await gate.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
+        await harness.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
         await car.publish(PULL, NOTHING_WAITS, reply=subject)
     await settled(car)
     await car.close()
     assert reached(witness) == []
     # Taken and never acknowledged: they still wait.
-    commands = await gate.observe(VEHICLE_COMMANDS)
+    commands = await harness.observe(VEHICLE_COMMANDS)
     await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, CommandKind.CANCEL))
     await witness.assert_nothing_came_of_it(allowed=LAST)
 
 
 @pytest.mark.parametrize("event", list(EventKind))
 async def test_the_confirmation_of_an_event_reaches_nothing(
-    gate: Gate, witness: Witness, event: EventKind
+    harness: BrokerHarness, witness: Witness, event: EventKind
 ) -> None:
-    car = await attacker(gate)
+    car = await attacker(harness)
     for subject in (*HARMFUL, *PATTERNS):
         await car.publish(event_subject(VIN, event), b"x", reply=subject)
     await settled(car)
@@ -179,15 +179,15 @@ async def test_the_confirmation_of_an_event_reaches_nothing(
 
 @pytest.mark.parametrize("word", [b"", b"+ACK", b"-NAK", b"+WPI", b"+TERM", b"+NXT", b'+NXT {"batch": 5}'])
 async def test_the_answer_to_an_acknowledgement_reaches_nothing(
-    gate: Gate, witness: Witness, word: bytes
+    harness: BrokerHarness, witness: Witness, word: bytes
 ) -> None:
-    car = await attacker(gate)
-    commands = await gate.observe(VEHICLE_COMMANDS)
+    car = await attacker(harness)
+    commands = await harness.observe(VEHICLE_COMMANDS)
     pulled = await car.subscribe(f"_INBOX.{VIN}.mine")
     for subject in HARMFUL:
         # So few may be unacknowledged that the next pull would get nothing.
         await commands.purge_stream(VEHICLE_COMMANDS, subject=command_subject(VIN, CommandKind.CANCEL))
-        await gate.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
+        await harness.jetstream.publish(command_subject(VIN, CommandKind.CANCEL), b"")
         await car.publish(PULL, NOTHING_WAITS, reply=pulled.subject)
         message = await pulled.next_msg(WAIT_SECONDS)
         acknowledgement = message.reply or f"$JS.ACK.{VEHICLE_COMMANDS}.{VIN}.1.1.1.1.0"
@@ -220,22 +220,26 @@ async def test_the_answer_to_an_acknowledgement_reaches_nothing(
 )
 @pytest.mark.parametrize("event", [EventKind.HELLO, EventKind.STATUS])
 async def test_headers_do_nothing_to_anybody_else(
-    gate: Gate, witness: Witness, headers: dict[str, str], event: EventKind
+    harness: BrokerHarness, witness: Witness, headers: dict[str, str], event: EventKind
 ) -> None:
-    car = await attacker(gate)
+    car = await attacker(harness)
     await car.publish(event_subject(VIN, event), b"x", headers=headers, reply=f"_INBOX.{VIN}.a")
     await settled(car)
     stored = status_subject(VIN) if event is EventKind.STATUS else event_subject(VIN, event)
     name = f"VEHICLE_STATUS_{stored.split('.')[1]}" if event is EventKind.STATUS else VEHICLE_EVENTS
-    mine = (await (await gate.observe(name)).stream_info(name, subjects_filter=stored)).state.subjects or {}
+    mine = (
+        await (await harness.observe(name)).stream_info(name, subjects_filter=stored)
+    ).state.subjects or {}
     await car.close()
     assert reached(witness) == []
     await witness.assert_nothing_came_of_it(allowed={**LAST, **mine})
 
 
-async def test_another_s_message_is_no_repetition_of_the_attacker_s(gate: Gate, witness: Witness) -> None:
+async def test_another_s_message_is_no_repetition_of_the_attacker_s(
+    harness: BrokerHarness, witness: Witness
+) -> None:
     """The broker knows repetitions of the last moments by their id alone, whoever sent them."""
-    car = await attacker(gate)
+    car = await attacker(harness)
     for event in (EventKind.HELLO, EventKind.STATUS):
         await car.request(event_subject(VIN, event), b"x", headers={"Nats-Msg-Id": "other"})
     mine = {
@@ -252,14 +256,14 @@ async def test_another_s_message_is_no_repetition_of_the_attacker_s(gate: Gate, 
 
 @pytest.mark.parametrize("attack", ["subscriptions", "payload"])
 async def test_a_car_cannot_have_more_subscriptions_or_longer_messages_than_it_needs(
-    gate: Gate, attack: str
+    harness: BrokerHarness, attack: str
 ) -> None:
     ended = asyncio.Event()
 
     async def closed() -> None:
         ended.set()
 
-    car = await attacker(gate, closed_cb=closed)
+    car = await attacker(harness, closed_cb=closed)
     if attack == "payload":
         await car.publish(event_subject(VIN, EventKind.DIAGNOSTICS), bytes(VEHICLE_MESSAGE_BYTES + 1))
     else:
@@ -268,9 +272,11 @@ async def test_a_car_cannot_have_more_subscriptions_or_longer_messages_than_it_n
     await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
 
 
-async def test_one_car_s_flood_pushes_out_nothing_of_another_s(gate: Gate, witness: Witness) -> None:
+async def test_one_car_s_flood_pushes_out_nothing_of_another_s(
+    harness: BrokerHarness, witness: Witness
+) -> None:
     stream = STREAMS[VEHICLE_EVENTS]
-    car = await attacker(gate)
+    car = await attacker(harness)
     for _ in range(stream.most_per_subject + 50):
         await car.publish(event_subject(VIN, EventKind.RESULT), b"x" * 1_000)
     await settled(car)
@@ -282,29 +288,31 @@ async def test_one_car_s_flood_pushes_out_nothing_of_another_s(gate: Gate, witne
 
 @pytest.mark.parametrize("reply", [*PATTERNS, f"_INBOX.{VIN}.*", f"_INBOX.{OTHER}.1", "door.update.x"])
 @pytest.mark.parametrize("subject", [PULL, f"$JS.ACK.{VEHICLE_COMMANDS}.{VIN}.1.1.1.1.0"])
-async def test_who_asks_for_answers_elsewhere_is_shut_out(gate: Gate, reply: str, subject: str) -> None:
+async def test_who_asks_for_answers_elsewhere_is_shut_out(
+    harness: BrokerHarness, reply: str, subject: str
+) -> None:
     """Answers to a pattern make the broker forget the way back of others' pulls: it must not happen again."""
-    await gate.guard()
+    await harness.guard()
     for vin in (VIN, OTHER):
-        await gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(vin))
-    other = gate.link("nats", vin=OTHER)
+        await harness.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(vin))
+    other = harness.link("nats", vin=OTHER)
     await other.open()
     ended = asyncio.Event()
 
     async def closed() -> None:
         ended.set()
 
-    car = await attacker(gate, closed_cb=closed)
+    car = await attacker(harness, closed_cb=closed)
     await car.publish(subject, NOTHING_WAITS, reply=reply)
     await asyncio.wait_for(ended.wait(), WAIT_SECONDS)
     with pytest.raises(nats.errors.Error):
-        await attacker(gate, connect_timeout=WAIT_SECONDS)
-    await gate.jetstream.publish(command_subject(OTHER, CommandKind.DOOR), b"served")
+        await attacker(harness, connect_timeout=WAIT_SECONDS)
+    await harness.jetstream.publish(command_subject(OTHER, CommandKind.DOOR), b"served")
     (delivery,) = await asyncio.wait_for(other.receive(), WAIT_SECONDS)
     assert delivery.data == b"served"
     await other.close()
-    await gate.enrol(VIN)
-    again = await attacker(gate)
+    await harness.enrol(VIN)
+    again = await attacker(harness)
     await settled(again)
     await again.close()
 

@@ -19,8 +19,8 @@ from mesh.sandbox import broker_user, vehicle_identity
 from protocol.streams import MQTT_MESSAGES, MQTT_RETAINED, VEHICLE_EVENTS, VEHICLE_MESSAGE_BYTES
 from protocol.subjects import EventKind, event_subject, mqtt_topic, presence_subject, status_subject
 from services.enrolment.domain import MOST_ARRIVALS
+from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.messaging.test_hostile_car import HARMFUL
-from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from tests.messaging.witness import Witness
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class RawMqtt:
         self._writer = writer
 
     @classmethod
-    async def open(cls, gate: Gate, certificate: str = "") -> RawMqtt:
-        tls = gate.tls(certificate or vehicle_identity(VIN).name)
-        reader, writer = await asyncio.open_connection("127.0.0.1", gate.ports.mqtt, ssl=tls)
+    async def open(cls, harness: BrokerHarness, certificate: str = "") -> RawMqtt:
+        tls = harness.tls(certificate or vehicle_identity(VIN).name)
+        reader, writer = await asyncio.open_connection("127.0.0.1", harness.ports.mqtt, ssl=tls)
         return cls(reader, writer)
 
     async def connect(
@@ -131,8 +131,8 @@ class RawMqtt:
 
 
 @pytest_asyncio.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", free_base())
+async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open()
         yield one
@@ -141,14 +141,14 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
 
 
 @pytest_asyncio.fixture
-async def witness(gate: Gate) -> Witness:
-    one = Witness(gate)
+async def witness(harness: BrokerHarness) -> Witness:
+    one = Witness(harness)
     await one.begin()
     return one
 
 
-async def car(gate: Gate) -> RawMqtt:
-    one = await RawMqtt.open(gate)
+async def car(harness: BrokerHarness) -> RawMqtt:
+    one = await RawMqtt.open(harness)
     assert await one.connect() == 0
     return one
 
@@ -172,35 +172,39 @@ FOREIGN = [
 @pytest.mark.parametrize("retain", [False, True])
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_a_car_says_nothing_under_another_topic(
-    gate: Gate, witness: Witness, qos: int, retain: bool
+    harness: BrokerHarness, witness: Witness, qos: int, retain: bool
 ) -> None:
     for topic in FOREIGN:
-        hostile = await car(gate)
+        hostile = await car(harness)
         await hostile.publish(topic, b"x", qos=qos, retain=retain)
         hostile.cut()
     assert witness.received == []
-    assert await retained(gate) == 0
+    assert await retained(harness) == 0
     await witness.assert_nothing_came_of_it()
 
 
 @pytest.mark.parametrize("retain", [0, 0x20])
-async def test_no_will_speaks_under_another_topic(gate: Gate, witness: Witness, retain: int) -> None:
+async def test_no_will_speaks_under_another_topic(
+    harness: BrokerHarness, witness: Witness, retain: int
+) -> None:
     for topic in FOREIGN:
-        hostile = await RawMqtt.open(gate)
+        hostile = await RawMqtt.open(harness)
         if await hostile.connect(will=(topic, b"x", 0x08 | retain)) == 0:
             await hostile.lives()
         hostile.cut()
     # The broker publishes a will when it sees the end: the next connection of the same id comes after that.
-    last = await car(gate)
+    last = await car(harness)
     assert await last.lives()
     last.cut()
     assert witness.received == []
-    assert await retained(gate) == 0
+    assert await retained(harness) == 0
     await witness.assert_nothing_came_of_it()
 
 
 @pytest.mark.parametrize("qos", [0, 1, 2])
-async def test_a_car_hears_nothing_but_its_own_commands(gate: Gate, witness: Witness, qos: int) -> None:
+async def test_a_car_hears_nothing_but_its_own_commands(
+    harness: BrokerHarness, witness: Witness, qos: int
+) -> None:
     patterns = [
         "#",
         "+/#",
@@ -212,24 +216,26 @@ async def test_a_car_hears_nothing_but_its_own_commands(gate: Gate, witness: Wit
     ]
     patterns += ["$MQTT/#", "$SYS/#", "$JS/#", "_INBOX/#", "door/update/+", "room/#", f"vehicle/{VIN}/cmd/#"]
     for topic in (*patterns, *(topic for topic in FOREIGN if f"vehicle/{VIN}/cmd" not in topic)):
-        hostile = await car(gate)
+        hostile = await car(harness)
         assert await hostile.subscribe(topic, qos) in {None, REFUSED}, topic
         hostile.cut()
     await witness.assert_nothing_came_of_it()
 
 
 @pytest.mark.parametrize("client_id", [OTHER, "", "x", f"{VIN}x", "command", "$MQTT"])
-async def test_no_session_but_its_own(gate: Gate, witness: Witness, client_id: str) -> None:
-    hostile = await RawMqtt.open(gate)
+async def test_no_session_but_its_own(harness: BrokerHarness, witness: Witness, client_id: str) -> None:
+    hostile = await RawMqtt.open(harness)
     assert await hostile.connect(client_id, clean=True) != 0
     await witness.assert_nothing_came_of_it()
 
 
 @pytest.mark.parametrize("service", ["command", "enrolment"])
-async def test_a_service_s_name_and_password_are_nothing_over_mqtt(gate: Gate, service: str) -> None:
-    password = gate.sandbox.nats_password(service).read_text()
+async def test_a_service_s_name_and_password_are_nothing_over_mqtt(
+    harness: BrokerHarness, service: str
+) -> None:
+    password = harness.sandbox.nats_password(service).read_text()
     for client_id in (VIN, "x"):
-        hostile = await RawMqtt.open(gate)
+        hostile = await RawMqtt.open(harness)
         if await hostile.connect(client_id, user=(broker_user(service), password)) == 0:
             # With a car's certificate one is that car.
             assert client_id == VIN
@@ -237,22 +243,22 @@ async def test_a_service_s_name_and_password_are_nothing_over_mqtt(gate: Gate, s
             assert await hostile.subscribe(f"vehicle/{OTHER}/cmd/+") in {None, REFUSED}
         hostile.cut()
     # The listener takes certificates of vehicles only.
-    hostile = await RawMqtt.open(gate, service)
+    hostile = await RawMqtt.open(harness, service)
     assert await hostile.connect(VIN, user=(broker_user(service), password)) is None
 
 
-async def test_a_car_is_not_let_in_without_end(gate: Gate) -> None:
+async def test_a_car_is_not_let_in_without_end(harness: BrokerHarness) -> None:
     for _ in range(MOST_ARRIVALS):
-        assert gate.deps.arrivals.take(VIN, datetime.now(UTC))
-    hostile = await RawMqtt.open(gate)
+        assert harness.deps.arrivals.take(VIN, datetime.now(UTC))
+    hostile = await RawMqtt.open(harness)
     assert await hostile.connect() != 0
-    other = gate.link("mqtt", vin=OTHER)
+    other = harness.link("mqtt", vin=OTHER)
     await other.open()
     await other.close()
 
 
-async def test_no_message_is_kept_for_whoever_subscribes(gate: Gate) -> None:
-    hostile = await car(gate)
+async def test_no_message_is_kept_for_whoever_subscribes(harness: BrokerHarness) -> None:
+    hostile = await car(harness)
     for topic in (
         HELLO_TOPIC,
         mqtt_topic(presence_subject(VIN)),
@@ -261,21 +267,21 @@ async def test_no_message_is_kept_for_whoever_subscribes(gate: Gate) -> None:
         for number in range(20):
             await hostile.publish(topic, b"kept %d" % number, retain=True)
     hostile.cut()
-    assert await retained(gate) == 0
+    assert await retained(harness) == 0
 
 
-async def test_quality_of_service_2_is_refused(gate: Gate, witness: Witness) -> None:
-    hostile = await car(gate)
+async def test_quality_of_service_2_is_refused(harness: BrokerHarness, witness: Witness) -> None:
+    hostile = await car(harness)
     assert not await hostile.publish(HELLO_TOPIC, b"x", qos=2)
-    inbound = await gate.observe(MQTT_MESSAGES)
+    inbound = await harness.observe(MQTT_MESSAGES)
     for stream in await inbound.streams_info():
         assert stream.config.name == "$MQTT_sess" or stream.state.messages == 0, stream.config.name
     await witness.assert_nothing_came_of_it()
 
 
-async def test_a_car_has_few_subscriptions(gate: Gate) -> None:
+async def test_a_car_has_few_subscriptions(harness: BrokerHarness) -> None:
     """Each costs the broker a consumer that outlives the connection."""
-    hostile = await RawMqtt.open(gate)
+    hostile = await RawMqtt.open(harness)
     assert await hostile.connect(clean=False) == 0
     granted = 0
     for number in range(4 * MOST_SUBSCRIPTIONS):
@@ -284,30 +290,32 @@ async def test_a_car_has_few_subscriptions(gate: Gate) -> None:
         granted += 1
     hostile.cut()
     assert granted < MOST_SUBSCRIPTIONS
-    sessions = await gate.observe(MQTT_MESSAGES)
+    sessions = await harness.observe(MQTT_MESSAGES)
     assert (await sessions.stream_info(MQTT_MESSAGES)).state.consumer_count <= MOST_SUBSCRIPTIONS
 
 
-async def test_a_message_that_is_too_long_is_not_stored(gate: Gate, witness: Witness) -> None:
-    hostile = await car(gate)
+async def test_a_message_that_is_too_long_is_not_stored(harness: BrokerHarness, witness: Witness) -> None:
+    hostile = await car(harness)
     await hostile.publish(HELLO_TOPIC, bytes(VEHICLE_MESSAGE_BYTES + 1))
     await hostile.publish(mqtt_topic(event_subject(VIN, EventKind.STATUS)), bytes(VEHICLE_MESSAGE_BYTES + 1))
     hostile.cut()
     await witness.assert_nothing_came_of_it()
 
 
-async def test_one_car_s_flood_pushes_out_nothing_of_another_s(gate: Gate, witness: Witness) -> None:
-    hostile = await car(gate)
+async def test_one_car_s_flood_pushes_out_nothing_of_another_s(
+    harness: BrokerHarness, witness: Witness
+) -> None:
+    hostile = await car(harness)
     for _ in range(300):
         assert await hostile.publish(HELLO_TOPIC, b"x" * 1_000)
     hostile.cut()
     await witness.assert_nothing_came_of_it(allowed={event_subject(VIN, EventKind.HELLO): 256})
-    events = await gate.observe(VEHICLE_EVENTS)
+    events = await harness.observe(VEHICLE_EVENTS)
     assert (
         await events.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.HELLO))
     ).data == b"x" * 1_000
 
 
-async def retained(gate: Gate) -> int:
-    streams = await gate.observe(MQTT_RETAINED)
+async def retained(harness: BrokerHarness) -> int:
+    streams = await harness.observe(MQTT_RETAINED)
     return (await streams.stream_info(MQTT_RETAINED)).state.messages

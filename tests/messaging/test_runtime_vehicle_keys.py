@@ -12,7 +12,7 @@ from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysC
 from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
 from services.runtime import jetstream
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from tests.support.stand import VIN, Car, Clock
+from tests.support.protocol_harness import VIN, Car, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -33,8 +33,8 @@ from protocol.streams import (
 )
 from protocol.subjects import CommandKind, command_subject, update_subject
 from services import registry
+from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.messaging.test_hostile_car import HARMFUL, NOTHING_WAITS
-from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
 from tests.messaging.witness import Witness
 
 if TYPE_CHECKING:
@@ -147,8 +147,8 @@ EARS += ["store.>", "door.update.*", f"vehicle.{VIN}.evt.*", "$MQTT.>", *PROBES]
 
 
 @pytest_asyncio.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", free_base())
+async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open()
         yield one
@@ -194,14 +194,16 @@ def subscribes(service: str) -> set[str]:
 
 
 @pytest.mark.parametrize("service", registry.WITH_DATABASE)
-async def test_the_configuration_gives_what_is_written_here_and_no_more(gate: Gate, service: str) -> None:
-    rights = gate.rights_of(service)
+async def test_the_configuration_gives_what_is_written_here_and_no_more(
+    harness: BrokerHarness, service: str
+) -> None:
+    rights = harness.rights_of(service)
     assert set(rights["publish"]["allow"]) == says(service)
     assert set(rights["subscribe"]["allow"]) == subscribes(service)
 
 
 @pytest.mark.parametrize("service", registry.WITH_DATABASE)
-async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> None:
+async def test_nothing_else_can_be_said_or_heard(harness: BrokerHarness, service: str) -> None:
     refused: set[str] = set()
     told_all = asyncio.Event()
 
@@ -210,7 +212,7 @@ async def test_nothing_else_can_be_said_or_heard(gate: Gate, service: str) -> No
         if "the.end" in str(error):
             told_all.set()
 
-    client = await gate.client(service, service, error_cb=on_error)
+    client = await harness.client(service, service, error_cb=on_error)
     for subject in PROBES:
         if not may(says(service), subject):
             await client.publish(subject, b"{}")
@@ -251,34 +253,36 @@ def test_only_what_is_needed_is_allowed_on_any_stream() -> None:
 
 @pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
 async def test_a_password_opens_nothing_with_another_certificate_and_a_certificate_nothing_without_it(
-    gate: Gate, service: str
+    harness: BrokerHarness, service: str
 ) -> None:
-    password = gate.sandbox.nats_password(service).read_text()
+    password = harness.sandbox.nats_password(service).read_text()
     others = [one.name for one in IDENTITIES if one.name != service and one.client]
     attempts = [(password, certificate) for certificate in others]
     attempts += [
-        (gate.sandbox.nats_password(name).read_text(), service)
+        (harness.sandbox.nats_password(name).read_text(), service)
         for name in registry.WITH_DATABASE
         if name != service
     ]
     attempts += [("", service), (password, None)]
     for said, certificate in attempts:
-        assert not await lets_in(gate, gate.tls(certificate), broker_user(service), said), certificate
-    assert await lets_in(gate, gate.tls(service), broker_user(service), password)
+        assert not await lets_in(harness, harness.tls(certificate), broker_user(service), said), certificate
+    assert await lets_in(harness, harness.tls(service), broker_user(service), password)
 
 
 @pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
-async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(gate: Gate, service: str) -> None:
+async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(
+    harness: BrokerHarness, service: str
+) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))
 
     client = await nats.connect(
-        gate.url,
+        harness.url,
         user=broker_user(service),
-        password=gate.sandbox.nats_password(service).read_text(),
-        tls=gate.tls(vehicle_identity(VIN).name),
+        password=harness.sandbox.nats_password(service).read_text(),
+        tls=harness.tls(vehicle_identity(VIN).name),
         allow_reconnect=False,
         error_cb=on_error,
     )
@@ -288,10 +292,10 @@ async def test_with_a_car_s_certificate_one_is_that_car_and_no_service(gate: Gat
 
 
 @pytest.mark.parametrize("service", [*registry.WITH_DATABASE, MONITOR])
-async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, service: str) -> None:
+async def test_the_vehicles_ca_makes_no_service(harness: BrokerHarness, tmp_path: Path, service: str) -> None:
     """Nor does the services' CA make a vehicle."""
     (like,) = [one for one in IDENTITIES if one.name == service]
-    password = gate.sandbox.nats_password(service).read_text()
+    password = harness.sandbox.nats_password(service).read_text()
     for identity in (
         like,
         CertificateIdentity("forged", uri=like.uri, server=False),
@@ -301,26 +305,26 @@ async def test_the_vehicles_ca_makes_no_service(gate: Gate, tmp_path: Path, serv
         folder.mkdir()
         for half in ("crt", "key"):
             (folder / f"{VEHICLE_CA}.{half}").write_bytes(
-                (gate.sandbox.pki / f"{VEHICLE_CA}.{half}").read_bytes()
+                (harness.sandbox.pki / f"{VEHICLE_CA}.{half}").read_bytes()
             )
         forged = Pki(folder, datetime.now(UTC), VEHICLE_CA).ensure(identity)
-        tls = gate.tls(None)
+        tls = harness.tls(None)
         tls.load_cert_chain(forged.cert, forged.key)
-        assert not await lets_in(gate, tls, broker_user(service), password)
-    gate.pki.ensure(CertificateIdentity("like-a-car", uri=vehicle_identity(VIN).uri, server=False))
-    assert not await lets_in(gate, gate.tls("like-a-car"))
+        assert not await lets_in(harness, tls, broker_user(service), password)
+    harness.pki.ensure(CertificateIdentity("like-a-car", uri=vehicle_identity(VIN).uri, server=False))
+    assert not await lets_in(harness, harness.tls("like-a-car"))
 
 
 @pytest.mark.parametrize("service", registry.WITH_DATABASE)
-async def test_the_broker_s_answers_to_a_service_reach_nothing(gate: Gate, service: str) -> None:
+async def test_the_broker_s_answers_to_a_service_reach_nothing(harness: BrokerHarness, service: str) -> None:
     """The reply subject is the service's to choose, and is not looked at."""
-    witness = Witness(gate)
+    witness = Witness(harness)
     await witness.begin()
-    client = await gate.client(service, service)
+    client = await harness.client(service, service)
     questions = [f"{STORE_API}.STREAM.INFO.{VEHICLE_EVENTS}"]
     if service == "command":
         questions.append(f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{VIN}")
-        await gate.observe(VEHICLE_COMMANDS)
+        await harness.observe(VEHICLE_COMMANDS)
         await client.jetstream(prefix=STORE_API).add_consumer(
             VEHICLE_COMMANDS,
             ConsumerConfig(name="mine", filter_subject=f"vehicle.{VIN}.cmd.*", ack_policy=AckPolicy.EXPLICIT),
@@ -334,13 +338,13 @@ async def test_the_broker_s_answers_to_a_service_reach_nothing(gate: Gate, servi
             await client.publish(question, body, reply=subject)
     await client.flush(WAIT_SECONDS)
     if service == "command":
-        commands = await gate.observe(VEHICLE_COMMANDS)
+        commands = await harness.observe(VEHICLE_COMMANDS)
         await commands.delete_consumer(VEHICLE_COMMANDS, "mine")
     assert reached(witness, service) == []
     await witness.assert_nothing_came_of_it()
 
 
-async def test_the_confirmation_of_what_a_service_says_reaches_nothing(gate: Gate) -> None:
+async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: BrokerHarness) -> None:
     said = {
         "access": "room.access.x",
         "command": "room.command.x",
@@ -348,10 +352,10 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(gate: Gat
         "config": "room.config.x",
         "diagnostics": update_subject(VIN),
     }
-    witness = Witness(gate)
+    witness = Witness(harness)
     await witness.begin()
     for service, subject in said.items():
-        client = await gate.client(service, service)
+        client = await harness.client(service, service)
         for reply in HARMFUL:
             await client.publish(subject, b"x", reply=reply)
         await client.request(subject, b"last", timeout=WAIT_SECONDS)
@@ -366,12 +370,12 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(gate: Gat
 
 @pytest.mark.parametrize("headers_only", [False, True])
 async def test_where_consumers_of_the_command_service_deliver_to_is_its_own_store(
-    gate: Gate, *, headers_only: bool
+    harness: BrokerHarness, *, headers_only: bool
 ) -> None:
     """It makes vehicles' consumers, and so can have commands delivered anywhere: in an account with nothing else."""
-    witness = Witness(gate)
+    witness = Witness(harness)
     await witness.begin()
-    client = await gate.client("command", "command")
+    client = await harness.client("command", "command")
     jetstream = client.jetstream(prefix=STORE_API)
     for number, subject in enumerate(HARMFUL):
         if VEHICLE_COMMANDS in subject or "*" in subject:
@@ -386,16 +390,18 @@ async def test_where_consumers_of_the_command_service_deliver_to_is_its_own_stor
         with contextlib.suppress(APIError):  # of a work queue only one may have a subject
             await jetstream.add_consumer(VEHICLE_COMMANDS, config)
             await jetstream.publish(command_subject(VIN, CommandKind.DOOR), b"")
-            commands = await gate.observe(VEHICLE_COMMANDS)
+            commands = await harness.observe(VEHICLE_COMMANDS)
             await commands.delete_consumer(VEHICLE_COMMANDS, f"evil{number}")
     assert reached(witness, "command") == []
     await witness.assert_nothing_came_of_it(other_streams={VEHICLE_COMMANDS, MQTT_MESSAGES})
 
 
-async def test_where_consumers_of_the_status_service_deliver_to_is_far_from_vehicles(gate: Gate) -> None:
-    witness = Witness(gate)
+async def test_where_consumers_of_the_status_service_deliver_to_is_far_from_vehicles(
+    harness: BrokerHarness,
+) -> None:
+    witness = Witness(harness)
     await witness.begin()
-    client = await gate.client("status", "status")
+    client = await harness.client("status", "status")
     jetstream = client.jetstream(prefix=STORE_API)
     await jetstream.publish(update_subject(OTHER), b"")
     await jetstream.publish("room.status.x", b"")
@@ -413,9 +419,9 @@ async def test_where_consumers_of_the_status_service_deliver_to_is_far_from_vehi
     await witness.assert_nothing_came_of_it(other_streams={DOOR_UPDATES, ROOM_EVENTS})
 
 
-async def lets_in(gate: Gate, tls: ssl.SSLContext, user: str = "", password: str = "") -> bool:
+async def lets_in(harness: BrokerHarness, tls: ssl.SSLContext, user: str = "", password: str = "") -> bool:
     """Whether the broker greets who shows this certificate and says this."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", gate.ports.nats)
+    reader, writer = await asyncio.open_connection("127.0.0.1", harness.ports.nats)
     try:
         await reader.readline()
         await writer.start_tls(tls, server_hostname="localhost")

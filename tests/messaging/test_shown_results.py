@@ -18,7 +18,7 @@ from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import SHOWN_RESULTS_SUBJECT, EventKind, event_subject
 from services.command.__main__ import CommandSettings, main
 from services.runtime.settings import load
-from tests.messaging.command_stand import App, Stand
+from tests.messaging.command_harness import App, CommandHarness
 from tests.messaging.fake_vehicle import VIN, FakeVehicle
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ WAIT_SECONDS = 20
 
 
 @pytest_asyncio.fixture
-async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
-    yield stand
-    await stand.neighbours.go_away()
+async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarness]:
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
+    yield harness
+    await harness.neighbours.go_away()
 
 
 @pytest_asyncio.fixture
@@ -49,18 +49,18 @@ async def client(nats_server: Any) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def serving(stand: Stand, patience_seconds: float) -> AsyncIterator[App]:
+async def serving(harness: CommandHarness, patience_seconds: float) -> AsyncIterator[App]:
     """The room, with this patience."""
     stop = asyncio.Event()
     environment = {
-        **stand.environment(ttl_seconds=20),
+        **harness.environment(ttl_seconds=20),
         "DOORS_SHOWN_DOORS_PATIENCE_SECONDS": str(patience_seconds),
     }
     room = asyncio.create_task(main(load(CommandSettings, environment), stop))
-    async with stand.edge() as channel:
+    async with harness.edge() as channel:
         async with asyncio.timeout(WAIT_SECONDS):
             await channel.channel_ready()
-        yield App(stand, channel)
+        yield App(harness, channel)
     stop.set()
     await room
 
@@ -78,10 +78,10 @@ async def carried_out(app: App, vehicle: FakeVehicle, client: Client) -> tuple[s
 
 
 async def test_a_success_waits_for_its_doors_and_for_no_others(
-    stand: Stand, client: Client, nats_server: Any
+    harness: CommandHarness, client: Client, nats_server: Any
 ) -> None:
     vehicle = FakeVehicle(nats_server)
-    async with serving(stand, 5) as app:
+    async with serving(harness, 5) as app:
         command_id, stored_at = await carried_out(app, vehicle, client)
         began = time.monotonic()
         for others in (ShownResult(vin=VIN, stored_at_nanos=stored_at - 1), ShownResult(vin="K" * 17)):
@@ -97,10 +97,10 @@ async def test_a_success_waits_for_its_doors_and_for_no_others(
 
 
 async def test_a_status_service_that_says_nothing_makes_no_command_time_out(
-    stand: Stand, client: Client, nats_server: Any
+    harness: CommandHarness, client: Client, nats_server: Any
 ) -> None:
     vehicle = FakeVehicle(nats_server)
-    async with serving(stand, 1) as app:
+    async with serving(harness, 1) as app:
         command_id, _ = await carried_out(app, vehicle, client)
         details = await app.reaches(command_id, "SUCCESS", "TIMEOUT")
         assert details.status == CommandStatus.SUCCESS

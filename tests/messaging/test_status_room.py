@@ -13,8 +13,18 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from protocol.streams import DOOR_UPDATES, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
 from services.status.rights import WatchRightEnded
-from tests.messaging.status_stand import OTHER, VIN, Reader, Room, Server, now_us, report, running_room, until
-from tests.support.report_stand import Fleet
+from tests.messaging.status_harness import (
+    OTHER,
+    VIN,
+    Reader,
+    Server,
+    StatusHarness,
+    now_us,
+    report,
+    running_room,
+    until,
+)
+from tests.support.report_harness import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,14 +36,14 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[Room]:
+async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
     async with running_room(nats_server, tmp_path, Fleet()) as room:
         for vin in (VIN, OTHER):
             await room.greet(vin)
         yield room
 
 
-async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing(room: Room) -> None:
+async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing(room: StatusHarness) -> None:
     reader = Reader(room)
     first, second = await room.say(report(1)), await room.say(report(2, unlocked=True))
     for data in (second, first):
@@ -47,7 +57,7 @@ async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing
     assert room.hub.watcher_count == 0
 
 
-async def test_reports_out_of_order_never_take_the_status_back(room: Room) -> None:
+async def test_reports_out_of_order_never_take_the_status_back(room: StatusHarness) -> None:
     now = now_us()
     await room.say(report(2, observed_at_us=now))
     await until(room.observed_at_us)
@@ -61,7 +71,7 @@ async def test_reports_out_of_order_never_take_the_status_back(room: Room) -> No
     assert room.hub.position.sequence == 0
 
 
-async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room) -> None:
+async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: StatusHarness) -> None:
     await room.publish(VIN, EventKind.STATUS, b"\xff not a report of this protocol")
     await room.publish(VIN, EventKind.RESULT, b"\xff")
     await room.publish(VIN, EventKind.HELLO, b"\xff")
@@ -92,7 +102,7 @@ async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Room
     )
 
 
-async def test_a_late_result_refreshes_the_status(room: Room) -> None:
+async def test_a_late_result_refreshes_the_status(room: StatusHarness) -> None:
     await room.say(report(1))
     await until(room.observed_at_us)
     reader = Reader(room)
@@ -119,7 +129,9 @@ async def test_a_crash_between_commit_and_acknowledgement_repeats_nothing(
         assert info.state.messages == 2
 
 
-async def test_a_broker_that_restarts_loses_no_update_of_a_reader(room: Room, nats_server: Server) -> None:
+async def test_a_broker_that_restarts_loses_no_update_of_a_reader(
+    room: StatusHarness, nats_server: Server
+) -> None:
     reader = Reader(room)
     await room.say(report(1))
     await room.say(report(2, unlocked=True))
@@ -137,7 +149,9 @@ async def test_a_broker_that_restarts_loses_no_update_of_a_reader(room: Room, na
     await resumed.leave()
 
 
-async def test_a_broker_that_lost_its_disk_resets_its_readers(room: Room, nats_server: Server) -> None:
+async def test_a_broker_that_lost_its_disk_resets_its_readers(
+    room: StatusHarness, nats_server: Server
+) -> None:
     reader = Reader(room)
     await room.say(report(1))
     await room.say(report(2, unlocked=True))
@@ -153,7 +167,7 @@ async def test_a_broker_that_lost_its_disk_resets_its_readers(room: Room, nats_s
     await resumed.leave()
 
 
-async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(room: Room) -> None:
+async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(room: StatusHarness) -> None:
     reader = Reader(room)
     for number in range(1, 60):
         await room.say(report(number, unlocked=number % 2 == 0))
@@ -164,14 +178,14 @@ async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(room: Room
     await reader.leave()
 
 
-async def resumes(room: Room, after: LogPosition, expected: list[str]) -> None:
+async def resumes(room: StatusHarness, after: LogPosition, expected: list[str]) -> None:
     resumed = Reader(room, after)
     await until(lambda: len(resumed.items) == len(expected))
     assert resumed.ids == expected
     await resumed.leave()
 
 
-async def test_a_revoked_right_ends_its_streams_at_once(room: Room) -> None:
+async def test_a_revoked_right_ends_its_streams_at_once(room: StatusHarness) -> None:
     reader = Reader(room)
     other = Reader(room, vin=OTHER)
     await until(lambda: room.hub.watcher_count == 2)
@@ -182,7 +196,7 @@ async def test_a_revoked_right_ends_its_streams_at_once(room: Room) -> None:
     await other.leave()
 
 
-async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: Room) -> None:
+async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: StatusHarness) -> None:
     received: list[room_event_pb2.VehicleCondition] = []
 
     async def receive(message: Msg) -> None:
@@ -197,7 +211,7 @@ async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: Roo
 
 
 async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_that_they_are(
-    room: Room,
+    room: StatusHarness,
 ) -> None:
     said: list[tuple[str, object]] = []
 

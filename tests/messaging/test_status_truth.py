@@ -16,9 +16,18 @@ from protocol.seal import Direction, seal
 from protocol.subjects import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
 from services.runtime.storage import StorageUnavailable
 from services.status import store
-from tests.messaging.status_stand import OTHER, VIN, Room, Server, now_us, report, running_room, until
-from tests.support.report_stand import Fleet
-from tests.support.stand import CLOUD_SEAL, public, signer
+from tests.messaging.status_harness import (
+    OTHER,
+    VIN,
+    Server,
+    StatusHarness,
+    now_us,
+    report,
+    running_room,
+    until,
+)
+from tests.support.protocol_harness import CLOUD_SEAL, public, signer
+from tests.support.report_harness import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -33,7 +42,7 @@ CONTRADICTED = door_command_pb2.Confirmation.CONTRADICTED
 
 
 @pytest.fixture
-async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[Room]:
+async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
     async with running_room(nats_server, tmp_path, Fleet()) as room:
         for vin in (VIN, OTHER):
             await room.greet(vin)
@@ -54,17 +63,17 @@ def unlocked_driver(command_id: str, sequence: int, at_us: int | None = None) ->
     return result
 
 
-async def verdicts(room: Room) -> list[room_event_pb2.CommandVerdict]:
+async def verdicts(room: StatusHarness) -> list[room_event_pb2.CommandVerdict]:
     told = await room.told(VERDICTS_SUBJECT)
     return [each for data in told for each in room_event_pb2.CommandVerdicts.FromString(data).verdicts]
 
 
-async def alerts(room: Room) -> list[str]:
+async def alerts(room: StatusHarness) -> list[str]:
     updates = [door_update_pb2.DoorUpdate.FromString(data) for data in await room.told(update_subject(VIN))]
     return [each.system_alert.code for each in updates if each.HasField("system_alert")]
 
 
-async def one_verdict(room: Room) -> room_event_pb2.CommandVerdict:
+async def one_verdict(room: StatusHarness) -> room_event_pb2.CommandVerdict:
     async def there() -> bool:
         return bool(await verdicts(room))
 
@@ -73,7 +82,7 @@ async def one_verdict(room: Room) -> room_event_pb2.CommandVerdict:
     return verdict
 
 
-async def reported(room: Room, message: report_pb2.StatusReport, vin: str = VIN) -> None:
+async def reported(room: StatusHarness, message: report_pb2.StatusReport, vin: str = VIN) -> None:
     """The vehicle says this, and it is ingested."""
     await room.say(message, vin)
     at_us = message.observed_at.seconds * 1_000_000 + message.observed_at.nanos // 1_000
@@ -84,7 +93,7 @@ async def reported(room: Room, message: report_pb2.StatusReport, vin: str = VIN)
     await until(taken)
 
 
-async def test_the_next_report_confirms(room: Room) -> None:
+async def test_the_next_report_confirms(room: StatusHarness) -> None:
     await reported(room, report(1))
     await room.answer(unlocked_driver("cmd-1", 2))
     await reported(room, report(3, unlocked=True))
@@ -96,7 +105,7 @@ async def test_the_next_report_confirms(room: Room) -> None:
     assert await alerts(room) == []
 
 
-async def test_the_next_report_contradicts_and_everybody_hears_of_it(room: Room) -> None:
+async def test_the_next_report_contradicts_and_everybody_hears_of_it(room: StatusHarness) -> None:
     await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
     lying = report(3)
@@ -132,7 +141,7 @@ def moved_by(made: report_pb2.StatusReport, cause: int, after_sequence: int) -> 
     ],
 )
 async def test_what_the_vehicle_did_by_itself_after_a_command_is_no_contradiction(
-    room: Room, cause: int
+    room: StatusHarness, cause: int
 ) -> None:
     await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
@@ -156,7 +165,9 @@ async def test_what_the_vehicle_did_by_itself_after_a_command_is_no_contradictio
     ],
     ids=["a command", "nobody knows", "a word of tomorrow", "a key before the command"],
 )
-async def test_what_no_cause_explains_is_a_contradiction(room: Room, cause: int, after_sequence: int) -> None:
+async def test_what_no_cause_explains_is_a_contradiction(
+    room: StatusHarness, cause: int, after_sequence: int
+) -> None:
     await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
     await reported(room, moved_by(report(3), cause, after_sequence))
@@ -164,7 +175,7 @@ async def test_what_no_cause_explains_is_a_contradiction(room: Room, cause: int,
     assert (await one_verdict(room)).confirmation.state == CONTRADICTED
 
 
-async def test_watchers_are_told_what_moved_a_lock(room: Room) -> None:
+async def test_watchers_are_told_what_moved_a_lock(room: StatusHarness) -> None:
     await reported(room, report(1))
     await reported(room, moved_by(report(2, unlocked=True), body_pb2.LOCK_CAUSE_KEY, 1))
     await reported(room, report(3))
@@ -182,7 +193,7 @@ async def test_watchers_are_told_what_moved_a_lock(room: Room) -> None:
     assert not changes[1].HasField("cause")
 
 
-async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: Room) -> None:
+async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: StatusHarness) -> None:
     received: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def receive(message: Msg) -> None:
@@ -199,7 +210,7 @@ async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: Room) ->
     ]
 
 
-async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room: Room) -> None:
+async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room: StatusHarness) -> None:
     at_us = now_us() - 1_000_000
     await reported(room, report(3))
     await room.answer(unlocked_driver("cmd-1", 2, at_us))
@@ -207,7 +218,7 @@ async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room
     assert (await one_verdict(room)).confirmation.state == CONTRADICTED
 
 
-async def test_a_result_that_is_sent_again_raises_no_second_alert(room: Room) -> None:
+async def test_a_result_that_is_sent_again_raises_no_second_alert(room: StatusHarness) -> None:
     result = await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
     await reported(room, report(3, unlocked=True))
@@ -226,7 +237,7 @@ async def test_a_result_that_is_sent_again_raises_no_second_alert(room: Room) ->
     assert await alerts(room) == []
 
 
-async def test_a_report_from_before_its_hello_waits_for_it(room: Room) -> None:
+async def test_a_report_from_before_its_hello_waits_for_it(room: StatusHarness) -> None:
     car = room.fleet.cars[VIN]
     car.boot()
     await room.say(report(1))
@@ -239,7 +250,7 @@ async def test_a_report_from_before_its_hello_waits_for_it(room: Room) -> None:
 
 
 async def test_a_report_counts_as_seen_only_after_its_commit(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: StatusHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     take, refused = room.records.take_reports, []
 
@@ -254,7 +265,7 @@ async def test_a_report_counts_as_seen_only_after_its_commit(
     assert refused
 
 
-async def test_an_ended_epoch_is_not_believed_any_more(room: Room) -> None:
+async def test_an_ended_epoch_is_not_believed_any_more(room: StatusHarness) -> None:
     car = room.fleet.cars[VIN]
     await reported(room, report(1))
     old = car.side.seal_report(report(2)).data
@@ -269,14 +280,16 @@ async def test_an_ended_epoch_is_not_believed_any_more(room: Room) -> None:
     await reported(room, report(3))
 
 
-async def locked_driver(room: Room) -> bool:
+async def locked_driver(room: StatusHarness) -> bool:
     last = await room.records.last_report(VIN)
     assert last is not None
     return report_pb2.StatusReport.FromString(last.payload).doors[0].locked
 
 
 @pytest.mark.parametrize("ahead_us", [290_000_000, 3_600_000_000, -3_600_000_000])
-async def test_a_clock_that_is_wrong_freezes_nothing_and_accuses_nobody(room: Room, ahead_us: int) -> None:
+async def test_a_clock_that_is_wrong_freezes_nothing_and_accuses_nobody(
+    room: StatusHarness, ahead_us: int
+) -> None:
     await reported(room, report(1, observed_at_us=now_us() - ahead_us))
     assert await locked_driver(room)
 
@@ -294,7 +307,7 @@ async def test_a_clock_that_is_wrong_freezes_nothing_and_accuses_nobody(room: Ro
 
 
 async def test_a_result_that_is_sent_again_after_a_reboot_has_the_status_of_the_boot_before(
-    room: Room,
+    room: StatusHarness,
 ) -> None:
     car = room.fleet.cars[VIN]
     await reported(room, report(1))
@@ -315,7 +328,7 @@ async def test_a_result_that_is_sent_again_after_a_reboot_has_the_status_of_the_
     assert await verdicts(room) == []
 
 
-async def test_a_result_that_another_key_signed_is_poison(room: Room) -> None:
+async def test_a_result_that_another_key_signed_is_poison(room: StatusHarness) -> None:
     message = session_pb2.SignedAnswer(
         vin=VIN, message_id="m", epoch=bytes(16), counter=1, request_hash=bytes(32)
     )
@@ -332,7 +345,7 @@ async def test_a_result_that_another_key_signed_is_poison(room: Room) -> None:
     assert await room.observed_at_us() == 0
 
 
-async def test_an_order_that_was_refused_carries_no_status(room: Room) -> None:
+async def test_an_order_that_was_refused_carries_no_status(room: StatusHarness) -> None:
     car = room.fleet.cars[VIN]
     refusal = car.side._refusal(Domain.COMMAND, bytes(32), 12)  # type: ignore[arg-type]  # EXPIRED
     assert refusal is not None
@@ -369,7 +382,7 @@ async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
     assert received[-1].speed_kmh == 1.0
 
 
-async def test_a_loss_is_heard_from_the_broker(room: Room) -> None:
+async def test_a_loss_is_heard_from_the_broker(room: StatusHarness) -> None:
     client = room.broker.client
     await reported(room, report(1))
     await client.publish(presence_subject(VIN), b"here")
@@ -380,7 +393,7 @@ async def test_a_loss_is_heard_from_the_broker(room: Room) -> None:
     assert not room.lost.is_lost(VIN, 0)
 
 
-async def test_expectations_of_yesterday_are_forgotten(room: Room) -> None:
+async def test_expectations_of_yesterday_are_forgotten(room: StatusHarness) -> None:
     await room.answer(unlocked_driver("cmd-1", 2))
     await until(room.observed_at_us)
     await room.records.purge_expectations(now_us() + 1)

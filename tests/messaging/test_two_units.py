@@ -18,7 +18,7 @@ from services.command import vehicle_usecases
 from services.command.__main__ import CommandSettings, main
 from services.command.epoch_watch import LOOP_EPOCHS, REBOOTS, TWO_UNITS
 from services.runtime.settings import load
-from tests.messaging.command_stand import App, Stand, until
+from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle
 
 if TYPE_CHECKING:
@@ -33,21 +33,23 @@ ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 
 @pytest_asyncio.fixture
-async def stand(nats_server: Any, tmp_path: Path) -> AsyncIterator[Stand]:
-    stand = Stand(tmp_path, nats_server)
-    await stand.neighbours.come_back()
+async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarness]:
+    harness = CommandHarness(tmp_path, nats_server)
+    await harness.neighbours.come_back()
     stop = asyncio.Event()
-    room = asyncio.create_task(main(load(CommandSettings, stand.environment(ttl_seconds=TTL_SECONDS)), stop))
-    yield stand
+    room = asyncio.create_task(
+        main(load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS)), stop)
+    )
+    yield harness
     stop.set()
     await room
-    await stand.neighbours.go_away()
+    await harness.neighbours.go_away()
 
 
 @pytest_asyncio.fixture
-async def app(stand: Stand) -> AsyncIterator[App]:
-    async with stand.edge() as channel:
-        app = App(stand, channel)
+async def app(harness: CommandHarness) -> AsyncIterator[App]:
+    async with harness.edge() as channel:
+        app = App(harness, channel)
         async with asyncio.timeout(20):
             await channel.channel_ready()
         yield app
@@ -71,28 +73,28 @@ async def observer(nats_server: Any) -> AsyncIterator[Client]:
     await client.close()
 
 
-def letters(stand: Stand) -> list[tuple[str, int]]:
+def letters(harness: CommandHarness) -> list[tuple[str, int]]:
     """The operator's letters: reason and count."""
-    with closing(sqlite3.connect(stand.database)) as connection:
+    with closing(sqlite3.connect(harness.database)) as connection:
         return connection.execute("SELECT reason, count FROM dead_letter").fetchall()
 
 
-async def noticed(stand: Stand, what: str) -> int:
+async def noticed(harness: CommandHarness, what: str) -> int:
     """How often the operator was told this, once that was done."""
 
     async def told() -> int:
-        return sum(count for reason, count in letters(stand) if reason == f"NOTICED: {what}")
+        return sum(count for reason, count in letters(harness) if reason == f"NOTICED: {what}")
 
     count: int = await until(told)
     return count
 
 
-async def speaks_again(stand: Stand, unit: FakeVehicle) -> None:
+async def speaks_again(harness: CommandHarness, unit: FakeVehicle) -> None:
     """The unit, whose epoch had ended, says hello until that is noticed: at first it may only seem late."""
 
     async def told() -> bool:
         await unit.greet()
-        return any(reason == f"NOTICED: {TWO_UNITS}" for reason, _ in letters(stand))
+        return any(reason == f"NOTICED: {TWO_UNITS}" for reason, _ in letters(harness))
 
     await until(told)
 
@@ -129,13 +131,13 @@ async def test_a_command_that_one_unit_has_is_not_signed_for_another(
 
 
 async def test_two_units_act_once_on_each_command_and_the_operator_reads_of_them(
-    stand: Stand, app: App, units: tuple[FakeVehicle, FakeVehicle]
+    harness: CommandHarness, app: App, units: tuple[FakeVehicle, FakeVehicle]
 ) -> None:
     first, second = units
     for unit in units:
         await unit.wake()
         await unit.greeted.wait()
-    await speaks_again(stand, first)
+    await speaks_again(harness, first)
     commands: list[str] = []
     for number in range(8):
         commands.append(await app.unlock(f"c-{number}"))
@@ -145,7 +147,7 @@ async def test_two_units_act_once_on_each_command_and_the_operator_reads_of_them
 
 
 async def test_what_another_unit_may_have_taken_is_not_signed_again(
-    stand: Stand, app: App, units: tuple[FakeVehicle, FakeVehicle], monkeypatch: pytest.MonkeyPatch
+    harness: CommandHarness, app: App, units: tuple[FakeVehicle, FakeVehicle], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vehicle_usecases, "DELIVERED_ONCE", timedelta(0))
     first, second = units
@@ -155,7 +157,7 @@ async def test_what_another_unit_may_have_taken_is_not_signed_again(
         await unit.sleep()
     await first.wake()
     await first.greeted.wait()
-    await speaks_again(stand, first)
+    await speaks_again(harness, first)
     await until(lambda: _asked(first))
     await first.sleep()
     command_id = await app.unlock()  # signed for the epoch of the first
@@ -171,7 +173,7 @@ async def _asked(unit: FakeVehicle) -> bool:
 
 
 async def test_a_unit_that_boots_again_and_again_is_told_of(
-    stand: Stand, app: App, units: tuple[FakeVehicle, FakeVehicle]
+    harness: CommandHarness, app: App, units: tuple[FakeVehicle, FakeVehicle]
 ) -> None:
     unit = units[0]
     await unit.wake()
@@ -179,9 +181,9 @@ async def test_a_unit_that_boots_again_and_again_is_told_of(
     for _ in range(LOOP_EPOCHS):
         unit.reboot()
         await unit.greet()
-    assert await noticed(stand, REBOOTS) >= 1
+    assert await noticed(harness, REBOOTS) >= 1
     await app.reaches(await app.unlock(), "SUCCESS")
-    assert not [reason for reason, _ in letters(stand) if TWO_UNITS in reason]
+    assert not [reason for reason, _ in letters(harness) if TWO_UNITS in reason]
 
 
 async def test_a_unit_is_told_what_was_not_taken_of_its_messages(

@@ -26,7 +26,7 @@ from protocol.subjects import (
 )
 from services.enrolment.domain import MOST_TAKEOVERS
 from services.runtime.logs import masked_vin
-from tests.messaging.vehicle_gate import OTHER, VIN, WAIT_SECONDS, Gate, free_base
+from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink
 from vehicle.link_nats import NatsAccount, NatsLink
@@ -41,8 +41,8 @@ LINKS = pytest.mark.parametrize("link", ["nats", "mqtt"])
 
 
 @pytest_asyncio.fixture
-async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
-    one = Gate(tmp_path / "doors", free_base())
+async def harness(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open()
         yield one
@@ -50,18 +50,18 @@ async def gate(tmp_path: Path) -> AsyncIterator[Gate]:
         await one.close()
 
 
-async def last_event(gate: Gate, vin: str) -> bytes | None:
-    events = await gate.observe(VEHICLE_EVENTS)
+async def last_event(harness: BrokerHarness, vin: str) -> bytes | None:
+    events = await harness.observe(VEHICLE_EVENTS)
     found = await events.get_last_msg(VEHICLE_EVENTS, event_subject(vin, EventKind.HELLO))
     return found.data
 
 
 @LINKS
-async def test_an_enrolled_car_speaks_for_itself(gate: Gate, link: str) -> None:
-    car = gate.link(link)
+async def test_an_enrolled_car_speaks_for_itself(harness: BrokerHarness, link: str) -> None:
+    car = harness.link(link)
     await car.open()
     await car.publish(EventKind.HELLO, "1", b"it is me")
-    assert await last_event(gate, VIN) == b"it is me"
+    assert await last_event(harness, VIN) == b"it is me"
     await car.publish(EventKind.STATUS, "2", b"locked")
     await car.close()
 
@@ -71,9 +71,9 @@ async def test_an_enrolled_car_speaks_for_itself(gate: Gate, link: str) -> None:
     "certificate", ["command", OPERATOR, "edge", "team-demo", "vehicle-KMHSH81C7LU654321"]
 )
 async def test_nobody_gets_in_as_a_car_with_another_certificate(
-    gate: Gate, link: str, certificate: str
+    harness: BrokerHarness, link: str, certificate: str
 ) -> None:
-    car = gate.link(link, certificate)
+    car = harness.link(link, certificate)
     if certificate.endswith(OTHER) and link == "nats":
         # NATS has no client id to compare: it gets in, as the car that its certificate names.
         await car.open()
@@ -87,49 +87,49 @@ async def test_nobody_gets_in_as_a_car_with_another_certificate(
 
 @LINKS
 async def test_nobody_gets_in_without_a_certificate_or_with_a_strange_one(
-    gate: Gate, link: str, tmp_path: Path
+    harness: BrokerHarness, link: str, tmp_path: Path
 ) -> None:
     strange = Pki(tmp_path / "strange", datetime.now(UTC), VEHICLE_CA).ensure(vehicle_identity(VIN))
-    stranger = gate.tls(None)
+    stranger = harness.tls(None)
     stranger.load_cert_chain(strange.cert, strange.key)
-    ours_but_new = gate.vehicle_pki.ensure(
+    ours_but_new = harness.vehicle_pki.ensure(
         CertificateIdentity("again", uri=vehicle_identity(VIN).uri, server=False)
     )
-    unknown = gate.tls(None)
+    unknown = harness.tls(None)
     unknown.load_cert_chain(ours_but_new.cert, ours_but_new.key)
-    for tls in (gate.tls(None), stranger, unknown):
+    for tls in (harness.tls(None), stranger, unknown):
         car: NatsLink | MqttLink = (
-            NatsLink(VIN, NatsAccount(gate.url, tls=tls))
+            NatsLink(VIN, NatsAccount(harness.url, tls=tls))
             if link == "nats"
-            else MqttLink(VIN, MqttAccount("127.0.0.1", gate.ports.mqtt, tls=tls))
+            else MqttLink(VIN, MqttAccount("127.0.0.1", harness.ports.mqtt, tls=tls))
         )
         with pytest.raises(LinkDown):
             await car.open()
         await car.close()
 
 
-async def test_a_service_s_name_is_not_enough(gate: Gate) -> None:
+async def test_a_service_s_name_is_not_enough(harness: BrokerHarness) -> None:
     """With a car's certificate one is the car, whatever one calls oneself."""
     for certificate in ("command", "status"):
-        account = NatsAccount(gate.url, broker_user("command"), "guess", gate.tls(certificate))
+        account = NatsAccount(harness.url, broker_user("command"), "guess", harness.tls(certificate))
         car = NatsLink(VIN, account)
         with pytest.raises(LinkDown):
             await car.open()
         await car.close()
-    tls = gate.tls(vehicle_identity(VIN).name)
-    password = gate.sandbox.nats_password("command").read_text()
-    car = NatsLink(VIN, NatsAccount(gate.url, broker_user("command"), password, tls))
+    tls = harness.tls(vehicle_identity(VIN).name)
+    password = harness.sandbox.nats_password("command").read_text()
+    car = NatsLink(VIN, NatsAccount(harness.url, broker_user("command"), password, tls))
     await car.open()
-    assert await gate.revoke(VIN) == 1
+    assert await harness.revoke(VIN) == 1
     with pytest.raises(LinkDown):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     await car.close()
 
 
 @pytest_asyncio.fixture
-async def single(tmp_path: Path) -> AsyncIterator[Gate]:
+async def single(tmp_path: Path) -> AsyncIterator[BrokerHarness]:
     """As the product: one connection for each car."""
-    one = Gate(tmp_path / "doors", free_base())
+    one = BrokerHarness(tmp_path / "doors", free_base())
     try:
         await one.open(newest_only=True)
         yield one
@@ -139,7 +139,7 @@ async def single(tmp_path: Path) -> AsyncIterator[Gate]:
 
 @pytest.mark.parametrize(("before", "after"), [("nats", "nats"), ("mqtt", "nats"), ("nats", "mqtt")])
 async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_reads_it(
-    single: Gate, before: str, after: str
+    single: BrokerHarness, before: str, after: str
 ) -> None:
     first, second, bystander = single.link(before), single.link(after), single.link("nats", vin=OTHER)
     await bystander.open()
@@ -161,7 +161,7 @@ async def test_a_second_connection_of_one_car_ends_the_first_and_the_operator_re
         await car.close()
 
 
-async def test_units_that_take_each_other_s_place_are_an_error(single: Gate) -> None:
+async def test_units_that_take_each_other_s_place_are_an_error(single: BrokerHarness) -> None:
     cars = [single.link("nats") for _ in range(MOST_TAKEOVERS + 1)]
     with capture_logs() as logs:
         for car in cars:
@@ -175,7 +175,7 @@ async def test_units_that_take_each_other_s_place_are_an_error(single: Gate) -> 
         await car.close()
 
 
-async def test_a_connection_that_ended_by_itself_is_nobody_s_second(single: Gate) -> None:
+async def test_a_connection_that_ended_by_itself_is_nobody_s_second(single: BrokerHarness) -> None:
     with capture_logs() as logs:
         for _ in range(3):
             car = single.link("nats")
@@ -226,14 +226,14 @@ FORBIDDEN_TO_HEAR = [
 ]
 
 
-async def test_over_nats_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) -> None:
+async def test_over_nats_a_car_has_no_say_and_no_ear_beyond_its_own(harness: BrokerHarness) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))  # in small letters
 
     car = await nats.connect(
-        gate.url, tls=gate.tls(vehicle_identity(VIN).name), allow_reconnect=False, error_cb=on_error
+        harness.url, tls=harness.tls(vehicle_identity(VIN).name), allow_reconnect=False, error_cb=on_error
     )
     for subject in FORBIDDEN_TO_SAY:
         await car.publish(subject, b"x")
@@ -244,12 +244,12 @@ async def test_over_nats_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) 
     await car.close()
 
 
-async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) -> None:
-    other = gate.link("mqtt", vin=OTHER)
+async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(harness: BrokerHarness) -> None:
+    other = harness.link("mqtt", vin=OTHER)
     await other.open()
 
     async def one_attempt(topic: str, *, receive: bool) -> None:
-        account = MqttAccount("127.0.0.1", gate.ports.mqtt, tls=gate.tls(vehicle_identity(VIN).name))
+        account = MqttAccount("127.0.0.1", harness.ports.mqtt, tls=harness.tls(vehicle_identity(VIN).name))
         will = LastWill(f"vehicle/{VIN}/presence", b"lost")
         connection = MqttConnection(VIN, account, will, lambda _message: None, lambda: None)
         await connection.open()
@@ -264,13 +264,13 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) 
         finally:
             connection.close()
 
-    before = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
+    before = {name: (await harness.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
     for subject in FORBIDDEN_TO_SAY:
         await one_attempt(subject.replace(".", "/"), receive=False)
     for subject in FORBIDDEN_TO_HEAR:
         topic = subject.replace(".", "/").replace("*", "+").replace(">", "#")
         await one_attempt(topic, receive=True)
-    after = {name: (await gate.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
+    after = {name: (await harness.jetstream.stream_info(name)).state.last_seq for name in STREAMS}
     assert after[VEHICLE_EVENTS] == before[VEHICLE_EVENTS]
     assert after[VEHICLE_COMMANDS] == before[VEHICLE_COMMANDS]
     assert other.is_open
@@ -281,29 +281,29 @@ async def test_over_mqtt_a_car_has_no_say_and_no_ear_beyond_its_own(gate: Gate) 
 
 @LINKS
 async def test_a_revocation_cuts_the_live_connection_and_an_enrolment_lets_in_again(
-    gate: Gate, link: str
+    harness: BrokerHarness, link: str
 ) -> None:
-    car = gate.link(link)
+    car = harness.link(link)
     await car.open()
-    assert await gate.revoke(VIN) == 1
+    assert await harness.revoke(VIN) == 1
     with pytest.raises(LinkDown):
         await asyncio.wait_for(car.receive(), WAIT_SECONDS)
     with pytest.raises(LinkDown):
         await car.open()
-    assert (await gate.enrol(VIN)).revoked_at is None
+    assert (await harness.enrol(VIN)).revoked_at is None
     await car.open()
     await car.publish(EventKind.HELLO, "1", b"back")
-    assert await last_event(gate, VIN) == b"back"
+    assert await last_event(harness, VIN) == b"back"
     await car.close()
 
 
 @LINKS
 async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothing_keeps(
-    gate: Gate, link: str
+    harness: BrokerHarness, link: str
 ) -> None:
-    car = gate.link(link)
+    car = harness.link(link)
     await car.open()
-    await gate.lose_everything()
+    await harness.lose_everything()
     async with asyncio.timeout(WAIT_SECONDS):
         while True:
             try:
@@ -312,22 +312,22 @@ async def test_after_the_broker_lost_everything_nothing_is_confirmed_that_nothin
                 break
             except LinkDown:  # not let in before the streams are there
                 await asyncio.sleep(0.02)
-    assert await last_event(gate, VIN) == b"confirmed"
+    assert await last_event(harness, VIN) == b"confirmed"
     await car.close()
 
 
-async def test_the_operator_is_nobody_at_the_broker(gate: Gate) -> None:
-    assert not gate.sandbox.nats_password(OPERATOR).exists()
+async def test_the_operator_is_nobody_at_the_broker(harness: BrokerHarness) -> None:
+    assert not harness.sandbox.nats_password(OPERATOR).exists()
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await nats.connect(
-            gate.url, user=OPERATOR, password="", tls=gate.tls(OPERATOR), allow_reconnect=False
+            harness.url, user=OPERATOR, password="", tls=harness.tls(OPERATOR), allow_reconnect=False
         )
 
 
-async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) -> None:
+async def test_every_room_hears_at_once_that_a_car_s_keys_changed(harness: BrokerHarness) -> None:
     ears = {}
     for room in ("command", "status", "config", "diagnostics"):
-        client = await gate.client(room, room)
+        client = await harness.client(room, room)
         ears[room] = await client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT)
         await client.flush()
 
@@ -337,43 +337,43 @@ async def test_every_room_hears_at_once_that_a_car_s_keys_changed(gate: Gate) ->
             for ear in ears.values()
         }
 
-    await gate.revoke(VIN)
+    await harness.revoke(VIN)
     assert await received() == {VIN}
-    assert VIN not in await gate.register.valid_keys([VIN, OTHER])
-    await gate.enrol(VIN)
+    assert VIN not in await harness.register.valid_keys([VIN, OTHER])
+    await harness.enrol(VIN)
     assert await received() == {VIN}
-    assert VIN in await gate.register.valid_keys([VIN, OTHER])
+    assert VIN in await harness.register.valid_keys([VIN, OTHER])
 
 
 @pytest.mark.parametrize("room", ["access", "command", "status", "config", "diagnostics"])
-async def test_no_other_room_says_so(gate: Gate, room: str) -> None:
+async def test_no_other_room_says_so(harness: BrokerHarness, room: str) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))
 
-    client = await gate.client(room, room, error_cb=on_error)
+    client = await harness.client(room, room, error_cb=on_error)
     await client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, b"")
     assert VEHICLE_KEYS_CHANGED_SUBJECT in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
 
 
-async def test_the_signer_is_nobody_at_the_broker(gate: Gate) -> None:
-    assert not gate.sandbox.nats_password("signer").exists()
+async def test_the_signer_is_nobody_at_the_broker(harness: BrokerHarness) -> None:
+    assert not harness.sandbox.nats_password("signer").exists()
     with pytest.raises(nats.errors.Error, match="Authorization Violation"):
         await nats.connect(
-            gate.url, user="signer", password="", tls=gate.tls("signer"), allow_reconnect=False
+            harness.url, user="signer", password="", tls=harness.tls("signer"), allow_reconnect=False
         )
 
 
 @LINKS
-async def test_requests_for_a_session_and_manifests_reach_a_car(gate: Gate, link: str) -> None:
+async def test_requests_for_a_session_and_manifests_reach_a_car(harness: BrokerHarness, link: str) -> None:
     if link == "nats":  # on MQTT the session keeps them
-        await gate.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
-    car = gate.link(link)
+        await harness.jetstream.add_consumer(VEHICLE_COMMANDS, command_queue(VIN))
+    car = harness.link(link)
     await car.open()
     for kind in (CommandKind.SESSION, CommandKind.KEYS):
         subject = command_subject(VIN, kind)
-        await gate.jetstream.publish(subject, kind.encode(), headers={MQTT_QOS_HEADER: "1"})
+        await harness.jetstream.publish(subject, kind.encode(), headers={MQTT_QOS_HEADER: "1"})
     arrived: list[tuple[CommandKind | None, bytes]] = []
     async with asyncio.timeout(WAIT_SECONDS):
         while len(arrived) < 2:

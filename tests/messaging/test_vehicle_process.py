@@ -22,8 +22,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command
+from tests.support.protocol_harness import ROOT, Car, Clock, seed
 from tests.support.signed_cloud import VIN, endorsed, manifest
-from tests.support.stand import ROOT, Car, Clock, seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ from protocol.stream_config import command_queue
 from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import CommandKind, EventKind, command_subject
 from services import registry
-from tests.messaging.vehicle_gate import OTHER, WAIT_SECONDS
+from tests.messaging.broker_harness import OTHER, WAIT_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nats.aio.client import Client
     from nats.aio.msg import Msg
 
-    from tests.messaging.vehicle_gate import Gate
+    from tests.messaging.broker_harness import BrokerHarness
 
 SERVICES = registry.WITH_DATABASE
 
@@ -31,13 +31,13 @@ _QUIET_SECONDS = 0.1
 class Witness:
     """Looks and listens before an attack, and says afterwards that nothing came of it."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, harness: BrokerHarness) -> None:
+        self._gate = harness
         self.received: list[tuple[str, str]] = []
         """Service, and subject of everything that it heard."""
         self._before: dict[str, Any] = {}
-        self.other = gate.link("nats", vin=OTHER)
-        self.other_over_mqtt = gate.link("mqtt", vin=OTHER)
+        self.other = harness.link("nats", vin=OTHER)
+        self.other_over_mqtt = harness.link("mqtt", vin=OTHER)
 
     async def begin(self) -> None:
         """Look at everything, and listen."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.stand import Stand
+from tests.support.protocol_harness import ProtocolHarness
 
 
 @pytest.fixture
-def stand() -> Stand:
-    return Stand()
+def harness() -> ProtocolHarness:
+    return ProtocolHarness()

@@ -31,7 +31,7 @@ from tests.protocol.order_vectors import (
     orders,
     session_info,
 )
-from tests.support.stand import (
+from tests.support.protocol_harness import (
     CLOUD_REPORT,
     CLOUD_SEAL,
     CLOUD_SIGNER,
@@ -40,7 +40,7 @@ from tests.support.stand import (
     VIN,
     WALL_SECONDS,
     YEAR_SECONDS,
-    Stand,
+    ProtocolHarness,
     exchange_key,
     manifest,
     public,
@@ -107,15 +107,15 @@ def _key(word: str, public_bytes: bytes) -> Case:
 
 
 def _hellos() -> File:
-    stand = Stand()
+    harness = ProtocolHarness()
     cloud = Sealer(seal.Direction.TO_CLOUD, public(CLOUD_SEAL))
-    vehicle = Sealer(seal.Direction.TO_VEHICLE, public(stand.car.seal_key))
+    vehicle = Sealer(seal.Direction.TO_VEHICLE, public(harness.car.seal_key))
     challenge = seed("challenge")[:16]
     request = session_pb2.SessionRequest(vin=VIN, challenge=challenge).SerializeToString()
     subject = subject_of(VIN, Domain.CHALLENGE)
 
     def hello(name: str, expect: str, **changes: Any) -> Case:
-        info = session_info(stand)
+        info = session_info(harness)
         for member, value in changes.items():
             setattr(info, member, value)
         envelope = cose.sign(
@@ -148,7 +148,7 @@ def _hellos() -> File:
 
 
 def _requests() -> File:
-    car = Stand().car
+    car = ProtocolHarness().car
     receiver = public(car.seal_key)
     challenge = seed("challenge")[:16]
 
@@ -280,7 +280,7 @@ def _manifests() -> File:
 
 
 def _reports() -> File:
-    stand = Stand()
+    harness = ProtocolHarness()
     vehicle_public = public(exchange_key(f"{VIN} report 1"))
     shared = CLOUD_REPORT.exchange(exchange_key(f"{VIN} report 1").public_key())
     status = report_pb2.StatusReport(
@@ -288,8 +288,8 @@ def _reports() -> File:
     )
     status.observed_at.FromSeconds(WALL_SECONDS)
     status.doors.add(door=1, locked=True)
-    first, second = (stand.car.side.seal_report(status).data for _ in range(2))
-    diagnostics = stand.car.side.seal_report(report_pb2.DiagnosticsReport(boot_id="boot-1")).data
+    first, second = (harness.car.side.seal_report(status).data for _ in range(2))
+    diagnostics = harness.car.side.seal_report(report_pb2.DiagnosticsReport(boot_id="boot-1")).data
 
     def case(name: str, expect: str, data: bytes, domain: Domain = Domain.STATUS) -> Case:
         return {"name": name, "domain": domain.value, "report": data.hex(), "expect": expect}
@@ -298,11 +298,11 @@ def _reports() -> File:
         "about": "What a cloud that saw counter 1 of evt.status says to each; every case by itself.",
         "context": {
             "vin": VIN,
-            "epoch": stand.car.epoch.hex(),
+            "epoch": harness.car.epoch.hex(),
             "vehiclePublicKey": vehicle_public.hex(),
             "sharedSecret": shared.hex(),
             "keys": {
-                d.value: report_key(shared, stand.car.epoch, VIN, d).hex()
+                d.value: report_key(shared, harness.car.epoch, VIN, d).hex()
                 for d in (Domain.STATUS, Domain.DIAGNOSTICS)
             },
             "seen": {"evt.status": [1]},

@@ -11,7 +11,7 @@ from protocol.domains import ANSWER_FIELDS, MAX_COUNTER, ORDER_TYPES, ContentTyp
 from protocol.keys import KeySigner, key_id
 from protocol.manifest import endorse
 from tests.protocol.independent import hpke
-from tests.support.stand import (
+from tests.support.protocol_harness import (
     CLOUD_REPORT,
     CLOUD_SEAL,
     CLOUD_SIGNER,
@@ -20,7 +20,7 @@ from tests.support.stand import (
     VIN,
     WALL_SECONDS,
     YEAR_SECONDS,
-    Stand,
+    ProtocolHarness,
     cancellation,
     exchange_key,
     manifest,
@@ -64,12 +64,12 @@ class Sealer:
         }
 
 
-def session_info(stand: Stand, *, with_hello: bool = True) -> session_pb2.SessionInfo:
+def session_info(harness: ProtocolHarness, *, with_hello: bool = True) -> session_pb2.SessionInfo:
     """Session information of the first car."""
     info = session_pb2.SessionInfo(
         vin=VIN,
         message_id="hello-1",
-        epoch=stand.car.epoch,
+        epoch=harness.car.epoch,
         clock_millis=CLOCK_MILLIS,
         manifest_version=1,
         report_public_key=public(exchange_key(f"{VIN} report 1")),
@@ -126,7 +126,7 @@ def _oneof_cases(forge: Forge) -> list[Case]:
 
 def orders() -> File:
     """orders.json."""
-    car = Stand().car
+    car = ProtocolHarness().car
     vehicle = Sealer(seal.Direction.TO_VEHICLE, public(car.seal_key))
     usual: dict[str, Any] = {"epoch": car.epoch, "counter": 8, "expires_at_millis": CLOCK_MILLIS + 30_000}
     door = unlock("cmd-9")
@@ -240,11 +240,11 @@ def _damaged(vehicle: Sealer, envelope: bytes) -> list[Case]:
 
 def answers() -> File:
     """answers.json."""
-    stand = Stand()
+    harness = ProtocolHarness()
     cloud = Sealer(seal.Direction.TO_CLOUD, public(CLOUD_SEAL))
     command, tombstone, settings = (bytes([n]) * 32 for n in (1, 2, 3))
     refused = session_pb2.OrderRefused(fault=session_pb2.PROTOCOL_FAULT_WRONG_EPOCH)
-    refused.session.CopyFrom(session_info(stand, with_hello=False))
+    refused.session.CopyFrom(session_info(harness, with_hello=False))
     cancelled = report_pb2.CommandResult(command_id="cmd-9", outcome=report_pb2.COMMAND_OUTCOME_CANCELLED)
     withdrawal = report_pb2.CancelResult(
         cancel_id="can-1", command_id="cmd-9", outcome=report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
@@ -263,7 +263,7 @@ def answers() -> File:
         field, content_type = ANSWER_FIELDS[domain]
         if isinstance(what, session_pb2.OrderRefused):
             field, content_type = "refused", ContentType.FAULT
-        values: dict[str, Any] = {"vin": VIN, "message_id": "msg-1", "epoch": stand.car.epoch, "counter": 3}
+        values: dict[str, Any] = {"vin": VIN, "message_id": "msg-1", "epoch": harness.car.epoch, "counter": 3}
         message = session_pb2.SignedAnswer(request_hash=request_hash, **(values | changes))
         getattr(message, field).CopyFrom(what)
         envelope = cose.sign(by, content_type, subject_of(VIN, domain), message.SerializeToString())
@@ -274,7 +274,7 @@ def answers() -> File:
         "context": {
             "vin": VIN,
             "nowMillis": WALL_SECONDS * 1000,
-            "epoch": stand.car.epoch.hex(),
+            "epoch": harness.car.epoch.hex(),
             "issued": [
                 {"requestHash": h.hex(), "domain": d.value, "orderId": o, "commandId": c}
                 for h, d, o, c in (

@@ -10,7 +10,7 @@ from ecarus.remotecontrol.vehicle.v1 import session_pb2
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.faults import ANSWERED, SYNCHRONISATION, Fault
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
-from tests.support.stand import OTHER_VIN, Stand, signer, unlock
+from tests.support.protocol_harness import OTHER_VIN, ProtocolHarness, signer, unlock
 
 WRONG_FROM_THE_LAST_CHECK_BACK: list[tuple[dict[str, Any], Fault]] = [
     ({"role": 0}, Fault.ROLE_NOT_ALLOWED),
@@ -28,38 +28,38 @@ WRONG_FROM_THE_LAST_CHECK_BACK: list[tuple[dict[str, Any], Fault]] = [
 
 
 @pytest.mark.parametrize("checks", range(1, len(WRONG_FROM_THE_LAST_CHECK_BACK) + 1))
-def test_the_first_check_that_fails_speaks(stand: Stand, checks: int) -> None:
-    stand.car.receive(stand.car.forge(unlock("earlier"), counter=5))
+def test_the_first_check_that_fails_speaks(harness: ProtocolHarness, checks: int) -> None:
+    harness.car.receive(harness.car.forge(unlock("earlier"), counter=5))
     wrong: dict[str, Any] = {"counter": 6}
     for more, _ in WRONG_FROM_THE_LAST_CHECK_BACK[:checks]:
         wrong |= more
 
-    opened = stand.car.receive(stand.car.forge(unlock("late"), **wrong))
+    opened = harness.car.receive(harness.car.forge(unlock("late"), **wrong))
 
     assert isinstance(opened, RefusedOrder)
     assert opened.fault is WRONG_FROM_THE_LAST_CHECK_BACK[checks - 1][1]
 
 
-def test_known_comes_before_epoch_expiry_counter_and_role(stand: Stand) -> None:
-    stand.accepted("cmd-1")
-    wrong = stand.car.forge(unlock("cmd-1"), epoch=bytes(16), expires_at_millis=0, counter=0, role=0)
+def test_known_comes_before_epoch_expiry_counter_and_role(harness: ProtocolHarness) -> None:
+    harness.accepted("cmd-1")
+    wrong = harness.car.forge(unlock("cmd-1"), epoch=bytes(16), expires_at_millis=0, counter=0, role=0)
 
-    assert isinstance(stand.car.receive(wrong), KnownOrder)
-    assert stand.car.actuations == ["cmd-1"]
+    assert isinstance(harness.car.receive(wrong), KnownOrder)
+    assert harness.car.actuations == ["cmd-1"]
 
 
-def test_known_comes_after_key_and_signature(stand: Stand) -> None:
-    stand.accepted("cmd-1")
+def test_known_comes_after_key_and_signature(harness: ProtocolHarness) -> None:
+    harness.accepted("cmd-1")
 
-    opened = stand.car.receive(stand.car.forge(unlock("cmd-1"), by=signer("stranger")))
+    opened = harness.car.receive(harness.car.forge(unlock("cmd-1"), by=signer("stranger")))
 
     assert isinstance(opened, RefusedOrder)
 
 
-def test_a_refused_order_spends_no_counter_before_its_turn(stand: Stand) -> None:
-    stand.car.receive(stand.car.forge(unlock("a"), counter=100, expires_at_millis=0))
+def test_a_refused_order_spends_no_counter_before_its_turn(harness: ProtocolHarness) -> None:
+    harness.car.receive(harness.car.forge(unlock("a"), counter=100, expires_at_millis=0))
 
-    assert isinstance(stand.car.receive(stand.car.forge(unlock("b"), counter=1)), AcceptedOrder)
+    assert isinstance(harness.car.receive(harness.car.forge(unlock("b"), counter=1)), AcceptedOrder)
 
 
 def test_the_codes_are_those_of_the_contract() -> None:
@@ -71,10 +71,10 @@ def test_the_codes_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize(("wrong", "fault"), WRONG_FROM_THE_LAST_CHECK_BACK)
-def test_who_gets_an_answer(stand: Stand, wrong: dict[str, Any], fault: Fault) -> None:
-    stand.car.receive(stand.car.forge(unlock("earlier"), counter=5))
+def test_who_gets_an_answer(harness: ProtocolHarness, wrong: dict[str, Any], fault: Fault) -> None:
+    harness.car.receive(harness.car.forge(unlock("earlier"), counter=5))
 
-    opened = stand.car.receive(stand.car.forge(unlock("late"), **({"counter": 6} | wrong)))
+    opened = harness.car.receive(harness.car.forge(unlock("late"), **({"counter": 6} | wrong)))
 
     assert isinstance(opened, RefusedOrder)
     assert (opened.answer is not None) == (fault in ANSWERED)

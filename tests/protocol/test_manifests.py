@@ -12,7 +12,7 @@ from protocol.keys import SealKey
 from protocol.manifest import SUBJECT, Trust, endorse
 from protocol.seal import Direction, seal
 from protocol.vehicle_side import AcceptedOrder, RefusedOrder
-from tests.support.stand import (
+from tests.support.protocol_harness import (
     CLOUD_SEAL,
     CLOUD_SIGNER,
     OWNER,
@@ -20,7 +20,7 @@ from tests.support.stand import (
     VIN,
     WALL_SECONDS,
     YEAR_SECONDS,
-    Stand,
+    ProtocolHarness,
     exchange_key,
     manifest,
     public,
@@ -45,37 +45,37 @@ def refusal(trust: Trust, endorsed: bytes, wall_seconds: int = WALL_SECONDS) -> 
     return caught.value.fault
 
 
-def test_rotation_of_the_signing_key_with_commands_in_flight(stand: Stand) -> None:
+def test_rotation_of_the_signing_key_with_commands_in_flight(harness: ProtocolHarness) -> None:
     both = {CLOUD_SIGNER.public_bytes: FOR_A_YEAR, NEW_SIGNER.public_bytes: FOR_A_YEAR}
     only_new = {CLOUD_SIGNER.public_bytes: REVOKED, NEW_SIGNER.public_bytes: FOR_A_YEAR}
-    new_cloud = stand.cloud_with(NEW_SIGNER, 2)
+    new_cloud = harness.cloud_with(NEW_SIGNER, 2)
 
-    early = stand.car.receive(new_cloud.seal_order(VIN, unlock("early"), OWNER, 30_000))
+    early = harness.car.receive(new_cloud.seal_order(VIN, unlock("early"), OWNER, 30_000))
     assert isinstance(early, RefusedOrder)
     assert early.fault is Fault.UNKNOWN_KEY
     assert early.answer is not None
-    told = stand.cloud.open_answer(VIN, early.answer.domain, early.answer.data).answer
+    told = harness.cloud.open_answer(VIN, early.answer.domain, early.answer.data).answer
     assert isinstance(told, session_pb2.OrderRefused)
     assert told.session.manifest_version == 1
 
-    in_flight = stand.command("old")
-    stand.car.side.open_manifest(
-        stand.cloud.seal_manifest(VIN, endorse(manifest(2, sign_keys=both), ROOT, ROOT))
+    in_flight = harness.command("old")
+    harness.car.side.open_manifest(
+        harness.cloud.seal_manifest(VIN, endorse(manifest(2, sign_keys=both), ROOT, ROOT))
     )
-    assert isinstance(stand.car.receive(in_flight), AcceptedOrder)
+    assert isinstance(harness.car.receive(in_flight), AcceptedOrder)
     assert isinstance(
-        stand.car.receive(new_cloud.seal_order(VIN, unlock("new"), OWNER, 30_000)), AcceptedOrder
+        harness.car.receive(new_cloud.seal_order(VIN, unlock("new"), OWNER, 30_000)), AcceptedOrder
     )
 
-    stand.car.side.open_manifest(
-        stand.cloud.seal_manifest(VIN, endorse(manifest(3, sign_keys=only_new), ROOT, ROOT))
+    harness.car.side.open_manifest(
+        harness.cloud.seal_manifest(VIN, endorse(manifest(3, sign_keys=only_new), ROOT, ROOT))
     )
-    stolen = stand.car.receive(stand.command("stolen"))
+    stolen = harness.car.receive(harness.command("stolen"))
     assert isinstance(stolen, RefusedOrder)
     assert stolen.fault is Fault.REVOKED_KEY
     assert stolen.answer is None
-    assert stand.car.actuations == ["old", "new"]
-    assert stand.greet().manifest_version == 3
+    assert harness.car.actuations == ["old", "new"]
+    assert harness.greet().manifest_version == 3
 
 
 def test_rotation_of_the_root_survives_a_reboot(trust: Trust) -> None:
@@ -108,18 +108,18 @@ def test_rollback(trust: Trust) -> None:
     assert trust.adopt(endorse(manifest(5), ROOT, ROOT), WALL_SECONDS) == trust
 
 
-def test_rollback_reaches_no_vehicle(stand: Stand) -> None:
-    old = stand.cloud.seal_manifest(VIN, stand.car.trust.endorsed)
+def test_rollback_reaches_no_vehicle(harness: ProtocolHarness) -> None:
+    old = harness.cloud.seal_manifest(VIN, harness.car.trust.endorsed)
     revoking = manifest(2, sign_keys={CLOUD_SIGNER.public_bytes: REVOKED})
-    stand.car.side.open_manifest(stand.cloud.seal_manifest(VIN, endorse(revoking, ROOT, ROOT)))
+    harness.car.side.open_manifest(harness.cloud.seal_manifest(VIN, endorse(revoking, ROOT, ROOT)))
 
     with pytest.raises(MessageRefused) as caught:
-        stand.car.side.open_manifest(old)
+        harness.car.side.open_manifest(old)
 
     assert caught.value.fault is Fault.MANIFEST_ROLLBACK
-    assert isinstance(stand.car.receive(stand.command()), RefusedOrder)
-    assert Trust.restore(*stand.car.kept_manifest).version == 2
-    assert stand.car.actuations == []
+    assert isinstance(harness.car.receive(harness.command()), RefusedOrder)
+    assert Trust.restore(*harness.car.kept_manifest).version == 2
+    assert harness.car.actuations == []
 
 
 def test_a_manifest_that_ran_out(trust: Trust) -> None:
@@ -135,18 +135,18 @@ def test_a_clock_set_back_does_not_bring_time_back() -> None:
     assert refusal(Trust(ROOT.public_bytes), endorse(ran_out, ROOT, ROOT), 0) is Fault.EXPIRED_KEY
 
 
-def test_a_vehicle_whose_manifest_ran_out_can_still_say_so(stand: Stand) -> None:
-    stand.clock.advance(YEAR_SECONDS)
-    stand.car.boot()
+def test_a_vehicle_whose_manifest_ran_out_can_still_say_so(harness: ProtocolHarness) -> None:
+    harness.clock.advance(YEAR_SECONDS)
+    harness.car.boot()
 
-    assert stand.greet().manifest_version == 1
-    faulted = stand.car.receive(stand.command())
+    assert harness.greet().manifest_version == 1
+    faulted = harness.car.receive(harness.command())
     assert isinstance(faulted, RefusedOrder)
     assert faulted.fault is Fault.EXPIRED_KEY
     assert faulted.answer is not None
     renewed = manifest(2, expires_at=WALL_SECONDS + 2 * YEAR_SECONDS)
-    stand.car.side.open_manifest(stand.cloud.seal_manifest(VIN, endorse(renewed, ROOT, ROOT)))
-    assert isinstance(stand.car.receive(stand.command()), AcceptedOrder)
+    harness.car.side.open_manifest(harness.cloud.seal_manifest(VIN, endorse(renewed, ROOT, ROOT)))
+    assert isinstance(harness.car.receive(harness.command()), AcceptedOrder)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_a_key_of_a_later_version_of_the_protocol_is_passed_over(trust: Trust) -
     assert trust.adopt(endorse(made, ROOT, ROOT), WALL_SECONDS).version == 6
 
 
-def test_what_is_no_manifest(trust: Trust, stand: Stand) -> None:
+def test_what_is_no_manifest(trust: Trust, harness: ProtocolHarness) -> None:
     inner = cose.sign(ROOT, ContentType.MANIFEST, SUBJECT, manifest(6).SerializeToString())
     nonsense = cose.sign(ROOT, ContentType.ENDORSED_MANIFEST, SUBJECT, b"nonsense")
     unreadable = cose.sign(
@@ -183,7 +183,7 @@ def test_what_is_no_manifest(trust: Trust, stand: Stand) -> None:
     assert refusal(trust, inner) is Fault.WRONG_TYPE
     assert refusal(trust, nonsense) is Fault.MALFORMED
     assert refusal(trust, unreadable) is Fault.MALFORMED
-    assert refusal(trust, stand.car.envelope_of(stand.command())) is Fault.UNKNOWN_KEY
+    assert refusal(trust, harness.car.envelope_of(harness.command())) is Fault.UNKNOWN_KEY
     with pytest.raises(ValueError, match="another root"):
         endorse(manifest(6, root=NEW_ROOT), ROOT, ROOT)
 
@@ -192,20 +192,20 @@ def test_nothing_is_no_manifest_even_where_there_is_none_yet() -> None:
     assert refusal(Trust(ROOT.public_bytes), b"") is Fault.MALFORMED
 
 
-def test_without_a_key_to_seal_to_there_is_nobody_to_tell(stand: Stand) -> None:
+def test_without_a_key_to_seal_to_there_is_nobody_to_tell(harness: ProtocolHarness) -> None:
     made = manifest(2)
     for key in made.keys:
         key.revoked = key.use == session_pb2.KEY_USE_SEAL
-    stand.car.side.open_manifest(stand.cloud.seal_manifest(VIN, endorse(made, ROOT, ROOT)))
-    stand.clock.advance(30)
+    harness.car.side.open_manifest(harness.cloud.seal_manifest(VIN, endorse(made, ROOT, ROOT)))
+    harness.clock.advance(30)
 
-    opened = stand.car.receive(stand.car.forge(unlock(), expires_at_millis=1))
+    opened = harness.car.receive(harness.car.forge(unlock(), expires_at_millis=1))
 
     assert isinstance(opened, RefusedOrder)
     assert (opened.fault, opened.answer) == (Fault.EXPIRED, None)
 
 
-def test_a_seal_key_that_was_replaced(stand: Stand) -> None:
+def test_a_seal_key_that_was_replaced(harness: ProtocolHarness) -> None:
     made = manifest(2)
     made.keys.add(
         use=session_pb2.KEY_USE_SEAL,
@@ -213,7 +213,7 @@ def test_a_seal_key_that_was_replaced(stand: Stand) -> None:
         expires_at_seconds=WALL_SECONDS + 2 * YEAR_SECONDS,
     )
     made.expires_at_seconds += YEAR_SECONDS
-    trust = stand.car.trust.adopt(endorse(made, ROOT, ROOT), WALL_SECONDS)
+    trust = harness.car.trust.adopt(endorse(made, ROOT, ROOT), WALL_SECONDS)
 
     second = SealKey.of(public(exchange_key("second seal"))).key_id
     assert trust.seal_key(WALL_SECONDS).key_id == SealKey.of(public(CLOUD_SEAL)).key_id

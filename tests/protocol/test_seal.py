@@ -9,7 +9,7 @@ from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, SealKey, key_id
 from protocol.seal import Direction, info, seal, unseal
 from tests.protocol.independent import hpke
-from tests.support.stand import OTHER_VIN, VIN, exchange_key, public
+from tests.support.protocol_harness import OTHER_VIN, VIN, exchange_key, public
 
 KEY = exchange_key("receiver")
 RECEIVER = SealKey.of(public(KEY))

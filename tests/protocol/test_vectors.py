@@ -20,7 +20,7 @@ from protocol.session import CloudSession, EpochRecord, VehicleSession
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder, VehicleSide
 from protocol.window import Window
 from tests.protocol.make_vectors import FOLDER, make, text
-from tests.support.stand import Cloud, Store
+from tests.support.protocol_harness import Cloud, Store
 
 
 def load(name: str) -> Any:

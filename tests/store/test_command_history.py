@@ -34,7 +34,15 @@ from services.command.history_usecases import (
 )
 from services.command.store import tables
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_store_harness import LOCK, OTHER, OWNER, UNLOCK, VIN, Room, open_room
+from tests.support.command_store_harness import (
+    LOCK,
+    OTHER,
+    OWNER,
+    UNLOCK,
+    VIN,
+    CommandStoreHarness,
+    open_room,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -44,13 +52,13 @@ LOOKS_AT_ONCE = 7
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 @pytest_asyncio.fixture
-async def twins(database_url: str) -> AsyncIterator[tuple[Room, Room]]:
+async def twins(database_url: str) -> AsyncIterator[tuple[CommandStoreHarness, CommandStoreHarness]]:
     async with AsyncExitStack() as opened:
         one = await opened.enter_async_context(open_room(database_url))
         yield one, await opened.enter_async_context(open_room(database_url))
@@ -60,7 +68,7 @@ def a_look(name: str, at: datetime, vin: str = VIN) -> StatusCheck:
     return StatusCheck(name, vin, at, OWNER, f"s-{name}", 0.004)
 
 
-async def whole(room: Room, query: HistoryQuery) -> list[str]:
+async def whole(room: CommandStoreHarness, query: HistoryQuery) -> list[str]:
     """The correlation ids on all pages of the list of the query's moment, by offset."""
     listed: list[str] = []
     while True:
@@ -71,7 +79,7 @@ async def whole(room: Room, query: HistoryQuery) -> list[str]:
             return listed
 
 
-async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: Room) -> None:
+async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: CommandStoreHarness) -> None:
     for n in range(4):
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1)
@@ -87,7 +95,7 @@ async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: Room
     assert "s-late" in await whole(room, query)
 
 
-async def test_both_ends_of_a_list_hold_still_while_time_passes(room: Room) -> None:
+async def test_both_ends_of_a_list_hold_still_while_time_passes(room: CommandStoreHarness) -> None:
     for n in range(3):
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1_000)
@@ -98,7 +106,9 @@ async def test_both_ends_of_a_list_hold_still_while_time_passes(room: Room) -> N
     assert await whole(room, replace(later, as_of=None)) == ["c-2"]
 
 
-async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is_shown(room: Room) -> None:
+async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is_shown(
+    room: CommandStoreHarness,
+) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     [entry] = (await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))).entries
     assert entry.requested_at == room.now
@@ -111,14 +121,14 @@ async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is
     assert await whole(room, replace(query, now=room.now)) == []
 
 
-async def test_a_moment_that_has_not_come_is_taken_as_now(room: Room) -> None:
+async def test_a_moment_that_has_not_come_is_taken_as_now(room: CommandStoreHarness) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     query = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now + timedelta(days=1))
     page = await list_history(room.deps, VIN, query)
     assert (page.total, page.as_of) == (1, room.now)
 
 
-async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: Room) -> None:
+async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: CommandStoreHarness) -> None:
     await room.report(room.succeeded(await room.request("c-0"), "m-0"))
     first = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
     room.pass_seconds(-5)  # the clock is set back
@@ -131,7 +141,7 @@ async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: Room)
     assert len(set(recorded)) == len(recorded) == 2
 
 
-async def test_entries_from_before_are_listed_by_their_end(room: Room) -> None:
+async def test_entries_from_before_are_listed_by_their_end(room: CommandStoreHarness) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     await room.database.write(lambda c: c.execute(update(tables.history).values(recorded_at=None)))
     room.pass_seconds(60)
@@ -140,7 +150,7 @@ async def test_entries_from_before_are_listed_by_their_end(room: Room) -> None:
     assert await whole(room, before) == []
 
 
-async def test_nothing_stays_undated(room: Room) -> None:
+async def test_nothing_stays_undated(room: CommandStoreHarness) -> None:
     await room.request("c-0")
     await room.cancel("x-0", "c-0")
     command = await room.request("c-1", vin=OTHER)
@@ -155,11 +165,13 @@ async def test_nothing_stays_undated(room: Room) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> None:
+async def test_pages_hold_while_two_replicas_write(
+    twins: tuple[CommandStoreHarness, CommandStoreHarness],
+) -> None:
     """Looks, endings and refusals from two replicas, all of one vehicle, while pages are turned."""
     done = asyncio.Event()
 
-    async def write(replica: Room, name: str) -> None:
+    async def write(replica: CommandStoreHarness, name: str) -> None:
         refused = RefusedRequests(replica.commands, lambda: datetime.now(UTC))
         for n in range(ROUNDS):
             replica.now = datetime.now(UTC)
@@ -175,7 +187,9 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
             ends = [replica.report(replica.succeeded(command, f"m-{name}-{n}"))] if command else []
             await asyncio.gather(*writes, *ends, refused.flush())
 
-    async def turn(replica: Room, step: int, lists: list[tuple[HistoryQuery, list[str]]]) -> None:
+    async def turn(
+        replica: CommandStoreHarness, step: int, lists: list[tuple[HistoryQuery, list[str]]]
+    ) -> None:
         while not done.is_set():
             query = HistoryQuery(datetime.now(UTC), timedelta(hours=1), limit=step)
             page: HistoryPage = await list_history(replica.deps, VIN, query)
@@ -206,7 +220,7 @@ async def test_pages_hold_while_two_replicas_write(twins: tuple[Room, Room]) -> 
         assert len(listed) == len(after_all) or len(listed) >= 40 * query.limit
 
 
-async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: Room) -> None:
+async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: CommandStoreHarness) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now)
 
     async def ask(order: DoorAction, correlation_id: str) -> None:
@@ -245,7 +259,7 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: R
     assert about == command.command_id
 
 
-async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
+async def test_a_refused_request_does_not_use_up_its_id(room: CommandStoreHarness) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now)
     room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
     for _ in range(3):
@@ -267,7 +281,9 @@ async def test_a_refused_request_does_not_use_up_its_id(room: Room) -> None:
     )
 
 
-async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room: Room) -> None:
+async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(
+    room: CommandStoreHarness,
+) -> None:
     refused = RefusedRequests(room.commands, lambda: room.now, most=3)
     room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
     for n in range(5):
@@ -283,7 +299,9 @@ async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(room
     assert (await room.history())[1] == 3
 
 
-async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(room: Room) -> None:
+async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(
+    room: CommandStoreHarness,
+) -> None:
     await room.report(room.succeeded(await room.request("c-0")))
     await record_status_checks(room.deps, [a_look("1", room.now)])
     unlock, look = (

@@ -20,19 +20,21 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from tests.support.command_store_harness import Room
+    from tests.support.command_store_harness import CommandStoreHarness
 
 ROUNDS = 30
 EPOCH = b"an epoch, 16 byt"
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(room: Room) -> None:
+async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
+    room: CommandStoreHarness,
+) -> None:
     def meet(connection: Connection) -> None:
         for vin in (VIN, OTHER):
             sessions.store(connection).save(vin, CloudSession(EpochRecord(EPOCH)))
@@ -57,7 +59,9 @@ async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
         assert sum(counts) >= len((VIN, OTHER))
 
 
-async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others(room: Room) -> None:
+async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others(
+    room: CommandStoreHarness,
+) -> None:
     spent = CloudSession(EpochRecord(EPOCH, issued={Domain.COMMAND: MAX_COUNTER}))
 
     def meet(connection: Connection) -> None:
@@ -76,7 +80,9 @@ async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others
     assert hashes[1] is not None
 
 
-async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_trouble(room: Room) -> None:
+async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_trouble(
+    room: CommandStoreHarness,
+) -> None:
     def meet(connection: Connection) -> None:
         for vin in (VIN, OTHER):
             sessions.store(connection).save(vin, CloudSession(EpochRecord(EPOCH)))

@@ -15,10 +15,10 @@ from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_r
 
 if TYPE_CHECKING:
     from services.command.usecases import CommandDependencies
-    from tests.support.command_store_harness import Room
+    from tests.support.command_store_harness import CommandStoreHarness
 
 
-def cut_off(room: Room) -> CommandDependencies:
+def cut_off(room: CommandStoreHarness) -> CommandDependencies:
     return replace(room.deps, can_deliver=lambda: False)
 
 

@@ -24,12 +24,12 @@ from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_r
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.command_store_harness import Room
+    from tests.support.command_store_harness import CommandStoreHarness
 
 GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
 
 
-async def a_day(room: Room) -> None:
+async def a_day(room: CommandStoreHarness) -> None:
     """Everything that happens to commands."""
     orders = SqlOrders(room.database, lambda: 1)
     first = await room.request()

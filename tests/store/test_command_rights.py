@@ -22,7 +22,7 @@ from services.command.own_cancellations import taken_back_id
 from services.command.right_usecases import end_rights
 from services.command.store import tables
 from services.command.vehicle_usecases import CancellationDecision, ReportedResult
-from tests.support.command_store_harness import AGENT, OTHER, OWNER, VIN, Room, open_room
+from tests.support.command_store_harness import AGENT, OTHER, OWNER, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ GUEST = Requester("guest-9", "guest-9", "MOBILE_APP")
 
 
 @dataclass
-class World:
+class RightsHarness:
     """The signer, which says that all rights of `gone` ended; and the broker."""
 
     gone: set[str] = field(default_factory=set)
@@ -50,40 +50,44 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def end(room: Room, *gone: Command, principal: str | None = "guest-9", vin: str | None = None) -> World:
-    world = World({command.command_id for command in gone})
-    await end_rights(room.deps, world, world, CommandRightEnded(principal, vin))
-    return world
+async def end(
+    room: CommandStoreHarness, *gone: Command, principal: str | None = "guest-9", vin: str | None = None
+) -> RightsHarness:
+    harness = RightsHarness({command.command_id for command in gone})
+    await end_rights(room.deps, harness, harness, CommandRightEnded(principal, vin))
+    return harness
 
 
-async def test_it_ends_the_persons_commands_and_the_agents_and_nobody_elses(room: Room) -> None:
+async def test_it_ends_the_persons_commands_and_the_agents_and_nobody_elses(
+    room: CommandStoreHarness,
+) -> None:
     guests = await room.request(who=GUEST)
     elsewhere = await room.request(who=OWNER, vin=OTHER)
-    world = await end(room, guests, elsewhere)
-    assert world.emptied == [VIN]
+    harness = await end(room, guests, elsewhere)
+    assert harness.emptied == [VIN]
     assert (await room.find(guests)).status is Status.FAILED
     assert (await room.find(elsewhere)).status is Status.PENDING
     by_agent = await room.request("c-2", who=AGENT)
-    world = await end(room, by_agent, elsewhere, principal=AGENT.principal)
-    assert world.emptied == [VIN]
+    harness = await end(room, by_agent, elsewhere, principal=AGENT.principal)
+    assert harness.emptied == [VIN]
     assert (await room.find(by_agent)).status is Status.FAILED
-    world = await end(room, elsewhere, principal=OWNER.subject, vin=VIN)
-    assert world.emptied == []
+    harness = await end(room, elsewhere, principal=OWNER.subject, vin=VIN)
+    assert harness.emptied == []
 
 
-async def test_a_withdrawn_key_touches_only_what_was_asked_for_with_it(room: Room) -> None:
+async def test_a_withdrawn_key_touches_only_what_was_asked_for_with_it(room: CommandStoreHarness) -> None:
     first, second = await room.request(who=GUEST), await room.request(who=OWNER, vin=OTHER)
-    world = await end(room, second, principal=None)
-    assert world.emptied == [OTHER]
+    harness = await end(room, second, principal=None)
+    assert harness.emptied == [OTHER]
     assert [(await room.find(each)).status for each in (first, second)] == [Status.PENDING, Status.FAILED]
 
 
-async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: Room) -> None:
+async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: CommandStoreHarness) -> None:
     command = await room.request(who=GUEST)
     room.dispatch.leave()
     await asyncio.gather(*(end(room, command) for _ in range(5)))
@@ -98,7 +102,9 @@ async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: Room)
     assert len(await room.deps.commands.outgoing([taken_back_id(command.command_id)], room.now)) == 1
 
 
-async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(room: Room) -> None:
+async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(
+    room: CommandStoreHarness,
+) -> None:
     command = await room.request(who=GUEST)
     await room.deps.commands.take_over([command.command_id], room.now)
     await end(room, command)
@@ -106,7 +112,9 @@ async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(room
     assert await room.count(tables.cancellation) == 1
 
 
-async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(room: Room) -> None:
+async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(
+    room: CommandStoreHarness,
+) -> None:
     command = await room.request(who=GUEST)
     room.dispatch.leave()
     await end(room, command)
@@ -124,7 +132,7 @@ async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(ro
     assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
 
 
-async def test_had_the_vehicle_acted_before_that_is_the_truth(room: Room) -> None:
+async def test_had_the_vehicle_acted_before_that_is_the_truth(room: CommandStoreHarness) -> None:
     command = await room.request(who=GUEST)
     room.dispatch.leave()
     await end(room, command)
@@ -141,7 +149,9 @@ async def test_had_the_vehicle_acted_before_that_is_the_truth(room: Room) -> Non
     assert (await room.find(command)).status is Status.SUCCESS
 
 
-async def test_somebody_elses_command_that_waited_beside_it_is_handed_over_again(room: Room) -> None:
+async def test_somebody_elses_command_that_waited_beside_it_is_handed_over_again(
+    room: CommandStoreHarness,
+) -> None:
     guests = await room.request(who=GUEST)
     room.dispatch.leave()
     await end(room)  # another grant still allows it

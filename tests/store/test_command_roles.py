@@ -25,7 +25,7 @@ from services.command.domain import (
 )
 from services.command.history_usecases import list_history, record_status_checks
 from services.command.store import tables
-from tests.support.command_store_harness import LOCK, START, UNLOCK, VIN, Room, open_room
+from tests.support.command_store_harness import LOCK, START, UNLOCK, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -38,13 +38,13 @@ FAMILY = Requester("family-1", "family-1", "MOBILE_APP", role=PersonRole.SHARED_
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("left", [False, True])
-async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room, left: bool) -> None:
+async def test_a_digital_key_does_not_cancel_the_owners_lock(room: CommandStoreHarness, left: bool) -> None:
     command = await room.request(order=LOCK, who=OWNER)
     if left:
         room.dispatch.leave()
@@ -56,7 +56,7 @@ async def test_a_digital_key_does_not_cancel_the_owners_lock(room: Room, left: b
     assert room.dispatch.leave() == ([] if left else [command.command_id])
 
 
-async def test_the_role_a_command_was_given_in_outlives_it(room: Room) -> None:
+async def test_the_role_a_command_was_given_in_outlives_it(room: CommandStoreHarness) -> None:
     await room.request(order=UNLOCK, who=FAMILY)
     room.dispatch.leave()
     with pytest.raises(NotYoursToCancel):
@@ -67,7 +67,7 @@ async def test_the_role_a_command_was_given_in_outlives_it(room: Room) -> None:
 
 @pytest.mark.parametrize(("order", "asked"), [(LOCK, False), (UNLOCK, True)], ids=["lock", "unlock"])
 async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
-    room: Room, order: DoorAction, asked: bool
+    room: CommandStoreHarness, order: DoorAction, asked: bool
 ) -> None:
     await room.request(order=order, who=OWNER)
     room.dispatch.leave()
@@ -79,14 +79,14 @@ async def test_a_vehicle_is_never_asked_to_stop_a_lock_between_doors(
     assert signing.RequestedOrder.FromString(payload).cancel.force is asked
 
 
-async def listed(room: Room, viewer: Viewer) -> list[tuple[str, CommandAction]]:
+async def listed(room: CommandStoreHarness, viewer: Viewer) -> list[tuple[str, CommandAction]]:
     query = translate.history_query(rpc.ListCommandHistoryRequest(vin=VIN), viewer, room.now)
     page = await list_history(room.deps, VIN, query)
     assert page.total == len(page.entries)
     return [(entry.user_id, entry.action) for entry in reversed(page.entries)]
 
 
-async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
+async def test_the_history_begins_with_ones_own_right(room: CommandStoreHarness) -> None:
     first = await room.request("c-1", who=OWNER)
     await room.report(room.succeeded(first, "m-1"))
     looked = StatusCheck("check-1", VIN, room.now, replace(OWNER), "c-9", 0.004)
@@ -109,7 +109,7 @@ async def test_the_history_begins_with_ones_own_right(room: Room) -> None:
     assert await listed(room, Viewer("guest-9", PersonRole.SHARED_USER, began + timedelta(seconds=1))) == []
 
 
-async def test_a_command_from_before_ones_right_is_not_there(room: Room) -> None:
+async def test_a_command_from_before_ones_right_is_not_there(room: CommandStoreHarness) -> None:
     command = await room.request(who=OWNER)
     before = Viewer("guest-9", PersonRole.DIGITAL_KEY, room.now)
     assert (await usecases.read(room.deps, before, VIN, command.command_id)) == command
@@ -118,7 +118,7 @@ async def test_a_command_from_before_ones_right_is_not_there(room: Room) -> None
         await usecases.read(room.deps, after, VIN, command.command_id)
 
 
-async def wakes(room: Room, who: Requester, times: int) -> int:
+async def wakes(room: CommandStoreHarness, who: Requester, times: int) -> int:
     """How many of so many commands, one after another, wake the vehicle."""
     woken = 0
     for n in range(times):
@@ -129,7 +129,7 @@ async def wakes(room: Room, who: Requester, times: int) -> int:
     return woken
 
 
-async def test_a_guest_does_not_use_up_the_wake_ups_that_the_owner_needs(room: Room) -> None:
+async def test_a_guest_does_not_use_up_the_wake_ups_that_the_owner_needs(room: CommandStoreHarness) -> None:
     assert await wakes(room, KEY, 8) == 4
     assert await wakes(room, FAMILY, 8) == 2
     assert await wakes(room, OWNER, 8) == 6

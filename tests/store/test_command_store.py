@@ -47,7 +47,7 @@ from tests.support.command_store_harness import (
     OWNER,
     UNLOCK,
     VIN,
-    Room,
+    CommandStoreHarness,
     open_room,
 )
 
@@ -58,12 +58,12 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def test_the_migrated_tables_are_the_ones_the_code_uses(room: Room) -> None:
+async def test_the_migrated_tables_are_the_ones_the_code_uses(room: CommandStoreHarness) -> None:
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         found = compare_metadata(context, store.RoomModel.metadata)
@@ -72,7 +72,7 @@ async def test_the_migrated_tables_are_the_ones_the_code_uses(room: Room) -> Non
     assert await room.database.read(differences) == []
 
 
-async def test_the_same_request_has_one_answer_also_after_its_end(room: Room) -> None:
+async def test_the_same_request_has_one_answer_also_after_its_end(room: CommandStoreHarness) -> None:
     first = await room.request()
     assert (await room.request()).command_id == first.command_id
     await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now), room.succeeded(first))
@@ -80,14 +80,16 @@ async def test_the_same_request_has_one_answer_also_after_its_end(room: Room) ->
     assert (again.command_id, again.status, again.ending) == (first.command_id, Status.PENDING, None)
 
 
-async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(room: Room) -> None:
+async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(
+    room: CommandStoreHarness,
+) -> None:
     await room.request()
     with pytest.raises(CorrelationIdReused):
         await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver",), Mode.NORMAL))
     assert await room.count(tables.command) == 1
 
 
-async def test_two_agents_who_act_for_one_customer_make_one_command(room: Room) -> None:
+async def test_two_agents_who_act_for_one_customer_make_one_command(room: CommandStoreHarness) -> None:
     agents = [replace(AGENT, principal=f"agent-{n}") for n in range(8)]
     commands = await asyncio.gather(*(room.request(who=who) for who in (OWNER, *agents)))
     assert len({command.command_id for command in commands}) == 1
@@ -96,7 +98,7 @@ async def test_two_agents_who_act_for_one_customer_make_one_command(room: Room) 
     assert await room.count(tables.cancellation) == 1
 
 
-async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: Room) -> None:
+async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: CommandStoreHarness) -> None:
     first = await room.request()
     await room.report(room.succeeded(first))
     second = await room.request(who=replace(AGENT, subject="user-456"))
@@ -106,7 +108,7 @@ async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: R
     assert len({first.command_id, second.command_id, third.command_id, fourth.command_id}) == 4
 
 
-async def test_an_id_is_free_again_after_a_day(room: Room) -> None:
+async def test_an_id_is_free_again_after_a_day(room: CommandStoreHarness) -> None:
     first = await room.request()
     await room.report(room.succeeded(first))
     room.pass_seconds(24 * 3600)
@@ -115,7 +117,7 @@ async def test_an_id_is_free_again_after_a_day(room: Room) -> None:
     assert (await room.request(order=UNLOCK)).command_id != first.command_id
 
 
-async def test_twenty_identical_requests_at_once_are_one_command(room: Room) -> None:
+async def test_twenty_identical_requests_at_once_are_one_command(room: CommandStoreHarness) -> None:
     commands = await asyncio.gather(*(room.request() for _ in range(20)))
     assert len({command.command_id for command in commands}) == 1
     for table in (tables.command, tables.history, tables.audit):
@@ -123,7 +125,9 @@ async def test_twenty_identical_requests_at_once_are_one_command(room: Room) -> 
     assert await room.count(tables.outbox.table) == 2
 
 
-async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_the_rest(room: Room) -> None:
+async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_the_rest(
+    room: CommandStoreHarness,
+) -> None:
     answers = await asyncio.gather(*(room.request(f"c-{n}") for n in range(20)), return_exceptions=True)
     taken = [a for a in answers if isinstance(a, Command)]
     refused = [a for a in answers if isinstance(a, CommandInProgress)]
@@ -131,7 +135,7 @@ async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_th
     assert {refusal.command_id for refusal in refused} == {taken[0].command_id}
 
 
-async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) -> None:
+async def test_a_condition_refuses_but_not_what_was_accepted_before(room: CommandStoreHarness) -> None:
     first = await room.request()
     room.advisory_states[VIN] = AdvisoryState(room.now, speed_kmh=3)
     assert (await room.request()).command_id == first.command_id
@@ -142,7 +146,7 @@ async def test_a_condition_refuses_but_not_what_was_accepted_before(room: Room) 
         await room.request("c-2")
 
 
-async def test_received_then_result_and_result_then_received_end_alike(room: Room) -> None:
+async def test_received_then_result_and_result_then_received_end_alike(room: CommandStoreHarness) -> None:
     first = await room.request()
     received = CommandReceipt("m-1", VIN, first.command_id, room.now)
     assert await room.report(received) == []
@@ -156,7 +160,7 @@ async def test_received_then_result_and_result_then_received_end_alike(room: Roo
         assert (found.status, found.received_at) == (Status.SUCCESS, room.now)
 
 
-async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: Room) -> None:
+async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: CommandStoreHarness) -> None:
     command = await room.request()
     await room.report(room.succeeded(command))
     failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
@@ -168,7 +172,7 @@ async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: Room) 
     assert await room.count(tables.audit) == 2
 
 
-async def test_what_can_not_be_is_not_believed(room: Room) -> None:
+async def test_what_can_not_be_is_not_believed(room: CommandStoreHarness) -> None:
     command = await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
     good = room.succeeded(command)
     lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
@@ -192,7 +196,9 @@ async def test_what_can_not_be_is_not_believed(room: Room) -> None:
     assert await room.report(good) == []
 
 
-async def test_a_command_without_result_times_out_and_its_late_result_is_kept_once(room: Room) -> None:
+async def test_a_command_without_result_times_out_and_its_late_result_is_kept_once(
+    room: CommandStoreHarness,
+) -> None:
     command = await room.request()
     room.dispatch.leave()
     room.pass_seconds(29.9)
@@ -211,7 +217,7 @@ async def test_a_command_without_result_times_out_and_its_late_result_is_kept_on
     assert await room.count(tables.outbox.table, announced) == 1
 
 
-async def test_what_never_left_timed_out_for_sure(room: Room) -> None:
+async def test_what_never_left_timed_out_for_sure(room: CommandStoreHarness) -> None:
     command = await room.request()
     room.pass_seconds(30)
     await usecases.time_out_overdue(room.deps)
@@ -221,7 +227,7 @@ async def test_what_never_left_timed_out_for_sure(room: Room) -> None:
     assert ended.sent_at is None
 
 
-async def test_what_another_process_took_over_may_have_succeeded(room: Room) -> None:
+async def test_what_another_process_took_over_may_have_succeeded(room: CommandStoreHarness) -> None:
     command = await room.request()
     assert await usecases.take_over(room.deps, [command.command_id, "cmd-x"]) == {command.command_id}
     room.pass_seconds(30)
@@ -231,7 +237,7 @@ async def test_what_another_process_took_over_may_have_succeeded(room: Room) -> 
     assert ended.ending.may_have_succeeded is True
 
 
-async def test_a_command_that_has_not_left_is_withdrawn(room: Room) -> None:
+async def test_a_command_that_has_not_left_is_withdrawn(room: CommandStoreHarness) -> None:
     command = await room.request()
     room.pass_seconds(1)
     answer = await room.cancel()
@@ -249,7 +255,7 @@ async def test_a_command_that_has_not_left_is_withdrawn(room: Room) -> None:
         await room.cancel("x-2")
 
 
-async def test_withdrawing_and_taking_over_at_once_agree(room: Room) -> None:
+async def test_withdrawing_and_taking_over_at_once_agree(room: CommandStoreHarness) -> None:
     for n in range(10):
         command = await room.request(f"c-{n}")
         answer, alive = await asyncio.gather(
@@ -260,7 +266,7 @@ async def test_withdrawing_and_taking_over_at_once_agree(room: Room) -> None:
         await usecases.time_out_overdue(room.deps)
 
 
-async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Room) -> None:
+async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: CommandStoreHarness) -> None:
     command = await room.request()
     room.database.fail_next = True
     with pytest.raises(StorageUnavailable):
@@ -280,7 +286,7 @@ async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Ro
     ids=["will not act", "too late", "stopped"],
 )
 async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
-    room: Room, too_late: bool, will_not_act: bool, expected: tuple[Any, Any], status: Status
+    room: CommandStoreHarness, too_late: bool, will_not_act: bool, expected: tuple[Any, Any], status: Status
 ) -> None:
     command = await room.request()
     room.dispatch.leave()
@@ -296,7 +302,7 @@ async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
     assert (await room.cancel()).status is Status.PENDING  # the first answer
 
 
-async def test_a_cancellation_ends_with_its_command(room: Room) -> None:
+async def test_a_cancellation_ends_with_its_command(room: CommandStoreHarness) -> None:
     command = await room.request()
     room.dispatch.leave()
     await room.cancel()
@@ -306,7 +312,9 @@ async def test_a_cancellation_ends_with_its_command(room: Room) -> None:
     ]
 
 
-async def test_cancelling_at_the_moment_of_the_end_leaves_no_open_cancellation(room: Room) -> None:
+async def test_cancelling_at_the_moment_of_the_end_leaves_no_open_cancellation(
+    room: CommandStoreHarness,
+) -> None:
     for n in range(10):
         command = await room.request(f"c-{n}")
         room.dispatch.leave()
@@ -319,14 +327,14 @@ async def test_cancelling_at_the_moment_of_the_end_leaves_no_open_cancellation(r
     assert await room.count(tables.history, tables.history.c.finished_at.is_(None)) == 0
 
 
-async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: Room) -> None:
+async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: CommandStoreHarness) -> None:
     await room.request()
     answers = await asyncio.gather(*(room.cancel() for _ in range(8)), return_exceptions=True)
     assert {a.status for a in answers if isinstance(a, Command)} <= {Status.CANCELLED, Status.PENDING}
     assert await room.count(tables.cancellation) == 1
 
 
-async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> None:
+async def test_the_end_of_a_right_ends_what_has_not_left_only(room: CommandStoreHarness) -> None:
     first = await room.request()
     await usecases.end_unsigned(room.deps, [first.command_id], proven=True)
     ended = await room.find(first)
@@ -343,7 +351,7 @@ async def test_the_end_of_a_right_ends_what_has_not_left_only(room: Room) -> Non
     assert (await room.find(second)).status is Status.PENDING
 
 
-async def test_pages_do_not_shift_when_something_ends_in_between(room: Room) -> None:
+async def test_pages_do_not_shift_when_something_ends_in_between(room: CommandStoreHarness) -> None:
     for n in range(5):
         await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
         room.pass_seconds(1)
@@ -360,7 +368,7 @@ async def test_pages_do_not_shift_when_something_ends_in_between(room: Room) -> 
     assert listed == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
-async def test_the_history_is_filtered(room: Room) -> None:
+async def test_the_history_is_filtered(room: CommandStoreHarness) -> None:
     await room.report(room.succeeded(await room.request("c-1", who=AGENT), "m-1"))
     room.pass_seconds(1)
     await room.request("c-2", LOCK)
@@ -382,7 +390,7 @@ async def test_the_history_is_filtered(room: Room) -> None:
     assert await room.history(limit=1, offset=1) == ([timeout], 3)
 
 
-async def test_the_retention_period_is_kept(room: Room) -> None:
+async def test_the_retention_period_is_kept(room: CommandStoreHarness) -> None:
     await room.report(room.succeeded(await room.request()))
     room.pass_seconds(89 * 86_400)
     await purge_expired_history(room.deps)
@@ -394,7 +402,7 @@ async def test_the_retention_period_is_kept(room: Room) -> None:
     assert (await room.find(running)).status is Status.PENDING
 
 
-async def test_a_failed_write_is_no_command(room: Room) -> None:
+async def test_a_failed_write_is_no_command(room: CommandStoreHarness) -> None:
     room.database.fail_next = True
     with pytest.raises(StorageUnavailable):
         await room.request()
@@ -402,7 +410,9 @@ async def test_a_failed_write_is_no_command(room: Room) -> None:
     assert room.dispatch.held == {}
 
 
-async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(room: Room) -> None:
+async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(
+    room: CommandStoreHarness,
+) -> None:
     command = await room.request()
     mark = tables.outbox.table.update().where(tables.outbox.table.c.message_id == command.command_id)
     sent = room.now + timedelta(seconds=1)
@@ -414,7 +424,9 @@ async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(roo
     assert (await room.find(command)).sent_at == sent
 
 
-async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(room: Room) -> None:
+async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(
+    room: CommandStoreHarness,
+) -> None:
     bad = await room.request("c-bad")
     good = await room.request("c-good", vin=OTHER)
     spoil = tables.command.update().where(tables.command.c.command_id == bad.command_id)
@@ -427,7 +439,9 @@ async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(roo
     assert await usecases.time_out_overdue(deps) == 0  # it is left alone for a while
 
 
-async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(room: Room) -> None:
+async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(
+    room: CommandStoreHarness,
+) -> None:
     bad = await room.request("c-bad")
     good = await room.request("c-good", vin=OTHER)
     room.pass_seconds(3)

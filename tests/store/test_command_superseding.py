@@ -34,7 +34,7 @@ from services.command.vehicle_usecases import (
     ReportedResult,
 )
 from services.runtime.storage import StorageUnavailable
-from tests.support.command_store_harness import LOCK, MAC, VIN, FakeDispatch, Room, open_room
+from tests.support.command_store_harness import LOCK, MAC, VIN, CommandStoreHarness, FakeDispatch, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -48,24 +48,26 @@ EPOCH = b"an epoch, 16 byt"
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def ending(room: Room, command: Command) -> tuple[Status, FailureReason | None, bool | None]:
+async def ending(
+    room: CommandStoreHarness, command: Command
+) -> tuple[Status, FailureReason | None, bool | None]:
     found = (await room.find(command)).ending
     assert found is not None
     return found.status, found.failure_reason, found.may_have_succeeded
 
 
-async def on_its_way(room: Room) -> Command:
+async def on_its_way(room: CommandStoreHarness) -> Command:
     unlock = await room.request()
     room.dispatch.leave()
     return unlock
 
 
-async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: Room) -> None:
+async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: CommandStoreHarness) -> None:
     unlock = await room.request()
     lock = await room.request("c-2", LOCK)
     assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
@@ -80,7 +82,7 @@ async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: Room) -> Non
     assert await room.count(tables.cancellation) == 0
 
 
-async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: Room) -> None:
+async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: CommandStoreHarness) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", LOCK)
     cancel_id = superseded_id(unlock.command_id)
@@ -97,7 +99,7 @@ async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: Room) -> 
     assert await room.count(tables.audit, tables.audit.c.event == "SUPERSEDED") == 1
 
 
-async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
+async def test_one_that_had_acted_has_its_own_result(room: CommandStoreHarness) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", LOCK)
     too_late = CancellationDecision(
@@ -107,7 +109,7 @@ async def test_one_that_had_acted_has_its_own_result(room: Room) -> None:
     assert [(await room.find(each)).status for each in (unlock, lock)] == [Status.SUCCESS, Status.SUCCESS]
 
 
-async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: Room) -> None:
+async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: CommandStoreHarness) -> None:
     unlock = await on_its_way(room)
     await room.request("c-2", LOCK)
     refused = OrderRefusal(
@@ -122,7 +124,7 @@ async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: 
     assert unlock.command_id not in waiting
 
 
-async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: Room) -> None:
+async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: CommandStoreHarness) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", LOCK)
     room.dispatch.leave()
@@ -134,7 +136,7 @@ async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: Room) ->
 
 @pytest.mark.parametrize("first", [LOCK, replace(LOCK, mode=Mode.SECURE)])
 async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(
-    room: Room, first: DoorAction
+    room: CommandStoreHarness, first: DoorAction
 ) -> None:
     unlock = await on_its_way(room)
     lock = await room.request("c-2", first)
@@ -154,7 +156,7 @@ async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(
     assert room.dispatch.leave() == [superseded_id(next_unlock.command_id), next_lock.command_id]
 
 
-async def test_the_same_lock_twenty_times_at_once_is_one(room: Room) -> None:
+async def test_the_same_lock_twenty_times_at_once_is_one(room: CommandStoreHarness) -> None:
     unlock = await on_its_way(room)
     locks = await asyncio.gather(*(room.request("c-2", LOCK) for _ in range(20)))
     assert len({lock.command_id for lock in locks}) == 1
@@ -162,7 +164,7 @@ async def test_the_same_lock_twenty_times_at_once_is_one(room: Room) -> None:
     assert (await room.request("c-2", LOCK)).command_id == locks[0].command_id
 
 
-async def test_of_twenty_locks_at_once_one_takes_its_place(room: Room) -> None:
+async def test_of_twenty_locks_at_once_one_takes_its_place(room: CommandStoreHarness) -> None:
     unlock = await room.request()
     answers = await asyncio.gather(
         *(room.request(f"c-{number}", LOCK) for number in range(2, 22)), return_exceptions=True
@@ -177,7 +179,7 @@ async def test_of_twenty_locks_at_once_one_takes_its_place(room: Room) -> None:
     assert found.superseded or (await ending(room, unlock))[1] is FailureReason.SUPERSEDED
 
 
-async def test_what_a_replica_took_over_is_not_called_unsent(room: Room) -> None:
+async def test_what_a_replica_took_over_is_not_called_unsent(room: CommandStoreHarness) -> None:
     unlock = await room.request()
     await room.commands.take_over([unlock.command_id], room.now)
     lock = await room.request("c-2", LOCK)
@@ -185,7 +187,7 @@ async def test_what_a_replica_took_over_is_not_called_unsent(room: Room) -> None
     assert room.dispatch.leave() == [superseded_id(unlock.command_id), lock.command_id]
 
 
-async def test_a_lock_that_cannot_be_kept_changes_nothing(room: Room) -> None:
+async def test_a_lock_that_cannot_be_kept_changes_nothing(room: CommandStoreHarness) -> None:
     unlock = await room.request()
     accept = room.commands.accept
 
@@ -204,7 +206,7 @@ async def test_a_lock_that_cannot_be_kept_changes_nothing(room: Room) -> None:
     assert await room.count(tables.command) == 1
 
 
-async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Room) -> None:
+async def test_another_replica_never_issues_the_unlock_above_the_lock(room: CommandStoreHarness) -> None:
     """Whichever commits first: what is issued of the unlock is below the lock's counter, or nothing is."""
 
     def meet(connection: Connection) -> None:

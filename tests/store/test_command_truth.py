@@ -25,7 +25,7 @@ from services.command.history_usecases import list_history
 from services.command.store import tables
 from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
 from services.runtime.signing_again import SigningAgain
-from tests.support.command_store_harness import LOCK, OTHER, VIN, Room, admitted, open_room
+from tests.support.command_store_harness import LOCK, OTHER, VIN, CommandStoreHarness, admitted, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def timed_out(room: Room) -> Command:
+async def timed_out(room: CommandStoreHarness) -> Command:
     command = await room.request()
     room.dispatch.leave()
     room.pass_seconds(31)
@@ -50,25 +50,25 @@ async def timed_out(room: Room) -> Command:
     return command
 
 
-def expired(room: Room, command: Command) -> OrderRefusal:
+def expired(room: CommandStoreHarness, command: Command) -> OrderRefusal:
     return OrderRefusal(
         "m-1", VIN, command.command_id, command.command_id, "EXPIRED", again=True, at=room.now
     )
 
 
-async def may_have_succeeded(room: Room, command: Command) -> bool | None:
+async def may_have_succeeded(room: CommandStoreHarness, command: Command) -> bool | None:
     found = (await room.find(command)).ending
     assert found
     assert (found.status, found.failure_reason) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED)
     return found.may_have_succeeded
 
 
-async def listed(room: Room) -> list[HistoryEntry]:
+async def listed(room: CommandStoreHarness) -> list[HistoryEntry]:
     page = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
     return list(page.entries)
 
 
-async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: Room) -> None:
+async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: CommandStoreHarness) -> None:
     command = await timed_out(room)
     assert await room.report(expired(room, command)) == []
     assert await may_have_succeeded(room, command) is False
@@ -81,7 +81,7 @@ async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: Room)
     assert await may_have_succeeded(room, sooner) is False
 
 
-async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: Room) -> None:
+async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: CommandStoreHarness) -> None:
     command = await room.request()
     room.dispatch.leave()
     room.pass_seconds(29)
@@ -94,13 +94,13 @@ async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: Room) 
     assert await may_have_succeeded(room, command) is True
 
 
-async def test_a_late_result_that_says_that_nothing_moved_is_believed(room: Room) -> None:
+async def test_a_late_result_that_says_that_nothing_moved_is_believed(room: CommandStoreHarness) -> None:
     command = await timed_out(room)
     assert await room.report(ReportedResult("m-1", VIN, command.command_id, arrived_too_late(room.now))) == []
     assert await may_have_succeeded(room, command) is False
 
 
-async def test_a_late_success_is_in_the_history(room: Room) -> None:
+async def test_a_late_success_is_in_the_history(room: CommandStoreHarness) -> None:
     command = await timed_out(room)
     assert (await listed(room))[0].late_result is None
     assert await room.report(room.succeeded(command)) == []
@@ -121,7 +121,7 @@ async def test_a_late_success_is_in_the_history(room: Room) -> None:
     ],
 )
 async def test_done_is_what_stands_as_asked(
-    room: Room, action: CommandAction, stands: tuple[bool, ...], reason: FailureReason | None
+    room: CommandStoreHarness, action: CommandAction, stands: tuple[bool, ...], reason: FailureReason | None
 ) -> None:
     names = ("driver", "trunk")[: len(stands)]
     command = await room.request(order=DoorAction(action, names, Mode.NORMAL))
@@ -138,7 +138,7 @@ async def test_done_is_what_stands_as_asked(
     assert (found.guidance is None) is (reason is None)
 
 
-async def test_so_it_is_with_a_late_one(room: Room) -> None:
+async def test_so_it_is_with_a_late_one(room: CommandStoreHarness) -> None:
     command = await room.request(order=LOCK)
     room.dispatch.leave()
     room.pass_seconds(31)
@@ -152,7 +152,9 @@ async def test_so_it_is_with_a_late_one(room: Room) -> None:
     assert (late.status, late.failure_reason) == (Status.FAILED, FailureReason.ACTUATOR_FAULT)
 
 
-async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_theirs(room: Room) -> None:
+async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_theirs(
+    room: CommandStoreHarness,
+) -> None:
     command = await room.request()
     room.dispatch.leave()
     refused = replace(expired(room, command), fault="WRONG_EPOCH")

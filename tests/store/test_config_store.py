@@ -37,7 +37,7 @@ from services.runtime.migration import config_for
 from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from tests.support.databases import migrated
-from tests.support.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
+from tests.support.protocol_harness import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOM = Path(__file__).with_name("full_disk_room.py")
 
 
-class Room:
+class FullDiskHarness:
     """The process of `full_disk_room.py`."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -49,7 +49,7 @@ class Room:
 
 
 @contextmanager
-def room(database: Path, log: IO[bytes] | int) -> Iterator[Room]:
+def room(database: Path, log: IO[bytes] | int) -> Iterator[FullDiskHarness]:
     words = [sys.executable, str(ROOM), f"sqlite:///{database}/room.sqlite3"]
     with subprocess.Popen(
         words,
@@ -61,7 +61,7 @@ def room(database: Path, log: IO[bytes] | int) -> Iterator[Room]:
         text=True,
     ) as process:
         try:
-            yield Room(process)
+            yield FullDiskHarness(process)
         finally:
             process.kill()
 

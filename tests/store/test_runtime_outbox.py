@@ -101,14 +101,14 @@ class FakeBroker:
     confirmations_lost: bool = False
     refused: set[str] = field(default_factory=set)
     calls: int = 0
-    gate: asyncio.Event | None = None
+    harness: asyncio.Event | None = None
 
     async def publish_all(self, messages: Sequence[OutgoingMessage]) -> list[bool]:
         self.calls += 1
         if self.away:
             return [False] * len(messages)
-        if self.gate is not None:
-            await self.gate.wait()
+        if self.harness is not None:
+            await self.harness.wait()
         answers = []
         for message in messages:
             self.arrived.append(message.message_id)
@@ -122,7 +122,7 @@ class FakeBroker:
 
 
 @dataclass
-class Room:
+class OutboxHarness:
     """A database with an outbox, and relays that come and go."""
 
     database: WatchedDatabase
@@ -171,16 +171,16 @@ class Room:
 
 
 @pytest.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[OutboxHarness]:
     database = WatchedDatabase(await open_database(database_url))
     await database.write(METADATA.create_all)
-    room = Room(database, FakeClock(database.settle))
+    room = OutboxHarness(database, FakeClock(database.settle))
     yield room
     await room.stop()
     await database.close()
 
 
-async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room: Room) -> None:
+async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room: OutboxHarness) -> None:
     relay = await room.relay()
     ids = [f"m-{n}" for n in range(600)]
     relay.hand_over(await room.commit(*ids))
@@ -190,7 +190,7 @@ async def test_messages_leave_in_the_order_of_their_commits_and_are_marked(room:
     assert await room.unsent() == []
 
 
-async def test_what_is_sent_again_keeps_the_time_of_its_first_sending(room: Room) -> None:
+async def test_what_is_sent_again_keeps_the_time_of_its_first_sending(room: OutboxHarness) -> None:
     relay = await room.relay()
     messages = await room.commit("a")
     query = select(OUTBOX.table.c.sent_at)
@@ -202,7 +202,7 @@ async def test_what_is_sent_again_keeps_the_time_of_its_first_sending(room: Room
     assert await room.database.read(lambda connection: connection.execute(query).scalars().all()) == [START]
 
 
-async def test_a_relay_leaves_other_queues_alone(room: Room) -> None:
+async def test_a_relay_leaves_other_queues_alone(room: OutboxHarness) -> None:
     relay = await room.relay()
     relay.hand_over(await room.commit("other", queue="updates"))
     await room.clock.advance(10)
@@ -210,7 +210,7 @@ async def test_a_relay_leaves_other_queues_alone(room: Room) -> None:
     assert await room.unsent() == ["other"]
 
 
-async def test_a_crash_between_publish_and_mark_repeats_under_the_same_id(room: Room) -> None:
+async def test_a_crash_between_publish_and_mark_repeats_under_the_same_id(room: OutboxHarness) -> None:
     relay = await room.relay()
     relay.hand_over(await room.commit("a", "b"))
     await room.database.settle()
@@ -224,13 +224,13 @@ async def test_a_crash_between_publish_and_mark_repeats_under_the_same_id(room: 
     assert await room.unsent() == []
 
 
-async def test_a_crash_before_publish_loses_nothing(room: Room) -> None:
+async def test_a_crash_before_publish_loses_nothing(room: OutboxHarness) -> None:
     await room.commit("a", "b")
     await room.relay()
     assert room.broker.kept == ["a", "b"]
 
 
-async def test_a_graceful_stop_marks_what_was_sent(room: Room) -> None:
+async def test_a_graceful_stop_marks_what_was_sent(room: OutboxHarness) -> None:
     relay = await room.relay()
     relay.hand_over(await room.commit("a"))
     await room.database.settle()
@@ -238,7 +238,7 @@ async def test_a_graceful_stop_marks_what_was_sent(room: Room) -> None:
     assert await room.unsent() == []
 
 
-async def test_a_broker_that_is_away_is_neither_forgotten_nor_hammered(room: Room) -> None:
+async def test_a_broker_that_is_away_is_neither_forgotten_nor_hammered(room: OutboxHarness) -> None:
     room.broker.away = True
     relay = await room.relay()
     relay.hand_over(await room.commit("a", "b"))
@@ -250,7 +250,7 @@ async def test_a_broker_that_is_away_is_neither_forgotten_nor_hammered(room: Roo
     assert room.broker.arrived == ["a", "b"]
 
 
-async def test_a_refused_message_does_not_hold_up_the_others(room: Room) -> None:
+async def test_a_refused_message_does_not_hold_up_the_others(room: OutboxHarness) -> None:
     room.broker.refused = {"bad"}
     relay = await room.relay()
     relay.hand_over(await room.commit("bad", "good"))
@@ -262,7 +262,7 @@ async def test_a_refused_message_does_not_hold_up_the_others(room: Room) -> None
     assert await room.unsent() == ["bad"]
 
 
-async def test_rows_that_nobody_holds_are_found_when_they_are_old_enough(room: Room) -> None:
+async def test_rows_that_nobody_holds_are_found_when_they_are_old_enough(room: OutboxHarness) -> None:
     await room.relay()
     await room.commit("of a dead replica")
     await room.clock.advance(2.5)
@@ -271,7 +271,7 @@ async def test_rows_that_nobody_holds_are_found_when_they_are_old_enough(room: R
     assert room.broker.kept == ["of a dead replica"]
 
 
-async def test_a_backlog_of_many_pages_leaves_at_once_and_once(room: Room) -> None:
+async def test_a_backlog_of_many_pages_leaves_at_once_and_once(room: OutboxHarness) -> None:
     ids = [f"m-{n}" for n in range(1_000)]
     await room.commit(*ids)
     await room.relay()
@@ -280,7 +280,7 @@ async def test_a_backlog_of_many_pages_leaves_at_once_and_once(room: Room) -> No
 
 
 async def test_memory_is_bounded_and_the_rest_is_found_later(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: OutboxHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "MAX_HELD", 10)
     room.broker.away = True
@@ -293,18 +293,20 @@ async def test_memory_is_bounded_and_the_rest_is_found_later(
     assert room.broker.arrived == ids
 
 
-async def test_what_is_in_flight_is_not_sent_twice_by_the_scan(room: Room) -> None:
+async def test_what_is_in_flight_is_not_sent_twice_by_the_scan(room: OutboxHarness) -> None:
     relay = await room.relay()
-    room.broker.gate = asyncio.Event()
+    room.broker.harness = asyncio.Event()
     relay.hand_over(await room.commit("slow"))
     await room.clock.advance(10)
-    room.broker.gate.set()
+    room.broker.harness.set()
     await room.clock.advance(10)
     assert room.broker.arrived == ["slow"]
 
 
-async def test_what_had_to_leave_first_has_left_and_what_is_for_others_is_not_waited_for(room: Room) -> None:
-    room.broker.gate = asyncio.Event()
+async def test_what_had_to_leave_first_has_left_and_what_is_for_others_is_not_waited_for(
+    room: OutboxHarness,
+) -> None:
+    room.broker.harness = asyncio.Event()
     relay = await room.relay()
     relay.hand_over(to("a", "a1"))
     await room.database.settle()  # it is on its way now
@@ -312,12 +314,12 @@ async def test_what_had_to_leave_first_has_left_and_what_is_for_others_is_not_wa
     left = [asyncio.create_task(relay.left({subject})) for subject in ("a", "b", "c")]
     await room.database.settle()
     assert [each.done() for each in left] == [False, False, True]
-    room.broker.gate.set()
+    room.broker.harness.set()
     await asyncio.wait_for(asyncio.gather(*left), 5)
     assert room.broker.arrived == ["a1", "b1"]
 
 
-async def test_what_cannot_leave_is_not_waited_for_for_ever(room: Room) -> None:
+async def test_what_cannot_leave_is_not_waited_for_for_ever(room: OutboxHarness) -> None:
     room.broker.refused = {"a1"}
     relay = await room.relay()
     relay.hand_over(to("a", "a1", "a2"))
@@ -326,7 +328,7 @@ async def test_what_cannot_leave_is_not_waited_for_for_ever(room: Room) -> None:
     assert "b1" in room.broker.kept
 
 
-async def test_dropped_before_it_was_tried_it_never_leaves(room: Room) -> None:
+async def test_dropped_before_it_was_tried_it_never_leaves(room: OutboxHarness) -> None:
     room.broker.away = True
     relay = await room.relay(knows_connection=True)
     relay.hand_over(await room.commit("cancelled", "stays"))
@@ -341,7 +343,7 @@ async def test_dropped_before_it_was_tried_it_never_leaves(room: Room) -> None:
     assert room.broker.arrived == ["stays"]
 
 
-async def test_dropped_without_a_withdrawal_it_comes_back(room: Room) -> None:
+async def test_dropped_without_a_withdrawal_it_comes_back(room: OutboxHarness) -> None:
     room.broker.away = True
     relay = await room.relay(knows_connection=True)
     [message] = await room.commit("kept after all")
@@ -354,7 +356,7 @@ async def test_dropped_without_a_withdrawal_it_comes_back(room: Room) -> None:
     assert room.broker.kept == ["kept after all"]
 
 
-async def test_what_was_tried_once_can_not_be_dropped(room: Room) -> None:
+async def test_what_was_tried_once_can_not_be_dropped(room: OutboxHarness) -> None:
     room.broker.confirmations_lost = True
     relay = await room.relay()
     relay.hand_over(await room.commit("perhaps kept"))
@@ -368,7 +370,7 @@ async def test_what_was_tried_once_can_not_be_dropped(room: Room) -> None:
     assert not relay._tried
 
 
-async def test_a_row_withdrawn_elsewhere_does_not_leave_when_the_broker_is_back(room: Room) -> None:
+async def test_a_row_withdrawn_elsewhere_does_not_leave_when_the_broker_is_back(room: OutboxHarness) -> None:
     room.broker.away = True
     relay = await room.relay(knows_connection=True)
     relay.hand_over(await room.commit("withdrawn by a sweeper", "wanted"))
@@ -379,7 +381,7 @@ async def test_a_row_withdrawn_elsewhere_does_not_leave_when_the_broker_is_back(
     assert room.broker.arrived == ["wanted"]
 
 
-async def test_marks_are_made_up_for_when_the_store_was_away(room: Room) -> None:
+async def test_marks_are_made_up_for_when_the_store_was_away(room: OutboxHarness) -> None:
     relay = await room.relay()
     relay.hand_over(await room.commit(*[f"m-{n}" for n in range(1_200)]))
     await room.database.settle()
@@ -393,7 +395,7 @@ async def test_marks_are_made_up_for_when_the_store_was_away(room: Room) -> None
 
 
 async def test_sent_rows_are_pruned_after_a_day_and_unsent_ones_never(
-    room: Room, monkeypatch: pytest.MonkeyPatch
+    room: OutboxHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_module, "PRUNE_EVERY", timedelta(seconds=3))
     room.broker.refused = {"never accepted"}
@@ -413,7 +415,9 @@ def to(subject: str, *ids: str) -> list[OutgoingMessage]:
     return [OutgoingMessage(each, "vehicle", subject, b"\x00", START, 30) for each in ids]
 
 
-async def breaking(room: Room, bad: set[str], set_aside: Any = None) -> tuple[OutboxRelay, list[list[str]]]:
+async def breaking(
+    room: OutboxHarness, bad: set[str], set_aside: Any = None
+) -> tuple[OutboxRelay, list[list[str]]]:
     """A relay whose `send` raises when one of `bad` is among its messages, and what it was handed."""
     sent: list[list[str]] = []
 
@@ -431,7 +435,7 @@ async def breaking(room: Room, bad: set[str], set_aside: Any = None) -> tuple[Ou
     return relay, sent
 
 
-async def test_a_row_that_breaks_the_sending_is_set_aside_and_the_rest_go_on(room: Room) -> None:
+async def test_a_row_that_breaks_the_sending_is_set_aside_and_the_rest_go_on(room: OutboxHarness) -> None:
     aside: list[tuple[str, str]] = []
 
     async def set_aside(message: OutgoingMessage, reason: str) -> None:
@@ -456,7 +460,9 @@ async def test_a_row_that_breaks_the_sending_is_set_aside_and_the_rest_go_on(roo
     assert len(sent) == tried  # it is dealt with
 
 
-async def test_a_row_that_breaks_the_sending_stays_where_there_is_no_place_for_it(room: Room) -> None:
+async def test_a_row_that_breaks_the_sending_stays_where_there_is_no_place_for_it(
+    room: OutboxHarness,
+) -> None:
     relay, _sent = await breaking(room, {"bad"})
     messages = [*to("vehicle.b.cmd.door", "bad"), *to("vehicle.a.cmd.door", "a1")]
     await room.database.write(lambda connection: OUTBOX.add(connection, messages))
@@ -470,7 +476,7 @@ async def test_a_row_that_breaks_the_sending_stays_where_there_is_no_place_for_i
     assert room.broker.kept == ["a1", "bad"]
 
 
-async def test_what_cannot_leave_holds_up_its_own_subject_only_and_in_order(room: Room) -> None:
+async def test_what_cannot_leave_holds_up_its_own_subject_only_and_in_order(room: OutboxHarness) -> None:
     room.broker.refused = {"a1"}
     relay = await room.relay()
     relay.hand_over(to("vehicle.a.cmd.door", "a1"))
@@ -483,7 +489,7 @@ async def test_what_cannot_leave_holds_up_its_own_subject_only_and_in_order(room
     assert room.broker.kept == ["b1", "a1", "a2"]
 
 
-async def test_what_waits_behind_a_stalled_one_can_be_dropped(room: Room) -> None:
+async def test_what_waits_behind_a_stalled_one_can_be_dropped(room: OutboxHarness) -> None:
     room.broker.refused = {"a1"}
     relay = await room.relay()
     relay.hand_over(to("vehicle.a.cmd.door", "a1"))
@@ -497,7 +503,9 @@ async def test_what_waits_behind_a_stalled_one_can_be_dropped(room: Room) -> Non
     assert room.broker.kept == ["a1"]
 
 
-async def test_a_row_that_breaks_the_sending_does_not_hold_up_its_own_vehicles_next(room: Room) -> None:
+async def test_a_row_that_breaks_the_sending_does_not_hold_up_its_own_vehicles_next(
+    room: OutboxHarness,
+) -> None:
     relay, _sent = await breaking(room, {"bad"})
     relay.hand_over(to("vehicle.a.cmd.door", "bad"))
     await room.clock.advance(3)

@@ -17,8 +17,8 @@ from protocol.subjects import EventKind, event_subject
 from services.runtime.consumer import Delivery, PoisonMessage, RetryLater, Unhandled
 from services.runtime.database import Database, open_database
 from services.runtime.vehicle_sessions import VehicleSessions
-from tests.support.report_stand import Fleet
-from tests.support.stand import OTHER_VIN, VIN
+from tests.support.protocol_harness import OTHER_VIN, VIN
+from tests.support.report_harness import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Room:
+class ReportHarness:
     """What a room that hears reports is made of; `reads` counts its queries."""
 
     fleet: Fleet
@@ -65,7 +65,7 @@ class Counting:
 
 
 @pytest.fixture
-async def room(database_url: str) -> AsyncIterator[Room]:
+async def room(database_url: str) -> AsyncIterator[ReportHarness]:
     metadata = MetaData()
     sessions = VehicleSessions(metadata, issues_orders=False)
     if database_url.startswith("sqlite"):
@@ -80,11 +80,11 @@ async def room(database_url: str) -> AsyncIterator[Room]:
     database = await open_database(database_url)
     counting = Counting(database, reads)
     reader = fleet.reader(Domain.STATUS, counting, sessions)
-    yield Room(fleet, reader, fleet.hellos(counting, sessions, reader), reads)
+    yield ReportHarness(fleet, reader, fleet.hellos(counting, sessions, reader), reads)
     await database.close()
 
 
-async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(room: Room) -> None:
+async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(room: ReportHarness) -> None:
     assert await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)]) == []
     batch = [room.report(), room.report(OTHER_VIN), room.report()]
     asked = len(room.fleet.directory.asked)
@@ -96,7 +96,7 @@ async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(room: Room) -> 
     assert room.fleet.directory.asked[asked:] == [{VIN, OTHER_VIN}]
 
 
-async def test_repetitions_are_dropped_without_a_word(room: Room) -> None:
+async def test_repetitions_are_dropped_without_a_word(room: ReportHarness) -> None:
     hello, report = room.hello(), room.report()
     assert await room.hellos.handle([hello, hello]) == []
     assert await room.open(report, report) == ([report, report], [])  # one commit takes both
@@ -106,7 +106,7 @@ async def test_repetitions_are_dropped_without_a_word(room: Room) -> None:
     assert await room.hellos.handle([hello]) == []  # of an epoch that ended
 
 
-async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: Room) -> None:
+async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: ReportHarness) -> None:
     await room.hellos.handle([room.hello(OTHER_VIN)])
     early, other = room.report(), room.report(OTHER_VIN)
 
@@ -118,7 +118,7 @@ async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: Room
     assert await room.open(early) == ([early], [])
 
 
-async def test_an_epoch_that_ended_is_forgotten_at_once(room: Room) -> None:
+async def test_an_epoch_that_ended_is_forgotten_at_once(room: ReportHarness) -> None:
     await room.hellos.handle([room.hello()])
     await room.open(room.report())
     old = room.report()
@@ -132,7 +132,7 @@ async def test_an_epoch_that_ended_is_forgotten_at_once(room: Room) -> None:
 
 
 @pytest.mark.parametrize("everybody", [False, True])
-async def test_a_revoked_vehicle_is_not_believed_any_more(room: Room, *, everybody: bool) -> None:
+async def test_a_revoked_vehicle_is_not_believed_any_more(room: ReportHarness, *, everybody: bool) -> None:
     await room.hellos.handle([room.hello()])
     await room.open(room.report())
     del room.fleet.directory.known[VIN]
@@ -149,7 +149,7 @@ async def test_a_revoked_vehicle_is_not_believed_any_more(room: Room, *, everybo
     assert refused.reason == "UNKNOWN_KEY: not signed by the enrolled vehicle"
 
 
-async def test_while_enrolment_is_away_only_new_epochs_wait(room: Room) -> None:
+async def test_while_enrolment_is_away_only_new_epochs_wait(room: ReportHarness) -> None:
     await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)])
     await room.open(room.report())
     room.fleet.directory.away = True
@@ -163,13 +163,13 @@ async def test_while_enrolment_is_away_only_new_epochs_wait(room: Room) -> None:
     assert await room.open(new) == ([new], [])
 
 
-async def test_no_vehicle_in_the_subject_is_poison(room: Room) -> None:
+async def test_no_vehicle_in_the_subject_is_poison(room: ReportHarness) -> None:
     stray = Delivery("vehicle_status.0.nobody", b"")
     assert await room.open(stray) == ([], [PoisonMessage(stray, "no VIN in the subject")])
     assert await room.hellos.handle([stray]) == [PoisonMessage(stray, "no VIN in the subject")]
 
 
-async def test_hellos_at_once_all_count(room: Room) -> None:
+async def test_hellos_at_once_all_count(room: ReportHarness) -> None:
     cars = [VIN, OTHER_VIN]
     await asyncio.gather(
         *(room.hellos.handle([room.hello(vin) for vin in vins]) for vins in (cars, cars[::-1]))

@@ -40,8 +40,8 @@ from services.status.vehicle_link import VehicleIntake
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
 from tests.support.nonsense import fill, source, spoil
-from tests.support.report_stand import Fleet
-from tests.support.stand import CLOUD_SEAL, OTHER_VIN, VIN, Car, succeeded
+from tests.support.protocol_harness import CLOUD_SEAL, OTHER_VIN, VIN, Car, succeeded
+from tests.support.report_harness import Fleet
 
 if TYPE_CHECKING:
     import random
@@ -155,7 +155,7 @@ class Liar:
         return fill(report, self.rnd) if self.rnd.random() < 0.2 else spoil(report, self.rnd)
 
 
-class Room:
+class NonsenseHarness:
     """One room's handlers, with the domains that each hears."""
 
     def __init__(self, database: Database, handlers: dict[tuple[Domain, ...], Handle], sessions: Any) -> None:
@@ -167,7 +167,7 @@ class Room:
         return (await self.database.read(lambda c: self.sessions.find_all(c, [vin]))).get(vin)
 
 
-def command_room(database: Database, fleet: Fleet) -> Room:
+def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     commands = command_store.SqlCommands(database, CommandOutboxMessages(MAC), lambda _: None)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
     deps = CommandDependencies(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
@@ -181,20 +181,22 @@ def command_room(database: Database, fleet: Fleet) -> Room:
         lambda _vin, _at: None,
         fleet.clock.now_millis,
     )
-    return Room(database, {(Domain.HELLO, *KINDS): events.handle}, command_store.tables.sessions)
+    return NonsenseHarness(database, {(Domain.HELLO, *KINDS): events.handle}, command_store.tables.sessions)
 
 
-def config_room(database: Database, fleet: Fleet) -> Room:
+def config_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     relay = OutboxRelay(database, config_store.outbox, config_dispatch.QUEUE, send_nothing, lambda: START)
     record = config_store.ConfigStore(
         database, relay, config_dispatch.outgoing, partial(config_translate.stamp, MAC)
     )
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = ConfigEvents(record, reader, fleet.directory, lambda: START)  # type: ignore[arg-type]  # the fake
-    return Room(database, {(Domain.HELLO, Domain.CONFIGURED): events.handle}, config_store.tables.sessions)
+    return NonsenseHarness(
+        database, {(Domain.HELLO, Domain.CONFIGURED): events.handle}, config_store.tables.sessions
+    )
 
 
-def status_room(database: Database, fleet: Fleet) -> Room:
+def status_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     relay = OutboxRelay(database, status_store.outbox, status_translate.QUEUE, send_nothing, lambda: START)
     records = status_store.StatusStore(database, relay, status_translate)
     reader = fleet.reader(Domain.STATUS, database, status_store.sessions)
@@ -214,10 +216,10 @@ def status_room(database: Database, fleet: Fleet) -> Room:
         (Domain.RESULT,): intake.take_results,
         (Domain.STATUS,): intake.take_statuses,
     }
-    return Room(database, handlers, status_store.sessions)
+    return NonsenseHarness(database, handlers, status_store.sessions)
 
 
-def diagnostics_room(database: Database, fleet: Fleet) -> Room:
+def diagnostics_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     relay = OutboxRelay(
         database, diagnostics_store.outbox, diagnostics_link.QUEUE, send_nothing, lambda: START
     )
@@ -229,7 +231,7 @@ def diagnostics_room(database: Database, fleet: Fleet) -> Room:
         (Domain.HELLO,): hellos.handle,
         (Domain.DIAGNOSTICS,): reports.handle,
     }
-    return Room(database, handlers, diagnostics_store.sessions)
+    return NonsenseHarness(database, handlers, diagnostics_store.sessions)
 
 
 ROOMS = {
@@ -241,7 +243,9 @@ ROOMS = {
 
 
 @pytest.fixture(params=ROOMS)
-async def room(request: pytest.FixtureRequest, database_url: str, fleet: Fleet) -> AsyncIterator[Room]:
+async def room(
+    request: pytest.FixtureRequest, database_url: str, fleet: Fleet
+) -> AsyncIterator[NonsenseHarness]:
     package, store, make = ROOMS[request.param]
     await asyncio.to_thread(
         migrated, database_url, Path(package.__file__).with_name("migrations"), store.HEAD
@@ -258,7 +262,7 @@ def fleet() -> Fleet:
     return made
 
 
-async def begin(room: Room, fleet: Fleet) -> None:
+async def begin(room: NonsenseHarness, fleet: Fleet) -> None:
     """Both cars said hello, and were given one order of each kind."""
     hello = next(handle for domains, handle in room.handlers.items() if Domain.HELLO in domains)
     for car in fleet.cars.values():
@@ -277,7 +281,7 @@ async def begin(room: Room, fleet: Fleet) -> None:
     await room.database.write(issue)
 
 
-async def test_no_handler_raises_whatever_a_vehicle_says(room: Room, fleet: Fleet) -> None:
+async def test_no_handler_raises_whatever_a_vehicle_says(room: NonsenseHarness, fleet: Fleet) -> None:
     await begin(room, fleet)
     rnd = source(7)
     liar = Liar(fleet.cars[VIN], rnd)

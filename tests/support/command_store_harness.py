@@ -123,7 +123,7 @@ class FailingDatabase:
 
 
 @dataclass(slots=True)
-class Room:
+class CommandStoreHarness:
     """The use cases over a real store, with a clock that the test moves."""
 
     database: FailingDatabase
@@ -189,11 +189,11 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(database_url: str) -> AsyncIterator[Room]:
+async def open_room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     """A room over the database named, brought to the newest schema."""
     await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
     commands = store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed)
-    yield Room(database, commands, dispatch, FakeConditions())
+    yield CommandStoreHarness(database, commands, dispatch, FakeConditions())
     await database.close()

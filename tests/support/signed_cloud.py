@@ -15,7 +15,7 @@ from protocol.keys import OpenKeys
 from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
 from protocol.subjects import EventKind
-from tests.support import stand
+from tests.support import protocol_harness
 from vehicle.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from protocol.keys import KeySigner
     from protocol.order import VehicleCommand
 
-VIN = stand.VIN
-OTHER_VIN = stand.OTHER_VIN
+VIN = protocol_harness.VIN
+OTHER_VIN = protocol_harness.OTHER_VIN
 FAR_SECONDS = 4_000_000_000
 """The end of the manifests here, whatever year the tests are run in."""
 
@@ -39,12 +39,12 @@ _REPORTS: dict[Domain, type[report_pb2.StatusReport | report_pb2.DiagnosticsRepo
 
 def manifest(version: int = 1, **changes: Any) -> session_pb2.KeyManifest:
     """The cloud's keys."""
-    return stand.manifest(version, **{"expires_at": FAR_SECONDS, **changes})
+    return protocol_harness.manifest(version, **{"expires_at": FAR_SECONDS, **changes})
 
 
 def endorsed(one: session_pb2.KeyManifest) -> bytes:
     """By the root that cars are made with."""
-    return endorse(one, stand.ROOT, stand.ROOT)
+    return endorse(one, protocol_harness.ROOT, protocol_harness.ROOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +62,17 @@ class SignedCloud:
     """Signer and rooms in one. The car of VIN is enrolled, and so is another."""
 
     def __init__(self, now_millis: Callable[[], int]) -> None:
-        self.car = stand.Car(VIN, stand.Clock())
+        self.car = protocol_harness.Car(VIN, protocol_harness.Clock())
         """Nothing but the car's keys, and a hand for forgeries."""
-        other = stand.Car(OTHER_VIN, stand.Clock())
-        self.store = stand.Store({VIN: self.car.keys, OTHER_VIN: other.keys})
-        self.signer = stand.CLOUD_SIGNER
+        other = protocol_harness.Car(OTHER_VIN, protocol_harness.Clock())
+        self.store = protocol_harness.Store({VIN: self.car.keys, OTHER_VIN: other.keys})
+        self.signer = protocol_harness.CLOUD_SIGNER
         self.manifest_version = 1
         self._now_millis = now_millis
-        self._open_keys = OpenKeys(stand.CLOUD_SEAL)
-        self._reports = ReportOpener(OpenKeys(stand.CLOUD_REPORT), stand.Reported(self.store), most_kept=10)
+        self._open_keys = OpenKeys(protocol_harness.CLOUD_SEAL)
+        self._reports = ReportOpener(
+            OpenKeys(protocol_harness.CLOUD_REPORT), protocol_harness.Reported(self.store), most_kept=10
+        )
         self._early: list[tuple[EventKind, bytes]] = []
         self.received: list[VerifiedUnitMessage] = []
         self.repetitions: list[EventKind] = []
@@ -79,7 +81,7 @@ class SignedCloud:
     @property
     def credentials(self) -> Credentials:
         """What the car is made with."""
-        trust = Trust.restore(stand.ROOT.public_bytes, endorsed(manifest()))
+        trust = Trust.restore(protocol_harness.ROOT.public_bytes, endorsed(manifest()))
         return Credentials(self.car.signer, OpenKeys(self.car.seal_key), trust)
 
     @property
@@ -93,11 +95,11 @@ class SignedCloud:
         message: VehicleCommand,
         *,
         valid_seconds: float = 30,
-        role: session_pb2.Role.ValueType = stand.OWNER,
+        role: session_pb2.Role.ValueType = protocol_harness.OWNER,
         by: KeySigner | None = None,
     ) -> bytes:
         """The order, sealed to the car."""
-        cloud = stand.Cloud(
+        cloud = protocol_harness.Cloud(
             by or self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis
         )
         return cloud.seal_order(VIN, message, role, round(valid_seconds * 1000))
@@ -123,7 +125,7 @@ class SignedCloud:
 
     def rotate_report_key(self, key: X25519PrivateKey) -> None:
         """Open reports with this one from now on."""
-        self._reports = ReportOpener(OpenKeys(key), stand.Reported(self.store), most_kept=10)
+        self._reports = ReportOpener(OpenKeys(key), protocol_harness.Reported(self.store), most_kept=10)
 
     def challenge(self, refused: Iterable[session_pb2.RefusedReport] = ()) -> bytes:
         """A session request, which tells of what was `refused`."""
@@ -157,7 +159,9 @@ class SignedCloud:
 
     def result_in(self, data: bytes) -> report_pb2.CommandResult:
         """The result in these bytes, whether or not it came in its turn."""
-        message = AnswerReader(self._open_keys, stand.Enrolled(self.store)).answer(VIN, Domain.RESULT, data)
+        message = AnswerReader(self._open_keys, protocol_harness.Enrolled(self.store)).answer(
+            VIN, Domain.RESULT, data
+        )
         return message.result
 
     def said(self, event: EventKind) -> list[Any]:
@@ -190,10 +194,12 @@ class SignedCloud:
         answer = self._cloud().open_answer(VIN, domain, data)
         return VerifiedUnitMessage(event, answer.message_id, answer.answer, issued=answer.issued)
 
-    def _cloud(self) -> stand.Cloud:
-        return stand.Cloud(self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis)
+    def _cloud(self) -> protocol_harness.Cloud:
+        return protocol_harness.Cloud(
+            self.signer, self._open_keys, self.store, self.manifest_version, self._now_millis
+        )
 
 
 def unlock(command_id: str) -> command_pb2.DoorCommand:
     """All doors."""
-    return stand.unlock(command_id)
+    return protocol_harness.unlock(command_id)

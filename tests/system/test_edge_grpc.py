@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import CertificateIdentity
 from services.runtime.workload import workload_of
-from tests.system.edge_stand import BASE, CAPABILITY, VIN, EdgeStand
+from tests.system.edge_harness import BASE, CAPABILITY, VIN, EdgeHarness
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -38,7 +38,7 @@ async def refusal(call: Awaitable[object]) -> grpc.aio.AioRpcError:
     return caught.value
 
 
-async def test_a_team_is_known_by_its_certificate_and_access_reads_the_request(edge: EdgeStand) -> None:
+async def test_a_team_is_known_by_its_certificate_and_access_reads_the_request(edge: EdgeHarness) -> None:
     forged = ((CAPABILITY, "forged"), ("x-envoy-original-path", "/forged"), ("x-correlation-id", "team-1"))
     async with edge.team_channel() as channel:
         call = door_status_service_pb2_grpc.DoorStatusServiceStub(channel).GetDoorStatus(
@@ -54,14 +54,14 @@ async def test_a_team_is_known_by_its_certificate_and_access_reads_the_request(e
     assert "x-envoy-original-path" not in edge.received.last[1]
 
 
-async def test_access_is_told_the_teams_certificate(edge: EdgeStand) -> None:
+async def test_access_is_told_the_teams_certificate(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel:
         await door_status_service_pb2_grpc.DoorStatusServiceStub(channel).GetDoorStatus(STATUS)
     certificate = unquote_to_bytes(edge.access.checks[-1].attributes.source.certificate)
     assert workload_of(certificate) == workload_of(edge.pki.pair("team-demo").cert.read_bytes())
 
 
-async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: EdgeStand) -> None:
+async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: EdgeHarness) -> None:
     stolen = CertificateIdentity("team-stolen", uri="spiffe://ecarus/team/stolen", server=False)
     pair = edge.pki.ensure(stolen)
 
@@ -81,7 +81,7 @@ async def test_a_revoked_team_gets_no_connection_from_a_running_envoy(edge: Edge
     assert await asks("team-demo") is grpc.StatusCode.OK
 
 
-async def test_the_access_service_chooses_the_grpc_status(edge: EdgeStand) -> None:
+async def test_the_access_service_chooses_the_grpc_status(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel:
         stub = door_status_service_pb2_grpc.DoorStatusServiceStub(channel)
         refused = await refusal(stub.GetDoorStatus(STATUS, metadata=(("authorization", "Bearer 404"),)))
@@ -89,14 +89,14 @@ async def test_the_access_service_chooses_the_grpc_status(edge: EdgeStand) -> No
     assert dict(refused.trailing_metadata() or ())["grpc-status-details-bin"] == b"\x08\x05\x12\x02no"
 
 
-async def test_a_typed_stream(edge: EdgeStand) -> None:
+async def test_a_typed_stream(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel, asyncio.timeout(5):
         request = door_status_service_pb2.WatchDoorUpdatesRequest(vin=VIN)
         call = door_status_service_pb2_grpc.DoorStatusServiceStub(channel).WatchDoorUpdates(request)
         assert [update.vin async for update in call] == [VIN]
 
 
-async def test_health_and_reflection(edge: EdgeStand) -> None:
+async def test_health_and_reflection(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel, asyncio.timeout(5):
         answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
@@ -106,7 +106,7 @@ async def test_health_and_reflection(edge: EdgeStand) -> None:
         call.cancel()
 
 
-async def test_errors_of_the_edge_have_fixed_words(edge: EdgeStand) -> None:
+async def test_errors_of_the_edge_have_fixed_words(edge: EdgeHarness) -> None:
     large = door_command_service_pb2.UnlockDoorsRequest(
         vin=VIN, unlock=door_command_pb2.DoorUnlock(target_doors=["x" * 300_000])
     )
@@ -120,14 +120,14 @@ async def test_errors_of_the_edge_have_fixed_words(edge: EdgeStand) -> None:
 
 
 @pytest.mark.parametrize("name", ["command", "edge", "public"])
-async def test_only_a_team_s_certificate_opens_the_mtls_port(edge: EdgeStand, name: str) -> None:
+async def test_only_a_team_s_certificate_opens_the_mtls_port(edge: EdgeHarness, name: str) -> None:
     async with edge.team_channel(name) as channel:
         refused = await refusal(health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest()))
     assert refused.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @pytest.mark.parametrize(("flag", "version"), [("--http2", "2"), ("--http1.1", "1.1")])
-async def test_rest_over_tls_in_both_http_versions(edge: EdgeStand, flag: str, version: str) -> None:
+async def test_rest_over_tls_in_both_http_versions(edge: EdgeHarness, flag: str, version: str) -> None:
     url = f"https://localhost:{edge.ports.https}{BASE}/status"
     words = ("-sS", flag, "--cacert", str(edge.pki.ca), "-H", "authorization: Bearer good", "-o", "-")
     curl = await asyncio.create_subprocess_exec(
@@ -137,7 +137,7 @@ async def test_rest_over_tls_in_both_http_versions(edge: EdgeStand, flag: str, v
     assert output.decode().splitlines()[-1] == f"200 {version}"
 
 
-async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeStand) -> None:
+async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeHarness) -> None:
     good = {"authorization": "Bearer good"}
     async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
         await edge.stop_room("command")
@@ -158,7 +158,7 @@ async def test_a_room_that_is_away_is_503_and_comes_back(edge: EdgeStand) -> Non
                 await asyncio.sleep(0.1)
 
 
-async def test_a_cut_off_command_may_have_succeeded(edge: EdgeStand) -> None:
+async def test_a_cut_off_command_may_have_succeeded(edge: EdgeHarness) -> None:
     calls = len(edge.received.calls)
     async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:
         headers = {"authorization": "Bearer good", "x-fail": "hang"}
@@ -174,7 +174,7 @@ async def test_a_cut_off_command_may_have_succeeded(edge: EdgeStand) -> None:
         await edge.start_room("command")
 
 
-async def test_without_the_access_service_nothing_passes(edge: EdgeStand) -> None:
+async def test_without_the_access_service_nothing_passes(edge: EdgeHarness) -> None:
     await edge.stop_room("access")
     calls = len(edge.received.calls)
     async with httpx.AsyncClient(base_url=edge.http, trust_env=False) as client:

@@ -20,7 +20,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2, door_command_service_pb2_grpc
 
 from mesh.edge_config import EdgeLimits
-from tests.system.edge_stand import BASE, VIN, EdgeStand
+from tests.system.edge_harness import BASE, VIN, EdgeHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ NORMAL_SECONDS = 2.0  # generous: these machines are shared
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeStand]:
+async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeHarness]:
     envoy = Path(sys.executable).with_name("envoy")
     shorter = {
         "idle_timeout: 60s}": "idle_timeout: 3s}",
@@ -44,16 +44,16 @@ async def edge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EdgeSt
         "request_timeout: 15s": "request_timeout: 3s",
     }
     folder = tmp_path_factory.mktemp("limits")
-    async with EdgeStand(folder, envoy, LIMITS, shorter) as stand:
-        yield stand
+    async with EdgeHarness(folder, envoy, LIMITS, shorter) as harness:
+        yield harness
 
 
-def trusting(edge: EdgeStand) -> ssl.SSLContext:
+def trusting(edge: EdgeHarness) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=edge.pki.ca)
 
 
 async def lock(
-    edge: EdgeStand, *, tls: bool = False, address: str = "127.0.0.1", **more: Any
+    edge: EdgeHarness, *, tls: bool = False, address: str = "127.0.0.1", **more: Any
 ) -> httpx.Response:
     transport = httpx.AsyncHTTPTransport(verify=trusting(edge), local_address=address)
     base = f"https://127.0.0.1:{edge.ports.https}" if tls else edge.http
@@ -61,14 +61,14 @@ async def lock(
         return await client.post(f"{BASE}/lock", headers=GOOD, json={"targetDoors": ["all"]}, **more)
 
 
-async def locks_as_ever(edge: EdgeStand) -> None:
+async def locks_as_ever(edge: EdgeHarness) -> None:
     for tls in (False, True):
         began = time.monotonic()
         assert (await lock(edge, tls=tls)).status_code == 200
         assert time.monotonic() - began < NORMAL_SECONDS
 
 
-async def team_locks(edge: EdgeStand) -> None:
+async def team_locks(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel:
         stub = door_command_service_pb2_grpc.DoorCommandServiceStub(channel)
         request = door_command_service_pb2.LockDoorsRequest(vin=VIN)
@@ -142,7 +142,7 @@ SLOW_BODY = (
 HTTP, HTTPS, HTTPS_AFTER_HANDSHAKE, MTLS = "http", "https", "https after the handshake", "mtls"
 
 
-def crowd(edge: EdgeStand, at: str, words: bytes = b"", address: str = ATTACKER) -> Crowd:
+def crowd(edge: EdgeHarness, at: str, words: bytes = b"", address: str = ATTACKER) -> Crowd:
     ports = {HTTP: edge.ports.http, MTLS: edge.ports.mtls}
     tls = trusting(edge) if at == HTTPS_AFTER_HANDSHAKE else None
     return Crowd(ports.get(at, edge.ports.https), address, words, tls)
@@ -162,7 +162,7 @@ def crowd(edge: EdgeStand, at: str, words: bytes = b"", address: str = ATTACKER)
     ],
 )
 async def test_a_thousand_slow_connections_of_one_address_cost_nobody_else_anything(
-    edge: EdgeStand, at: str, words: bytes
+    edge: EdgeHarness, at: str, words: bytes
 ) -> None:
     async with crowd(edge, at, words) as attackers:
         await attackers.come(1_000)
@@ -172,13 +172,13 @@ async def test_a_thousand_slow_connections_of_one_address_cost_nobody_else_anyth
         await attackers.until_gone(20)  # by the edge's own doing
 
 
-async def test_what_stays_is_bounded_by_the_address_and_not_by_the_timeouts_alone(edge: EdgeStand) -> None:
+async def test_what_stays_is_bounded_by_the_address_and_not_by_the_timeouts_alone(edge: EdgeHarness) -> None:
     async with crowd(edge, HTTP) as attackers:
         await attackers.come(OF_ONE_ADDRESS + 100)
         assert 0 < await attackers.staying() <= OF_ONE_ADDRESS
 
 
-async def test_the_teams_get_in_while_many_addresses_fill_the_public_listeners(edge: EdgeStand) -> None:
+async def test_the_teams_get_in_while_many_addresses_fill_the_public_listeners(edge: EdgeHarness) -> None:
     async with contextlib.AsyncExitStack() as stack:
         crowds = [
             await stack.enter_async_context(crowd(edge, at, address=f"127.0.0.{digit}"))
@@ -193,7 +193,7 @@ async def test_the_teams_get_in_while_many_addresses_fill_the_public_listeners(e
     await eventually_locks(edge)
 
 
-async def eventually_locks(edge: EdgeStand) -> None:
+async def eventually_locks(edge: EdgeHarness) -> None:
     async with asyncio.timeout(10):
         while True:
             with contextlib.suppress(httpx.TransportError):
@@ -202,7 +202,7 @@ async def eventually_locks(edge: EdgeStand) -> None:
             await asyncio.sleep(0.1)
 
 
-async def test_too_many_requests_of_one_address_reach_nobody(edge: EdgeStand) -> None:
+async def test_too_many_requests_of_one_address_reach_nobody(edge: EdgeHarness) -> None:
     transport = httpx.AsyncHTTPTransport(local_address=ATTACKER)
     async with httpx.AsyncClient(base_url=edge.http, transport=transport, trust_env=False) as client:
         before = len(edge.access.checks)
@@ -223,7 +223,7 @@ async def test_too_many_requests_of_one_address_reach_nobody(edge: EdgeStand) ->
         await locks_as_ever(edge)  # another address has a bucket of its own
 
 
-async def test_a_team_that_asks_too_often_is_told_so_in_grpc(edge: EdgeStand) -> None:
+async def test_a_team_that_asks_too_often_is_told_so_in_grpc(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel:
         stub = door_command_service_pb2_grpc.DoorCommandServiceStub(channel)
         request = door_command_service_pb2.LockDoorsRequest(vin=VIN)
@@ -237,21 +237,21 @@ async def test_a_team_that_asks_too_often_is_told_so_in_grpc(edge: EdgeStand) ->
     assert codes == {(grpc.StatusCode.RESOURCE_EXHAUSTED, told)}
 
 
-async def test_only_tls_is_asked_for_where_it_is_spoken(edge: EdgeStand) -> None:
+async def test_only_tls_is_asked_for_where_it_is_spoken(edge: EdgeHarness) -> None:
     await asyncio.sleep(1)  # the bucket that other tests of this address emptied
     over_tls, plain = await lock(edge, tls=True), await lock(edge)
     assert over_tls.headers["strict-transport-security"] == "max-age=63072000"
     assert "strict-transport-security" not in plain.headers
 
 
-async def test_the_client_s_own_address_is_what_is_seen_inside(edge: EdgeStand) -> None:
+async def test_the_client_s_own_address_is_what_is_seen_inside(edge: EdgeHarness) -> None:
     await asyncio.sleep(1)
     for tls in (False, True):
         await lock(edge, tls=tls, address="127.0.0.7")
         assert edge.received.last[1]["x-forwarded-for"] == "127.0.0.7"
 
 
-async def test_the_admin_interface_is_a_file_of_its_owner(edge: EdgeStand) -> None:
+async def test_the_admin_interface_is_a_file_of_its_owner(edge: EdgeHarness) -> None:
     mode = os.stat(edge.admin).st_mode  # noqa: PTH116  # one look
     assert stat.S_ISSOCK(mode)
     assert mode & 0o777 == 0o600

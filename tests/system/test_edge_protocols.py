@@ -12,7 +12,7 @@ import pytest
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.system.edge_stand import BASE, HEALTH_NAMES, VIN, EdgeStand
+from tests.system.edge_harness import BASE, HEALTH_NAMES, VIN, EdgeHarness
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,7 +42,7 @@ class Answer:
 
 
 async def send(
-    edge: EdgeStand,
+    edge: EdgeHarness,
     method: str = "GET",
     path: str = f"{BASE}/status",
     *headers: str,
@@ -85,7 +85,7 @@ async def send(
     ],
 )
 async def test_what_means_nothing_here_changes_nothing(
-    edge: EdgeStand, headers: Sequence[str], body: bytes
+    edge: EdgeHarness, headers: Sequence[str], body: bytes
 ) -> None:
     read = await send(edge, "GET", f"{BASE}/status", *headers, body=body)
     assert (read.status, json.loads(read.body)["vin"]) == (200, VIN)
@@ -97,7 +97,7 @@ async def test_what_means_nothing_here_changes_nothing(
 @pytest.mark.parametrize("kind", ["application/grpc", "application/grpc+proto", "application/grpc-web+proto"])
 @pytest.mark.parametrize(("method", "path"), [("POST", "unlock"), ("GET", "status"), ("PUT", "config")])
 async def test_a_request_for_rest_that_calls_itself_grpc_is_told_so_in_rest(
-    edge: EdgeStand, kind: str, method: str, path: str
+    edge: EdgeHarness, kind: str, method: str, path: str
 ) -> None:
     calls = len(edge.received.calls)
     answer = await send(edge, method, f"{BASE}/{path}", f"Content-Type: {kind}", body=ORDER)
@@ -107,20 +107,20 @@ async def test_a_request_for_rest_that_calls_itself_grpc_is_told_so_in_rest(
 
 
 @pytest.mark.parametrize("number", ["30", "30.0", "3e1"])
-async def test_an_integer_is_the_same_however_it_is_written(edge: EdgeStand, number: str) -> None:
+async def test_an_integer_is_the_same_however_it_is_written(edge: EdgeHarness, number: str) -> None:
     body = f'{{"autoLockDelay": {number}}}'.encode()
     assert (await send(edge, "PUT", f"{BASE}/config", JSON, body=body)).status == 200
     assert edge.received.last[0].config.auto_lock_delay == 30
 
 
 @pytest.mark.parametrize("kind", ["application/json;", "application/json; charset=utf8"])
-async def test_the_transcoder_reads_what_access_takes(edge: EdgeStand, kind: str) -> None:
+async def test_the_transcoder_reads_what_access_takes(edge: EdgeHarness, kind: str) -> None:
     answer = await send(edge, "POST", f"{BASE}/unlock", f"Content-Type: {kind}", body=ORDER)
     assert answer.status == 202
     assert list(edge.received.last[0].unlock.target_doors) == ["all"]
 
 
-async def test_http_1_0_is_answered_and_the_connection_closed(edge: EdgeStand) -> None:
+async def test_http_1_0_is_answered_and_the_connection_closed(edge: EdgeHarness) -> None:
     answer = await send(edge, version="1.0")
     assert (answer.version, answer.status) == ("HTTP/1.0", 200)
     assert answer.headers["connection"] == "close"
@@ -128,7 +128,7 @@ async def test_http_1_0_is_answered_and_the_connection_closed(edge: EdgeStand) -
 
 
 @pytest.mark.parametrize("other", ["evil", "localhost"])
-async def test_two_hosts_are_none(edge: EdgeStand, other: str) -> None:
+async def test_two_hosts_are_none(edge: EdgeHarness, other: str) -> None:
     calls = len(edge.received.calls)
     answer = await send(edge, "GET", f"{BASE}/status", f"Host: {other}")
     assert (answer.status, answer.code) == (400, "INVALID_REQUEST")
@@ -136,14 +136,14 @@ async def test_two_hosts_are_none(edge: EdgeStand, other: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["status", "config", "diagnostics", "history", "commands/c1"])
-async def test_head_is_get_without_the_body(edge: EdgeStand, path: str) -> None:
+async def test_head_is_get_without_the_body(edge: EdgeHarness, path: str) -> None:
     got, head = await send(edge, "GET", f"{BASE}/{path}"), await send(edge, "HEAD", f"{BASE}/{path}")
     assert (head.status, head.body) == (200, b"")
     for name in ("content-length", "content-type", "cache-control"):
         assert head.headers[name] == got.headers[name]
 
 
-async def test_head_of_what_fails_or_is_open(edge: EdgeStand) -> None:
+async def test_head_of_what_fails_or_is_open(edge: EdgeHarness) -> None:
     assert (await send(edge, "HEAD", "/healthz")).status == 200
     assert (await send(edge, "HEAD", "/readyz")).status == 200
     assert (await send(edge, "HEAD", "/nope")).status == 404
@@ -155,7 +155,7 @@ async def test_head_of_what_fails_or_is_open(edge: EdgeStand) -> None:
     assert (await send(edge, "HEAD", f"{BASE}/unlock")).status == 405
 
 
-async def test_head_over_http_2(edge: EdgeStand) -> None:
+async def test_head_over_http_2(edge: EdgeHarness) -> None:
     words = ("-sS", "-I", "--http2", "--cacert", str(edge.pki.ca), "-H", "authorization: Bearer good")
     curl = await asyncio.create_subprocess_exec(
         "curl", *words, f"https://localhost:{edge.ports.https}{BASE}/status", stdout=asyncio.subprocess.PIPE
@@ -166,7 +166,7 @@ async def test_head_over_http_2(edge: EdgeStand) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 503, 504])
-async def test_an_event_source_is_told_in_a_stream_to_come_back(edge: EdgeStand, status: int) -> None:
+async def test_an_event_source_is_told_in_a_stream_to_come_back(edge: EdgeHarness, status: int) -> None:
     path, accept = f"{BASE}/updates/stream", "Accept: text/event-stream"
     for answer in (
         await send(edge, "GET", path, accept, f"x-fail: document-{status}"),
@@ -182,14 +182,14 @@ async def test_an_event_source_is_told_in_a_stream_to_come_back(edge: EdgeStand,
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404])
-async def test_an_event_source_that_may_not_read_is_told_so(edge: EdgeStand, status: int) -> None:
+async def test_an_event_source_that_may_not_read_is_told_so(edge: EdgeHarness, status: int) -> None:
     answer = await send(
         edge, "GET", f"{BASE}/updates/stream", "Accept: text/event-stream", bearer=str(status)
     )
     assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
-async def readiness(edge: EdgeStand, path: str, status: int) -> Answer:
+async def readiness(edge: EdgeHarness, path: str, status: int) -> Answer:
     """The answer once it has this status: Envoy looks at its clusters in its own time."""
     async with asyncio.timeout(10):
         while (answer := await send(edge, "GET", path)).status != status:  # noqa: ASYNC110  # Envoy's own pace
@@ -210,7 +210,7 @@ async def readiness(edge: EdgeStand, path: str, status: int) -> Answer:
     ],
 )
 async def test_readiness_and_health_tell_of_each_part(
-    edge: EdgeStand, service: str, name: str, part: str
+    edge: EdgeHarness, service: str, name: str, part: str
 ) -> None:
     ready = await readiness(edge, "/readyz", 200)
     assert json.loads(ready.body) == {"status": "ready"}
@@ -249,7 +249,7 @@ async def until_health(stub: health_pb2_grpc.HealthStub, name: str, *, serves: b
             await asyncio.sleep(0.05)
 
 
-async def test_health_is_watched_and_an_unknown_name_is_not_found(edge: EdgeStand) -> None:
+async def test_health_is_watched_and_an_unknown_name_is_not_found(edge: EdgeHarness) -> None:
     async with edge.team_channel() as channel, asyncio.timeout(5):
         stub = health_pb2_grpc.HealthStub(channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest(service="streams"))
@@ -260,7 +260,7 @@ async def test_health_is_watched_and_an_unknown_name_is_not_found(edge: EdgeStan
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
-async def test_a_native_stream_of_a_quiet_car_outlives_keepalive_pings(edge_that_pings: EdgeStand) -> None:
+async def test_a_native_stream_of_a_quiet_car_outlives_keepalive_pings(edge_that_pings: EdgeHarness) -> None:
     """Both sides ping far more often than in production; the stream must still tell what happens afterwards."""
     options = (
         ("grpc.keepalive_time_ms", 400),

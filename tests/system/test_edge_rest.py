@@ -12,7 +12,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_diagnostics_pb2
 from grpc_health.v1 import health_pb2
 
-from tests.system.edge_stand import BASE, CAPABILITY, OTHER_VIN, VIN, EdgeStand
+from tests.system.edge_harness import BASE, CAPABILITY, OTHER_VIN, VIN, EdgeHarness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ MEMBERS = {"type", "title", "status", "detail", "code", "correlationId", "retrya
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def client(edge: EdgeStand) -> AsyncIterator[httpx.AsyncClient]:
+async def client(edge: EdgeHarness) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=edge.http, trust_env=False, timeout=10) as session:
         yield session
 
@@ -41,7 +41,7 @@ def assert_problem(answer: httpx.Response, status: int, code: str) -> dict[str, 
     return document
 
 
-async def test_an_accepted_command_is_202_with_location(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_an_accepted_command_is_202_with_location(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     answer = await client.post(f"{BASE}/unlock", headers=GOOD, json=UNLOCK)
     assert answer.status_code == 202
     assert answer.headers["location"] == f"{BASE}/commands/c1"
@@ -58,7 +58,7 @@ WHOLE, SHORT, USUAL = 1_768_228_218_000, 1_768_228_218_120, 1_768_228_218_005
 """Milliseconds: a whole second, and such as print one digit or three when nobody takes care."""
 
 
-async def test_every_time_has_three_digits(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_every_time_has_three_digits(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     command = door_command_pb2.DoorCommandDetails(
         command_id="c1", message="At 2026-01-12T14:30:18Z it was done."
     )
@@ -98,7 +98,7 @@ async def test_every_time_has_three_digits(edge: EdgeStand, client: httpx.AsyncC
     assert told[2]["components"][0]["lastMaintenance"] == "2026-01-12T14:30:18.000Z"
 
 
-async def test_every_endpoint_reaches_its_rpc(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_every_endpoint_reaches_its_rpc(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     for method, path, request_name in (
         ("POST", "lock", "LockDoorsRequest"),
         ("POST", "cancel", "CancelCommandRequest"),
@@ -116,12 +116,14 @@ async def test_every_endpoint_reaches_its_rpc(edge: EdgeStand, client: httpx.Asy
         assert edge.received.last[0].vin == VIN
 
 
-async def test_a_lower_case_vin_passes_the_routes(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_a_lower_case_vin_passes_the_routes(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     await client.get(f"{BASE}/status".replace(VIN, VIN.lower()), headers=GOOD)
     assert edge.access.checks[-1].attributes.request.http.path.split("/")[5] == VIN.lower()
 
 
-async def test_the_access_service_gets_the_body_untouched(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_the_access_service_gets_the_body_untouched(
+    edge: EdgeHarness, client: httpx.AsyncClient
+) -> None:
     body = b'{"targetDoors": ["all"], "targetDoors": "all", "nonsense": 1}'
     await client.post(f"{BASE}/unlock", headers=GOOD, content=body)
     assert edge.access.checks[-1].attributes.request.http.raw_body == body
@@ -129,7 +131,7 @@ async def test_the_access_service_gets_the_body_untouched(edge: EdgeStand, clien
 
 @pytest.mark.parametrize("query", [f"vin={OTHER_VIN}", f"%76in={OTHER_VIN}"])
 async def test_a_forged_vin_gets_through_the_transcoder_but_the_capability_tells(
-    edge: EdgeStand, client: httpx.AsyncClient, query: str
+    edge: EdgeHarness, client: httpx.AsyncClient, query: str
 ) -> None:
     await client.get(f"{BASE}/status?{query}", headers=GOOD)
     request, metadata = edge.received.last
@@ -139,7 +141,7 @@ async def test_a_forged_vin_gets_through_the_transcoder_but_the_capability_tells
     assert query in edge.access.checks[-1].attributes.request.http.path
 
 
-async def test_a_forged_vin_in_the_body_of_a_get_too(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_a_forged_vin_in_the_body_of_a_get_too(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     once, twice = f'{{"vin":"{OTHER_VIN}"}}', f'{{"vin":"{VIN}","vin":"{OTHER_VIN}"}}'
     assert_problem(
         await client.request("GET", f"{BASE}/status", headers=GOOD, content=once), 400, "INVALID_REQUEST"
@@ -153,13 +155,13 @@ async def test_a_forged_vin_in_the_body_of_a_get_too(edge: EdgeStand, client: ht
 
 @pytest.mark.parametrize("body", [f'{{"vin":"{OTHER_VIN}"}}', f'{{"vin":"{VIN}","vin":"{OTHER_VIN}"}}'])
 async def test_a_vin_in_the_body_of_a_command_is_not_the_command_s(
-    edge: EdgeStand, client: httpx.AsyncClient, body: str
+    edge: EdgeHarness, client: httpx.AsyncClient, body: str
 ) -> None:
     await client.post(f"{BASE}/unlock", headers=GOOD, content=body)
     assert edge.received.last[0].vin == VIN
 
 
-async def test_what_only_we_may_say_is_stripped(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_what_only_we_may_say_is_stripped(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     forged = {
         CAPABILITY: "forged",
         "x-ecarus-anything": "forged",
@@ -215,7 +217,7 @@ async def test_an_error_without_a_document_gets_one_without_secrets(client: http
 
 
 async def test_a_command_without_an_answer_in_time_may_have_succeeded(
-    edge: EdgeStand, client: httpx.AsyncClient
+    edge: EdgeHarness, client: httpx.AsyncClient
 ) -> None:
     del edge
     write = client.post(f"{BASE}/unlock", headers=GOOD | {"x-fail": "hang"}, json=UNLOCK)
@@ -267,7 +269,7 @@ async def test_an_unknown_path_is_a_404_problem(client: httpx.AsyncClient, path:
     assert document["instance"] == path
 
 
-async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     calls = len(edge.received.calls)
     answer = await client.post(
         f"{BASE}/unlock", headers=GOOD | {"content-type": "application/grpc"}, content=b"{}"
@@ -279,7 +281,7 @@ async def test_native_grpc_is_refused_on_the_rest_port(edge: EdgeStand, client: 
     assert len(edge.received.calls) == calls
 
 
-async def test_a_body_over_64_kib_is_413(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_a_body_over_64_kib_is_413(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     calls = len(edge.received.calls)
     for size in (65_536, 1_000_000):
         body = json.dumps({"targetDoors": ["x" * size]})
@@ -296,7 +298,7 @@ async def test_what_envoy_itself_refuses_is_a_problem_too(client: httpx.AsyncCli
     assert_problem(await client.get(f"{BASE}/history?nope=1", headers=GOOD), 400, "INVALID_REQUEST")
 
 
-async def test_garbage_instead_of_http_is_a_problem(edge: EdgeStand) -> None:
+async def test_garbage_instead_of_http_is_a_problem(edge: EdgeHarness) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.ports.http)
     writer.write(b"GARBAGE\r\n\r\n")
     head, _, body = (await reader.read()).partition(b"\r\n\r\n")
@@ -312,7 +314,7 @@ async def test_healthz_needs_no_token(client: httpx.AsyncClient) -> None:
     assert "x-correlation-id" in answer.headers
 
 
-async def test_a_correlation_id_is_kept_or_made(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_a_correlation_id_is_kept_or_made(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     kept = await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": "Mine_1.2-3"})
     assert kept.headers["x-correlation-id"] == "Mine_1.2-3"
     assert edge.received.last[1]["x-correlation-id"] == "Mine_1.2-3"
@@ -321,7 +323,7 @@ async def test_a_correlation_id_is_kept_or_made(edge: EdgeStand, client: httpx.A
 
 
 async def test_an_idempotency_key_is_the_correlation_id_unless_one_is_sent(
-    edge: EdgeStand, client: httpx.AsyncClient
+    edge: EdgeHarness, client: httpx.AsyncClient
 ) -> None:
     alone = await client.post(f"{BASE}/unlock", headers=GOOD | {"idempotency-key": "key-1"}, json=UNLOCK)
     assert alone.headers["x-correlation-id"] == "key-1"
@@ -338,7 +340,7 @@ async def test_an_idempotency_key_is_the_correlation_id_unless_one_is_sent(
 
 @pytest.mark.parametrize("bad", ["with space", "x" * 65, 'quote"', ""])
 async def test_a_malformed_id_is_left_for_access_to_refuse_and_never_echoed(
-    edge: EdgeStand, client: httpx.AsyncClient, bad: str
+    edge: EdgeHarness, client: httpx.AsyncClient, bad: str
 ) -> None:
     answer = await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": bad})
     seen = edge.access.checks[-1].attributes.request.http.headers
@@ -346,7 +348,7 @@ async def test_a_malformed_id_is_left_for_access_to_refuse_and_never_echoed(
     assert answer.headers["x-correlation-id"] == seen["x-request-id"]
 
 
-async def test_two_correlation_ids_are_none(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_two_correlation_ids_are_none(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     headers = [*GOOD.items(), ("x-correlation-id", "a"), ("x-correlation-id", "b")]
     answer = await client.get(f"{BASE}/status", headers=headers)
     seen = edge.access.checks[-1].attributes.request.http.headers
@@ -354,7 +356,7 @@ async def test_two_correlation_ids_are_none(edge: EdgeStand, client: httpx.Async
     assert answer.headers["x-correlation-id"] == seen["x-request-id"]
 
 
-async def test_a_stream_starts_at_once(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_a_stream_starts_at_once(edge: EdgeHarness, client: httpx.AsyncClient) -> None:
     headers = GOOD | {"last-event-id": "41"}
     async with asyncio.timeout(5), client.stream("GET", f"{BASE}/updates/stream", headers=headers) as answer:
         assert answer.status_code == 200
@@ -373,7 +375,9 @@ async def test_a_stream_refused_before_it_began_is_a_problem(client: httpx.Async
     assert answer.json()["code"] == "FROM_ROOM"
 
 
-async def test_the_access_log_names_neither_vin_nor_token(edge: EdgeStand, client: httpx.AsyncClient) -> None:
+async def test_the_access_log_names_neither_vin_nor_token(
+    edge: EdgeHarness, client: httpx.AsyncClient
+) -> None:
     wanted = "log-me"
     await client.get(f"{BASE}/status", headers=GOOD | {"x-correlation-id": wanted})
     async with asyncio.timeout(5):
@@ -386,7 +390,7 @@ async def test_the_access_log_names_neither_vin_nor_token(edge: EdgeStand, clien
 
 
 async def test_access_is_told_whose_connection_it_is_and_not_what_a_caller_says(
-    edge: EdgeStand, client: httpx.AsyncClient
+    edge: EdgeHarness, client: httpx.AsyncClient
 ) -> None:
     said = {"x-forwarded-for": "203.0.113.9", "x-real-ip": "203.0.113.9", "forwarded": "for=203.0.113.9"}
     await client.get(f"{BASE}/status", headers={**GOOD, **said})
@@ -394,7 +398,7 @@ async def test_access_is_told_whose_connection_it_is_and_not_what_a_caller_says(
 
 
 async def test_where_commands_cannot_be_handed_on_they_are_refused_and_all_else_goes_on(
-    edge: EdgeStand, client: httpx.AsyncClient
+    edge: EdgeHarness, client: httpx.AsyncClient
 ) -> None:
     order = json.dumps({"targetDoors": ["all"]})
     checks = edge.checks["command"]

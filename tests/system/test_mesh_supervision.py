@@ -16,7 +16,7 @@ import pytest
 from mesh.ports import Ports
 from services import registry
 from tests.support.ports import free_port_base
-from tests.system.edge_stand import BASE, VIN
+from tests.system.edge_harness import BASE, VIN
 
 if TYPE_CHECKING:
     from pathlib import Path

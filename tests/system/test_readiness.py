@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.support.app import eventually
-from tests.system.edge_stand import HEALTH_NAMES
+from tests.system.edge_harness import HEALTH_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVE
 from services.config import store
 from services.runtime import jetstream
 from services.runtime.database import open_database
+from tests.messaging.config_harness import ConfigHarness, FakeEnrolment, FakeSigner, serving
 from tests.messaging.config_link.config_states import MIGRATIONS
-from tests.messaging.config_stand import FakeEnrolment, FakeSigner, Room, serving
 from tests.support.databases import migrated
-from tests.support.stand import OTHER_VIN, VIN, Car, Clock
+from tests.support.protocol_harness import OTHER_VIN, VIN, Car, Clock
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def other(clock: Clock) -> Car:
 @pytest.fixture
 async def idle(
     nats_server: Any, tmp_path: Path, clock: Clock, car: Car, other: Car
-) -> AsyncIterator[tuple[Room, Room]]:
+) -> AsyncIterator[tuple[ConfigHarness, ConfigHarness]]:
     """Two replicas of the room on one database, not running. They have not heard of any car."""
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
@@ -49,7 +49,7 @@ async def idle(
     enrolment.enrol(car)
     enrolment.enrol(other)
     async with serving(fake_signer, enrolment) as channel:
-        rooms = [Room(database, broker, channel, fake_signer, clock) for broker in brokers]
+        rooms = [ConfigHarness(database, broker, channel, fake_signer, clock) for broker in brokers]
         yield rooms[0], rooms[1]
         for room in rooms:
             await room.crash()
@@ -58,14 +58,14 @@ async def idle(
 
 
 @pytest.fixture
-async def running(idle: tuple[Room, Room]) -> Room:
+async def running(idle: tuple[ConfigHarness, ConfigHarness]) -> ConfigHarness:
     """It has not heard of any car."""
     idle[0].run()
     return idle[0]
 
 
 @pytest.fixture
-async def room(running: Room, car: Car) -> Room:
+async def room(running: ConfigHarness, car: Car) -> ConfigHarness:
     """It has the session of the first car."""
     await running.until_greeted(car)
     return running

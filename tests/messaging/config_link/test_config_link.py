@@ -11,12 +11,14 @@ from protocol.vehicle_side import RefusedOrder
 from services.config.domain import (
     MOST_RESENDS,
 )
+from tests.messaging.config_harness import ConfigHarness, answer
 from tests.messaging.config_link.config_states import APPLIED, PENDING, REJECTED, is_state
-from tests.messaging.config_stand import Room, answer
-from tests.support.stand import OTHER_VIN, VIN, Car, Clock, signer
+from tests.support.protocol_harness import OTHER_VIN, VIN, Car, Clock, signer
 
 
-async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(room: Room, car: Car) -> None:
+async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(
+    room: ConfigHarness, car: Car
+) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
 
     told, request_hash = await room.accepted(car)
@@ -27,7 +29,7 @@ async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(roo
     assert config.applied_version == 1
 
 
-async def test_a_rejection_says_why(room: Room, car: Car) -> None:
+async def test_a_rejection_says_why(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
     _, request_hash = await room.accepted(car)
 
@@ -38,7 +40,9 @@ async def test_a_rejection_says_why(room: Room, car: Car) -> None:
     assert (config.rejection, config.settings.auto_lock_delay_seconds) == ("no such lock", 30)
 
 
-async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(room: Room, car: Car) -> None:
+async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(
+    room: ConfigHarness, car: Car
+) -> None:
     await room.change("c-1", child_lock_enabled=True)
     await room.queued(1)  # lost in the car
 
@@ -56,7 +60,7 @@ async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(ro
 
 
 async def test_settings_for_a_vehicle_that_never_said_hello_wait_for_its_hello(
-    running: Room, car: Car
+    running: ConfigHarness, car: Car
 ) -> None:
     await running.change("c-1", child_lock_enabled=True)
     await running.until_dealt_with()
@@ -68,7 +72,9 @@ async def test_settings_for_a_vehicle_that_never_said_hello_wait_for_its_hello(
     assert (told.version, len(running.signer.signed)) == (1, 1)
 
 
-async def test_the_settings_days_later_carry_the_same_proof(room: Room, car: Car, clock: Clock) -> None:
+async def test_the_settings_days_later_carry_the_same_proof(
+    room: ConfigHarness, car: Car, clock: Clock
+) -> None:
     await room.change("c-1", child_lock_enabled=True)
     await room.queued(1)  # lost in the car
     clock.advance(3 * 86_400)
@@ -81,7 +87,7 @@ async def test_the_settings_days_later_carry_the_same_proof(room: Room, car: Car
 
 
 async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
-    room: Room, car: Car, other: Car
+    room: ConfigHarness, car: Car, other: Car
 ) -> None:
     await room.change("c-1", child_lock_enabled=True)
     _, request_hash = await room.accepted(car)
@@ -117,7 +123,9 @@ async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
     await room.until(is_state(APPLIED))
 
 
-async def test_another_cars_answer_to_this_order_is_not_believed(room: Room, car: Car, other: Car) -> None:
+async def test_another_cars_answer_to_this_order_is_not_believed(
+    room: ConfigHarness, car: Car, other: Car
+) -> None:
     await room.until_greeted(other)
     await room.change("c-1", child_lock_enabled=True)
     await room.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
@@ -131,7 +139,7 @@ async def test_another_cars_answer_to_this_order_is_not_believed(room: Room, car
     assert (await room.until(lambda _: True, OTHER_VIN)).state is PENDING
 
 
-async def test_an_answer_is_taken_in_once(room: Room, car: Car) -> None:
+async def test_an_answer_is_taken_in_once(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", child_lock_enabled=True)
     _, first = await room.accepted(car)
     rejection = answer(car, "m-1", first, 1, "not now").data
@@ -149,7 +157,7 @@ async def test_an_answer_is_taken_in_once(room: Room, car: Car) -> None:
     assert (await room.until(lambda _: True)).state is PENDING
 
 
-async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: Room, car: Car) -> None:
+async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", child_lock_enabled=True)
     _, request_hash = await room.accepted(car)
     car.boot()
@@ -161,7 +169,7 @@ async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: Room, 
 
 
 async def test_a_vehicle_that_rebooted_gets_the_settings_again_for_its_new_epoch(
-    room: Room, car: Car
+    room: ConfigHarness, car: Car
 ) -> None:
     await room.change("c-1", child_lock_enabled=True)
     (for_the_old,) = await room.queued(1)
@@ -181,7 +189,7 @@ async def test_a_vehicle_that_rebooted_gets_the_settings_again_for_its_new_epoch
 
 
 async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy(
-    room: Room, car: Car
+    room: ConfigHarness, car: Car
 ) -> None:
     await room.change("c-1", child_lock_enabled=True)
     for _ in range(MOST_RESENDS + 1):
@@ -202,7 +210,9 @@ async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy
     assert told.version == 1
 
 
-async def test_what_was_said_while_the_room_was_down_is_heard(idle: tuple[Room, Room], car: Car) -> None:
+async def test_what_was_said_while_the_room_was_down_is_heard(
+    idle: tuple[ConfigHarness, ConfigHarness], car: Car
+) -> None:
     before, after = idle
     before.run()
     await before.until_greeted(car)
@@ -218,7 +228,7 @@ async def test_what_was_said_while_the_room_was_down_is_heard(idle: tuple[Room, 
 
 
 async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
-    room: Room, car: Car, nats_server: Any
+    room: ConfigHarness, car: Car, nats_server: Any
 ) -> None:
     back = asyncio.Event()
 
@@ -237,7 +247,9 @@ async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
     assert told.settings.child_lock_enabled
 
 
-async def test_a_hello_that_answers_somebody_elses_challenge_is_no_poison(room: Room, car: Car) -> None:
+async def test_a_hello_that_answers_somebody_elses_challenge_is_no_poison(
+    room: ConfigHarness, car: Car
+) -> None:
     words = report_pb2.Hello(boot_id="boot", config_version=0)
 
     await room.publish(EventKind.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))

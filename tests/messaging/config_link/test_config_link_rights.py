@@ -22,17 +22,17 @@ from services.config.domain import (
     RequestEvidence,
     push,
 )
+from tests.messaging.config_harness import ConfigHarness, answer
 from tests.messaging.config_link.config_states import APPLIED, REJECTED, is_state
-from tests.messaging.config_stand import Room, answer
-from tests.support.stand import OTHER_VIN, VIN, Car
+from tests.support.protocol_harness import OTHER_VIN, VIN, Car
 
 
-async def tell_of_the_end(room: Room, **told: Any) -> None:
+async def tell_of_the_end(room: ConfigHarness, **told: Any) -> None:
     revoked = grant_pb2.GrantRevoked(**({"principal": "user-123", "vin": VIN} | told))
     await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, revoked.SerializeToString())
 
 
-async def cancelled(room: Room) -> SettingsWithdrawn:
+async def cancelled(room: ConfigHarness) -> SettingsWithdrawn:
     """What the room that keeps vehicles' queues is told."""
     async with asyncio.timeout(10):
         while True:
@@ -55,7 +55,7 @@ async def cancelled(room: Room) -> SettingsWithdrawn:
     ids=["grant", "all vehicles", "account", "credential"],
 )
 async def test_settings_on_their_way_are_taken_back_when_the_right_ends(
-    room: Room, car: Car, told: dict[str, Any]
+    room: ConfigHarness, car: Car, told: dict[str, Any]
 ) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
     await room.until_dealt_with()  # they lie in the vehicle's queue
@@ -70,7 +70,7 @@ async def test_settings_on_their_way_are_taken_back_when_the_right_ends(
     assert len(room.signer.signed) == 1
 
 
-async def test_settings_of_others_and_those_still_allowed_go_on(room: Room, car: Car) -> None:
+async def test_settings_of_others_and_those_still_allowed_go_on(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
     await tell_of_the_end(room)  # another grant allows it
     await tell_of_the_end(room, principal="user-9")
@@ -81,7 +81,7 @@ async def test_settings_of_others_and_those_still_allowed_go_on(room: Room, car:
     await room.until(is_state(APPLIED))
 
 
-async def test_while_nobody_can_tell_of_the_right_its_end_waits(room: Room, car: Car) -> None:
+async def test_while_nobody_can_tell_of_the_right_its_end_waits(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", auto_lock_delay_seconds=60)
     await room.until_dealt_with()
     room.signer.end_right_of("user-123")
@@ -93,7 +93,7 @@ async def test_while_nobody_can_tell_of_the_right_its_end_waits(room: Room, car:
     assert (await room.until(is_state(REJECTED))).rejection == RIGHT_ENDED
 
 
-async def test_nothing_is_signed_after_the_right_ended(room: Room, car: Car) -> None:
+async def test_nothing_is_signed_after_the_right_ended(room: ConfigHarness, car: Car) -> None:
     await room.change("c-1", child_lock_enabled=True)
     await room.queued(1)  # lost in the car
     room.signer.end_right_of("user-123")
@@ -118,7 +118,7 @@ async def test_nothing_is_signed_after_the_right_ended(room: Room, car: Car) -> 
 
 @pytest.mark.parametrize("capability", ["", "made up", "of another vehicle"])
 async def test_settings_that_nobody_asked_for_never_leave_and_hold_up_no_other(
-    running: Room, car: Car, other: Car, capability: str
+    running: ConfigHarness, car: Car, other: Car, capability: str
 ) -> None:
     await running.until_greeted(car)
     await running.until_greeted(other)
@@ -142,7 +142,7 @@ async def test_settings_that_nobody_asked_for_never_leave_and_hold_up_no_other(
 
 
 async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other(
-    room: Room, car: Car
+    room: ConfigHarness, car: Car
 ) -> None:
     capability = room.signer.issue(VIN, "user-123")
     unlock = signing.RequestedOrder(
@@ -166,7 +166,7 @@ async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other
     assert (told.version, await room.ever_published()) == (1, 1)
 
 
-async def test_settings_wait_for_a_signer_that_is_away(room: Room, car: Car) -> None:
+async def test_settings_wait_for_a_signer_that_is_away(room: ConfigHarness, car: Car) -> None:
     room.signer.away = True
     await room.change("c-1", child_lock_enabled=True)
     await asyncio.wait_for(room.signer.asked.wait(), 10)
@@ -177,7 +177,7 @@ async def test_settings_wait_for_a_signer_that_is_away(room: Room, car: Car) -> 
     assert told.version == 1
 
 
-async def test_of_several_changes_at_once_the_newest_leaves(room: Room, car: Car) -> None:
+async def test_of_several_changes_at_once_the_newest_leaves(room: ConfigHarness, car: Car) -> None:
     await room.crash()
     await room.change("c-1", child_lock_enabled=True)
     await room.change("c-2", auto_lock_delay_seconds=60)
@@ -190,7 +190,9 @@ async def test_of_several_changes_at_once_the_newest_leaves(room: Room, car: Car
     assert await room.ever_published() == 1
 
 
-async def test_of_two_replicas_that_issue_at_once_one_begins_again(idle: tuple[Room, Room], car: Car) -> None:
+async def test_of_two_replicas_that_issue_at_once_one_begins_again(
+    idle: tuple[ConfigHarness, ConfigHarness], car: Car
+) -> None:
     one, two = idle
     one.run()
     await one.until_greeted(car)

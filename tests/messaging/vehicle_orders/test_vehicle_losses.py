@@ -12,8 +12,8 @@ from protocol.faults import Fault
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command, until
+from tests.support.protocol_harness import CLOUD_SIGNER, signer
 from tests.support.signed_cloud import FAR_SECONDS, OTHER_VIN, VIN, manifest
-from tests.support.stand import CLOUD_SIGNER, signer
 from vehicle.automation import ActuationCause
 from vehicle.body import DoorName
 from vehicle.journal import Journal

@@ -114,7 +114,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class House:
+class AccessHarness:
     """The room without its doors. `user-123` owns VIN and holds KEY."""
 
     clock: Clock
@@ -164,7 +164,7 @@ def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
 
 
 @pytest.fixture
-def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> House:
+def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> AccessHarness:
     record = Record()
     record.grant("user-123", VIN)
     record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
@@ -186,4 +186,6 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
     )
     verifier = CapabilityVerifier(jwks, clock)
-    return House(clock, record, token_issuer, identity, tokens, permission_cache, authorizer, verifier)
+    return AccessHarness(
+        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, verifier
+    )

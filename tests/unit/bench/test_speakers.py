@@ -15,7 +15,7 @@ from protocol.domains import Domain
 from protocol.keys import OpenKeys, VehicleKeys
 from protocol.manifest import endorse
 from protocol.reports import ReportOpener, ReportSession
-from tests.support.stand import CLOUD_REPORT, CLOUD_SEAL, ROOT, manifest
+from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, ROOT, manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

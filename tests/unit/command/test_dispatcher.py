@@ -30,7 +30,7 @@ from services.command.outbox_messages import CommandOutboxMessages
 from services.runtime.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC
-from tests.support.stand import CLOUD_SIGNER, exchange_key, public, signer
+from tests.support.protocol_harness import CLOUD_SIGNER, exchange_key, public, signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -47,7 +47,7 @@ EPOCH = bytes(range(16))
 
 
 @dataclass
-class World:
+class DispatcherHarness:
     """A broker, a signer, a record and a relay, each of which can be away; and the vehicles."""
 
     now: datetime = START
@@ -160,15 +160,22 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def harness() -> DispatcherHarness:
+    return DispatcherHarness()
 
 
 @pytest.fixture
-def dispatcher(world: World) -> CommandDispatcher:
-    fakes: Any = world
+def dispatcher(harness: DispatcherHarness) -> CommandDispatcher:
+    fakes: Any = harness
     made = CommandDispatcher(
-        fakes, world, world, world, world, world.end_unsigned, world.take_over, lambda: world.now
+        fakes,
+        harness,
+        harness,
+        harness,
+        harness,
+        harness.end_unsigned,
+        harness.take_over,
+        lambda: harness.now,
     )
     made.relay = fakes
     return made
@@ -199,181 +206,187 @@ def cancellation() -> list[OutgoingMessage]:
 
 
 async def test_a_command_leaves_signed_and_sealed_and_only_as_long_as_it_lives(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
-    world.now += timedelta(seconds=10.5)
-    assert await dispatcher.send(world.take_held()) == [True]
-    [sent] = world.published
+    harness.now += timedelta(seconds=10.5)
+    assert await dispatcher.send(harness.take_held()) == [True]
+    [sent] = harness.published
     envelope = unseal(sent.payload, OpenKeys(SEAL_KEY), Direction.TO_VEHICLE, VIN)
     order = session_pb2.SignedOrder.FromString(cose.decode(envelope).payload)
     assert (order.vin, order.epoch, order.counter, order.door.all_doors) == (VIN, EPOCH, 1, True)
     assert (order.expires_at_millis, sent.ttl_seconds) == (19_500, 20)
     assert sent.message_id == f"cmd-1.{request_hash(envelope).hex()[:16]}"
-    assert (world.signed, world.taken_over) == (["capability"], [])
+    assert (harness.signed, harness.taken_over) == (["capability"], [])
 
 
 async def test_what_is_signed_is_recorded_before_it_leaves(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
-    world.overtaken = True
-    assert await dispatcher.send(world.take_held()) == [False]
-    assert (len(world.issued), world.published) == (1, [])
+    harness.overtaken = True
+    assert await dispatcher.send(harness.take_held()) == [False]
+    assert (len(harness.issued), harness.published) == (1, [])
 
 
-async def test_signed_again_it_is_another_message(world: World, dispatcher: CommandDispatcher) -> None:
-    world.confirms = False
+async def test_signed_again_it_is_another_message(
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
+) -> None:
+    harness.confirms = False
     assert await dispatcher.send(accepted(command())) == [False]
     assert await dispatcher.send(accepted(command())) == [False]
-    first, second = (message.message_id for message in world.published)
+    first, second = (message.message_id for message in harness.published)
     assert first != second
 
 
 async def test_what_has_begun_to_leave_can_not_be_withdrawn(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command(1), command(2)))
     assert dispatcher.surely_unsent("cmd-1")
     assert dispatcher.hold_back("cmd-1")
     assert not dispatcher.hold_back("cmd-1")
-    world.confirms = False
-    assert await dispatcher.send(world.take_held()) == [False]
+    harness.confirms = False
+    assert await dispatcher.send(harness.take_held()) == [False]
     assert not dispatcher.surely_unsent("cmd-2")
     dispatcher.relay.hand_over(accepted(command(2)))
     assert not dispatcher.hold_back("cmd-2")
 
 
 async def test_only_what_this_process_accepted_may_be_withdrawn(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
-    world.hand_over(accepted(command()))  # as the relay's scan does
+    harness.hand_over(accepted(command()))  # as the relay's scan does
     assert not dispatcher.hold_back("cmd-1")
     assert not dispatcher.surely_unsent("cmd-1")
 
 
 async def test_what_may_have_left_elsewhere_is_taken_over_and_leaves_only_alive(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
-    world.ended.add("cmd-1")
+    harness.ended.add("cmd-1")
     assert await dispatcher.send(accepted(command(1), command(2))) == [True, True]
-    assert sorted(world.taken_over) == ["cmd-1", "cmd-2"]
-    assert world.left() == ["cmd-2"]
+    assert sorted(harness.taken_over) == ["cmd-1", "cmd-2"]
+    assert harness.left() == ["cmd-2"]
 
 
-async def test_a_restored_command_is_taken_over_first(world: World, dispatcher: CommandDispatcher) -> None:
+async def test_a_restored_command_is_taken_over_first(
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command()))
     assert dispatcher.hold_back("cmd-1")
     dispatcher.restore("cmd-1")
-    assert await dispatcher.send(world.take_held()) == [True]
-    assert world.taken_over == ["cmd-1"]
+    assert await dispatcher.send(harness.take_held()) == [True]
+    assert harness.taken_over == ["cmd-1"]
 
 
-async def test_nothing_is_tried_while_the_broker_is_away(world: World, dispatcher: CommandDispatcher) -> None:
+async def test_nothing_is_tried_while_the_broker_is_away(
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
+) -> None:
     dispatcher.committed(accepted(command()))
-    world.connected = False
-    assert await dispatcher.send(world.take_held()) == [False]
+    harness.connected = False
+    assert await dispatcher.send(harness.take_held()) == [False]
     assert dispatcher.surely_unsent("cmd-1")
-    assert world.signed == []
+    assert harness.signed == []
 
 
 @pytest.mark.parametrize("lacking", ["has_session", "enrolled"])
 async def test_what_can_not_be_signed_yet_is_parked_and_surely_unsent(
-    world: World, dispatcher: CommandDispatcher, lacking: str
+    harness: DispatcherHarness, dispatcher: CommandDispatcher, lacking: str
 ) -> None:
-    setattr(world, lacking, False)
+    setattr(harness, lacking, False)
     dispatcher.committed([*accepted(command()), *cancellation()])
-    assert await dispatcher.send(world.take_held()) == [None, None]
+    assert await dispatcher.send(harness.take_held()) == [None, None]
     assert dispatcher.surely_unsent("cmd-1")
-    assert (world.signed, world.published) == ([], [])
-    assert world.tapped == ([("unknown", "cmd-1")] if lacking == "has_session" else [])
+    assert (harness.signed, harness.published) == ([], [])
+    assert harness.tapped == ([("unknown", "cmd-1")] if lacking == "has_session" else [])
 
 
 async def test_a_vehicle_that_sleeps_is_woken_and_its_command_waits_at_the_broker(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
-    world.asleep = True
+    harness.asleep = True
     assert await dispatcher.send(accepted(command())) == [True]
-    assert (world.tapped, world.left()) == ([("sleeps", "cmd-1")], ["cmd-1"])
+    assert (harness.tapped, harness.left()) == ([("sleeps", "cmd-1")], ["cmd-1"])
 
 
 async def test_an_expired_command_is_dealt_with_and_never_leaves(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
-    world.now += timedelta(seconds=30)
-    assert await dispatcher.send(world.take_held()) == [True]
-    assert (world.signed, world.published) == ([], [])
+    harness.now += timedelta(seconds=30)
+    assert await dispatcher.send(harness.take_held()) == [True]
+    assert (harness.signed, harness.published) == ([], [])
 
 
 async def test_a_command_that_expires_while_it_is_signed_does_not_leave(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command()))
-    world.signing_takes = timedelta(seconds=30)
-    assert await dispatcher.send(world.take_held()) == [True]
-    assert world.published == []
+    harness.signing_takes = timedelta(seconds=30)
+    assert await dispatcher.send(harness.take_held()) == [True]
+    assert harness.published == []
     assert dispatcher.surely_unsent("cmd-1")
 
 
 async def test_a_right_that_ended_ends_the_command_and_no_other(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command(1, "user-9"), command(2)))
-    world.revoked.add("user-9")
-    assert await dispatcher.send(world.take_held()) == [True, True]
-    assert world.unauthorised == ["cmd-1"]
-    assert world.left() == ["cmd-2"]
+    harness.revoked.add("user-9")
+    assert await dispatcher.send(harness.take_held()) == [True, True]
+    assert harness.unauthorised == ["cmd-1"]
+    assert harness.left() == ["cmd-2"]
 
 
 async def test_what_is_not_proven_is_not_called_a_right_that_ended(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     """A clock that was put back makes the proof one of the future; nobody's right has ended."""
-    world.revoked, world.strange = {"guest"}, {"user-123"}
+    harness.revoked, harness.strange = {"guest"}, {"user-123"}
     dispatcher.committed(messages := accepted(command(1), command(2, "guest")))
     assert await dispatcher.send(messages) == [True, True]
-    assert (world.unproven, world.unauthorised) == (["cmd-1"], ["cmd-2"])
-    assert world.left() == []
+    assert (harness.unproven, harness.unauthorised) == (["cmd-1"], ["cmd-2"])
+    assert harness.left() == []
 
 
 async def test_a_right_that_ended_after_a_first_try_ends_nothing(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
-    world.revoked.add("user-123")
+    harness.revoked.add("user-123")
     assert await dispatcher.send(accepted(command())) == [True]
-    assert (world.unauthorised, world.published) == ([], [])
+    assert (harness.unauthorised, harness.published) == ([], [])
 
 
 async def test_what_is_recalled_stays_here_until_it_is_released(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     dispatcher.committed(accepted(command(1), command(2)))
     await dispatcher.recall(["cmd-1"])
-    assert await dispatcher.send(world.take_held()) == [None, True]
-    assert (world.left(), dispatcher.surely_unsent("cmd-1")) == (["cmd-2"], True)
+    assert await dispatcher.send(harness.take_held()) == [None, True]
+    assert (harness.left(), dispatcher.surely_unsent("cmd-1")) == (["cmd-2"], True)
     dispatcher.release(["cmd-1"])
     assert await dispatcher.send(accepted(command(1))) == [True]
-    assert world.left() == ["cmd-2", "cmd-1"]
+    assert harness.left() == ["cmd-2", "cmd-1"]
 
 
 async def test_what_is_recalled_while_it_is_signed_does_not_leave(
-    world: World, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
+    harness: DispatcherHarness, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sign = world.sign
+    sign = harness.sign
 
     async def recalled_meanwhile(orders: Sequence[signing.OrderToSign]) -> Any:
         await dispatcher.recall(["cmd-1"])
         return await sign(orders)
 
-    monkeypatch.setattr(world, "sign", recalled_meanwhile)
+    monkeypatch.setattr(harness, "sign", recalled_meanwhile)
     dispatcher.committed(accepted(command(1)))
-    assert await dispatcher.send(world.take_held()) == [None]
-    assert (world.published, dispatcher.surely_unsent("cmd-1")) == ([], True)
+    assert await dispatcher.send(harness.take_held()) == [None]
+    assert (harness.published, dispatcher.surely_unsent("cmd-1")) == ([], True)
 
 
 async def test_a_recall_waits_for_what_is_just_leaving(
-    world: World, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
+    harness: DispatcherHarness, dispatcher: CommandDispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began, confirmed = asyncio.Event(), asyncio.Event()
 
@@ -382,9 +395,9 @@ async def test_a_recall_waits_for_what_is_just_leaving(
         await confirmed.wait()
         return [True] * len(messages)
 
-    monkeypatch.setattr(world, "publish_all", publish)
+    monkeypatch.setattr(harness, "publish_all", publish)
     dispatcher.committed(accepted(command(1)))
-    sending = asyncio.create_task(dispatcher.send(world.take_held()))
+    sending = asyncio.create_task(dispatcher.send(harness.take_held()))
     await began.wait()
     recalling = asyncio.create_task(dispatcher.recall(["cmd-1"]))
     await asyncio.sleep(0)
@@ -394,27 +407,27 @@ async def test_a_recall_waits_for_what_is_just_leaving(
     assert not dispatcher.surely_unsent("cmd-1")
 
 
-async def test_while_nobody_signs_all_wait(world: World, dispatcher: CommandDispatcher) -> None:
+async def test_while_nobody_signs_all_wait(harness: DispatcherHarness, dispatcher: CommandDispatcher) -> None:
     dispatcher.committed([*accepted(command()), *cancellation()])
-    world.signer_away = True
-    assert await dispatcher.send(world.take_held()) == [False, False]
-    assert world.published == []
+    harness.signer_away = True
+    assert await dispatcher.send(harness.take_held()) == [False, False]
+    assert harness.published == []
     assert dispatcher.surely_unsent("cmd-1")
 
 
 @pytest.mark.parametrize("own", [True, False])
 async def test_while_the_store_is_away_what_needs_it_waits(
-    world: World, dispatcher: CommandDispatcher, own: bool
+    harness: DispatcherHarness, dispatcher: CommandDispatcher, own: bool
 ) -> None:
     if own:
         dispatcher.committed(accepted(command()))
-    world.store_away = True
+    harness.store_away = True
     assert await dispatcher.send(accepted(command())) == [False]
-    assert world.published == []
+    assert harness.published == []
 
 
 async def test_a_row_that_nobody_here_wrote_stops_no_other(
-    world: World, dispatcher: CommandDispatcher
+    harness: DispatcherHarness, dispatcher: CommandDispatcher
 ) -> None:
     good, *_ = accepted(command(2))
     garbage = [
@@ -423,4 +436,4 @@ async def test_a_row_that_nobody_here_wrote_stops_no_other(
         type(good)("cmd-z", good.queue, good.subject, b"", START),
     ]
     assert await dispatcher.send([*garbage, good]) == [True] * 4
-    assert world.left() == ["cmd-2"]
+    assert harness.left() == ["cmd-2"]

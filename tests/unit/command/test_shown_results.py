@@ -35,49 +35,49 @@ def futures(waiting: list[object]) -> list[asyncio.Future[None]]:
 
 
 async def test_a_result_waits_until_its_doors_are_shown_and_nothing_else_does() -> None:
-    gate, late = shown(), result()
+    harness, late = shown(), result()
     received = Delivery(f"vehicle.{VIN}.evt.received", b"", {}, late.stored_at_ns)
-    ready, waiting = gate.sort([late, received])
+    ready, waiting = harness.sort([late, received])
     assert ready == [received]
     (when,) = futures(list(waiting))
-    gate.note(OTHER, late.stored_at_ns)
+    harness.note(OTHER, late.stored_at_ns)
     assert not when.done()
-    gate.note(VIN, late.stored_at_ns)
+    harness.note(VIN, late.stored_at_ns)
     await asyncio.wait_for(when, 1)
-    assert gate.sort([late]) == ([late], [])
+    assert harness.sort([late]) == ([late], [])
 
 
 async def test_what_was_shown_before_it_arrived_does_not_wait() -> None:
-    gate = shown()
-    gate.note(VIN, result().stored_at_ns)
-    assert gate.sort([result()]) == ([result()], [])
+    harness = shown()
+    harness.note(VIN, result().stored_at_ns)
+    assert harness.sort([result()]) == ([result()], [])
 
 
 async def test_it_waits_no_longer_than_the_patience_after_the_broker_stored_it() -> None:
-    gate = shown(0.05)
-    (when,) = futures(list(gate.sort([result()])[1]))
+    harness = shown(0.05)
+    (when,) = futures(list(harness.sort([result()])[1]))
     await asyncio.wait_for(when, 1)
     old = [result(ago_seconds=1), Delivery(f"vehicle.{VIN}.evt.result", b"")]  # and one that is replayed
-    assert gate.sort(old) == (old, [])
+    assert harness.sort(old) == (old, [])
     none = shown(0)
     assert none.sort([result()]) == ([result()], [])
 
 
 async def test_one_vehicle_s_results_take_nobody_s_place_and_little_is_remembered() -> None:
-    gate = shown()
+    harness = shown()
     many = [result(number) for number in range(MOST_WAITING_OF_ONE + 3)]
-    ready, waiting = gate.sort(many)
+    ready, waiting = harness.sort(many)
     assert (len(ready), len(waiting)) == (3, MOST_WAITING_OF_ONE)
-    assert len(gate.sort([result(vin=OTHER)])[1]) == 1
+    assert len(harness.sort([result(vin=OTHER)])[1]) == 1
     for number in range(MOST_REMEMBERED + 5):
-        gate.note(VIN, number)
-    assert len(gate._shown) == MOST_REMEMBERED  # its bound
+        harness.note(VIN, number)
+    assert len(harness._shown) == MOST_REMEMBERED  # its bound
 
 
 async def test_it_hears_and_what_it_does_not_understand_changes_nothing() -> None:
-    gate = shown()
-    (when,) = futures(list(gate.sort([result()])[1]))
+    harness = shown()
+    (when,) = futures(list(harness.sort([result()])[1]))
     told = Told(results=[ShownResult(vin=VIN, stored_at_nanos=result().stored_at_ns)])
     for data in (b"\xff\xff", told.SerializeToString()):
-        await gate._receive(Msg(None, data=data))  # type: ignore[arg-type]  # what the broker calls
+        await harness._receive(Msg(None, data=data))  # type: ignore[arg-type]  # what the broker calls
     assert when.done()

@@ -10,7 +10,7 @@ from conformance.cloud import Cloud
 from conformance.keys import KitCloudKeys
 from protocol.manifest import Trust
 from protocol.subjects import EventKind
-from tests.support import stand
+from tests.support import protocol_harness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,11 +21,11 @@ class Kit:
 
     def __init__(self, folder: Path) -> None:
         self.keys = KitCloudKeys(folder / "cloud")
-        self.clock = stand.Clock()
-        self.car = stand.Car(stand.VIN, self.clock)
+        self.clock = protocol_harness.Clock()
+        self.car = protocol_harness.Car(protocol_harness.VIN, self.clock)
         self.car.trust = Trust.restore(self.keys.all("root")[0].public_bytes, self.keys.endorsed(1))
         self.car.boot()
-        self.cloud = Cloud(stand.VIN, self.keys, self.car.keys, self.clock.now_millis)
+        self.cloud = Cloud(protocol_harness.VIN, self.keys, self.car.keys, self.clock.now_millis)
         assert self.cloud.receive(EventKind.HELLO, self.car.hello()) is not None
 
 

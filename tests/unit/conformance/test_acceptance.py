@@ -20,7 +20,7 @@ from services.command.vehicle_usecases import ReportedResult
 from services.config import translate as config
 from services.diagnostics import translate as diagnostics
 from services.status import vehicle_translate as status
-from tests.support.stand import VIN
+from tests.support.protocol_harness import VIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable

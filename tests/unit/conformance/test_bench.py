@@ -12,7 +12,7 @@ from conformance.bench import BenchLock, BenchTaken, IssuedHashes
 from conformance.cloud import Cloud
 from conformance.throwaway_broker import ThrowawayBroker
 from protocol.subjects import EventKind
-from tests.support.stand import VIN, succeeded, unlock
+from tests.support.protocol_harness import VIN, succeeded, unlock
 
 if TYPE_CHECKING:
     from pathlib import Path

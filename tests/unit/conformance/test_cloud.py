@@ -13,7 +13,7 @@ from protocol.faults import Fault
 from protocol.seal import MAX_SEALED_BYTES, Direction
 from protocol.subjects import EventKind
 from protocol.vehicle_side import AcceptedOrder, RefusedOrder
-from tests.support.stand import OTHER_VIN, succeeded, unlock
+from tests.support.protocol_harness import OTHER_VIN, succeeded, unlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -37,7 +37,7 @@ def replayed(one: contract.DeadLetter, problem: str = "") -> contract.DeadLetter
 
 
 @dataclass
-class Rooms:
+class FakeServices:
     """Answer as the services do; one that is not there does not run."""
 
     letters: dict[str, list[contract.DeadLetter]] = field(default_factory=dict)
@@ -57,11 +57,11 @@ class Rooms:
 
 
 @pytest.fixture
-def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Rooms:
+def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeServices:
     file = tmp_path / "operator.json"
     file.write_text('{"ca": "", "cert": "", "key": "", "services": {}}')
     monkeypatch.setenv("DOORS_OPERATOR_FILE", str(file))
-    rooms = Rooms()
+    rooms = FakeServices()
     monkeypatch.setattr(Operator, "ask", lambda _self, *question: rooms.ask(*question))
     return rooms
 
@@ -71,7 +71,7 @@ def doorctl(*words: str) -> tuple[int, list[str], list[str]]:
     return done.exit_code, done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: Rooms) -> None:
+def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: FakeServices) -> None:
     rooms.letters = {
         "command": [letter(9, 3, replayed=9), letter(8, 1)],
         "status": [letter(4, 2)],
@@ -92,7 +92,7 @@ def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: Rooms) ->
     assert said == ["there are older ones: --room ROOM"]
 
 
-def test_a_room_is_read_page_by_page(rooms: Rooms) -> None:
+def test_a_room_is_read_page_by_page(rooms: FakeServices) -> None:
     rooms.letters = {"config": [letter(3, 3), letter(2, 2), letter(1, 1)]}
     code, lines, said = doorctl("list", "--room", "config", "--limit", "2")
     assert (code, len(lines), said) == (0, 2, ["there are older ones: --room config --before 2"])
@@ -101,19 +101,19 @@ def test_a_room_is_read_page_by_page(rooms: Rooms) -> None:
     assert doorctl("list", "--before", "2")[0] == 1
 
 
-def test_a_room_that_does_not_run_hides_no_other(rooms: Rooms) -> None:
+def test_a_room_that_does_not_run_hides_no_other(rooms: FakeServices) -> None:
     rooms.letters = {"command": [letter(1, 1)], "status": [], "diagnostics": []}
     code, lines, said = doorctl("list")
     assert (code, len(lines), said) == (1, 1, [f"doorctl: config: {NOT_RUNNING}"])
 
 
-def test_what_a_stranger_wrote_stays_on_its_line(rooms: Rooms) -> None:
+def test_what_a_stranger_wrote_stays_on_its_line(rooms: FakeServices) -> None:
     rooms.letters = {"config": [letter(1, 1, subject="a\x1b[2J", reason="x\ny \u202e ü")]}
     _code, lines, _said = doorctl("list", "--room", "config")
     assert lines == [f"config 1 {AT.format(1)} a\\x1b[2J 3 bytes: x\\ny \\u202e ü"]
 
 
-def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: Rooms) -> None:
+def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: FakeServices) -> None:
     rooms.letters = {"config": []}
     rooms.replays = [
         contract.ReplayWaitingDeadLettersResponse(
@@ -132,7 +132,7 @@ def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: Rooms) ->
     assert [request.after for _, _, request in rooms.asked] == [0, 2]
 
 
-def test_one_letter_or_all_of_a_room(rooms: Rooms) -> None:
+def test_one_letter_or_all_of_a_room(rooms: FakeServices) -> None:
     rooms.letters = {"config": []}
     rooms.replays = [replayed(letter(7, 1, replayed=2))]
     assert doorctl("replay", "7", "--room", "config")[0] == 0
@@ -144,7 +144,7 @@ def test_one_letter_or_all_of_a_room(rooms: Rooms) -> None:
     assert doorctl("replay", str(2**31), "--room", "config")[0] == 2
 
 
-def test_a_letter_says_what_it_stands_for_and_what_is_kept(rooms: Rooms) -> None:
+def test_a_letter_says_what_it_stands_for_and_what_is_kept(rooms: FakeServices) -> None:
     rooms.letters = {
         "command": [letter(1, 1, payload_cut=True, messages=1_940, dropped_before=312)],
         "config": [letter(2, 2, messages=1)],

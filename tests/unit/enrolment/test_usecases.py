@@ -7,7 +7,7 @@ import pytest
 from services.enrolment import usecases
 from services.enrolment.domain import NotEnrolled, PublicKeys
 from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
-from tests.messaging.vehicle_gate import InMemory
+from tests.messaging.broker_harness import InMemory
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 VIN = "KMHSH81C7LU123456"

@@ -42,7 +42,7 @@ def said(what: Callable[[], str]) -> str:
         return str(refused)
 
 
-def gate(context: dict[str, Any], case: dict[str, Any]) -> tuple[Gate, Trust, Epoch]:
+def harness(context: dict[str, Any], case: dict[str, Any]) -> tuple[Gate, Trust, Epoch]:
     wall = case.get("wallSeconds", context["wallSeconds"])
     trust = Trust.read(ROOT, bytes.fromhex(context["manifest"]))
     seal_key = X25519PrivateKey.from_private_bytes(bytes.fromhex(KEYS["x25519"]["vehicleSeal"]["private"]))
@@ -60,7 +60,7 @@ def gate(context: dict[str, Any], case: dict[str, Any]) -> tuple[Gate, Trust, Ep
 
 @named("orders.json")
 def test_orders(case: dict[str, Any]) -> None:
-    one, trust, epoch = gate(FILES["orders.json"]["context"], case)
+    one, trust, epoch = harness(FILES["orders.json"]["context"], case)
 
     def open_it() -> str:
         is_known, _ = one.order(case["domain"], bytes.fromhex(case["sealed"]), trust, epoch)
@@ -71,7 +71,7 @@ def test_orders(case: dict[str, Any]) -> None:
 
 @named("requests.json")
 def test_session_requests(case: dict[str, Any]) -> None:
-    one, trust, _ = gate(FILES["requests.json"]["context"], case)
+    one, trust, _ = harness(FILES["requests.json"]["context"], case)
     assert said(lambda: one.challenge(bytes.fromhex(case["sealed"]), trust) and "ACCEPTED") == case["expect"]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from tests.unit.vehicle.bench import Bench
+from tests.unit.vehicle.agent_harness import AgentHarness
 from vehicle.actuation_log import ActuationLog
 from vehicle.car import Car
 from vehicle.car_state import StateFile
@@ -49,8 +49,8 @@ def car(tmp_path: Path, clock: FakeClock) -> Car:
 
 
 @pytest_asyncio.fixture
-async def bench(car: Car, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Bench]:
-    one = Bench(car, clock, tmp_path)
+async def harness(car: Car, clock: FakeClock, tmp_path: Path) -> AsyncIterator[AgentHarness]:
+    one = AgentHarness(car, clock, tmp_path)
     await one.start()
     yield one
     await one.agent.crash()

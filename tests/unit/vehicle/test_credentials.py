@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from protocol.key_files import KeyFileRefused
 from protocol.keys import key_id
 from protocol.manifest import Trust
-from tests.support import stand
+from tests.support import protocol_harness
 from tests.support.signed_cloud import endorsed, manifest
 from vehicle.credentials import make_car_keys, read_credentials
 from vehicle.manifest_file import ManifestDamaged, ManifestStore
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-FACTORY = Trust.restore(stand.ROOT.public_bytes, endorsed(manifest()))
+FACTORY = Trust.restore(protocol_harness.ROOT.public_bytes, endorsed(manifest()))
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
     """A folder with everything that a car is made with."""
     make_car_keys(tmp_path / "keys.pem", tmp_path / "public.pem")
-    root = Ed25519PublicKey.from_public_bytes(stand.ROOT.public_bytes)
+    root = Ed25519PublicKey.from_public_bytes(protocol_harness.ROOT.public_bytes)
     (tmp_path / "root.pem").write_bytes(root.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     (tmp_path / "factory.manifest").write_bytes(endorsed(manifest()))
     return tmp_path
@@ -78,7 +78,7 @@ def _only_a_signing_key(folder: Path) -> None:
 
 
 def _an_exchange_key_as_root(folder: Path) -> None:
-    public = stand.CLOUD_SEAL.public_key()
+    public = protocol_harness.CLOUD_SEAL.public_key()
     (folder / "root.pem").write_bytes(public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
@@ -112,7 +112,7 @@ def test_the_last_manifest_adopted_is_kept(tmp_path: Path) -> None:
     kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
     assert kept.load() == FACTORY
     for version in (2, 3):
-        trust = kept.load().adopt(endorsed(manifest(version)), stand.WALL_SECONDS)
+        trust = kept.load().adopt(endorsed(manifest(version)), protocol_harness.WALL_SECONDS)
         kept.save(trust.endorsed_by, trust.endorsed)
         assert ManifestStore(tmp_path / "adopted.manifest", FACTORY).load() == trust
     assert [path.name for path in tmp_path.iterdir()] == ["adopted.manifest"]
@@ -120,7 +120,7 @@ def test_the_last_manifest_adopted_is_kept(tmp_path: Path) -> None:
 
 def test_a_write_that_a_crash_cut_short_leaves_the_last_manifest(tmp_path: Path) -> None:
     kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
-    trust = FACTORY.adopt(endorsed(manifest(2)), stand.WALL_SECONDS)
+    trust = FACTORY.adopt(endorsed(manifest(2)), protocol_harness.WALL_SECONDS)
     kept.save(trust.endorsed_by, trust.endorsed)
     (tmp_path / "adopted.new").write_bytes(b"half")
     assert kept.load() == trust
@@ -128,7 +128,7 @@ def test_a_write_that_a_crash_cut_short_leaves_the_last_manifest(tmp_path: Path)
 
 def test_a_damaged_manifest_is_not_replaced_by_the_factorys(tmp_path: Path) -> None:
     kept = ManifestStore(tmp_path / "adopted.manifest", FACTORY)
-    trust = FACTORY.adopt(endorsed(manifest(2)), stand.WALL_SECONDS)
+    trust = FACTORY.adopt(endorsed(manifest(2)), protocol_harness.WALL_SECONDS)
     kept.save(trust.endorsed_by, trust.endorsed)
     whole = (tmp_path / "adopted.manifest").read_bytes()
     for damaged in (b"", whole[:20], whole[:-1], whole[:50] + b"\x00" + whole[51:], whole + b"\x00"):

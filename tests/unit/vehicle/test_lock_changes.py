@@ -13,7 +13,7 @@ from vehicle.lock_changes import LockChange, LockChanges
 from vehicle.settings import DoorSettings
 
 if TYPE_CHECKING:
-    from tests.unit.vehicle.bench import Bench
+    from tests.unit.vehicle.agent_harness import AgentHarness
     from tests.unit.vehicle.conftest import FakeClock
 
 UNLOCKED = Body().with_lock(DoorName.DRIVER, LockPosition.UNLOCKED)
@@ -37,43 +37,45 @@ def test_the_last_change_counts() -> None:
     assert changes.of[DoorName.DRIVER] == LockChange(ActuationCause.AUTO_LOCK, 6)
 
 
-async def test_an_auto_lock_after_a_command_is_told_as_one(bench: Bench, clock: FakeClock) -> None:
-    bench.car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
-    bench.take(bench.command())
-    await bench.settled()
-    after_command = driver_of(bench.result.status)
+async def test_an_auto_lock_after_a_command_is_told_as_one(harness: AgentHarness, clock: FakeClock) -> None:
+    harness.car.configure(1, DoorSettings(auto_lock_enabled=True, auto_lock_delay_seconds=30))
+    harness.take(harness.command())
+    await harness.settled()
+    after_command = driver_of(harness.result.status)
     assert after_command.lock_change.cause == body_pb2.LOCK_CAUSE_COMMAND
-    assert after_command.lock_change.after_sequence < bench.result.status.sequence
+    assert after_command.lock_change.after_sequence < harness.result.status.sequence
     clock.advance(31)
-    bench.car._auto_lock()
-    await bench.until(lambda: driver_of(bench.cloud.said(EventKind.STATUS)[-1]).locked)
-    locked = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
+    harness.car._auto_lock()
+    await harness.until(lambda: driver_of(harness.cloud.said(EventKind.STATUS)[-1]).locked)
+    locked = driver_of(harness.cloud.said(EventKind.STATUS)[-1])
     assert locked.lock_change.cause == body_pb2.LOCK_CAUSE_AUTO_LOCK
-    assert locked.lock_change.after_sequence >= bench.result.status.sequence
+    assert locked.lock_change.after_sequence >= harness.result.status.sequence
 
 
-async def test_a_key_is_told_as_one_and_a_boot_forgets_it(bench: Bench) -> None:
-    bench.car.change(lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND)
-    await bench.until(lambda: not driver_of(bench.cloud.said(EventKind.STATUS)[-1]).locked)
-    said = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
+async def test_a_key_is_told_as_one_and_a_boot_forgets_it(harness: AgentHarness) -> None:
+    harness.car.change(
+        lambda body: body.with_lock(DoorName.DRIVER, LockPosition.UNLOCKED), ActuationCause.HAND
+    )
+    await harness.until(lambda: not driver_of(harness.cloud.said(EventKind.STATUS)[-1]).locked)
+    said = driver_of(harness.cloud.said(EventKind.STATUS)[-1])
     assert said.lock_change.cause == body_pb2.LOCK_CAUSE_KEY
-    await bench.reboot()
-    assert not driver_of(bench.cloud.said(EventKind.STATUS)[-1]).HasField("lock_change")
+    await harness.reboot()
+    assert not driver_of(harness.cloud.said(EventKind.STATUS)[-1]).HasField("lock_change")
 
 
-async def test_a_lock_that_nothing_senses_has_no_cause(bench: Bench) -> None:
-    bench.car.rebuild(Equipment(lock_switches=frozenset()))
-    bench.take(bench.command())
-    await bench.settled()
-    assert not [each for each in bench.result.status.doors if each.HasField("lock_change")]
+async def test_a_lock_that_nothing_senses_has_no_cause(harness: AgentHarness) -> None:
+    harness.car.rebuild(Equipment(lock_switches=frozenset()))
+    harness.take(harness.command())
+    await harness.settled()
+    assert not [each for each in harness.result.status.doors if each.HasField("lock_change")]
 
 
-async def test_a_lock_that_does_not_hold_is_told_without_a_cause(bench: Bench) -> None:
-    bench.car.set_slipping(DoorName.DRIVER, slips=True)
-    bench.take(bench.command())
-    await bench.settled()
-    assert driver_of(bench.result.status).locked is False
-    await bench.until(lambda: driver_of(bench.cloud.said(EventKind.STATUS)[-1]).lock_change.cause == 0)
-    slipped = driver_of(bench.cloud.said(EventKind.STATUS)[-1])
+async def test_a_lock_that_does_not_hold_is_told_without_a_cause(harness: AgentHarness) -> None:
+    harness.car.set_slipping(DoorName.DRIVER, slips=True)
+    harness.take(harness.command())
+    await harness.settled()
+    assert driver_of(harness.result.status).locked is False
+    await harness.until(lambda: driver_of(harness.cloud.said(EventKind.STATUS)[-1]).lock_change.cause == 0)
+    slipped = driver_of(harness.cloud.said(EventKind.STATUS)[-1])
     assert (slipped.locked, slipped.HasField("lock_change")) == (True, True)
-    assert slipped.lock_change.after_sequence >= bench.result.status.sequence
+    assert slipped.lock_change.after_sequence >= harness.result.status.sequence

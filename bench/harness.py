@@ -61,7 +61,7 @@ class Vehicles(Protocol):
         """Let the broker admit them; its configuration is written by now."""
 
 
-class MeshStand:
+class MeshHarness:
     """Use as an async context manager; it is ready inside. Raises ComponentFailedError."""
 
     def __init__(self, folder: Path, ports: Ports, fleet: Vehicles, environment: Mapping[str, str]) -> None:

@@ -28,7 +28,7 @@ KINDS = {
 }
 
 
-class Bench:
+class AgentHarness:
     """`await start()` first. What the car said is in `cloud`, what it moved in `car.log`."""
 
     def __init__(self, car: Car, clock: FakeClock, folder: Path) -> None:

@@ -10,7 +10,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.keys import OpenKeys
 from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_reports import HelloIntake, ReportReader
-from tests.support.stand import CLOUD_REPORT, CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
+from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

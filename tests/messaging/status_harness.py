@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from services.runtime.database import Database
     from services.runtime.settings import RoomSettings
-    from tests.support.report_stand import Fleet
+    from tests.support.report_harness import Fleet
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -94,7 +94,7 @@ class _NoEviction:
 
 
 @dataclass(slots=True)
-class Room:
+class StatusHarness:
     """The room without its gRPC side, on its own connection to the broker."""
 
     database: Database
@@ -171,7 +171,7 @@ class Room:
 @contextlib.asynccontextmanager
 async def running_room(
     nats_server: Server, folder: Path, fleet: Fleet, doubt_seconds: float = 0.05
-) -> AsyncIterator[Room]:
+) -> AsyncIterator[StatusHarness]:
     url = f"sqlite:///{folder}/status.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
@@ -230,7 +230,7 @@ async def running_room(
     )
     loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
-    room = Room(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
+    room = StatusHarness(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:
         yield room
     finally:
@@ -251,7 +251,7 @@ async def until(condition: Callable[[], object]) -> None:
 class Reader:
     """Reads updates in the background, as a client would."""
 
-    def __init__(self, room: Room, after: LogPosition | None = None, vin: str = VIN) -> None:
+    def __init__(self, room: StatusHarness, after: LogPosition | None = None, vin: str = VIN) -> None:
         self.items: list[Update | Reset] = []
         self.ended: Exception | None = None
         self._room, self._after, self._vin = room, after, vin

@@ -84,7 +84,7 @@ class InMemory:
         return {e.vin: e.keys for e in found if e.keys is not None}
 
 
-class Gate:
+class BrokerHarness:
     """The mesh's broker configuration on free ports, with the room's parts at its doors."""
 
     def __init__(self, folder: Path, ports: Ports) -> None:

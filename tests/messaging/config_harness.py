@@ -33,7 +33,7 @@ from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay, OutgoingMessage
 from services.runtime.validation import violations_of
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from tests.support.stand import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock, public
+from tests.support.protocol_harness import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock, public
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -159,7 +159,7 @@ async def serving(signer: FakeSigner, enrolment: FakeEnrolment) -> AsyncIterator
     await server.stop(None)
 
 
-class Room:
+class ConfigHarness:
     """`run` and `crash` its loops on one database and broker. Everybody lives by `clock`."""
 
     def __init__(

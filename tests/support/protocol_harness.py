@@ -323,7 +323,7 @@ class Cloud:
         return keys
 
 
-class Stand:
+class ProtocolHarness:
     """One cloud, two cars of which the first said hello."""
 
     def __init__(self) -> None:

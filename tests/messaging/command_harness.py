@@ -39,7 +39,7 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
     return answer
 
 
-class Stand:
+class CommandHarness:
     """Everything around the room. `environment` is what its process reads."""
 
     def __init__(self, folder: Path, server: Any) -> None:
@@ -107,19 +107,19 @@ class Stand:
 class App:
     """A person's app, behind the edge."""
 
-    def __init__(self, stand: Stand, channel: grpc.aio.Channel) -> None:
-        self._stand = stand
+    def __init__(self, harness: CommandHarness, channel: grpc.aio.Channel) -> None:
+        self._harness = harness
         self._stub: Any = DoorCommandServiceStub(channel)
 
     async def unlock(self, correlation_id: str = "c-1", vin: str = VIN) -> str:
         request = rpc.UnlockDoorsRequest(vin=vin, unlock=door_command_pb2.DoorUnlock(target_doors=["all"]))
-        metadata = self._stand.metadata(vin, correlation_id, "door.unlock")
+        metadata = self._harness.metadata(vin, correlation_id, "door.unlock")
         answer = await self._stub.UnlockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
         return str(answer.command_id)
 
     async def lock(self, correlation_id: str = "l-1", vin: str = VIN) -> str:
         request = rpc.LockDoorsRequest(vin=vin, lock=door_command_pb2.DoorLock(target_doors=["all"]))
-        metadata = self._stand.metadata(vin, correlation_id, "door.lock")
+        metadata = self._harness.metadata(vin, correlation_id, "door.lock")
         answer = await self._stub.LockDoors(request, metadata=metadata, wait_for_ready=True, timeout=9)
         return str(answer.command_id)
 
@@ -129,13 +129,13 @@ class App:
         )
         request = rpc.CancelCommandRequest(vin=vin, cancellation=cancellation)
         answer = await self._stub.CancelCommand(
-            request, metadata=self._stand.metadata(vin, cancel_id, "door.cancel"), timeout=9
+            request, metadata=self._harness.metadata(vin, cancel_id, "door.cancel"), timeout=9
         )
         return door_command_pb2.CommandStatus.Value.Name(answer.status)
 
     async def details(self, command_id: str, vin: str = VIN) -> door_command_pb2.DoorCommandDetails:
         request = rpc.GetCommandRequest(vin=vin, command_id=command_id)
-        metadata = self._stand.metadata(vin, "g-1", "door.status.read")
+        metadata = self._harness.metadata(vin, "g-1", "door.status.read")
         details: door_command_pb2.DoorCommandDetails = await self._stub.GetCommand(
             request, metadata=metadata, wait_for_ready=True, timeout=9
         )
@@ -160,7 +160,7 @@ class App:
 
     async def history(self, vin: str = VIN, *, wait_for_ready: bool = False) -> Any:
         request = rpc.ListCommandHistoryRequest(vin=vin, limit=200)
-        metadata = self._stand.metadata(vin, "h-1", "door.history.read")
+        metadata = self._harness.metadata(vin, "h-1", "door.history.read")
         return await self._stub.ListCommandHistory(
             request, metadata=metadata, wait_for_ready=wait_for_ready, timeout=9
         )

@@ -131,7 +131,7 @@ class Received:
         return self.calls[-1]
 
 
-class Rooms(
+class FakeServices(
     door_command_service_pb2_grpc.DoorCommandServiceServicer,
     door_status_service_pb2_grpc.DoorStatusServiceServicer,
     door_config_service_pb2_grpc.DoorConfigServiceServicer,
@@ -209,7 +209,7 @@ class Rooms(
         yield door_update_pb2.DoorUpdate(vin=request.vin)
 
 
-class EdgeStand:
+class EdgeHarness:
     """Envoy and its rooms on free ports. Use as an async context manager.
 
     `instead` shortens what a test cannot wait for: each key, which must be in the configuration, becomes its value.
@@ -229,7 +229,7 @@ class EdgeStand:
         self.ports = Ports(free_port_base())
         self.pki = Pki(folder / "pki", datetime.now(UTC))
         self.access = Access()
-        self.rooms = Rooms()
+        self.rooms = FakeServices()
         self._servers: dict[str, grpc.aio.Server] = {}
         self.checks: dict[str, health.aio.HealthServicer] = {}
         self.log = folder / "envoy.log"
@@ -245,7 +245,7 @@ class EdgeStand:
         """What the rooms were asked."""
         return self.rooms.received
 
-    async def __aenter__(self) -> EdgeStand:
+    async def __aenter__(self) -> EdgeHarness:
         for identity in IDENTITIES:
             self.pki.ensure(identity)
         for room in registry.PUBLIC:
