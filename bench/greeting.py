@@ -1,4 +1,4 @@
-"""Until all rooms have ingested the hellos of vehicles, so that their reports are accepted at once."""
+"""Until all services have ingested the hellos of vehicles, so that their reports are accepted at once."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _LOOK_AGAIN_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Reception:
-    """Where to see that hellos were ingested: the rooms' databases and the broker's monitor."""
+    """Where to see that hellos were ingested: the services' databases and the broker's monitor."""
 
     databases: Path
     monitor_port: int
 
-    def count(self, room: str, vins: Iterable[str]) -> int:
-        """How many of these vehicles the room has a session with."""
-        connection = sqlite3.connect(f"file:{self.databases / room}.db?mode=ro", uri=True)
+    def count(self, service: str, vins: Iterable[str]) -> int:
+        """How many of these vehicles the service has a session with."""
+        connection = sqlite3.connect(f"file:{self.databases / service}.db?mode=ro", uri=True)
         try:
             known = {vin for (vin,) in connection.execute("SELECT vin FROM vehicle_session")}
         finally:
@@ -38,14 +38,14 @@ class Reception:
         return len(known.intersection(vins))
 
     async def until_greeted(self, vins: Sequence[str], most_seconds: float) -> None:
-        """Every room has a session with each, and nothing that vehicles said waits any more.
+        """Every service has a session with each, and nothing that vehicles said waits any more.
 
         Raises BenchFailedError.
         """
         deadline = time.perf_counter() + most_seconds
         waiting = list(READERS)
         while waiting:
-            waiting = [room for room in waiting if self.count(room, vins) < len(vins)]
+            waiting = [service for service in waiting if self.count(service, vins) < len(vins)]
             await self._look_again(deadline, f"hellos were not taken in by {', '.join(waiting)}")
         while await waiting_events(self.monitor_port):
             await self._look_again(deadline, "hellos were not all acknowledged")

@@ -130,8 +130,8 @@ class MeshHarness:
 def _without_wake_ups(plan: Plan) -> Plan:
     """No gateway for wake-ups: here it is the simulator, which knows only its own cars and shares the cores."""
 
-    def without(room: MeshComponent) -> MeshComponent:
-        environment = {name: value for name, value in room.environment.items() if name != "DOORS_WAKE_URL"}
-        return replace(room, environment=environment)
+    def without(service: MeshComponent) -> MeshComponent:
+        environment = {name: value for name, value in service.environment.items() if name != "DOORS_WAKE_URL"}
+        return replace(service, environment=environment)
 
-    return replace(plan, rooms=tuple(without(room) for room in plan.rooms))
+    return replace(plan, services=tuple(without(service) for service in plan.services))

@@ -30,7 +30,7 @@ _LONGEST_SECONDS = 45.0
 class Ingestion:
     """Seconds from the first publish: until the broker had confirmed all, and until the database had.
 
-    `greeting_seconds` passed before, from the first hello until all rooms had ingested all. `spent` is what the
+    `greeting_seconds` passed before, from the first hello until all services had ingested all. `spent` is what the
     reports alone cost.
     """
 
@@ -94,7 +94,7 @@ def _messages(speakers: Sequence[Speaker], rounds: int) -> list[bytes]:
 
 
 async def _until_kept(reception: Reception, speakers: Sequence[Speaker], last: int) -> None:
-    """Wait until the room's own file holds every vehicle's last report."""
+    """Wait until the service's own file holds every vehicle's last report."""
     deadline = time.perf_counter() + _LONGEST_SECONDS
     boots = {speaker.vin: speaker.boot_id for speaker in speakers}
     connection = sqlite3.connect(f"file:{reception.databases / 'status.db'}?mode=ro", uri=True)

@@ -61,13 +61,13 @@ class Load:
         self.figures: list[Figure] = []
 
     def started(self, seconds: float) -> None:
-        """All cars are connected, and the rooms know how each stands."""
+        """All cars are connected, and the services know how each stands."""
         count, mqtt = len(self._fleet.vins), len(self._fleet.over_mqtt)
         self._add(
             f"{count:,} cars connected and reported",
             f"{seconds:.0f} s",
             f"{count - mqtt:,} over NATS, {mqtt:,} over MQTT; each with a "
-            f"certificate of its own, admitted by the enrolment room; {len(self.cars)} processes, one after another",
+            f"certificate of its own, admitted by the enrolment service; {len(self.cars)} processes, one after another",
         )
 
     async def steady(self) -> None:
@@ -88,14 +88,14 @@ class Load:
         )
         used = spent.by_component
         of_cars = sum(used[name] for name in self.cars)
-        rooms = {name: seconds for name, seconds in used.items() if name not in {*self.cars, "nats"}}
+        services = {name: seconds for name, seconds in used.items() if name not in {*self.cars, "nats"}}
         self._add(
             "CPU per car, in peace",
             f"{1e6 * of_cars / count / spent.wall_seconds:.0f} us/s",
-            f"vehicle side; broker {1e6 * used['nats'] / count / spent.wall_seconds:.0f} us/s; all rooms and Envoy "
-            f"{1e6 * sum(rooms.values()) / count / spent.wall_seconds:.0f} us/s, of which "
+            f"vehicle side; broker {1e6 * used['nats'] / count / spent.wall_seconds:.0f} us/s; all services and Envoy "
+            f"{1e6 * sum(services.values()) / count / spent.wall_seconds:.0f} us/s, of which "
             + ", ".join(
-                f"{name} {100 * used / spent.wall_seconds:.1f}% of a core" for name, used in rooms.items()
+                f"{name} {100 * used / spent.wall_seconds:.1f}% of a core" for name, used in services.items()
             ),
         )
         self._memory()
@@ -116,12 +116,12 @@ class Load:
             f"NATS {self._empty['nats']:.0f} MiB before the cars, {now['nats']:.0f} MiB with them; TLS, "
             "the consumer of its queue, and what is kept of reports",
         )
-        rooms = {name: mib for name, mib in now.items() if name not in {"nats", "vehicles"}}
+        services = {name: mib for name, mib in now.items() if name not in {"nats", "vehicles"}}
         self._add(
-            "memory of rooms and Envoy",
-            f"{sum(rooms.values()):.0f} MiB",
+            "memory of services and Envoy",
+            f"{sum(services.values()):.0f} MiB",
             "RSS in MiB, before the cars and with them: "
-            + ", ".join(f"{name} {self._empty[name]:.0f}, {mib:.0f}" for name, mib in rooms.items()),
+            + ", ".join(f"{name} {self._empty[name]:.0f}, {mib:.0f}" for name, mib in services.items()),
         )
 
     async def commands(self) -> None:

@@ -131,7 +131,7 @@ class Measurements:
         )
         self.figures.append(cost("finished command", spent, finished, many["cpu_seconds"]))
         self._add(
-            "  of which the signer room",
+            "  of which the signer service",
             f"{1e6 * spent.by_component['signer'] / finished:.0f} us",
             "signing, and the calls on both its sides",
         )
@@ -175,9 +175,9 @@ class Measurements:
         )
         count, seconds = result["reports"], result["greeting_seconds"]
         self._add(
-            "hellos taken in by all rooms",
+            "hellos taken in by all services",
             f"{SLEEPERS / seconds:,.0f}/s",
-            f"{SLEEPERS:,} vehicles at once, new epochs, four rooms, a queue opened for each",
+            f"{SLEEPERS:,} vehicles at once, new epochs, four services, a queue opened for each",
         )
         rate = count / result["database_seconds"]
         how = (

@@ -113,7 +113,7 @@ def measure_protocol() -> ProtocolCost:
             "sign": _median(lambda number: sign_order(rig.signer, signed[number])),
             "seal": _median(lambda number: rig.seal(envelopes[number])),
             "open received": open_answer(Domain.RECEIVED, 0),
-            "open result, in two rooms": 2 * open_answer(Domain.RESULT, 1),
+            "open result, in two services": 2 * open_answer(Domain.RESULT, 1),
             "place and issue": _median(place_and_issue),
             "admit two answers": _median(
                 lambda number: [rig.replay_guard.admit(domain, one) for domain, one in opened[number]]
@@ -126,7 +126,7 @@ def measure_protocol() -> ProtocolCost:
 
 
 class _Rig:
-    """A vehicle and the cloud's rooms in one process, after its hello; the sessions in SQLite in memory."""
+    """A vehicle and the cloud's services in one process, after its hello; the sessions in SQLite in memory."""
 
     def __init__(self) -> None:
         root, self.signer = _new_signer(), _new_signer()
@@ -158,7 +158,7 @@ class _Rig:
         return ReportSession(self._info.report_public_key, self._info.report_key_id)
 
     def order(self, command_id: str) -> command_pb2.DoorCommand:
-        """As the command room asks for it."""
+        """As the command service asks for it."""
         order = command_pb2.DoorCommand(
             command_id=command_id,
             correlation_id=command_id,
@@ -172,7 +172,7 @@ class _Rig:
         return order
 
     def signed(self, order: command_pb2.DoorCommand, slot: SessionSlot) -> session_pb2.SignedOrder:
-        """As the signer room fills it in."""
+        """As the signer service fills it in."""
         return session_pb2.SignedOrder(
             vin=_VIN,
             epoch=slot.epoch,
@@ -184,7 +184,7 @@ class _Rig:
         )
 
     def seal(self, envelope: bytes) -> bytes:
-        """As the command room does."""
+        """As the command service does."""
         return seal(envelope, self._keys.seal_key, Direction.TO_VEHICLE, _VIN)
 
     def result(self, command_id: str) -> report_pb2.CommandResult:

@@ -1,6 +1,6 @@
 """Thousands of simulated cars as they are in production: each with a certificate of its own, over NATS or MQTT.
 
-The broker asks the enrolment room about every one that connects. They run in a few processes of the reference
+The broker asks the enrolment service about every one that connects. They run in a few processes of the reference
 simulator.
 """
 

@@ -202,7 +202,7 @@ class UnitLink:
         self._received(EventKind.STATUS, message.data, _has_qos_1(message), False)
 
     async def _keep_queue_open(self) -> None:
-        """As the command room does on each hello."""
+        """As the command service does on each hello."""
         while True:
             await self._queues_to_open.wait()
             self._queues_to_open.clear()

@@ -1,4 +1,4 @@
-"""`doorctl deadletter`: what a room could not understand, and having it ingested after all."""
+"""`doorctl deadletter`: what a service could not understand, and having it ingested after all."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DEFAULT_LIMIT = 50
 MAX_LIMIT = 200
 MAX_ID = 2**31 - 1
 
-commands = typer.Typer(no_args_is_help=True, help="Messages that a room could not understand.")
+commands = typer.Typer(no_args_is_help=True, help="Messages that a service could not understand.")
 
 
 KEEPERS = tuple(service.name for service in SERVICES if service.keeps_dead_letters)
@@ -37,25 +37,27 @@ def _keeper(name: str) -> str:
 
 Limit = Annotated[int, typer.Option(min=1, max=MAX_LIMIT, help="at most so many")]
 Before = Annotated[
-    int | None, typer.Option(min=1, max=MAX_ID, help="only those older than this ID; needs --room")
+    int | None, typer.Option(min=1, max=MAX_ID, help="only those older than this ID; needs --service")
 ]
 
 
 @commands.command("list")
 def list_newest(
-    room: Annotated[str | None, typer.Option(parser=_keeper, metavar=_ONE, help="only this room's")] = None,
+    service: Annotated[
+        str | None, typer.Option(parser=_keeper, metavar=_ONE, help="only this service's")
+    ] = None,
     limit: Limit = DEFAULT_LIMIT,
     before: Before = None,
 ) -> None:
-    """What becomes a dead letter, the newest first: room, ID, when it came, subject, size, reason, when it was
+    """What becomes a dead letter, the newest first: service, ID, when it came, subject, size, reason, when it was
     replayed.
     """
-    if before is not None and room is None:
-        fail("every room counts its own letters: --before needs --room")
+    if before is not None and service is None:
+        fail("every service counts its own letters: --before needs --service")
     request = contract.ListDeadLettersRequest(page_size=limit, before=before)
     found: list[tuple[str, contract.DeadLetter]] = []
     more = incomplete = False
-    for each in [room] if room else KEEPERS:
+    for each in [service] if service else KEEPERS:
         try:
             page = _ask(each, "ListDeadLetters", request, contract.ListDeadLettersResponse)
         except OperationFailed as failed:  # the others' letters are worth seeing all the same
@@ -64,20 +66,20 @@ def list_newest(
         else:
             found += [(each, letter) for letter in page.letters]
             more = more or page.more
-    if room is None:  # one room's are in order, by their ids
+    if service is None:  # one service's are in order, by their ids
         found.sort(key=lambda of: of[1].received_at.ToNanoseconds(), reverse=True)
     for each, letter in found[:limit]:
         typer.echo(_line(each, letter))
     if more or len(found) > limit:
-        last = f" --before {found[-1][1].id}" if room else ""
-        typer.echo(f"there are older ones: --room {room or 'ROOM'}{last}", err=True)
+        last = f" --before {found[-1][1].id}" if service else ""
+        typer.echo(f"there are older ones: --service {service or 'ROOM'}{last}", err=True)
     if incomplete:
         raise typer.Exit(1)
 
 
 @commands.command()
 def replay(
-    room: Annotated[str, typer.Option(parser=_keeper, metavar=_ONE, help="whose letter it is")],
+    service: Annotated[str, typer.Option(parser=_keeper, metavar=_ONE, help="whose letter it is")],
     letter_id: Annotated[
         int | None, typer.Argument(metavar="ID", min=1, max=MAX_ID, help="the letter's ID")
     ] = None,
@@ -86,18 +88,18 @@ def replay(
         bool, typer.Option("--all", help="all that were not replayed, the oldest first")
     ] = False,
 ) -> None:
-    """Hand a letter to its room again. Taken, it is marked; not understood again, it stays. Safe to repeat."""
+    """Hand a letter to its service again. Taken, it is marked; not understood again, it stays. Safe to repeat."""
     if every == (letter_id is not None):
         fail("say which: an ID, or --all")
     taken = stay = 0
-    for each in _replay_all(room) if letter_id is None else [_replay_one(room, letter_id)]:
+    for each in _replay_all(service) if letter_id is None else [_replay_one(service, letter_id)]:
         letter = each.letter
         if each.problem:
             stay += 1
-            complain(f"{room} {letter.id} stays: {each.problem}")
+            complain(f"{service} {letter.id} stays: {each.problem}")
         else:
             taken += 1
-            done = f"replayed {room} {letter.id} {letter.subject} at {moment(letter.replayed_at)}"
+            done = f"replayed {service} {letter.id} {letter.subject} at {moment(letter.replayed_at)}"
             typer.echo(printable(done))
     if every:
         typer.echo(f"{taken} replayed, {stay} stay")
@@ -105,38 +107,38 @@ def replay(
         raise typer.Exit(1)
 
 
-def _replay_one(room: str, letter_id: int) -> contract.DeadLetterReplay:
+def _replay_one(service: str, letter_id: int) -> contract.DeadLetterReplay:
     request = contract.ReplayDeadLetterRequest(id=letter_id)
-    return _asked(room, "ReplayDeadLetter", request, contract.DeadLetterReplay)
+    return _asked(service, "ReplayDeadLetter", request, contract.DeadLetterReplay)
 
 
-def _replay_all(room: str) -> Iterator[contract.DeadLetterReplay]:
+def _replay_all(service: str) -> Iterator[contract.DeadLetterReplay]:
     after = 0
     while True:
         request = contract.ReplayWaitingDeadLettersRequest(after=after)
-        done = _asked(room, "ReplayWaitingDeadLetters", request, contract.ReplayWaitingDeadLettersResponse)
+        done = _asked(service, "ReplayWaitingDeadLetters", request, contract.ReplayWaitingDeadLettersResponse)
         yield from done.replays
         if not done.HasField("next_after"):
             return
         after = done.next_after
 
 
-def _asked(room: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
+def _asked(service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
     try:
-        return _ask(room, rpc, request, answer)
+        return _ask(service, rpc, request, answer)
     except OperationFailed as failed:
         fail(str(failed))
 
 
-def _ask(room: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
-    """What the room answers. Raises Failed."""
-    return Operator.from_environment(os.environ).ask(room, f"{_RPC}/{rpc}", request, answer)
+def _ask(service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
+    """What the service answers. Raises Failed."""
+    return Operator.from_environment(os.environ).ask(service, f"{_RPC}/{rpc}", request, answer)
 
 
-def _line(room: str, letter: contract.DeadLetter) -> str:
+def _line(service: str, letter: contract.DeadLetter) -> str:
     replayed = f" (replayed {moment(letter.replayed_at)})" if letter.HasField("replayed_at") else ""
     return printable(
-        f"{room} {letter.id} {moment(letter.received_at)} {letter.subject}"
+        f"{service} {letter.id} {moment(letter.received_at)} {letter.subject}"
         f" {letter.payload_bytes} bytes{' (beginning kept)' if letter.payload_cut else ''}:"
         f" {letter.reason}{_more(letter)}{replayed}"
     )

@@ -43,13 +43,13 @@ def signer(out: Out) -> None:
 
 @commands.command()
 def seal(out: Out) -> None:
-    """Make a key that opens what cars seal, for the rooms that read answers."""
+    """Make a key that opens what cars seal, for the services that read answers."""
     _make(out, X25519PrivateKey.generate())
 
 
 @commands.command()
 def report(out: Out) -> None:
-    """Make a key for cars' reports, for the rooms that read them."""
+    """Make a key for cars' reports, for the services that read them."""
     _make(out, X25519PrivateKey.generate())
 
 

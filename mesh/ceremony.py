@@ -1,6 +1,6 @@
 """The sandbox as key ceremony and as factory: the keys of the protocol between cloud and vehicles.
 
-Made once and kept. The root is for the next manifest and for nobody who runs; each room gets the private keys
+Made once and kept. The root is for the next manifest and for nobody who runs; each service gets the private keys
 it works with, each car its own. In production the root is offline and the cars make their own keys.
 """
 
@@ -59,12 +59,12 @@ class Ceremony:
 
     @property
     def seal_keys(self) -> Path:
-        """What opens what cars seal: for the rooms that read answers."""
+        """What opens what cars seal: for the services that read answers."""
         return self.folder / "secrets" / "cloud-seal.keys"
 
     @property
     def report_keys(self) -> Path:
-        """What the keys of reports are agreed with: for the rooms that read reports."""
+        """What the keys of reports are agreed with: for the services that read reports."""
         return self.folder / "secrets" / "cloud-report.keys"
 
     @property

@@ -16,8 +16,8 @@ _MACHINE = frozenset(
     {"PATH", "HOME", "LANG", "LANGUAGE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"}
 )
 _SERVER = frozenset({"LOG_LEVEL", "DRAIN_SECONDS", "REVOCATION_CHECK_SECONDS", "HEALTH_PATIENCE_SECONDS"})
-_ROOM = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
-_INTAKE = _ROOM | {
+_SERVICE = _SERVER | {"NATS_REPLICAS", "NATS_TLS_NAME", "BROKER_LOOK_SECONDS", "LOW_SPACE_BYTES"}
+_INTAKE = _SERVICE | {
     "VEHICLE_QUOTAS",
     "VEHICLE_MUTE_SECONDS",
     "DEAD_LETTER_BYTES",
@@ -26,7 +26,7 @@ _INTAKE = _ROOM | {
 }
 _REPORTS = _INTAKE | {"REPORT_KEYS_KEPT"}
 MAY_SET: Mapping[str, frozenset[str]] = {
-    "access": _ROOM
+    "access": _SERVICE
     | {
         "TOKEN_CLIENTS",
         "TOKEN_LONGEST_SECONDS",
@@ -49,7 +49,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
-    "enrolment": _ROOM,
+    "enrolment": _SERVICE,
     "signer": _SERVER,
     "status": _REPORTS
     | {

@@ -128,7 +128,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
     fleet = list(passwords_of)
     walls = passages(WITH_DATABASE, secrets.store_prefix.read_text(encoding="utf-8").strip())
     users = {
-        **{account_of(room): [_service_user(secrets, room, walls)] for room in WITH_DATABASE},
+        **{account_of(service): [_service_user(secrets, service, walls)] for service in WITH_DATABASE},
         SYSTEM: [_monitor(secrets)],
         streams.CARS_ACCOUNT: [_vehicle_user(secrets, vin) for vin in fleet],
     }
@@ -227,22 +227,22 @@ def _import(wall: Passage) -> str:
     return json.dumps({**line, "to": wall.mapped} if wall.local else line)
 
 
-def _service_user(secrets: BrokerSecrets, room: str, walls: Sequence[Passage]) -> str:
-    account = account_of(room)
+def _service_user(secrets: BrokerSecrets, service: str, walls: Sequence[Passage]) -> str:
+    account = account_of(service)
     used = [wall for wall in walls if wall.user == account]
     owned = [wall for wall in walls if wall.owner == account]
     answers = {wall.subject for wall in owned if wall.kind is PassageKind.SERVICE}
     says = {wall.called for wall in used if wall.kind is PassageKind.SERVICE}
     says |= {wall.subject for wall in owned if wall.kind is PassageKind.STREAM}
-    says |= set(SAYS_WITHIN.get(room, ()))
+    says |= set(SAYS_WITHIN.get(service, ()))
     subscribes = {wall.called for wall in used if wall.kind is PassageKind.STREAM}
     rights: dict[str, object] = {
         "publish": {"allow": sorted(says)},
-        "subscribe": {"allow": sorted({*subscribes, *answers, *OWN.get(room, ()), f"_INBOX.{room}.>"})},
+        "subscribe": {"allow": sorted({*subscribes, *answers, *OWN.get(service, ()), f"_INBOX.{service}.>"})},
     }
-    if answers or AUTH_QUESTIONS in OWN.get(room, ()):
+    if answers or AUTH_QUESTIONS in OWN.get(service, ()):
         rights["allow_responses"] = True
-    return _user(broker_user(room), rights, secrets.password(room).read_text(encoding="utf-8").strip())
+    return _user(broker_user(service), rights, secrets.password(service).read_text(encoding="utf-8").strip())
 
 
 def _monitor(secrets: BrokerSecrets) -> str:

@@ -42,7 +42,7 @@ class Plan:
     """Everything there is to run."""
 
     nats: MeshComponent
-    rooms: tuple[MeshComponent, ...]
+    services: tuple[MeshComponent, ...]
     envoy: MeshComponent
     vehicles: MeshComponent
 
@@ -74,7 +74,7 @@ class Planner:
         """Write the configuration files and describe every component."""
         return Plan(
             nats=self._nats(),
-            rooms=tuple(self._service(each) for each in SERVICES),
+            services=tuple(self._service(each) for each in SERVICES),
             envoy=self._envoy(),
             vehicles=self._vehicles(),
         )
@@ -85,14 +85,14 @@ class Planner:
     def _pair(self, name: str) -> Pair:
         return Pair(self._sandbox.pki / f"{name}.crt", self._sandbox.pki / f"{name}.key")
 
-    def _broker(self, room: str) -> dict[str, str]:
+    def _broker(self, service: str) -> dict[str, str]:
         return {
             "DOORS_NATS_URL": f"tls://{LOOPBACK}:{self._ports.nats}",
             "DOORS_NATS_CA": _absolute(self._sandbox.pki / "ca.crt"),
-            "DOORS_NATS_USER": broker_user(room),
-            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(room)),
+            "DOORS_NATS_USER": broker_user(service),
+            "DOORS_NATS_PASSWORD_FILE": _absolute(self._sandbox.nats_password(service)),
             "DOORS_NATS_API_PREFIX": STORE_API,
-            "DOORS_NATS_PROVISION": "self" if room == "enrolment" else "await",
+            "DOORS_NATS_PROVISION": "self" if service == "enrolment" else "await",
         }
 
     def _nats(self) -> MeshComponent:
@@ -152,8 +152,8 @@ class Planner:
             "DOORS_REVOKED_WORKLOADS": _absolute(self._sandbox.pki / "ca.crl"),
         }
 
-    def _target(self, room: str) -> str:
-        return f"{LOOPBACK}:{self._ports.service(room)}"
+    def _target(self, service: str) -> str:
+        return f"{LOOPBACK}:{self._ports.service(service)}"
 
     def _vehicle_settings(self, service: ServiceDescriptor) -> dict[str, str]:
         """What a service needs to talk with vehicles: each only the keys it works with."""

@@ -60,7 +60,7 @@ SAMPLE_KEY_OWNER = "user-123"
 
 
 def broker_user(name: str) -> str:
-    """The broker's user of a room or of the monitor: a DNS name in its certificate.
+    """The broker's user of a service or of the monitor: a DNS name in its certificate.
 
     Not its URI: the broker does not look which CA signed, and vehicles have URIs of the same trust domain. Their CA may
     sign no DNS name.
@@ -136,7 +136,7 @@ class Sandbox:
 
     @property
     def capability_jwks(self) -> Path:
-        """Its public half, for every room."""
+        """Its public half, for every service."""
         return self.folder / "public" / "capability.jwks.json"
 
     @property
@@ -161,7 +161,7 @@ class Sandbox:
 
     @property
     def update_id_key(self) -> Path:
-        """What every replica of the status room seals the ids of updates with."""
+        """What every replica of the status service seals the ids of updates with."""
         return self.folder / "secrets" / "update-id.key"
 
     @property
@@ -171,7 +171,7 @@ class Sandbox:
 
     @property
     def admission_seed(self) -> Path:
-        """The nkey seed with which the enrolment room signs admissions."""
+        """The nkey seed with which the enrolment service signs admissions."""
         return self.broker_secrets.admission_seed
 
     @property
@@ -181,7 +181,7 @@ class Sandbox:
 
     @property
     def enrolment_seed(self) -> Path:
-        """The vehicles that the enrolment room knows from the start."""
+        """The vehicles that the enrolment service knows from the start."""
         return self.folder / "enrolment-seed.json"
 
     @property
@@ -209,12 +209,12 @@ class Sandbox:
         return Pki(self.pki, now, VEHICLE_CA)
 
     def nats_password(self, user: str) -> Path:
-        """The file with the broker password of a room or a vehicle."""
+        """The file with the broker password of a service or a vehicle."""
         return self.broker_secrets.password(user)
 
-    def database_url(self, room: str) -> str:
-        """The room's own database."""
-        return f"sqlite:///{self.folder.resolve() / 'data' / room}.db"
+    def database_url(self, service: str) -> str:
+        """The service's own database."""
+        return f"sqlite:///{self.folder.resolve() / 'data' / service}.db"
 
     def prepare(self, now: datetime) -> None:
         """Make what is missing. Raises ValueError, OSError, CeremonyRefused or KeyFileRefused naming a file that

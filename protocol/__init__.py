@@ -12,7 +12,7 @@ is not to be accepted raises the one exception MessageRefused, with a Fault (on 
   `open_manifest`; `seal_hello`, `seal_answer`, `seal_report`.
 - `reports.ReportOpener`: `open`, `taken` and `invalidate`, the cloud's side of status and diagnostics reports.
 - `manifest.Trust`, `manifest.endorse`: which keys of the cloud a vehicle accepts.
-- `session_record`: a session as text, for a room's database.
+- `session_record`: a session as text, for a service's database.
 
 Below them: `cose` (signatures), `seal` (HPKE), `session` and `window` (epochs and counters), `order`,
 `keys`, `domains`, `faults`.

@@ -77,7 +77,7 @@ LONGEST_VALIDITY_MILLIS = {Domain.COMMAND: 30_000, Domain.CANCEL: 60_000, Domain
 """How long before its expiry an order may be signed. What moves doors lives shortest."""
 
 MAX_COUNTER = 2**48 - 1
-"""The last counter of an epoch. Nobody gets there by counting; it leaves room against overflow everywhere."""
+"""The last counter of an epoch. Nobody gets there by counting; it leaves service against overflow everywhere."""
 
 
 def subject_of(vin: str, domain: Domain) -> bytes:

@@ -1,4 +1,4 @@
-"""A CloudSession as text, for the one column a room keeps it in."""
+"""A CloudSession as text, for the one column a service keeps it in."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The services of the mesh, one room each, and `runtime`, which knows how any of them boots and talks."""
+"""The services of the mesh, one service each, and `runtime`, which knows how any of them boots and talks."""

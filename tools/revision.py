@@ -1,6 +1,6 @@
-"""Write a room's next migration from the difference between its models and its revisions.
+"""Write a service's next migration from the difference between its models and its revisions.
 
-usage: python tools/revision.py ROOM "what changes"
+usage: python tools/revision.py SERVICE "what changes"
 
 Read what it wrote: Alembic proposes, the author decides.
 """
@@ -20,15 +20,17 @@ from services.runtime.migration import config_for
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def main(room: str, message: str) -> None:
+def main(service: str, message: str) -> None:
     """Write the revision."""
-    revisions = ROOT / "services" / room / "migrations"
-    store = importlib.import_module(f"services.{room}.store")
+    revisions = ROOT / "services" / service / "migrations"
+    store = importlib.import_module(f"services.{service}.store")
     number = f"{len(list(revisions.glob('[0-9]*.py'))) + 1:04d}"
     with tempfile.TemporaryDirectory() as scratch:
         engine = create_engine(f"sqlite:///{scratch}/empty.db")
         with engine.begin() as connection:
-            config = config_for(connection, revisions, store.RoomModel.metadata)
+            config = config_for(
+                connection, revisions, getattr(store, f"{service.capitalize()}Model").metadata
+            )
             command.upgrade(config, "heads")
             command.revision(
                 config,

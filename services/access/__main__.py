@@ -36,7 +36,7 @@ from services.runtime.database_watch import DatabaseWatch
 from services.runtime.health import Health
 from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.workload import Workloads
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ _MIN_PEPPER_BYTES = 16
 
 
 class StartRefused(Exception):
-    """The room must not start as it is configured; the text says why."""
+    """The service must not start as it is configured; the text says why."""
 
 
 async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
@@ -58,7 +58,9 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pepper = _pepper_in(settings.api_key_pepper_file)
     signing_key = read_signing_key(settings.capability_key, settings.capability_jwks)
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
+    await asyncio.to_thread(
+        migrate, settings.database_url, migrations, store.HEAD, store.AccessModel.metadata
+    )
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
     health = Health()
@@ -134,7 +136,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
-    server = RoomServer(
+    server = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
@@ -143,7 +145,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         translate_error=translate.refusal_of,
         health=health,
         workloads=workloads,
-        also_reflected=routes.services,  # the edge sends reflection here: this room knows all that is public
+        also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
     await server.start()
     try:

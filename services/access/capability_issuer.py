@@ -1,4 +1,4 @@
-"""Issuing capabilities: what the rooms behind accept of a caller, signed.
+"""Issuing capabilities: what the services behind accept of a caller, signed.
 
 A signature costs a tenth of a millisecond and its check more, so one capability serves a bearer, a vehicle and an
 action until a third of its life is left.
@@ -33,19 +33,19 @@ most of a minute because of what was read within some milliseconds of the change
 
 
 class SigningKeyRefused(Exception):
-    """The private key is not an Ed25519 key, or the rooms do not know its public half."""
+    """The private key is not an Ed25519 key, or the services do not know its public half."""
 
 
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """The key and the id under which the rooms know its public half."""
+    """The key and the id under which the services know its public half."""
 
     private: Ed25519PrivateKey
     key_id: str
 
 
 def read_signing_key(private: Path, jwks: Path) -> SigningKey:
-    """The key in the PEM file `private`, named as in the rooms' `jwks`. Raises SigningKeyRefused."""
+    """The key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyRefused."""
     key = load_pem_private_key(private.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise SigningKeyRefused("DOORS_CAPABILITY_KEY is not an Ed25519 private key")

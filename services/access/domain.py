@@ -181,7 +181,7 @@ class EndedKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EndedRight:
-    """A right that ended before its time, as the other rooms are told.
+    """A right that ended before its time, as the other services are told.
 
     No `vin` means every vehicle. `remaining` is what the principal may still do to the vehicle, and until when, in
     seconds since 1970.

@@ -24,7 +24,7 @@ class IssuerKeyRecord(Protocol):
     """Where it is kept which keys of the issuer were trusted."""
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
-        """Keep it, and tell the other rooms of those that are not trusted any more. Raises StorageUnavailable."""
+        """Keep it, and tell the other services of those that are not trusted any more. Raises StorageUnavailable."""
 
 
 class KeyWatch:

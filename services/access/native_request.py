@@ -1,4 +1,4 @@
-"""What a native gRPC request says that access depends on, as the room behind will read it."""
+"""What a native gRPC request says that access depends on, as the service behind will read it."""
 
 from __future__ import annotations
 

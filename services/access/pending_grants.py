@@ -9,14 +9,14 @@ from sqlalchemy import BigInteger, Connection, Index, Row, insert, select, updat
 from sqlmodel import Field
 
 from services.access.domain import Grant, GrantConflict, GrantNotPending, GrantRole, NewGrant, PendingGrant
-from services.access.store import RoomModel, create_grant
+from services.access.store import AccessModel, create_grant
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
     from services.runtime.database import Database
 
 
-class PendingGrantRow(RoomModel, table=True):
+class PendingGrantRow(AccessModel, table=True):
     """A right as asked for, and who asked and approved. `actions` as in a grant."""
 
     __tablename__ = "pending_grant"
@@ -33,9 +33,9 @@ class PendingGrantRow(RoomModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-_pending = RoomModel.metadata.tables["pending_grant"]
-_grants = RoomModel.metadata.tables["access_grant"]
-_audit = RoomModel.metadata.tables["audit_entry"]
+_pending = AccessModel.metadata.tables["pending_grant"]
+_grants = AccessModel.metadata.tables["access_grant"]
+_audit = AccessModel.metadata.tables["audit_entry"]
 
 
 class SqlPendingGrants:

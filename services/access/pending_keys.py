@@ -13,14 +13,14 @@ from sqlmodel import Field
 
 from services.access import store
 from services.access.domain import ApiKey, ApiKeyNotPending, NewApiKey, PendingApiKey, Source
-from services.access.store import RoomModel
+from services.access.store import AccessModel
 from services.runtime.database import Instant
 
 if TYPE_CHECKING:
     from services.runtime.database import Database
 
 
-class PendingApiKeyRow(RoomModel, table=True):
+class PendingApiKeyRow(AccessModel, table=True):
     """An API key as issued, by its keyed hash, and who issued and approved it."""
 
     __tablename__ = "pending_api_key"
@@ -36,7 +36,7 @@ class PendingApiKeyRow(RoomModel, table=True):
     ended_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-_pending = RoomModel.metadata.tables["pending_api_key"]
+_pending = AccessModel.metadata.tables["pending_api_key"]
 
 
 class SqlPendingApiKeys:

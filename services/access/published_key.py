@@ -1,6 +1,6 @@
 """The key that the product specification prints, so that its sample lines work on a sandbox.
 
-Everybody knows it. It opens nothing outside of the sandbox profile, and a room with another profile
+Everybody knows it. It opens nothing outside of the sandbox profile, and a service with another profile
 refuses to start when it is among its keys.
 """
 

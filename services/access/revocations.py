@@ -1,4 +1,4 @@
-"""Hearing from the other replicas of this room that a right has ended."""
+"""Hearing from the other replicas of this service that a right has ended."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The room's RPCs: Envoy's question about every request, and grants for rooms and operators."""
+"""The service's RPCs: Envoy's question about every request, and grants for services and operators."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
 
 
 class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
-    """Grants, accounts and keys, for rooms and operators.
+    """Grants, accounts and keys, for services and operators.
 
     `now` gives aware times; `trusts` says of a credential whether it is not known to be withdrawn; `hash_key` gives
     the keyed hash of an API key. Without `pending` and `pending_keys`, in the sandbox, one operator is enough for

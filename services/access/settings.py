@@ -1,4 +1,4 @@
-"""What this room needs from the environment, besides what every room needs."""
+"""What this service needs from the environment, besides what every service needs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, FilePath, field_validator, model_validator
 
 from services.access.domain import SANDBOX_CLIENTS, Source
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic import ValidationInfo
 
 
-class AccessSettings(RoomSettings):
+class AccessSettings(ServiceSettings):
     """Each field is read from DOORS_ and its name in capitals.
 
     The sandbox's rates are wide, so that a person and a test suite do not meet them by accident.

@@ -1,4 +1,4 @@
-"""Between the wire's messages (Envoy's and ours) and what the room works with."""
+"""Between the wire's messages (Envoy's and ours) and what the service works with."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
 
 
 def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery]:
-    """What a room wants to know."""
+    """What a service wants to know."""
     return [
         GrantQuery(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
         for asked in request.questions
@@ -239,7 +239,7 @@ def summary_message(summary: AccountSummary) -> account_pb2.AccountSummary:
 
 
 def revocation(ended: EndedRight) -> OutgoingMessage:
-    """The message to every room that this right has ended."""
+    """The message to every service that this right has ended."""
     told = grant_pb2.GrantRevoked(
         grant_id=ended.grant_id,
         principal=ended.principal,
@@ -272,7 +272,7 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this room's own exceptions are told."""
+    """How this service's own exceptions are told."""
     if isinstance(error, GrantConflict):
         return Refusal(
             errors.CORRELATION_ID_REUSED,

@@ -1,4 +1,4 @@
-"""What operators and rooms can ask about grants."""
+"""What operators and services can ask about grants."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class GrantRecord(Protocol):
         """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
-        """End it, with its audit row and the message to the other rooms. Raises GrantUnknown."""
+        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
         """All of a vehicle's, ended ones included, oldest first."""
@@ -52,7 +52,7 @@ class AccountRecord(Protocol):
     """Where accounts and API keys are kept. Every method may raise StorageUnavailable."""
 
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
-        """Lock it, with its audit row and the message to the other rooms. One that is locked stays as it is."""
+        """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
 
     async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
         """Unlock it, with its audit row."""
@@ -72,7 +72,7 @@ class AccountRecord(Protocol):
         """All of an account's API keys, ended ones included, oldest first."""
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
-        """End it, with its audit row and the message to the other rooms. Raises ApiKeyUnknown."""
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
 
 
 class InvalidateCaches(Protocol):

@@ -45,11 +45,11 @@ from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigningClient
 from services.runtime.outbox import OutboxRelay
 from services.runtime.refusal_hints import listen_for_refusals
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from services.runtime.vehicle_settings import VehicleRoomSettings
+from services.runtime.vehicle_settings import VehicleServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,8 +64,8 @@ _PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-class CommandSettings(VehicleRoomSettings):
-    """What this room needs besides."""
+class CommandSettings(VehicleServiceSettings):
+    """What this service needs besides."""
 
     vehicle_keys_target: Target
     signer_target: Target
@@ -117,7 +117,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         settings.database_url,
         Path(__file__).with_name("migrations"),
         store.HEAD,
-        store.RoomModel.metadata,
+        store.CommandModel.metadata,
     )
     database = await open_database(settings.database_url)
     health = Health()
@@ -216,7 +216,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     taking = consumers(
         broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.quotas
     )
-    server = RoomServer(
+    server = GrpcServer(
         settings,
         [SERVICE],
         partial(stubs.add_DoorCommandServiceServicer_to_server, DoorCommandServicer(deps, refused)),

@@ -329,7 +329,7 @@ class CommandDispatcher:
 
 
 def _leaving(message: OutgoingMessage) -> _Leaving | None:
-    """None for a row that this room did not write: it must not stop the others."""
+    """None for a row that this service did not write: it must not stop the others."""
     try:
         leaving = _Leaving(message, signing.RequestedOrder.FromString(message.payload))
         # A VIN that is none could not be asked keys for, and neither could those of its batch.

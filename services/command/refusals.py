@@ -1,4 +1,4 @@
-"""How the refusals of this room are told."""
+"""How the refusals of this service are told."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How a refusal of this room is told; None for what is not one."""
+    """How a refusal of this service is told; None for what is not one."""
     match error:
         case CommandNotFound() | NotYoursToCancel():
             return _out_of_reach(error)

@@ -1,4 +1,4 @@
-"""Rights that end, as the other rooms tell of them over NATS."""
+"""Rights that end, as the other services tell of them over NATS."""
 
 from __future__ import annotations
 

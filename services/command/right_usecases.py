@@ -1,4 +1,4 @@
-"""What this room does when a right ends: its live commands end before they act."""
+"""What this service does when a right ends: its live commands end before they act."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class CommandRightsReview(Protocol):
-    """The signer, which asks the access room."""
+    """The signer, which asks the access service."""
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
         """The ids of those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings of this room."""
+    """Settings of this service."""
 
     ttl: timedelta
     estimated_seconds: int

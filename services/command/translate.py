@@ -1,4 +1,4 @@
-"""Between the contract's messages and this room's own words, both ways."""
+"""Between the contract's messages and this service's own words, both ways."""
 
 from __future__ import annotations
 

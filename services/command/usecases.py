@@ -1,4 +1,4 @@
-"""What this room does, one function per intention. The ports say what it needs of the world."""
+"""What this service does, one function per intention. The ports say what it needs of the world."""
 
 from __future__ import annotations
 

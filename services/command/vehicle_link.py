@@ -1,4 +1,4 @@
-"""The way in: what vehicles, and the other rooms, say over NATS."""
+"""The way in: what vehicles, and the other services, say over NATS."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ class CommandEventHandler:
                     answer = self._reader.answer(vin, domain, delivery.data)
                     if answer.HasField("refused"):
                         refusals.append(answer)
-                    if domain is Domain.CONFIGURED:  # the config room's, but for the keys that are lacking
+                    if domain is Domain.CONFIGURED:  # the config service's, but for the keys that are lacking
                         continue
                     one = VerifiedMessage(vin, partial(self._admit, domain, answer, delivery, odd))
             except MessageRefused as refused:
@@ -247,7 +247,7 @@ class CommandEventHandler:
 
 
 def subscriptions(events: CommandEventHandler, deps: CommandDependencies) -> list[Subscription]:
-    """List all that this room ingests."""
+    """List all that this service ingests."""
     return [
         Subscription(EVENTS, events.handle),
         Subscription(CHECKS, partial(handle_status_checks, deps)),

@@ -1,6 +1,6 @@
 """Taking out of vehicles' queues what must not be delivered any more (right_usecases.VehicleQueue).
 
-This room alone may: the queue is one for all orders, and the broker cannot tell whose a message is.
+This service alone may: the queue is one for all orders, and the broker cannot tell whose a message is.
 """
 
 from __future__ import annotations

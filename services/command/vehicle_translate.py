@@ -1,4 +1,4 @@
-"""Between the vehicle's messages and this room's own words, both ways."""
+"""Between the vehicle's messages and this service's own words, both ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this room does when vehicles speak, or keep silent."""
+"""What this service does when vehicles speak, or keep silent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wires the config room and runs it: `python -m services.config`."""
+"""Wires the config service and runs it: `python -m services.config`."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from services.runtime.outbox import OutboxRelay
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.subscriptions import Subscription, consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
-from services.runtime.vehicle_settings import VehicleRoomSettings
+from services.runtime.vehicle_settings import VehicleServiceSettings
 
 ROOM = "config"
 PURGE_SECONDS = 600.0
 
 
-class ConfigSettings(VehicleRoomSettings):
-    """What this room needs besides."""
+class ConfigSettings(VehicleServiceSettings):
+    """What this service needs besides."""
 
     vehicle_keys_target: Target
     signer_target: Target
@@ -56,7 +56,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     migrations = Path(__file__).with_name("migrations")
     open_keys = read_open_keys(settings.cloud_seal_keys)
     mac = OrderMac.read(settings.order_mac_key)
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
+    await asyncio.to_thread(
+        migrate, settings.database_url, migrations, store.HEAD, store.ConfigModel.metadata
+    )
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
@@ -78,10 +80,10 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         ready=lambda: broker.connected,
         set_aside=dead_letter_writer.set_aside,
     )
-    to_rooms = OutboxRelay(
+    to_services = OutboxRelay(
         database,
         store.outbox,
-        dispatch.TO_ROOMS,
+        dispatch.TO_SERVICES,
         broker.publish_all,
         now,
         set_aside=dead_letter_writer.set_aside,
@@ -90,7 +92,9 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
 
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
     events = vehicle_link.ConfigEventHandler(record, reader, keys, now)
-    settings_cancellations = store.SettingsCancellationStore(database, dispatch.cancelled, to_rooms.hand_over)
+    settings_cancellations = store.SettingsCancellationStore(
+        database, dispatch.cancelled, to_services.hand_over
+    )
     rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, now)
     subscriptions = [
         Subscription(vehicle_link.PLAN, events.handle),
@@ -114,7 +118,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             watch_channel(to_signer, signer_answers),
             relay.run(),
-            to_rooms.run(),
+            to_services.run(),
             keeper.run(),
             regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, now)),
             *taking,

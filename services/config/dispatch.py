@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from services.runtime.vehicle_keys import VehicleKeyDirectory
 
 QUEUE = "vehicle"
-TO_ROOMS = "rooms"
+TO_SERVICES = "rooms"
 VALID_MILLIS = LONGEST_VALIDITY_MILLIS[Domain.CONFIG]
 PUSH_TTL_SECONDS = VALID_MILLIS // 1000
 """A vehicle that is away longer says hello when it is back, and gets the newest settings then."""
@@ -67,7 +67,7 @@ def cancelled(push: Push, at: datetime) -> OutgoingMessage:
     """What has the settings taken out of the vehicle's queue."""
     return OutgoingMessage(
         message_id=f"withdrawn-{push.vin}-{push.version}",
-        queue=TO_ROOMS,
+        queue=TO_SERVICES,
         subject=SETTINGS_WITHDRAWN_SUBJECT,
         payload=SettingsWithdrawn(vin=push.vin, version=push.version).SerializeToString(),
         created_at=at,
@@ -169,7 +169,7 @@ def _newest(messages: Sequence[OutgoingMessage]) -> dict[str, _Waiting]:
 
 
 def _parse(message: OutgoingMessage) -> contract.RequestedOrder | None:
-    """The settings in an outbox row; None for what this room never put there."""
+    """The settings in an outbox row; None for what this service never put there."""
     try:
         requested = contract.RequestedOrder.FromString(message.payload)
     except DecodeError:

@@ -79,7 +79,7 @@ class SettingsChange:
 class RequestEvidence:
     """That somebody asked, and when: the capability that the request came with, and when it was accepted.
 
-    `mac` is this room's stamp under the order that follows from it.
+    `mac` is this service's stamp under the order that follows from it.
     """
 
     capability: str = field(repr=False)

@@ -1,4 +1,4 @@
-"""Rights that end, as the access room tells of them over NATS."""
+"""Rights that end, as the access service tells of them over NATS."""
 
 from __future__ import annotations
 

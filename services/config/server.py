@@ -10,7 +10,7 @@ from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfig
 from services.config import translate, usecases
 from services.runtime.call import current_call
 from services.runtime.policy import policy_of
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.health import Health
     from services.runtime.server import ServedApi
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -53,20 +53,20 @@ class DoorConfigServicer(DoorConfigServiceServicer):
 
 
 def build(
-    settings: RoomSettings,
+    settings: ServiceSettings,
     verifier: CapabilityVerifier,
     record: ConfigRecord,
     now: Callable[[], datetime],
     health: Health | None = None,
     besides: Sequence[ServedApi] = (),
-) -> RoomServer:
-    """This room's server, not yet started."""
+) -> GrpcServer:
+    """This service's server, not yet started."""
     servicer = DoorConfigServicer(record, now)
 
     def register(server: grpc.aio.Server) -> None:
         door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(servicer, server)
 
-    return RoomServer(
+    return GrpcServer(
         settings,
         services=[SERVICE],
         register=register,

@@ -1,4 +1,4 @@
-"""Between this room's words and the contract's messages, public and vehicle."""
+"""Between this service's words and the contract's messages, public and vehicle."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def requested_order(push: Push) -> signing.RequestedOrder:
 
 
 def stamp(mac: OrderMac, push: Push) -> bytes:
-    """This room's stamp under the order of `push`."""
+    """This service's stamp under the order of `push`."""
     return mac.of(requested_order(push))
 
 
@@ -262,7 +262,7 @@ def _time(timestamp: Timestamp) -> datetime:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this room's own exceptions are told."""
+    """How this service's own exceptions are told."""
     if isinstance(error, ConfigCorrelationIdReused):
         return Refusal(
             errors.CORRELATION_ID_REUSED,

@@ -1,4 +1,4 @@
-"""What this room does: one function per intention, and the ports it needs."""
+"""What this service does: one function per intention, and the ports it needs."""
 
 from __future__ import annotations
 
@@ -127,11 +127,11 @@ class SettingsCancellations(Protocol):
         """The wanted settings that their vehicles do not run yet, and that this may concern."""
 
     async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
-        """Give them up because the right to them has ended, with what tells the room that keeps vehicles' queues."""
+        """Give them up because the right to them has ended, with what tells the service that keeps vehicles' queues."""
 
 
 class ConfigRightsReview(Protocol):
-    """The signer, which asks the access room."""
+    """The signer, which asks the access service."""
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
         """Those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""

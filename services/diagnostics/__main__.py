@@ -1,4 +1,4 @@
-"""Wires the diagnostics room and runs it: `python -m services.diagnostics`."""
+"""Wires the diagnostics service and runs it: `python -m services.diagnostics`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _DUE_SECONDS = 5.0
 
 
 class DiagnosticsSettings(ReportSettings):
-    """What this room needs besides."""
+    """What this service needs besides."""
 
     alert_damping_seconds: int = Field(default=600, ge=1, le=86_400)
 
@@ -55,7 +55,9 @@ def now_millis() -> int:
 async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
+    await asyncio.to_thread(
+        migrate, settings.database_url, migrations, store.HEAD, store.DiagnosticsModel.metadata
+    )
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)

@@ -160,8 +160,8 @@ class SelfCheck:
         ]
         # What is in order is given up first, and of that what was not heard of for longest.
         rest.sort(key=lambda each: (each.status is ComponentStatus.ACTIVE, -_seconds(each.last_reported)))
-        room = max(0, MOST_COMPONENTS - len(self.components))
-        return replace(self, components=(*self.components, *rest[:room]))
+        service = max(0, MOST_COMPONENTS - len(self.components))
+        return replace(self, components=(*self.components, *rest[:service]))
 
 
 def _seconds(at: datetime | None) -> float:

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorD
 
 from services.diagnostics import translate, usecases
 from services.runtime.policy import policy_of
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.health import Health
     from services.runtime.server import ServedApi
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -46,19 +46,19 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
 
 
 def build(
-    settings: RoomSettings,
+    settings: ServiceSettings,
     verifier: CapabilityVerifier,
     record: DiagnosisRecord,
     health: Health | None = None,
     besides: Sequence[ServedApi] = (),
-) -> RoomServer:
-    """This room's server, not yet started."""
+) -> GrpcServer:
+    """This service's server, not yet started."""
     servicer = DoorDiagnosticsServicer(record)
 
     def register(server: grpc.aio.Server) -> None:
         door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(servicer, server)
 
-    return RoomServer(
+    return GrpcServer(
         settings,
         services=[SERVICE],
         register=register,

@@ -1,4 +1,4 @@
-"""The tables of this room, and what is done to them. Rows never leave this file."""
+"""The tables of this service, and what is done to them. Rows never leave this file."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ MOST_TOLD_ALERTS = 256
 """What was told of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
 
-class RoomModel(SQLModel):
-    """The base of this room's rows."""
+class DiagnosticsModel(SQLModel):
+    """The base of this service's rows."""
 
     metadata = MetaData()
 
 
-class LastCheck(RoomModel, table=True):
+class LastCheck(DiagnosticsModel, table=True):
     """The newest self-check of a vehicle, by epoch and counter; `components` is JSON."""
 
     __tablename__ = "last_check"
@@ -77,7 +77,7 @@ class LastCheck(RoomModel, table=True):
     counter: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
 
 
-class ActiveAlert(RoomModel, table=True):
+class ActiveAlert(DiagnosticsModel, table=True):
     """An alert that stands now, in the order `position` in which it is shown."""
 
     __tablename__ = "standing_alert"
@@ -91,17 +91,17 @@ class ActiveAlert(RoomModel, table=True):
     raised_at: datetime = Field(sa_column=Column(Instant, nullable=False))
 
 
-outbox = Outbox(RoomModel.metadata)
-dead_letters = DeadLetters(RoomModel.metadata)
-sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
-told_alerts = ToldAlerts(RoomModel.metadata)
+outbox = Outbox(DiagnosticsModel.metadata)
+dead_letters = DeadLetters(DiagnosticsModel.metadata)
+sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
+told_alerts = ToldAlerts(DiagnosticsModel.metadata)
 
-_checks: Table = RoomModel.metadata.tables["last_check"]
-_alerts: Table = RoomModel.metadata.tables["standing_alert"]
+_checks: Table = DiagnosticsModel.metadata.tables["last_check"]
+_alerts: Table = DiagnosticsModel.metadata.tables["standing_alert"]
 
 
 class DiagnosisStore:
-    """This room's record. `outgoing` makes the message of a change; `relay` learns of it after the commit. An alert
+    """This service's record. `outgoing` makes the message of a change; `relay` learns of it after the commit. An alert
     that comes and goes is told of once in `damping` (services.diagnostics.damping).
     """
 

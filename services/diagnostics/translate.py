@@ -1,4 +1,4 @@
-"""Between this room's words and the contract's messages, public and vehicle."""
+"""Between this service's words and the contract's messages, public and vehicle."""
 
 from __future__ import annotations
 
@@ -211,7 +211,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this room's own exceptions are told."""
+    """How this service's own exceptions are told."""
     if isinstance(error, DiagnosisNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,

@@ -1,4 +1,4 @@
-"""What this room does: one function per intention, and the port it needs."""
+"""What this service does: one function per intention, and the port it needs."""
 
 from __future__ import annotations
 

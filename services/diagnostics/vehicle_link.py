@@ -1,4 +1,4 @@
-"""The messages of this room: self-checks in from vehicles, alerts out to those who watch."""
+"""The messages of this service: self-checks in from vehicles, alerts out to those who watch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is which car: the room that the broker asks before it lets a vehicle in, and rooms before they accept one.
+"""Who is which car: the service that the broker asks before it lets a vehicle in, and services before they accept one.
 
 It promises that a vehicle gets in only with the certificate enrolled for its VIN, may then say and hear
 only what is that vehicle's, over MQTT only under its VIN as client id; that only the public keys enrolled

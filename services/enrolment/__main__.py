@@ -1,4 +1,4 @@
-"""Wires the enrolment room and runs it: `python -m services.enrolment`."""
+"""Wires the enrolment service and runs it: `python -m services.enrolment`."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from services.runtime.database import open_database
 from services.runtime.database_watch import DatabaseWatch
 from services.runtime.health import Health
 from services.runtime.migration import migrate
-from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.server import GrpcServer
+from services.runtime.settings import ServiceSettings
 
-ROOM = "enrolment"
+NAME = "enrolment"
 
 
-class EnrolmentSettings(RoomSettings):
-    """What this room needs besides: the CA (PEM, or more than one) of vehicles, the secret prefix of the broker's
+class EnrolmentSettings(ServiceSettings):
+    """What this service needs besides: the CA (PEM, or more than one) of vehicles, the secret prefix of the broker's
     stores, and the seed that signs admissions.
     """
 
@@ -59,12 +59,14 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seed_vehicles = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
-    await asyncio.to_thread(migrate, settings.database_url, migrations, store.HEAD, store.RoomModel.metadata)
+    await asyncio.to_thread(
+        migrate, settings.database_url, migrations, store.HEAD, store.EnrolmentModel.metadata
+    )
     database = await open_database(settings.database_url)
     planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
-    broker = await jetstream.connect(settings, f"room-{ROOM}", health, prefix)
+    broker = await jetstream.connect(settings, f"room-{NAME}", health, prefix)
     record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
     deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
@@ -77,7 +79,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
     await ReplyGuard(deps, broker).start()
     verifier = CapabilityVerifier(settings.capability_jwks)
-    rpc = RoomServer(
+    rpc = GrpcServer(
         settings,
         [SERVICE],
         VehicleKeysServer(record).register,
@@ -104,7 +106,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
 
 def cli() -> None:
     """Run the process."""
-    boot.run(ROOM, EnrolmentSettings, main)
+    boot.run(NAME, EnrolmentSettings, main)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Telling the rooms that a vehicle's keys are others now (usecases.KeyChanges), over core NATS.
+"""Telling the services that a vehicle's keys are others now (usecases.KeyChanges), over core NATS.
 
 No outbox: it tells caches to forget, and they forget by themselves too. Who was away does not hear it in
 either way, and the operator is told when it could not be said.
@@ -21,7 +21,7 @@ _FLUSH_SECONDS = 2
 
 
 class BrokerKeyChanges:
-    """`broker` is the room's own connection."""
+    """`broker` is the service's own connection."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

@@ -1,4 +1,4 @@
-"""The room's RPCs: the keys of vehicles, for the rooms that talk with them; and enrolment, for operators."""
+"""The service's RPCs: the keys of vehicles, for the services that talk with them; and enrolment, for operators."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
 
 
 def enrolment_api(deps: EnrolmentDependencies, certificates: CertificateCheck) -> ServedApi:
-    """Make the operators' API, which the room's server also serves."""
+    """Make the operators' API, which the service's server also serves."""
     servicer = VehicleEnrolmentServicer(deps, certificates)
     add = vehicle_enrolment_service_pb2_grpc.add_VehicleEnrolmentServiceServicer_to_server
     return ServedApi(ENROLMENT_SERVICE, ENROLMENT_POLICY, lambda server: add(servicer, server))

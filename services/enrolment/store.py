@@ -1,4 +1,4 @@
-"""The table of this room. Rows never leave this file."""
+"""The table of this service. Rows never leave this file."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ HEAD = "0003_certificate_end"
 _ATTEMPTS = 3
 
 
-class RoomModel(SQLModel):
-    """The base of this room's rows."""
+class EnrolmentModel(SQLModel):
+    """The base of this service's rows."""
 
     metadata = MetaData()
 
 
-class VehicleEnrolment(RoomModel, table=True):
+class VehicleEnrolment(EnrolmentModel, table=True):
     """A vehicle's certificate, by its SHA-256 fingerprint in hex, and its public keys."""
 
     __tablename__ = "vehicle_enrolment"
@@ -53,7 +53,7 @@ class VehicleEnrolment(RoomModel, table=True):
     certificate_ends_at: datetime | None = Field(sa_column=Column(Instant))
 
 
-_table: Table = RoomModel.metadata.tables["vehicle_enrolment"]
+_table: Table = EnrolmentModel.metadata.tables["vehicle_enrolment"]
 # Built once: building a statement costs more than running it.
 _VALID_KEYS = select(_table.c.vin, _table.c.verify_key, _table.c.seal_key).where(
     _table.c.vin.in_(bindparam("vins", expanding=True)),

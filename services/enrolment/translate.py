@@ -197,7 +197,7 @@ def _timestamp(at: datetime) -> Timestamp:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this room's own exceptions are told."""
+    """How this service's own exceptions are told."""
     if isinstance(error, NotEnrolled):
         return Refusal(errors.VEHICLE_NOT_FOUND, "the vehicle is not enrolled")
     if isinstance(error, CredentialInUse):
@@ -224,5 +224,5 @@ def keys_response(found: Mapping[str, PublicKeys]) -> contract.GetVehicleKeysRes
 
 
 def keys_changed(vin: str) -> bytes:
-    """What the rooms are told."""
+    """What the services are told."""
     return contract.VehicleKeysChanged(vin=vin).SerializeToString()

@@ -1,4 +1,4 @@
-"""What this room does, one function per intention."""
+"""What this service does, one function per intention."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Connections(Protocol):
 
 
 class KeyChanges(Protocol):
-    """Every room that remembers vehicles' keys."""
+    """Every service that remembers vehicles' keys."""
 
     async def publish(self, *vins: str) -> None:
         """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.

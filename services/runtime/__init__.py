@@ -3,6 +3,6 @@
 - `settings`, `boot`, `logs`: reading the environment, starting and stopping a process.
 - `errors`, `call`, `capability`, `policy`, `audit`, `interceptor`, `server`, `channel`:
   gRPC in and out.
-- `database`, `migration`: one durable store per room, SQLite or PostgreSQL through the same code.
+- `database`, `migration`: one durable store per service, SQLite or PostgreSQL through the same code.
 - `outbox`, `inbox`, `jetstream`, `consumer`: messages out and in, at least once.
 """

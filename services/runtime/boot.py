@@ -33,7 +33,9 @@ STOP_SECONDS = 10.0
 _log = structlog.get_logger()
 
 
-def run(room: str, model: type[Settings], main: Callable[[Settings, asyncio.Event], Awaitable[None]]) -> None:
+def run(
+    service: str, model: type[Settings], main: Callable[[Settings, asyncio.Event], Awaitable[None]]
+) -> None:
     """Run `main(settings, stop)` until it returns; SIGTERM and SIGINT set `stop`.
 
     Wrong settings end the process with status 2 and a line for each; any other failure with status 1.
@@ -41,9 +43,9 @@ def run(room: str, model: type[Settings], main: Callable[[Settings, asyncio.Even
     try:
         settings = load(model, os.environ)
     except SettingsRefused as refused:
-        print(f"{room} cannot start:\n{refused}", file=sys.stderr)  # noqa: T201  # logs are not configured yet
+        print(f"{service} cannot start:\n{refused}", file=sys.stderr)  # noqa: T201  # logs are not configured yet
         sys.exit(2)
-    logs.configure(settings.log_level, room)
+    logs.configure(settings.log_level, service)
     if unread := ignored(model, os.environ):
         _log.warning("settings_ignored", names=unread)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -16,7 +16,7 @@ from services.runtime.settings import broker_urls
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
 
 _CONNECT_SECONDS = 2
 _VIN = re.compile(r"\b[A-HJ-NPR-Z0-9]{17}\b", re.IGNORECASE)
@@ -75,7 +75,7 @@ def _is_address(host: str | None) -> bool:
 
 
 async def open_client(
-    settings: RoomSettings,
+    settings: ServiceSettings,
     name: str,
     disconnected: Callable[[], Awaitable[None]],
     reconnected: Callable[[], Awaitable[None]],
@@ -94,7 +94,7 @@ async def open_client(
         broker_urls(settings.nats_url),
         name=name,
         # What is answered to it comes there, and no other service may listen there.
-        inbox_prefix=f"_INBOX.{name.removeprefix('room-')}",
+        inbox_prefix=f"_INBOX.{name.removeprefix('service-')}",
         user=settings.nats_user,
         password=settings.nats_password_file.read_text(encoding="utf-8").strip(),
         tls=tls,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call. `capability` is None for RPCs between rooms, whose callers are known by certificate."""
+    """One call. `capability` is None for RPCs between services, whose callers are known by certificate."""
 
     method: str
     correlation_id: str

@@ -1,4 +1,6 @@
-"""Calling another room over mTLS: balanced over all its replicas, and away from one that hangs within two seconds."""
+"""Calling another service over mTLS: balanced over all its replicas, and away from one that hangs within two
+seconds.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,11 @@ _log = structlog.get_logger()
 
 
 def open_channel(settings: ServerSettings, target: str, name: str) -> grpc.aio.Channel:
-    """Open a channel to the service of this name at `target` (see settings.Target), under this room's own certificate.
+    """Open a channel to the service of this name at `target` (see settings.Target), under this service's own
+    certificate.
 
     Calls go to its replicas in turn; one that says that it does not serve, and one that does not answer pings, is
-    left out. Whatever its address, a replica must show the certificate of its room, and one that is revoked is left
+    left out. Whatever its address, a replica must show the certificate of its service, and one that is revoked is left
     out, too. Call it where an event loop runs. Raises what RevocationList raises.
     """
     service = descriptor_of(name)

@@ -102,7 +102,7 @@ Unhandled = PoisonMessage | RetryLater
 
 @dataclass(frozen=True, slots=True)
 class ConsumerPlan:
-    """A durable consumer, the same for all replicas of a room.
+    """A durable consumer, the same for all replicas of a service.
 
     With `shared`, replicas divide the messages among them. Without, every replica that runs it sees all,
     and any one of them acknowledges for all. Each message is acknowledged by itself: an acknowledgement

@@ -1,4 +1,4 @@
-"""One durable store per room: SQLite by default, PostgreSQL through the same functions.
+"""One durable store per service: SQLite by default, PostgreSQL through the same functions.
 
 A store is a set of plain functions over a SQLAlchemy `Connection`. `Database.write` runs one in a
 transaction and returns after the commit is on disk; `Database.read` runs one that only reads.
@@ -75,7 +75,7 @@ def moment(microseconds_since_1970: int) -> datetime:
 
 
 class Database(Protocol):
-    """Where a room keeps its record."""
+    """Where a service keeps its record."""
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in a transaction and return its answer once the commit is durable.

@@ -1,4 +1,4 @@
-"""DeadLetterService: RPC in, RPC out. Every room with dead letters serves it, for operators."""
+"""DeadLetterService: RPC in, RPC out. Every service with dead letters serves it, for operators."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class DeadLetterServicer(stubs.DeadLetterServiceServicer):
-    """Answers about one room's letters."""
+    """Answers about one service's letters."""
 
     def __init__(self, letters: DeadLetterReplay) -> None:
         self._letters = letters
@@ -68,7 +68,7 @@ class DeadLetterServicer(stubs.DeadLetterServiceServicer):
 
 
 def dead_letter_api(letters: DeadLetterReplay) -> ServedApi:
-    """Make the API that a room's server also serves."""
+    """Make the API that a service's server also serves."""
     servicer = DeadLetterServicer(letters)
     return ServedApi(
         SERVICE, POLICY, lambda server: stubs.add_DeadLetterServiceServicer_to_server(servicer, server)

@@ -34,7 +34,7 @@ _log = structlog.get_logger()
 
 
 class DeadLetterWriter:
-    """Writes dead letters in a room, within `limits`."""
+    """Writes dead letters in a service, within `limits`."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class DeadLetterWriter:
 
 
 class DeadLetterKeeper:
-    """Looks after what becomes a dead letter in a room. `keep` is how long that is kept.
+    """Looks after what becomes a dead letter in a service. `keep` is how long that is kept.
 
     What was set aside to wait (for a vehicle's hello) is handed to the handlers of its `subscriptions` again,
     MOST_ATTEMPTS times over about five minutes; then it stays for the operator.

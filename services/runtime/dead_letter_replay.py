@@ -1,4 +1,4 @@
-"""A room's dead letters: seeing them, and having the room take them in after all.
+"""A service's dead letters: seeing them, and having the service take them in after all.
 
 To replay a letter is to hand it to the handler that refused it, in this process, as if it were delivered
 now. Nothing is published: what a message's sender alone may say is not said for him. A letter is marked only after
@@ -42,7 +42,7 @@ class ReplayResult:
 
 
 class DeadLetterReplay:
-    """One room's dead letters. Every method may raise StorageUnavailable."""
+    """One service's dead letters. Every method may raise StorageUnavailable."""
 
     def __init__(
         self,

@@ -1,6 +1,6 @@
 """One refusal, from where it is decided to what the caller reads.
 
-A room raises `Refusal`; the interceptor turns it into a gRPC status with `ErrorInfo`, `BadRequest`
+A service raises `Refusal`; the interceptor turns it into a gRPC status with `ErrorInfo`, `BadRequest`
 and `RetryInfo` for native callers, and into an RFC 9457 problem document for REST. Every refusal
 answers two questions: may the car have acted, and is it safe to try again.
 """

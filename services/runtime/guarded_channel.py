@@ -83,7 +83,7 @@ class GuardedChannel(grpc.aio.Channel):
         if bad == self._left_out:
             return
         good = [f"{host}:{port}" for host, port in addresses if (host, port) not in bad]
-        _log.warning("revoked_replicas_left_out", room=self._name, left_out=len(bad), left=len(good))
+        _log.warning("revoked_replicas_left_out", service=self._name, left_out=len(bad), left=len(good))
         self._left_out = bad
         target = self._whole if not bad else f"ipv4:{','.join(good)}" if good else NOWHERE
         before, self._channel, self._methods = self._channel, self._open_to(target), {}

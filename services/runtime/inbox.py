@@ -18,7 +18,7 @@ __all__ = ["DeadLetter", "DeadLetters", "Inbox", "KeptLetter"]
 
 
 class Inbox:
-    """Which messages this room has ingested: a second delivery of one is recognised by its id."""
+    """Which messages this service has ingested: a second delivery of one is recognised by its id."""
 
     def __init__(self, metadata: MetaData) -> None:
         self.table = Table(

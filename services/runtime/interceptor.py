@@ -1,7 +1,7 @@
 """The one interceptor of every server: who calls, whether they may, is the request sound, how did it end.
 
 It is one and not a chain because each link of a chain costs every call; its steps are functions in
-the order in which they must happen. What it refuses never reaches a room.
+the order in which they must happen. What it refuses never reaches a service.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     """Admits, bounds and reports every call.
 
     `body_fields` gives, per RPC, the field that REST's body is bound to, so that a violation is named
-    as the caller wrote it. `translate_error` turns a room's own exceptions into refusals; `audit` hears of
+    as the caller wrote it. `translate_error` turns a service's own exceptions into refusals; `audit` hears of
     every refusal and every change, and cannot fail either.
     """
 

@@ -1,4 +1,4 @@
-"""NATS JetStream as a room uses it: streams that are there, and publishing with proof.
+"""NATS JetStream as a service uses it: streams that are there, and publishing with proof.
 
 Streams and consumers are made again at every connect, because the broker's disk is not the record: a
 broker that lost everything is filled anew from the outboxes. And they are looked at every few seconds, because
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from protocol.streams import Stream
     from services.runtime.health import HealthCondition
     from services.runtime.outbox import OutgoingMessage
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
 
 PUBLISH_SECONDS = 5.0
 CONNECT_SECONDS = 10.0
@@ -358,7 +358,7 @@ def kind_of(subject: str) -> str:
 
 
 async def connect(
-    settings: RoomSettings, name: str, health: Health | None = None, store_prefix: str = ""
+    settings: ServiceSettings, name: str, health: Health | None = None, store_prefix: str = ""
 ) -> Broker:
     """Connect to one of the broker's nodes, and keep coming back to any. `store_prefix`: see Broker.
 
@@ -382,7 +382,7 @@ async def connect(
         health,
         patience_seconds=settings.health_patience_seconds,
         look_seconds=settings.broker_look_seconds,
-        probe_subject=f"room.{name.removeprefix('room-')}.probe",
+        probe_subject=f"room.{name.removeprefix('service-')}.probe",
         provisions=settings.nats_provision == "self",
         api_prefix=settings.nats_api_prefix,
         store_prefix=store_prefix,

@@ -35,14 +35,14 @@ class LogStream:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._room: select.poll | None = None
+        self._service: select.poll | None = None
         self._torn = False
         self.lost = 0
         """Lines dropped since the last one that was written."""
         with contextlib.suppress(OSError):  # a closed descriptor: every line will be lost, and counted
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                self._room = select.poll()
-                self._room.register(descriptor, select.POLLOUT)
+                self._service = select.poll()
+                self._service.register(descriptor, select.POLLOUT)
 
     def write(self, text: str) -> int:
         """Write these whole lines, or drop them. Always the length of `text`, as a file says it."""
@@ -55,7 +55,7 @@ class LogStream:
         written = 0
         try:
             while written < len(line):
-                if self._room is None:
+                if self._service is None:
                     written += os.write(self._descriptor, line[written:])
                 elif self._takes_more():
                     written += os.write(self._descriptor, line[written : written + _ROOM_IN_A_PIPE])
@@ -78,19 +78,19 @@ class LogStream:
         return self._descriptor
 
     def _takes_more(self) -> bool:
-        return self._room is not None and any(ready & select.POLLOUT for _, ready in self._room.poll(0))
+        return self._service is not None and any(ready & select.POLLOUT for _, ready in self._service.poll(0))
 
 
 class _JsonLine(logging.Formatter):
     """A library's record as one line of JSON, its traceback included."""
 
-    def __init__(self, room: str) -> None:
+    def __init__(self, service: str) -> None:
         super().__init__()
-        self._room = room
+        self._service = service
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
-            "room": self._room,
+            "service": self._service,
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.getMessage(),
@@ -101,7 +101,7 @@ class _JsonLine(logging.Formatter):
         return json.dumps(fields)
 
 
-def configure(level: str, room: str, stream: TextIO | None = None) -> None:
+def configure(level: str, service: str, stream: TextIO | None = None) -> None:
     """Write structlog's and the standard library's records alike, at `level` and above.
 
     They go to `stream`, by default a LogStream on standard error; what else is printed to standard error
@@ -121,9 +121,9 @@ def configure(level: str, room: str, stream: TextIO | None = None) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=stream),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(room=room)
+    structlog.contextvars.bind_contextvars(service=service)
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_JsonLine(room))
+    handler.setFormatter(_JsonLine(service))
     logging.basicConfig(level=max(logging.getLevelNamesMapping()[level], logging.WARNING), handlers=[handler])
     # Its last resort for a record that cannot be formatted or written is a traceback, on the same stream.
     logging.raiseExceptions = False

@@ -1,6 +1,6 @@
-"""Bringing a room's tables to the version its code needs, with Alembic.
+"""Bringing a service's tables to the version its code needs, with Alembic.
 
-A room's `migrations/` folder holds its revisions and nothing else; the environment is beside this
+A service's `migrations/` folder holds its revisions and nothing else; the environment is beside this
 file, the same for all. A database that is already there costs one query and no import of Alembic,
 because every start pays for it.
 
@@ -97,7 +97,7 @@ def _upgrade(connection: Connection, revisions: Path, head: str, metadata: MetaD
 
 
 def config_for(connection: Connection, revisions: Path, metadata: MetaData | None = None) -> Config:
-    """Alembic's configuration for one room's revisions, on this connection."""
+    """Alembic's configuration for one service's revisions, on this connection."""
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()
@@ -131,5 +131,5 @@ def _check_later(connection: Connection, found: str, head: str, metadata: MetaDa
         missing = sorted(column.name for column in table.columns if column.name not in columns)
         if missing:
             raise SchemaRefused(
-                f"the database at revision {found} has no {table.name}.{missing[0]}: not this room's"
+                f"the database at revision {found} has no {table.name}.{missing[0]}: not this service's"
             )

@@ -1,6 +1,6 @@
-"""A stamp under an order as it was accepted: whoever can write into a room's database cannot make one.
+"""A stamp under an order as it was accepted: whoever can write into a service's database cannot make one.
 
-The room that takes an order in stamps it with a key that it shares with the signer, before the order is kept;
+The service that takes an order in stamps it with a key that it shares with the signer, before the order is kept;
 the signer signs no order without.
 """
 

@@ -40,7 +40,7 @@ class SigningFailed(RuntimeError):
 
 
 class OrderSigningClient:
-    """OrderSigningService as rooms use it: None when nobody can sign now.
+    """OrderSigningService as services use it: None when nobody can sign now.
 
     Raises SigningFailed when it is the request's own fault.
     """

@@ -42,7 +42,7 @@ class OutgoingMessage:
 
 
 class Outbox:
-    """The table and the two things done to it inside a room's own transactions."""
+    """The table and the two things done to it inside a service's own transactions."""
 
     def __init__(self, metadata: MetaData) -> None:
         self.table = Table(

@@ -24,8 +24,8 @@ NAMED_OPERATOR = SPIFFE + "team/operator"
 _SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+|team/operator/[A-Za-z0-9._-]+)")
 
 
-def room(name: str) -> str:
-    """The identity of a room's certificate."""
+def service(name: str) -> str:
+    """The identity of a service's certificate."""
     return f"{SPIFFE}room/{name}"
 
 
@@ -66,7 +66,7 @@ STANDARD: Policy = {
         "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
     )
 }
-"""Health and reflection: for the edge, rooms and teams, and about no vehicle."""
+"""Health and reflection: for the edge, services and teams, and about no vehicle."""
 
 
 def may_look(peer: str) -> bool:
@@ -86,7 +86,7 @@ def policy_of(service: str) -> Policy:
 def _rule_of(method: MethodDescriptor) -> RpcPolicy:
     options = method.GetOptions()
     access = options.Extensions[options_pb2.access]
-    peers = [room(name) for name in access.services]
+    peers = [service(name) for name in access.services]
     if access.operators == options_pb2.OPERATORS_ANY:
         peers.append(OPERATOR)
     elif access.operators == options_pb2.OPERATORS_NAMED:

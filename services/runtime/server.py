@@ -18,7 +18,7 @@ from services.runtime.health import CALLS, GROUPS, Health
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.policy import STANDARD, complete
 from services.runtime.revocation import RevocationList
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 from services.runtime.space import Space, SpaceWatch, folder_of
 from services.runtime.validation import body_field_of
 from services.runtime.workload import Workloads
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 STORAGE = "storage"
-"""The health service's name for the room's disk: NOT_SERVING while it is nearly full, before anything fails."""
+"""The health service's name for the service's disk: NOT_SERVING while it is nearly full, before anything fails."""
 
 _SERVING = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -50,25 +50,25 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class ServedApi:
-    """A protobuf service besides the room's own: its full name, its policy, and how to add its servicer."""
+    """A protobuf service besides the service's own: its full name, its policy, and how to add its servicer."""
 
     name: str
     policy: Policy
     register: Callable[[grpc.aio.Server], None]
 
 
-class RoomServer:
-    """A room's gRPC server.
+class GrpcServer:
+    """A service's gRPC server.
 
     With `revoked_workloads` in the settings it follows that file: see RevocationList, whose exceptions it raises.
 
     `services` are the full names of the protobuf services; `register` adds their servicers; `besides` are APIs that
-    are not the room's own. Raises
+    are not the service's own. Raises
     ValueError when `policy` does not name exactly the RPCs of `services`, or asks for an action on a
     vehicle where the request names none. Reflection shows those of `services` that are called through the edge, and
-    those in `also_reflected`, which another room serves. `health` is what health checks are told; without it all is
+    those in `also_reflected`, which another service serves. `health` is what health checks are told; without it all is
     well as long as the server serves. Where `settings` name a database in a file, health checks are told under STORAGE
-    whether its disk has room. `workloads` is given by who wants to know of revoked certificates, too.
+    whether its disk has service. `workloads` is given by who wants to know of revoked certificates, too.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class RoomServer:
             self._revocations.stop()
 
     def _space_watch(self, settings: ServerSettings) -> SpaceWatch | None:
-        if not isinstance(settings, RoomSettings) or (folder := folder_of(settings.database_url)) is None:
+        if not isinstance(settings, ServiceSettings) or (folder := folder_of(settings.database_url)) is None:
             return None
         return SpaceWatch(folder, settings.low_space_bytes, self._tell_space)
 

@@ -69,7 +69,7 @@ def _checked_brokers(text: str) -> str:
 
 
 Target = Annotated[str, AfterValidator(_checked_target)]
-"""Where another room is: `name:port`, all of whose addresses are used, or `10.0.0.1:port,10.0.0.2:port`."""
+"""Where another service is: `name:port`, all of whose addresses are used, or `10.0.0.1:port,10.0.0.2:port`."""
 
 
 class SettingsRefused(Exception):
@@ -93,8 +93,8 @@ class ServerSettings(BaseModel):
     revocation_check_seconds: float = Field(default=2.0, ge=0.1, le=60)
 
 
-class RoomSettings(ServerSettings):
-    """What a room with a record and a broker needs besides."""
+class ServiceSettings(ServerSettings):
+    """What a service with a record and a broker needs besides."""
 
     database_url: str = Field(pattern=r"^(sqlite:///|postgresql://)")
     nats_url: Annotated[str, AfterValidator(_checked_brokers)]

@@ -1,4 +1,4 @@
-"""What a room takes from the broker, in one list: for its consumers, and for its dead letters to go back to."""
+"""What a service takes from the broker, in one list: for its consumers, and for its dead letters to go back to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which keys vehicles enrolled, as the enrolment room says: asked for once, and remembered until they change."""
+"""Which keys vehicles enrolled, as the enrolment service says: asked for once, and remembered until they change."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class VehicleKeyDirectory:
         await broker.at_every_connect(self._clear_caches)
 
     async def fetch(self, vins: Iterable[str]) -> None:
-        """Have the answers for these. Raises StorageUnavailable when the enrolment room cannot be asked."""
+        """Have the answers for these. Raises StorageUnavailable when the enrolment service cannot be asked."""
         now = self._monotonic()
         missing = sorted({vin for vin in vins if not self._is_fresh(vin, now)})
         for start in range(0, len(missing), _AT_ONCE):

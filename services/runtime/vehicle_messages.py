@@ -1,4 +1,4 @@
-"""What every room does with a batch of vehicles' messages, whatever they say: whose each is, and what to do with one
+"""What every service does with a batch of vehicles' messages, whatever they say: whose each is, and what to do with one
 that is not accepted.
 """
 

@@ -1,4 +1,4 @@
-"""What rooms share that hear vehicles' reports: whose epoch is which, and opening reports in batches."""
+"""What services share that hear vehicles' reports: whose epoch is which, and opening reports in batches."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.runtime.consumer import PoisonMessage, RetryLater, Unhandled
 from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_messages import NO_VIN, by_vehicle, disposition
-from services.runtime.vehicle_settings import VehicleRoomSettings
+from services.runtime.vehicle_settings import VehicleServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 _log = structlog.get_logger()
 
 
-class ReportSettings(VehicleRoomSettings):
-    """What a room needs that hears reports. `report_keys_kept` is how many vehicles' keys, about 1 kB each."""
+class ReportSettings(VehicleServiceSettings):
+    """What a service needs that hears reports. `report_keys_kept` is how many vehicles' keys, about 1 kB each."""
 
     vehicle_keys_target: Target
     cloud_seal_keys: FilePath
@@ -142,7 +142,7 @@ class ReportReader:
         try:
             await self._directory.fetch(found)
         except StorageUnavailable as error:
-            # Only whoever began an epoch waits for the enrolment room, and not all others with it.
+            # Only whoever began an epoch waits for the enrolment service, and not all others with it.
             _log.warning("reports_wait_for_vehicle_keys", vehicles=len(found), reason=str(error))
             reason = "the vehicle's keys can not be asked for"
         self._loaded = found

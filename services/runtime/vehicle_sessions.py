@@ -1,4 +1,4 @@
-"""The sessions with vehicles, and what was issued in them: tables of every room that talks to vehicles."""
+"""The sessions with vehicles, and what was issued in them: tables of every service that talks to vehicles."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ KEEP_ISSUED_MILLIS = 86_400_000
 class VehicleSessions:
     """The tables. `store` gives protocol's CloudStore in a transaction of the caller's.
 
-    A room that only listens has no `issues_orders`, and no table for them.
+    A service that only listens has no `issues_orders`, and no table for them.
     """
 
     def __init__(self, metadata: MetaData, *, issues_orders: bool) -> None:
@@ -68,9 +68,9 @@ class VehicleSessions:
 
     @property
     def issued(self) -> Table:
-        """The orders that were issued. Raises LookupError in a room that issues none."""
+        """The orders that were issued. Raises LookupError in a service that issues none."""
         if self._issued is None:
-            raise LookupError("this room issues no orders")
+            raise LookupError("this service issues no orders")
         return self._issued
 
     def store(self, connection: Connection) -> SessionStore:

@@ -1,4 +1,4 @@
-"""What a room needs that ingests what vehicles say: quotas, and how much of what is not understood is kept."""
+"""What a service needs that ingests what vehicles say: quotas, and how much of what is not understood is kept."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from protocol.subjects import EventKind
 from services.runtime.dead_letters import LetterLimits
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, Quota, VehicleQuotas
 
 _QUOTA = re.compile(r"([a-z]+)=(\d{1,6}):(\d{1,6}):(\d{1,7})")
@@ -17,8 +17,8 @@ _MOST_MESSAGES = 100_000
 _MOST_BYTES = 1_048_576
 
 
-class VehicleRoomSettings(RoomSettings):
-    """Besides what every room needs.
+class VehicleServiceSettings(ServiceSettings):
+    """Besides what every service needs.
 
     `vehicle_quotas` are those that differ from DEFAULT_QUOTAS, as `kind=burst:per minute:bytes`, with commas between.
     """
@@ -41,7 +41,7 @@ class VehicleRoomSettings(RoomSettings):
 
     @property
     def letter_limits(self) -> LetterLimits:
-        """For this room's dead letters."""
+        """For this service's dead letters."""
         return LetterLimits(
             self.dead_letter_bytes, self.dead_letters_per_vehicle, timedelta(days=self.dead_letter_days)
         )

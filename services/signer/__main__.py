@@ -19,7 +19,7 @@ from services.runtime.channel import open_channel, watch_channel
 from services.runtime.health import Health
 from services.runtime.manifest_files import read_manifests
 from services.runtime.order_mac import OrderMac
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.settings import ServerSettings, Target
 from services.signer.rights import GrpcRights
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
@@ -32,7 +32,7 @@ ROOM = "signer"
 
 
 class SignerSettings(ServerSettings):
-    """What this room needs besides."""
+    """What this service needs besides."""
 
     access_target: Target
     signing_key: FilePath
@@ -58,7 +58,7 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     mac = OrderMac.read(settings.order_mac_key)
     order_signer = Ed25519OrderSigner(signer, newest.version)
     servicer = OrderSigningServicer(GrpcRights(channel), order_signer, signer, verifier, mac, now)
-    server = RoomServer(
+    server = GrpcServer(
         settings,
         [SERVICE],
         partial(add_OrderSigningServiceServicer_to_server, servicer),

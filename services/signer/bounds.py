@@ -1,5 +1,5 @@
-"""What the signer bounds by what it signed moments ago. Kept in memory, and only for as long as there is room: a bound
-that was forgotten, or that another replica keeps, makes it wider and never refuses a good order.
+"""What the signer bounds by what it signed moments ago. Kept in memory, and only for as long as there is
+service: a bound that was forgotten, or that another replica keeps, makes it wider and never refuses a good order.
 """
 
 from __future__ import annotations

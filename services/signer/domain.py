@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 
 CLOCK_SKEW = timedelta(seconds=5)
-"""How far the clocks of two rooms may be apart."""
+"""How far the clocks of two services may be apart."""
 
 
 class OrderKind(Enum):
@@ -35,7 +35,7 @@ class SigningOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationEvidence:
-    """What the access room allowed, signed by it, from `since` to `until`; `emergency` where that was asked for."""
+    """What the access service allowed, signed by it, from `since` to `until`; `emergency` where that was asked for."""
 
     subject: str
     actor: str

@@ -1,4 +1,4 @@
-"""Asking the access room whether an order may still be given, and in which role."""
+"""Asking the access service whether an order may still be given, and in which role."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.signer.usecases import PermissionQuery
 
 _SECONDS = 1.5
-"""Less than the rooms that ask this one wait for its answer."""
+"""Less than the services that ask this one wait for its answer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR_MILLIS = 250_000_000_000_000
 _log = structlog.get_logger()
@@ -47,7 +47,7 @@ class GrpcRights:
         except grpc.aio.AioRpcError as error:
             _log.warning("rights_unknown", code=error.code().name, detail=error.details())
             raise AccessUnavailable from error
-        # An access room of the version before says nothing of when rights end.
+        # An access service of the version before says nothing of when rights end.
         ends = answer.ends_at_millis or [0] * len(questions)
         if not len(answer.allowed) == len(answer.roles) == len(ends) == len(questions):
             _log.error("rights_unknown", code="WRONG_COUNT", detail=f"{len(answer.allowed)} answers")

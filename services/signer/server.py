@@ -69,7 +69,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         answers = await usecases.sign_orders(self._rights, self._order_signer, requests, self._now)
         for asked, answer in zip(requests, answers, strict=True):
             if answer.verdict is SigningOutcome.NOT_PROVEN:
-                # Nobody asked for it: a room's record was forged, or a room is not what it was.
+                # Nobody asked for it: a service's record was forged, or a service is not what it was.
                 _log.error("order_not_proven", vin=masked_vin(asked.order.requested.vin), peer=peer)
             elif answer.verdict is SigningOutcome.SIGNED:
                 self._counters.signed(*_slot(asked.order))

@@ -1,4 +1,4 @@
-"""Between the contract's messages and this room's words; and the envelope that is signed."""
+"""Between the contract's messages and this service's words; and the envelope that is signed."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ _DOOR_ACTIONS = {
 
 
 _SIGNED_FOR = {SPIFFE + "room/command": {"door", "cancel"}, SPIFFE + "room/config": {"config"}}
-"""Which orders a room may have signed: each has the stamp's key, and none is to speak for another."""
+"""Which orders a service may have signed: each has the stamp's key, and none is to speak for another."""
 
 
 def request_of(
     order: contract.OrderToSign, peer: str, verifier: CapabilityVerifier, mac: OrderMac
 ) -> EvidencedOrder[contract.OrderToSign]:
-    """One order to be judged. What is not well-formed, or not stamped by the room that took it in, has no proof."""
+    """One order to be judged. What is not well-formed, or not stamped by the service that took it in, has no proof."""
     if (
         len(order.epoch) != EPOCH_BYTES
         or not 1 <= order.counter <= MAX_COUNTER
@@ -108,7 +108,7 @@ def review_message(verdicts: Iterable[SigningOutcome]) -> contract.ReviewOrdersR
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How a refusal of this room is told; None for what is not one."""
+    """How a refusal of this service is told; None for what is not one."""
     if isinstance(error, AccessUnavailable):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
@@ -213,7 +213,7 @@ def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Sig
 
 
 def _stamped_for(order: contract.RequestedOrder, vin: str, mac: OrderMac) -> bool:
-    """Whether it moves doors of this vehicle, as a person asked for it and its room stamped it."""
+    """Whether it moves doors of this vehicle, as a person asked for it and its service stamped it."""
     return (
         not order.HasField("withdraws")
         and not order.HasField("superseded_by")

@@ -1,4 +1,4 @@
-"""What this room does: sign what is proven and allowed."""
+"""What this service does: sign what is proven and allowed."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PermissionQuery:
 
 
 class Rights(Protocol):
-    """The access room's answer."""
+    """The access service's answer."""
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
         """For each the right that allows it now; None where none does. Raises AccessUnavailable."""

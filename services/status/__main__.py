@@ -1,4 +1,4 @@
-"""Wiring of the status room."""
+"""Wiring of the status service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from services.runtime.migration import migrate
 from services.runtime.outbox import OutboxRelay
 from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
 from services.runtime.refused_reports import RefusedReports
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.subscriptions import consumers
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
@@ -60,7 +60,7 @@ SILENCE_SECONDS = 5.0
 
 
 class StatusSettings(ReportSettings):
-    """What this room needs besides. `status_partitions` is the inclusive range this process consumes."""
+    """What this service needs besides. `status_partitions` is the inclusive range this process consumes."""
 
     status_partitions: str = Field(default=f"0-{STATUS_PARTITIONS - 1}", pattern=r"^[0-7]-[0-7]$")
     status_batch: int = Field(default=512, ge=1, le=4_096)
@@ -124,7 +124,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         settings.database_url,
         Path(__file__).with_name("migrations"),
         store.HEAD,
-        store.RoomModel.metadata,
+        store.StatusModel.metadata,
     )
     database = await open_database(settings.database_url)
     health = Health()
@@ -167,7 +167,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     shown = ShownResultsPublisher(broker, relay).publish
     intake = VehicleIntake(records, advisories, reports, answers, directory, hellos, shown, now_us)
     batch, max_pending = settings.status_batch, settings.status_max_pending
-    # Of every partition, because any replica of the room may be asked to replay.
+    # Of every partition, because any replica of the service may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
     letters = DeadLetterReplay(database, store.dead_letters, all_taken, now)
     keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, now, settings.letter_limits.keep)
@@ -210,7 +210,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         ids,
         now_us,
     )
-    server = RoomServer(
+    server = GrpcServer(
         settings,
         [SERVICE],
         servicer.register,
@@ -257,7 +257,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
 
 
 def cli() -> None:
-    """Run the room."""
+    """Run the service."""
     boot.run(ROOM, StatusSettings, main)
 
 

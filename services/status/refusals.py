@@ -1,4 +1,4 @@
-"""How the refusals of this room are told, and why a stream ends."""
+"""How the refusals of this service are told, and why a stream ends."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """What the caller reads of this room's own exceptions."""
+    """What the caller reads of this service's own exceptions."""
     if isinstance(error, domain.StatusNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,

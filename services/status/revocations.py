@@ -45,7 +45,7 @@ class Revocations:
         self._hub.right_ended(_ending_of(told))
 
     def place_changed(self, position: LogPosition) -> None:
-        """The tail begins here: nothing of this room depends on where."""
+        """The tail begins here: nothing of this service depends on where."""
         _log.info("revocations_followed", position=str(position))
 
 

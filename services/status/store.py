@@ -1,4 +1,4 @@
-"""The tables of this room, and what is done to them. Rows never leave this file."""
+"""The tables of this service, and what is done to them. Rows never leave this file."""
 
 from __future__ import annotations
 
@@ -55,13 +55,13 @@ HEAD = "0006_order_of_reports"
 _log = structlog.get_logger()
 
 
-class RoomModel(SQLModel):
-    """The base of this room's rows."""
+class StatusModel(SQLModel):
+    """The base of this service's rows."""
 
     metadata = MetaData()
 
 
-class VehicleStatus(RoomModel, table=True):
+class VehicleStatus(StatusModel, table=True):
     """The last report of a vehicle: by `epoch`, `epoch_order`, `sequence` and `counter`, as
     domain.VehicleOrdered says. The times, microseconds since 1970, are shown and decide nothing.
 
@@ -86,12 +86,12 @@ class VehicleStatus(RoomModel, table=True):
     kept: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
-outbox = Outbox(RoomModel.metadata)
-dead_letters = DeadLetters(RoomModel.metadata)
-sessions = VehicleSessions(RoomModel.metadata, issues_orders=False)
-expectations = Expectations(RoomModel.metadata)
+outbox = Outbox(StatusModel.metadata)
+dead_letters = DeadLetters(StatusModel.metadata)
+sessions = VehicleSessions(StatusModel.metadata, issues_orders=False)
+expectations = Expectations(StatusModel.metadata)
 
-_status: Table = RoomModel.metadata.tables["vehicle_status"]
+_status: Table = StatusModel.metadata.tables["vehicle_status"]
 _columns = _status.c
 
 # Rows are locked in one order, so that replicas that take the same reports wait and do not deadlock.
@@ -263,7 +263,7 @@ def last_reports(connection: Connection, vins: Sequence[str]) -> dict[str, LastR
 
 
 class StatusStore:
-    """This room's record. `relay` learns of messages once they are committed."""
+    """This service's record. `relay` learns of messages once they are committed."""
 
     def __init__(
         self,

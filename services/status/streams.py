@@ -40,7 +40,7 @@ class Streams:
         return tuple(self._by_vehicle.get(vin, ()))
 
     def giving_way_to(self, watcher: Watcher) -> Watcher | None:
-        """Which stream must go so that this one can come; None when there is room. Raises TooManyStreams.
+        """Which stream must go so that this one can come; None when there is service. Raises TooManyStreams.
 
         The oldest of the same user, when that one has too many. Where a vehicle or the process is full, the oldest of
         whoever has the most there: one user cannot keep others out, and nobody loses the only stream they have.

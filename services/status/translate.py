@@ -1,4 +1,4 @@
-"""Between the contract's messages and this room's words."""
+"""Between the contract's messages and this service's words."""
 
 from __future__ import annotations
 

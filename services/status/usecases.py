@@ -1,4 +1,4 @@
-"""What can be wished of this room: ingest reports, look at a status, watch updates."""
+"""What can be wished of this service: ingest reports, look at a status, watch updates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The broker's side of this room: what vehicles say in, advisory states out."""
+"""The broker's side of this service: what vehicles say in, advisory states out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between what vehicles say and this room's words."""
+"""Between what vehicles say and this service's words."""
 
 from __future__ import annotations
 

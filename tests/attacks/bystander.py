@@ -134,7 +134,7 @@ class BystanderProbe:
         assert len(probe.done) >= goal, "the bystander's commands do not end"
 
     def check_health(self) -> None:
-        """Every room answers SERVING, and is right: the commands went through."""
+        """Every service answers SERVING, and is right: the commands went through."""
         edge = Pair(self.mesh.data / "pki" / "edge.crt", self.mesh.data / "pki" / "edge.key")
 
         async def ask() -> dict[str, bool]:
@@ -146,7 +146,7 @@ class BystanderProbe:
         def all_serve() -> bool:
             return all(asyncio.run(ask()).values())
 
-        assert eventually(all_serve, 10), "a room is not SERVING"
+        assert eventually(all_serve, 10), "a service is not SERVING"
 
     def _clear_the_road(self) -> None:
         """Nothing of before is in flight."""

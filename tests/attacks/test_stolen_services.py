@@ -345,7 +345,7 @@ def test_nothing_is_signed_for_ever_or_at_the_counters_end(mesh: Mesh) -> None:
 
 
 @pytest.mark.parametrize(
-    "who", [*(room for room in registry.NAMES if room not in {"command", "config"}), "edge"]
+    "who", [*(service for service in registry.NAMES if service not in {"command", "config"}), "edge"]
 )
 def test_the_signer_signs_for_those_who_take_orders_in(mesh: Mesh, who: str) -> None:
     method = "/ecarus.remotecontrol.access.v1.OrderSigningService/SignOrders"
@@ -368,9 +368,9 @@ def test_a_stolen_workload_s_certificate_ends_everywhere_while_it_is_used(
     bearer_of_a_user = (("authorization", f"Bearer {PUBLISHED_KEY}"),)
     with bystander.undisturbed(), ExitStack() as stack:
         services = {
-            (name, room): stack.enter_context(channel_to(mesh, room, held[name]))
+            (name, service): stack.enter_context(channel_to(mesh, service, held[name]))
             for name in (twin.name, edge.name)
-            for room in registry.NAMES
+            for service in registry.NAMES
         }
         door = stack.enter_context(grpc.secure_channel(f"localhost:{mesh.ports.mtls}", held[team.name]))
         watched = {

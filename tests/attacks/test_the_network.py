@@ -196,9 +196,9 @@ def test_an_admin_page_answers_no_browser(mesh: Mesh, port: str, path: str, head
 
 
 def test_health_lists_without_a_stack_trace(mesh: Mesh) -> None:
-    for room in ("access", "command", "status"):
-        code = code_as(mesh, "edge", room, "/grpc.health.v1.Health/List")
-        assert code.name in {"OK", "PERMISSION_DENIED", "UNIMPLEMENTED"}, f"{room}: {code}"
+    for service in ("access", "command", "status"):
+        code = code_as(mesh, "edge", service, "/grpc.health.v1.Health/List")
+        assert code.name in {"OK", "PERMISSION_DENIED", "UNIMPLEMENTED"}, f"{service}: {code}"
 
 
 def test_the_edge_tells_browsers_to_stay_with_tls(mesh: Mesh, bystander: BystanderProbe) -> None:

@@ -1,8 +1,8 @@
-"""A room behind real mTLS: certificates, capabilities and a server on a free port.
+"""A service behind real mTLS: certificates, capabilities and a server on a free port.
 
 The fixtures of pytest-grpc, over `grpc.aio`: a file of tests says what it tries with `grpc_servicer`,
 `grpc_add_to_server`, `grpc_stub_cls` and `served`, and is given `grpc_stub`, `grpc_channel`, `grpc_create_channel`
-and `grpc_server`. Each test has a server of its own, because what a room remembers is part of what is tried.
+and `grpc_server`. Each test has a server of its own, because what a service remembers is part of what is tried.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import pytest
 
 from mesh.pki import Pki
 from services.runtime.capability import CapabilityVerifier
-from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.server import GrpcServer
+from services.runtime.settings import ServiceSettings
 from tests.support.capabilities import SERVICES, Signer, new_signer
 from tests.support.certificates import Certificates
 from tests.support.ports import free_port
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
     from services.runtime.errors import Refusal
     from services.runtime.policy import Policy
 
-    BuildRoom = Callable[[RoomSettings, CapabilityVerifier], RoomServer]
+    BuildRoom = Callable[[ServiceSettings, CapabilityVerifier], GrpcServer]
     StartRoom = Callable[[str, BuildRoom], Awaitable["RunningService"]]
     CreateChannel = Callable[..., grpc.aio.Channel]
 
 
 @dataclass(frozen=True, slots=True)
 class RunningService:
-    """A room that serves. Whoever opens a channel closes it (`async with`)."""
+    """A service that serves. Whoever opens a channel closes it (`async with`)."""
 
     name: str
     target: str
     pki: Certificates
-    server: RoomServer
+    server: GrpcServer
 
     def channel(self, workload: str = "edge", *options: tuple[str, int]) -> grpc.aio.Channel:
         """A channel under this workload's certificate."""
@@ -83,7 +83,7 @@ def problem() -> Callable[[grpc.aio.AioRpcError], dict[str, Any]]:
 
 
 class ServedRoom(NamedTuple):
-    """What a room serves and by which rules, as its `__main__` says it."""
+    """What a service serves and by which rules, as its `__main__` says it."""
 
     name: str
     services: Sequence[str]
@@ -93,17 +93,17 @@ class ServedRoom(NamedTuple):
 
 @pytest.fixture
 def grpc_addr() -> str:
-    """Where the room listens. The first one, that is; pytest-grpc's holds its port open."""
+    """Where the service listens. The first one, that is; pytest-grpc's holds its port open."""
     return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture
 def build_room(served: ServedRoom, grpc_servicer: Any, grpc_add_to_server: Any) -> BuildRoom:
-    """How the room is put together. A file whose room is more than one servicer overrides it."""
+    """How the service is put together. A file whose service is more than one servicer overrides it."""
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         register = partial(grpc_add_to_server, grpc_servicer)
-        return RoomServer(
+        return GrpcServer(
             settings, list(served.services), register, served.policy, verifier, served.refusal_of
         )
 
@@ -118,13 +118,13 @@ def room_name(served: ServedRoom) -> str:
 
 @pytest.fixture
 async def grpc_server(start_room: StartRoom, room_name: str, build_room: BuildRoom) -> RunningService:
-    """The room, serving."""
+    """The service, serving."""
     return await start_room(room_name, build_room)
 
 
 @pytest.fixture
 def grpc_create_channel(grpc_server: RunningService) -> CreateChannel:
-    """A channel to the room under any workload's certificate; whoever opens it closes it (`async with`)."""
+    """A channel to the service under any workload's certificate; whoever opens it closes it (`async with`)."""
     return grpc_server.channel
 
 
@@ -152,14 +152,14 @@ async def start_room(
     pki: Certificates, signer: Signer, tmp_path: Path, grpc_addr: str
 ) -> AsyncIterator[StartRoom]:
     """`await start_room("config", build)` serves what `build(settings, verifier)` gives, until the end."""
-    servers: list[RoomServer] = []
+    servers: list[GrpcServer] = []
 
     async def start(name: str, build: BuildRoom) -> RunningService:
         pair = pki.of(f"room/{name}")
         unused = tmp_path / "unused"
         unused.write_text("unused")
         target = f"127.0.0.1:{free_port()}" if servers else grpc_addr
-        settings = RoomSettings(
+        settings = ServiceSettings(
             listen=target,
             tls_cert=pair.cert,
             tls_key=pair.key,

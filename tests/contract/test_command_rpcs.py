@@ -52,7 +52,7 @@ ALL_ACTIONS = ("door.unlock", "door.lock", "door.cancel", "door.status.read", "d
 
 @dataclass(slots=True)
 class CommandRpcHarness:
-    """A command room that serves, with the vehicle's side played by the test."""
+    """A command service that serves, with the vehicle's side played by the test."""
 
     dispatch: FakeDispatch
     advisory_states: FakeConditions
@@ -131,30 +131,30 @@ def served() -> ServedRoom:
 
 @pytest.fixture
 async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarness]:
-    """The room over its store, and nobody who asks it."""
+    """The service over its store, and nobody who asks it."""
     url = f"sqlite:///{tmp_path}/command.sqlite3"
     migrations = Path(store.__file__).parent.with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()
-    room = CommandRpcHarness(
+    service = CommandRpcHarness(
         dispatch,
         FakeConditions(),
         store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed),
     )
-    room.signer = signer
-    yield room
+    service.signer = signer
+    yield service
     await database.close()
 
 
 @pytest.fixture
 def grpc_servicer(unserved: CommandRpcHarness) -> DoorCommandServicer:
-    room = unserved
+    service = unserved
     deps = CommandDependencies(
-        room.commands, room.dispatch, room.advisory_states, room.deps.rules, lambda: room.now
+        service.commands, service.dispatch, service.advisory_states, service.deps.rules, lambda: service.now
     )
-    room.refused = RefusedRequests(room.commands, lambda: room.now)
-    return DoorCommandServicer(deps, room.refused)
+    service.refused = RefusedRequests(service.commands, lambda: service.now)
+    return DoorCommandServicer(deps, service.refused)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def grpc_stub_cls() -> type[stubs.DoorCommandServiceStub]:
 
 
 @pytest.fixture
-def room(unserved: CommandRpcHarness, grpc_stub: Any) -> CommandRpcHarness:
+def service(unserved: CommandRpcHarness, grpc_stub: Any) -> CommandRpcHarness:
     unserved.stub = grpc_stub
     return unserved
 
@@ -187,9 +187,9 @@ def test_the_specifications_requests_are_understood_and_printed_as_they_are() ->
 
 
 async def test_a_command_is_answered_with_202_its_place_and_the_specifications_document(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    call = room.unlock()
+    call = service.unlock()
     answer = as_json(await call)
     command_id = answer.pop("commandId")
     assert answer == {
@@ -207,12 +207,12 @@ async def test_a_command_is_answered_with_202_its_place_and_the_specifications_d
     assert as_json(ParseDict(document, door_command_pb2.DoorCommand())) == document
 
 
-async def test_the_history_is_the_specifications_with_a_null(room: CommandRpcHarness) -> None:
-    command_id = (await room.unlock()).command_id
-    room.now += timedelta(seconds=2.5)
+async def test_the_history_is_the_specifications_with_a_null(service: CommandRpcHarness) -> None:
+    command_id = (await service.unlock()).command_id
+    service.now += timedelta(seconds=2.5)
     doors = (DoorResult("driver", success=True, locked=False),)
-    await room.vehicle_ends(command_id, Ending(Status.SUCCESS, room.now, "Done.", door_results=doors))
-    assert await room.history() == {
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done.", door_results=doors))
+    assert await service.history() == {
         "vin": VIN,
         "history": [
             {
@@ -235,22 +235,22 @@ async def test_the_history_is_the_specifications_with_a_null(room: CommandRpcHar
     }
 
 
-async def test_a_life_is_told_stage_by_stage(room: CommandRpcHarness) -> None:
-    command_id = (await room.unlock(actor="agent-7", source="CALL_CENTER")).command_id
-    room.dispatch.leave()
-    room.now += timedelta(seconds=1)
-    await ingest_messages(room.deps, admitted(CommandReceipt("m-0", VIN, command_id, room.now)))
-    assert (await room.details(command_id))["status"] == "IN_PROGRESS"
-    room.now += timedelta(seconds=1)
+async def test_a_life_is_told_stage_by_stage(service: CommandRpcHarness) -> None:
+    command_id = (await service.unlock(actor="agent-7", source="CALL_CENTER")).command_id
+    service.dispatch.leave()
+    service.now += timedelta(seconds=1)
+    await ingest_messages(service.deps, admitted(CommandReceipt("m-0", VIN, command_id, service.now)))
+    assert (await service.details(command_id))["status"] == "IN_PROGRESS"
+    service.now += timedelta(seconds=1)
     doors = (
         DoorResult("driver", success=True, locked=False),
         DoorResult("trunk", success=False, locked=True, failure_reason=FailureReason.ACTUATOR_FAULT),
     )
     ending = Ending(
-        Status.FAILED, room.now, "Some.", FailureReason.PARTIAL_SUCCESS, "Look.", door_results=doors
+        Status.FAILED, service.now, "Some.", FailureReason.PARTIAL_SUCCESS, "Look.", door_results=doors
     )
-    await room.vehicle_ends(command_id, ending)
-    told = await room.details(command_id)
+    await service.vehicle_ends(command_id, ending)
+    told = await service.details(command_id)
     assert [stage["name"] for stage in told["stages"]] == [
         "ACCEPTED",
         "QUEUED",
@@ -273,7 +273,7 @@ async def test_a_life_is_told_stage_by_stage(room: CommandRpcHarness) -> None:
         "CALL_CENTER",
         "2026-01-12T14:30:30Z",
     )
-    [entry] = (await room.history())["history"]
+    [entry] = (await service.history())["history"]
     assert (entry["userId"], entry["actorId"], entry["failureReason"]) == (
         "user-123",
         "agent-7",
@@ -281,13 +281,15 @@ async def test_a_life_is_told_stage_by_stage(room: CommandRpcHarness) -> None:
     )
 
 
-async def test_the_same_id_is_answered_again_and_another_body_is_422(room: CommandRpcHarness) -> None:
-    first = await room.unlock()
-    await room.vehicle_ends(first.command_id, Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON))
-    call = room.unlock()
+async def test_the_same_id_is_answered_again_and_another_body_is_422(service: CommandRpcHarness) -> None:
+    first = await service.unlock()
+    await service.vehicle_ends(
+        first.command_id, Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
+    )
+    call = service.unlock()
     assert await call == first
     assert dict(await call.initial_metadata())["x-http-code"] == "202"
-    problem = await refused(room.unlock(body={"targetDoors": ["driver"]}))
+    problem = await refused(service.unlock(body={"targetDoors": ["driver"]}))
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (
         422,
         "CORRELATION_ID_REUSED",
@@ -295,9 +297,9 @@ async def test_the_same_id_is_answered_again_and_another_body_is_422(room: Comma
     )
 
 
-async def test_a_second_command_is_told_of_the_first(room: CommandRpcHarness) -> None:
-    first = await room.lock()
-    problem = await refused(room.unlock("c-2"))
+async def test_a_second_command_is_told_of_the_first(service: CommandRpcHarness) -> None:
+    first = await service.lock()
+    problem = await refused(service.unlock("c-2"))
     assert (problem["status"], problem["code"], problem["commandId"], problem["retryable"]) == (
         409,
         "COMMAND_IN_PROGRESS",
@@ -315,67 +317,67 @@ async def test_a_second_command_is_told_of_the_first(room: CommandRpcHarness) ->
     ],
 )
 async def test_what_stands_in_the_way_is_409(
-    room: CommandRpcHarness, condition: AdvisoryState, code: str
+    service: CommandRpcHarness, condition: AdvisoryState, code: str
 ) -> None:
-    room.advisory_states[VIN] = condition
-    call = room.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
+    service.advisory_states[VIN] = condition
+    call = service.lock(body={"targetDoors": ["all"], "lockMode": "SECURE"})
     problem = await refused(call)
     assert (problem["status"], problem["code"], problem["mayHaveSucceeded"]) == (409, code, False)
     assert (problem["retryable"], dict(await call.trailing_metadata())["retry-after"]) == (True, "5")
-    assert (await room.history())["total"] == 0
+    assert (await service.history())["total"] == 0
 
 
 async def test_the_first_answer_fits_a_vehicle_that_sleeps_and_names_the_correlation_id(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    awake = as_json(await room.unlock())
+    awake = as_json(await service.unlock())
     assert (awake["correlationId"], awake["estimatedDuration"]) == ("c-1", 5)
-    assert as_json(await room.cancel())["correlationId"] == "c-1"
-    room.advisory_states[VIN] = AdvisoryState(START, asleep=True)
-    first = as_json(await room.unlock("c-2"))
+    assert as_json(await service.cancel())["correlationId"] == "c-1"
+    service.advisory_states[VIN] = AdvisoryState(START, asleep=True)
+    first = as_json(await service.unlock("c-2"))
     assert (first["correlationId"], first["estimatedDuration"]) == ("c-2", 20)
     assert "sleeps" in first["message"]
     assert "sleeps" not in awake["message"]
-    del room.advisory_states[VIN]
-    assert as_json(await room.unlock("c-2")) == first
+    del service.advisory_states[VIN]
+    assert as_json(await service.unlock("c-2")) == first
 
 
 async def test_the_first_answer_fits_a_vehicle_that_is_lost_and_the_repeated_one_and_the_details_too(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    room.advisory_states[VIN] = AdvisoryState(START, lost=True)
-    first = as_json(await room.unlock())
+    service.advisory_states[VIN] = AdvisoryState(START, lost=True)
+    first = as_json(await service.unlock())
     assert first["estimatedDuration"] == 30  # as long as the command lives
     assert "not been heard of" in first["message"]
-    del room.advisory_states[VIN]
-    assert as_json(await room.unlock()) == first
-    details = await room.details(first["commandId"])
+    del service.advisory_states[VIN]
+    assert as_json(await service.unlock()) == first
+    details = await service.details(first["commandId"])
     assert (details["message"], details["estimatedDuration"]) == (first["message"], 30)
 
 
-async def test_a_digital_key_does_not_cancel_the_owners_lock(room: CommandRpcHarness) -> None:
+async def test_a_digital_key_does_not_cancel_the_owners_lock(service: CommandRpcHarness) -> None:
     owner, key = {"role": "OWNER"}, {"subject": "guest-9", "role": "DIGITAL_KEY"}
-    await room.lock(**owner)
-    problem = await refused(room.cancel(claims=key, force=True))
+    await service.lock(**owner)
+    problem = await refused(service.cancel(claims=key, force=True))
     assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
     assert problem["mayHaveSucceeded"] is False
-    assert as_json(await room.cancel("x-2", claims=owner))["status"] == "CANCELLED"
+    assert as_json(await service.cancel("x-2", claims=owner))["status"] == "CANCELLED"
 
 
-async def test_two_agents_of_one_customer_get_one_command(room: CommandRpcHarness) -> None:
-    first, second = [await room.unlock(actor=f"agent-{n}", source="CALL_CENTER") for n in (1, 2)]
+async def test_two_agents_of_one_customer_get_one_command(service: CommandRpcHarness) -> None:
+    first, second = [await service.unlock(actor=f"agent-{n}", source="CALL_CENTER") for n in (1, 2)]
     assert first.command_id == second.command_id
-    document = await refused(room.unlock(subject="user-456", actor="agent-1"))
+    document = await refused(service.unlock(subject="user-456", actor="agent-1"))
     assert document["code"] == "COMMAND_IN_PROGRESS"
 
 
 async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_own(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    command_id = (await room.unlock(role="OWNER")).command_id
-    await room.cancel(claims={"role": "OWNER"})
-    later = (room.now + timedelta(seconds=1)).timestamp()
-    assert (await room.history({"role": "OWNER"}))["total"] == 2
+    command_id = (await service.unlock(role="OWNER")).command_id
+    await service.cancel(claims={"role": "OWNER"})
+    later = (service.now + timedelta(seconds=1)).timestamp()
+    assert (await service.history({"role": "OWNER"}))["total"] == 2
     for claims in (
         {"role": "OWNER", "since": later},
         {"subject": "guest-9", "role": "DIGITAL_KEY", "since": 0},
@@ -383,46 +385,46 @@ async def test_a_new_right_sees_nothing_from_before_it_and_a_guest_only_their_ow
         {"subject": "guest-9"},
         {"subject": "guest-9", "role": "LANDLORD"},
     ):
-        assert (await room.history(claims))["total"] == 0
-    assert (await room.details(command_id, subject="guest-9", role="DIGITAL_KEY"))["status"] == "CANCELLED"
-    problem = await refused(room.details(command_id, subject="guest-9", role="DIGITAL_KEY", since=later))
+        assert (await service.history(claims))["total"] == 0
+    assert (await service.details(command_id, subject="guest-9", role="DIGITAL_KEY"))["status"] == "CANCELLED"
+    problem = await refused(service.details(command_id, subject="guest-9", role="DIGITAL_KEY", since=later))
     assert problem["code"] == "COMMAND_NOT_FOUND"
 
 
-async def test_a_cancellation_before_dispatch_is_final_and_repeats(room: CommandRpcHarness) -> None:
-    command = await room.unlock()
-    call = room.cancel()
+async def test_a_cancellation_before_dispatch_is_final_and_repeats(service: CommandRpcHarness) -> None:
+    command = await service.unlock()
+    call = service.cancel()
     answer = await call
     assert as_json(answer)["status"] == "CANCELLED"
     assert dict(await call.initial_metadata())["location"].endswith(command.command_id)
-    assert await room.cancel() == answer
-    problem = await refused(room.cancel(force=True))
+    assert await service.cancel() == answer
+    problem = await refused(service.cancel(force=True))
     assert problem["code"] == "CORRELATION_ID_REUSED"
-    problem = await refused(room.cancel("x-2"))
+    problem = await refused(service.cancel("x-2"))
     assert (problem["status"], problem["code"], problem["commandId"]) == (
         409,
         "COMMAND_ALREADY_FINISHED",
         command.command_id,
     )
-    stages = [stage["name"] for stage in (await room.details(command.command_id))["stages"]]
+    stages = [stage["name"] for stage in (await service.details(command.command_id))["stages"]]
     assert stages == ["ACCEPTED", "QUEUED", "FINISHED"]
 
 
 async def test_a_cancellation_after_dispatch_is_the_vehicles_and_repeats_its_first_answer(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    command = await room.unlock()
-    room.dispatch.leave()
-    answer = await room.cancel()
+    command = await service.unlock()
+    service.dispatch.leave()
+    answer = await service.cancel()
     assert (answer.command_id, as_json(answer)["status"]) == (command.command_id, "PENDING")
-    await room.vehicle_ends(command.command_id, Ending(Status.CANCELLED, room.now, "Will not act."))
-    assert await room.cancel() == answer
+    await service.vehicle_ends(command.command_id, Ending(Status.CANCELLED, service.now, "Will not act."))
+    assert await service.cancel() == answer
 
 
-async def test_unknown_commands_are_404(room: CommandRpcHarness) -> None:
-    assert (await refused(room.cancel()))["code"] == "COMMAND_NOT_FOUND"
+async def test_unknown_commands_are_404(service: CommandRpcHarness) -> None:
+    assert (await refused(service.cancel()))["code"] == "COMMAND_NOT_FOUND"
     request = rpc.GetCommandRequest(vin=VIN, command_id="cmd-x")
-    problem = await refused(room.stub.GetCommand(request, metadata=room.metadata("g-1")))
+    problem = await refused(service.stub.GetCommand(request, metadata=service.metadata("g-1")))
     assert (problem["status"], problem["code"], problem["instance"]) == (404, "COMMAND_NOT_FOUND", "/door")
 
 
@@ -437,55 +439,55 @@ async def test_unknown_commands_are_404(room: CommandRpcHarness) -> None:
     ],
 )
 async def test_wrong_bodies_name_their_field(
-    room: CommandRpcHarness, body: dict[str, Any], field: str
+    service: CommandRpcHarness, body: dict[str, Any], field: str
 ) -> None:
-    problem = await refused(room.unlock(body=body))
+    problem = await refused(service.unlock(body=body))
     assert (problem["status"], problem["code"]) == (400, "INVALID_REQUEST")
     assert [violation["field"] for violation in problem["errors"]] == [field]
 
 
-async def test_history_queries_have_bounds(room: CommandRpcHarness) -> None:
+async def test_history_queries_have_bounds(service: CommandRpcHarness) -> None:
     for query in ({"limit": 0}, {"limit": 201}, {"offset": -1}, {"period": "2h"}, {"status": "PENDING"}):
         request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
-        problem = await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-1")))
+        problem = await refused(service.stub.ListCommandHistory(request, metadata=service.metadata("h-1")))
         assert problem["code"] == "INVALID_REQUEST"
 
 
-async def test_without_the_action_nothing_happens(room: CommandRpcHarness) -> None:
-    problem = await refused(room.unlock(actions=("door.lock",)))
+async def test_without_the_action_nothing_happens(service: CommandRpcHarness) -> None:
+    problem = await refused(service.unlock(actions=("door.lock",)))
     assert (problem["status"], problem["code"]) == (403, "ACTION_NOT_GRANTED")
-    problem = await refused(room.unlock(vin="KMHSH81C7LU654321"))
+    problem = await refused(service.unlock(vin="KMHSH81C7LU654321"))
     assert (problem["status"], problem["code"]) == (404, "VEHICLE_NOT_FOUND")
-    assert room.dispatch.held == {}
+    assert service.dispatch.held == {}
 
 
 async def test_a_store_that_is_away_is_503_and_no_command(
-    room: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
+    service: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def fail(_command: Command) -> None:
         raise StorageUnavailable("disk full")
 
-    monkeypatch.setattr(room.commands, "accept", fail)
-    problem = await refused(room.unlock())
+    monkeypatch.setattr(service.commands, "accept", fail)
+    problem = await refused(service.unlock())
     assert (problem["status"], problem["code"]) == (503, "STORAGE_UNAVAILABLE")
 
 
 async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_shown(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    command_id = (await room.unlock()).command_id
-    room.dispatch.leave()
-    room.now += timedelta(seconds=30)
-    await usecases.time_out_overdue(room.deps)
-    told = await room.details(command_id)
+    command_id = (await service.unlock()).command_id
+    service.dispatch.leave()
+    service.now += timedelta(seconds=30)
+    await usecases.time_out_overdue(service.deps)
+    told = await service.details(command_id)
     assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
         "TIMEOUT",
         "TTL_EXPIRED",
         True,
     )
     doors = (DoorResult("driver", success=True, locked=False),)
-    await room.vehicle_ends(command_id, Ending(Status.SUCCESS, room.now, "Done.", door_results=doors))
-    told = await room.details(command_id)
+    await service.vehicle_ends(command_id, Ending(Status.SUCCESS, service.now, "Done.", door_results=doors))
+    told = await service.details(command_id)
     assert (told["status"], told["lateResult"]) == (
         "TIMEOUT",
         {
@@ -494,45 +496,45 @@ async def test_a_timeout_tells_whether_it_may_have_acted_and_a_late_result_is_sh
             "doorResults": [{"doorId": "driver", "success": True, "locked": False}],
         },
     )
-    [entry] = (await room.history())["history"]
+    [entry] = (await service.history())["history"]
     assert (entry["status"], entry["lateResult"]) == ("TIMEOUT", told["lateResult"])
 
 
-async def test_a_lock_takes_the_place_of_an_unlock(room: CommandRpcHarness) -> None:
-    first = await room.unlock()
-    second = await room.lock("c-2")
+async def test_a_lock_takes_the_place_of_an_unlock(service: CommandRpcHarness) -> None:
+    first = await service.unlock()
+    second = await service.lock("c-2")
     assert second.command_id != first.command_id
-    told = await room.details(first.command_id)
+    told = await service.details(first.command_id)
     assert (told["status"], told["failureReason"], told["mayHaveSucceeded"]) == (
         "CANCELLED",
         "SUPERSEDED",
         False,
     )
-    [entry] = (await room.history())["history"]
+    [entry] = (await service.history())["history"]
     assert (entry["status"], entry["failureReason"]) == ("CANCELLED", "SUPERSEDED")
 
 
 async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(
-    room: CommandRpcHarness,
+    service: CommandRpcHarness,
 ) -> None:
-    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"trunk"}))
-    assert (await refused(room.lock("c-0")))["code"] == "DOOR_OPEN"
-    del room.advisory_states[VIN]
-    room.now += timedelta(seconds=1)
-    command_id = (await room.unlock("c-1")).command_id
-    assert (await refused(room.unlock("c-2")))["code"] == "COMMAND_IN_PROGRESS"
-    await room.vehicle_ends(command_id, Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON))
-    assert (await refused(room.cancel("x-1", "c-1")))["code"] == "COMMAND_ALREADY_FINISHED"
-    await room.refused.flush()
+    service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"trunk"}))
+    assert (await refused(service.lock("c-0")))["code"] == "DOOR_OPEN"
+    del service.advisory_states[VIN]
+    service.now += timedelta(seconds=1)
+    command_id = (await service.unlock("c-1")).command_id
+    assert (await refused(service.unlock("c-2")))["code"] == "COMMAND_IN_PROGRESS"
+    await service.vehicle_ends(command_id, Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON))
+    assert (await refused(service.cancel("x-1", "c-1")))["code"] == "COMMAND_ALREADY_FINISHED"
+    await service.refused.flush()
 
     listed, query = [], {"limit": 1, "excludeAction": "STATUS_CHECK"}
-    page = await room.history(**query)
+    page = await service.history(**query)
     while True:
         listed += page["history"]
         assert (page["total"], page["hasMore"]) == (4, "nextPageToken" in page)
         if not page["hasMore"]:
             break
-        page = await room.history(**query, pageToken=page["nextPageToken"])
+        page = await service.history(**query, pageToken=page["nextPageToken"])
     told = {(each["correlationId"], each["action"], each["status"], each["failureReason"]) for each in listed}
     assert told == {
         ("c-0", "LOCK", "FAILED", "DOOR_OPEN"),
@@ -543,10 +545,10 @@ async def test_refused_requests_are_listed_and_pages_follow_each_other_by_token(
     assert [each["timestamp"] for each in listed] == sorted(
         (each["timestamp"] for each in listed), reverse=True
     )
-    problem = await refused_history(room, pageToken="of-no-list")
+    problem = await refused_history(service, pageToken="of-no-list")
     assert (problem["status"], problem["errors"][0]["field"]) == (400, "pageToken")
 
 
-async def refused_history(room: CommandRpcHarness, **query: Any) -> dict[str, Any]:
+async def refused_history(service: CommandRpcHarness, **query: Any) -> dict[str, Any]:
     request = ParseDict({"vin": VIN, **query}, rpc.ListCommandHistoryRequest())
-    return await refused(room.stub.ListCommandHistory(request, metadata=room.metadata("h-2")))
+    return await refused(service.stub.ListCommandHistory(request, metadata=service.metadata("h-2")))

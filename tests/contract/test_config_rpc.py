@@ -21,8 +21,8 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import Database, open_database
 from services.runtime.order_mac import OrderMac
 from services.runtime.outbox import OutboxRelay
-from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.server import GrpcServer
+from services.runtime.settings import ServiceSettings
 from tests.support.databases import migrated
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
@@ -59,7 +59,7 @@ def room_name() -> str:
 
 @pytest.fixture
 def build_room(record: store.ConfigStore) -> Any:
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         return server.build(settings, verifier, record, lambda: T0)
 
     return build
@@ -71,7 +71,7 @@ def grpc_stub_cls() -> type[DoorConfigServiceStub]:
 
 
 @pytest.fixture
-def room(grpc_stub: Any) -> Any:
+def service(grpc_stub: Any) -> Any:
     return grpc_stub
 
 
@@ -99,8 +99,8 @@ def update(**settings: Any) -> door_config_service_pb2.UpdateDoorConfigRequest:
     )
 
 
-async def test_a_vehicle_never_configured_has_the_factorys_settings(room: Any, rest: Any) -> None:
-    answer = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+async def test_a_vehicle_never_configured_has_the_factorys_settings(service: Any, rest: Any) -> None:
+    answer = await service.GetDoorConfig(read(), metadata=rest("door.config.read"))
 
     assert json_format.MessageToDict(answer, always_print_fields_with_no_presence=True) == {
         "vin": VIN,
@@ -116,20 +116,20 @@ async def test_a_vehicle_never_configured_has_the_factorys_settings(room: Any, r
     }
 
 
-async def test_an_update_is_read_back(room: Any, rest: Any) -> None:
+async def test_an_update_is_read_back(service: Any, rest: Any) -> None:
     wanted = update(unlock_mode=door_config_pb2.DoorUnlockMode.DRIVER_ONLY, auto_lock_enabled=False)
 
-    written = await room.UpdateDoorConfig(wanted, metadata=rest("door.config.write"))
+    written = await service.UpdateDoorConfig(wanted, metadata=rest("door.config.write"))
 
     assert (written.unlock_mode, written.auto_lock_enabled, written.auto_lock_delay) == (2, False, 30)
-    assert written == await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+    assert written == await service.GetDoorConfig(read(), metadata=rest("door.config.read"))
 
 
 async def test_an_update_waits_to_be_signed_with_the_capability_it_came_with(
-    room: Any, rest: Any, database: Database
+    service: Any, rest: Any, database: Database
 ) -> None:
     metadata = rest("door.config.write")
-    await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=metadata)
+    await service.UpdateDoorConfig(update(child_lock_enabled=True), metadata=metadata)
 
     query = select(store.outbox.table.c.payload)
     payload = await database.read(lambda connection: connection.execute(query).scalar_one())
@@ -139,21 +139,21 @@ async def test_an_update_waits_to_be_signed_with_the_capability_it_came_with(
     assert (requested.config.version, requested.config.settings.child_lock_enabled) == (1, True)
 
 
-async def test_a_lower_case_vin_is_the_same_vehicle(room: Any, rest: Any) -> None:
-    answer = await room.GetDoorConfig(read(VIN.lower()), metadata=rest("door.config.read"))
+async def test_a_lower_case_vin_is_the_same_vehicle(service: Any, rest: Any) -> None:
+    answer = await service.GetDoorConfig(read(VIN.lower()), metadata=rest("door.config.read"))
 
     assert answer.vin == VIN
 
 
-async def test_a_reused_correlation_id_is_422(room: Any, rest: Any, problem: Any) -> None:
-    await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.write"))
-    repeated = await room.UpdateDoorConfig(
+async def test_a_reused_correlation_id_is_422(service: Any, rest: Any, problem: Any) -> None:
+    await service.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.write"))
+    repeated = await service.UpdateDoorConfig(
         update(child_lock_enabled=True), metadata=rest("door.config.write")
     )
     assert repeated.application.desired_version == 1
 
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.UpdateDoorConfig(update(child_lock_enabled=False), metadata=rest("door.config.write"))
+        await service.UpdateDoorConfig(update(child_lock_enabled=False), metadata=rest("door.config.write"))
 
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
     document = problem(refused.value)
@@ -175,46 +175,46 @@ async def test_a_reused_correlation_id_is_422(room: Any, rest: Any, problem: Any
     ],
 )
 async def test_a_wrong_setting_is_named(
-    room: Any, rest: Any, problem: Any, settings: dict[str, Any], field: str
+    service: Any, rest: Any, problem: Any, settings: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.UpdateDoorConfig(update(**settings), metadata=rest("door.config.write"))
+        await service.UpdateDoorConfig(update(**settings), metadata=rest("door.config.write"))
 
     document = problem(refused.value)
     assert (document["status"], document["code"]) == (400, "INVALID_REQUEST")
     assert [each["field"] for each in document["errors"]] == [field]
 
 
-async def test_reading_does_not_allow_writing(room: Any, rest: Any, problem: Any) -> None:
+async def test_reading_does_not_allow_writing(service: Any, rest: Any, problem: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.read"))
+        await service.UpdateDoorConfig(update(child_lock_enabled=True), metadata=rest("door.config.read"))
 
     assert problem(refused.value)["code"] == "ACTION_NOT_GRANTED"
 
 
-async def test_another_vehicles_capability_finds_nothing(room: Any, rest: Any, problem: Any) -> None:
+async def test_another_vehicles_capability_finds_nothing(service: Any, rest: Any, problem: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.GetDoorConfig(read(OTHER_VIN), metadata=rest("door.config.read"))
+        await service.GetDoorConfig(read(OTHER_VIN), metadata=rest("door.config.read"))
 
     assert problem(refused.value)["code"] == "VEHICLE_NOT_FOUND"
 
 
-async def put_back(room: Any, rest: Any, correlation_id: str, shown: Any, **changes: Any) -> Any:
+async def put_back(service: Any, rest: Any, correlation_id: str, shown: Any, **changes: Any) -> Any:
     """PUT what GET answered, with these members of its JSON changed."""
     members = json_format.MessageToDict(shown, always_print_fields_with_no_presence=True)
     del members["vin"]  # the path's; the edge compares it
     config = json_format.ParseDict({**members, **changes}, door_config_pb2.DoorConfigUpdate())
     request = door_config_service_pb2.UpdateDoorConfigRequest(vin=VIN, config=config)
     metadata = rest("door.config.write", correlation_id=correlation_id)
-    return await room.UpdateDoorConfig(request, metadata=metadata)
+    return await service.UpdateDoorConfig(request, metadata=metadata)
 
 
-async def test_what_was_read_can_be_put_back_with_a_member_changed(room: Any, rest: Any) -> None:
-    shown = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
-    after = await put_back(room, rest, "c-1", shown, autoLockDelay=60)
+async def test_what_was_read_can_be_put_back_with_a_member_changed(service: Any, rest: Any) -> None:
+    shown = await service.GetDoorConfig(read(), metadata=rest("door.config.read"))
+    after = await put_back(service, rest, "c-1", shown, autoLockDelay=60)
     assert (after.auto_lock_delay, after.application.desired_version) == (60, 1)
     # A repeat of it is not measured by what it changed itself.
-    assert await put_back(room, rest, "c-1", shown, autoLockDelay=60) == after
+    assert await put_back(service, rest, "c-1", shown, autoLockDelay=60) == after
 
 
 @pytest.mark.parametrize(
@@ -226,21 +226,21 @@ async def test_what_was_read_can_be_put_back_with_a_member_changed(room: Any, re
     ],
 )
 async def test_what_is_read_only_is_refused_by_its_name_when_it_is_changed(
-    room: Any, rest: Any, problem: Any, member: str, value: Any
+    service: Any, rest: Any, problem: Any, member: str, value: Any
 ) -> None:
-    shown = await room.GetDoorConfig(read(), metadata=rest("door.config.read"))
+    shown = await service.GetDoorConfig(read(), metadata=rest("door.config.read"))
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await put_back(room, rest, "c-1", shown, autoLockDelay=60, **{member: value})
+        await put_back(service, rest, "c-1", shown, autoLockDelay=60, **{member: value})
     told = problem(refused.value)
     assert (told["status"], [each["field"] for each in told["errors"]]) == (400, [member])
-    assert await room.GetDoorConfig(read(), metadata=rest("door.config.read")) == shown
+    assert await service.GetDoorConfig(read(), metadata=rest("door.config.read")) == shown
 
 
 async def test_what_the_vehicle_said_meanwhile_is_no_difference(
-    room: Any, rest: Any, record: store.ConfigStore
+    service: Any, rest: Any, record: store.ConfigStore
 ) -> None:
-    shown = await room.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
+    shown = await service.UpdateDoorConfig(update(auto_lock_delay=60), metadata=rest("door.config.write"))
     news = ConfigAnswer(VIN, "m-1", T0, 1, applied=True, reason="")
     await record.ingest([VerifiedConfigMessage(VIN, "m-1", lambda _replay_guard: news)], T0)
-    after = await put_back(room, rest, "c-2", shown, autoLockDelay=90)
+    after = await put_back(service, rest, "c-2", shown, autoLockDelay=90)
     assert after.application.desired_version == 2

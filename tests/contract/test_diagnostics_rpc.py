@@ -16,8 +16,8 @@ from services.diagnostics.domain import ComponentHealth, ComponentStatus, SelfCh
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.database import open_database
 from services.runtime.outbox import OutboxRelay
-from services.runtime.server import RoomServer
-from services.runtime.settings import RoomSettings
+from services.runtime.server import GrpcServer
+from services.runtime.settings import ServiceSettings
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
@@ -46,7 +46,7 @@ def room_name() -> str:
 
 @pytest.fixture
 def build_room(record: store.DiagnosisStore) -> Any:
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         return server.build(settings, verifier, record)
 
     return build
@@ -58,7 +58,7 @@ def grpc_stub_cls() -> type[DoorDiagnosticsServiceStub]:
 
 
 @pytest.fixture
-def room(grpc_stub: Any) -> Any:
+def service(grpc_stub: Any) -> Any:
     return grpc_stub
 
 
@@ -67,10 +67,10 @@ def metadata(signer: Any, *actions: str) -> Any:
 
 
 async def test_a_vehicle_that_never_reported_is_503_with_a_time_to_return(
-    room: Any, signer: Any, problem: Any
+    service: Any, signer: Any, problem: Any
 ) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.GetDoorDiagnostics(
+        await service.GetDoorDiagnostics(
             GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
         )
 
@@ -79,13 +79,15 @@ async def test_a_vehicle_that_never_reported_is_503_with_a_time_to_return(
     assert dict(refused.value.trailing_metadata())["retry-after"] == "5"
 
 
-async def test_the_last_self_check_is_answered(room: Any, record: store.DiagnosisStore, signer: Any) -> None:
+async def test_the_last_self_check_is_answered(
+    service: Any, record: store.DiagnosisStore, signer: Any
+) -> None:
     component = ComponentHealth(
         "trunk_actuator_01", "Trunk Actuator", ComponentStatus.ERROR, 0, None, ("B1A05",)
     )
     await record.ingest([SelfCheck(VIN, T0, "boot", 1, (component,))])
 
-    answer = await room.GetDoorDiagnostics(
+    answer = await service.GetDoorDiagnostics(
         GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.diagnostics.read")
     )
 
@@ -112,9 +114,9 @@ async def test_the_last_self_check_is_answered(room: Any, record: store.Diagnosi
     }
 
 
-async def test_it_takes_the_right_to_read_diagnostics(room: Any, signer: Any, problem: Any) -> None:
+async def test_it_takes_the_right_to_read_diagnostics(service: Any, signer: Any, problem: Any) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await room.GetDoorDiagnostics(
+        await service.GetDoorDiagnostics(
             GetDoorDiagnosticsRequest(vin=VIN), metadata=metadata(signer, "door.status.read")
         )
 

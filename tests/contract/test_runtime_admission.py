@@ -1,4 +1,4 @@
-"""Who may call a room, with what right, and that nothing is served without a rule; over real mTLS."""
+"""Who may call a service, with what right, and that nothing is served without a rule; over real mTLS."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from services.runtime.capability import CapabilityVerifier
 from services.runtime.errors import Refusal
 from services.runtime.interceptor import CallInterceptor
 from services.runtime.workload import Workloads
-from tests.contract.runtime_room import (
+from tests.contract.runtime_service import (
     CONFIG,
     FOREIGN_VIN,
     POLICY,
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def room() -> InterceptorHarness:
+def service() -> InterceptorHarness:
     return InterceptorHarness()
 
 
@@ -56,8 +56,8 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: InterceptorHarness) -> BuildRoom:
-    return room.build
+def build_room(service: InterceptorHarness) -> BuildRoom:
+    return service.build
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def edge(grpc_channel: grpc.aio.Channel) -> grpc.aio.Channel:
 
 
 async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
     token = signer.capability(VIN, READ, subject="user-123", actor="agent-7", source="CALL_CENTER")
     answer = await get(edge, native(token))
     assert answer.vin == VIN
-    [(_, call)] = room.seen
+    [(_, call)] = service.seen
     granted = call.granted()
     assert (granted.subject, granted.actor, granted.source) == ("user-123", "agent-7", "CALL_CENTER")
     assert call.correlation_id == "test-1"
@@ -84,29 +84,29 @@ async def test_a_granted_call_reaches_the_room_with_all_that_is_known_of_it(
 
 
 async def test_a_correlation_id_is_made_when_there_is_none(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
     await get(edge, [("x-ecarus-capability", signer.capability(VIN, READ))])
-    assert len(room.seen[0][1].correlation_id) == 36
+    assert len(service.seen[0][1].correlation_id) == 36
 
 
 async def test_a_vin_in_lower_case_is_the_same_vin(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
     answer = await get(edge, native(signer.capability(VIN, READ)), vin=VIN.lower())
     assert answer.vin == VIN
-    assert room.seen[0][0].vin == VIN
+    assert service.seen[0][0].vin == VIN
 
 
 @pytest.mark.parametrize("workload", ["room/command", "team/fleet", "edge/fake", "room/edge"])
 async def test_another_workload_is_refused_even_with_a_capability(
-    running: RunningService, room: InterceptorHarness, signer: Signer, workload: str
+    running: RunningService, service: InterceptorHarness, signer: Signer, workload: str
 ) -> None:
     async with running.channel(workload) as channel:
         error = await refused(get(channel, native(signer.capability(VIN, READ))))
     assert error.code() is grpc.StatusCode.PERMISSION_DENIED
     assert reason_of(error) == "CALLER_NOT_ALLOWED"
-    assert room.seen == []
+    assert service.seen == []
 
 
 async def test_a_room_may_call_what_is_between_rooms_and_the_edge_may_not(
@@ -134,10 +134,10 @@ async def test_without_a_certificate_there_is_no_connection(
 # What the capability must say.
 
 
-async def test_without_a_capability(edge: grpc.aio.Channel, room: InterceptorHarness) -> None:
+async def test_without_a_capability(edge: grpc.aio.Channel, service: InterceptorHarness) -> None:
     error = await refused(get(edge))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "AUTHENTICATION_REQUIRED")
-    assert room.seen == []
+    assert service.seen == []
 
 
 async def test_an_expired_capability(edge: grpc.aio.Channel, signer: Signer) -> None:
@@ -150,7 +150,9 @@ async def test_a_capability_for_longer_than_a_minute(edge: grpc.aio.Channel, sig
     assert reason_of(error) == "TOKEN_INVALID"
 
 
-async def test_forged_capabilities(edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer) -> None:
+async def test_forged_capabilities(
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
+) -> None:
     good = signer.capability(VIN, READ)
     claims = jwt.decode(good, options={"verify_signature": False})
     stranger = Ed25519PrivateKey.generate()
@@ -179,7 +181,7 @@ async def test_forged_capabilities(edge: grpc.aio.Channel, room: InterceptorHarn
     for token in forged:
         error = await refused(get(edge, native(token)))
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID"), token
-    assert room.seen == []
+    assert service.seen == []
 
 
 async def test_unknown_and_foreign_vins_are_the_same_404(edge: grpc.aio.Channel, signer: Signer) -> None:
@@ -206,19 +208,19 @@ async def test_a_capability_for_another_service(edge: grpc.aio.Channel, signer: 
 
 @pytest.mark.parametrize("method", sorted(POLICY))
 async def test_a_missing_line_stops_the_start(
-    room: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str
+    service: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.delitem(POLICY, method)
     with pytest.raises(ValueError, match=method):
-        await start_room("config", room.build)
+        await start_room("config", service.build)
 
 
 async def test_a_line_for_nothing_stops_the_start(
-    room: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
+    service: InterceptorHarness, start_room: StartRoom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(POLICY, f"/{CONFIG}/Gone", through_the_edge(READ))
     with pytest.raises(ValueError, match="Gone"):
-        await start_room("config", room.build)
+        await start_room("config", service.build)
 
 
 def test_an_rpc_without_a_line_is_refused_were_the_check_at_the_start_to_miss_it(signer: Signer) -> None:

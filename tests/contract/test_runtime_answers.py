@@ -1,4 +1,4 @@
-"""How a room's calls end: refusals, defects, deadlines, streams, stopping; over real mTLS."""
+"""How a service's calls end: refusals, defects, deadlines, streams, stopping; over real mTLS."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.runtime import errors
 from services.runtime.errors import Refusal, Violation
 from services.runtime.server import STORAGE
 from services.runtime.storage import CommitUncertain, StorageUnavailable
-from tests.contract.runtime_room import (
+from tests.contract.runtime_service import (
     CONFIG,
     LIVE,
     READ,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def room() -> InterceptorHarness:
+def service() -> InterceptorHarness:
     return InterceptorHarness()
 
 
@@ -53,8 +53,8 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: InterceptorHarness) -> BuildRoom:
-    return room.build
+def build_room(service: InterceptorHarness) -> BuildRoom:
+    return service.build
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ async def test_a_correlation_id_that_is_none(edge: grpc.aio.Channel, signer: Sig
 
 
 async def test_the_problem_document_is_whole_and_for_rest_only(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises = Refusal(
+    service.raises = Refusal(
         errors.RATE_LIMITED,
         "Too many; come back in a moment, soon; naïve.",
         violations=[Violation("a", "b")],
@@ -142,9 +142,9 @@ async def test_the_problem_document_is_whole_and_for_rest_only(
 
 
 async def test_more_violations_than_metadata_can_carry(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises = Refusal(
+    service.raises = Refusal(
         errors.INVALID_REQUEST, "Many.", violations=[Violation(f"door[{n}]", "é" * 50) for n in range(5_000)]
     )
     error = await refused(get(edge, rest(signer.capability(VIN, READ))))
@@ -156,17 +156,17 @@ async def test_more_violations_than_metadata_can_carry(
 
 
 async def test_changes_and_refusals_are_audited_and_reads_are_not(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
     change = door_config_pb2.DoorConfigUpdate(auto_lock_enabled=True)
     await get(edge, rest(signer.capability(VIN, READ)))
     await put(edge, rest(signer.capability(VIN, WRITE)), change)
-    room.raises = DoorJammed("inside")
+    service.raises = DoorJammed("inside")
     await refused(put(edge, rest(signer.capability(VIN, WRITE)), change))
     await refused(get(edge, rest("no capability")))
     update, read = f"/{CONFIG}/UpdateDoorConfig", f"/{CONFIG}/GetDoorConfig"
-    subject = room.seen[0][1].capability.subject
-    assert room.audited == [
+    subject = service.seen[0][1].capability.subject
+    assert service.audited == [
         (update, "OK", subject),
         (update, "DOOR_OPEN", subject),
         (read, "TOKEN_INVALID", None),
@@ -174,18 +174,18 @@ async def test_changes_and_refusals_are_audited_and_reads_are_not(
 
 
 async def test_a_rooms_own_exception_is_translated(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises = DoorJammed("inside")
+    service.raises = DoorJammed("inside")
     error = await refused(get(edge, rest(signer.capability(VIN, READ))))
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
     assert (problem_of(error)["status"], problem_of(error)["mayHaveSucceeded"]) == (409, False)
 
 
 async def test_a_defect_is_told_without_its_inside(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises = RuntimeError("secret of the inside")
+    service.raises = RuntimeError("secret of the inside")
     token = signer.capability(VIN, READ, WRITE)
     error = await refused(get(edge, rest(token)))
     assert error.code() is grpc.StatusCode.INTERNAL
@@ -201,12 +201,12 @@ async def test_a_defect_is_told_without_its_inside(
 )
 async def test_a_store_that_is_away_is_a_503(
     edge: grpc.aio.Channel,
-    room: InterceptorHarness,
+    service: InterceptorHarness,
     signer: Signer,
     failure: Exception,
     may_have_succeeded: bool,
 ) -> None:
-    room.raises = failure
+    service.raises = failure
     update = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
     error = await refused(put(edge, rest(signer.capability(VIN, WRITE)), update))
     document = problem_of(error)
@@ -217,25 +217,25 @@ async def test_a_store_that_is_away_is_a_503(
 
 
 async def test_work_that_outlasts_the_deadline_ends_and_says_so(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.harness = asyncio.Event()
+    service.harness = asyncio.Event()
     token = signer.capability(VIN, WRITE)
     update = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
     error = await refused(put(edge, rest(token), update, timeout=0.5))
     assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert problem_of(error)["mayHaveSucceeded"] is True  # the room's answer, not the client's own clock
-    assert room.ended.is_set()
+    assert problem_of(error)["mayHaveSucceeded"] is True  # the service's answer, not the client's own clock
+    assert service.ended.is_set()
 
 
 async def test_a_caller_that_leaves_ends_its_call(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.harness = asyncio.Event()
+    service.harness = asyncio.Event()
     call = get(edge, native(signer.capability(VIN, READ)))
-    await asyncio.wait_for(room.entered.wait(), 5)
+    await asyncio.wait_for(service.entered.wait(), 5)
     call.cancel()
-    await asyncio.wait_for(room.ended.wait(), 5)
+    await asyncio.wait_for(service.ended.wait(), 5)
 
 
 async def test_a_stream_can_be_refused_before_its_first_message(
@@ -247,9 +247,9 @@ async def test_a_stream_can_be_refused_before_its_first_message(
 
 
 async def test_a_stream_can_be_refused_after_some(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises_after, room.raises = 3, Refusal(errors.RATE_LIMITED, "Too slow.", retry_after_seconds=1)
+    service.raises_after, service.raises = 3, Refusal(errors.RATE_LIMITED, "Too slow.", retry_after_seconds=1)
     call = watch(edge, native(signer.capability(VIN, LIVE)))
     received = [await call.read() for _ in range(3)]
     assert [each.id for each in received] == ["0", "1", "2"]
@@ -258,9 +258,9 @@ async def test_a_stream_can_be_refused_after_some(
 
 
 async def test_a_servicer_may_write_to_the_context(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises = DoorJammed("inside")
+    service.raises = DoorJammed("inside")
     stub = door_status_service_pb2_grpc.DoorStatusServiceStub(edge)
     request = door_status_service_pb2.StreamDoorUpdatesRequest(vin=VIN)
     call: Any = stub.StreamDoorUpdates(request, metadata=native(signer.capability(VIN, LIVE)))
@@ -269,9 +269,9 @@ async def test_a_servicer_may_write_to_the_context(
 
 
 async def test_a_quiet_stream_outlives_the_pings_that_keep_it_alive(
-    running: RunningService, room: InterceptorHarness, signer: Signer
+    running: RunningService, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises_after, room.harness = 1, asyncio.Event()
+    service.raises_after, service.harness = 1, asyncio.Event()
     keepalive = (
         ("grpc.keepalive_time_ms", 1_100),
         ("grpc.keepalive_permit_without_calls", 1),
@@ -288,45 +288,45 @@ async def test_a_quiet_stream_outlives_the_pings_that_keep_it_alive(
 
 
 async def test_a_reader_that_leaves_a_stream_ends_it(
-    edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.raises_after, room.harness = 1, asyncio.Event()
+    service.raises_after, service.harness = 1, asyncio.Event()
     call = watch(edge, native(signer.capability(VIN, LIVE)))
     await call.read()
-    await asyncio.wait_for(room.entered.wait(), 5)
+    await asyncio.wait_for(service.entered.wait(), 5)
     call.cancel()
-    await asyncio.wait_for(room.ended.wait(), 5)
+    await asyncio.wait_for(service.ended.wait(), 5)
 
 
 async def test_stopping_says_so_first_and_lets_calls_finish(
-    running: RunningService, edge: grpc.aio.Channel, room: InterceptorHarness, signer: Signer
+    running: RunningService, edge: grpc.aio.Channel, service: InterceptorHarness, signer: Signer
 ) -> None:
-    room.harness = asyncio.Event()
+    service.harness = asyncio.Event()
     async with running.channel("team/monitoring") as channel:
         health = health_pb2_grpc.HealthStub(channel)
         check = health_pb2.HealthCheckRequest(service=CONFIG)
         states = health.Watch(check)
         assert (await states.read()).status == health_pb2.HealthCheckResponse.SERVING
         call = get(edge, native(signer.capability(VIN, READ)))
-        await asyncio.wait_for(room.entered.wait(), 5)
-        room.server._drain_seconds = 10
-        stopping = asyncio.create_task(room.server.stop())
+        await asyncio.wait_for(service.entered.wait(), 5)
+        service.server._drain_seconds = 10
+        stopping = asyncio.create_task(service.server.stop())
         assert (await states.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         states.cancel()
         assert not stopping.done()
-        room.harness.set()
+        service.harness.set()
         assert (await call).vin == VIN
         await asyncio.wait_for(stopping, 5)
 
 
 async def test_an_audit_hook_that_fails_fails_no_call(
-    edge: grpc.aio.Channel, signer: Signer, room: InterceptorHarness
+    edge: grpc.aio.Channel, signer: Signer, service: InterceptorHarness
 ) -> None:
-    room.audit_raises = OSError(28, "No space left on device")
+    service.audit_raises = OSError(28, "No space left on device")
     config = door_config_pb2.DoorConfigUpdate(auto_lock_delay=30)
     kept = await put(edge, rest(signer.capability(VIN, WRITE)), config)
     assert kept.vin == VIN
-    room.raises = Refusal(errors.STORAGE_UNAVAILABLE, "Full.", may_have_succeeded=False)
+    service.raises = Refusal(errors.STORAGE_UNAVAILABLE, "Full.", may_have_succeeded=False)
     error = await refused(put(edge, rest(signer.capability(VIN, WRITE)), config))
     assert problem_of(error)["code"] == "STORAGE_UNAVAILABLE"
     assert problem_of(error)["mayHaveSucceeded"] is False
@@ -334,10 +334,10 @@ async def test_an_audit_hook_that_fails_fails_no_call(
 
 @pytest.mark.parametrize(("low_bytes", "storage"), [(1 << 50, "NOT_SERVING"), (1 << 20, "SERVING")])
 async def test_health_tells_of_low_space_and_calls_go_on(
-    start_room: StartRoom, signer: Signer, room: InterceptorHarness, low_bytes: int, storage: str
+    start_room: StartRoom, signer: Signer, service: InterceptorHarness, low_bytes: int, storage: str
 ) -> None:
     running = await start_room(
-        "config", lambda s, v: room.build(s.model_copy(update={"low_space_bytes": low_bytes}), v)
+        "config", lambda s, v: service.build(s.model_copy(update={"low_space_bytes": low_bytes}), v)
     )
     async with running.channel("edge") as channel:
         health = health_pb2_grpc.HealthStub(channel)

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from mesh.pki import CertificateIdentity, Pki
 from services.runtime.revocation import RevocationListRefused
 from services.runtime.workload import certificate_name, workload_of
-from tests.contract.runtime_room import (
+from tests.contract.runtime_service import (
     CONFIG,
     LIVE,
     READ,
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from mesh.pki import Pair
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.server import RoomServer
-    from services.runtime.settings import RoomSettings
+    from services.runtime.server import GrpcServer
+    from services.runtime.settings import ServiceSettings
     from tests.contract.conftest import BuildRoom, RunningService, StartRoom
     from tests.support.capabilities import Signer
     from tests.support.certificates import Certificates
@@ -50,7 +50,7 @@ ADDRESS = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
 
 
 @pytest.fixture
-def room() -> InterceptorHarness:
+def service() -> InterceptorHarness:
     return InterceptorHarness()
 
 
@@ -60,8 +60,8 @@ def room_name() -> str:
 
 
 @pytest.fixture
-def build_room(room: InterceptorHarness) -> BuildRoom:
-    return room.build
+def build_room(service: InterceptorHarness) -> BuildRoom:
+    return service.build
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def running(grpc_server: RunningService) -> RunningService:
 )
 async def test_what_is_not_one_uri_of_ours_is_not_the_edge(
     running: RunningService,
-    room: InterceptorHarness,
+    service: InterceptorHarness,
     signer: Signer,
     pki: Certificates,
     names: list[x509.GeneralName],
@@ -98,7 +98,7 @@ async def test_what_is_not_one_uri_of_ours_is_not_the_edge(
     async with running.channel_under(pki.signed(names)) as channel:
         error = await refused(get(channel, native(signer.capability(VIN, READ))))
     assert (error.code(), reason_of(error)) == (DENIED, "CALLER_NOT_ALLOWED")
-    assert room.seen == []
+    assert service.seen == []
 
 
 @pytest.mark.parametrize("names", [[URI(EDGE)], [x509.DNSName("localhost"), ADDRESS, URI(EDGE)]])
@@ -195,14 +195,14 @@ def client(authority: Pki, name: str, workload: str) -> Pair:
 
 
 @pytest.fixture
-async def guarded(room: InterceptorHarness, start_room: StartRoom, authority: Pki) -> RunningService:
+async def guarded(service: InterceptorHarness, start_room: StartRoom, authority: Pki) -> RunningService:
     pair = authority.ensure(
         CertificateIdentity(
             "config", uri="spiffe://ecarus/room/config", dns=("config.rooms.ecarus.internal",)
         )
     )
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         own = {
             "tls_ca": authority.ca,
             "tls_cert": pair.cert,
@@ -210,16 +210,16 @@ async def guarded(room: InterceptorHarness, start_room: StartRoom, authority: Pk
             "revoked_workloads": authority.revocations,
             "revocation_check_seconds": 0.1,
         }
-        return room.build(settings.model_copy(update=own), verifier)
+        return service.build(settings.model_copy(update=own), verifier)
 
     return await start_room("config", build)
 
 
 async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_too(
-    guarded: RunningService, room: InterceptorHarness, authority: Pki, signer: Signer
+    guarded: RunningService, service: InterceptorHarness, authority: Pki, signer: Signer
 ) -> None:
     stolen, other = client(authority, "stolen", "edge"), client(authority, "other", "edge")
-    room.raises_after, room.harness = 1, asyncio.Event()
+    service.raises_after, service.harness = 1, asyncio.Event()
     async with (
         guarded.channel_under(stolen, authority) as thief,
         guarded.channel_under(other, authority) as owner,
@@ -239,15 +239,15 @@ async def test_a_revoked_certificate_ends_on_a_live_connection_and_its_streams_t
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
                 await ours.read()
-    room.harness.set()
+    service.harness.set()
 
 
 async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate(
-    guarded: RunningService, room: InterceptorHarness, authority: Pki, signer: Signer
+    guarded: RunningService, service: InterceptorHarness, authority: Pki, signer: Signer
 ) -> None:
     """The edge calls, and goes on; the capability names the certificate under which it was asked."""
     edge, stolen, other = (client(authority, name, name) for name in ("edge", "team/stolen", "team/other"))
-    room.raises_after, room.harness = 1, asyncio.Event()
+    service.raises_after, service.harness = 1, asyncio.Event()
 
     def behind(pair: Pair) -> dict[str, str]:
         workload = workload_of(pair.cert.read_bytes())
@@ -260,8 +260,8 @@ async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate
         users = watch(channel, native(signer.capability(VIN, LIVE)))
         for stream in (theirs, ours, users):
             assert (await stream.read()).vin == VIN
-        assert room.server is not None
-        lists = room.server._revocations
+        assert service.server is not None
+        lists = service.server._revocations
         assert lists is not None
         authority.revoke(stolen.cert)
         seen = time.monotonic()
@@ -275,7 +275,7 @@ async def test_a_team_s_stream_through_the_edge_ends_with_the_team_s_certificate
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await stream.read()
-    room.harness.set()
+    service.harness.set()
 
 
 async def test_rooms_between_themselves_are_revoked_too(guarded: RunningService, authority: Pki) -> None:
@@ -295,14 +295,14 @@ async def test_rooms_between_themselves_are_revoked_too(guarded: RunningService,
 
 
 async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothing(
-    guarded: RunningService, authority: Pki, signer: Signer, tmp_path: Path, room: InterceptorHarness
+    guarded: RunningService, authority: Pki, signer: Signer, tmp_path: Path, service: InterceptorHarness
 ) -> None:
     stolen, owner = client(authority, "stolen", "edge"), client(authority, "owner", "edge")
     authority.revoke(stolen.cert)
     list_of_ours = authority.revocations.read_bytes()
     foreign = Pki(tmp_path / "foreign", datetime.now(UTC))
     foreign.revoke(owner.cert)
-    lists = room.server._revocations
+    lists = service.server._revocations
     assert lists is not None
     lists.look()
     for content in (
@@ -322,13 +322,13 @@ async def test_a_list_that_nobody_of_ours_signed_or_that_is_broken_changes_nothi
 
 @pytest.mark.parametrize("content", [b"", b"no list"])
 async def test_a_list_that_cannot_be_read_stops_the_start(
-    room: InterceptorHarness, start_room: StartRoom, tmp_path: Path, content: bytes
+    service: InterceptorHarness, start_room: StartRoom, tmp_path: Path, content: bytes
 ) -> None:
     lists = tmp_path / "lists"
     lists.write_bytes(content)
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
-        return room.build(settings.model_copy(update={"revoked_workloads": lists}), verifier)
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
+        return service.build(settings.model_copy(update={"revoked_workloads": lists}), verifier)
 
     with pytest.raises(RevocationListRefused):
         await start_room("config", build)

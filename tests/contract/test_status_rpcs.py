@@ -145,7 +145,7 @@ def served() -> ServedRoom:
 
 @pytest.fixture
 def unserved(signer: Any) -> StatusRpcHarness:
-    """The room's parts, and nobody who asks them."""
+    """The service's parts, and nobody who asks them."""
     store = FakeStore()
     hub = Hub(time.monotonic, time.time, 50, 30, 60, max_waiting_bytes=1_000)
     hub.start_at(LogPosition("e1", 0))
@@ -155,9 +155,11 @@ def unserved(signer: Any) -> StatusRpcHarness:
 
 @pytest.fixture
 def grpc_servicer(unserved: StatusRpcHarness) -> DoorStatusServer:
-    room = unserved
-    reachability = Reachability(room.lost, lambda: room.reader.broker_connected)
-    return DoorStatusServer(room.reader, room.checks, room.hub, room.log, reachability, IDS, lambda: NOW_US)
+    service = unserved
+    reachability = Reachability(service.lost, lambda: service.reader.broker_connected)
+    return DoorStatusServer(
+        service.reader, service.checks, service.hub, service.log, reachability, IDS, lambda: NOW_US
+    )
 
 
 @pytest.fixture
@@ -171,7 +173,7 @@ def grpc_stub_cls() -> type[DoorStatusServiceStub]:
 
 
 @pytest.fixture
-def room(unserved: StatusRpcHarness, grpc_stub: Any) -> Iterator[StatusRpcHarness]:
+def service(unserved: StatusRpcHarness, grpc_stub: Any) -> Iterator[StatusRpcHarness]:
     unserved.stub = grpc_stub
     yield unserved
     unserved.hub.close()
@@ -230,9 +232,9 @@ async def refused(call: Any) -> tuple[grpc.StatusCode, dict[str, Any], dict[str,
     return caught.value.code(), json.loads(trailers["x-problem"]), trailers
 
 
-async def test_the_status_is_the_specifications(room: StatusRpcHarness) -> None:
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 1_000)
-    answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
+async def test_the_status_is_the_specifications(service: StatusRpcHarness) -> None:
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 1_000)
+    answer = MessageToDict(await service.status(), always_print_fields_with_no_presence=True)
     shut = {"locked": True, "open": False}
     assert answer == {
         "vin": VIN,
@@ -254,7 +256,7 @@ async def test_the_status_is_the_specifications(room: StatusRpcHarness) -> None:
     }
 
 
-async def test_what_the_vehicle_cannot_tell_is_absent(room: StatusRpcHarness) -> None:
+async def test_what_the_vehicle_cannot_tell_is_absent(service: StatusRpcHarness) -> None:
     made = sample_report()
     del made.doors[2:4]  # two doors
     made.doors[0].ClearField("locked")
@@ -263,8 +265,8 @@ async def test_what_the_vehicle_cannot_tell_is_absent(room: StatusRpcHarness) ->
     made.doors[2].ClearField("locked")
     made.doors[2].ClearField("open")
     made.speed_kmh = -0.0
-    room.reader.reports[VIN] = LastReport(made.SerializeToString(), NOW_US)
-    answer = MessageToDict(await room.status(), always_print_fields_with_no_presence=True)
+    service.reader.reports[VIN] = LastReport(made.SerializeToString(), NOW_US)
+    answer = MessageToDict(await service.status(), always_print_fields_with_no_presence=True)
     assert answer["doors"] == {
         "driver": {"open": False, "windowOpen": False, "childLock": False},
         "passenger": {"locked": True},
@@ -274,13 +276,13 @@ async def test_what_the_vehicle_cannot_tell_is_absent(room: StatusRpcHarness) ->
     assert str(answer["vehicleSpeed"]) == "0.0"
 
 
-async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: StatusRpcHarness) -> None:
-    stream = room.sse()
+async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(service: StatusRpcHarness) -> None:
+    stream = service.sse()
     await read(stream)
     update = change()
     update.door_status.ClearField("open")
     update.door_status.previous_state.ClearField("open")
-    room.log.publish(update)
+    service.log.publish(update)
     document = json.loads((await read(stream)).data.decode().split("data: ")[1])
     assert document["data"] == {
         "doorId": "driver",
@@ -291,47 +293,47 @@ async def test_an_event_leaves_out_what_the_vehicle_could_not_tell(room: StatusR
     }
 
 
-async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(room: StatusRpcHarness) -> None:
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
-    room.lost.note(VIN, NOW_US + 1)
-    assert (await room.status()).connectivity == Connectivity.LOST
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
-    assert (await room.status()).connectivity == Connectivity.ONLINE
+async def test_a_lost_vehicle_is_shown_as_lost_until_it_speaks_again(service: StatusRpcHarness) -> None:
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    service.lost.note(VIN, NOW_US + 1)
+    assert (await service.status()).connectivity == Connectivity.LOST
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    assert (await service.status()).connectivity == Connectivity.ONLINE
 
 
-async def test_while_the_broker_is_away_nobody_is_online(room: StatusRpcHarness) -> None:
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
-    room.reader.broker_connected = False
-    assert (await room.status()).connectivity == Connectivity.LOST
+async def test_while_the_broker_is_away_nobody_is_online(service: StatusRpcHarness) -> None:
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    service.reader.broker_connected = False
+    assert (await service.status()).connectivity == Connectivity.LOST
     asleep = sample_report()
     asleep.going_to_sleep = True
-    room.reader.reports[VIN] = LastReport(asleep.SerializeToString(), NOW_US)
-    assert (await room.status()).connectivity == Connectivity.ASLEEP
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
-    room.reader.broker_connected = True
-    assert (await room.status()).connectivity == Connectivity.ONLINE
+    service.reader.reports[VIN] = LastReport(asleep.SerializeToString(), NOW_US)
+    assert (await service.status()).connectivity == Connectivity.ASLEEP
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    service.reader.broker_connected = True
+    assert (await service.status()).connectivity == Connectivity.ONLINE
 
 
 async def test_who_left_a_command_unanswered_is_lost_and_stale_until_it_speaks_again(
-    room: StatusRpcHarness,
+    service: StatusRpcHarness,
 ) -> None:
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
-    before = await room.status()
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    before = await service.status()
     assert (before.connectivity, before.stale) == (Connectivity.ONLINE, False)
-    room.lost.note_unanswered(VIN, NOW_US + 1)
-    after = await room.status()
+    service.lost.note_unanswered(VIN, NOW_US + 1)
+    after = await service.status()
     assert (after.connectivity, after.stale) == (Connectivity.LOST, True)
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
-    later = await room.status()
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US + 2)
+    later = await service.status()
     assert (later.connectivity, later.stale) == (Connectivity.ONLINE, False)
 
 
-async def test_a_look_is_recorded_with_who_looked(room: StatusRpcHarness) -> None:
-    room.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
-    await room.status(actor="agent-7", source="CALL_CENTER")
-    await room.status()
-    await room.checks.flush()
-    [message] = room.store.sent
+async def test_a_look_is_recorded_with_who_looked(service: StatusRpcHarness) -> None:
+    service.reader.reports[VIN] = LastReport(sample_report().SerializeToString(), NOW_US)
+    await service.status(actor="agent-7", source="CALL_CENTER")
+    await service.status()
+    await service.checks.flush()
+    [message] = service.store.sent
     looked = [
         (c.user_id, c.actor_id, c.source, c.correlation_id)
         for c in StatusChecks.FromString(message.payload).checks
@@ -339,8 +341,8 @@ async def test_a_look_is_recorded_with_who_looked(room: StatusRpcHarness) -> Non
     assert looked == [("user-123", "agent-7", 2, "c-1"), ("user-123", "user-123", 1, "c-1")]
 
 
-async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: StatusRpcHarness) -> None:
-    code, problem, trailers = await refused(room.status())
+async def test_a_vehicle_that_never_reported_is_503_with_retry_after(service: StatusRpcHarness) -> None:
+    code, problem, trailers = await refused(service.status())
     assert (code, problem["code"], problem["status"]) == (
         grpc.StatusCode.UNAVAILABLE,
         "NOT_YET_REPORTED",
@@ -349,16 +351,16 @@ async def test_a_vehicle_that_never_reported_is_503_with_retry_after(room: Statu
     assert trailers["retry-after"] == "5"
 
 
-async def test_storage_that_is_away_is_503(room: StatusRpcHarness) -> None:
-    room.reader.broken = True
-    code, problem, _ = await refused(room.status())
+async def test_storage_that_is_away_is_503(service: StatusRpcHarness) -> None:
+    service.reader.broken = True
+    code, problem, _ = await refused(service.status())
     assert (code, problem["code"]) == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
 
 
-async def test_another_vehicles_capability_opens_nothing(room: StatusRpcHarness) -> None:
-    code, problem, _ = await refused(room.status(vin="KMHSH81C7LU654321"))
+async def test_another_vehicles_capability_opens_nothing(service: StatusRpcHarness) -> None:
+    code, problem, _ = await refused(service.status(vin="KMHSH81C7LU654321"))
     assert (code, problem["code"]) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
-    code, problem, _ = await refused(room.sse(vin="KMHSH81C7LU654321"))
+    code, problem, _ = await refused(service.sse(vin="KMHSH81C7LU654321"))
     assert (code, problem["code"]) == (grpc.StatusCode.NOT_FOUND, "VEHICLE_NOT_FOUND")
 
 
@@ -369,8 +371,8 @@ async def test_every_rpc_is_in_the_policy_table() -> None:
     assert all(isinstance(rule, RpcPolicy) and rule.action for rule in POLICY.values())
 
 
-async def test_an_event_is_the_specifications(room: StatusRpcHarness) -> None:
-    stream = room.sse()
+async def test_an_event_is_the_specifications(service: StatusRpcHarness) -> None:
+    stream = service.sse()
     opening = await read(stream)
     assert opening.content_type == "text/event-stream"
     retry, place, opened, data = opening.data.decode().removesuffix("\n\n").split("\n")
@@ -381,7 +383,7 @@ async def test_an_event_is_the_specifications(room: StatusRpcHarness) -> None:
         "timestamp": "2026-01-12T14:30:00.000Z",
         "data": {},
     }
-    room.log.publish(change())
+    service.log.publish(change())
     event = (await read(stream)).data.decode()
     name, kind, data, end = event.split("\n", 3)
     assert (name, kind, end) == (f"id: {at(1)}", "event: DOOR_STATUS_UPDATE", "\n")
@@ -400,19 +402,19 @@ async def test_an_event_is_the_specifications(room: StatusRpcHarness) -> None:
     }
 
 
-async def test_a_heartbeat_is_a_comment(room: StatusRpcHarness) -> None:
-    stream = room.sse()
+async def test_a_heartbeat_is_a_comment(service: StatusRpcHarness) -> None:
+    stream = service.sse()
     await read(stream)
-    room.hub.beat()
+    service.hub.beat()
     assert (await read(stream)).data == b": heartbeat\n\n"
 
 
-async def test_a_stream_resumes_after_its_last_id(room: StatusRpcHarness) -> None:
+async def test_a_stream_resumes_after_its_last_id(service: StatusRpcHarness) -> None:
     for _ in range(3):
-        room.log.publish(change())
-    stream = room.sse(last_event_id=at(1))
+        service.log.publish(change())
+    stream = service.sse(last_event_id=at(1))
     assert b"id:" not in (await read(stream)).data
-    room.log.publish(change())
+    service.log.publish(change())
     got = [(await read(stream)).data.split(b"\n")[0] for _ in range(3)]
     assert got == [f"id: {at(n)}".encode() for n in (2, 3, 4)]
 
@@ -421,14 +423,16 @@ async def test_a_stream_resumes_after_its_last_id(room: StatusRpcHarness) -> Non
     "last_event_id",
     [at(1, "e0"), at(99), "A" * 22, pytest.param("e1-1", id="as they were before they were sealed")],
 )
-async def test_an_id_that_is_not_kept_begins_with_a_reset(room: StatusRpcHarness, last_event_id: str) -> None:
-    room.log.publish(change())
-    stream = room.sse(last_event_id=last_event_id)
+async def test_an_id_that_is_not_kept_begins_with_a_reset(
+    service: StatusRpcHarness, last_event_id: str
+) -> None:
+    service.log.publish(change())
+    stream = service.sse(last_event_id=last_event_id)
     await read(stream)
     reset = (await read(stream)).data.decode()
     assert reset.startswith(f"id: {at(1)}\nevent: SYSTEM_ALERT\n")
     assert json.loads(reset.split("data: ")[1])["data"]["code"] == "UPDATES_RESET"
-    room.log.publish(change())
+    service.log.publish(change())
     assert (await read(stream)).data.startswith(f"id: {at(2)}\n".encode())
 
 
@@ -448,63 +452,66 @@ async def test_an_id_that_is_not_kept_begins_with_a_reset(room: StatusRpcHarness
     ],
 )
 async def test_an_id_that_is_none_begins_with_a_reset_and_refuses_nobody(
-    room: StatusRpcHarness, last_event_id: str
+    service: StatusRpcHarness, last_event_id: str
 ) -> None:
-    sse, typed = room.sse(last_event_id=last_event_id), room.watch(last_event_id)
+    sse, typed = service.sse(last_event_id=last_event_id), service.watch(last_event_id)
     assert b"id:" not in (await read(sse)).data
     assert b'"code":"UPDATES_RESET"' in (await read(sse)).data
     reset = await read(typed)
     assert (reset.system_alert.code, reset.id) == ("UPDATES_RESET", at(0))
 
 
-async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(room: StatusRpcHarness) -> None:
-    sse, typed = room.sse(), room.watch()
+async def test_the_place_a_stream_opens_at_is_one_to_come_back_to(service: StatusRpcHarness) -> None:
+    sse, typed = service.sse(), service.watch()
     [place] = [
         line.removeprefix(b"id: ") for line in (await read(sse)).data.split(b"\n") if line.startswith(b"id: ")
     ]
     assert dict(await typed.initial_metadata())["last-event-id"] == place.decode()
     sse.cancel()
     typed.cancel()
-    room.log.publish(change())
-    resumed = room.sse(last_event_id=place.decode())
+    service.log.publish(change())
+    resumed = service.sse(last_event_id=place.decode())
     await read(resumed)
     assert (await read(resumed)).data.startswith(f"id: {at(1)}\n".encode())
-    again = room.watch(place.decode())
+    again = service.watch(place.decode())
     assert "last-event-id" not in dict(await again.initial_metadata())
     assert (await read(again)).id == at(1)
 
 
-async def test_nobody_is_shown_what_happened_before_their_right_began(room: StatusRpcHarness) -> None:
+async def test_nobody_is_shown_what_happened_before_their_right_began(service: StatusRpcHarness) -> None:
     for published_at in (100.0, 200.0, 300.0):
-        room.log.publish(change(), published_at)
-    theirs = room.sse(last_event_id=at(1), since=150.0)
+        service.log.publish(change(), published_at)
+    theirs = service.sse(last_event_id=at(1), since=150.0)
     await read(theirs)
     assert [(await read(theirs)).data.split(b"\n")[0] for _ in range(2)] == [
         f"id: {at(n)}".encode() for n in (2, 3)
     ]
-    for stream in (room.sse(last_event_id=at(0), since=150.0), room.sse(last_event_id=at(1), since=250.0)):
+    for stream in (
+        service.sse(last_event_id=at(0), since=150.0),
+        service.sse(last_event_id=at(1), since=250.0),
+    ):
         await read(stream)
         assert b'"code":"UPDATES_RESET"' in (await read(stream)).data
-    reset = await read(room.watch(at(0), since=400.0))
+    reset = await read(service.watch(at(0), since=400.0))
     assert reset.system_alert.code == "UPDATES_RESET"
-    room.log.publish(change())
+    service.log.publish(change())
     assert (await read(theirs)).data.startswith(f"id: {at(4)}\n".encode())
     assert (await read(stream)).data.startswith(f"id: {at(4)}\n".encode())
 
 
-async def test_whoever_is_granted_the_right_again_watches_at_once(room: StatusRpcHarness) -> None:
+async def test_whoever_is_granted_the_right_again_watches_at_once(service: StatusRpcHarness) -> None:
     ended_at = time.time()
-    room.hub.right_ended(RightEnding(EndingCause.GRANT, ended_at, "user-123", VIN))
-    again = room.sse(read=ended_at + 0.002, since=ended_at + 0.001)
+    service.hub.right_ended(RightEnding(EndingCause.GRANT, ended_at, "user-123", VIN))
+    again = service.sse(read=ended_at + 0.002, since=ended_at + 0.001)
     assert b"STREAM_OPENED" in (await read(again)).data
-    _, problem, _ = await refused(room.sse(read=ended_at + 0.002, since=ended_at - 1))
+    _, problem, _ = await refused(service.sse(read=ended_at + 0.002, since=ended_at - 1))
     assert problem["code"] == "ACTION_NOT_GRANTED", "read before the end was surely known"
 
 
-async def test_the_typed_stream_gives_the_same_updates(room: StatusRpcHarness) -> None:
-    stream = room.watch()
+async def test_the_typed_stream_gives_the_same_updates(service: StatusRpcHarness) -> None:
+    stream = service.watch()
     await stream.initial_metadata()
-    room.log.publish(change())
+    service.log.publish(change())
     got = await read(stream)
     expected = change()
     expected.id = at(1)
@@ -521,23 +528,23 @@ async def test_the_typed_stream_gives_the_same_updates(room: StatusRpcHarness) -
     ids=lambda given: given.cause.name if isinstance(given, RightEnding) else None,
 )
 async def test_a_right_that_ends_ends_both_streams_and_says_so(
-    room: StatusRpcHarness, ending: RightEnding, grpc_code: str, code: str
+    service: StatusRpcHarness, ending: RightEnding, grpc_code: str, code: str
 ) -> None:
     ending = replace(ending, at=time.time())
-    sse, typed = room.sse(), room.watch()
+    sse, typed = service.sse(), service.watch()
     await read(sse)
     await typed.initial_metadata()
-    room.hub.right_ended(ending)
+    service.hub.right_ended(ending)
     assert (await read(sse)).data.startswith(f": the stream ends: {code}: ".encode())
     assert await read(sse) is grpc.aio.EOF
     status, problem, _ = await refused(typed)
     assert (status.name, problem["code"]) == (grpc_code, code)
-    status, problem, _ = await refused(room.sse(read=time.time() - 1))
+    status, problem, _ = await refused(service.sse(read=time.time() - 1))
     assert problem["code"] == code, "the same right opens it again"
 
 
-async def end_regularly(room: StatusRpcHarness) -> None:
-    await room.hub.end_regularly(lambda: frozenset({"test"}))
+async def end_regularly(service: StatusRpcHarness) -> None:
+    await service.hub.end_regularly(lambda: frozenset({"test"}))
 
 
 @pytest.mark.parametrize(
@@ -545,12 +552,12 @@ async def end_regularly(room: StatusRpcHarness) -> None:
     [("TOKEN", "UNAUTHENTICATED", "TOKEN_EXPIRED"), ("GRANT", "PERMISSION_DENIED", "ACTION_NOT_GRANTED")],
 )
 async def test_streams_end_with_the_right_behind_them(
-    room: StatusRpcHarness, ends_with: str, grpc_code: str, code: str
+    service: StatusRpcHarness, ends_with: str, grpc_code: str, code: str
 ) -> None:
-    ending = asyncio.create_task(end_regularly(room))
+    ending = asyncio.create_task(end_regularly(service))
     try:
         end = time.time() + 0.5
-        sse, typed = room.sse(ends=end, ends_with=ends_with), room.watch(ends=end, ends_with=ends_with)
+        sse, typed = service.sse(ends=end, ends_with=ends_with), service.watch(ends=end, ends_with=ends_with)
         await read(sse)
         await typed.initial_metadata()
         async with asyncio.timeout(end + 1 - time.time()):
@@ -558,17 +565,17 @@ async def test_streams_end_with_the_right_behind_them(
             status, problem, _ = await refused(typed)
         assert time.time() >= end
         assert (status.name, problem["code"]) == (grpc_code, code)
-        status, problem, _ = await refused(room.sse(ends=end, ends_with=ends_with))
+        status, problem, _ = await refused(service.sse(ends=end, ends_with=ends_with))
         assert (status.name, problem["code"]) == (grpc_code, code)
     finally:
         ending.cancel()
 
 
-async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: StatusRpcHarness) -> None:
+async def test_streams_of_a_withdrawn_key_of_the_access_service_end(service: StatusRpcHarness) -> None:
     trusted = frozenset({"test"})
-    ending = asyncio.create_task(room.hub.end_regularly(lambda: trusted))
+    ending = asyncio.create_task(service.hub.end_regularly(lambda: trusted))
     try:
-        sse = room.sse()
+        sse = service.sse()
         await read(sse)
         trusted = frozenset({"next"})
         assert (await read(sse)).data.startswith(b": the stream ends: TOKEN_INVALID: ")
@@ -576,68 +583,68 @@ async def test_streams_of_a_withdrawn_key_of_the_access_service_end(room: Status
         ending.cancel()
 
 
-async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(room: StatusRpcHarness) -> None:
-    ending = asyncio.create_task(end_regularly(room))
+async def test_a_reader_that_reads_nothing_is_cut_when_its_right_ends(service: StatusRpcHarness) -> None:
+    ending = asyncio.create_task(end_regularly(service))
     try:
-        sse = room.sse()
+        sse = service.sse()
         await read(sse)
         big = change()
         big.door_status.door_id = "x" * 200_000
-        while room.hub.watcher_count:  # until so much waits that nothing more can be written
-            room.log.publish(big)
+        while service.hub.watcher_count:  # until so much waits that nothing more can be written
+            service.log.publish(big)
             await asyncio.sleep(0.01)
-            if room.hub.position.sequence == 6:
-                room.hub.right_ended(RightEnding(EndingCause.GRANT, time.time(), "user-123", VIN))
-            assert room.hub.position.sequence < 500
+            if service.hub.position.sequence == 6:
+                service.hub.right_ended(RightEnding(EndingCause.GRANT, time.time(), "user-123", VIN))
+            assert service.hub.position.sequence < 500
     finally:
         ending.cancel()
 
 
-async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(room: StatusRpcHarness) -> None:
-    oldest = room.sse()
+async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(service: StatusRpcHarness) -> None:
+    oldest = service.sse()
     await read(oldest)
-    others = [room.sse() for _ in range(30)]
+    others = [service.sse() for _ in range(30)]
     for each in others:
         await read(each)
     last = (await read(oldest)).data
     assert last.startswith(b"retry: 30000\n: the stream ends: RATE_LIMITED: ")
     assert await read(oldest) is grpc.aio.EOF
-    room.hub.beat()
+    service.hub.beat()
     assert (await read(others[0])).data == b": heartbeat\n\n"
 
 
-async def test_at_shutdown_streams_end_so_that_clients_come_back(room: StatusRpcHarness) -> None:
-    sse, typed = room.sse(), room.watch()
+async def test_at_shutdown_streams_end_so_that_clients_come_back(service: StatusRpcHarness) -> None:
+    sse, typed = service.sse(), service.watch()
     await read(sse)
     await typed.initial_metadata()
-    room.hub.close()
+    service.hub.close()
     assert (await read(sse)).data.startswith(b": the stream ends: DEPENDENCY_UNAVAILABLE")
     code, _, _ = await refused(typed)
     assert code is grpc.StatusCode.UNAVAILABLE
 
 
-async def test_a_reader_slower_than_its_updates_is_ended(room: StatusRpcHarness) -> None:
-    typed = room.watch()
+async def test_a_reader_slower_than_its_updates_is_ended(service: StatusRpcHarness) -> None:
+    typed = service.watch()
     await typed.initial_metadata()
     for _ in range(40):  # without a turn of the loop in between, nobody can read
-        room.log.publish(change())
+        service.log.publish(change())
     code, problem, _ = await refused(typed)
     assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")
 
 
-async def test_a_client_that_leaves_is_forgotten(room: StatusRpcHarness) -> None:
-    stream = room.sse()
+async def test_a_client_that_leaves_is_forgotten(service: StatusRpcHarness) -> None:
+    stream = service.sse()
     await read(stream)
-    assert room.hub.watcher_count == 1
+    assert service.hub.watcher_count == 1
     stream.cancel()
     async with asyncio.timeout(WAIT_SECONDS):
-        while room.hub.watcher_count:  # noqa: ASYNC110  # the hub has no event for it, and needs none
+        while service.hub.watcher_count:  # noqa: ASYNC110  # the hub has no event for it, and needs none
             await asyncio.sleep(0.01)
 
 
-async def test_streams_are_bounded(room: StatusRpcHarness) -> None:
-    streams = [room.sse(subject=f"user-{n}") for n in range(50)]
+async def test_streams_are_bounded(service: StatusRpcHarness) -> None:
+    streams = [service.sse(subject=f"user-{n}") for n in range(50)]
     for stream in streams:
         await read(stream)
-    code, problem, _ = await refused(room.sse(subject="one-too-many"))
+    code, problem, _ = await refused(service.sse(subject="one-too-many"))
     assert (code, problem["code"]) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "RATE_LIMITED")

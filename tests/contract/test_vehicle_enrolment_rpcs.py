@@ -26,8 +26,8 @@ from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolm
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
 from services.runtime.database import open_database
-from services.runtime.server import RoomServer
-from tests.contract.runtime_room import reason_of
+from services.runtime.server import GrpcServer
+from tests.contract.runtime_service import reason_of
 from tests.support.databases import migrated
 from tests.support.protocol_harness import exchange_key, seed
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
     from tests.support.certificates import Certificates
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
@@ -88,11 +88,11 @@ def room_name() -> str:
 
 @pytest.fixture
 def build_room(deps: EnrolmentDependencies, makers: Pki) -> Any:
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         keys = VehicleKeysServer(deps.register)
         check = CertificateCheck.read(makers.ca.read_bytes(), lambda: datetime.now(UTC))
         api = enrolment_api(deps, check)
-        return RoomServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
+        return GrpcServer(settings, [SERVICE], keys.register, POLICY, verifier, refusal_of, besides=[api])
 
     return build
 
@@ -175,7 +175,7 @@ async def test_a_fleet_is_listed_page_by_page(operator: Any, enrolling: Any) -> 
 async def test_the_operator_is_told_what_is_wrong(
     operator: Any, enrolling: Any, pki: Certificates, makers: Pki
 ) -> None:
-    room = pki.of("room/command").cert.read_bytes()
+    service = pki.of("room/command").cert.read_bytes()
     other = makers.ensure(vehicle_identity(OTHER)).cert.read_bytes()
     nobody = makers.ensure(vehicle_identity("nobody")).cert.read_bytes()
     ours = makers.ensure(vehicle_identity(VIN))
@@ -185,7 +185,7 @@ async def test_the_operator_is_told_what_is_wrong(
     private = keys_of(VIN) + private_pem(exchange_key(VIN))
     wrong = [
         ({"certificate": other}, "another vehicle"),
-        ({"certificate": room}, "not a vehicle's"),
+        ({"certificate": service}, "not a vehicle's"),
         ({"certificate": nobody}, "17 characters"),
         ({"certificate": b"x"}, "PEM"),
         ({"certificate": services.cert.read_bytes()}, "not signed by the vehicles' CA"),

@@ -1,4 +1,4 @@
-"""The enrolment room over real mTLS: which rooms are told the keys of vehicles, and which keys."""
+"""The enrolment service over real mTLS: which services are told the keys of vehicles, and which keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from services.enrolment import store
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
 from services.runtime.database import open_database
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.storage import StorageUnavailable
 from services.runtime.vehicle_keys import VehicleKeyDirectory
 from tests.contract.conftest import ServedRoom
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
 
 VIN, REVOKED, KEYLESS, UNKNOWN = (f"KMHSH81C7LU12345{n}" for n in range(4))
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -79,10 +79,12 @@ def ask(channel: grpc.aio.Channel, *vins: str) -> Any:
     return stub.GetVehicleKeys(contract.GetVehicleKeysRequest(vins=vins), timeout=5)
 
 
-@pytest.mark.parametrize("room", ["command", "config", "status", "diagnostics"])
-async def test_a_room_that_talks_with_vehicles_is_told_the_keys_that_count(enrolment: Any, room: str) -> None:
+@pytest.mark.parametrize("service", ["command", "config", "status", "diagnostics"])
+async def test_a_room_that_talks_with_vehicles_is_told_the_keys_that_count(
+    enrolment: Any, service: str
+) -> None:
     running, _ = enrolment
-    async with running.channel(f"room/{room}") as channel:
+    async with running.channel(f"room/{service}") as channel:
         answer = await ask(channel, VIN, REVOKED, KEYLESS, UNKNOWN)
     assert list(answer.keys) == [
         contract.VehicleKeys(vin=VIN, verify_key=KEYS.verify_key, seal_key=KEYS.seal_key)
@@ -138,9 +140,9 @@ async def test_a_record_that_is_away_is_not_an_empty_one(start_room: Any) -> Non
         async def valid_keys(self, _vins: object) -> object:
             raise StorageUnavailable("gone")
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         server = VehicleKeysServer(Away())  # type: ignore[arg-type]  # only what is asked
-        return RoomServer(settings, [SERVICE], server.register, POLICY, verifier, lambda _error: None)
+        return GrpcServer(settings, [SERVICE], server.register, POLICY, verifier, lambda _error: None)
 
     running = await start_room("enrolment", build)
     async with running.channel("room/command") as channel:

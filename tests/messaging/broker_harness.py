@@ -38,7 +38,7 @@ from services.enrolment.takeovers import NewestConnection
 from services.enrolment.usecases import EnrolmentDependencies
 from services.enrolment.vehicle_link import AuthCalloutResponder
 from services.runtime.jetstream import Broker, connect
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 from tests.messaging.vehicle_cloud import until
 from tests.support.ports import free_port_base
 from vehicle.link_mqtt import MqttLink
@@ -85,7 +85,7 @@ class InMemory:
 
 
 class BrokerHarness:
-    """The mesh's broker configuration on free ports, with the room's parts at its doors."""
+    """The mesh's broker configuration on free ports, with the service's parts at its doors."""
 
     def __init__(self, folder: Path, ports: Ports) -> None:
         self.sandbox = Sandbox(folder)
@@ -131,18 +131,18 @@ class BrokerHarness:
     async def _until_listening(self) -> None:
         await until(lambda: listens(self.ports.nats) and listens(self.ports.mqtt))
 
-    def room_settings(self, room: str = "enrolment") -> RoomSettings:
-        pair = self.pki.pair(room)
-        return RoomSettings.model_construct(
+    def room_settings(self, service: str = "enrolment") -> ServiceSettings:
+        pair = self.pki.pair(service)
+        return ServiceSettings.model_construct(
             nats_url=self.url,
             nats_ca=self.pki.ca,
             tls_cert=pair.cert,
             tls_key=pair.key,
-            nats_user=broker_user(room),
-            nats_password_file=self.sandbox.nats_password(room),
+            nats_user=broker_user(service),
+            nats_password_file=self.sandbox.nats_password(service),
             health_patience_seconds=0.0,
             nats_api_prefix=STORE_API,
-            nats_provision="self" if room == "enrolment" else "await",
+            nats_provision="self" if service == "enrolment" else "await",
         )
 
     @property

@@ -13,7 +13,7 @@ import nats
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 from tests.messaging.conftest import PASSWORD, USER, nats_binary
 from tests.support.ports import free_port
 
@@ -54,7 +54,7 @@ class Node:
 
 
 class NatsCluster:
-    """The nodes, and what a room needs to know to connect to any of them."""
+    """The nodes, and what a service needs to know to connect to any of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -65,8 +65,8 @@ class NatsCluster:
     def url(self) -> str:
         return ",".join(node.url for node in self.nodes)
 
-    def settings(self, replicas: int = NODES, url: str | None = None) -> RoomSettings:
-        return RoomSettings.model_construct(
+    def settings(self, replicas: int = NODES, url: str | None = None) -> ServiceSettings:
+        return ServiceSettings.model_construct(
             nats_url=url or self.url,
             nats_ca=None,
             nats_user=USER,

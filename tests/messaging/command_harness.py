@@ -1,4 +1,4 @@
-"""The command room as it is wired, for tests: a real broker, the rooms it asks, a fake vehicle, the edge."""
+"""The command service as it is wired, for tests: a real broker, the services it asks, a fake vehicle, the edge."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def until(condition: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class CommandHarness:
-    """Everything around the room. `environment` is what its process reads."""
+    """Everything around the service. `environment` is what its process reads."""
 
     def __init__(self, folder: Path, server: Any) -> None:
         self.pki = Pki(folder / "pki", datetime.now(UTC))

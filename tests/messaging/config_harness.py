@@ -1,4 +1,4 @@
-"""The config room without its server, for tests: a real broker, a fake signer and enrolment, a car with its keys."""
+"""The config service without its server, for tests: a real broker, a fake signer and enrolment, a car with its keys."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class FakeSigner(signing_stubs.OrderSigningServiceServicer):
     """Signs what `capabilities` prove, while their holders have the right to it.
 
-    `end_right_of` and `away` as in the access room; what it signed is in `signed`. `meet` lets questions wait
+    `end_right_of` and `away` as in the access service; what it signed is in `signed`. `meet` lets questions wait
     for each other: so many of them are answered at once.
     """
 
@@ -66,7 +66,7 @@ class FakeSigner(signing_stubs.OrderSigningServiceServicer):
         self._met = asyncio.Event()
 
     def issue(self, vin: str, subject: str) -> str:
-        """A capability to write this vehicle's settings, as the access room would issue."""
+        """A capability to write this vehicle's settings, as the access service would issue."""
         token = f"capability-{len(self.capabilities)}"
         self.capabilities[token] = (vin, subject)
         return token
@@ -83,7 +83,7 @@ class FakeSigner(signing_stubs.OrderSigningServiceServicer):
     ) -> signing.SignOrdersResponse:
         self.asked.set()
         if self.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access room is away")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access service is away")
         if violations_of(request, None):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not valid")
         self._missing -= 1
@@ -96,7 +96,7 @@ class FakeSigner(signing_stubs.OrderSigningServiceServicer):
         self, request: signing.ReviewOrdersRequest, context: Context
     ) -> signing.ReviewOrdersResponse:
         if self.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access room is away")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access service is away")
         signed = list(self.signed)
         answers = [self._answer(signing.OrderToSign(requested=order)) for order in request.orders]
         self.signed = signed
@@ -186,17 +186,17 @@ class ConfigHarness:
             self.now,
             ready=lambda: broker.connected,
         )
-        to_rooms = OutboxRelay(database, store.outbox, dispatch.TO_ROOMS, broker.publish_all, self.now)
+        to_services = OutboxRelay(database, store.outbox, dispatch.TO_SERVICES, broker.publish_all, self.now)
         self.record = store.ConfigStore(
             database, self.relay, dispatch.outgoing, partial(translate.stamp, MAC)
         )
         settings_cancellations = store.SettingsCancellationStore(
-            database, dispatch.cancelled, to_rooms.hand_over
+            database, dispatch.cancelled, to_services.hand_over
         )
         self.rights = right_link.ConfigRevocationHandler(
             settings_cancellations, OrderSigningClient(channel), self.now
         )
-        self._to_rooms = to_rooms
+        self._to_rooms = to_services
         self._tasks: list[asyncio.Task[None]] = []
 
     def now(self) -> datetime:
@@ -230,7 +230,7 @@ class ConfigHarness:
         return car.side.seal_hello(words, message_id)
 
     async def until_greeted(self, car: Car) -> None:
-        """The car said hello, and the room has its session."""
+        """The car said hello, and the service has its session."""
         await self.greet(car, f"first-{car.vin}-{car.boots}", 0)
         async with asyncio.timeout(WAIT_SECONDS):
             while not await self._knows(car):  # noqa: ASYNC110  # a consumer decides; it sets no event here
@@ -249,7 +249,7 @@ class ConfigHarness:
         return await self.record.change(request, self.now())
 
     async def put(self, message: OutgoingMessage) -> None:
-        """Into the outbox, as nobody but this room should."""
+        """Into the outbox, as nobody but this service should."""
         row = {
             "message_id": message.message_id,
             "queue": message.queue,

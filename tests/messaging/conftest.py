@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.subjects import STATUS_MAPPING
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:
@@ -38,9 +38,9 @@ class NatsServer:
     def url(self) -> str:
         return f"nats://127.0.0.1:{self.port}"
 
-    def settings(self) -> RoomSettings:
-        """What `jetstream.connect` reads of a room's settings, and nothing else."""
-        return RoomSettings.model_construct(
+    def settings(self) -> ServiceSettings:
+        """What `jetstream.connect` reads of a service's settings, and nothing else."""
+        return ServiceSettings.model_construct(
             nats_url=self.url, nats_ca=None, nats_user=USER, nats_password_file=self.folder / "password"
         )
 

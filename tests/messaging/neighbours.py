@@ -1,4 +1,6 @@
-"""The rooms that a room asks about vehicles, for tests: the real signer with a right that tests end, and enrolment."""
+"""The services that a service asks about vehicles, for tests: the real signer with a right that tests end, and
+enrolment.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ from mesh.pki import CertificateIdentity
 from protocol.manifest import endorse
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.order_mac import OrderMac
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.settings import ServerSettings
 from services.signer.domain import CurrentRight
 from services.signer.server import POLICY as SIGNER_POLICY
@@ -42,10 +44,10 @@ ENROLMENT = "ecarus.remotecontrol.access.v1.VehicleKeysService"
 
 
 class Neighbours:
-    """The signer and the enrolment room on one port.
+    """The signer and the enrolment service on one port.
 
-    Everything is allowed until `revoked`; `go_away` and `come_back` as crashed rooms would. Every vehicle is enrolled
-    with FakeVehicle's keys, but for `strangers`.
+    Everything is allowed until `revoked`; `go_away` and `come_back` as crashed services would. Every vehicle is
+    enrolled with FakeVehicle's keys, but for `strangers`.
     """
 
     def __init__(self, folder: Path, pki: Pki, jwks: Path) -> None:
@@ -58,10 +60,10 @@ class Neighbours:
         self._folder = folder
         self._pki = pki
         self._jwks = jwks
-        self._server: RoomServer | None = None
+        self._server: GrpcServer | None = None
 
     def environment(self) -> dict[str, str]:
-        """What a room's process reads to find them, and the keys of the cloud."""
+        """What a service's process reads to find them, and the keys of the cloud."""
         mac_key = self._folder / "order-mac.key"
         mac_key.write_bytes(MAC_KEY)
         manifests = self._folder / "manifests"
@@ -97,7 +99,7 @@ class Neighbours:
             keys_stubs.add_VehicleKeysServiceServicer_to_server(_Enrolment(self), server)
 
         policy = SIGNER_POLICY | {f"/{ENROLMENT}/GetVehicleKeys": SIGNER_POLICY[f"/{SIGNER}/SignOrders"]}
-        self._server = RoomServer(settings, [SIGNER, ENROLMENT], register, policy, verifier, refusal_of)
+        self._server = GrpcServer(settings, [SIGNER, ENROLMENT], register, policy, verifier, refusal_of)
         await self._server.start()
 
     async def go_away(self) -> None:
@@ -106,7 +108,7 @@ class Neighbours:
             self._server = None
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
-        """The access room's answer (signer.usecases.Rights)."""
+        """The access service's answer (signer.usecases.Rights)."""
         if self.access_away:
             raise AccessUnavailable
         ended = [self.revoked or bool(self.locked & {q.subject, q.actor}) for q in questions]

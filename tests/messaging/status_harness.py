@@ -1,4 +1,4 @@
-"""The status room without its gRPC side, its vehicles and its readers."""
+"""The status service without its gRPC side, its vehicles and its readers."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from services.runtime.database import Database
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
     from tests.support.report_harness import Fleet
 
 VIN = "KMHSH81C7LU123456"
@@ -81,7 +81,7 @@ def report(
 class Server(Protocol):
     """The nats-server of these tests' conftest."""
 
-    def settings(self) -> RoomSettings: ...
+    def settings(self) -> ServiceSettings: ...
 
     def restart(self) -> None: ...
 
@@ -95,7 +95,7 @@ class _NoEviction:
 
 @dataclass(slots=True)
 class StatusHarness:
-    """The room without its gRPC side, on its own connection to the broker."""
+    """The service without its gRPC side, on its own connection to the broker."""
 
     database: Database
     broker: jetstream.Broker
@@ -230,11 +230,11 @@ async def running_room(
     )
     loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
     tasks = [asyncio.create_task(c) for c in loops]
-    room = StatusHarness(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
+    service = StatusHarness(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:
-        yield room
+        yield service
     finally:
-        await room.stop()
+        await service.stop()
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -251,17 +251,17 @@ async def until(condition: Callable[[], object]) -> None:
 class Reader:
     """Reads updates in the background, as a client would."""
 
-    def __init__(self, room: StatusHarness, after: LogPosition | None = None, vin: str = VIN) -> None:
+    def __init__(self, service: StatusHarness, after: LogPosition | None = None, vin: str = VIN) -> None:
         self.items: list[Update | Reset] = []
         self.ended: Exception | None = None
-        self._room, self._after, self._vin = room, after, vin
+        self._service, self._after, self._vin = service, after, vin
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
         watcher = Watcher(self._vin, WatchRight("user-123", "user-123"), heartbeats=False)
         try:
-            with self._room.hub.watching(watcher):
-                async for item in watch_updates(self._room.log, watcher, self._after):
+            with self._service.hub.watching(watcher):
+                async for item in watch_updates(self._service.log, watcher, self._after):
                     self.items.append(item)  # type: ignore[arg-type]  # no heartbeats were asked for
         except WatchRightEnded as ended:
             self.ended = ended

@@ -1,4 +1,4 @@
-"""What a room notices and mends while its connection stays, and what its health says until then."""
+"""What a service notices and mends while its connection stays, and what its health says until then."""
 
 from __future__ import annotations
 
@@ -64,12 +64,14 @@ async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
     )
     broker = await jetstream.connect(settings, "room-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
-    room = BrokerWatchHarness(broker, health)
-    running = asyncio.gather(Consumer(broker, PLAN, room.handle, room.dead_letter).run(), broker.watch())
+    service = BrokerWatchHarness(broker, health)
+    running = asyncio.gather(
+        Consumer(broker, PLAN, service.handle, service.dead_letter).run(), broker.watch()
+    )
     try:
-        assert await room.publish(0)
-        await room.until(lambda: room.taken == [b"0"])
-        yield room
+        assert await service.publish(0)
+        await service.until(lambda: service.taken == [b"0"])
+        yield service
     finally:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
@@ -79,12 +81,12 @@ async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
 async def test_a_stream_that_is_deleted_under_a_living_connection_comes_back_with_its_consumer(
     nats_server: NatsServer,
 ) -> None:
-    async with a_room(nats_server) as room:
-        await room.broker.jetstream.delete_stream(VEHICLE_EVENTS)
+    async with a_room(nats_server) as service:
+        await service.broker.jetstream.delete_stream(VEHICLE_EVENTS)
 
         async def back() -> bool:
             try:
-                await room.broker.jetstream.consumer_info(VEHICLE_EVENTS, PLAN.name)
+                await service.broker.jetstream.consumer_info(VEHICLE_EVENTS, PLAN.name)
             except NotFoundError:
                 return False
             return True
@@ -92,68 +94,68 @@ async def test_a_stream_that_is_deleted_under_a_living_connection_comes_back_wit
         async with asyncio.timeout(WAIT_SECONDS):
             while not await back():  # noqa: ASYNC110  # another process decides
                 await asyncio.sleep(0.02)
-        assert await room.publish(1)
-        await room.until(lambda: room.taken == [b"0", b"1"])
-        await room.until(lambda: not room.health.failing)
+        assert await service.publish(1)
+        await service.until(lambda: service.taken == [b"0", b"1"])
+        await service.until(lambda: not service.health.failing)
 
 
 async def test_what_is_missing_and_cannot_be_made_is_said_until_it_is_there_again(
     nats_server: NatsServer,
 ) -> None:
-    async with a_room(nats_server) as room:
-        context = room.broker.jetstream
+    async with a_room(nats_server) as service:
+        context = service.broker.jetstream
         await context.delete_stream(VEHICLE_EVENTS)
         # Somebody else's stream holds one of its subjects, so that the broker refuses to make it.
         await context.add_stream(name="SQUATTER", subjects=["vehicle.*.evt.hello"])
-        await room.until(lambda: not room.health.serves(COMMANDS))
-        assert set(room.health.failing) >= {"streams"}
-        assert "VEHICLE_EVENTS" in room.health.failing["streams"]
-        assert not room.health.serves(LIVE)
+        await service.until(lambda: not service.health.serves(COMMANDS))
+        assert set(service.health.failing) >= {"streams"}
+        assert "VEHICLE_EVENTS" in service.health.failing["streams"]
+        assert not service.health.serves(LIVE)
         await context.delete_stream("SQUATTER")
-        await room.until(lambda: room.health.serves(COMMANDS) and not room.health.failing)
-        assert await room.publish(1)
+        await service.until(lambda: service.health.serves(COMMANDS) and not service.health.failing)
+        assert await service.publish(1)
 
 
 async def test_a_broker_that_is_away_for_a_moment_is_waited_for_and_longer_is_said(
     nats_server: NatsServer,
 ) -> None:
-    async with a_room(nats_server) as room:
+    async with a_room(nats_server) as service:
         nats_server.kill()
-        await room.until(lambda: not room.broker.connected)
-        assert room.health.serves(COMMANDS)
-        await room.until(lambda: not room.health.serves(COMMANDS))
-        assert "broker" in room.health.failing
+        await service.until(lambda: not service.broker.connected)
+        assert service.health.serves(COMMANDS)
+        await service.until(lambda: not service.health.serves(COMMANDS))
+        assert "broker" in service.health.failing
         await asyncio.to_thread(nats_server.start)
-        await room.until(lambda: room.health.serves(COMMANDS) and not room.health.failing)
+        await service.until(lambda: service.health.serves(COMMANDS) and not service.health.failing)
 
 
 async def test_a_broker_that_takes_no_messages_is_said_and_found_out_when_it_does(
     nats_server: NatsServer,
 ) -> None:
-    async with a_room(nats_server) as room:
-        context = room.broker.jetstream
+    async with a_room(nats_server) as service:
+        context = service.broker.jetstream
         full = {}
         for stream in (VEHICLE_EVENTS, ROOM_EVENTS):
             config = (await context.stream_info(stream)).config
             full[stream] = config
             await context.update_stream(config.evolve(max_msgs=1, discard="new"))
-        await room.publish(1, "room.command.fills")
+        await service.publish(1, "room.command.fills")
         for number in range(2, 6):
-            assert not await room.publish(number)
-        await room.until(lambda: "publishing" in room.health.failing)
-        assert not room.health.serves(COMMANDS)
+            assert not await service.publish(number)
+        await service.until(lambda: "publishing" in service.health.failing)
+        assert not service.health.serves(COMMANDS)
         for config in full.values():
             await context.update_stream(config)
-        await room.until(lambda: room.health.serves(COMMANDS))
+        await service.until(lambda: service.health.serves(COMMANDS))
 
 
 async def test_one_vehicle_whose_messages_are_refused_stops_nobody(nats_server: NatsServer) -> None:
-    async with a_room(nats_server) as room:
+    async with a_room(nats_server) as service:
         for number in range(20):
-            assert not await room.publish(number, f"vehicle.{VIN}.nothing.keeps.this")
+            assert not await service.publish(number, f"vehicle.{VIN}.nothing.keeps.this")
             await asyncio.sleep(0.05)
-            room.health.look()
-        assert room.health.serves(COMMANDS)
+            service.health.look()
+        assert service.health.serves(COMMANDS)
 
 
 async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer) -> None:

@@ -1,4 +1,4 @@
-"""The command room as a process that is killed in the middle of its work, again and again."""
+"""The command service as a process that is killed in the middle of its work, again and again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ VINS = [f"KMHSH81C7LU12345{n}" for n in range(4)]
 TTL_SECONDS = 3
 KILLS = 4
 _EXPECTED = {grpc.StatusCode.ABORTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}
-"""Another command is in flight; the room is dead, or died while it was asked."""
+"""Another command is in flight; the service is dead, or died while it was asked."""
 ENDS = ("SUCCESS", "FAILED", "TIMEOUT", "CANCELLED")
 
 
@@ -79,7 +79,7 @@ async def keep_asking(app: App, vin: str, enough: asyncio.Event) -> list[str]:
 
 
 async def answers(app: App) -> bool:
-    """Whether the room serves again; a connection to the one that died may still be tried first."""
+    """Whether the service serves again; a connection to the one that died may still be tried first."""
     try:
         await app.history(VINS[0], wait_for_ready=True)
     except grpc.aio.AioRpcError as error:
@@ -94,9 +94,9 @@ async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
     harness: CommandHarness, nats_server: Any, tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)  # noqa: S311  # not for secrets
-    room = ServiceProcess(harness, tmp_path / "room.log")
+    service = ServiceProcess(harness, tmp_path / "room.log")
     vehicles = [FakeVehicle(nats_server, vin) for vin in VINS]
-    await room.start()
+    await service.start()
     for vehicle in vehicles:
         await vehicle.wake()
     enough = asyncio.Event()
@@ -107,10 +107,10 @@ async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
             async with asyncio.timeout(20):
                 await channel.channel_ready()
             await asyncio.sleep(chance.uniform(0.02, 0.6))  # the crash's moment, not a wait
-            await room.kill()
+            await service.kill()
             if turn == KILLS // 2:
                 await asyncio.to_thread(nats_server.wipe)
-            await room.start()
+            await service.start()
             await until(partial(answers, app))
         enough.set()
         accepted = dict(zip(VINS, await asyncio.gather(*asking), strict=True))
@@ -124,7 +124,7 @@ async def test_every_command_that_was_taken_in_ends_once_whatever_crashes(
         }
     for vehicle in vehicles:
         await vehicle.sleep()
-    await room.kill()
+    await service.kill()
     assert len(told) > KILLS
     assert len(told) == sum(map(len, accepted.values()))
     assert_the_record_agrees(harness.database)

@@ -32,13 +32,13 @@ GUEST = "user-123"
 
 @asynccontextmanager
 async def running(harness: CommandHarness) -> AsyncIterator[None]:
-    """The room's process, until it is stopped."""
+    """The service's process, until it is stopped."""
     stop = asyncio.Event()
     settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
-    room = asyncio.create_task(main(settings, stop))
+    service = asyncio.create_task(main(settings, stop))
     yield
     stop.set()
-    await room
+    await service
 
 
 @pytest_asyncio.fixture
@@ -63,7 +63,7 @@ async def vehicle(nats_server: Any) -> AsyncIterator[FakeVehicle]:
 
 
 class Broker:
-    """The broker, as a test looks at it and the access room speaks on it."""
+    """The broker, as a test looks at it and the access service speaks on it."""
 
     def __init__(self, client: Any) -> None:
         self._jetstream = client.jetstream()

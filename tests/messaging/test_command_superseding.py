@@ -29,11 +29,11 @@ async def app(nats_server: Any, tmp_path: Path) -> AsyncIterator[App]:
     await harness.neighbours.come_back()
     stop = asyncio.Event()
     settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
-    room = asyncio.create_task(main(settings, stop))
+    service = asyncio.create_task(main(settings, stop))
     async with harness.edge() as channel:
         yield App(harness, channel)
     stop.set()
-    await room
+    await service
     await harness.neighbours.go_away()
 
 

@@ -44,7 +44,7 @@ WAIT_SECONDS = 60
 
 @dataclass
 class ConsumerHarness:
-    """What a room did with each message: it does what the message says, and never takes one of LOUD's."""
+    """What a service did with each message: it does what the message says, and never takes one of LOUD's."""
 
     done: list[tuple[str, bytes]] = field(default_factory=list)
     handled: int = 0
@@ -95,10 +95,10 @@ async def run(broker: Broker) -> AsyncIterator[Callable[..., ConsumerHarness]]:
     tasks: list[asyncio.Task[None]] = []
 
     def start(quotas: VehicleQuotas | None = None) -> ConsumerHarness:
-        room = ConsumerHarness()
-        consumer = Consumer(broker, PLAN, room.handle, room.dead_letter, quotas or VehicleQuotas())
+        service = ConsumerHarness()
+        consumer = Consumer(broker, PLAN, service.handle, service.dead_letter, quotas or VehicleQuotas())
         tasks.append(asyncio.create_task(consumer.run()))
-        return room
+        return service
 
     yield start
     for task in tasks:
@@ -132,30 +132,32 @@ async def test_a_flood_of_every_kind_costs_the_others_a_burst_at_most(
     for kind in KINDS:
         await publish(broker, LOUD, kind, *(f"{nonsense} {n}" for n in range(FLOOD)))
     await publish(broker, QUIET, EventKind.RESULT, "quiet")
-    room = run()
-    await room.until(lambda: room.of(QUIET) == [b"quiet"])
+    service = run()
+    await service.until(lambda: service.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
     bursts = sum(DEFAULT_QUOTAS[kind].burst + DEFAULT_QUOTAS[kind].per_minute for kind in KINDS)
-    assert room.handled <= bursts * RETRIES_AT_MOST
+    assert service.handled <= bursts * RETRIES_AT_MOST
     # The operator is told, by a few letters that stand for all that were dropped.
-    await room.until(lambda: sum(p.count for p in room.dead_lettered if p.merges) >= len(KINDS) * FLOOD // 2)
-    named = {p.delivery.subject for p in room.dead_lettered if p.reason.startswith("OVER_QUOTA")}
+    await service.until(
+        lambda: sum(p.count for p in service.dead_lettered if p.merges) >= len(KINDS) * FLOOD // 2
+    )
+    named = {p.delivery.subject for p in service.dead_lettered if p.reason.startswith("OVER_QUOTA")}
     assert named == {event_subject(LOUD, kind) for kind in KINDS}
-    assert not any(QUIET in p.delivery.subject for p in room.dead_lettered)
+    assert not any(QUIET in p.delivery.subject for p in service.dead_lettered)
 
 
 async def test_while_one_is_muted_the_others_messages_come_in_order_and_at_once(
     broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
     quotas = VehicleQuotas({**DEFAULT_QUOTAS, EventKind.RESULT: Quota(10, 60, 1_000)})
-    room = run(quotas)
+    service = run(quotas)
     for n in range(50):
         await publish(broker, LOUD, EventKind.RESULT, f"fine {n}")
         await publish(broker, QUIET, EventKind.RECEIVED, f"quiet {n}")
-    await room.until(lambda: len(room.of(QUIET)) == 50)
-    assert room.of(QUIET) == [f"quiet {n}".encode() for n in range(50)]
-    assert room.of(LOUD) == [f"fine {n}".encode() for n in range(len(room.of(LOUD)))]
-    assert len(room.of(LOUD)) < 25
+    await service.until(lambda: len(service.of(QUIET)) == 50)
+    assert service.of(QUIET) == [f"quiet {n}".encode() for n in range(50)]
+    assert service.of(LOUD) == [f"fine {n}".encode() for n in range(len(service.of(LOUD)))]
+    assert len(service.of(LOUD)) < 25
     await until_all_acknowledged(broker)
 
 
@@ -165,35 +167,35 @@ async def test_what_waits_for_a_hello_is_set_aside_and_occupies_nothing(
     """More wait than may be on their way at once, and of a vehicle that is within its quota."""
     await publish(broker, LOUD, EventKind.RESULT, *(f"later {n}" for n in range(PLAN.max_pending + 50)))
     await publish(broker, QUIET, EventKind.RESULT, "quiet")
-    room = run()
-    await room.until(lambda: room.of(QUIET) == [b"quiet"])
+    service = run()
+    await service.until(lambda: service.of(QUIET) == [b"quiet"])
     await until_all_acknowledged(broker)
-    assert {p.delivery.data for p in room.dead_lettered} == {
+    assert {p.delivery.data for p in service.dead_lettered} == {
         f"later {n}".encode() for n in range(PLAN.max_pending + 50)
     }
-    assert all(p.waits for p in room.dead_lettered)
-    held = room.handled - (PLAN.max_pending + 50) - 1
+    assert all(p.waits for p in service.dead_lettered)
+    held = service.handled - (PLAN.max_pending + 50) - 1
     assert held <= HELD_PER_SENDER * (RETRIES_AT_MOST - 1) * 2
 
 
 async def test_a_message_that_comes_before_its_hello_is_taken_a_moment_later(
     broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
-    room = run()
-    room.early = {b"early"}
+    service = run()
+    service.early = {b"early"}
     await publish(broker, QUIET, EventKind.RESULT, "early")
-    await room.until(lambda: room.of(QUIET) == [b"early"])
-    assert room.dead_lettered == []
+    await service.until(lambda: service.of(QUIET) == [b"early"])
+    assert service.dead_lettered == []
     await until_all_acknowledged(broker)
 
 
 async def test_who_is_not_understood_is_muted_and_a_few_letters_say_so(
     broker: Broker, run: Callable[..., ConsumerHarness]
 ) -> None:
-    room = run()
+    service = run()
     for start in range(0, 400, 20):
         await publish(broker, LOUD, EventKind.CONFIG, *(f"poison {n}" for n in range(start, start + 20)))
         await until_all_acknowledged(broker)
-    single = [p for p in room.dead_lettered if not p.merges]
+    single = [p for p in service.dead_lettered if not p.merges]
     assert NOT_UNDERSTOOD.burst <= len(single) <= NOT_UNDERSTOOD.burst + 40
-    await room.until(lambda: len(single) + sum(p.count for p in room.dead_lettered if p.merges) >= 400)
+    await service.until(lambda: len(single) + sum(p.count for p in service.dead_lettered if p.merges) >= 400)

@@ -34,7 +34,7 @@ def now() -> datetime:
 
 
 class DiagnosticsHarness:
-    """The diagnostics room without its server."""
+    """The diagnostics service without its server."""
 
     def __init__(self, database: Database, broker: Broker, connect: Callable[[], Awaitable[Broker]]) -> None:
         self.database = database
@@ -114,55 +114,55 @@ class DiagnosticsHarness:
 
 
 @pytest.fixture
-async def room(nats_server: Any, tmp_path: Path) -> AsyncIterator[DiagnosticsHarness]:
+async def service(nats_server: Any, tmp_path: Path) -> AsyncIterator[DiagnosticsHarness]:
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
     connect = partial(jetstream.connect, nats_server.settings(), "room-diagnostics")
     broker = await connect()
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
-    room = DiagnosticsHarness(database, broker, connect)
-    await room.run()
-    await room.greet()
-    yield room
-    await room.crash()
+    service = DiagnosticsHarness(database, broker, connect)
+    await service.run()
+    await service.greet()
+    yield service
+    await service.crash()
     await broker.close()
     await database.close()
 
 
-async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(room: DiagnosticsHarness) -> None:
-    await room.report(1, times=2)
-    await room.report(2, "B1A01", times=3)
-    await room.report(3, "B1A01")
-    await room.report(4)
+async def test_an_alert_comes_and_goes_and_those_who_watch_are_told_once(service: DiagnosticsHarness) -> None:
+    await service.report(1, times=2)
+    await service.report(2, "B1A01", times=3)
+    await service.report(3, "B1A01")
+    await service.report(4)
 
-    assert (await room.until(4)).alerts == ()
-    assert await room.updates(2) == [("B1A01", False), ("B1A01", True)]
+    assert (await service.until(4)).alerts == ()
+    assert await service.updates(2) == [("B1A01", False), ("B1A01", True)]
 
 
-async def test_garbage_is_kept_aside_and_blocks_nothing(room: DiagnosticsHarness) -> None:
-    await room.publish(b"garbage")
-    await room.publish(room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data)
-    forged = room.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data
-    await room.publish(forged[:-1] + bytes([forged[-1] ^ 1]))
-    await room.report(1, "B1A01")
+async def test_garbage_is_kept_aside_and_blocks_nothing(service: DiagnosticsHarness) -> None:
+    await service.publish(b"garbage")
+    await service.publish(service.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data)
+    forged = service.fleet.cars[VIN].side.seal_report(report_pb2.DiagnosticsReport()).data
+    await service.publish(forged[:-1] + bytes([forged[-1] ^ 1]))
+    await service.report(1, "B1A01")
 
-    diagnosis = await room.until(1)
+    diagnosis = await service.until(1)
 
     assert [alert.code for alert in diagnosis.alerts] == ["B1A01"]
     letters: Sequence[Any] = ()
     async with asyncio.timeout(10):  # poison becomes a dead letter after the rest of its batch is kept
         while len(letters) < 3:
-            letters = await room.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())
+            letters = await service.database.read(lambda c: c.execute(select(store.dead_letters.table)).all())
             await asyncio.sleep(0.01)
     assert [letter.subject.rpartition(".")[2] for letter in letters] == ["diagnostics"] * 3
 
 
-async def test_what_was_reported_while_the_room_was_down_is_taken_in(room: DiagnosticsHarness) -> None:
-    await room.crash()
-    await room.report(1, "B1A01")
+async def test_what_was_reported_while_the_room_was_down_is_taken_in(service: DiagnosticsHarness) -> None:
+    await service.crash()
+    await service.report(1, "B1A01")
 
-    await room.run()
+    await service.run()
 
-    await room.until(1)
-    assert await room.updates(1) == [("B1A01", False)]
+    await service.until(1)
+    assert await service.updates(1) == [("B1A01", False)]

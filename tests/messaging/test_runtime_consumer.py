@@ -1,4 +1,4 @@
-"""A room's consumer on a real nats-server: poison, redelivery, a store that is away, crashes on both sides."""
+"""A service's consumer on a real nats-server: poison, redelivery, a store that is away, crashes on both sides."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WAIT_SECONDS = 30
 
 @dataclass
 class FakeStore:
-    """What a room has committed. It can be away, and it fails on what it is told to."""
+    """What a service has committed. It can be away, and it fails on what it is told to."""
 
     committed: list[str] = field(default_factory=list)
     deliveries: int = 0
@@ -74,18 +74,18 @@ class FakeStore:
 
 @dataclass
 class Mesh:
-    """A publisher's connection, and rooms with a connection each."""
+    """A publisher's connection, and services with a connection each."""
 
     server: NatsServer
     publisher: Broker
-    rooms: list[tuple[Broker, asyncio.Task[None]]] = field(default_factory=list)
+    services: list[tuple[Broker, asyncio.Task[None]]] = field(default_factory=list)
     published: int = 0
 
-    async def room(self, store: FakeStore, plan: ConsumerPlan = PLAN) -> Broker:
+    async def service(self, store: FakeStore, plan: ConsumerPlan = PLAN) -> Broker:
         broker = await jetstream.connect(self.server.settings(), name="room")
         await broker.ensure_streams(STREAM)
         task = asyncio.create_task(Consumer(broker, plan, store.handle, store.dead_letter).run())
-        self.rooms.append((broker, task))
+        self.services.append((broker, task))
         async with asyncio.timeout(WAIT_SECONDS):
             while not any(each.subject.startswith("deliver.") for each in broker.client._subs.values()):  # noqa: ASYNC110  # nats-py tells nobody when it has subscribed
                 await asyncio.sleep(0.005)
@@ -107,12 +107,12 @@ class Mesh:
                     await asyncio.sleep(0.05)
 
     async def crash(self) -> None:
-        """Every room's process dies: its connection breaks, nothing more is acknowledged."""
-        for broker, task in self.rooms:
+        """Every service's process dies: its connection breaks, nothing more is acknowledged."""
+        for broker, task in self.services:
             task.cancel()
             await broker.client.close()
-        await asyncio.gather(*(task for _, task in self.rooms), return_exceptions=True)
-        self.rooms.clear()
+        await asyncio.gather(*(task for _, task in self.services), return_exceptions=True)
+        self.services.clear()
 
     async def until_all_acknowledged(self) -> None:
         async with asyncio.timeout(WAIT_SECONDS):
@@ -141,7 +141,7 @@ def numbers(count: int, start: int = 0) -> list[str]:
 async def test_messages_arrive_in_order_in_batches_and_are_acknowledged(mesh: Mesh, shared: bool) -> None:
     store = FakeStore()
     plan = ConsumerPlan(PLAN.stream, PLAN.name, PLAN.subjects, shared=shared, ack_wait_seconds=1)
-    await mesh.room(store, plan)
+    await mesh.service(store, plan)
     await mesh.publish(*numbers(300))
     await store.until(lambda: len(store.committed) == 300)
     assert store.committed == numbers(300)
@@ -151,7 +151,7 @@ async def test_messages_arrive_in_order_in_batches_and_are_acknowledged(mesh: Me
 
 async def test_poison_is_buried_and_does_not_block(mesh: Mesh) -> None:
     store = FakeStore(poison=frozenset({"3"}))
-    await mesh.room(store)
+    await mesh.service(store)
     await mesh.publish(*numbers(6))
     await store.until(lambda: len(store.committed) == 5 and len(store.dead_lettered) == 1)
     assert store.dead_lettered[0].delivery.data == b"3"
@@ -162,7 +162,7 @@ async def test_poison_is_buried_and_does_not_block(mesh: Mesh) -> None:
 async def test_a_message_that_breaks_its_handler_is_buried_alone(mesh: Mesh) -> None:
     store = FakeStore(breaks_on=frozenset({"2"}))
     await mesh.publish(*numbers(6))
-    await mesh.room(store)
+    await mesh.service(store)
     await store.until(lambda: len(store.committed) == 5 and len(store.dead_lettered) == 1)
     assert store.committed == ["0", "1", "3", "4", "5"]
     assert store.dead_lettered[0].delivery.data == b"2"
@@ -172,7 +172,7 @@ async def test_a_message_that_breaks_its_handler_is_buried_alone(mesh: Mesh) -> 
 
 async def test_a_store_that_is_away_is_waited_for_and_nothing_is_held_twice(mesh: Mesh) -> None:
     store = FakeStore(away=True, poison=frozenset({"5"}))
-    await mesh.room(store)
+    await mesh.service(store)
     await mesh.publish(*numbers(200))
     # Longer than ack_wait: everything is delivered again meanwhile.
     await store.until(lambda: store.asked >= 5)
@@ -188,13 +188,13 @@ async def test_a_crash_before_the_acknowledgement_loses_nothing(mesh: Mesh, shar
     """What the dead process had ingested comes again, although the new one has acknowledged what followed."""
     plan = ConsumerPlan(PLAN.stream, PLAN.name, PLAN.subjects, shared=shared, ack_wait_seconds=1)
     dying = FakeStore(held=asyncio.Event())
-    await mesh.room(dying, plan)
+    await mesh.service(dying, plan)
     await mesh.publish(*numbers(20))
     await dying.until(lambda: dying.asked == 1)
     await mesh.crash()
 
     store = FakeStore()
-    await mesh.room(store, plan)
+    await mesh.service(store, plan)
     await mesh.publish(*numbers(20, start=20))
     await store.until(lambda: len(store.committed) == 40)
     await mesh.until_all_acknowledged()
@@ -203,7 +203,7 @@ async def test_a_crash_before_the_acknowledgement_loses_nothing(mesh: Mesh, shar
 async def test_replicas_divide_a_shared_consumer(mesh: Mesh) -> None:
     stores = [FakeStore(), FakeStore()]
     for store in stores:
-        await mesh.room(store)
+        await mesh.service(store)
     both = [store.committed for store in stores]
     for n in range(200):
         await mesh.publish(str(n))
@@ -217,7 +217,7 @@ async def test_every_replica_sees_all_of_an_unshared_consumer(mesh: Mesh) -> Non
     plan = ConsumerPlan(PLAN.stream, PLAN.name, PLAN.subjects, shared=False, ack_wait_seconds=1)
     stores = [FakeStore(), FakeStore()]
     for store in stores:
-        await mesh.room(store, plan)
+        await mesh.service(store, plan)
     await mesh.publish(*numbers(50))
     for store in stores:
         await store.until(lambda: len(store.committed) == 50)  # noqa: B023  # awaited before the next turn
@@ -225,7 +225,7 @@ async def test_every_replica_sees_all_of_an_unshared_consumer(mesh: Mesh) -> Non
 
 async def test_a_broker_that_crashes_in_the_middle_loses_nothing(mesh: Mesh) -> None:
     store = FakeStore()
-    await mesh.room(store)
+    await mesh.service(store)
     await mesh.publish(*numbers(50))
     mesh.server.restart()
     await mesh.publish(*numbers(50, start=50))
@@ -235,7 +235,7 @@ async def test_a_broker_that_crashes_in_the_middle_loses_nothing(mesh: Mesh) -> 
 
 async def test_a_broker_that_lost_its_disk_gets_its_streams_and_consumers_again(mesh: Mesh) -> None:
     store = FakeStore()
-    await mesh.room(store)
+    await mesh.service(store)
     await mesh.publish(*numbers(10))
     await store.until(lambda: len(store.committed) == 10)
     mesh.server.wipe()
@@ -268,7 +268,7 @@ async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_h
         ]
 
     store.handle = waiting  # type: ignore[method-assign]
-    await mesh.room(store)
+    await mesh.service(store)
     await mesh.publish("late", "first", "second")
     await store.until(lambda: len(store.committed) == 2)
     await asyncio.sleep(1.5)  # longer than the broker waits for its acknowledgement: it is delivered again

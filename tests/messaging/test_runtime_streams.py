@@ -1,4 +1,4 @@
-"""The streams that rooms make, in a real nats-server."""
+"""The streams that services make, in a real nats-server."""
 
 from __future__ import annotations
 

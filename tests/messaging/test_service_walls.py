@@ -128,7 +128,7 @@ PROBES = sorted(
         f"vehicle.{VIN}.evt.hello",
         f"vehicle_status.0.{VIN}",
         "_INBOX.x",
-        *(f"_INBOX.{room}.x" for room in registry.WITH_DATABASE),
+        *(f"_INBOX.{service}.x" for service in registry.WITH_DATABASE),
     }
 )
 EARS = [

@@ -1,5 +1,5 @@
-"""The command room ends a command when the status service shows its doors; one that never says so holds up nothing for
-long.
+"""The command service ends a command when the status service shows its doors; one that never says so holds up
+nothing for long.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ async def client(nats_server: Any) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def serving(harness: CommandHarness, patience_seconds: float) -> AsyncIterator[App]:
-    """The room, with this patience."""
+    """The service, with this patience."""
     stop = asyncio.Event()
     environment = {
         **harness.environment(ttl_seconds=20),
         "DOORS_SHOWN_DOORS_PATIENCE_SECONDS": str(patience_seconds),
     }
-    room = asyncio.create_task(main(load(CommandSettings, environment), stop))
+    service = asyncio.create_task(main(load(CommandSettings, environment), stop))
     async with harness.edge() as channel:
         async with asyncio.timeout(WAIT_SECONDS):
             await channel.channel_ready()
         yield App(harness, channel)
     stop.set()
-    await room
+    await service
 
 
 async def carried_out(app: App, vehicle: FakeVehicle, client: Client) -> tuple[str, int]:

@@ -1,4 +1,4 @@
-"""What the status room accepts of vehicles, and what it holds them to, on a real broker."""
+"""What the status service accepts of vehicles, and what it holds them to, on a real broker."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ CONTRADICTED = door_command_pb2.Confirmation.CONTRADICTED
 
 
 @pytest.fixture
-async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
-    async with running_room(nats_server, tmp_path, Fleet()) as room:
+async def service(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
+    async with running_room(nats_server, tmp_path, Fleet()) as service:
         for vin in (VIN, OTHER):
-            await room.greet(vin)
-        yield room
+            await service.greet(vin)
+        yield service
 
 
 def unlocked_driver(command_id: str, sequence: int, at_us: int | None = None) -> report_pb2.CommandResult:
@@ -63,62 +63,64 @@ def unlocked_driver(command_id: str, sequence: int, at_us: int | None = None) ->
     return result
 
 
-async def verdicts(room: StatusHarness) -> list[room_event_pb2.CommandVerdict]:
-    told = await room.told(VERDICTS_SUBJECT)
+async def verdicts(service: StatusHarness) -> list[room_event_pb2.CommandVerdict]:
+    told = await service.told(VERDICTS_SUBJECT)
     return [each for data in told for each in room_event_pb2.CommandVerdicts.FromString(data).verdicts]
 
 
-async def alerts(room: StatusHarness) -> list[str]:
-    updates = [door_update_pb2.DoorUpdate.FromString(data) for data in await room.told(update_subject(VIN))]
+async def alerts(service: StatusHarness) -> list[str]:
+    updates = [
+        door_update_pb2.DoorUpdate.FromString(data) for data in await service.told(update_subject(VIN))
+    ]
     return [each.system_alert.code for each in updates if each.HasField("system_alert")]
 
 
-async def one_verdict(room: StatusHarness) -> room_event_pb2.CommandVerdict:
+async def one_verdict(service: StatusHarness) -> room_event_pb2.CommandVerdict:
     async def there() -> bool:
-        return bool(await verdicts(room))
+        return bool(await verdicts(service))
 
     await until(there)
-    [verdict] = await verdicts(room)
+    [verdict] = await verdicts(service)
     return verdict
 
 
-async def reported(room: StatusHarness, message: report_pb2.StatusReport, vin: str = VIN) -> None:
+async def reported(service: StatusHarness, message: report_pb2.StatusReport, vin: str = VIN) -> None:
     """The vehicle says this, and it is ingested."""
-    await room.say(message, vin)
+    await service.say(message, vin)
     at_us = message.observed_at.seconds * 1_000_000 + message.observed_at.nanos // 1_000
 
     async def taken() -> bool:
-        return await room.observed_at_us(vin) >= at_us
+        return await service.observed_at_us(vin) >= at_us
 
     await until(taken)
 
 
-async def test_the_next_report_confirms(room: StatusHarness) -> None:
-    await reported(room, report(1))
-    await room.answer(unlocked_driver("cmd-1", 2))
-    await reported(room, report(3, unlocked=True))
+async def test_the_next_report_confirms(service: StatusHarness) -> None:
+    await reported(service, report(1))
+    await service.answer(unlocked_driver("cmd-1", 2))
+    await reported(service, report(3, unlocked=True))
 
-    verdict = await one_verdict(room)
+    verdict = await one_verdict(service)
 
     assert (verdict.vin, verdict.command_id, verdict.confirmation.state) == (VIN, "cmd-1", CONFIRMED)
     assert [(d.door_id, d.locked) for d in verdict.confirmation.doors] == [("driver", False)]
-    assert await alerts(room) == []
+    assert await alerts(service) == []
 
 
-async def test_the_next_report_contradicts_and_everybody_hears_of_it(room: StatusHarness) -> None:
-    await room.answer(unlocked_driver("cmd-1", 2))
-    await until(room.observed_at_us)
+async def test_the_next_report_contradicts_and_everybody_hears_of_it(service: StatusHarness) -> None:
+    await service.answer(unlocked_driver("cmd-1", 2))
+    await until(service.observed_at_us)
     lying = report(3)
-    await reported(room, lying)
-    await reported(room, report(4, unlocked=True))  # too late to make up for it
+    await reported(service, lying)
+    await reported(service, report(4, unlocked=True))  # too late to make up for it
 
-    verdict = await one_verdict(room)
+    verdict = await one_verdict(service)
 
     assert verdict.confirmation.state == CONTRADICTED
     assert [(d.door_id, d.locked) for d in verdict.confirmation.doors] == [("driver", True)]
     assert verdict.confirmation.time.ToMilliseconds() == lying.observed_at.ToMilliseconds()
-    await until(lambda: alerts(room))
-    assert await alerts(room) == ["COMMAND_CONTRADICTED"]
+    await until(lambda: alerts(service))
+    assert await alerts(service) == ["COMMAND_CONTRADICTED"]
 
 
 def moved_by(made: report_pb2.StatusReport, cause: int, after_sequence: int) -> report_pb2.StatusReport:
@@ -141,18 +143,18 @@ def moved_by(made: report_pb2.StatusReport, cause: int, after_sequence: int) -> 
     ],
 )
 async def test_what_the_vehicle_did_by_itself_after_a_command_is_no_contradiction(
-    room: StatusHarness, cause: int
+    service: StatusHarness, cause: int
 ) -> None:
-    await room.answer(unlocked_driver("cmd-1", 2))
-    await until(room.observed_at_us)
-    await reported(room, moved_by(report(3), cause, after_sequence=2))
-    await room.answer(unlocked_driver("cmd-2", 4))
-    await reported(room, report(5, unlocked=True))
+    await service.answer(unlocked_driver("cmd-1", 2))
+    await until(service.observed_at_us)
+    await reported(service, moved_by(report(3), cause, after_sequence=2))
+    await service.answer(unlocked_driver("cmd-2", 4))
+    await reported(service, report(5, unlocked=True))
 
-    verdict = await one_verdict(room)
+    verdict = await one_verdict(service)
 
     assert (verdict.command_id, verdict.confirmation.state) == ("cmd-2", CONFIRMED)
-    assert await alerts(room) == []
+    assert await alerts(service) == []
 
 
 @pytest.mark.parametrize(
@@ -166,43 +168,43 @@ async def test_what_the_vehicle_did_by_itself_after_a_command_is_no_contradictio
     ids=["a command", "nobody knows", "a word of tomorrow", "a key before the command"],
 )
 async def test_what_no_cause_explains_is_a_contradiction(
-    room: StatusHarness, cause: int, after_sequence: int
+    service: StatusHarness, cause: int, after_sequence: int
 ) -> None:
-    await room.answer(unlocked_driver("cmd-1", 2))
-    await until(room.observed_at_us)
-    await reported(room, moved_by(report(3), cause, after_sequence))
+    await service.answer(unlocked_driver("cmd-1", 2))
+    await until(service.observed_at_us)
+    await reported(service, moved_by(report(3), cause, after_sequence))
 
-    assert (await one_verdict(room)).confirmation.state == CONTRADICTED
+    assert (await one_verdict(service)).confirmation.state == CONTRADICTED
 
 
-async def test_watchers_are_told_what_moved_a_lock(room: StatusHarness) -> None:
-    await reported(room, report(1))
-    await reported(room, moved_by(report(2, unlocked=True), body_pb2.LOCK_CAUSE_KEY, 1))
-    await reported(room, report(3))
-    await until(lambda: room.told(update_subject(VIN)))
+async def test_watchers_are_told_what_moved_a_lock(service: StatusHarness) -> None:
+    await reported(service, report(1))
+    await reported(service, moved_by(report(2, unlocked=True), body_pb2.LOCK_CAUSE_KEY, 1))
+    await reported(service, report(3))
+    await until(lambda: service.told(update_subject(VIN)))
 
     async def both() -> bool:
-        return len(await room.told(update_subject(VIN))) == 2
+        return len(await service.told(update_subject(VIN))) == 2
 
     await until(both)
     changes = [
         door_update_pb2.DoorUpdate.FromString(data).door_status
-        for data in await room.told(update_subject(VIN))
+        for data in await service.told(update_subject(VIN))
     ]
     assert changes[0].cause == door_update_pb2.LockChangeCause.KEY
     assert not changes[1].HasField("cause")
 
 
-async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: StatusHarness) -> None:
+async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(service: StatusHarness) -> None:
     received: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def receive(message: Msg) -> None:
         received.put_nowait(message.data)
 
-    await room.broker.client.subscribe(refused_subject(VIN), cb=receive)
+    await service.broker.client.subscribe(refused_subject(VIN), cb=receive)
     odd = report(2)
     odd.doors.add(door=1, locked=False)  # named twice, with different states
-    await room.say(odd)
+    await service.say(odd)
     hint = room_event_pb2.ReportsRefused.FromString(await asyncio.wait_for(received.get(), 20))
     assert hint.vin == VIN
     assert [(each.domain, each.reason, each.accepted) for each in hint.reports] == [
@@ -210,49 +212,49 @@ async def test_a_report_that_was_cut_is_hinted_at_for_the_vehicle(room: StatusHa
     ]
 
 
-async def test_a_result_that_comes_after_the_next_report_is_held_against_it(room: StatusHarness) -> None:
+async def test_a_result_that_comes_after_the_next_report_is_held_against_it(service: StatusHarness) -> None:
     at_us = now_us() - 1_000_000
-    await reported(room, report(3))
-    await room.answer(unlocked_driver("cmd-1", 2, at_us))
+    await reported(service, report(3))
+    await service.answer(unlocked_driver("cmd-1", 2, at_us))
 
-    assert (await one_verdict(room)).confirmation.state == CONTRADICTED
+    assert (await one_verdict(service)).confirmation.state == CONTRADICTED
 
 
-async def test_a_result_that_is_sent_again_raises_no_second_alert(room: StatusHarness) -> None:
-    result = await room.answer(unlocked_driver("cmd-1", 2))
-    await until(room.observed_at_us)
-    await reported(room, report(3, unlocked=True))
-    await one_verdict(room)
+async def test_a_result_that_is_sent_again_raises_no_second_alert(service: StatusHarness) -> None:
+    result = await service.answer(unlocked_driver("cmd-1", 2))
+    await until(service.observed_at_us)
+    await reported(service, report(3, unlocked=True))
+    await one_verdict(service)
 
-    await room.publish(VIN, EventKind.RESULT, result)
-    await reported(room, report(4))
-    await room.answer(unlocked_driver("cmd-2", 5))
-    await reported(room, report(6, unlocked=True))
+    await service.publish(VIN, EventKind.RESULT, result)
+    await reported(service, report(4))
+    await service.answer(unlocked_driver("cmd-2", 5))
+    await reported(service, report(6, unlocked=True))
 
     async def second() -> bool:
-        return len(await verdicts(room)) == 2
+        return len(await verdicts(service)) == 2
 
     await until(second)
-    assert [v.command_id for v in await verdicts(room)] == ["cmd-1", "cmd-2"]
-    assert await alerts(room) == []
+    assert [v.command_id for v in await verdicts(service)] == ["cmd-1", "cmd-2"]
+    assert await alerts(service) == []
 
 
-async def test_a_report_from_before_its_hello_waits_for_it(room: StatusHarness) -> None:
-    car = room.fleet.cars[VIN]
+async def test_a_report_from_before_its_hello_waits_for_it(service: StatusHarness) -> None:
+    car = service.fleet.cars[VIN]
     car.boot()
-    await room.say(report(1))
-    await reported(room, report(1), OTHER)  # nobody else waits
+    await service.say(report(1))
+    await reported(service, report(1), OTHER)  # nobody else waits
 
-    await room.greet()
+    await service.greet()
 
-    await until(room.observed_at_us)
-    assert await room.dead_letters() == []
+    await until(service.observed_at_us)
+    assert await service.dead_letters() == []
 
 
 async def test_a_report_counts_as_seen_only_after_its_commit(
-    room: StatusHarness, monkeypatch: pytest.MonkeyPatch
+    service: StatusHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, refused = room.records.take_reports, []
+    take, refused = service.records.take_reports, []
 
     async def fail_once(*batch: Any) -> StatusIngestResult:
         if not refused:
@@ -260,75 +262,75 @@ async def test_a_report_counts_as_seen_only_after_its_commit(
             raise StorageUnavailable("away")
         return await take(*batch)
 
-    monkeypatch.setattr(room.records, "take_reports", fail_once)
-    await reported(room, report(1))
+    monkeypatch.setattr(service.records, "take_reports", fail_once)
+    await reported(service, report(1))
     assert refused
 
 
-async def test_an_ended_epoch_is_not_believed_any_more(room: StatusHarness) -> None:
-    car = room.fleet.cars[VIN]
-    await reported(room, report(1))
+async def test_an_ended_epoch_is_not_believed_any_more(service: StatusHarness) -> None:
+    car = service.fleet.cars[VIN]
+    await reported(service, report(1))
     old = car.side.seal_report(report(2)).data
     car.boot()
-    await room.greet()
-    at_us = await room.observed_at_us()
+    await service.greet()
+    at_us = await service.observed_at_us()
 
-    await room.publish(VIN, EventKind.STATUS, old)
-    await reported(room, report(1), OTHER)
+    await service.publish(VIN, EventKind.STATUS, old)
+    await reported(service, report(1), OTHER)
 
-    assert await room.observed_at_us() == at_us
-    await reported(room, report(3))
+    assert await service.observed_at_us() == at_us
+    await reported(service, report(3))
 
 
-async def locked_driver(room: StatusHarness) -> bool:
-    last = await room.records.last_report(VIN)
+async def locked_driver(service: StatusHarness) -> bool:
+    last = await service.records.last_report(VIN)
     assert last is not None
     return report_pb2.StatusReport.FromString(last.payload).doors[0].locked
 
 
 @pytest.mark.parametrize("ahead_us", [290_000_000, 3_600_000_000, -3_600_000_000])
 async def test_a_clock_that_is_wrong_freezes_nothing_and_accuses_nobody(
-    room: StatusHarness, ahead_us: int
+    service: StatusHarness, ahead_us: int
 ) -> None:
-    await reported(room, report(1, observed_at_us=now_us() - ahead_us))
-    assert await locked_driver(room)
+    await reported(service, report(1, observed_at_us=now_us() - ahead_us))
+    assert await locked_driver(service)
 
-    await room.answer(unlocked_driver("cmd-1", 2, now_us() + ahead_us))
+    await service.answer(unlocked_driver("cmd-1", 2, now_us() + ahead_us))
 
     async def unlocked() -> bool:
-        return not await locked_driver(room)
+        return not await locked_driver(service)
 
     await until(unlocked)
-    await room.say(report(3, observed_at_us=now_us() - ahead_us, unlocked=True))
-    assert (await one_verdict(room)).confirmation.state == CONFIRMED
-    await room.say(report(4))
-    await until(lambda: locked_driver(room))
-    assert await room.dead_letters() == []
+    await service.say(report(3, observed_at_us=now_us() - ahead_us, unlocked=True))
+    assert (await one_verdict(service)).confirmation.state == CONFIRMED
+    await service.say(report(4))
+    await until(lambda: locked_driver(service))
+    assert await service.dead_letters() == []
 
 
 async def test_a_result_that_is_sent_again_after_a_reboot_has_the_status_of_the_boot_before(
-    room: StatusHarness,
+    service: StatusHarness,
 ) -> None:
-    car = room.fleet.cars[VIN]
-    await reported(room, report(1))
+    car = service.fleet.cars[VIN]
+    await reported(service, report(1))
     car.boot()
-    await room.greet()
-    await reported(room, report(1))
+    await service.greet()
+    await reported(service, report(1))
 
     before = unlocked_driver("cmd-1", 9)
     before.status.boot_id = "boot-1"  # as the first hello says
-    await room.answer(before)
-    await until(lambda: room.settled_results(1))
+    await service.answer(before)
+    await until(lambda: service.settled_results(1))
     after = report(2, speed=1.0)
-    await reported(room, after)
+    await reported(service, after)
 
-    last = await room.records.last_report(VIN)
+    last = await service.records.last_report(VIN)
     assert last is not None
     assert report_pb2.StatusReport.FromString(last.payload) == after
-    assert await verdicts(room) == []
+    assert await verdicts(service) == []
 
 
-async def test_a_result_that_another_key_signed_is_poison(room: StatusHarness) -> None:
+async def test_a_result_that_another_key_signed_is_poison(service: StatusHarness) -> None:
     message = session_pb2.SignedAnswer(
         vin=VIN, message_id="m", epoch=bytes(16), counter=1, request_hash=bytes(32)
     )
@@ -338,22 +340,22 @@ async def test_a_result_that_another_key_signed_is_poison(room: StatusHarness) -
     )
     data = seal(envelope, SealKey.of(public(CLOUD_SEAL)), Direction.TO_CLOUD, VIN)
 
-    await room.publish(VIN, EventKind.RESULT, data)
+    await service.publish(VIN, EventKind.RESULT, data)
 
-    await until(room.dead_letters)
-    assert await room.dead_letters() == ["UNKNOWN_KEY: not signed by the enrolled vehicle"]
-    assert await room.observed_at_us() == 0
+    await until(service.dead_letters)
+    assert await service.dead_letters() == ["UNKNOWN_KEY: not signed by the enrolled vehicle"]
+    assert await service.observed_at_us() == 0
 
 
-async def test_an_order_that_was_refused_carries_no_status(room: StatusHarness) -> None:
-    car = room.fleet.cars[VIN]
+async def test_an_order_that_was_refused_carries_no_status(service: StatusHarness) -> None:
+    car = service.fleet.cars[VIN]
     refusal = car.side._refusal(Domain.COMMAND, bytes(32), 12)  # type: ignore[arg-type]  # EXPIRED
     assert refusal is not None
-    await room.publish(VIN, EventKind.RESULT, refusal.data)
-    await room.answer(unlocked_driver("cmd-1", 2))
+    await service.publish(VIN, EventKind.RESULT, refusal.data)
+    await service.answer(unlocked_driver("cmd-1", 2))
 
-    await until(room.observed_at_us)
-    assert await room.dead_letters() == []
+    await until(service.observed_at_us)
+    assert await service.dead_letters() == []
 
 
 async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
@@ -365,12 +367,12 @@ async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
         received.append(room_event_pb2.VehicleCondition.FromString(message.data))
 
     fleet = Fleet()
-    async with running_room(nats_server, tmp_path, fleet) as room:
-        await room.greet()
-        await room.broker.client.subscribe("hint.condition.*", cb=receive)
+    async with running_room(nats_server, tmp_path, fleet) as service:
+        await service.greet()
+        await service.broker.client.subscribe("hint.condition.*", cb=receive)
         goodbye = report(1)
         goodbye.going_to_sleep = True
-        await reported(room, goodbye)
+        await reported(service, goodbye)
         await until(lambda: [hint.asleep for hint in received] == [True])
     async with running_room(nats_server, tmp_path, fleet) as again:
         await again.broker.client.subscribe("hint.condition.*", cb=receive)
@@ -382,21 +384,21 @@ async def test_sleep_and_waking_are_hinted_once_each_also_across_a_restart(
     assert received[-1].speed_kmh == 1.0
 
 
-async def test_a_loss_is_heard_from_the_broker(room: StatusHarness) -> None:
-    client = room.broker.client
-    await reported(room, report(1))
+async def test_a_loss_is_heard_from_the_broker(service: StatusHarness) -> None:
+    client = service.broker.client
+    await reported(service, report(1))
     await client.publish(presence_subject(VIN), b"here")
     await client.publish(presence_subject("nobody"), b"lost")
     await client.publish(presence_subject(OTHER), b"lost")
 
-    await until(lambda: room.lost.is_lost(OTHER, 0))
-    assert not room.lost.is_lost(VIN, 0)
+    await until(lambda: service.lost.is_lost(OTHER, 0))
+    assert not service.lost.is_lost(VIN, 0)
 
 
-async def test_expectations_of_yesterday_are_forgotten(room: StatusHarness) -> None:
-    await room.answer(unlocked_driver("cmd-1", 2))
-    await until(room.observed_at_us)
-    await room.records.purge_expectations(now_us() + 1)
+async def test_expectations_of_yesterday_are_forgotten(service: StatusHarness) -> None:
+    await service.answer(unlocked_driver("cmd-1", 2))
+    await until(service.observed_at_us)
+    await service.records.purge_expectations(now_us() + 1)
 
     table = store.expectations.table
-    assert await room.database.read(lambda c: c.execute(table.select()).all()) == []
+    assert await service.database.read(lambda c: c.execute(table.select()).all()) == []

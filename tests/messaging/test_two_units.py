@@ -37,12 +37,12 @@ async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarn
     harness = CommandHarness(tmp_path, nats_server)
     await harness.neighbours.come_back()
     stop = asyncio.Event()
-    room = asyncio.create_task(
+    service = asyncio.create_task(
         main(load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS)), stop)
     )
     yield harness
     stop.set()
-    await room
+    await service
     await harness.neighbours.go_away()
 
 

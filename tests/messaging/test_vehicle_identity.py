@@ -326,9 +326,9 @@ async def test_the_operator_is_nobody_at_the_broker(harness: BrokerHarness) -> N
 
 async def test_every_room_hears_at_once_that_a_car_s_keys_changed(harness: BrokerHarness) -> None:
     ears = {}
-    for room in ("command", "status", "config", "diagnostics"):
-        client = await harness.client(room, room)
-        ears[room] = await client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT)
+    for service in ("command", "status", "config", "diagnostics"):
+        client = await harness.client(service, service)
+        ears[service] = await client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT)
         await client.flush()
 
     async def received() -> set[str]:
@@ -345,14 +345,14 @@ async def test_every_room_hears_at_once_that_a_car_s_keys_changed(harness: Broke
     assert VIN in await harness.register.valid_keys([VIN, OTHER])
 
 
-@pytest.mark.parametrize("room", ["access", "command", "status", "config", "diagnostics"])
-async def test_no_other_room_says_so(harness: BrokerHarness, room: str) -> None:
+@pytest.mark.parametrize("service", ["access", "command", "status", "config", "diagnostics"])
+async def test_no_other_room_says_so(harness: BrokerHarness, service: str) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 
     async def on_error(error: Exception) -> None:
         refused.put_nowait(str(error))
 
-    client = await harness.client(room, room, error_cb=on_error)
+    client = await harness.client(service, service, error_cb=on_error)
     await client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, b"")
     assert VEHICLE_KEYS_CHANGED_SUBJECT in await asyncio.wait_for(refused.get(), WAIT_SECONDS)
 

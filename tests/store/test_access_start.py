@@ -1,4 +1,4 @@
-"""What the record must not hold when the room starts."""
+"""What the record must not hold when the service starts."""
 
 from __future__ import annotations
 

@@ -76,11 +76,11 @@ async def count(database: Database, table: str) -> int:
 
 async def test_the_migration_makes_the_tables_of_the_code(database: Database) -> None:
     assert {pending_grants.PendingGrantRow.__tablename__, pending_keys.PendingApiKeyRow.__tablename__} <= set(
-        store.RoomModel.metadata.tables
+        store.AccessModel.metadata.tables
     )
 
     def differences(connection: Connection) -> list[Any]:
-        return compare_metadata(MigrationContext.configure(connection), store.RoomModel.metadata)
+        return compare_metadata(MigrationContext.configure(connection), store.AccessModel.metadata)
 
     assert await database.read(differences) == []
 
@@ -294,6 +294,6 @@ async def test_what_the_signer_asks_walks_through_no_table(tmp_path: Path) -> No
     ]
     assert await record_of(database, Sent()).answer(asked, at=NOW) == [None] * 5
     assert len(watch.ran) == 3
-    grown = set(store.RoomModel.metadata.tables)
+    grown = set(store.AccessModel.metadata.tables)
     assert await database.read(lambda connection: list(walks(connection, dict(watch.ran), grown))) == []
     await database.close()

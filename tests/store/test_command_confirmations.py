@@ -1,4 +1,4 @@
-"""What the status room says a vehicle's next report showed, on the command it is about; on both databases."""
+"""What the status service says a vehicle's next report showed, on the command it is about; on both databases."""
 
 from __future__ import annotations
 
@@ -17,44 +17,44 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("first", ["result", "word"])
 async def test_what_the_next_report_showed_is_kept_whichever_comes_first(
-    room: CommandStoreHarness, first: str
+    service: CommandStoreHarness, first: str
 ) -> None:
-    command = await room.request()
-    shown = Confirmation(True, room.now, (("driver", False),))
+    command = await service.request()
+    shown = Confirmation(True, service.now, (("driver", False),))
     if first == "word":
-        await room.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], room.now)
-    await room.report(room.succeeded(command))
+        await service.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], service.now)
+    await service.report(service.succeeded(command))
     if first == "result":
-        await room.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], room.now)
-    await room.commands.confirm(
-        [ObservedOutcome(VIN, command.command_id, replace(shown, confirmed=False))], room.now
+        await service.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], service.now)
+    await service.commands.confirm(
+        [ObservedOutcome(VIN, command.command_id, replace(shown, confirmed=False))], service.now
     )
-    found = await room.find(command)
+    found = await service.find(command)
     assert (found.status, found.confirmation) == (Status.SUCCESS, shown)
 
 
 async def test_what_a_report_showed_says_nothing_about_a_command_that_failed(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request()
-    failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
-    await room.report(ReportedResult("m-1", VIN, command.command_id, failed))
-    await room.commands.confirm(
-        [ObservedOutcome(VIN, command.command_id, Confirmation(True, room.now, ()))], room.now
+    command = await service.request()
+    failed = Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
+    await service.report(ReportedResult("m-1", VIN, command.command_id, failed))
+    await service.commands.confirm(
+        [ObservedOutcome(VIN, command.command_id, Confirmation(True, service.now, ()))], service.now
     )
-    assert (await room.find(command)).confirmation is None
+    assert (await service.find(command)).confirmation is None
 
 
-async def test_no_vehicle_speaks_of_anothers_command(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    await room.report(room.succeeded(command))
-    shown = Confirmation(True, room.now, (("driver", False),))
-    await room.commands.confirm([ObservedOutcome(OTHER, command.command_id, shown)], room.now)
-    assert (await room.find(command)).confirmation is None
+async def test_no_vehicle_speaks_of_anothers_command(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    await service.report(service.succeeded(command))
+    shown = Confirmation(True, service.now, (("driver", False),))
+    await service.commands.confirm([ObservedOutcome(OTHER, command.command_id, shown)], service.now)
+    assert (await service.find(command)).confirmation is None

@@ -52,7 +52,7 @@ LOOKS_AT_ONCE = 7
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
@@ -68,100 +68,102 @@ def a_look(name: str, at: datetime, vin: str = VIN) -> StatusCheck:
     return StatusCheck(name, vin, at, OWNER, f"s-{name}", 0.004)
 
 
-async def whole(room: CommandStoreHarness, query: HistoryQuery) -> list[str]:
+async def whole(service: CommandStoreHarness, query: HistoryQuery) -> list[str]:
     """The correlation ids on all pages of the list of the query's moment, by offset."""
     listed: list[str] = []
     while True:
-        page = await list_history(room.deps, VIN, replace(query, offset=len(listed)))
+        page = await list_history(service.deps, VIN, replace(query, offset=len(listed)))
         listed += [entry.correlation_id for entry in page.entries]
         if not page.has_more:
             assert page.total == len(listed)
             return listed
 
 
-async def test_what_is_written_later_and_dated_earlier_shifts_no_page(room: CommandStoreHarness) -> None:
+async def test_what_is_written_later_and_dated_earlier_shifts_no_page(service: CommandStoreHarness) -> None:
     for n in range(4):
-        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
-        room.pass_seconds(1)
-    query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
-    first = await list_history(room.deps, VIN, query)
-    late = a_look("late", room.now - timedelta(seconds=3.5))
-    await record_status_checks(room.deps, [late])
-    by_offset = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, offset=2))
-    by_place = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, after=first.last))
+        await service.report(service.succeeded(await service.request(f"c-{n}"), f"m-{n}"))
+        service.pass_seconds(1)
+    query = HistoryQuery(service.now, timedelta(hours=1), limit=2)
+    first = await list_history(service.deps, VIN, query)
+    late = a_look("late", service.now - timedelta(seconds=3.5))
+    await record_status_checks(service.deps, [late])
+    by_offset = await list_history(service.deps, VIN, replace(query, as_of=first.as_of, offset=2))
+    by_place = await list_history(service.deps, VIN, replace(query, as_of=first.as_of, after=first.last))
     assert [entry.correlation_id for entry in by_offset.entries] == ["c-1", "c-0"]
     assert by_place.entries == by_offset.entries
     assert (by_offset.total, by_offset.has_more, by_place.has_more) == (4, False, False)
-    assert "s-late" in await whole(room, query)
+    assert "s-late" in await whole(service, query)
 
 
-async def test_both_ends_of_a_list_hold_still_while_time_passes(room: CommandStoreHarness) -> None:
+async def test_both_ends_of_a_list_hold_still_while_time_passes(service: CommandStoreHarness) -> None:
     for n in range(3):
-        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
-        room.pass_seconds(1_000)
-    first = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), limit=1))
-    room.pass_seconds(1_800)
-    later = HistoryQuery(room.now, timedelta(hours=1), limit=1, as_of=first.as_of)
-    assert await whole(room, later) == ["c-2", "c-1", "c-0"]
-    assert await whole(room, replace(later, as_of=None)) == ["c-2"]
+        await service.report(service.succeeded(await service.request(f"c-{n}"), f"m-{n}"))
+        service.pass_seconds(1_000)
+    first = await list_history(service.deps, VIN, HistoryQuery(service.now, timedelta(hours=1), limit=1))
+    service.pass_seconds(1_800)
+    later = HistoryQuery(service.now, timedelta(hours=1), limit=1, as_of=first.as_of)
+    assert await whole(service, later) == ["c-2", "c-1", "c-0"]
+    assert await whole(service, replace(later, as_of=None)) == ["c-2"]
 
 
 async def test_the_period_counts_from_the_moment_of_the_list_by_the_time_that_is_shown(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    await room.report(room.succeeded(await room.request("c-0")))
-    [entry] = (await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))).entries
-    assert entry.requested_at == room.now
-    room.pass_seconds(3_600 + SETTLED.total_seconds())
-    query = HistoryQuery(room.now, timedelta(hours=1), 9)
-    page = await list_history(room.deps, VIN, query)
-    assert page.as_of == room.now - SETTLED
+    await service.report(service.succeeded(await service.request("c-0")))
+    [entry] = (
+        await list_history(service.deps, VIN, HistoryQuery(service.now, timedelta(hours=1), 9))
+    ).entries
+    assert entry.requested_at == service.now
+    service.pass_seconds(3_600 + SETTLED.total_seconds())
+    query = HistoryQuery(service.now, timedelta(hours=1), 9)
+    page = await list_history(service.deps, VIN, query)
+    assert page.as_of == service.now - SETTLED
     assert [each.correlation_id for each in page.entries] == ["c-0"]
-    room.pass_seconds(0.001)
-    assert await whole(room, replace(query, now=room.now)) == []
+    service.pass_seconds(0.001)
+    assert await whole(service, replace(query, now=service.now)) == []
 
 
-async def test_a_moment_that_has_not_come_is_taken_as_now(room: CommandStoreHarness) -> None:
-    await room.report(room.succeeded(await room.request("c-0")))
-    query = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now + timedelta(days=1))
-    page = await list_history(room.deps, VIN, query)
-    assert (page.total, page.as_of) == (1, room.now)
+async def test_a_moment_that_has_not_come_is_taken_as_now(service: CommandStoreHarness) -> None:
+    await service.report(service.succeeded(await service.request("c-0")))
+    query = HistoryQuery(service.now, timedelta(hours=1), 9, as_of=service.now + timedelta(days=1))
+    page = await list_history(service.deps, VIN, query)
+    assert (page.total, page.as_of) == (1, service.now)
 
 
-async def test_entries_are_recorded_in_order_whatever_the_clocks_say(room: CommandStoreHarness) -> None:
-    await room.report(room.succeeded(await room.request("c-0"), "m-0"))
-    first = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
-    room.pass_seconds(-5)  # the clock is set back
-    await room.report(room.succeeded(await room.request("c-1"), "m-1"))
-    under_it = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=first.as_of)
-    assert await whole(room, under_it) == ["c-0"]
-    assert await whole(room, HistoryQuery(room.now, timedelta(hours=1), 9)) == ["c-0", "c-1"]
+async def test_entries_are_recorded_in_order_whatever_the_clocks_say(service: CommandStoreHarness) -> None:
+    await service.report(service.succeeded(await service.request("c-0"), "m-0"))
+    first = await list_history(service.deps, VIN, HistoryQuery(service.now, timedelta(hours=1), 9))
+    service.pass_seconds(-5)  # the clock is set back
+    await service.report(service.succeeded(await service.request("c-1"), "m-1"))
+    under_it = HistoryQuery(service.now, timedelta(hours=1), 9, as_of=first.as_of)
+    assert await whole(service, under_it) == ["c-0"]
+    assert await whole(service, HistoryQuery(service.now, timedelta(hours=1), 9)) == ["c-0", "c-1"]
     query = select(tables.history.c.recorded_at).order_by(tables.history.c.recorded_at)
-    recorded = await room.database.read(lambda connection: connection.execute(query).scalars().all())
+    recorded = await service.database.read(lambda connection: connection.execute(query).scalars().all())
     assert len(set(recorded)) == len(recorded) == 2
 
 
-async def test_entries_from_before_are_listed_by_their_end(room: CommandStoreHarness) -> None:
-    await room.report(room.succeeded(await room.request("c-0")))
-    await room.database.write(lambda c: c.execute(update(tables.history).values(recorded_at=None)))
-    room.pass_seconds(60)
-    assert await whole(room, HistoryQuery(room.now, timedelta(hours=1), 9)) == ["c-0"]
-    before = HistoryQuery(room.now, timedelta(hours=1), 9, as_of=room.now - timedelta(seconds=61))
-    assert await whole(room, before) == []
+async def test_entries_from_before_are_listed_by_their_end(service: CommandStoreHarness) -> None:
+    await service.report(service.succeeded(await service.request("c-0")))
+    await service.database.write(lambda c: c.execute(update(tables.history).values(recorded_at=None)))
+    service.pass_seconds(60)
+    assert await whole(service, HistoryQuery(service.now, timedelta(hours=1), 9)) == ["c-0"]
+    before = HistoryQuery(service.now, timedelta(hours=1), 9, as_of=service.now - timedelta(seconds=61))
+    assert await whole(service, before) == []
 
 
-async def test_nothing_stays_undated(room: CommandStoreHarness) -> None:
-    await room.request("c-0")
-    await room.cancel("x-0", "c-0")
-    command = await room.request("c-1", vin=OTHER)
-    await room.report(replace(room.succeeded(command), vin=OTHER))
-    await room.request("c-2")
-    room.pass_seconds(31)
-    await usecases.time_out_overdue(room.deps)
-    await record_status_checks(room.deps, [a_look("1", room.now), a_look("2", room.now, OTHER)])
+async def test_nothing_stays_undated(service: CommandStoreHarness) -> None:
+    await service.request("c-0")
+    await service.cancel("x-0", "c-0")
+    command = await service.request("c-1", vin=OTHER)
+    await service.report(replace(service.succeeded(command), vin=OTHER))
+    await service.request("c-2")
+    service.pass_seconds(31)
+    await usecases.time_out_overdue(service.deps)
+    await record_status_checks(service.deps, [a_look("1", service.now), a_look("2", service.now, OTHER)])
     undated = (tables.history.c.recorded_at.is_(None)) | (tables.history.c.recorded_at == tables.RECORDED_NOW)
-    assert await room.count(tables.history) == 6
-    assert await room.count(tables.history, undated) == 0
+    assert await service.count(tables.history) == 6
+    assert await service.count(tables.history, undated) == 0
 
 
 @pytest.mark.timeout(120)
@@ -220,32 +222,34 @@ async def test_pages_hold_while_two_replicas_write(
         assert len(listed) == len(after_all) or len(listed) >= 40 * query.limit
 
 
-async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: CommandStoreHarness) -> None:
-    refused = RefusedRequests(room.commands, lambda: room.now)
+async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(
+    service: CommandStoreHarness,
+) -> None:
+    refused = RefusedRequests(service.commands, lambda: service.now)
 
     async def ask(order: DoorAction, correlation_id: str) -> None:
         with refused.noting(OWNER, VIN, order.action, correlation_id, order.target_doors):
-            await room.request(correlation_id, order)
+            await service.request(correlation_id, order)
 
-    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
+    service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
     with pytest.raises(CommandForbidden):
         await ask(LOCK, "c-0")
-    room.advisory_states[VIN] = AdvisoryState(room.now, speed_kmh=30.0)
+    service.advisory_states[VIN] = AdvisoryState(service.now, speed_kmh=30.0)
     with pytest.raises(CommandForbidden):
         await ask(UNLOCK, "c-1")
-    del room.advisory_states[VIN]
-    command = await room.request("c-2")
+    del service.advisory_states[VIN]
+    command = await service.request("c-2")
     with pytest.raises(CommandInProgress):
         await ask(UNLOCK, "c-3")
-    await room.report(room.succeeded(command))
+    await service.report(service.succeeded(command))
     with pytest.raises(CommandAlreadyFinished), refused.noting(OWNER, VIN, CommandAction.CANCEL, "x-1"):
-        await room.cancel("x-1", "c-2")
+        await service.cancel("x-1", "c-2")
     with pytest.raises(CorrelationIdReused):  # the caller's own fault, and nothing about the vehicle
         await ask(DoorAction(CommandAction.UNLOCK, ("trunk",), UNLOCK.mode), "c-2")
 
-    assert len((await room.history())[0]) == 1  # nobody waited
+    assert len((await service.history())[0]) == 1  # nobody waited
     await refused.flush()
-    page = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=1), 9))
+    page = await list_history(service.deps, VIN, HistoryQuery(service.now, timedelta(hours=1), 9))
     assert {
         (e.correlation_id, e.action, e.status, e.failure_reason, e.target_doors) for e in page.entries
     } == {
@@ -259,20 +263,20 @@ async def test_what_is_refused_at_once_is_in_the_history_with_its_reason(room: C
     assert about == command.command_id
 
 
-async def test_a_refused_request_does_not_use_up_its_id(room: CommandStoreHarness) -> None:
-    refused = RefusedRequests(room.commands, lambda: room.now)
-    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
+async def test_a_refused_request_does_not_use_up_its_id(service: CommandStoreHarness) -> None:
+    refused = RefusedRequests(service.commands, lambda: service.now)
+    service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
     for _ in range(3):
         with (
             pytest.raises(CommandForbidden),
             refused.noting(OWNER, VIN, CommandAction.LOCK, "c-0", LOCK.target_doors),
         ):
-            await room.request("c-0", LOCK)
+            await service.request("c-0", LOCK)
         await refused.flush()
-    del room.advisory_states[VIN]
-    command = await room.request("c-0", LOCK)
-    await room.report(room.succeeded(command))
-    assert await room.history() == (
+    del service.advisory_states[VIN]
+    command = await service.request("c-0", LOCK)
+    await service.report(service.succeeded(command))
+    assert await service.history() == (
         [
             (CommandAction.LOCK, Status.FAILED, FailureReason.DOOR_OPEN),
             (CommandAction.LOCK, Status.SUCCESS, None),
@@ -282,38 +286,38 @@ async def test_a_refused_request_does_not_use_up_its_id(room: CommandStoreHarnes
 
 
 async def test_refused_requests_wait_for_the_store_and_no_more_than_allowed(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    refused = RefusedRequests(room.commands, lambda: room.now, most=3)
-    room.advisory_states[VIN] = AdvisoryState(room.now, open_doors=frozenset({"driver"}))
+    refused = RefusedRequests(service.commands, lambda: service.now, most=3)
+    service.advisory_states[VIN] = AdvisoryState(service.now, open_doors=frozenset({"driver"}))
     for n in range(5):
         with (
             pytest.raises(CommandForbidden),
             refused.noting(OWNER, VIN, CommandAction.LOCK, f"c-{n}", LOCK.target_doors),
         ):
-            await room.request(f"c-{n}", LOCK)
-    room.database.fail_next = True
+            await service.request(f"c-{n}", LOCK)
+    service.database.fail_next = True
     with pytest.raises(StorageUnavailable):
         await refused.flush()
     await refused.flush()
-    assert (await room.history())[1] == 3
+    assert (await service.history())[1] == 3
 
 
 async def test_looks_are_kept_as_long_as_the_setting_says_and_left_out_on_request(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    await room.report(room.succeeded(await room.request("c-0")))
-    await record_status_checks(room.deps, [a_look("1", room.now)])
+    await service.report(service.succeeded(await service.request("c-0")))
+    await record_status_checks(service.deps, [a_look("1", service.now)])
     unlock, look = (
         (CommandAction.UNLOCK, Status.SUCCESS, None),
         (CommandAction.STATUS_CHECK, Status.SUCCESS, None),
     )
-    assert sorted((await room.history())[0]) == sorted([unlock, look])
-    assert await room.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
-    assert await room.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
-    room.pass_seconds(31 * 86_400)
-    await purge_expired_history(room.deps)
-    assert await room.count(tables.history) == 1
-    none_kept = replace(room.deps, rules=replace(room.deps.rules, checks_kept=timedelta(0)))
-    await record_status_checks(none_kept, [a_look("2", room.now)])
-    assert await room.count(tables.history) == 1
+    assert sorted((await service.history())[0]) == sorted([unlock, look])
+    assert await service.history(excluded_action=CommandAction.STATUS_CHECK) == ([unlock], 1)
+    assert await service.history(excluded_action=CommandAction.UNLOCK) == ([look], 1)
+    service.pass_seconds(31 * 86_400)
+    await purge_expired_history(service.deps)
+    assert await service.count(tables.history) == 1
+    none_kept = replace(service.deps, rules=replace(service.deps.rules, checks_kept=timedelta(0)))
+    await record_status_checks(none_kept, [a_look("2", service.now)])
+    assert await service.count(tables.history) == 1

@@ -1,4 +1,4 @@
-"""Orders as they are issued, by several replicas of the command room at once; on both databases."""
+"""Orders as they are issued, by several replicas of the command service at once; on both databases."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ EPOCH = b"an epoch, 16 byt"
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
     def meet(connection: Connection) -> None:
         for vin in (VIN, OTHER):
             sessions.store(connection).save(vin, CloudSession(EpochRecord(EPOCH)))
 
-    await room.database.write(meet)
-    orders = SqlOrders(room.database, lambda: 1_000)
+    await service.database.write(meet)
+    orders = SqlOrders(service.database, lambda: 1_000)
 
     async def issue(vins: Sequence[str], name: str) -> int:
         """How many this replica issued, beginning again where the other was quicker."""
@@ -60,7 +60,7 @@ async def test_replicas_that_issue_to_the_same_vehicles_do_not_block_each_other(
 
 
 async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
     spent = CloudSession(EpochRecord(EPOCH, issued={Domain.COMMAND: MAX_COUNTER}))
 
@@ -68,8 +68,8 @@ async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others
         sessions.store(connection).save(VIN, spent)
         sessions.store(connection).save(OTHER, CloudSession(EpochRecord(EPOCH)))
 
-    await room.database.write(meet)
-    orders = SqlOrders(room.database, lambda: 1_000)
+    await service.database.write(meet)
+    orders = SqlOrders(service.database, lambda: 1_000)
     reserve_slots = await orders.reserve_slots([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
     assert reserve_slots[0] is None
     assert reserve_slots[1] is not None
@@ -81,7 +81,7 @@ async def test_a_vehicle_whose_counters_are_spent_takes_no_place_from_the_others
 
 
 async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_trouble(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
     def meet(connection: Connection) -> None:
         for vin in (VIN, OTHER):
@@ -89,11 +89,11 @@ async def test_a_session_that_cannot_be_read_is_begun_anew_and_is_nobody_elses_t
         broken = sessions.sessions.update().where(sessions.sessions.c.vin == VIN)
         connection.execute(broken.values(record='{"current": 7}'))
 
-    await room.database.write(meet)
-    orders = SqlOrders(room.database, lambda: 1_000)
+    await service.database.write(meet)
+    orders = SqlOrders(service.database, lambda: 1_000)
     reserve_slots = await orders.reserve_slots([(vin, Domain.COMMAND, 5_000) for vin in (VIN, OTHER)])
     assert [place is None for place in reserve_slots] == [True, False]
     await orders.challenge([VIN])
-    found = await room.database.read(lambda connection: sessions.store(connection).load(VIN))
+    found = await service.database.read(lambda connection: sessions.store(connection).load(VIN))
     assert found is not None
     assert found.challenge

@@ -1,4 +1,4 @@
-"""What is asked of the command room while nothing can leave for vehicles."""
+"""What is asked of the command service while nothing can leave for vehicles."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from tests.support.command_store_harness import CommandStoreHarness
 
 
-def cut_off(room: CommandStoreHarness) -> CommandDependencies:
-    return replace(room.deps, can_deliver=lambda: False)
+def cut_off(service: CommandStoreHarness) -> CommandDependencies:
+    return replace(service.deps, can_deliver=lambda: False)
 
 
 async def test_a_new_command_is_refused_and_leaves_nothing_behind(database_url: str) -> None:
-    async with open_room(database_url) as room:
+    async with open_room(database_url) as service:
         with pytest.raises(CannotDeliver) as raised:
-            await usecases.request_doors(cut_off(room), OWNER, VIN, UNLOCK, "c-1")
+            await usecases.request_doors(cut_off(service), OWNER, VIN, UNLOCK, "c-1")
         for table in (command, history, outbox.table):
-            assert await room.count(table) == 0
+            assert await service.count(table) == 0
         refusal = refusal_of(raised.value)
         assert refusal is not None
         assert (refusal.reason.code, refusal.reason.http_status) == ("DEPENDENCY_UNAVAILABLE", 503)
         assert refusal.reason.retryable
         assert refusal.may_have_succeeded is False
-        assert (await room.request("c-1")).status is Status.PENDING  # the same one, once it can leave
+        assert (await service.request("c-1")).status is Status.PENDING  # the same one, once it can leave
 
 
 async def test_a_repeated_command_gets_its_first_answer_and_what_has_not_left_is_withdrawn(
     database_url: str,
 ) -> None:
-    async with open_room(database_url) as room:
-        accepted = await room.request("c-1")
-        again = await usecases.request_doors(cut_off(room), OWNER, VIN, UNLOCK, "c-1")
+    async with open_room(database_url) as service:
+        accepted = await service.request("c-1")
+        again = await usecases.request_doors(cut_off(service), OWNER, VIN, UNLOCK, "c-1")
         assert again.command_id == accepted.command_id
         with pytest.raises(CorrelationIdReused):
             await usecases.request_doors(
-                cut_off(room), OWNER, VIN, replace(UNLOCK, target_doors=("x",)), "c-1"
+                cut_off(service), OWNER, VIN, replace(UNLOCK, target_doors=("x",)), "c-1"
             )
         with pytest.raises(CannotDeliver):
-            await usecases.request_doors(cut_off(room), OWNER, VIN, LOCK, "c-2")
+            await usecases.request_doors(cut_off(service), OWNER, VIN, LOCK, "c-2")
         cancelled = await usecases.cancel(
-            cut_off(room), OWNER, VIN, CancelRequest("c-1", "User cancellation", force=False), "x-1"
+            cut_off(service), OWNER, VIN, CancelRequest("c-1", "User cancellation", force=False), "x-1"
         )
         assert cancelled.status is Status.CANCELLED

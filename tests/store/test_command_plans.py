@@ -26,36 +26,36 @@ if TYPE_CHECKING:
 
     from tests.support.command_store_harness import CommandStoreHarness
 
-GROWS = {*tables.RoomModel.metadata.tables, "earlier"}
+GROWS = {*tables.CommandModel.metadata.tables, "earlier"}
 
 
-async def a_day(room: CommandStoreHarness) -> None:
+async def a_day(service: CommandStoreHarness) -> None:
     """Everything that happens to commands."""
-    orders = SqlOrders(room.database, lambda: 1)
-    first = await room.request()
+    orders = SqlOrders(service.database, lambda: 1)
+    first = await service.request()
     await orders.reserve_slots([(VIN, Domain.COMMAND, 30_000)])
-    await room.commands.wake(VIN, first.command_id, room.now)
-    room.dispatch.leave()
-    await room.commands.take_over([first.command_id], room.now)
-    await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now))
-    await room.commands.live(CommandRightEnded(OWNER.subject, VIN))
-    await room.request("c-2", LOCK)
-    await room.report(room.succeeded(first))
-    await usecases.time_out_overdue(room.deps)
-    await room.commands.unanswered(room.now, room.now, 100)
-    await room.commands.unreceived(VIN, room.now)
-    await room.commands.in_flight(VIN)
-    room.pass_seconds(60)
-    await usecases.time_out_overdue(room.deps)
-    await room.request("c-3", UNLOCK)
-    await room.cancel("x-3", "c-3")
-    check = StatusCheck("check-1", VIN, room.now, OWNER, "c-4", 0.001)
-    await room.commands.add_status_checks([check], room.now)
-    await room.history(limit=1)
-    await room.history(action=CommandAction.UNLOCK)
-    relay = OutboxRelay(room.database, tables.outbox, "vehicle", _nobody, lambda: room.now)
-    await relay._scan(room.now + timedelta(hours=1))
-    relay._unmarked[first.command_id] = room.now
+    await service.commands.wake(VIN, first.command_id, service.now)
+    service.dispatch.leave()
+    await service.commands.take_over([first.command_id], service.now)
+    await service.report(CommandReceipt("m-0", VIN, first.command_id, service.now))
+    await service.commands.live(CommandRightEnded(OWNER.subject, VIN))
+    await service.request("c-2", LOCK)
+    await service.report(service.succeeded(first))
+    await usecases.time_out_overdue(service.deps)
+    await service.commands.unanswered(service.now, service.now, 100)
+    await service.commands.unreceived(VIN, service.now)
+    await service.commands.in_flight(VIN)
+    service.pass_seconds(60)
+    await usecases.time_out_overdue(service.deps)
+    await service.request("c-3", UNLOCK)
+    await service.cancel("x-3", "c-3")
+    check = StatusCheck("check-1", VIN, service.now, OWNER, "c-4", 0.001)
+    await service.commands.add_status_checks([check], service.now)
+    await service.history(limit=1)
+    await service.history(action=CommandAction.UNLOCK)
+    relay = OutboxRelay(service.database, tables.outbox, "vehicle", _nobody, lambda: service.now)
+    await relay._scan(service.now + timedelta(hours=1))
+    relay._unmarked[first.command_id] = service.now
     await relay._mark()
 
 
@@ -64,16 +64,18 @@ async def _nobody(_messages: Any) -> list[bool | None]:
 
 
 async def test_no_statement_walks_through_the_record(tmp_path: Path) -> None:
-    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as room:
-        watch = Watch(room.database._real._engine)  # type: ignore[attr-defined]  # SQLite's
-        await a_day(room)
+    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as service:
+        watch = Watch(service.database._real._engine)  # type: ignore[attr-defined]  # SQLite's
+        await a_day(service)
         assert len(watch.ran) > 20
-        found = await room.database.read(lambda connection: list(walks(connection, dict(watch.ran), GROWS)))
+        found = await service.database.read(
+            lambda connection: list(walks(connection, dict(watch.ran), GROWS))
+        )
     assert found == []
 
 
 @pytest.mark.parametrize("text", ["SELECT vin FROM history", "SELECT vin FROM history WHERE recorded_at = 0"])
 async def test_a_walk_is_seen(tmp_path: Path, text: str) -> None:
-    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as room:
-        found = await room.database.read(lambda connection: list(walks(connection, {text: ()}, GROWS)))
+    async with open_room(f"sqlite:///{tmp_path}/room.sqlite3") as service:
+        found = await service.database.read(lambda connection: list(walks(connection, {text: ()}, GROWS)))
     assert [statement for _, statement in found] == [text]

@@ -50,110 +50,112 @@ class RightsHarness:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 async def end(
-    room: CommandStoreHarness, *gone: Command, principal: str | None = "guest-9", vin: str | None = None
+    service: CommandStoreHarness, *gone: Command, principal: str | None = "guest-9", vin: str | None = None
 ) -> RightsHarness:
     harness = RightsHarness({command.command_id for command in gone})
-    await end_rights(room.deps, harness, harness, CommandRightEnded(principal, vin))
+    await end_rights(service.deps, harness, harness, CommandRightEnded(principal, vin))
     return harness
 
 
 async def test_it_ends_the_persons_commands_and_the_agents_and_nobody_elses(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    guests = await room.request(who=GUEST)
-    elsewhere = await room.request(who=OWNER, vin=OTHER)
-    harness = await end(room, guests, elsewhere)
+    guests = await service.request(who=GUEST)
+    elsewhere = await service.request(who=OWNER, vin=OTHER)
+    harness = await end(service, guests, elsewhere)
     assert harness.emptied == [VIN]
-    assert (await room.find(guests)).status is Status.FAILED
-    assert (await room.find(elsewhere)).status is Status.PENDING
-    by_agent = await room.request("c-2", who=AGENT)
-    harness = await end(room, by_agent, elsewhere, principal=AGENT.principal)
+    assert (await service.find(guests)).status is Status.FAILED
+    assert (await service.find(elsewhere)).status is Status.PENDING
+    by_agent = await service.request("c-2", who=AGENT)
+    harness = await end(service, by_agent, elsewhere, principal=AGENT.principal)
     assert harness.emptied == [VIN]
-    assert (await room.find(by_agent)).status is Status.FAILED
-    harness = await end(room, elsewhere, principal=OWNER.subject, vin=VIN)
+    assert (await service.find(by_agent)).status is Status.FAILED
+    harness = await end(service, elsewhere, principal=OWNER.subject, vin=VIN)
     assert harness.emptied == []
 
 
-async def test_a_withdrawn_key_touches_only_what_was_asked_for_with_it(room: CommandStoreHarness) -> None:
-    first, second = await room.request(who=GUEST), await room.request(who=OWNER, vin=OTHER)
-    harness = await end(room, second, principal=None)
+async def test_a_withdrawn_key_touches_only_what_was_asked_for_with_it(service: CommandStoreHarness) -> None:
+    first, second = await service.request(who=GUEST), await service.request(who=OWNER, vin=OTHER)
+    harness = await end(service, second, principal=None)
     assert harness.emptied == [OTHER]
-    assert [(await room.find(each)).status for each in (first, second)] == [Status.PENDING, Status.FAILED]
+    assert [(await service.find(each)).status for each in (first, second)] == [Status.PENDING, Status.FAILED]
 
 
-async def test_what_may_have_left_is_taken_back_once_whoever_does_it(room: CommandStoreHarness) -> None:
-    command = await room.request(who=GUEST)
-    room.dispatch.leave()
-    await asyncio.gather(*(end(room, command) for _ in range(5)))
-    assert room.dispatch.leave() == [taken_back_id(command.command_id)]
-    assert await room.count(tables.cancellation) == 1
-    assert await room.count(tables.audit, tables.audit.c.event == "RIGHT_ENDED") == 1
+async def test_what_may_have_left_is_taken_back_once_whoever_does_it(service: CommandStoreHarness) -> None:
+    command = await service.request(who=GUEST)
+    service.dispatch.leave()
+    await asyncio.gather(*(end(service, command) for _ in range(5)))
+    assert service.dispatch.leave() == [taken_back_id(command.command_id)]
+    assert await service.count(tables.cancellation) == 1
+    assert await service.count(tables.audit, tables.audit.c.event == "RIGHT_ENDED") == 1
     to_vehicle = tables.outbox.table.c.queue == TO_VEHICLES
-    assert await room.count(tables.outbox.table, to_vehicle) == 2
-    assert (await room.find(command)).status is Status.PENDING
-    assert await room.deps.commands.unreceived(VIN, room.now) == []
-    assert await room.deps.commands.outgoing([command.command_id], room.now) == []
-    assert len(await room.deps.commands.outgoing([taken_back_id(command.command_id)], room.now)) == 1
+    assert await service.count(tables.outbox.table, to_vehicle) == 2
+    assert (await service.find(command)).status is Status.PENDING
+    assert await service.deps.commands.unreceived(VIN, service.now) == []
+    assert await service.deps.commands.outgoing([command.command_id], service.now) == []
+    assert len(await service.deps.commands.outgoing([taken_back_id(command.command_id)], service.now)) == 1
 
 
 async def test_what_a_replica_took_over_is_taken_back_and_not_called_unsent(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request(who=GUEST)
-    await room.deps.commands.take_over([command.command_id], room.now)
-    await end(room, command)
-    assert (await room.find(command)).status is Status.PENDING
-    assert await room.count(tables.cancellation) == 1
+    command = await service.request(who=GUEST)
+    await service.deps.commands.take_over([command.command_id], service.now)
+    await end(service, command)
+    assert (await service.find(command)).status is Status.PENDING
+    assert await service.count(tables.cancellation) == 1
 
 
 async def test_the_vehicles_word_that_it_will_not_act_ends_it_with_the_reason(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request(who=GUEST)
-    room.dispatch.leave()
-    await end(room, command)
-    cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
+    command = await service.request(who=GUEST)
+    service.dispatch.leave()
+    await end(service, command)
+    cancelled = Ending(Status.CANCELLED, service.now, "Cancelled: the vehicle will not act on it.")
     cancel_id = taken_back_id(command.command_id)
     decided = CancellationDecision(
-        "m-1", VIN, command.command_id, cancel_id, room.now, too_late=False, ending=cancelled
+        "m-1", VIN, command.command_id, cancel_id, service.now, too_late=False, ending=cancelled
     )
-    assert await room.report(decided, ReportedResult("m-2", VIN, command.command_id, cancelled)) == []
-    ending = (await room.find(command)).ending
+    assert await service.report(decided, ReportedResult("m-2", VIN, command.command_id, cancelled)) == []
+    ending = (await service.find(command)).ending
     assert ending is not None
     assert (ending.status, ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
     assert ending.may_have_succeeded is False
-    assert (await room.history())[0] == [(CommandAction.UNLOCK, Status.FAILED, FailureReason.GRANT_REVOKED)]
-    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+    assert (await service.history())[0] == [
+        (CommandAction.UNLOCK, Status.FAILED, FailureReason.GRANT_REVOKED)
+    ]
+    assert await service.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
 
 
-async def test_had_the_vehicle_acted_before_that_is_the_truth(room: CommandStoreHarness) -> None:
-    command = await room.request(who=GUEST)
-    room.dispatch.leave()
-    await end(room, command)
+async def test_had_the_vehicle_acted_before_that_is_the_truth(service: CommandStoreHarness) -> None:
+    command = await service.request(who=GUEST)
+    service.dispatch.leave()
+    await end(service, command)
     too_late = CancellationDecision(
         "m-1",
         VIN,
         command.command_id,
         taken_back_id(command.command_id),
-        room.now,
+        service.now,
         too_late=True,
         ending=None,
     )
-    assert await room.report(too_late, room.succeeded(command, "m-2")) == []
-    assert (await room.find(command)).status is Status.SUCCESS
+    assert await service.report(too_late, service.succeeded(command, "m-2")) == []
+    assert (await service.find(command)).status is Status.SUCCESS
 
 
 async def test_somebody_elses_command_that_waited_beside_it_is_handed_over_again(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    guests = await room.request(who=GUEST)
-    room.dispatch.leave()
-    await end(room)  # another grant still allows it
-    assert room.dispatch.restored == [guests.command_id]
-    assert room.dispatch.recalled == set()
+    guests = await service.request(who=GUEST)
+    service.dispatch.leave()
+    await end(service)  # another grant still allows it
+    assert service.dispatch.restored == [guests.command_id]
+    assert service.dispatch.recalled == set()

@@ -1,4 +1,4 @@
-"""The record of the command room: what one transaction keeps together, on both databases."""
+"""The record of the command service: what one transaction keeps together, on both databases."""
 
 from __future__ import annotations
 
@@ -58,132 +58,136 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def test_the_migrated_tables_are_the_ones_the_code_uses(room: CommandStoreHarness) -> None:
+async def test_the_migrated_tables_are_the_ones_the_code_uses(service: CommandStoreHarness) -> None:
     def differences(connection: Connection) -> list[Any]:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        found = compare_metadata(context, store.RoomModel.metadata)
+        found = compare_metadata(context, store.CommandModel.metadata)
         return [each for each in found if "alembic_version" not in str(each)]
 
-    assert await room.database.read(differences) == []
+    assert await service.database.read(differences) == []
 
 
-async def test_the_same_request_has_one_answer_also_after_its_end(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    assert (await room.request()).command_id == first.command_id
-    await room.report(CommandReceipt("m-0", VIN, first.command_id, room.now), room.succeeded(first))
-    again = await room.request()
+async def test_the_same_request_has_one_answer_also_after_its_end(service: CommandStoreHarness) -> None:
+    first = await service.request()
+    assert (await service.request()).command_id == first.command_id
+    await service.report(CommandReceipt("m-0", VIN, first.command_id, service.now), service.succeeded(first))
+    again = await service.request()
     assert (again.command_id, again.status, again.ending) == (first.command_id, Status.PENDING, None)
 
 
 async def test_another_body_under_the_same_id_is_refused_and_changes_nothing(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    await room.request()
+    await service.request()
     with pytest.raises(CorrelationIdReused):
-        await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver",), Mode.NORMAL))
-    assert await room.count(tables.command) == 1
+        await service.request(order=DoorAction(CommandAction.UNLOCK, ("driver",), Mode.NORMAL))
+    assert await service.count(tables.command) == 1
 
 
-async def test_two_agents_who_act_for_one_customer_make_one_command(room: CommandStoreHarness) -> None:
+async def test_two_agents_who_act_for_one_customer_make_one_command(service: CommandStoreHarness) -> None:
     agents = [replace(AGENT, principal=f"agent-{n}") for n in range(8)]
-    commands = await asyncio.gather(*(room.request(who=who) for who in (OWNER, *agents)))
+    commands = await asyncio.gather(*(service.request(who=who) for who in (OWNER, *agents)))
     assert len({command.command_id for command in commands}) == 1
-    answers = await asyncio.gather(*(room.cancel(who=who) for who in agents))
+    answers = await asyncio.gather(*(service.cancel(who=who) for who in agents))
     assert len({answer.command_id for answer in answers}) == 1
-    assert await room.count(tables.cancellation) == 1
+    assert await service.count(tables.cancellation) == 1
 
 
-async def test_another_customer_operation_and_vehicle_have_their_own_ids(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    await room.report(room.succeeded(first))
-    second = await room.request(who=replace(AGENT, subject="user-456"))
-    await room.report(room.succeeded(second, "m-2"))
-    third = await room.request(order=LOCK)
-    fourth = await room.request(vin=OTHER)
+async def test_another_customer_operation_and_vehicle_have_their_own_ids(
+    service: CommandStoreHarness,
+) -> None:
+    first = await service.request()
+    await service.report(service.succeeded(first))
+    second = await service.request(who=replace(AGENT, subject="user-456"))
+    await service.report(service.succeeded(second, "m-2"))
+    third = await service.request(order=LOCK)
+    fourth = await service.request(vin=OTHER)
     assert len({first.command_id, second.command_id, third.command_id, fourth.command_id}) == 4
 
 
-async def test_an_id_is_free_again_after_a_day(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    await room.report(room.succeeded(first))
-    room.pass_seconds(24 * 3600)
-    assert (await room.request()).command_id == first.command_id
-    room.pass_seconds(1)
-    assert (await room.request(order=UNLOCK)).command_id != first.command_id
+async def test_an_id_is_free_again_after_a_day(service: CommandStoreHarness) -> None:
+    first = await service.request()
+    await service.report(service.succeeded(first))
+    service.pass_seconds(24 * 3600)
+    assert (await service.request()).command_id == first.command_id
+    service.pass_seconds(1)
+    assert (await service.request(order=UNLOCK)).command_id != first.command_id
 
 
-async def test_twenty_identical_requests_at_once_are_one_command(room: CommandStoreHarness) -> None:
-    commands = await asyncio.gather(*(room.request() for _ in range(20)))
+async def test_twenty_identical_requests_at_once_are_one_command(service: CommandStoreHarness) -> None:
+    commands = await asyncio.gather(*(service.request() for _ in range(20)))
     assert len({command.command_id for command in commands}) == 1
     for table in (tables.command, tables.history, tables.audit):
-        assert await room.count(table) == 1
-    assert await room.count(tables.outbox.table) == 2
+        assert await service.count(table) == 1
+    assert await service.count(tables.outbox.table) == 2
 
 
 async def test_of_twenty_different_requests_at_once_one_is_taken_and_named_to_the_rest(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    answers = await asyncio.gather(*(room.request(f"c-{n}") for n in range(20)), return_exceptions=True)
+    answers = await asyncio.gather(*(service.request(f"c-{n}") for n in range(20)), return_exceptions=True)
     taken = [a for a in answers if isinstance(a, Command)]
     refused = [a for a in answers if isinstance(a, CommandInProgress)]
     assert (len(taken), len(refused)) == (1, 19)
     assert {refusal.command_id for refusal in refused} == {taken[0].command_id}
 
 
-async def test_a_condition_refuses_but_not_what_was_accepted_before(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    room.advisory_states[VIN] = AdvisoryState(room.now, speed_kmh=3)
-    assert (await room.request()).command_id == first.command_id
+async def test_a_condition_refuses_but_not_what_was_accepted_before(service: CommandStoreHarness) -> None:
+    first = await service.request()
+    service.advisory_states[VIN] = AdvisoryState(service.now, speed_kmh=3)
+    assert (await service.request()).command_id == first.command_id
     with pytest.raises(CommandForbidden):
-        await room.request("c-2")
-    room.pass_seconds(16)
+        await service.request("c-2")
+    service.pass_seconds(16)
     with pytest.raises(CommandInProgress):
-        await room.request("c-2")
+        await service.request("c-2")
 
 
-async def test_received_then_result_and_result_then_received_end_alike(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    received = CommandReceipt("m-1", VIN, first.command_id, room.now)
-    assert await room.report(received) == []
-    assert (await room.find(first)).status is Status.IN_PROGRESS
-    assert await room.report(room.succeeded(first, "m-2")) == []
-    second = await room.request("c-2")
-    late = CommandReceipt("m-3", VIN, second.command_id, room.now)
-    assert await room.report(room.succeeded(second, "m-4"), late) == []
+async def test_received_then_result_and_result_then_received_end_alike(service: CommandStoreHarness) -> None:
+    first = await service.request()
+    received = CommandReceipt("m-1", VIN, first.command_id, service.now)
+    assert await service.report(received) == []
+    assert (await service.find(first)).status is Status.IN_PROGRESS
+    assert await service.report(service.succeeded(first, "m-2")) == []
+    second = await service.request("c-2")
+    late = CommandReceipt("m-3", VIN, second.command_id, service.now)
+    assert await service.report(service.succeeded(second, "m-4"), late) == []
     for command in (first, second):
-        found = await room.find(command)
-        assert (found.status, found.received_at) == (Status.SUCCESS, room.now)
+        found = await service.find(command)
+        assert (found.status, found.received_at) == (Status.SUCCESS, service.now)
 
 
-async def test_a_result_that_comes_twice_or_differs_changes_nothing(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    await room.report(room.succeeded(command))
-    failed = Ending(Status.FAILED, room.now, "No.", FailureReason.ENGINE_ON)
+async def test_a_result_that_comes_twice_or_differs_changes_nothing(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    await service.report(service.succeeded(command))
+    failed = Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
     assert (
-        await room.report(room.succeeded(command), ReportedResult("m-2", VIN, command.command_id, failed))
+        await service.report(
+            service.succeeded(command), ReportedResult("m-2", VIN, command.command_id, failed)
+        )
         == []
     )
-    assert (await room.find(command)).status is Status.SUCCESS
-    assert await room.count(tables.audit) == 2
+    assert (await service.find(command)).status is Status.SUCCESS
+    assert await service.count(tables.audit) == 2
 
 
-async def test_what_can_not_be_is_not_believed(room: CommandStoreHarness) -> None:
-    command = await room.request(order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
-    good = room.succeeded(command)
+async def test_what_can_not_be_is_not_believed(service: CommandStoreHarness) -> None:
+    command = await service.request(order=DoorAction(CommandAction.UNLOCK, ("driver", "trunk"), Mode.NORMAL))
+    good = service.succeeded(command)
     lacking = replace(good, ending=replace(good.ending, door_results=good.ending.door_results[:1]))
     strange = (*good.ending.door_results, DoorResult("rearLeft", success=True, locked=False))
-    assert await room.report(
+    assert await service.report(
         replace(good, vin=OTHER),
         replace(good, message_id="m-2", command_id="cmd-unknown"),
         replace(lacking, message_id="m-3"),
         replace(good, message_id="m-5", ending=replace(good.ending, door_results=strange)),
         CancellationDecision(
-            "m-6", VIN, command.command_id, "cancel-no", room.now, too_late=True, ending=None
+            "m-6", VIN, command.command_id, "cancel-no", service.now, too_late=True, ending=None
         ),
     ) == [
         "about another vehicle's command",
@@ -192,88 +196,88 @@ async def test_what_can_not_be_is_not_believed(room: CommandStoreHarness) -> Non
         "about doors that were not asked for",
         "about a cancellation that was never asked for",
     ]
-    assert (await room.find(command)).status is Status.PENDING
-    assert await room.report(good) == []
+    assert (await service.find(command)).status is Status.PENDING
+    assert await service.report(good) == []
 
 
 async def test_a_command_without_result_times_out_and_its_late_result_is_kept_once(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request()
-    room.dispatch.leave()
-    room.pass_seconds(29.9)
-    assert await usecases.time_out_overdue(room.deps) == 0
-    room.pass_seconds(0.1)
-    await usecases.time_out_overdue(room.deps)
-    timed_out = await room.find(command)
+    command = await service.request()
+    service.dispatch.leave()
+    service.pass_seconds(29.9)
+    assert await usecases.time_out_overdue(service.deps) == 0
+    service.pass_seconds(0.1)
+    await usecases.time_out_overdue(service.deps)
+    timed_out = await service.find(command)
     assert timed_out.ending is not None
     assert (timed_out.status, timed_out.ending.may_have_succeeded) == (Status.TIMEOUT, True)
-    await room.report(room.succeeded(command), room.succeeded(command, "m-2"))
-    late = await room.find(command)
+    await service.report(service.succeeded(command), service.succeeded(command, "m-2"))
+    late = await service.find(command)
     assert (late.status, late.ending) == (Status.TIMEOUT, timed_out.ending)
     assert late.late_result is not None
     assert late.late_result.status is Status.SUCCESS
     announced = tables.outbox.table.c.message_id == f"{command.command_id}:late"
-    assert await room.count(tables.outbox.table, announced) == 1
+    assert await service.count(tables.outbox.table, announced) == 1
 
 
-async def test_what_never_left_timed_out_for_sure(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    room.pass_seconds(30)
-    await usecases.time_out_overdue(room.deps)
-    ended = await room.find(command)
+async def test_what_never_left_timed_out_for_sure(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    service.pass_seconds(30)
+    await usecases.time_out_overdue(service.deps)
+    ended = await service.find(command)
     assert ended.ending is not None
     assert ended.ending.may_have_succeeded is False
     assert ended.sent_at is None
 
 
-async def test_what_another_process_took_over_may_have_succeeded(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    assert await usecases.take_over(room.deps, [command.command_id, "cmd-x"]) == {command.command_id}
-    room.pass_seconds(30)
-    await usecases.time_out_overdue(room.deps)
-    ended = await room.find(command)
+async def test_what_another_process_took_over_may_have_succeeded(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    assert await usecases.take_over(service.deps, [command.command_id, "cmd-x"]) == {command.command_id}
+    service.pass_seconds(30)
+    await usecases.time_out_overdue(service.deps)
+    ended = await service.find(command)
     assert ended.ending is not None
     assert ended.ending.may_have_succeeded is True
 
 
-async def test_a_command_that_has_not_left_is_withdrawn(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    room.pass_seconds(1)
-    answer = await room.cancel()
+async def test_a_command_that_has_not_left_is_withdrawn(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    service.pass_seconds(1)
+    answer = await service.cancel()
     assert answer.status is Status.CANCELLED
-    assert (await room.cancel()).ending == answer.ending
+    assert (await service.cancel()).ending == answer.ending
     unsent = (tables.outbox.table.c.queue == TO_VEHICLES, tables.outbox.table.c.sent_at.is_(None))
-    assert await room.count(tables.outbox.table, *unsent) == 0
-    assert await usecases.take_over(room.deps, [command.command_id]) == set()
-    assert (await room.find(command)).sent_at is None
-    assert (await room.history())[0] == [
+    assert await service.count(tables.outbox.table, *unsent) == 0
+    assert await usecases.take_over(service.deps, [command.command_id]) == set()
+    assert (await service.find(command)).sent_at is None
+    assert (await service.history())[0] == [
         (CommandAction.CANCEL, Status.SUCCESS, None),
         (CommandAction.UNLOCK, Status.CANCELLED, None),
     ]
     with pytest.raises(CommandAlreadyFinished):
-        await room.cancel("x-2")
+        await service.cancel("x-2")
 
 
-async def test_withdrawing_and_taking_over_at_once_agree(room: CommandStoreHarness) -> None:
+async def test_withdrawing_and_taking_over_at_once_agree(service: CommandStoreHarness) -> None:
     for n in range(10):
-        command = await room.request(f"c-{n}")
+        command = await service.request(f"c-{n}")
         answer, alive = await asyncio.gather(
-            room.cancel(f"x-{n}", f"c-{n}"), usecases.take_over(room.deps, [command.command_id])
+            service.cancel(f"x-{n}", f"c-{n}"), usecases.take_over(service.deps, [command.command_id])
         )
         assert (answer.status is Status.CANCELLED) is not bool(alive)
-        room.pass_seconds(31)
-        await usecases.time_out_overdue(room.deps)
+        service.pass_seconds(31)
+        await usecases.time_out_overdue(service.deps)
 
 
-async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    room.database.fail_next = True
+async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    service.database.fail_next = True
     with pytest.raises(StorageUnavailable):
-        await room.cancel()
-    assert room.dispatch.restored == [command.command_id]
-    assert await usecases.take_over(room.deps, [command.command_id]) == {command.command_id}
-    assert await room.count(tables.cancellation) == 0
+        await service.cancel()
+    assert service.dispatch.restored == [command.command_id]
+    assert await usecases.take_over(service.deps, [command.command_id]) == {command.command_id}
+    assert await service.count(tables.cancellation) == 0
 
 
 @pytest.mark.parametrize(
@@ -286,165 +290,169 @@ async def test_a_withdrawal_that_can_not_be_kept_lets_the_command_go_on(room: Co
     ids=["will not act", "too late", "stopped"],
 )
 async def test_a_command_that_has_left_is_the_vehicles_to_cancel(
-    room: CommandStoreHarness, too_late: bool, will_not_act: bool, expected: tuple[Any, Any], status: Status
+    service: CommandStoreHarness,
+    too_late: bool,
+    will_not_act: bool,
+    expected: tuple[Any, Any],
+    status: Status,
 ) -> None:
-    command = await room.request()
-    room.dispatch.leave()
-    assert (await room.cancel()).status is Status.PENDING
-    [cancel_id] = room.dispatch.leave()
-    ending = Ending(Status.CANCELLED, room.now, "Will not act.") if will_not_act else None
+    command = await service.request()
+    service.dispatch.leave()
+    assert (await service.cancel()).status is Status.PENDING
+    [cancel_id] = service.dispatch.leave()
+    ending = Ending(Status.CANCELLED, service.now, "Will not act.") if will_not_act else None
     word = CancellationDecision(
-        "m-1", VIN, command.command_id, cancel_id, room.now, too_late=too_late, ending=ending
+        "m-1", VIN, command.command_id, cancel_id, service.now, too_late=too_late, ending=ending
     )
-    assert await room.report(word, word) == []
-    assert (await room.find(command)).status is status
-    assert (await room.history(action=CommandAction.CANCEL))[0] == [(CommandAction.CANCEL, *expected)]
-    assert (await room.cancel()).status is Status.PENDING  # the first answer
+    assert await service.report(word, word) == []
+    assert (await service.find(command)).status is status
+    assert (await service.history(action=CommandAction.CANCEL))[0] == [(CommandAction.CANCEL, *expected)]
+    assert (await service.cancel()).status is Status.PENDING  # the first answer
 
 
-async def test_a_cancellation_ends_with_its_command(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    room.dispatch.leave()
-    await room.cancel()
-    await room.report(room.succeeded(command))
-    assert (await room.history(action=CommandAction.CANCEL))[0] == [
+async def test_a_cancellation_ends_with_its_command(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    service.dispatch.leave()
+    await service.cancel()
+    await service.report(service.succeeded(command))
+    assert (await service.history(action=CommandAction.CANCEL))[0] == [
         (CommandAction.CANCEL, Status.FAILED, FailureReason.TOO_LATE)
     ]
 
 
 async def test_cancelling_at_the_moment_of_the_end_leaves_no_open_cancellation(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
     for n in range(10):
-        command = await room.request(f"c-{n}")
-        room.dispatch.leave()
+        command = await service.request(f"c-{n}")
+        service.dispatch.leave()
         await asyncio.gather(
-            room.cancel(f"x-{n}", f"c-{n}"),
-            room.report(room.succeeded(command, f"m-{n}")),
+            service.cancel(f"x-{n}", f"c-{n}"),
+            service.report(service.succeeded(command, f"m-{n}")),
             return_exceptions=True,
         )
-    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
-    assert await room.count(tables.history, tables.history.c.finished_at.is_(None)) == 0
+    assert await service.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+    assert await service.count(tables.history, tables.history.c.finished_at.is_(None)) == 0
 
 
-async def test_two_cancellations_at_once_are_one_or_told_of_the_end(room: CommandStoreHarness) -> None:
-    await room.request()
-    answers = await asyncio.gather(*(room.cancel() for _ in range(8)), return_exceptions=True)
+async def test_two_cancellations_at_once_are_one_or_told_of_the_end(service: CommandStoreHarness) -> None:
+    await service.request()
+    answers = await asyncio.gather(*(service.cancel() for _ in range(8)), return_exceptions=True)
     assert {a.status for a in answers if isinstance(a, Command)} <= {Status.CANCELLED, Status.PENDING}
-    assert await room.count(tables.cancellation) == 1
+    assert await service.count(tables.cancellation) == 1
 
 
-async def test_the_end_of_a_right_ends_what_has_not_left_only(room: CommandStoreHarness) -> None:
-    first = await room.request()
-    await usecases.end_unsigned(room.deps, [first.command_id], proven=True)
-    ended = await room.find(first)
+async def test_the_end_of_a_right_ends_what_has_not_left_only(service: CommandStoreHarness) -> None:
+    first = await service.request()
+    await usecases.end_unsigned(service.deps, [first.command_id], proven=True)
+    ended = await service.find(first)
     assert ended.ending is not None
     assert (ended.status, ended.ending.failure_reason) == (Status.FAILED, FailureReason.GRANT_REVOKED)
-    strange = await room.request("c-3")
-    await usecases.end_unsigned(room.deps, [strange.command_id], proven=False)
-    told = (await room.find(strange)).ending
+    strange = await service.request("c-3")
+    await usecases.end_unsigned(service.deps, [strange.command_id], proven=False)
+    told = (await service.find(strange)).ending
     assert told is not None
     assert (told.failure_reason, told.may_have_succeeded) == (FailureReason.NOT_PROVEN, False)
-    second = await room.request("c-2")
-    await usecases.take_over(room.deps, [second.command_id])
-    await usecases.end_unsigned(room.deps, [second.command_id], proven=True)
-    assert (await room.find(second)).status is Status.PENDING
+    second = await service.request("c-2")
+    await usecases.take_over(service.deps, [second.command_id])
+    await usecases.end_unsigned(service.deps, [second.command_id], proven=True)
+    assert (await service.find(second)).status is Status.PENDING
 
 
-async def test_pages_do_not_shift_when_something_ends_in_between(room: CommandStoreHarness) -> None:
+async def test_pages_do_not_shift_when_something_ends_in_between(service: CommandStoreHarness) -> None:
     for n in range(5):
-        await room.report(room.succeeded(await room.request(f"c-{n}"), f"m-{n}"))
-        room.pass_seconds(1)
-    query = HistoryQuery(room.now, timedelta(hours=1), limit=2)
-    first = await list_history(room.deps, VIN, query)
-    room.pass_seconds(1)
-    await room.report(room.succeeded(await room.request("c-5"), "m-5"))
+        await service.report(service.succeeded(await service.request(f"c-{n}"), f"m-{n}"))
+        service.pass_seconds(1)
+    query = HistoryQuery(service.now, timedelta(hours=1), limit=2)
+    first = await list_history(service.deps, VIN, query)
+    service.pass_seconds(1)
+    await service.report(service.succeeded(await service.request("c-5"), "m-5"))
     pages = [first]
     for offset in (2, 4):
-        page = await list_history(room.deps, VIN, replace(query, as_of=first.as_of, offset=offset))
+        page = await list_history(service.deps, VIN, replace(query, as_of=first.as_of, offset=offset))
         assert page.total == first.total == 5
         pages.append(page)
     listed = [entry.correlation_id for page in pages for entry in page.entries]
     assert listed == ["c-4", "c-3", "c-2", "c-1", "c-0"]
 
 
-async def test_the_history_is_filtered(room: CommandStoreHarness) -> None:
-    await room.report(room.succeeded(await room.request("c-1", who=AGENT), "m-1"))
-    room.pass_seconds(1)
-    await room.request("c-2", LOCK)
-    room.pass_seconds(30)
-    await usecases.time_out_overdue(room.deps)
-    check = StatusCheck("check-1", VIN, room.now, OWNER, "c-3", 0.004)
-    await record_status_checks(room.deps, [check, check])
-    await record_status_checks(room.deps, [check])
+async def test_the_history_is_filtered(service: CommandStoreHarness) -> None:
+    await service.report(service.succeeded(await service.request("c-1", who=AGENT), "m-1"))
+    service.pass_seconds(1)
+    await service.request("c-2", LOCK)
+    service.pass_seconds(30)
+    await usecases.time_out_overdue(service.deps)
+    check = StatusCheck("check-1", VIN, service.now, OWNER, "c-3", 0.004)
+    await record_status_checks(service.deps, [check, check])
+    await record_status_checks(service.deps, [check])
     timeout = (CommandAction.LOCK, Status.TIMEOUT, FailureReason.TTL_EXPIRED)
     unlock, look = (
         (CommandAction.UNLOCK, Status.SUCCESS, None),
         (CommandAction.STATUS_CHECK, Status.SUCCESS, None),
     )
-    assert await room.history() == ([look, timeout, unlock], 3)
-    assert await room.history(action=CommandAction.LOCK) == ([timeout], 1)
-    assert await room.history(status=Status.SUCCESS) == ([look, unlock], 2)
-    assert await room.history(source="CALL_CENTER") == ([unlock], 1)
-    assert await room.history(not_before=room.now) == ([look], 1)
-    assert await room.history(limit=1, offset=1) == ([timeout], 3)
+    assert await service.history() == ([look, timeout, unlock], 3)
+    assert await service.history(action=CommandAction.LOCK) == ([timeout], 1)
+    assert await service.history(status=Status.SUCCESS) == ([look, unlock], 2)
+    assert await service.history(source="CALL_CENTER") == ([unlock], 1)
+    assert await service.history(not_before=service.now) == ([look], 1)
+    assert await service.history(limit=1, offset=1) == ([timeout], 3)
 
 
-async def test_the_retention_period_is_kept(room: CommandStoreHarness) -> None:
-    await room.report(room.succeeded(await room.request()))
-    room.pass_seconds(89 * 86_400)
-    await purge_expired_history(room.deps)
-    assert await room.count(tables.history) == 1
-    room.pass_seconds(2 * 86_400)
-    running = await room.request("c-2")
-    await purge_expired_history(room.deps)
-    assert await room.count(tables.command) == await room.count(tables.history) == 1
-    assert (await room.find(running)).status is Status.PENDING
+async def test_the_retention_period_is_kept(service: CommandStoreHarness) -> None:
+    await service.report(service.succeeded(await service.request()))
+    service.pass_seconds(89 * 86_400)
+    await purge_expired_history(service.deps)
+    assert await service.count(tables.history) == 1
+    service.pass_seconds(2 * 86_400)
+    running = await service.request("c-2")
+    await purge_expired_history(service.deps)
+    assert await service.count(tables.command) == await service.count(tables.history) == 1
+    assert (await service.find(running)).status is Status.PENDING
 
 
-async def test_a_failed_write_is_no_command(room: CommandStoreHarness) -> None:
-    room.database.fail_next = True
+async def test_a_failed_write_is_no_command(service: CommandStoreHarness) -> None:
+    service.database.fail_next = True
     with pytest.raises(StorageUnavailable):
-        await room.request()
-    assert await room.count(tables.command) == 0
-    assert room.dispatch.held == {}
+        await service.request()
+    assert await service.count(tables.command) == 0
+    assert service.dispatch.held == {}
 
 
 async def test_the_time_it_was_sent_is_the_outboxs_until_the_vehicle_answers(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request()
+    command = await service.request()
     mark = tables.outbox.table.update().where(tables.outbox.table.c.message_id == command.command_id)
-    sent = room.now + timedelta(seconds=1)
-    await room.database.write(lambda c: c.execute(mark.values(sent_at=sent)) and None)
-    assert (await room.find(command)).sent_at == sent
-    room.pass_seconds(2)
-    await room.report(CommandReceipt("m-0", VIN, command.command_id, room.now))
-    await room.report(room.succeeded(command))
-    assert (await room.find(command)).sent_at == sent
+    sent = service.now + timedelta(seconds=1)
+    await service.database.write(lambda c: c.execute(mark.values(sent_at=sent)) and None)
+    assert (await service.find(command)).sent_at == sent
+    service.pass_seconds(2)
+    await service.report(CommandReceipt("m-0", VIN, command.command_id, service.now))
+    await service.report(service.succeeded(command))
+    assert (await service.find(command)).sent_at == sent
 
 
 async def test_a_command_that_cannot_be_ended_does_not_keep_the_others_alive(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    bad = await room.request("c-bad")
-    good = await room.request("c-good", vin=OTHER)
+    bad = await service.request("c-bad")
+    good = await service.request("c-good", vin=OTHER)
     spoil = tables.command.update().where(tables.command.c.command_id == bad.command_id)
-    await room.database.write(lambda c: c.execute(spoil.values(target_doors="not JSON")) and None)
-    room.pass_seconds(31)
-    deps = room.deps
+    await service.database.write(lambda c: c.execute(spoil.values(target_doors="not JSON")) and None)
+    service.pass_seconds(31)
+    deps = service.deps
     await usecases.time_out_overdue(deps)
-    assert (await room.find(good)).status is Status.TIMEOUT
+    assert (await service.find(good)).status is Status.TIMEOUT
     assert len(deps.left_open) == 1
     assert await usecases.time_out_overdue(deps) == 0  # it is left alone for a while
 
 
 async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    bad = await room.request("c-bad")
-    good = await room.request("c-good", vin=OTHER)
-    room.pass_seconds(3)
+    bad = await service.request("c-bad")
+    good = await service.request("c-good", vin=OTHER)
+    service.pass_seconds(3)
     woken: list[str] = []
 
     async def wake(_vin: str, command_id: str) -> None:
@@ -452,7 +460,7 @@ async def test_a_vehicle_that_cannot_be_woken_does_not_let_the_others_sleep(
             raise ValueError("a defect that one row meets")
         woken.append(command_id)
 
-    deps = room.deps
+    deps = service.deps
     for _ in range(2):
         await wake_the_silent(deps, wake)
     assert woken == [good.command_id] * 2

@@ -48,173 +48,185 @@ EPOCH = b"an epoch, 16 byt"
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
 async def ending(
-    room: CommandStoreHarness, command: Command
+    service: CommandStoreHarness, command: Command
 ) -> tuple[Status, FailureReason | None, bool | None]:
-    found = (await room.find(command)).ending
+    found = (await service.find(command)).ending
     assert found is not None
     return found.status, found.failure_reason, found.may_have_succeeded
 
 
-async def on_its_way(room: CommandStoreHarness) -> Command:
-    unlock = await room.request()
-    room.dispatch.leave()
+async def on_its_way(service: CommandStoreHarness) -> Command:
+    unlock = await service.request()
+    service.dispatch.leave()
     return unlock
 
 
-async def test_an_unlock_that_has_not_left_ends_with_the_lock(room: CommandStoreHarness) -> None:
-    unlock = await room.request()
-    lock = await room.request("c-2", LOCK)
-    assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
-    assert room.dispatch.leave() == [lock.command_id]
-    assert await room.report(room.succeeded(lock)) == []
+async def test_an_unlock_that_has_not_left_ends_with_the_lock(service: CommandStoreHarness) -> None:
+    unlock = await service.request()
+    lock = await service.request("c-2", LOCK)
+    assert await ending(service, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
+    assert service.dispatch.leave() == [lock.command_id]
+    assert await service.report(service.succeeded(lock)) == []
     history = [
         (CommandAction.LOCK, Status.SUCCESS, None),
         (CommandAction.UNLOCK, Status.CANCELLED, FailureReason.SUPERSEDED),
     ]
-    room.pass_seconds(1)
-    assert sorted((await room.history())[0]) == sorted(history)
-    assert await room.count(tables.cancellation) == 0
+    service.pass_seconds(1)
+    assert sorted((await service.history())[0]) == sorted(history)
+    assert await service.count(tables.cancellation) == 0
 
 
-async def test_one_that_may_have_left_is_the_vehicles_to_give_up(room: CommandStoreHarness) -> None:
-    unlock = await on_its_way(room)
-    lock = await room.request("c-2", LOCK)
+async def test_one_that_may_have_left_is_the_vehicles_to_give_up(service: CommandStoreHarness) -> None:
+    unlock = await on_its_way(service)
+    lock = await service.request("c-2", LOCK)
     cancel_id = superseded_id(unlock.command_id)
-    assert room.dispatch.leave() == [cancel_id, lock.command_id]
-    assert (await room.find(unlock)).status is Status.PENDING
-    cancelled = Ending(Status.CANCELLED, room.now, "Cancelled: the vehicle will not act on it.")
+    assert service.dispatch.leave() == [cancel_id, lock.command_id]
+    assert (await service.find(unlock)).status is Status.PENDING
+    cancelled = Ending(Status.CANCELLED, service.now, "Cancelled: the vehicle will not act on it.")
     decided = CancellationDecision(
-        "m-1", VIN, unlock.command_id, cancel_id, room.now, too_late=False, ending=cancelled
+        "m-1", VIN, unlock.command_id, cancel_id, service.now, too_late=False, ending=cancelled
     )
-    assert await room.report(decided, ReportedResult("m-2", VIN, unlock.command_id, cancelled)) == []
-    assert await ending(room, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
-    assert (await room.find(lock)).status is Status.PENDING
-    assert await room.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
-    assert await room.count(tables.audit, tables.audit.c.event == "SUPERSEDED") == 1
+    assert await service.report(decided, ReportedResult("m-2", VIN, unlock.command_id, cancelled)) == []
+    assert await ending(service, unlock) == (Status.CANCELLED, FailureReason.SUPERSEDED, False)
+    assert (await service.find(lock)).status is Status.PENDING
+    assert await service.count(tables.cancellation, tables.cancellation.c.finished_at.is_(None)) == 0
+    assert await service.count(tables.audit, tables.audit.c.event == "SUPERSEDED") == 1
 
 
-async def test_one_that_had_acted_has_its_own_result(room: CommandStoreHarness) -> None:
-    unlock = await on_its_way(room)
-    lock = await room.request("c-2", LOCK)
+async def test_one_that_had_acted_has_its_own_result(service: CommandStoreHarness) -> None:
+    unlock = await on_its_way(service)
+    lock = await service.request("c-2", LOCK)
     too_late = CancellationDecision(
-        "m-1", VIN, unlock.command_id, superseded_id(unlock.command_id), room.now, too_late=True, ending=None
+        "m-1",
+        VIN,
+        unlock.command_id,
+        superseded_id(unlock.command_id),
+        service.now,
+        too_late=True,
+        ending=None,
     )
-    assert await room.report(too_late, room.succeeded(unlock, "m-2"), room.succeeded(lock, "m-3")) == []
-    assert [(await room.find(each)).status for each in (unlock, lock)] == [Status.SUCCESS, Status.SUCCESS]
+    assert (
+        await service.report(too_late, service.succeeded(unlock, "m-2"), service.succeeded(lock, "m-3")) == []
+    )
+    assert [(await service.find(each)).status for each in (unlock, lock)] == [Status.SUCCESS, Status.SUCCESS]
 
 
-async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(room: CommandStoreHarness) -> None:
-    unlock = await on_its_way(room)
-    await room.request("c-2", LOCK)
+async def test_it_is_not_signed_again_when_the_vehicle_had_the_lock_first(
+    service: CommandStoreHarness,
+) -> None:
+    unlock = await on_its_way(service)
+    await service.request("c-2", LOCK)
     refused = OrderRefusal(
-        "m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True, at=room.now
+        "m-1", VIN, unlock.command_id, unlock.command_id, "COUNTER_NOT_NEW", again=True, at=service.now
     )
-    assert await room.report(refused) == []
-    assert unlock.command_id not in room.dispatch.restored
-    assert unlock.command_id not in {m.message_id for m in await room.commands.unreceived(VIN, room.now)}
-    assert await room.commands.take_over([unlock.command_id], room.now) == set()
-    room.pass_seconds(20)
-    waiting = [command_id for command_id, _ in await room.commands.unanswered(room.now, room.now, 9)]
+    assert await service.report(refused) == []
+    assert unlock.command_id not in service.dispatch.restored
+    assert unlock.command_id not in {
+        m.message_id for m in await service.commands.unreceived(VIN, service.now)
+    }
+    assert await service.commands.take_over([unlock.command_id], service.now) == set()
+    service.pass_seconds(20)
+    waiting = [command_id for command_id, _ in await service.commands.unanswered(service.now, service.now, 9)]
     assert unlock.command_id not in waiting
 
 
-async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(room: CommandStoreHarness) -> None:
-    unlock = await on_its_way(room)
-    lock = await room.request("c-2", LOCK)
-    room.dispatch.leave()
-    room.pass_seconds(30)
-    await usecases.time_out_overdue(room.deps)
+async def test_a_vehicle_that_says_nothing_may_have_acted_on_both(service: CommandStoreHarness) -> None:
+    unlock = await on_its_way(service)
+    lock = await service.request("c-2", LOCK)
+    service.dispatch.leave()
+    service.pass_seconds(30)
+    await usecases.time_out_overdue(service.deps)
     for each in (unlock, lock):
-        assert await ending(room, each) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED, True)
+        assert await ending(service, each) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED, True)
 
 
 @pytest.mark.parametrize("first", [LOCK, replace(LOCK, mode=Mode.SECURE)])
 async def test_the_other_way_round_has_to_wait_and_so_has_a_second_lock(
-    room: CommandStoreHarness, first: DoorAction
+    service: CommandStoreHarness, first: DoorAction
 ) -> None:
-    unlock = await on_its_way(room)
-    lock = await room.request("c-2", first)
+    unlock = await on_its_way(service)
+    lock = await service.request("c-2", first)
     for again in (
         DoorAction(CommandAction.UNLOCK, ("all",), Mode.EMERGENCY),
         replace(LOCK, target_doors=("all",)),
     ):
         with pytest.raises(CommandInProgress) as refused:
-            await room.request("c-3", again)
+            await service.request("c-3", again)
         assert refused.value.command_id == lock.command_id
-    assert await room.report(room.succeeded(lock)) == []
+    assert await service.report(service.succeeded(lock)) == []
     # The unlock has no result yet and is in nobody's way any more.
-    assert (await room.find(unlock)).status is Status.PENDING
-    next_unlock = await room.request("c-4")
-    room.dispatch.leave()
-    next_lock = await room.request("c-5", LOCK)
-    assert room.dispatch.leave() == [superseded_id(next_unlock.command_id), next_lock.command_id]
+    assert (await service.find(unlock)).status is Status.PENDING
+    next_unlock = await service.request("c-4")
+    service.dispatch.leave()
+    next_lock = await service.request("c-5", LOCK)
+    assert service.dispatch.leave() == [superseded_id(next_unlock.command_id), next_lock.command_id]
 
 
-async def test_the_same_lock_twenty_times_at_once_is_one(room: CommandStoreHarness) -> None:
-    unlock = await on_its_way(room)
-    locks = await asyncio.gather(*(room.request("c-2", LOCK) for _ in range(20)))
+async def test_the_same_lock_twenty_times_at_once_is_one(service: CommandStoreHarness) -> None:
+    unlock = await on_its_way(service)
+    locks = await asyncio.gather(*(service.request("c-2", LOCK) for _ in range(20)))
     assert len({lock.command_id for lock in locks}) == 1
-    assert room.dispatch.leave() == [superseded_id(unlock.command_id), locks[0].command_id]
-    assert (await room.request("c-2", LOCK)).command_id == locks[0].command_id
+    assert service.dispatch.leave() == [superseded_id(unlock.command_id), locks[0].command_id]
+    assert (await service.request("c-2", LOCK)).command_id == locks[0].command_id
 
 
-async def test_of_twenty_locks_at_once_one_takes_its_place(room: CommandStoreHarness) -> None:
-    unlock = await room.request()
+async def test_of_twenty_locks_at_once_one_takes_its_place(service: CommandStoreHarness) -> None:
+    unlock = await service.request()
     answers = await asyncio.gather(
-        *(room.request(f"c-{number}", LOCK) for number in range(2, 22)), return_exceptions=True
+        *(service.request(f"c-{number}", LOCK) for number in range(2, 22)), return_exceptions=True
     )
     [taken] = [answer for answer in answers if not isinstance(answer, BaseException)]
     assert {answer.command_id for answer in answers if isinstance(answer, CommandInProgress)} == {
         taken.command_id
     }
-    found = await room.find(
+    found = await service.find(
         unlock
     )  # ended, or the vehicle's to give up where not the one who held it was first
-    assert found.superseded or (await ending(room, unlock))[1] is FailureReason.SUPERSEDED
+    assert found.superseded or (await ending(service, unlock))[1] is FailureReason.SUPERSEDED
 
 
-async def test_what_a_replica_took_over_is_not_called_unsent(room: CommandStoreHarness) -> None:
-    unlock = await room.request()
-    await room.commands.take_over([unlock.command_id], room.now)
-    lock = await room.request("c-2", LOCK)
-    assert (await room.find(unlock)).status is Status.PENDING
-    assert room.dispatch.leave() == [superseded_id(unlock.command_id), lock.command_id]
+async def test_what_a_replica_took_over_is_not_called_unsent(service: CommandStoreHarness) -> None:
+    unlock = await service.request()
+    await service.commands.take_over([unlock.command_id], service.now)
+    lock = await service.request("c-2", LOCK)
+    assert (await service.find(unlock)).status is Status.PENDING
+    assert service.dispatch.leave() == [superseded_id(unlock.command_id), lock.command_id]
 
 
-async def test_a_lock_that_cannot_be_kept_changes_nothing(room: CommandStoreHarness) -> None:
-    unlock = await room.request()
-    accept = room.commands.accept
+async def test_a_lock_that_cannot_be_kept_changes_nothing(service: CommandStoreHarness) -> None:
+    unlock = await service.request()
+    accept = service.commands.accept
 
     async def then_fail(new: Command) -> None:
         try:
             await accept(new)
         finally:
-            room.database.fail_next = True
+            service.database.fail_next = True
 
-    room.commands.accept = then_fail  # type: ignore[method-assign]
+    service.commands.accept = then_fail  # type: ignore[method-assign]
     with pytest.raises(StorageUnavailable):
-        await room.request("c-2", LOCK)
-    assert room.dispatch.restored == [unlock.command_id]
-    found = await room.find(unlock)
+        await service.request("c-2", LOCK)
+    assert service.dispatch.restored == [unlock.command_id]
+    found = await service.find(unlock)
     assert (found.status, found.superseded) == (Status.PENDING, False)
-    assert await room.count(tables.command) == 1
+    assert await service.count(tables.command) == 1
 
 
-async def test_another_replica_never_issues_the_unlock_above_the_lock(room: CommandStoreHarness) -> None:
+async def test_another_replica_never_issues_the_unlock_above_the_lock(service: CommandStoreHarness) -> None:
     """Whichever commits first: what is issued of the unlock is below the lock's counter, or nothing is."""
 
     def meet(connection: Connection) -> None:
         sessions.store(connection).save(VIN, CloudSession(EpochRecord(EPOCH)))
 
-    await room.database.write(meet)
-    other = SqlCommands(room.database, CommandOutboxMessages(MAC), FakeDispatch().committed)
-    orders = SqlOrders(room.database, lambda: 1_000)
+    await service.database.write(meet)
+    other = SqlCommands(service.database, CommandOutboxMessages(MAC), FakeDispatch().committed)
+    orders = SqlOrders(service.database, lambda: 1_000)
 
     async def issue(command: Command) -> tuple[int, bytes | None]:
         [place] = await orders.reserve_slots([(VIN, Domain.COMMAND, 5_000)])
@@ -225,9 +237,9 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Comm
 
     never = 0
     for number in range(12):
-        unlock = await room.request(f"u-{number}")
-        room.dispatch.leave()
-        deps = replace(room.deps, commands=other, dispatch=FakeDispatch())
+        unlock = await service.request(f"u-{number}")
+        service.dispatch.leave()
+        deps = replace(service.deps, commands=other, dispatch=FakeDispatch())
         locking = usecases.request_doors(deps, unlock.requester, VIN, LOCK, f"l-{number}")
         if number % 3 == 0:
             lock = await locking
@@ -242,9 +254,11 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(room: Comm
         never += of_unlock[1] == NEVER
         assert of_unlock[1] in {NEVER, None} or of_unlock[0] < counter
         assert (await issue(unlock))[1] == NEVER
-        assert await room.report(CommandReceipt(f"r-{number}", VIN, lock.command_id, room.now)) == []
+        assert await service.report(CommandReceipt(f"r-{number}", VIN, lock.command_id, service.now)) == []
         assert (
-            await room.report(room.succeeded(lock, f"s-{number}"), room.succeeded(unlock, f"t-{number}"))
+            await service.report(
+                service.succeeded(lock, f"s-{number}"), service.succeeded(unlock, f"t-{number}")
+            )
             == []
         )
     assert never >= 4

@@ -34,81 +34,84 @@ if TYPE_CHECKING:
 
 
 @pytest_asyncio.fixture
-async def room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
+async def service(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     async with open_room(database_url) as opened:
         yield opened
 
 
-async def timed_out(room: CommandStoreHarness) -> Command:
-    command = await room.request()
-    room.dispatch.leave()
-    room.pass_seconds(31)
-    await usecases.time_out_overdue(room.deps)
-    found = (await room.find(command)).ending
+async def timed_out(service: CommandStoreHarness) -> Command:
+    command = await service.request()
+    service.dispatch.leave()
+    service.pass_seconds(31)
+    await usecases.time_out_overdue(service.deps)
+    found = (await service.find(command)).ending
     assert found
     assert (found.status, found.may_have_succeeded) == (Status.TIMEOUT, True)
     return command
 
 
-def expired(room: CommandStoreHarness, command: Command) -> OrderRefusal:
+def expired(service: CommandStoreHarness, command: Command) -> OrderRefusal:
     return OrderRefusal(
-        "m-1", VIN, command.command_id, command.command_id, "EXPIRED", again=True, at=room.now
+        "m-1", VIN, command.command_id, command.command_id, "EXPIRED", again=True, at=service.now
     )
 
 
-async def may_have_succeeded(room: CommandStoreHarness, command: Command) -> bool | None:
-    found = (await room.find(command)).ending
+async def may_have_succeeded(service: CommandStoreHarness, command: Command) -> bool | None:
+    found = (await service.find(command)).ending
     assert found
     assert (found.status, found.failure_reason) == (Status.TIMEOUT, FailureReason.TTL_EXPIRED)
     return found.may_have_succeeded
 
 
-async def listed(room: CommandStoreHarness) -> list[HistoryEntry]:
-    page = await list_history(room.deps, VIN, HistoryQuery(room.now, timedelta(hours=24), 50))
+async def listed(service: CommandStoreHarness) -> list[HistoryEntry]:
+    page = await list_history(service.deps, VIN, HistoryQuery(service.now, timedelta(hours=24), 50))
     return list(page.entries)
 
 
-async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(room: CommandStoreHarness) -> None:
-    command = await timed_out(room)
-    assert await room.report(expired(room, command)) == []
-    assert await may_have_succeeded(room, command) is False
-    assert await room.count(tables.audit, tables.audit.c.event == "COMMAND_DID_NOT_ACT") == 1
+async def test_a_signed_refusal_as_expired_proves_that_nothing_moved(service: CommandStoreHarness) -> None:
+    command = await timed_out(service)
+    assert await service.report(expired(service, command)) == []
+    assert await may_have_succeeded(service, command) is False
+    assert await service.count(tables.audit, tables.audit.c.event == "COMMAND_DID_NOT_ACT") == 1
     # Also when it is known before the sweep comes.
-    sooner = await room.request("c-2")
-    room.dispatch.leave()
-    room.pass_seconds(30)
-    assert await room.report(replace(expired(room, sooner), message_id="m-2")) == []
-    assert await may_have_succeeded(room, sooner) is False
+    sooner = await service.request("c-2")
+    service.dispatch.leave()
+    service.pass_seconds(30)
+    assert await service.report(replace(expired(service, sooner), message_id="m-2")) == []
+    assert await may_have_succeeded(service, sooner) is False
 
 
-async def test_one_that_is_alive_is_signed_again_and_proves_nothing(room: CommandStoreHarness) -> None:
-    command = await room.request()
-    room.dispatch.leave()
-    room.pass_seconds(29)
-    assert await room.report(expired(room, command)) == []
-    assert room.dispatch.restored == [command.command_id]
-    room.pass_seconds(1)
-    other = replace(expired(room, command), message_id="m-2", fault="WRONG_EPOCH")
-    assert await room.report(other) == []
-    await usecases.time_out_overdue(room.deps)
-    assert await may_have_succeeded(room, command) is True
+async def test_one_that_is_alive_is_signed_again_and_proves_nothing(service: CommandStoreHarness) -> None:
+    command = await service.request()
+    service.dispatch.leave()
+    service.pass_seconds(29)
+    assert await service.report(expired(service, command)) == []
+    assert service.dispatch.restored == [command.command_id]
+    service.pass_seconds(1)
+    other = replace(expired(service, command), message_id="m-2", fault="WRONG_EPOCH")
+    assert await service.report(other) == []
+    await usecases.time_out_overdue(service.deps)
+    assert await may_have_succeeded(service, command) is True
 
 
-async def test_a_late_result_that_says_that_nothing_moved_is_believed(room: CommandStoreHarness) -> None:
-    command = await timed_out(room)
-    assert await room.report(ReportedResult("m-1", VIN, command.command_id, arrived_too_late(room.now))) == []
-    assert await may_have_succeeded(room, command) is False
+async def test_a_late_result_that_says_that_nothing_moved_is_believed(service: CommandStoreHarness) -> None:
+    command = await timed_out(service)
+    assert (
+        await service.report(ReportedResult("m-1", VIN, command.command_id, arrived_too_late(service.now)))
+        == []
+    )
+    assert await may_have_succeeded(service, command) is False
 
 
-async def test_a_late_success_is_in_the_history(room: CommandStoreHarness) -> None:
-    command = await timed_out(room)
-    assert (await listed(room))[0].late_result is None
-    assert await room.report(room.succeeded(command)) == []
-    [entry] = await listed(room)
-    assert (entry.status, entry.late_result) == (Status.TIMEOUT, (await room.find(command)).late_result)
+async def test_a_late_success_is_in_the_history(service: CommandStoreHarness) -> None:
+    command = await timed_out(service)
+    assert (await listed(service))[0].late_result is None
+    assert await service.report(service.succeeded(command)) == []
+    [entry] = await listed(service)
+    assert (entry.status, entry.late_result) == (Status.TIMEOUT, (await service.find(command)).late_result)
     assert entry.late_result
     assert entry.late_result.status is Status.SUCCESS
-    assert await may_have_succeeded(room, command) is True
+    assert await may_have_succeeded(service, command) is True
 
 
 @pytest.mark.parametrize("action", [CommandAction.LOCK, CommandAction.UNLOCK])
@@ -121,48 +124,51 @@ async def test_a_late_success_is_in_the_history(room: CommandStoreHarness) -> No
     ],
 )
 async def test_done_is_what_stands_as_asked(
-    room: CommandStoreHarness, action: CommandAction, stands: tuple[bool, ...], reason: FailureReason | None
+    service: CommandStoreHarness,
+    action: CommandAction,
+    stands: tuple[bool, ...],
+    reason: FailureReason | None,
 ) -> None:
     names = ("driver", "trunk")[: len(stands)]
-    command = await room.request(order=DoorAction(action, names, Mode.NORMAL))
+    command = await service.request(order=DoorAction(action, names, Mode.NORMAL))
     doors = tuple(
         DoorResult(door, success=True, locked=(action is CommandAction.LOCK) is right)
         for door, right in zip(names, stands, strict=True)
     )
-    said = Ending(Status.SUCCESS, room.now, "Done.", door_results=doors)
-    assert await room.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
-    found = (await room.find(command)).ending
+    said = Ending(Status.SUCCESS, service.now, "Done.", door_results=doors)
+    assert await service.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
+    found = (await service.find(command)).ending
     assert found
     assert (found.status, found.failure_reason) == (Status.FAILED if reason else Status.SUCCESS, reason)
     assert tuple(door.success for door in found.door_results) == stands
     assert (found.guidance is None) is (reason is None)
 
 
-async def test_so_it_is_with_a_late_one(room: CommandStoreHarness) -> None:
-    command = await room.request(order=LOCK)
-    room.dispatch.leave()
-    room.pass_seconds(31)
-    await usecases.time_out_overdue(room.deps)
+async def test_so_it_is_with_a_late_one(service: CommandStoreHarness) -> None:
+    command = await service.request(order=LOCK)
+    service.dispatch.leave()
+    service.pass_seconds(31)
+    await usecases.time_out_overdue(service.deps)
     said = Ending(
-        Status.SUCCESS, room.now, "Done.", door_results=(DoorResult("driver", success=True, locked=False),)
+        Status.SUCCESS, service.now, "Done.", door_results=(DoorResult("driver", success=True, locked=False),)
     )
-    assert await room.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
-    late = (await room.find(command)).late_result
+    assert await service.report(ReportedResult("m-1", VIN, command.command_id, said)) == []
+    late = (await service.find(command)).late_result
     assert late
     assert (late.status, late.failure_reason) == (Status.FAILED, FailureReason.ACTUATOR_FAULT)
 
 
 async def test_a_vehicle_that_refuses_every_copy_is_sent_few_and_the_others_theirs(
-    room: CommandStoreHarness,
+    service: CommandStoreHarness,
 ) -> None:
-    command = await room.request()
-    room.dispatch.leave()
-    refused = replace(expired(room, command), fault="WRONG_EPOCH")
-    deps = replace(room.deps, again=SigningAgain(lambda: 0.0))
+    command = await service.request()
+    service.dispatch.leave()
+    refused = replace(expired(service, command), fault="WRONG_EPOCH")
+    deps = replace(service.deps, again=SigningAgain(lambda: 0.0))
     for number in range(50):
         await ingest_messages(deps, admitted(replace(refused, message_id=f"m-{number}")))
-    assert room.dispatch.restored == [command.command_id]
-    other = await room.request("c-2", vin=OTHER)
+    assert service.dispatch.restored == [command.command_id]
+    other = await service.request("c-2", vin=OTHER)
     theirs = replace(refused, vin=OTHER, command_id=other.command_id, order_id=other.command_id)
     await ingest_messages(deps, admitted(theirs))
-    assert room.dispatch.restored == [command.command_id, other.command_id]
+    assert service.dispatch.restored == [command.command_id, other.command_id]

@@ -105,7 +105,7 @@ def orders(database: Database) -> store.OrderStore:
 
 
 async def count(database: Database, table: str) -> int:
-    query = select(func.count()).select_from(store.RoomModel.metadata.tables[table])
+    query = select(func.count()).select_from(store.ConfigModel.metadata.tables[table])
     return int(await database.read(lambda connection: connection.execute(query).scalar_one()))
 
 
@@ -121,7 +121,7 @@ async def sent(database: Database) -> list[OutgoingMessage]:
 async def test_tables_and_migrations_agree_both_ways(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection)
-        found: list[object] = compare_metadata(context, store.RoomModel.metadata)
+        found: list[object] = compare_metadata(context, store.ConfigModel.metadata)
         return found
 
     def down(connection: Connection) -> None:
@@ -290,7 +290,7 @@ async def test_the_proof_is_kept_for_the_signer_and_told_to_nobody_else(
     found = await record.find(VIN)
     assert found is not None
     assert found.proof is None
-    kept = store.RoomModel.metadata.tables["first_answer"].c.answer
+    kept = store.ConfigModel.metadata.tables["first_answer"].c.answer
     assert "secret token" not in await database.read(lambda c: c.execute(select(kept)).scalar_one())
     await record.ingest([received(Hello(VIN, "days later", T0, 0))], T0 + timedelta(days=3))
     proofs = [RequestedOrder.FromString(m.payload) for m in await sent(database)]
@@ -406,7 +406,7 @@ async def test_what_is_not_signed_is_given_up_with_its_proof(
     config = await record.find(VIN)
     assert config is not None
     assert (config.state, config.rejection) == (ApplicationState.REJECTED, RIGHT_ENDED)
-    capabilities = store.RoomModel.metadata.tables["vehicle_config"].c.capability
+    capabilities = store.ConfigModel.metadata.tables["vehicle_config"].c.capability
     assert await database.read(lambda c: c.execute(select(capabilities)).scalar_one()) is None
     assert await orders.reserve_slots({VIN: 1}, 60_000, T0) == {}
     await record.ingest([received(Hello(VIN, "again", T0, 0))], T0)

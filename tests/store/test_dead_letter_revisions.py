@@ -23,12 +23,12 @@ FIRST_REVISIONS = {
 }
 
 
-@pytest.mark.parametrize("room", FIRST_REVISIONS)
-async def test_the_letters_of_before_wait_to_be_replayed(database_url: str, room: str) -> None:
-    store = importlib.import_module(f"services.{room}.store")
-    revisions = Path(importlib.import_module(f"services.{room}").__file__ or "").with_name("migrations")
+@pytest.mark.parametrize("service", FIRST_REVISIONS)
+async def test_the_letters_of_before_wait_to_be_replayed(database_url: str, service: str) -> None:
+    store = importlib.import_module(f"services.{service}.store")
+    revisions = Path(importlib.import_module(f"services.{service}").__file__ or "").with_name("migrations")
     old = {"subject": "a.b", "payload": b"\x00\xff", "reason": "no", "received_at": AT}
-    await asyncio.to_thread(migrate, database_url, revisions, FIRST_REVISIONS[room])
+    await asyncio.to_thread(migrate, database_url, revisions, FIRST_REVISIONS[service])
     database = await open_database(database_url)
     try:
         await database.write(lambda c: c.execute(insert(store.dead_letters.table).values(**old)) and None)

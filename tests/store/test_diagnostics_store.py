@@ -60,7 +60,7 @@ async def told(database: Database) -> list[tuple[str, bool]]:
 async def test_tables_and_migrations_agree_both_ways(database: Database) -> None:
     def differences(connection: Connection) -> list[object]:
         context = MigrationContext.configure(connection)
-        found: list[object] = compare_metadata(context, store.RoomModel.metadata)
+        found: list[object] = compare_metadata(context, store.DiagnosticsModel.metadata)
         return found
 
     def down(connection: Connection) -> None:

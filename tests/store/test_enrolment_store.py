@@ -40,7 +40,7 @@ async def test_the_migrated_tables_are_the_models(database: Database) -> None:
             return not (kind == "table" and name == "alembic_version")
 
         context = MigrationContext.configure(connection, opts={"include_object": known})
-        return list(compare_metadata(context, store.RoomModel.metadata))
+        return list(compare_metadata(context, store.EnrolmentModel.metadata))
 
     assert await database.write(differences) == []
 

@@ -49,7 +49,7 @@ class FullDiskHarness:
 
 
 @contextmanager
-def room(database: Path, log: IO[bytes] | int) -> Iterator[FullDiskHarness]:
+def service(database: Path, log: IO[bytes] | int) -> Iterator[FullDiskHarness]:
     words = [sys.executable, str(ROOM), f"sqlite:///{database}/room.sqlite3"]
     with subprocess.Popen(
         words,
@@ -78,7 +78,7 @@ def test_writes_are_refused_while_it_is_full_and_go_on_afterwards(
 ) -> None:
     database = tmp_path if on_it == "log" else disk.folder
     log_file = (tmp_path if on_it == "database" else disk.folder) / "room.log"
-    with log_file.open("ab") as log, room(database, log) as running:
+    with log_file.open("ab") as log, service(database, log) as running:
         assert running.ask("write") == "kept"
         before = int(running.ask("count"))
         for _ in range(2):  # as often as it happens
@@ -109,7 +109,7 @@ def test_writes_are_refused_while_it_is_full_and_go_on_afterwards(
 
 
 def test_a_log_that_takes_nothing_stops_no_write(tmp_path: Path) -> None:
-    with Path("/dev/full").open("wb") as log, room(tmp_path, log) as running:
+    with Path("/dev/full").open("wb") as log, service(tmp_path, log) as running:
         assert running.ask("write") == "kept"
         assert running.end() == 0
 

@@ -31,25 +31,25 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Column, Connection, Table
 
-ROOMS = registry.WITH_DATABASE
+SERVICES = registry.WITH_DATABASE
 
 
-def folder_of(room: str) -> Path:
-    return Path(importlib.import_module(f"services.{room}").__file__ or "").with_name("migrations")
+def folder_of(service: str) -> Path:
+    return Path(importlib.import_module(f"services.{service}").__file__ or "").with_name("migrations")
 
 
-def revisions_of(room: str) -> list[str]:
-    return sorted(path.stem for path in folder_of(room).glob("[0-9]*.py"))
+def revisions_of(service: str) -> list[str]:
+    return sorted(path.stem for path in folder_of(service).glob("[0-9]*.py"))
 
 
-def head_of(room: str) -> str:
-    return str(importlib.import_module(f"services.{room}.store").HEAD)
+def head_of(service: str) -> str:
+    return str(importlib.import_module(f"services.{service}.store").HEAD)
 
 
 STEPS = [
-    (room, old, new)
-    for room in ROOMS
-    for old, new in zip(revisions_of(room), revisions_of(room)[1:], strict=False)
+    (service, old, new)
+    for service in SERVICES
+    for old, new in zip(revisions_of(service), revisions_of(service)[1:], strict=False)
 ]
 
 
@@ -97,16 +97,18 @@ def rows(tables: Sequence[Table]) -> list[tuple[Table, dict[str, Any]]]:
 
 
 def test_every_revision_is_a_step_and_the_last_is_the_head() -> None:
-    assert {room: revisions_of(room)[-1] for room in ROOMS} == {room: head_of(room) for room in ROOMS}
-    numbers = {room: [int(revision[:4]) for revision in revisions_of(room)] for room in ROOMS}
+    assert {service: revisions_of(service)[-1] for service in SERVICES} == {
+        service: head_of(service) for service in SERVICES
+    }
+    numbers = {service: [int(revision[:4]) for revision in revisions_of(service)] for service in SERVICES}
     assert all(found == list(range(1, len(found) + 1)) for found in numbers.values())
 
 
-@pytest.mark.parametrize(("room", "old", "new"), STEPS)
-async def test_a_revision_only_adds(database_url: str, room: str, old: str, new: str) -> None:
-    await asyncio.to_thread(migrate, database_url, folder_of(room), old)
+@pytest.mark.parametrize(("service", "old", "new"), STEPS)
+async def test_a_revision_only_adds(database_url: str, service: str, old: str, new: str) -> None:
+    await asyncio.to_thread(migrate, database_url, folder_of(service), old)
     before, unique_before = await reflected(database_url)
-    await asyncio.to_thread(migrate, database_url, folder_of(room), new)
+    await asyncio.to_thread(migrate, database_url, folder_of(service), new)
     after, unique_after = await reflected(database_url)
 
     for name, table in before.tables.items():
@@ -127,17 +129,19 @@ async def test_a_revision_only_adds(database_url: str, room: str, old: str, new:
             )
 
 
-@pytest.mark.parametrize("room", [room for room in ROOMS if len(revisions_of(room)) > 1])
+@pytest.mark.parametrize("service", [service for service in SERVICES if len(revisions_of(service)) > 1])
 async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
-    database_url: str, room: str, tmp_path: Path
+    database_url: str, service: str, tmp_path: Path
 ) -> None:
-    *_, previous, newest = revisions_of(room)
+    *_, previous, newest = revisions_of(service)
     old_folder = tmp_path / "migrations"
-    shutil.copytree(folder_of(room), old_folder, ignore=shutil.ignore_patterns(f"{newest}.py", "__pycache__"))
+    shutil.copytree(
+        folder_of(service), old_folder, ignore=shutil.ignore_patterns(f"{newest}.py", "__pycache__")
+    )
     scratch = f"sqlite:///{tmp_path}/old.db"
     await asyncio.to_thread(migrate, scratch, old_folder, previous)
     old_tables, _ = await reflected(scratch)
-    await asyncio.to_thread(migrate, database_url, folder_of(room), newest)
+    await asyncio.to_thread(migrate, database_url, folder_of(service), newest)
 
     own = MetaData()
     for table in old_tables.sorted_tables:
@@ -157,14 +161,16 @@ async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
         await database.close()
 
 
-@pytest.mark.parametrize("room", ROOMS)
-async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url: str, room: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url: str, service: str) -> None:
     """As this code will find it, once there is a next revision."""
-    metadata = importlib.import_module(f"services.{room}.store").RoomModel.metadata
-    await asyncio.to_thread(migrate, database_url, folder_of(room), head_of(room), metadata)
-    number = int(head_of(room)[:4]) + 1
+    metadata = getattr(
+        importlib.import_module(f"services.{service}.store"), f"{service.capitalize()}Model"
+    ).metadata
+    await asyncio.to_thread(migrate, database_url, folder_of(service), head_of(service), metadata)
+    number = int(head_of(service)[:4]) + 1
     await say_version(database_url, f"{number:04d}_not_yet_written")
-    await asyncio.to_thread(migrate, database_url, folder_of(room), head_of(room), metadata)
+    await asyncio.to_thread(migrate, database_url, folder_of(service), head_of(service), metadata)
 
 
 @pytest.mark.parametrize("found", ["0001_another_start", "0000_before", "no_number", "9999", "1975ea8b31c0"])
@@ -176,10 +182,10 @@ async def test_what_is_unknown_and_not_later_is_refused(database_url: str, found
 
 
 async def test_another_rooms_database_is_refused_however_late_its_revision(database_url: str) -> None:
-    metadata = importlib.import_module("services.status.store").RoomModel.metadata
+    metadata = importlib.import_module("services.status.store").StatusModel.metadata
     await asyncio.to_thread(migrate, database_url, folder_of("config"), head_of("config"))
     await say_version(database_url, "0999_of_the_config_room")
-    with pytest.raises(SchemaRefused, match="not this room's"):
+    with pytest.raises(SchemaRefused, match="not this service's"):
         await asyncio.to_thread(migrate, database_url, folder_of("status"), head_of("status"), metadata)
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ReportHarness:
-    """What a room that hears reports is made of; `reads` counts its queries."""
+    """What a service that hears reports is made of; `reads` counts its queries."""
 
     fleet: Fleet
     reader: ReportReader
@@ -65,7 +65,7 @@ class Counting:
 
 
 @pytest.fixture
-async def room(database_url: str) -> AsyncIterator[ReportHarness]:
+async def service(database_url: str) -> AsyncIterator[ReportHarness]:
     metadata = MetaData()
     sessions = VehicleSessions(metadata, issues_orders=False)
     if database_url.startswith("sqlite"):
@@ -84,95 +84,95 @@ async def room(database_url: str) -> AsyncIterator[ReportHarness]:
     await database.close()
 
 
-async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(room: ReportHarness) -> None:
-    assert await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)]) == []
-    batch = [room.report(), room.report(OTHER_VIN), room.report()]
-    asked = len(room.fleet.directory.asked)
+async def test_keys_are_looked_up_once_for_a_batch_and_then_kept(service: ReportHarness) -> None:
+    assert await service.hellos.handle([service.hello(), service.hello(OTHER_VIN)]) == []
+    batch = [service.report(), service.report(OTHER_VIN), service.report()]
+    asked = len(service.fleet.directory.asked)
 
-    assert await room.open(*batch) == (batch, [])
-    assert await room.open(later := room.report()) == ([later], [])
+    assert await service.open(*batch) == (batch, [])
+    assert await service.open(later := service.report()) == ([later], [])
 
-    assert room.reads == ["read"]
-    assert room.fleet.directory.asked[asked:] == [{VIN, OTHER_VIN}]
-
-
-async def test_repetitions_are_dropped_without_a_word(room: ReportHarness) -> None:
-    hello, report = room.hello(), room.report()
-    assert await room.hellos.handle([hello, hello]) == []
-    assert await room.open(report, report) == ([report, report], [])  # one commit takes both
-    assert await room.open(report) == ([], [])
-    room.fleet.cars[VIN].boot()
-    assert await room.hellos.handle([room.hello()]) == []
-    assert await room.hellos.handle([hello]) == []  # of an epoch that ended
+    assert service.reads == ["read"]
+    assert service.fleet.directory.asked[asked:] == [{VIN, OTHER_VIN}]
 
 
-async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(room: ReportHarness) -> None:
-    await room.hellos.handle([room.hello(OTHER_VIN)])
-    early, other = room.report(), room.report(OTHER_VIN)
+async def test_repetitions_are_dropped_without_a_word(service: ReportHarness) -> None:
+    hello, report = service.hello(), service.report()
+    assert await service.hellos.handle([hello, hello]) == []
+    assert await service.open(report, report) == ([report, report], [])  # one commit takes both
+    assert await service.open(report) == ([], [])
+    service.fleet.cars[VIN].boot()
+    assert await service.hellos.handle([service.hello()]) == []
+    assert await service.hellos.handle([hello]) == []  # of an epoch that ended
 
-    opened, unhandled = await room.open(early, other)
+
+async def test_a_report_without_its_hello_waits_and_keeps_nobody_else(service: ReportHarness) -> None:
+    await service.hellos.handle([service.hello(OTHER_VIN)])
+    early, other = service.report(), service.report(OTHER_VIN)
+
+    opened, unhandled = await service.open(early, other)
 
     assert opened == [other]
     assert [type(one) for one in unhandled] == [RetryLater]
-    await room.hellos.handle([room.hello()])
-    assert await room.open(early) == ([early], [])
+    await service.hellos.handle([service.hello()])
+    assert await service.open(early) == ([early], [])
 
 
-async def test_an_epoch_that_ended_is_forgotten_at_once(room: ReportHarness) -> None:
-    await room.hellos.handle([room.hello()])
-    await room.open(room.report())
-    old = room.report()
-    room.fleet.cars[VIN].boot()
-    await room.hellos.handle([room.hello()])
+async def test_an_epoch_that_ended_is_forgotten_at_once(service: ReportHarness) -> None:
+    await service.hellos.handle([service.hello()])
+    await service.open(service.report())
+    old = service.report()
+    service.fleet.cars[VIN].boot()
+    await service.hellos.handle([service.hello()])
 
-    _, unhandled = await room.open(old)
+    _, unhandled = await service.open(old)
 
     assert [type(one) for one in unhandled] == [RetryLater]
-    assert await room.open(new := room.report()) == ([new], [])
+    assert await service.open(new := service.report()) == ([new], [])
 
 
 @pytest.mark.parametrize("everybody", [False, True])
-async def test_a_revoked_vehicle_is_not_believed_any_more(room: ReportHarness, *, everybody: bool) -> None:
-    await room.hellos.handle([room.hello()])
-    await room.open(room.report())
-    del room.fleet.directory.known[VIN]
+async def test_a_revoked_vehicle_is_not_believed_any_more(service: ReportHarness, *, everybody: bool) -> None:
+    await service.hellos.handle([service.hello()])
+    await service.open(service.report())
+    del service.fleet.directory.known[VIN]
     if everybody:
-        room.reader.clear()
+        service.reader.clear()
     else:
-        room.reader.invalidate(VIN)
+        service.reader.invalidate(VIN)
 
-    opened, unhandled = await room.open(room.report())
-    [refused] = await room.hellos.handle([room.hello()])
+    opened, unhandled = await service.open(service.report())
+    [refused] = await service.hellos.handle([service.hello()])
 
     assert (opened, [type(one) for one in unhandled]) == ([], [RetryLater])
     assert isinstance(refused, PoisonMessage)
     assert refused.reason == "UNKNOWN_KEY: not signed by the enrolled vehicle"
 
 
-async def test_while_enrolment_is_away_only_new_epochs_wait(room: ReportHarness) -> None:
-    await room.hellos.handle([room.hello(), room.hello(OTHER_VIN)])
-    await room.open(room.report())
-    room.fleet.directory.away = True
-    known, new = room.report(), room.report(OTHER_VIN)
+async def test_while_enrolment_is_away_only_new_epochs_wait(service: ReportHarness) -> None:
+    await service.hellos.handle([service.hello(), service.hello(OTHER_VIN)])
+    await service.open(service.report())
+    service.fleet.directory.away = True
+    known, new = service.report(), service.report(OTHER_VIN)
 
-    opened, unhandled = await room.open(known, new)
+    opened, unhandled = await service.open(known, new)
 
     assert opened == [known]
     assert unhandled == [RetryLater(new, "the vehicle's keys can not be asked for")]
-    room.fleet.directory.away = False
-    assert await room.open(new) == ([new], [])
+    service.fleet.directory.away = False
+    assert await service.open(new) == ([new], [])
 
 
-async def test_no_vehicle_in_the_subject_is_poison(room: ReportHarness) -> None:
+async def test_no_vehicle_in_the_subject_is_poison(service: ReportHarness) -> None:
     stray = Delivery("vehicle_status.0.nobody", b"")
-    assert await room.open(stray) == ([], [PoisonMessage(stray, "no VIN in the subject")])
-    assert await room.hellos.handle([stray]) == [PoisonMessage(stray, "no VIN in the subject")]
+    assert await service.open(stray) == ([], [PoisonMessage(stray, "no VIN in the subject")])
+    assert await service.hellos.handle([stray]) == [PoisonMessage(stray, "no VIN in the subject")]
 
 
-async def test_hellos_at_once_all_count(room: ReportHarness) -> None:
+async def test_hellos_at_once_all_count(service: ReportHarness) -> None:
     cars = [VIN, OTHER_VIN]
     await asyncio.gather(
-        *(room.hellos.handle([room.hello(vin) for vin in vins]) for vins in (cars, cars[::-1]))
+        *(service.hellos.handle([service.hello(vin) for vin in vins]) for vins in (cars, cars[::-1]))
     )
-    batch = [room.report(vin) for vin in cars]
-    assert await room.open(*batch) == (batch, [])
+    batch = [service.report(vin) for vin in cars]
+    assert await service.open(*batch) == (batch, [])

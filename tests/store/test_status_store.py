@@ -1,4 +1,4 @@
-"""The status room's tables, on SQLite and on PostgreSQL."""
+"""The status service's tables, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
@@ -108,9 +108,9 @@ async def test_the_migrated_schema_is_the_codes(database_url: str) -> None:
     await asyncio.to_thread(migrate, database_url, MIGRATIONS, store.HEAD)
 
     def differences(connection: Connection) -> list[Any]:
-        assert config_for(connection, MIGRATIONS, store.RoomModel.metadata)
+        assert config_for(connection, MIGRATIONS, store.StatusModel.metadata)
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, store.RoomModel.metadata))
+        return list(compare_metadata(context, store.StatusModel.metadata))
 
     if database_url.startswith("sqlite"):
         engine = create_engine(database_url, poolclass=NullPool)

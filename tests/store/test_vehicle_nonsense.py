@@ -156,7 +156,7 @@ class Liar:
 
 
 class NonsenseHarness:
-    """One room's handlers, with the domains that each hears."""
+    """One service's handlers, with the domains that each hears."""
 
     def __init__(self, database: Database, handlers: dict[tuple[Domain, ...], Handle], sessions: Any) -> None:
         self.database = database
@@ -234,7 +234,7 @@ def diagnostics_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     return NonsenseHarness(database, handlers, diagnostics_store.sessions)
 
 
-ROOMS = {
+SERVICES = {
     "command": (services.command, command_store, command_room),
     "config": (services.config, config_store, config_room),
     "status": (services.status, status_store, status_room),
@@ -242,11 +242,11 @@ ROOMS = {
 }
 
 
-@pytest.fixture(params=ROOMS)
-async def room(
+@pytest.fixture(params=SERVICES)
+async def service(
     request: pytest.FixtureRequest, database_url: str, fleet: Fleet
 ) -> AsyncIterator[NonsenseHarness]:
-    package, store, make = ROOMS[request.param]
+    package, store, make = SERVICES[request.param]
     await asyncio.to_thread(
         migrated, database_url, Path(package.__file__).with_name("migrations"), store.HEAD
     )
@@ -262,37 +262,37 @@ def fleet() -> Fleet:
     return made
 
 
-async def begin(room: NonsenseHarness, fleet: Fleet) -> None:
+async def begin(service: NonsenseHarness, fleet: Fleet) -> None:
     """Both cars said hello, and were given one order of each kind."""
-    hello = next(handle for domains, handle in room.handlers.items() if Domain.HELLO in domains)
+    hello = next(handle for domains, handle in service.handlers.items() if Domain.HELLO in domains)
     for car in fleet.cars.values():
         assert not await hello([Delivery(event_subject(car.vin, EventKind.HELLO), car.hello())])
-    if room.sessions._issued is None:
+    if service.sessions._issued is None:
         return
     now = fleet.clock.now_millis()
 
     def issue(connection: Any) -> None:
-        store = room.sessions.store(connection)
+        store = service.sessions.store(connection)
         for index, domain in enumerate(KINDS):
             ordered = ORDERS.get(domain, Domain.CONFIG)
             order_id = {Domain.COMMAND: "cmd-1", Domain.CANCEL: "can-1"}.get(ordered, "1")
             store.remember(IssuedOrder(VIN, ordered, order_id, "cmd-1", bytes([index]) + HASH[1:], now))
 
-    await room.database.write(issue)
+    await service.database.write(issue)
 
 
-async def test_no_handler_raises_whatever_a_vehicle_says(room: NonsenseHarness, fleet: Fleet) -> None:
-    await begin(room, fleet)
+async def test_no_handler_raises_whatever_a_vehicle_says(service: NonsenseHarness, fleet: Fleet) -> None:
+    await begin(service, fleet)
     rnd = source(7)
     liar = Liar(fleet.cars[VIN], rnd)
     taken = refused = 0
     for number in range(ROUNDS):
         if number % 25 == 0:
             liar.car.boot()  # some of what it said is taken, and spoils its session
-            hello = next(handle for domains, handle in room.handlers.items() if Domain.HELLO in domains)
+            hello = next(handle for domains, handle in service.handlers.items() if Domain.HELLO in domains)
             await hello([Delivery(event_subject(VIN, EventKind.HELLO), liar.car.hello())])
             liar.counter = 0
-        for domains, handle in room.handlers.items():
+        for domains, handle in service.handlers.items():
             said = [liar.says(rnd.choice(domains)) for _ in range(BATCH)]
             left = await handle(said)
             refused += len(left)
@@ -301,12 +301,12 @@ async def test_no_handler_raises_whatever_a_vehicle_says(room: NonsenseHarness, 
     assert refused > 200
 
     other = fleet.cars[OTHER_VIN]
-    before = await room.session(OTHER_VIN)
+    before = await service.session(OTHER_VIN)
     other.boot()
-    for domains, handle in room.handlers.items():
+    for domains, handle in service.handlers.items():
         if Domain.HELLO in domains:
             assert not await handle([Delivery(event_subject(OTHER_VIN, EventKind.HELLO), other.hello())])
-    after = await room.session(OTHER_VIN)
+    after = await service.session(OTHER_VIN)
     assert before is not None
     assert after is not None
     assert (before.epoch, after.epoch) == (before.epoch, other.epoch)

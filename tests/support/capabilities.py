@@ -22,7 +22,7 @@ SERVICES = ("command", "status", "config", "diagnostics")
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """The access service's signing key. `jwks` is the file that rooms check with."""
+    """The access service's signing key. `jwks` is the file that services check with."""
 
     key: Ed25519PrivateKey
     jwks: Path

@@ -1,4 +1,4 @@
-"""The use cases of the command room over a real store, with a clock that the test moves."""
+"""The use cases of the command service over a real store, with a clock that the test moves."""
 
 from __future__ import annotations
 
@@ -190,7 +190,7 @@ class CommandStoreHarness:
 
 @asynccontextmanager
 async def open_room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
-    """A room over the database named, brought to the newest schema."""
+    """A service over the database named, brought to the newest schema."""
     await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()

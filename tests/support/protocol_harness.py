@@ -265,7 +265,7 @@ class Reported:
 
 
 class Cloud:
-    """The signer and the rooms in one: each call is one transaction on `store`."""
+    """The signer and the services in one: each call is one transaction on `store`."""
 
     def __init__(
         self,

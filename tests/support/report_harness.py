@@ -1,4 +1,6 @@
-"""What the rooms that hear reports share in their tests: the enrolment they ask, and their way to vehicles' words."""
+"""What the services that hear reports share in their tests: the enrolment they ask, and their way to vehicles'
+words.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FakeDirectory:
-    """VehicleKeyDirectory without its room: `known` is what it answers, `away` stops it."""
+    """VehicleKeyDirectory without its service: `known` is what it answers, `away` stops it."""
 
     known: dict[str, VehicleKeys] = field(default_factory=dict)
     away: bool = False
@@ -32,14 +34,14 @@ class FakeDirectory:
     async def fetch(self, vins: Iterable[str]) -> None:
         self.asked.append(set(vins))
         if self.away and self.asked[-1]:
-            raise StorageUnavailable("the enrolment room is away")
+            raise StorageUnavailable("the enrolment service is away")
 
     def find(self, vin: str) -> VehicleKeys | None:
         return None if self.away else self.known.get(vin)
 
 
 class Fleet:
-    """Two cars that are enrolled, and what a room needs to hear them."""
+    """Two cars that are enrolled, and what a service needs to hear them."""
 
     def __init__(self) -> None:
         self.clock = Clock()

@@ -59,7 +59,7 @@ class VerifiedUnitMessage:
 
 
 class SignedCloud:
-    """Signer and rooms in one. The car of VIN is enrolled, and so is another."""
+    """Signer and services in one. The car of VIN is enrolled, and so is another."""
 
     def __init__(self, now_millis: Callable[[], int]) -> None:
         self.car = protocol_harness.Car(VIN, protocol_harness.Clock())

@@ -1,4 +1,6 @@
-"""The edge with stand-in rooms, for a file of tests; the whole mesh is a fixture of all levels (tests/conftest.py)."""
+"""The edge with stand-in services, for a file of tests; the whole mesh is a fixture of all levels
+(tests/conftest.py).
+"""
 
 from __future__ import annotations
 

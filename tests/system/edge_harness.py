@@ -1,6 +1,6 @@
-"""A real Envoy with the product's configuration in front of small rooms that do as they are told.
+"""A real Envoy with the product's configuration in front of small services that do as they are told.
 
-The rooms are real gRPC servers over mutual TLS. The access room answers by the bearer (see `Access`), the
+The services are real gRPC servers over mutual TLS. The access service answers by the bearer (see `Access`), the
 others answer with what they received, or fail in the way that `x-fail` in the request's metadata names.
 """
 
@@ -58,7 +58,7 @@ HEALTH_NAMES = (
         for kind in ("Command", "Status", "Config", "Diagnostics")
     ),
 )
-"""The names under which Envoy asks rooms how they are."""
+"""The names under which Envoy asks services how they are."""
 
 
 def problem(status: int, code: str) -> str:
@@ -117,7 +117,7 @@ class Access(external_auth_pb2_grpc.AuthorizationServicer):
 
 @dataclass
 class Received:
-    """What a room was asked: the RPC's message and its metadata."""
+    """What a service was asked: the RPC's message and its metadata."""
 
     calls: list[tuple[Any, dict[str, str]]] = field(default_factory=list)
 
@@ -210,7 +210,7 @@ class FakeServices(
 
 
 class EdgeHarness:
-    """Envoy and its rooms on free ports. Use as an async context manager.
+    """Envoy and its services on free ports. Use as an async context manager.
 
     `instead` shortens what a test cannot wait for: each key, which must be in the configuration, becomes its value.
     """
@@ -229,7 +229,7 @@ class EdgeHarness:
         self.ports = Ports(free_port_base())
         self.pki = Pki(folder / "pki", datetime.now(UTC))
         self.access = Access()
-        self.rooms = FakeServices()
+        self.services = FakeServices()
         self._servers: dict[str, grpc.aio.Server] = {}
         self.checks: dict[str, health.aio.HealthServicer] = {}
         self.log = folder / "envoy.log"
@@ -242,14 +242,14 @@ class EdgeHarness:
 
     @property
     def received(self) -> Received:
-        """What the rooms were asked."""
-        return self.rooms.received
+        """What the services were asked."""
+        return self.services.received
 
     async def __aenter__(self) -> EdgeHarness:
         for identity in IDENTITIES:
             self.pki.ensure(identity)
-        for room in registry.PUBLIC:
-            await self.start_room(room)
+        for service in registry.PUBLIC:
+            await self.start_room(service)
         config = self._folder / "envoy.yaml"
         self.pki.ensure_revocations()
         write_team_trust(self._folder / "pki")
@@ -283,7 +283,7 @@ class EdgeHarness:
         if self._process.returncode is None:
             self._process.terminate()
         await self._process.wait()
-        await asyncio.gather(*(self.stop_room(room) for room in tuple(self._servers)))
+        await asyncio.gather(*(self.stop_room(service) for service in tuple(self._servers)))
 
     async def _until_ready(self) -> None:
         is_ready = admin_ready(self.admin)
@@ -292,34 +292,34 @@ class EdgeHarness:
                 raise RuntimeError(self.log.read_text(encoding="utf-8"))
             await asyncio.sleep(0.02)
 
-    async def start_room(self, room: str) -> None:
-        """Serve this room's port."""
+    async def start_room(self, service: str) -> None:
+        """Serve this service's port."""
         server = grpc.aio.server(options=SERVER_OPTIONS)
         checks = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(checks, server)
         reflection.enable_server_reflection((health.SERVICE_NAME,), server)
-        if room == "access":
+        if service == "access":
             external_auth_pb2_grpc.add_AuthorizationServicer_to_server(self.access, server)
-        door_command_service_pb2_grpc.add_DoorCommandServiceServicer_to_server(self.rooms, server)
-        door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(self.rooms, server)
-        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self.rooms, server)
-        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self.rooms, server)
+        door_command_service_pb2_grpc.add_DoorCommandServiceServicer_to_server(self.services, server)
+        door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(self.services, server)
+        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self.services, server)
+        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self.services, server)
         for name in ("", *HEALTH_NAMES):
             await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-        pair = self.pki.pair(room)
+        pair = self.pki.pair(service)
         credentials = grpc.ssl_server_credentials(
             [(pair.key.read_bytes(), pair.cert.read_bytes())],
             self.pki.ca.read_bytes(),
             require_client_auth=True,
         )
-        server.add_secure_port(f"127.0.0.1:{self.ports.service(room)}", credentials)
+        server.add_secure_port(f"127.0.0.1:{self.ports.service(service)}", credentials)
         await server.start()
-        self._servers[room] = server
-        self.checks[room] = checks
+        self._servers[service] = server
+        self.checks[service] = checks
 
-    async def stop_room(self, room: str) -> None:
-        """Take the room away at once."""
-        await self._servers.pop(room).stop(None)
+    async def stop_room(self, service: str) -> None:
+        """Take the service away at once."""
+        await self._servers.pop(service).stop(None)
 
     def team_channel(
         self, name: str = "team-demo", options: Sequence[tuple[str, int]] = ()

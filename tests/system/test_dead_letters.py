@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.system
 TOLD = {"evt.result", "evt.diagnostics", "evt.status", "evt.config"}
-ROOMS = {
+SERVICES = {
     EventKind.RESULT: "command",
     EventKind.STATUS: "status",
     EventKind.CONFIG: "config",
@@ -60,28 +60,28 @@ async def say_as_the_car(mesh: Mesh, words: dict[EventKind, bytes]) -> None:
     await client.drain()
 
 
-def letter_in(mesh: Mesh, room: str, size: int) -> str | None:
+def letter_in(mesh: Mesh, service: str, size: int) -> str | None:
     """The line about the newest letter of this size."""
-    done = doorctl(mesh, "list", "--room", room)
+    done = doorctl(mesh, "list", "--service", service)
     assert (done.returncode, done.stderr) == (0, "")
     return next((line for line in done.stdout.splitlines() if f" {size} bytes: " in line), None)
 
 
 def test_garbage_of_a_car_is_listed_in_its_room_and_stays_when_it_is_replayed(mesh: Mesh) -> None:
-    garbage = {event: b"\xff" * (1_001 + n) for n, event in enumerate(ROOMS)}
+    garbage = {event: b"\xff" * (1_001 + n) for n, event in enumerate(SERVICES)}
     asyncio.run(say_as_the_car(mesh, garbage))
-    for event, room in ROOMS.items():
-        find = partial(letter_in, mesh, room, len(garbage[event]))
+    for event, service in SERVICES.items():
+        find = partial(letter_in, mesh, service, len(garbage[event]))
         line = eventually(find)
         assert SAMPLE in line
         letter_id = line.split()[1]
-        done = doorctl(mesh, "replay", letter_id, "--room", room)
+        done = doorctl(mesh, "replay", letter_id, "--service", service)
         assert (done.returncode, done.stdout) == (1, "")
         reason = line.partition(" bytes: ")[2]
-        assert done.stderr == f"doorctl: {room} {letter_id} stays: {reason}\n"
+        assert done.stderr == f"doorctl: {service} {letter_id} stays: {reason}\n"
         assert find() == line
     done = doorctl(mesh, "list", "--limit", "200")
-    assert {line.split()[0] for line in done.stdout.splitlines()} == set(ROOMS.values())
+    assert {line.split()[0] for line in done.stdout.splitlines()} == set(SERVICES.values())
 
 
 def test_a_car_is_told_what_was_not_taken_and_its_second_connection_is_logged(mesh: Mesh) -> None:
@@ -123,17 +123,17 @@ def test_a_letter_that_an_older_version_buried_is_taken_and_has_its_effect(mesh:
         )
 
     assert looks() == 0
-    done = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    done = doorctl(mesh, "replay", str(letter_id), "--service", "command")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith(f"replayed command {letter_id} {STATUS_CHECKS_SUBJECT} at ")
     assert looks() == 1
 
-    again = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    again = doorctl(mesh, "replay", str(letter_id), "--service", "command")
     assert (again.returncode, again.stdout) == (0, done.stdout)
-    every = doorctl(mesh, "replay", "--all", "--room", "command")
+    every = doorctl(mesh, "replay", "--all", "--service", "command")
     assert f" {letter_id} " not in every.stdout + every.stderr
     assert looks() == 1
-    listed = doorctl(mesh, "list", "--room", "command").stdout.splitlines()
+    listed = doorctl(mesh, "list", "--service", "command").stdout.splitlines()
     assert [line for line in listed if "unknown field (replayed " in line]
 
 
@@ -143,12 +143,12 @@ def test_verdicts_that_an_older_version_buried_are_taken(mesh: Mesh) -> None:
         letter_id = database.execute(
             "INSERT INTO dead_letter (subject, payload, reason, received_at) VALUES (?, ?, ?, ?)", letter
         ).lastrowid
-    done = doorctl(mesh, "replay", str(letter_id), "--room", "command")
+    done = doorctl(mesh, "replay", str(letter_id), "--service", "command")
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_what_is_wrong_is_one_line(mesh: Mesh) -> None:
-    for words in (("replay", "2000000000", "--room", "config"), ("replay", "--room", "config")):
+    for words in (("replay", "2000000000", "--service", "config"), ("replay", "--service", "config")):
         done = doorctl(mesh, *words)
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.startswith("doorctl: ")

@@ -74,7 +74,7 @@ async def test_every_time_has_three_digits(edge: EdgeHarness, client: httpx.Asyn
     diagnostics = door_diagnostics_pb2.DoorDiagnostics(vin=VIN)
     diagnostics.components.add().last_maintenance.FromMilliseconds(WHOLE)
     messages = (command, accepted, history, diagnostics)
-    edge.rooms.answers = {type(message): message for message in messages}
+    edge.services.answers = {type(message): message for message in messages}
     try:
         told = [
             (await client.get(f"{BASE}/{path}", headers=GOOD)).json()
@@ -82,7 +82,7 @@ async def test_every_time_has_three_digits(edge: EdgeHarness, client: httpx.Asyn
         ]
         answer = await client.post(f"{BASE}/unlock", headers=GOOD, json=UNLOCK)
     finally:
-        edge.rooms.answers = {}
+        edge.services.answers = {}
 
     assert (answer.status_code, answer.json()["timestamp"]) == (202, "2026-01-12T14:30:18.000Z")
     assert [stage["time"] for stage in told[0]["stages"]] == [

@@ -81,11 +81,11 @@ def _follow(output: Path, lines: queue.SimpleQueue[str], ended: threading.Event)
                 lines.put(line.rstrip("\n"))
 
 
-def storage_of(mesh: Mesh, room: str) -> str:
-    """What the room's health says of its disk."""
+def storage_of(mesh: Mesh, service: str) -> str:
+    """What the service's health says of its disk."""
     key, cert = (mesh.data / "pki" / f"edge.{kind}" for kind in ("key", "crt"))
     credentials = grpc.ssl_channel_credentials(mesh.ca.read_bytes(), key.read_bytes(), cert.read_bytes())
-    with grpc.secure_channel(f"127.0.0.1:{mesh.ports.service(room)}", credentials) as channel:
+    with grpc.secure_channel(f"127.0.0.1:{mesh.ports.service(service)}", credentials) as channel:
         request = health_pb2.HealthCheckRequest(service="storage")
         answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
     return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))

@@ -59,13 +59,13 @@ def revoke(mesh: Mesh, name: str) -> None:
 def test_a_stolen_certificate_of_the_edge_ends_at_every_service_on_its_live_connections(mesh: Mesh) -> None:
     pki = Pki(mesh.data / "pki", datetime.now(UTC))
     stolen = pki.ensure(CertificateIdentity("stolen-edge", uri="spiffe://ecarus/edge", server=False))
-    for room in registry.NAMES:
-        target, name = f"127.0.0.1:{mesh.ports.service(room)}", f"{room}.rooms.ecarus.internal"
+    for service in registry.NAMES:
+        target, name = f"127.0.0.1:{mesh.ports.service(service)}", f"{service}.rooms.ecarus.internal"
         with (
             channel(mesh.ca, stolen, target, name) as thief,
             channel(mesh.ca, pki.pair("edge"), target, name) as edge,
         ):
-            if room == registry.NAMES[0]:
+            if service == registry.NAMES[0]:
                 assert health(thief) == "1"
                 watching = health_pb2_grpc.HealthStub(thief).Watch(ASKED, timeout=30)
                 next(watching)

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.system
 
 @contextmanager
 def operator(mesh: Mesh) -> Iterator[access_service_pb2_grpc.AccessServiceStub]:
-    """The access room, as an operator's workload reaches it."""
+    """The access service, as an operator's workload reaches it."""
     pki = mesh.data / "pki"
     identity = grpc.ssl_channel_credentials(
         (pki / "ca.crt").read_bytes(),

@@ -1,4 +1,4 @@
-"""A thief with the command room's login at the broker, all that is public, and its database: no door moves."""
+"""A thief with the command service's login at the broker, all that is public, and its database: no door moves."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ async def publish(thief: Client, vin: str, data: bytes) -> None:
 
 
 def session_of(mesh: Mesh, vin: str) -> Any:
-    """What the command room knows of the car's session: its database is the thief's, too."""
+    """What the command service knows of the car's session: its database is the thief's, too."""
     with closing(sqlite3.connect(mesh.data / "data" / "command.db")) as connection:
         [[record]] = connection.execute("SELECT record FROM vehicle_session WHERE vin = ?", (vin,)).fetchall()
     return session_record.load(record)
@@ -149,7 +149,7 @@ async def test_what_is_not_signed_by_the_signer_moves_nothing(mesh: Mesh, thief:
 
 
 async def overheard(thief: Client, vin: str, subject: str) -> bytes:
-    """What waits for the car, as the command room can see it: by a consumer, for it may read no stream."""
+    """What waits for the car, as the command service can see it: by a consumer, for it may read no stream."""
     inbox = thief.new_inbox()
     arrived = await thief.subscribe(inbox)
     pull = f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{vin}"

@@ -99,11 +99,11 @@ def test_a_cars_certificate_reaches_no_service(mesh: Mesh, vin: str) -> None:
         assert ask_health(mesh, name, pair) in {"PERMISSION_DENIED", "UNAVAILABLE"}
 
 
-def ask_health(mesh: Mesh, room: str, pair: Path) -> str:
+def ask_health(mesh: Mesh, service: str, pair: Path) -> str:
     files = (mesh.ca, pair.with_suffix(".key"), pair.with_suffix(".crt"))
     credentials = grpc.ssl_channel_credentials(*(file.read_bytes() for file in files))
-    name = ("grpc.ssl_target_name_override", f"{room}.rooms.ecarus.internal")
-    target = f"127.0.0.1:{mesh.ports.service(room)}"
+    name = ("grpc.ssl_target_name_override", f"{service}.rooms.ecarus.internal")
+    target = f"127.0.0.1:{mesh.ports.service(service)}"
     with grpc.secure_channel(target, credentials, options=(name,)) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)

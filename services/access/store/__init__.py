@@ -1,4 +1,4 @@
-"""The record of this room; rows never leave this folder.
+"""The record of this service; rows never leave this folder.
 
 `tables` are the tables; `grants` and `accounts` are what is written and asked of them; `record` puts that into
 transactions.
@@ -7,11 +7,11 @@ transactions.
 from services.access.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
 from services.access.store.grants import add_vehicles, create_grant, load_permissions
 from services.access.store.record import SqlGrantRecord
-from services.access.store.tables import HEAD, RoomModel, outbox, write_audit
+from services.access.store.tables import HEAD, AccessModel, outbox, write_audit
 
 __all__ = [
     "HEAD",
-    "RoomModel",
+    "AccessModel",
     "SqlGrantRecord",
     "add_key",
     "add_vehicles",

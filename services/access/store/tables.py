@@ -1,4 +1,4 @@
-"""The tables of this room."""
+"""The tables of this service."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 HEAD = "0004_issued_keys"
 
 
-class RoomModel(SQLModel):
-    """The tables of this room."""
+class AccessModel(SQLModel):
+    """The tables of this service."""
 
     metadata = MetaData()
 
 
-class VehicleRow(RoomModel, table=True):
+class VehicleRow(AccessModel, table=True):
     """A vehicle that somebody has or had a right on."""
 
     __tablename__ = "vehicle"
@@ -32,7 +32,7 @@ class VehicleRow(RoomModel, table=True):
     registered_at: datetime = Field(sa_type=Instant)
 
 
-class PrincipalRow(RoomModel, table=True):
+class PrincipalRow(AccessModel, table=True):
     """An account about which there is something to say; most have no row."""
 
     __tablename__ = "principal"
@@ -41,7 +41,7 @@ class PrincipalRow(RoomModel, table=True):
     reason: str | None = Field(default=None, max_length=256)
 
 
-class GrantRow(RoomModel, table=True):
+class GrantRow(AccessModel, table=True):
     """A right. `actions` are words with a space between; empty means all of the role's."""
 
     __tablename__ = "access_grant"
@@ -60,7 +60,7 @@ class GrantRow(RoomModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-class ApiKeyRow(RoomModel, table=True):
+class ApiKeyRow(AccessModel, table=True):
     """An API key by its keyed hash; the key itself is nowhere."""
 
     __tablename__ = "api_key"
@@ -74,7 +74,7 @@ class ApiKeyRow(RoomModel, table=True):
     name: str | None = Field(default=None, max_length=64)
 
 
-class IssuerKeyRow(RoomModel, table=True):
+class IssuerKeyRow(AccessModel, table=True):
     """A key of the issuer that was trusted: what is missing when a process starts was withdrawn meanwhile."""
 
     __tablename__ = "issuer_key"
@@ -82,7 +82,7 @@ class IssuerKeyRow(RoomModel, table=True):
     seen_at: datetime = Field(sa_type=Instant)
 
 
-class RightsAuditRow(RoomModel, table=True):
+class RightsAuditRow(AccessModel, table=True):
     """Who changed which right when. `actor` is a workload's identity; `grant_id` and `vin` are empty for an account,
     and of an API key `grant_id` is the id.
     """
@@ -97,14 +97,14 @@ class RightsAuditRow(RoomModel, table=True):
     vin: str = Field(max_length=17)
 
 
-outbox = Outbox(RoomModel.metadata)
+outbox = Outbox(AccessModel.metadata)
 
-vehicles = RoomModel.metadata.tables["vehicle"]
-principals = RoomModel.metadata.tables["principal"]
-grants = RoomModel.metadata.tables["access_grant"]
-keys = RoomModel.metadata.tables["api_key"]
-audit = RoomModel.metadata.tables["audit_entry"]
-issuer_keys = RoomModel.metadata.tables["issuer_key"]
+vehicles = AccessModel.metadata.tables["vehicle"]
+principals = AccessModel.metadata.tables["principal"]
+grants = AccessModel.metadata.tables["access_grant"]
+keys = AccessModel.metadata.tables["api_key"]
+audit = AccessModel.metadata.tables["audit_entry"]
+issuer_keys = AccessModel.metadata.tables["issuer_key"]
 
 
 def add_if_new(connection: Connection, table: Any, row: dict[str, Any]) -> bool:

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 class SqlCommands:
-    """`usecases.Commands` over a room's database.
+    """`usecases.Commands` over a service's database.
 
     `outbox_messages` says which messages a change sends; `committed` is called with them after each commit.
     """

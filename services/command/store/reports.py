@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 
 # Made once, because making a statement takes longer than running it.
 _FIND_ALL = select(command).where(command.c.command_id.in_(bindparam("ids", expanding=True)))
-# The status room's word comes by another way than the result it is about, and may come first.
+# The status service's word comes by another way than the result it is about, and may come first.
 _MAY_STILL_SUCCEED = [Status.PENDING.value, Status.IN_PROGRESS.value, Status.SUCCESS.value]
 _CONFIRM = (
     update(command)
     .where(
         command.c.command_id == bindparam("of_command"),
-        # The status room knows no commands: a vehicle can have named another's.
+        # The status service knows no commands: a vehicle can have named another's.
         command.c.vin == bindparam("of_vin"),
         command.c.status.in_(_MAY_STILL_SUCCEED),
         command.c.confirmation.is_(None),

@@ -34,13 +34,13 @@ RECORDED_NOW = datetime(1970, 1, 1, tzinfo=UTC)
 """Of an entry that the running transaction makes part of the list, until it is dated at the transaction's end."""
 
 
-class RoomModel(SQLModel):
-    """Base of this room's tables."""
+class CommandModel(SQLModel):
+    """Base of this service's tables."""
 
     metadata = MetaData()
 
 
-class CommandRow(RoomModel, table=True):
+class CommandRow(CommandModel, table=True):
     """A door command. `idempotency_key` is emptied when the key may be used anew."""
 
     __tablename__ = "command"
@@ -94,7 +94,7 @@ class CommandRow(RoomModel, table=True):
     lost: bool | None = Field(default=None)
 
 
-class WakeUpRow(RoomModel, table=True):
+class WakeUpRow(CommandModel, table=True):
     """A wake-up that a vehicle was sent."""
 
     __tablename__ = "wake_up"
@@ -107,7 +107,7 @@ class WakeUpRow(RoomModel, table=True):
     by_owner: bool | None = Field(default=None)
 
 
-class CancellationRow(RoomModel, table=True):
+class CancellationRow(CommandModel, table=True):
     """A request to cancel a command."""
 
     __tablename__ = "cancellation"
@@ -121,7 +121,7 @@ class CancellationRow(RoomModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-class HistoryRow(RoomModel, table=True):
+class HistoryRow(CommandModel, table=True):
     """One request, listed once it has ended."""
 
     __tablename__ = "history"
@@ -159,7 +159,7 @@ class HistoryRow(RoomModel, table=True):
     recorded_at: datetime | None = Field(default=None, sa_type=Instant)
 
 
-class CommandAuditRow(RoomModel, table=True):
+class CommandAuditRow(CommandModel, table=True):
     """Who did what, and what became of it. Written, never changed."""
 
     __tablename__ = "audit"
@@ -176,13 +176,13 @@ class CommandAuditRow(RoomModel, table=True):
     detail: str = Field(sa_type=Text)
 
 
-outbox = Outbox(RoomModel.metadata)
-inbox = Inbox(RoomModel.metadata)
-dead_letters = DeadLetters(RoomModel.metadata)
-sessions = VehicleSessions(RoomModel.metadata, issues_orders=True)
+outbox = Outbox(CommandModel.metadata)
+inbox = Inbox(CommandModel.metadata)
+dead_letters = DeadLetters(CommandModel.metadata)
+sessions = VehicleSessions(CommandModel.metadata, issues_orders=True)
 
 
-def table(model: type[RoomModel]) -> Any:
+def table(model: type[CommandModel]) -> Any:
     """The SQLAlchemy table behind a model; SQLModel's types do not show it."""
     return model.__table__  # type: ignore[attr-defined]
 

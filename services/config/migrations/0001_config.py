@@ -1,4 +1,4 @@
-"""The tables of the config room."""
+"""The tables of the config service."""
 
 import sqlalchemy as sa
 from alembic import op

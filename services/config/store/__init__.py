@@ -1,4 +1,4 @@
-"""The record of this room; rows never leave this folder.
+"""The record of this service; rows never leave this folder.
 
 `tables` are the tables; `record` is what changes and vehicles' words do to configs, `orders` what becomes of
 settings on their way out, `settings_cancellations` gives up those whose right has ended; `rows` is what all use.
@@ -7,13 +7,13 @@ settings on their way out, `settings_cancellations` gives up those whose right h
 from services.config.store.cancellations import SettingsCancellationStore
 from services.config.store.orders import OrderStore
 from services.config.store.record import ConfigStore
-from services.config.store.tables import HEAD, RoomModel, dead_letters, outbox, sessions
+from services.config.store.tables import HEAD, ConfigModel, dead_letters, outbox, sessions
 
 __all__ = [
     "HEAD",
+    "ConfigModel",
     "ConfigStore",
     "OrderStore",
-    "RoomModel",
     "SettingsCancellationStore",
     "dead_letters",
     "outbox",

@@ -33,7 +33,7 @@ _UPDATE = "UpdateDoorConfig"
 
 
 class ConfigStore:
-    """This room's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
+    """This service's record. `outgoing` makes the message of a push, and `stamp` the stamp under its order; `relay`
     learns of it after the commit.
     """
 

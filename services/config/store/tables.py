@@ -1,4 +1,4 @@
-"""The tables of this room."""
+"""The tables of this service."""
 
 from datetime import datetime
 
@@ -13,13 +13,13 @@ from services.runtime.vehicle_sessions import VehicleSessions
 HEAD = "0006_running_settings"
 
 
-class RoomModel(SQLModel):
-    """The base of this room's rows."""
+class ConfigModel(SQLModel):
+    """The base of this service's rows."""
 
     metadata = MetaData()
 
 
-class VehicleConfig(RoomModel, table=True):
+class VehicleConfig(ConfigModel, table=True):
     """A vehicle's settings as wanted, and the vehicle's last word on them."""
 
     __tablename__ = "vehicle_config"
@@ -45,7 +45,7 @@ class VehicleConfig(RoomModel, table=True):
     running: str | None = Field(sa_column=Column(Text))
 
 
-class FirstAnswer(RoomModel, table=True):
+class FirstAnswer(ConfigModel, table=True):
     """What a request was answered, for its repeats. `answer` is a config as JSON."""
 
     __tablename__ = "first_answer"
@@ -59,7 +59,7 @@ class FirstAnswer(RoomModel, table=True):
     answered_at: datetime = Field(sa_column=Column(Instant, nullable=False, index=True))
 
 
-class ConfigAudit(RoomModel, table=True):
+class ConfigAudit(ConfigModel, table=True):
     """Who asked for which change; `before` and `after` are the settings as JSON."""
 
     __tablename__ = "config_audit"
@@ -76,11 +76,11 @@ class ConfigAudit(RoomModel, table=True):
     after: str = Field(sa_column=Column(Text, nullable=False))
 
 
-outbox = Outbox(RoomModel.metadata)
-inbox = Inbox(RoomModel.metadata)
-dead_letters = DeadLetters(RoomModel.metadata)
-sessions = VehicleSessions(RoomModel.metadata, issues_orders=True)
+outbox = Outbox(ConfigModel.metadata)
+inbox = Inbox(ConfigModel.metadata)
+dead_letters = DeadLetters(ConfigModel.metadata)
+sessions = VehicleSessions(ConfigModel.metadata, issues_orders=True)
 
-configs: Table = RoomModel.metadata.tables["vehicle_config"]
-answers: Table = RoomModel.metadata.tables["first_answer"]
-audit: Table = RoomModel.metadata.tables["config_audit"]
+configs: Table = ConfigModel.metadata.tables["vehicle_config"]
+answers: Table = ConfigModel.metadata.tables["first_answer"]
+audit: Table = ConfigModel.metadata.tables["config_audit"]

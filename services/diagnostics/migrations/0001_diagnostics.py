@@ -1,4 +1,4 @@
-"""The tables of the diagnostics room."""
+"""The tables of the diagnostics service."""
 
 import sqlalchemy as sa
 from alembic import op

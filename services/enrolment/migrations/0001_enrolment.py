@@ -1,4 +1,4 @@
-"""The table of the enrolment room."""
+"""The table of the enrolment service."""
 
 import sqlalchemy as sa
 from alembic import op

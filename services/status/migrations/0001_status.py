@@ -1,4 +1,4 @@
-"""The tables of the status room."""
+"""The tables of the status service."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The access room over real mTLS."""
+"""The access service over real mTLS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from services.access.server import POLICY, SERVICES, AccessServicer, Authorizati
 from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
 from services.runtime.database import open_database
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.runtime.workload import Workloads
 from tests.support.databases import migrated
 
@@ -44,8 +44,17 @@ if TYPE_CHECKING:
     import grpc
 
     from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import RoomSettings
-from tests.contract.access.access_room import ALICE, BOB, PEPPER, RATES, SEED, CheckEdge, TokenIssuer, utc_now
+    from services.runtime.settings import ServiceSettings
+from tests.contract.access.access_service import (
+    ALICE,
+    BOB,
+    PEPPER,
+    RATES,
+    SEED,
+    CheckEdge,
+    TokenIssuer,
+    utc_now,
+)
 
 
 @pytest.fixture
@@ -63,7 +72,7 @@ def production() -> bool:
 
 @pytest.fixture
 def sent() -> list[Any]:
-    """What the room announced."""
+    """What the service announced."""
     return []
 
 
@@ -76,7 +85,7 @@ def room_name() -> str:
 async def build_room(
     signer: Any, tmp_path: Path, token_issuer: TokenIssuer, sent: list[Any], *, production: bool
 ) -> AsyncIterator[Any]:
-    """The room with the sandbox's seed and a token issuer of its own."""
+    """The service with the sandbox's seed and a token issuer of its own."""
     url = f"sqlite:///{tmp_path}/access-record.sqlite3"
     await asyncio.to_thread(migrated, url, Path(services.access.__file__).with_name("migrations"), store.HEAD)
     database = await open_database(url)
@@ -122,7 +131,7 @@ async def build_room(
     watch = KeyWatch(tokens, issuer, lambda: SigningKey(signer.key, "test"), record, utc_now, seconds=60)
     token_issuer.watch = watch
 
-    def build(settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         def register(server: grpc.aio.Server) -> None:
             add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
             servicer = AccessServicer(
@@ -136,7 +145,7 @@ async def build_room(
             )
             add_AccessServiceServicer_to_server(servicer, server)
 
-        return RoomServer(
+        return GrpcServer(
             settings, SERVICES, register, POLICY, verifier, translate.refusal_of, workloads=workloads
         )
 
@@ -178,14 +187,14 @@ def check(grpc_stub: Any) -> CheckEdge:
 
 @pytest.fixture
 async def operators(access: Any) -> AsyncIterator[tuple[AccessServiceStub, AccessServiceStub]]:
-    room, _ = access
-    async with room.channel(ALICE) as one, room.channel(BOB) as other:
+    service, _ = access
+    async with service.channel(ALICE) as one, service.channel(BOB) as other:
         yield AccessServiceStub(one), AccessServiceStub(other)
 
 
 @pytest.fixture
 async def clerk(access: Any) -> AsyncIterator[AccessServiceStub]:
     """The operators' certificate, which gives no rights."""
-    room, _ = access
-    async with room.channel("operator") as channel:
+    service, _ = access
+    async with service.channel("operator") as channel:
         yield AccessServiceStub(channel)

@@ -1,4 +1,4 @@
-"""The door of the access room that the edge asks: who is let through, and how a denial reads."""
+"""The door of the access service that the edge asks: who is let through, and how a denial reads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from google.rpc import error_details_pb2, status_pb2
 
 from services.runtime.capability import CapabilityVerifier
 from services.runtime.workload import workload_of
-from tests.contract.access.access_room import FOREIGN, UNKNOWN, VIN, CheckEdge, door, headers_of, problem_in
+from tests.contract.access.access_service import (
+    FOREIGN,
+    UNKNOWN,
+    VIN,
+    CheckEdge,
+    door,
+    headers_of,
+    problem_in,
+)
 
 if TYPE_CHECKING:
     from envoy_ext_authz import external_auth_pb2

@@ -1,4 +1,4 @@
-"""The door of the access room for operators and rooms: grants, accounts, keys, and the ends of rights."""
+"""The door of the access service for operators and services: grants, accounts, keys, and the ends of rights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub
 from services.access.domain import key_id_of
 from services.access.identity import key_hash
 from services.access.published_key import PUBLISHED_KEY
-from tests.contract.access.access_room import (
+from tests.contract.access.access_service import (
     ALICE,
     BOB,
     FOREIGN,
@@ -44,13 +44,13 @@ async def code_of(call: Any) -> grpc.StatusCode:
 
 
 async def test_only_their_own_peers_may_ask(access: Any) -> None:
-    room, _ = access
+    service, _ = access
     question = access_service_pb2.GrantQuestion(subject="user-123", vin=VIN, action="door.unlock")
     questions = access_service_pb2.CheckGrantsRequest(questions=[question])
     listing = access_service_pb2.ListGrantsRequest(vin=VIN)
     denied = grpc.StatusCode.PERMISSION_DENIED
     for peer in ("edge", "room/status", "room/command", "team/fleet"):
-        async with room.channel(peer) as channel:
+        async with service.channel(peer) as channel:
             stub = AccessServiceStub(channel)
             assert await code_of(stub.CheckGrants(questions, timeout=5)) is denied
             assert await code_of(stub.ListGrants(listing, timeout=5)) is denied
@@ -60,13 +60,13 @@ async def test_only_their_own_peers_may_ask(access: Any) -> None:
             assert await code_of(stub.RevokeApiKey(leaked, timeout=5)) is denied
             revoke = access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1")
             assert await code_of(stub.RevokeGrant(revoke, timeout=5)) is denied
-    async with room.channel("room/command") as channel:
+    async with service.channel("room/command") as channel:
         authorize = AuthorizationStub(channel)
         assert await code_of(authorize.Check(external_auth_pb2.CheckRequest(), timeout=5)) is denied
 
 
 async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
-    room, sent = access
+    service, sent = access
     asked = access_service_pb2.CreateGrantRequest(
         grant_id="g-9",
         principal="user-123",
@@ -75,8 +75,8 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
         valid_seconds=600,
     )
     assert problem_in(await check(door("status", FOREIGN)))["code"] == "VEHICLE_NOT_FOUND"
-    async with room.channel("team/operator") as channel, room.channel("room/signer") as rooms:
-        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
+    async with service.channel("team/operator") as channel, service.channel("room/signer") as services:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(services)
         created = await operator.CreateGrant(asked, timeout=5)
         assert "door.unlock" in created.actions
         assert created.expires_at.seconds == created.created_at.seconds + 600
@@ -100,7 +100,7 @@ async def test_a_grant_lives_and_ends(access: Any, check: CheckEdge) -> None:
 
 
 async def test_what_another_grant_still_allows_is_told_with_the_end_of_one(access: Any) -> None:
-    room, sent = access
+    service, sent = access
     second = access_service_pb2.CreateGrantRequest(
         grant_id="g-2",
         principal="user-123",
@@ -109,7 +109,7 @@ async def test_what_another_grant_still_allows_is_told_with_the_end_of_one(acces
         actions=["door.updates.read"],
         valid_seconds=600,
     )
-    async with room.channel("team/operator") as channel:
+    async with service.channel("team/operator") as channel:
         operator = AccessServiceStub(channel)
         kept = await operator.CreateGrant(second, timeout=5)
         await operator.RevokeGrant(access_service_pb2.RevokeGrantRequest(grant_id="sandbox-1"), timeout=5)
@@ -120,15 +120,15 @@ async def test_what_another_grant_still_allows_is_told_with_the_end_of_one(acces
 
 
 async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) -> None:
-    room, sent = access
+    service, sent = access
     lock = access_service_pb2.LockAccountRequest(principal="user-123", reason="the phone was stolen")
     unlock = access_service_pb2.UnlockAccountRequest(principal="user-123")
     of_an_agent = access_service_pb2.GrantQuestion(
         subject="user-456", actor="user-123", vin=FOREIGN, action="door.lock"
     )
     questions = access_service_pb2.CheckGrantsRequest(questions=[of_an_agent])
-    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
-        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
+    async with service.channel("operator") as channel, service.channel("room/signer") as services:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(services)
         assert (await check(door("status"))).HasField("ok_response")
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
         for _ in range(2):
@@ -146,9 +146,9 @@ async def test_an_account_is_locked_and_unlocked(access: Any, check: CheckEdge) 
 
 @pytest.mark.parametrize("by", ["id", "the key itself"])
 async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> None:
-    room, sent = access
-    async with room.channel("operator") as channel, room.channel("room/signer") as rooms:
-        operator, signer = AccessServiceStub(channel), AccessServiceStub(rooms)
+    service, sent = access
+    async with service.channel("operator") as channel, service.channel("room/signer") as services:
+        operator, signer = AccessServiceStub(channel), AccessServiceStub(services)
         listing = access_service_pb2.ListApiKeysRequest(principal="user-123")
         (key,) = (await operator.ListApiKeys(listing, timeout=5)).keys
         question = access_service_pb2.GrantQuestion(
@@ -172,7 +172,7 @@ async def test_an_api_key_is_revoked(access: Any, check: CheckEdge, by: str) -> 
 async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
     access: Any, check: CheckEdge, token_issuer: TokenIssuer
 ) -> None:
-    room, sent = access
+    service, sent = access
     await token_issuer.watch.look()
     bearer = {"authorization": f"Bearer {token_issuer.token()}"}
     answer = await check(door("status"), headers=bearer)
@@ -182,8 +182,8 @@ async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
         subject="user-123", vin=VIN, action="door.lock", credential=credential
     )
     questions = access_service_pb2.CheckGrantsRequest(questions=[question])
-    async with room.channel("room/signer") as rooms:
-        signer = AccessServiceStub(rooms)
+    async with service.channel("room/signer") as services:
+        signer = AccessServiceStub(services)
         assert list((await signer.CheckGrants(questions, timeout=5)).allowed) == [True]
         token_issuer.jwks.write_text('{"keys": []}')
         await token_issuer.watch.look()
@@ -210,7 +210,7 @@ async def test_a_withdrawn_key_of_the_issuer_ends_all_that_rests_on_it(
     ],
 )
 async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], code: grpc.StatusCode) -> None:
-    room, _ = access
+    service, _ = access
     form = {
         "grant_id": "g-9",
         "principal": "friend",
@@ -218,7 +218,7 @@ async def test_a_wrong_grant_is_refused(access: Any, changed: dict[str, Any], co
         "role": grant_pb2.GRANT_ROLE_DIGITAL_KEY,
         **changed,
     }
-    async with room.channel("team/operator") as channel:
+    async with service.channel("team/operator") as channel:
         asked = access_service_pb2.CreateGrantRequest(**form)
         assert await code_of(AccessServiceStub(channel).CreateGrant(asked, timeout=5)) is code
         unknown = access_service_pb2.RevokeGrantRequest(grant_id="nobody")
@@ -310,8 +310,8 @@ async def test_in_the_sandbox_one_operator_is_enough(operators: Any, check: Chec
 
 @pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
 async def test_nobody_but_operators_approves(access: Any, peer: str) -> None:
-    room, _ = access
-    async with room.channel(peer) as channel:
+    service, _ = access
+    async with service.channel(peer) as channel:
         approval = access_service_pb2.ApproveGrantRequest(grant_id="g-9")
         answer = AccessServiceStub(channel).ApproveGrant(approval, timeout=5)
         assert await code_of(answer) is grpc.StatusCode.PERMISSION_DENIED
@@ -431,8 +431,8 @@ async def test_a_wrong_key_is_not_issued(operators: Any, clerk: Any, changed: di
 
 @pytest.mark.parametrize("peer", ["operator", "operator/alice", "team/operators", "team/demo", "edge"])
 async def test_nobody_but_a_person_issues_and_approves_keys(access: Any, peer: str) -> None:
-    room, _ = access
-    async with room.channel(peer) as channel:
+    service, _ = access
+    async with service.channel(peer) as channel:
         stub = AccessServiceStub(channel)
         approval = access_service_pb2.ApproveApiKeyRequest(key_id="key_" + "0" * 32)
         for answer in (stub.IssueApiKey(key_for(), timeout=5), stub.ApproveApiKey(approval, timeout=5)):

@@ -1,4 +1,4 @@
-"""The config room at a real broker, with two cars."""
+"""The config service at a real broker, with two cars."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ def other(clock: Clock) -> Car:
 async def idle(
     nats_server: Any, tmp_path: Path, clock: Clock, car: Car, other: Car
 ) -> AsyncIterator[tuple[ConfigHarness, ConfigHarness]]:
-    """Two replicas of the room on one database, not running. They have not heard of any car."""
+    """Two replicas of the service on one database, not running. They have not heard of any car."""
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
@@ -49,11 +49,11 @@ async def idle(
     enrolment.enrol(car)
     enrolment.enrol(other)
     async with serving(fake_signer, enrolment) as channel:
-        rooms = [ConfigHarness(database, broker, channel, fake_signer, clock) for broker in brokers]
-        yield rooms[0], rooms[1]
-        for room in rooms:
-            await room.crash()
-            await room.broker.close()
+        services = [ConfigHarness(database, broker, channel, fake_signer, clock) for broker in brokers]
+        yield services[0], services[1]
+        for service in services:
+            await service.crash()
+            await service.broker.close()
     await database.close()
 
 
@@ -65,7 +65,7 @@ async def running(idle: tuple[ConfigHarness, ConfigHarness]) -> ConfigHarness:
 
 
 @pytest.fixture
-async def room(running: ConfigHarness, car: Car) -> ConfigHarness:
+async def service(running: ConfigHarness, car: Car) -> ConfigHarness:
     """It has the session of the first car."""
     await running.until_greeted(car)
     return running

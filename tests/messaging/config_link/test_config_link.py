@@ -17,46 +17,46 @@ from tests.support.protocol_harness import OTHER_VIN, VIN, Car, Clock, signer
 
 
 async def test_a_change_reaches_the_vehicle_signed_and_its_answer_comes_back(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
-    await room.change("c-1", auto_lock_delay_seconds=60)
+    await service.change("c-1", auto_lock_delay_seconds=60)
 
-    told, request_hash = await room.accepted(car)
+    told, request_hash = await service.accepted(car)
     assert (told.version, told.settings.auto_lock_delay_seconds) == (1, 60)
 
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
-    config = await room.until(is_state(APPLIED))
+    await service.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    config = await service.until(is_state(APPLIED))
     assert config.applied_version == 1
 
 
-async def test_a_rejection_says_why(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", auto_lock_delay_seconds=60)
-    _, request_hash = await room.accepted(car)
+async def test_a_rejection_says_why(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", auto_lock_delay_seconds=60)
+    _, request_hash = await service.accepted(car)
 
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1, "no such lock").data)
+    await service.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1, "no such lock").data)
 
-    config = await room.until(is_state(REJECTED))
+    config = await service.until(is_state(REJECTED))
     # What runs is shown, and not what was refused.
     assert (config.rejection, config.settings.auto_lock_delay_seconds) == ("no such lock", 30)
 
 
 async def test_a_hello_that_is_behind_is_answered_once_however_often_it_comes(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    await room.queued(1)  # lost in the car
+    await service.change("c-1", child_lock_enabled=True)
+    await service.queued(1)  # lost in the car
 
-    await room.greet(car, "m-1", 0, times=3)
-    told, request_hash = await room.accepted(car)
-    await room.greet(car, "m-2", 1)
-    await room.until(is_state(APPLIED))
+    await service.greet(car, "m-1", 0, times=3)
+    told, request_hash = await service.accepted(car)
+    await service.greet(car, "m-2", 1)
+    await service.until(is_state(APPLIED))
 
     assert told.version == 1
     assert (
-        await room.ever_published() == 2
+        await service.ever_published() == 2
     )  # the change and the answer to the hello; nothing else was ever sent
-    await room.publish(EventKind.CONFIG, answer(car, "m-3", request_hash, 1).data)
-    await room.greet(car, "m-4", 1)
+    await service.publish(EventKind.CONFIG, answer(car, "m-3", request_hash, 1).data)
+    await service.greet(car, "m-4", 1)
 
 
 async def test_settings_for_a_vehicle_that_never_said_hello_wait_for_its_hello(
@@ -73,38 +73,38 @@ async def test_settings_for_a_vehicle_that_never_said_hello_wait_for_its_hello(
 
 
 async def test_the_settings_days_later_carry_the_same_proof(
-    room: ConfigHarness, car: Car, clock: Clock
+    service: ConfigHarness, car: Car, clock: Clock
 ) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    await room.queued(1)  # lost in the car
+    await service.change("c-1", child_lock_enabled=True)
+    await service.queued(1)  # lost in the car
     clock.advance(3 * 86_400)
     car.boot()
 
-    await room.greet(car, "m-1", 0)
+    await service.greet(car, "m-1", 0)
 
-    told, _ = await room.accepted(car)
+    told, _ = await service.accepted(car)
     assert told.version == 1
 
 
 async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
-    room: ConfigHarness, car: Car, other: Car
+    service: ConfigHarness, car: Car, other: Car
 ) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    _, request_hash = await room.accepted(car)
+    await service.change("c-1", child_lock_enabled=True)
+    _, request_hash = await service.accepted(car)
     impostor = Car(VIN, car.clock)
     impostor.signer = signer("somebody else")
     impostor.boot()
 
-    await room.publish(EventKind.HELLO, b"\xff\xfe")
-    await room.publish(EventKind.HELLO, room.hello(impostor, "m-1", 1))
-    await room.publish(EventKind.CONFIG, room.hello(car, "m-2", 1))
-    await room.publish(EventKind.HELLO, room.hello(other, "m-3", 1))
-    await room.publish(EventKind.HELLO, room.hello(car, "m-4", -1))
-    await room.publish(EventKind.CONFIG, answer(other, "m-5", request_hash, 1).data)
-    await room.publish(EventKind.CONFIG, answer(car, "m-6", bytes(32), 1).data)
-    await room.publish(EventKind.CONFIG, answer(impostor, "m-7", request_hash, 1).data)
+    await service.publish(EventKind.HELLO, b"\xff\xfe")
+    await service.publish(EventKind.HELLO, service.hello(impostor, "m-1", 1))
+    await service.publish(EventKind.CONFIG, service.hello(car, "m-2", 1))
+    await service.publish(EventKind.HELLO, service.hello(other, "m-3", 1))
+    await service.publish(EventKind.HELLO, service.hello(car, "m-4", -1))
+    await service.publish(EventKind.CONFIG, answer(other, "m-5", request_hash, 1).data)
+    await service.publish(EventKind.CONFIG, answer(car, "m-6", bytes(32), 1).data)
+    await service.publish(EventKind.CONFIG, answer(impostor, "m-7", request_hash, 1).data)
 
-    letters = await room.letters(8)
+    letters = await service.letters(8)
     reasons = sorted(letter.reason.partition(":")[0] for letter in letters)
     assert reasons == [
         "BAD_SIGNATURE",
@@ -116,97 +116,99 @@ async def test_garbage_and_forgeries_are_kept_aside_and_block_nothing(
         "WRONG_REQUEST",
         "config version -1",
     ]
-    config = await room.record.find(VIN)
+    config = await service.record.find(VIN)
     assert config is not None
     assert config.state is PENDING
-    await room.greet(car, "m-8", 1)
-    await room.until(is_state(APPLIED))
+    await service.greet(car, "m-8", 1)
+    await service.until(is_state(APPLIED))
 
 
 async def test_another_cars_answer_to_this_order_is_not_believed(
-    room: ConfigHarness, car: Car, other: Car
+    service: ConfigHarness, car: Car, other: Car
 ) -> None:
-    await room.until_greeted(other)
-    await room.change("c-1", child_lock_enabled=True)
-    await room.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
-    _, request_hash = await room.accepted(car)
+    await service.until_greeted(other)
+    await service.change("c-1", child_lock_enabled=True)
+    await service.change("c-2", vin=OTHER_VIN, child_lock_enabled=True)
+    _, request_hash = await service.accepted(car)
 
     # Signed by the other car, about itself, but naming the request of the first.
-    await room.publish(EventKind.CONFIG, answer(other, "m-1", request_hash, 1).data, OTHER_VIN)
+    await service.publish(EventKind.CONFIG, answer(other, "m-1", request_hash, 1).data, OTHER_VIN)
 
-    (letter,) = await room.letters(1)
+    (letter,) = await service.letters(1)
     assert letter.reason.startswith("WRONG_REQUEST")
-    assert (await room.until(lambda _: True, OTHER_VIN)).state is PENDING
+    assert (await service.until(lambda _: True, OTHER_VIN)).state is PENDING
 
 
-async def test_an_answer_is_taken_in_once(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    _, first = await room.accepted(car)
+async def test_an_answer_is_taken_in_once(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", child_lock_enabled=True)
+    _, first = await service.accepted(car)
     rejection = answer(car, "m-1", first, 1, "not now").data
-    await room.publish(EventKind.CONFIG, rejection)
-    await room.until(is_state(REJECTED))
-    await room.change("c-2", child_lock_enabled=False)
-    _, second = await room.accepted(car)
+    await service.publish(EventKind.CONFIG, rejection)
+    await service.until(is_state(REJECTED))
+    await service.change("c-2", child_lock_enabled=False)
+    _, second = await service.accepted(car)
 
-    await room.publish(EventKind.CONFIG, rejection, times=2)
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", second, 2, "signed again under the same id").data)
-    await room.publish(EventKind.CONFIG, b"the end")
+    await service.publish(EventKind.CONFIG, rejection, times=2)
+    await service.publish(
+        EventKind.CONFIG, answer(car, "m-1", second, 2, "signed again under the same id").data
+    )
+    await service.publish(EventKind.CONFIG, b"the end")
 
-    (letter,) = await room.letters(1)  # a repetition is no poison
+    (letter,) = await service.letters(1)  # a repetition is no poison
     assert letter.payload == b"the end"
-    assert (await room.until(lambda _: True)).state is PENDING
+    assert (await service.until(lambda _: True)).state is PENDING
 
 
-async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    _, request_hash = await room.accepted(car)
+async def test_an_answer_before_the_hello_of_its_epoch_waits_for_it(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", child_lock_enabled=True)
+    _, request_hash = await service.accepted(car)
     car.boot()
 
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
-    await room.greet(car, "m-2", 0)
+    await service.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await service.greet(car, "m-2", 0)
 
-    await room.until(is_state(APPLIED))
+    await service.until(is_state(APPLIED))
 
 
 async def test_a_vehicle_that_rebooted_gets_the_settings_again_for_its_new_epoch(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    (for_the_old,) = await room.queued(1)
+    await service.change("c-1", child_lock_enabled=True)
+    (for_the_old,) = await service.queued(1)
     car.boot()
     refused = car.receive(for_the_old, Domain.CONFIG)
     assert isinstance(refused, RefusedOrder)
     assert refused.fault.name == "WRONG_EPOCH"
     assert refused.answer is not None
 
-    await room.publish(EventKind.CONFIG, refused.answer.data, times=2)
+    await service.publish(EventKind.CONFIG, refused.answer.data, times=2)
 
-    told, request_hash = await room.accepted(car)
+    told, request_hash = await service.accepted(car)
     assert told.version == 1
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
-    await room.until(is_state(APPLIED))
-    assert await room.ever_published() == 2
+    await service.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, 1).data)
+    await service.until(is_state(APPLIED))
+    assert await service.ever_published() == 2
 
 
 async def test_a_vehicle_that_is_always_out_of_step_does_not_keep_everybody_busy(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
-    await room.change("c-1", child_lock_enabled=True)
+    await service.change("c-1", child_lock_enabled=True)
     for _ in range(MOST_RESENDS + 1):
-        (data,) = await room.queued(1)
+        (data,) = await service.queued(1)
         car.boot()
         refused = car.receive(data, Domain.CONFIG)
         assert isinstance(refused, RefusedOrder)
         assert refused.answer is not None
-        await room.publish(EventKind.CONFIG, refused.answer.data)
+        await service.publish(EventKind.CONFIG, refused.answer.data)
 
-    await room.publish(EventKind.CONFIG, b"the end")
-    await room.letters(1)
-    await room.until_dealt_with()
-    assert await room.ever_published() == MOST_RESENDS + 1
+    await service.publish(EventKind.CONFIG, b"the end")
+    await service.letters(1)
+    await service.until_dealt_with()
+    assert await service.ever_published() == MOST_RESENDS + 1
 
-    await room.greet(car, "m-1", 0)
-    told, _ = await room.accepted(car)
+    await service.greet(car, "m-1", 0)
+    told, _ = await service.accepted(car)
     assert told.version == 1
 
 
@@ -228,32 +230,32 @@ async def test_what_was_said_while_the_room_was_down_is_heard(
 
 
 async def test_a_change_made_while_the_broker_is_away_reaches_the_vehicle(
-    room: ConfigHarness, car: Car, nats_server: Any
+    service: ConfigHarness, car: Car, nats_server: Any
 ) -> None:
     back = asyncio.Event()
 
     async def notice() -> None:
         back.set()
 
-    await room.broker.at_every_connect(notice)
+    await service.broker.at_every_connect(notice)
     back.clear()
     nats_server.kill()
-    await room.change("c-1", child_lock_enabled=True)
+    await service.change("c-1", child_lock_enabled=True)
 
     nats_server.start()
     await asyncio.wait_for(back.wait(), 10)
 
-    told, _ = await room.accepted(car)
+    told, _ = await service.accepted(car)
     assert told.settings.child_lock_enabled
 
 
 async def test_a_hello_that_answers_somebody_elses_challenge_is_no_poison(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
     words = report_pb2.Hello(boot_id="boot", config_version=0)
 
-    await room.publish(EventKind.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))
-    await room.publish(EventKind.HELLO, b"the end")
+    await service.publish(EventKind.HELLO, car.side.seal_hello(words, "m-1", bytes(16)))
+    await service.publish(EventKind.HELLO, b"the end")
 
-    (letter,) = await room.letters(1)
+    (letter,) = await service.letters(1)
     assert letter.payload == b"the end"

@@ -27,17 +27,17 @@ from tests.messaging.config_link.config_states import APPLIED, REJECTED, is_stat
 from tests.support.protocol_harness import OTHER_VIN, VIN, Car
 
 
-async def tell_of_the_end(room: ConfigHarness, **told: Any) -> None:
+async def tell_of_the_end(service: ConfigHarness, **told: Any) -> None:
     revoked = grant_pb2.GrantRevoked(**({"principal": "user-123", "vin": VIN} | told))
-    await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, revoked.SerializeToString())
+    await service.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, revoked.SerializeToString())
 
 
-async def cancelled(room: ConfigHarness) -> SettingsWithdrawn:
-    """What the room that keeps vehicles' queues is told."""
+async def cancelled(service: ConfigHarness) -> SettingsWithdrawn:
+    """What the service that keeps vehicles' queues is told."""
     async with asyncio.timeout(10):
         while True:
             try:
-                told = await room.broker.jetstream.get_last_msg(ROOM_EVENTS, SETTINGS_WITHDRAWN_SUBJECT)
+                told = await service.broker.jetstream.get_last_msg(ROOM_EVENTS, SETTINGS_WITHDRAWN_SUBJECT)
             except NotFoundError:
                 await asyncio.sleep(0.01)
             else:
@@ -55,65 +55,65 @@ async def cancelled(room: ConfigHarness) -> SettingsWithdrawn:
     ids=["grant", "all vehicles", "account", "credential"],
 )
 async def test_settings_on_their_way_are_taken_back_when_the_right_ends(
-    room: ConfigHarness, car: Car, told: dict[str, Any]
+    service: ConfigHarness, car: Car, told: dict[str, Any]
 ) -> None:
-    await room.change("c-1", auto_lock_delay_seconds=60)
-    await room.until_dealt_with()  # they lie in the vehicle's queue
-    room.signer.end_right_of("user-123")
-    await tell_of_the_end(room, **told)
-    config = await room.until(is_state(REJECTED))
+    await service.change("c-1", auto_lock_delay_seconds=60)
+    await service.until_dealt_with()  # they lie in the vehicle's queue
+    service.signer.end_right_of("user-123")
+    await tell_of_the_end(service, **told)
+    config = await service.until(is_state(REJECTED))
     assert config.rejection == RIGHT_ENDED
-    assert await cancelled(room) == SettingsWithdrawn(vin=VIN, version=1)
-    await room.greet(car, "m-9", 0)
-    await room.greet(car, "m-10", 0)
-    await room.until_dealt_with()
-    assert len(room.signer.signed) == 1
+    assert await cancelled(service) == SettingsWithdrawn(vin=VIN, version=1)
+    await service.greet(car, "m-9", 0)
+    await service.greet(car, "m-10", 0)
+    await service.until_dealt_with()
+    assert len(service.signer.signed) == 1
 
 
-async def test_settings_of_others_and_those_still_allowed_go_on(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", auto_lock_delay_seconds=60)
-    await tell_of_the_end(room)  # another grant allows it
-    await tell_of_the_end(room, principal="user-9")
-    await room.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, b"\xff")
-    await room.letters(1)
-    told, request_hash = await room.accepted(car)
-    await room.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, told.version).data)
-    await room.until(is_state(APPLIED))
+async def test_settings_of_others_and_those_still_allowed_go_on(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", auto_lock_delay_seconds=60)
+    await tell_of_the_end(service)  # another grant allows it
+    await tell_of_the_end(service, principal="user-9")
+    await service.broker.jetstream.publish(GRANT_REVOKED_SUBJECT, b"\xff")
+    await service.letters(1)
+    told, request_hash = await service.accepted(car)
+    await service.publish(EventKind.CONFIG, answer(car, "m-1", request_hash, told.version).data)
+    await service.until(is_state(APPLIED))
 
 
-async def test_while_nobody_can_tell_of_the_right_its_end_waits(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", auto_lock_delay_seconds=60)
-    await room.until_dealt_with()
-    room.signer.end_right_of("user-123")
-    room.signer.away = True
-    await tell_of_the_end(room)
-    await room.greet(car, "m-1", 0)
-    room.signer.asked.clear()
-    room.signer.away = False
-    assert (await room.until(is_state(REJECTED))).rejection == RIGHT_ENDED
+async def test_while_nobody_can_tell_of_the_right_its_end_waits(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", auto_lock_delay_seconds=60)
+    await service.until_dealt_with()
+    service.signer.end_right_of("user-123")
+    service.signer.away = True
+    await tell_of_the_end(service)
+    await service.greet(car, "m-1", 0)
+    service.signer.asked.clear()
+    service.signer.away = False
+    assert (await service.until(is_state(REJECTED))).rejection == RIGHT_ENDED
 
 
-async def test_nothing_is_signed_after_the_right_ended(room: ConfigHarness, car: Car) -> None:
-    await room.change("c-1", child_lock_enabled=True)
-    await room.queued(1)  # lost in the car
-    room.signer.end_right_of("user-123")
+async def test_nothing_is_signed_after_the_right_ended(service: ConfigHarness, car: Car) -> None:
+    await service.change("c-1", child_lock_enabled=True)
+    await service.queued(1)  # lost in the car
+    service.signer.end_right_of("user-123")
 
-    await room.greet(car, "m-1", 0)
+    await service.greet(car, "m-1", 0)
 
-    config = await room.until(is_state(REJECTED))
+    config = await service.until(is_state(REJECTED))
     assert config.rejection == RIGHT_ENDED
-    room.signer.asked.clear()
-    await room.greet(car, "m-2", 0)
-    await room.publish(EventKind.CONFIG, b"the end")
-    await room.letters(1)
-    await room.until_dealt_with()
-    assert not room.signer.asked.is_set()  # given up is given up
+    service.signer.asked.clear()
+    await service.greet(car, "m-2", 0)
+    await service.publish(EventKind.CONFIG, b"the end")
+    await service.letters(1)
+    await service.until_dealt_with()
+    assert not service.signer.asked.is_set()  # given up is given up
 
-    await room.change("c-2", subject="user-456", child_lock_enabled=True)  # the same again, by who may
+    await service.change("c-2", subject="user-456", child_lock_enabled=True)  # the same again, by who may
 
-    told, _ = await room.accepted(car)
+    told, _ = await service.accepted(car)
     assert (told.version, told.settings.child_lock_enabled) == (2, True)
-    assert [order.config.version for order in room.signer.signed] == [1, 2]
+    assert [order.config.version for order in service.signer.signed] == [1, 2]
 
 
 @pytest.mark.parametrize("capability", ["", "made up", "of another vehicle"])
@@ -142,9 +142,9 @@ async def test_settings_that_nobody_asked_for_never_leave_and_hold_up_no_other(
 
 
 async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other(
-    room: ConfigHarness, car: Car
+    service: ConfigHarness, car: Car
 ) -> None:
-    capability = room.signer.issue(VIN, "user-123")
+    capability = service.signer.issue(VIN, "user-123")
     unlock = signing.RequestedOrder(
         vin=VIN, capability=capability, door=command_pb2.DoorCommand(command_id="cmd-1")
     )
@@ -152,42 +152,44 @@ async def test_outbox_rows_that_are_no_settings_never_leave_and_hold_up_no_other
         vin="nonsense", capability=capability, config=command_pb2.ApplyConfig(version=1)
     )
     like = outgoing(
-        push(DoorConfig(VIN, DoorSettings(), room.now(), 1), RequestEvidence(capability, room.now()), "x"),
-        room.now(),
+        push(
+            DoorConfig(VIN, DoorSettings(), service.now(), 1), RequestEvidence(capability, service.now()), "x"
+        ),
+        service.now(),
     )
     for number, payload in enumerate((unlock.SerializeToString(), elsewhere.SerializeToString(), b"\xff")):
-        await room.put(replace(like, message_id=f"forged-{number}", payload=payload))
-    await room.put(replace(like, message_id="forged-3", subject="vehicle.nonsense.cmd.config"))
+        await service.put(replace(like, message_id=f"forged-{number}", payload=payload))
+    await service.put(replace(like, message_id="forged-3", subject="vehicle.nonsense.cmd.config"))
 
-    await room.change("c-1", child_lock_enabled=True)
+    await service.change("c-1", child_lock_enabled=True)
 
-    told, _ = await room.accepted(car)
-    await room.until_dealt_with()
-    assert (told.version, await room.ever_published()) == (1, 1)
+    told, _ = await service.accepted(car)
+    await service.until_dealt_with()
+    assert (told.version, await service.ever_published()) == (1, 1)
 
 
-async def test_settings_wait_for_a_signer_that_is_away(room: ConfigHarness, car: Car) -> None:
-    room.signer.away = True
-    await room.change("c-1", child_lock_enabled=True)
-    await asyncio.wait_for(room.signer.asked.wait(), 10)
+async def test_settings_wait_for_a_signer_that_is_away(service: ConfigHarness, car: Car) -> None:
+    service.signer.away = True
+    await service.change("c-1", child_lock_enabled=True)
+    await asyncio.wait_for(service.signer.asked.wait(), 10)
 
-    room.signer.away = False
+    service.signer.away = False
 
-    told, _ = await room.accepted(car)
+    told, _ = await service.accepted(car)
     assert told.version == 1
 
 
-async def test_of_several_changes_at_once_the_newest_leaves(room: ConfigHarness, car: Car) -> None:
-    await room.crash()
-    await room.change("c-1", child_lock_enabled=True)
-    await room.change("c-2", auto_lock_delay_seconds=60)
+async def test_of_several_changes_at_once_the_newest_leaves(service: ConfigHarness, car: Car) -> None:
+    await service.crash()
+    await service.change("c-1", child_lock_enabled=True)
+    await service.change("c-2", auto_lock_delay_seconds=60)
 
-    room.run()
+    service.run()
 
-    told, _ = await room.accepted(car)
-    await room.until_dealt_with()
+    told, _ = await service.accepted(car)
+    await service.until_dealt_with()
     assert (told.version, told.settings.child_lock_enabled) == (2, True)
-    assert await room.ever_published() == 1
+    assert await service.ever_published() == 1
 
 
 async def test_of_two_replicas_that_issue_at_once_one_begins_again(

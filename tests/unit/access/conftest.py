@@ -115,7 +115,7 @@ class Record:
 
 @dataclass(slots=True)
 class AccessHarness:
-    """The room without its doors. `user-123` owns VIN and holds KEY."""
+    """The service without its doors. `user-123` owns VIN and holds KEY."""
 
     clock: Clock
     record: Record

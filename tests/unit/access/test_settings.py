@@ -1,4 +1,4 @@
-"""Which environments start the room."""
+"""Which environments start the service."""
 
 from __future__ import annotations
 

@@ -57,13 +57,13 @@ class FakeServices:
 
 
 @pytest.fixture
-def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeServices:
+def services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeServices:
     file = tmp_path / "operator.json"
     file.write_text('{"ca": "", "cert": "", "key": "", "services": {}}')
     monkeypatch.setenv("DOORS_OPERATOR_FILE", str(file))
-    rooms = FakeServices()
-    monkeypatch.setattr(Operator, "ask", lambda _self, *question: rooms.ask(*question))
-    return rooms
+    services = FakeServices()
+    monkeypatch.setattr(Operator, "ask", lambda _self, *question: services.ask(*question))
+    return services
 
 
 def doorctl(*words: str) -> tuple[int, list[str], list[str]]:
@@ -71,8 +71,8 @@ def doorctl(*words: str) -> tuple[int, list[str], list[str]]:
     return done.exit_code, done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: FakeServices) -> None:
-    rooms.letters = {
+def test_the_letters_of_all_rooms_are_one_list_the_newest_first(services: FakeServices) -> None:
+    services.letters = {
         "command": [letter(9, 3, replayed=9), letter(8, 1)],
         "status": [letter(4, 2)],
         "config": [],
@@ -89,39 +89,39 @@ def test_the_letters_of_all_rooms_are_one_list_the_newest_first(rooms: FakeServi
     )
     code, lines, said = doorctl("list", "--limit", "2")
     assert (code, [line.split()[1] for line in lines]) == (0, ["9", "4"])
-    assert said == ["there are older ones: --room ROOM"]
+    assert said == ["there are older ones: --service ROOM"]
 
 
-def test_a_room_is_read_page_by_page(rooms: FakeServices) -> None:
-    rooms.letters = {"config": [letter(3, 3), letter(2, 2), letter(1, 1)]}
-    code, lines, said = doorctl("list", "--room", "config", "--limit", "2")
-    assert (code, len(lines), said) == (0, 2, ["there are older ones: --room config --before 2"])
-    code, lines, said = doorctl("list", "--room", "config", "--limit", "2", "--before", "2")
+def test_a_room_is_read_page_by_page(services: FakeServices) -> None:
+    services.letters = {"config": [letter(3, 3), letter(2, 2), letter(1, 1)]}
+    code, lines, said = doorctl("list", "--service", "config", "--limit", "2")
+    assert (code, len(lines), said) == (0, 2, ["there are older ones: --service config --before 2"])
+    code, lines, said = doorctl("list", "--service", "config", "--limit", "2", "--before", "2")
     assert (code, len(lines), said) == (0, 1, [])
     assert doorctl("list", "--before", "2")[0] == 1
 
 
-def test_a_room_that_does_not_run_hides_no_other(rooms: FakeServices) -> None:
-    rooms.letters = {"command": [letter(1, 1)], "status": [], "diagnostics": []}
+def test_a_room_that_does_not_run_hides_no_other(services: FakeServices) -> None:
+    services.letters = {"command": [letter(1, 1)], "status": [], "diagnostics": []}
     code, lines, said = doorctl("list")
     assert (code, len(lines), said) == (1, 1, [f"doorctl: config: {NOT_RUNNING}"])
 
 
-def test_what_a_stranger_wrote_stays_on_its_line(rooms: FakeServices) -> None:
-    rooms.letters = {"config": [letter(1, 1, subject="a\x1b[2J", reason="x\ny \u202e ü")]}
-    _code, lines, _said = doorctl("list", "--room", "config")
+def test_what_a_stranger_wrote_stays_on_its_line(services: FakeServices) -> None:
+    services.letters = {"config": [letter(1, 1, subject="a\x1b[2J", reason="x\ny \u202e ü")]}
+    _code, lines, _said = doorctl("list", "--service", "config")
     assert lines == [f"config 1 {AT.format(1)} a\\x1b[2J 3 bytes: x\\ny \\u202e ü"]
 
 
-def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: FakeServices) -> None:
-    rooms.letters = {"config": []}
-    rooms.replays = [
+def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(services: FakeServices) -> None:
+    services.letters = {"config": []}
+    services.replays = [
         contract.ReplayWaitingDeadLettersResponse(
             replays=[replayed(letter(1, 1, replayed=9)), replayed(letter(2, 2), "still not")], next_after=2
         ),
         contract.ReplayWaitingDeadLettersResponse(replays=[replayed(letter(5, 3, replayed=9))]),
     ]
-    code, lines, said = doorctl("replay", "--all", "--room", "config")
+    code, lines, said = doorctl("replay", "--all", "--service", "config")
     assert code == 1
     assert lines == [
         f"replayed config 1 a.1 at {AT.format(9)}",
@@ -129,23 +129,23 @@ def test_all_goes_on_until_nothing_is_left_and_tells_what_stays(rooms: FakeServi
         "2 replayed, 1 stay",
     ]
     assert said == ["doorctl: config 2 stays: still not"]
-    assert [request.after for _, _, request in rooms.asked] == [0, 2]
+    assert [request.after for _, _, request in services.asked] == [0, 2]
 
 
-def test_one_letter_or_all_of_a_room(rooms: FakeServices) -> None:
-    rooms.letters = {"config": []}
-    rooms.replays = [replayed(letter(7, 1, replayed=2))]
-    assert doorctl("replay", "7", "--room", "config")[0] == 0
-    assert rooms.asked == [("config", "ReplayDeadLetter", contract.ReplayDeadLetterRequest(id=7))]
-    for words in (["--room", "config"], ["7", "--all", "--room", "config"]):
+def test_one_letter_or_all_of_a_room(services: FakeServices) -> None:
+    services.letters = {"config": []}
+    services.replays = [replayed(letter(7, 1, replayed=2))]
+    assert doorctl("replay", "7", "--service", "config")[0] == 0
+    assert services.asked == [("config", "ReplayDeadLetter", contract.ReplayDeadLetterRequest(id=7))]
+    for words in (["--service", "config"], ["7", "--all", "--service", "config"]):
         assert doorctl("replay", *words) == (1, [], ["doorctl: say which: an ID, or --all"])
-    assert doorctl("replay", "7", "--room", "command") == (1, [], [f"doorctl: {NOT_RUNNING}"])
+    assert doorctl("replay", "7", "--service", "command") == (1, [], [f"doorctl: {NOT_RUNNING}"])
     assert doorctl("replay", "7")[0] == 2
-    assert doorctl("replay", str(2**31), "--room", "config")[0] == 2
+    assert doorctl("replay", str(2**31), "--service", "config")[0] == 2
 
 
-def test_a_letter_says_what_it_stands_for_and_what_is_kept(rooms: FakeServices) -> None:
-    rooms.letters = {
+def test_a_letter_says_what_it_stands_for_and_what_is_kept(services: FakeServices) -> None:
+    services.letters = {
         "command": [letter(1, 1, payload_cut=True, messages=1_940, dropped_before=312)],
         "config": [letter(2, 2, messages=1)],
         "status": [],

@@ -71,10 +71,10 @@ def test_every_node_has_the_same_accounts_and_knows_the_others(tmp_path: Path) -
 
 def test_it_is_the_same_again_with_the_same_secrets(tmp_path: Path) -> None:
     assert written(tmp_path, described()) == written(tmp_path, described())
-    for room in WITH_DATABASE:
-        assert (tmp_path / "secrets" / f"nats-{room}.password").read_text() in written(tmp_path, described())[
-            "n1"
-        ]
+    for service in WITH_DATABASE:
+        assert (tmp_path / "secrets" / f"nats-{service}.password").read_text() in written(
+            tmp_path, described()
+        )["n1"]
 
 
 @pytest.mark.parametrize(

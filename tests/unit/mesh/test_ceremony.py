@@ -1,4 +1,4 @@
-"""The sandbox as factory and key ceremony: what it makes is what cars and rooms accept."""
+"""The sandbox as factory and key ceremony: what it makes is what cars and services accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the edge lets in: settings with bounds, and shares that leave room for others."""
+"""What the edge lets in: settings with bounds, and shares that leave service for others."""
 
 from __future__ import annotations
 

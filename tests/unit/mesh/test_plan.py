@@ -1,4 +1,4 @@
-"""What each room is started with: the keys it works with, and no others."""
+"""What each service is started with: the keys it works with, and no others."""
 
 from __future__ import annotations
 
@@ -51,23 +51,23 @@ def sandbox(tmp_path: Path) -> Sandbox:
 @pytest.fixture
 def components(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
     plan = Planner(Ports(), sandbox, ENVIRONMENT).plan()
-    return {one.name: one.environment for one in (plan.nats, *plan.rooms, plan.envoy, plan.vehicles)}
+    return {one.name: one.environment for one in (plan.nats, *plan.services, plan.envoy, plan.vehicles)}
 
 
 @pytest.fixture
-def rooms(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
+def services(sandbox: Sandbox) -> dict[str, Mapping[str, str]]:
     plan = Planner(Ports(), sandbox, ENVIRONMENT).plan()
-    return {room.name: room.environment for room in plan.rooms}
+    return {service.name: service.environment for service in plan.services}
 
 
-def holders(rooms: dict[str, Mapping[str, str]], value: Path) -> set[str]:
-    return {name for name, environment in rooms.items() if str(value.resolve()) in environment.values()}
+def holders(services: dict[str, Mapping[str, str]], value: Path) -> set[str]:
+    return {name for name, environment in services.items() if str(value.resolve()) in environment.values()}
 
 
 def test_the_signer_is_told_what_it_needs_and_nothing_more(
-    rooms: dict[str, Mapping[str, str]], sandbox: Sandbox
+    services: dict[str, Mapping[str, str]], sandbox: Sandbox
 ) -> None:
-    settings = {name: value for name, value in rooms["signer"].items() if name.startswith("DOORS_")}
+    settings = {name: value for name, value in services["signer"].items() if name.startswith("DOORS_")}
     assert settings.keys() == {
         "DOORS_LISTEN",
         "DOORS_TLS_CERT",
@@ -90,21 +90,21 @@ def test_the_signer_is_told_what_it_needs_and_nothing_more(
 
 
 def test_a_private_key_goes_to_who_works_with_it(
-    rooms: dict[str, Mapping[str, str]], sandbox: Sandbox
+    services: dict[str, Mapping[str, str]], sandbox: Sandbox
 ) -> None:
     keys = sandbox.ceremony
-    assert holders(rooms, keys.signing_key) == {"signer"}
-    assert holders(rooms, keys.seal_keys) == {"command", "config", "status", "diagnostics"}
-    assert holders(rooms, keys.report_keys) == {"status", "diagnostics"}
-    assert holders(rooms, keys.manifests) == {"signer", "command"}
-    assert holders(rooms, keys.root_key) == set()
-    assert holders(rooms, sandbox.capability_key) == {"access"}
-    assert holders(rooms, sandbox.update_id_key) == {"status"}
+    assert holders(services, keys.signing_key) == {"signer"}
+    assert holders(services, keys.seal_keys) == {"command", "config", "status", "diagnostics"}
+    assert holders(services, keys.report_keys) == {"status", "diagnostics"}
+    assert holders(services, keys.manifests) == {"signer", "command"}
+    assert holders(services, keys.root_key) == set()
+    assert holders(services, sandbox.capability_key) == {"access"}
+    assert holders(services, sandbox.update_id_key) == {"status"}
 
 
-def test_every_room_finds_those_it_asks(rooms: dict[str, Mapping[str, str]]) -> None:
+def test_every_room_finds_those_it_asks(services: dict[str, Mapping[str, str]]) -> None:
     def who_has(setting: str) -> dict[str, str]:
-        return {name: values[setting] for name, values in rooms.items() if setting in values}
+        return {name: values[setting] for name, values in services.items() if setting in values}
 
     enrolment, signer = "127.0.0.1:8516", "127.0.0.1:8517"
     assert who_has("DOORS_VEHICLE_KEYS_TARGET") == dict.fromkeys(
@@ -121,33 +121,33 @@ def test_what_is_not_ours_is_given_the_machines_environment_only(
     assert components[name].keys() == MACHINE
 
 
-def settings_of(room: str) -> set[str]:
-    """What the room reads: the fields of every settings model that its main module knows."""
-    module = importlib.import_module(f"services.{room}.__main__")
+def settings_of(service: str) -> set[str]:
+    """What the service reads: the fields of every settings model that its main module knows."""
+    module = importlib.import_module(f"services.{service}.__main__")
     models = [
         each for each in vars(module).values() if isinstance(each, type) and issubclass(each, ServerSettings)
     ]
     return {f"DOORS_{name.upper()}" for model in models for name in model.model_fields}
 
 
-@pytest.mark.parametrize("room", registry.NAMES)
+@pytest.mark.parametrize("service", registry.NAMES)
 def test_a_room_is_given_its_own_settings_and_nothing_else(
-    components: dict[str, Mapping[str, str]], room: str
+    components: dict[str, Mapping[str, str]], service: str
 ) -> None:
-    given = components[room].keys()
-    assert given - MACHINE - PYTHONS <= settings_of(room)
+    given = components[service].keys()
+    assert given - MACHINE - PYTHONS <= settings_of(service)
     assert given >= MACHINE | PYTHONS
 
 
-@pytest.mark.parametrize("room", registry.NAMES)
+@pytest.mark.parametrize("service", registry.NAMES)
 def test_every_setting_of_a_room_is_the_mesh_s_or_the_user_s_to_say(
-    components: dict[str, Mapping[str, str]], room: str
+    components: dict[str, Mapping[str, str]], service: str
 ) -> None:
     """A new setting belongs into mesh/environment.py, or the user cannot set it in the sandbox."""
-    users = {f"DOORS_{name}" for name in MAY_SET[room]}
+    users = {f"DOORS_{name}" for name in MAY_SET[service]}
     optional = {"DOORS_SANDBOX_SEED", "DOORS_ENROLMENT_SEED", "DOORS_WAKE_URL"}
-    assert users <= settings_of(room)
-    assert settings_of(room) - users - optional <= components[room].keys()
+    assert users <= settings_of(service)
+    assert settings_of(service) - users - optional <= components[service].keys()
 
 
 def test_a_users_setting_goes_to_whose_it_is(components: dict[str, Mapping[str, str]]) -> None:
@@ -174,9 +174,9 @@ def test_no_component_sees_another_ones_secrets(
 ) -> None:
     for name, environment in components.items():
         told = " ".join(environment.values())
-        others = [room for room in registry.NAMES if room != name]
-        assert not any(f"/{room}.key" in told or f"nats-{room}.password" in told for room in others)
-        assert not any(f"/{room}.db" in told for room in others)
+        others = [service for service in registry.NAMES if service != name]
+        assert not any(f"/{service}.key" in told or f"nats-{service}.password" in told for service in others)
+        assert not any(f"/{service}.db" in told for service in others)
         assert ("api-key-pepper" in told) == (name == "access")
         assert (str(sandbox.admission_seed.resolve()) in told) == (name == "enrolment")
     assert {name for name, given in components.items() if "DOORS_PROFILE" in given} == {"access"}

@@ -68,7 +68,7 @@ def supervisor(
 ) -> Supervisor:
     plan = Plan(
         nats=component(folder, "nats", READY),
-        rooms=(replace(component(folder, "command", command), is_alive=is_alive),),
+        services=(replace(component(folder, "command", command), is_alive=is_alive),),
         envoy=component(folder, "envoy", READY),
         vehicles=component(folder, "vehicles", READY),
     )

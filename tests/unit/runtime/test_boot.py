@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[3]
 ROOM = """
 import asyncio, logging, sys
 from services.runtime import boot
-from services.runtime.settings import RoomSettings
+from services.runtime.settings import ServiceSettings
 
 async def main(settings, stop):
     if "fail" in sys.argv:
@@ -50,7 +50,7 @@ async def main(settings, stop):
     print("drained", flush=True)
 
 boot.STOP_SECONDS = 0.2
-boot.run("test", RoomSettings, main)
+boot.run("test", ServiceSettings, main)
 """
 
 
@@ -97,7 +97,7 @@ def test_a_failure_ends_it_with_1_and_one_line_of_json(environ: dict[str, str]) 
     _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     [line] = [json.loads(each) for each in err.splitlines()]
-    assert (line["event"], line["room"], line["level"]) == ("room_failed", "test", "error")
+    assert (line["event"], line["service"], line["level"]) == ("room_failed", "test", "error")
     assert "broken inside" in line["exception"]
 
 
@@ -129,7 +129,7 @@ def test_a_librarys_log_is_one_line_of_json_too(environ: dict[str, str]) -> None
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0
     [line] = [json.loads(each) for each in err.splitlines()]
-    assert (line["event"], line["logger"], line["room"]) == ('said "so"', "library", "test")
+    assert (line["event"], line["logger"], line["service"]) == ('said "so"', "library", "test")
     assert 'a "quoted" line\nand another' in line["exception"]
 
 

@@ -34,7 +34,7 @@ class FakeSigner(stubs.OrderSigningServiceServicer):
     ) -> contract.SignOrdersResponse:
         self.asked.append(len(request.orders))
         if self.away:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access room is away")
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the access service is away")
         if violations_of(request, None):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "not valid")
         answers = [

@@ -17,8 +17,8 @@ VEHICLE = "spiffe://ecarus/vehicle/KMHSH81C7LU123456"
 def policies() -> Policy:
     """Every line of every table that a module of a service or of the runtime has."""
     found = {**STANDARD, **dead_letter_api.POLICY}
-    for room in registry.NAMES:
-        for name, value in vars(importlib.import_module(f"services.{room}.server")).items():
+    for service in registry.NAMES:
+        for name, value in vars(importlib.import_module(f"services.{service}.server")).items():
             if name.endswith("POLICY"):
                 found |= value
     return found
@@ -63,7 +63,7 @@ def test_an_operator_s_certificate_opens_what_operators_do_and_nothing_else() ->
     others = [
         EDGE,
         "spiffe://ecarus/team/operator",
-        *(f"spiffe://ecarus/room/{room}" for room in registry.NAMES),
+        *(f"spiffe://ecarus/room/{service}" for service in registry.NAMES),
     ]
     for method, rule in policies().items():
         if rule.admits(OPERATOR):

@@ -8,8 +8,8 @@ import pytest
 from pydantic import Field
 
 from services.runtime.settings import (
-    RoomSettings,
     ServerSettings,
+    ServiceSettings,
     SettingsRefused,
     broker_urls,
     grpc_target,
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class TunedSettings(RoomSettings):
-    """A room with a setting of its own."""
+class TunedSettings(ServiceSettings):
+    """A service with a setting of its own."""
 
     heartbeat_seconds: float = Field(default=15.0, gt=0)
 
@@ -54,7 +54,7 @@ def test_a_whole_environment_is_read(environ: dict[str, str]) -> None:
 
 def test_everything_that_is_missing_is_named_at_once() -> None:
     with pytest.raises(SettingsRefused) as refused:
-        load(RoomSettings, {"DOORS_LISTEN": ""})
+        load(ServiceSettings, {"DOORS_LISTEN": ""})
     lines = str(refused.value).splitlines()
     assert {line.partition(":")[0] for line in lines} == {
         "DOORS_LISTEN",
@@ -125,9 +125,9 @@ def test_the_broker_is_one_address_or_several() -> None:
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "1048575", "much"])
 def test_low_space_has_bounds(environ: dict[str, str], wrong: str) -> None:
-    assert load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": "2097152"}).low_space_bytes == 2_097_152
+    assert load(ServiceSettings, {**environ, "DOORS_LOW_SPACE_BYTES": "2097152"}).low_space_bytes == 2_097_152
     with pytest.raises(SettingsRefused, match="DOORS_LOW_SPACE_BYTES"):
-        load(RoomSettings, {**environ, "DOORS_LOW_SPACE_BYTES": wrong})
+        load(ServiceSettings, {**environ, "DOORS_LOW_SPACE_BYTES": wrong})
 
 
 @pytest.mark.parametrize("wrong", ["0", "0.05", "61", "often"])

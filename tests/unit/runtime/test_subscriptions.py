@@ -1,4 +1,4 @@
-"""Which subscription takes a subject, and that every room replays to all that it consumes."""
+"""Which subscription takes a subject, and that every service replays to all that it consumes."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from protocol.subjects import EventKind
 from services.runtime.dead_letters import LetterLimits
 from services.runtime.fair_queue import FairQueue
 from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
-from services.runtime.vehicle_settings import VehicleRoomSettings, quotas_of
+from services.runtime.vehicle_settings import VehicleServiceSettings, quotas_of
 
 Item = TypeVar("Item")
 RESULT = "vehicle.KMHSH81C7LU123456.evt.result"
@@ -104,7 +104,7 @@ def test_settings_name_what_differs() -> None:
         with pytest.raises(ValueError, match=r"result|nothing|hello"):
             quotas_of(wrong)
     with pytest.raises(ValidationError, match="vehicle_quotas"):
-        VehicleRoomSettings.model_validate({"vehicle_quotas": "x"})
+        VehicleServiceSettings.model_validate({"vehicle_quotas": "x"})
 
 
 def items(taken: list[tuple[int, str, Item]]) -> list[Item]:
@@ -146,7 +146,7 @@ def test_what_comes_again_while_it_waits_is_there_once() -> None:
 
 def test_what_is_kept_of_dead_letters_is_a_setting() -> None:
     given = {"dead_letter_bytes": 300, "dead_letters_per_vehicle": 2, "dead_letter_days": 3}
-    settings = VehicleRoomSettings.model_construct(
+    settings = VehicleServiceSettings.model_construct(
         **given, vehicle_quotas="result=1:1:9", vehicle_mute_seconds=5
     )
     assert settings.letter_limits == LetterLimits(300, 2, timedelta(days=3))
@@ -163,4 +163,4 @@ def test_what_is_kept_of_dead_letters_is_a_setting() -> None:
         {"vehicle_mute_seconds": 0.5},
     ):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
-            VehicleRoomSettings.model_validate(wrong)
+            VehicleServiceSettings.model_validate(wrong)

@@ -1,4 +1,4 @@
-"""The rules of the status room."""
+"""The rules of the status service."""
 
 from __future__ import annotations
 

@@ -74,8 +74,8 @@ class RequestedOrder(_message.Message):
     capability: _builtins.str
     """The capability that the request came with: it proves who asked, for which vehicle, for what."""
     mac: _builtins.bytes
-    """HMAC-SHA256 over this message without it, by the room that took the order in, before it was kept: whoever can
-    write into that room's database cannot make one.
+    """HMAC-SHA256 over this message without it, by the service that took the order in, before it was kept: whoever can
+    write into that service's database cannot make one.
     """
     @_builtins.property
     def asked_at(self) -> _timestamp_pb2.Timestamp:
@@ -89,13 +89,13 @@ class RequestedOrder(_message.Message):
     def config(self) -> _command_pb2.ApplyConfig: ...
     @_builtins.property
     def withdraws(self) -> Global___RequestedOrder:
-        """With `cancel` alone, and without a capability: the order that it withdraws, as its room once stamped it. Nobody
+        """With `cancel` alone, and without a capability: the order that it withdraws, as its service once stamped it. Nobody
         asks for such a cancellation: the right to the order has ended, or a lock takes its place.
         """
 
     @_builtins.property
     def superseded_by(self) -> Global___RequestedOrder:
-        """With `withdraws` alone, where that is an unlock: the lock that takes its place, as its room stamped it. Its proof
+        """With `withdraws` alone, where that is an unlock: the lock that takes its place, as its service stamped it. Its proof
         stands for the cancellation.
         """
 

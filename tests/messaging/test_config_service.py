@@ -1,4 +1,4 @@
-"""The config room as it is wired: its own certificate towards signer and enrolment, and keys from files."""
+"""The config service as it is wired: its own certificate towards signer and enrolment, and keys from files."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mesh.pki import Pair
 
 
-def pair(pki: Pki, room: str) -> Pair:
-    return Certificates(pki).of(f"room/{room}")
+def pair(pki: Pki, service: str) -> Pair:
+    return Certificates(pki).of(f"room/{service}")
 
 
 @pytest.fixture
@@ -100,13 +100,13 @@ async def test_it_believes_the_hello_of_an_enrolled_car(
     await broker.jetstream.publish(event_subject(VIN, EventKind.HELLO), car.hello())
     stop = asyncio.Event()
 
-    room = asyncio.create_task(main(load(ConfigSettings, environment), stop))
+    service = asyncio.create_task(main(load(ConfigSettings, environment), stop))
 
     engine = create_engine(environment["DOORS_DATABASE_URL"])
 
     async def sessions() -> list[str]:
-        if room.done():
-            await room
+        if service.done():
+            await service
         with engine.connect() as connection:
             return list(connection.execute(select(store.sessions.sessions.c.vin)).scalars())
 
@@ -119,7 +119,7 @@ async def test_it_believes_the_hello_of_an_enrolled_car(
     await until(consuming)
     assert await until(sessions) == [VIN]
     stop.set()
-    await room
+    await service
     engine.dispose()
     await broker.close()
     await server.stop(None)

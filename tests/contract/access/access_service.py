@@ -1,4 +1,4 @@
-"""The access room over real mTLS, with the sandbox's seed."""
+"""The access service over real mTLS, with the sandbox's seed."""
 
 from __future__ import annotations
 

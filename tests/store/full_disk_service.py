@@ -1,4 +1,4 @@
-"""A room's database and log in a process of its own, for a disk that a test fills.
+"""A service's database and log in a process of its own, for a disk that a test fills.
 
 Reads one word a line from standard input and answers each with one line: `write` with `kept` or the
 exception's name, `count` with the number of rows. Ends with standard input.

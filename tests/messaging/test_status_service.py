@@ -1,4 +1,4 @@
-"""The status room on a real broker: reports in, updates out, whatever happens to either side."""
+"""The status service on a real broker: reports in, updates out, whatever happens to either side."""
 
 from __future__ import annotations
 
@@ -36,62 +36,64 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def room(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
-    async with running_room(nats_server, tmp_path, Fleet()) as room:
+async def service(nats_server: Server, tmp_path: Path) -> AsyncIterator[StatusHarness]:
+    async with running_room(nats_server, tmp_path, Fleet()) as service:
         for vin in (VIN, OTHER):
-            await room.greet(vin)
-        yield room
+            await service.greet(vin)
+        yield service
 
 
-async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing(room: StatusHarness) -> None:
-    reader = Reader(room)
-    first, second = await room.say(report(1)), await room.say(report(2, unlocked=True))
+async def test_a_change_reaches_the_reader_once_and_a_redelivery_changes_nothing(
+    service: StatusHarness,
+) -> None:
+    reader = Reader(service)
+    first, second = await service.say(report(1)), await service.say(report(2, unlocked=True))
     for data in (second, first):
-        await room.publish(VIN, EventKind.STATUS, data)
-    await room.say(report(3))
+        await service.publish(VIN, EventKind.STATUS, data)
+    await service.say(report(3))
     await until(lambda: len(reader.items) >= 2)
     assert reader.kinds == ["UNLOCKED", "LOCKED"]
     assert len(set(reader.ids)) == 2
-    assert await room.dead_letters() == []
+    assert await service.dead_letters() == []
     await reader.leave()
-    assert room.hub.watcher_count == 0
+    assert service.hub.watcher_count == 0
 
 
-async def test_reports_out_of_order_never_take_the_status_back(room: StatusHarness) -> None:
+async def test_reports_out_of_order_never_take_the_status_back(service: StatusHarness) -> None:
     now = now_us()
-    await room.say(report(2, observed_at_us=now))
-    await until(room.observed_at_us)
-    await room.say(report(1, observed_at_us=now - 60_000_000, unlocked=True))
-    await room.say(report(3, observed_at_us=now + 1_000))
+    await service.say(report(2, observed_at_us=now))
+    await until(service.observed_at_us)
+    await service.say(report(1, observed_at_us=now - 60_000_000, unlocked=True))
+    await service.say(report(3, observed_at_us=now + 1_000))
 
     async def arrived() -> bool:
-        return await room.observed_at_us() == now + 1_000
+        return await service.observed_at_us() == now + 1_000
 
     await until(arrived)
-    assert room.hub.position.sequence == 0
+    assert service.hub.position.sequence == 0
 
 
-async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: StatusHarness) -> None:
-    await room.publish(VIN, EventKind.STATUS, b"\xff not a report of this protocol")
-    await room.publish(VIN, EventKind.RESULT, b"\xff")
-    await room.publish(VIN, EventKind.HELLO, b"\xff")
-    forged = bytearray(room.fleet.cars[VIN].side.seal_report(report(1)).data)
+async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(service: StatusHarness) -> None:
+    await service.publish(VIN, EventKind.STATUS, b"\xff not a report of this protocol")
+    await service.publish(VIN, EventKind.RESULT, b"\xff")
+    await service.publish(VIN, EventKind.HELLO, b"\xff")
+    forged = bytearray(service.fleet.cars[VIN].side.seal_report(report(1)).data)
     forged[-1] ^= 1
-    await room.publish(VIN, EventKind.STATUS, bytes(forged))
-    await room.say(report(1, observed_at_us=now_us() + 3_600_000_000))
+    await service.publish(VIN, EventKind.STATUS, bytes(forged))
+    await service.say(report(1, observed_at_us=now_us() + 3_600_000_000))
     no_doors = report(2)
     del no_doors.doors[:]
-    await room.say(no_doors)
+    await service.say(no_doors)
     for sequence in (3, 4):
-        await room.say(report(sequence, speed=-1.0))
-    await room.say(report(5))
-    await until(room.observed_at_us)
+        await service.say(report(sequence, speed=-1.0))
+    await service.say(report(5))
+    await until(service.observed_at_us)
 
     async def dead_lettered() -> bool:
-        return len(await room.dead_letters()) == 5
+        return len(await service.dead_letters()) == 5
 
     await until(dead_lettered)
-    assert sorted(await room.dead_letters()) == sorted(
+    assert sorted(await service.dead_letters()) == sorted(
         [
             "MALFORMED: not a report of this version",
             "MALFORMED: not a sealed message of this version",
@@ -102,11 +104,11 @@ async def test_poison_is_kept_aside_with_its_reason_and_blocks_nobody(room: Stat
     )
 
 
-async def test_a_late_result_refreshes_the_status(room: StatusHarness) -> None:
-    await room.say(report(1))
-    await until(room.observed_at_us)
-    reader = Reader(room)
-    await room.answer(report_pb2.CommandResult(command_id="cmd", status=report(2, unlocked=True)))
+async def test_a_late_result_refreshes_the_status(service: StatusHarness) -> None:
+    await service.say(report(1))
+    await until(service.observed_at_us)
+    reader = Reader(service)
+    await service.answer(report_pb2.CommandResult(command_id="cmd", status=report(2, unlocked=True)))
     await until(lambda: reader.kinds == ["UNLOCKED"])
     await reader.leave()
 
@@ -115,13 +117,13 @@ async def test_a_crash_between_commit_and_acknowledgement_repeats_nothing(
     nats_server: Server, tmp_path: Path
 ) -> None:
     fleet = Fleet()
-    async with running_room(nats_server, tmp_path, fleet) as room:
-        await room.greet()
-        await room.say(report(1))
-        await room.say(report(2, unlocked=True))
-        await until(lambda: room.hub.position.sequence == 1)
+    async with running_room(nats_server, tmp_path, fleet) as service:
+        await service.greet()
+        await service.say(report(1))
+        await service.say(report(2, unlocked=True))
+        await until(lambda: service.hub.position.sequence == 1)
         for n in range(8):  # as if no acknowledgement had arrived: everything is delivered again
-            await room.broker.jetstream.delete_consumer(status_stream(n).name, f"status-{n}")
+            await service.broker.jetstream.delete_consumer(status_stream(n).name, f"status-{n}")
     async with running_room(nats_server, tmp_path, fleet) as again:
         await again.say(report(3))
         await until(lambda: again.hub.position.sequence >= 2)
@@ -130,19 +132,19 @@ async def test_a_crash_between_commit_and_acknowledgement_repeats_nothing(
 
 
 async def test_a_broker_that_restarts_loses_no_update_of_a_reader(
-    room: StatusHarness, nats_server: Server
+    service: StatusHarness, nats_server: Server
 ) -> None:
-    reader = Reader(room)
-    await room.say(report(1))
-    await room.say(report(2, unlocked=True))
+    reader = Reader(service)
+    await service.say(report(1))
+    await service.say(report(2, unlocked=True))
     await until(lambda: len(reader.items) == 1)
     await asyncio.to_thread(nats_server.restart)
-    await until(lambda: room.broker.connected)
-    await room.say(report(3))
-    await room.say(report(4, unlocked=True))
+    await until(lambda: service.broker.connected)
+    await service.say(report(3))
+    await service.say(report(4, unlocked=True))
     await until(lambda: len(reader.items) == 3)
     assert reader.kinds == ["UNLOCKED", "LOCKED", "UNLOCKED"]
-    resumed = Reader(room, reader.items[0].position)
+    resumed = Reader(service, reader.items[0].position)
     await until(lambda: len(resumed.items) == 2)
     assert resumed.ids == reader.ids[1:]
     await reader.leave()
@@ -150,90 +152,90 @@ async def test_a_broker_that_restarts_loses_no_update_of_a_reader(
 
 
 async def test_a_broker_that_lost_its_disk_resets_its_readers(
-    room: StatusHarness, nats_server: Server
+    service: StatusHarness, nats_server: Server
 ) -> None:
-    reader = Reader(room)
-    await room.say(report(1))
-    await room.say(report(2, unlocked=True))
+    reader = Reader(service)
+    await service.say(report(1))
+    await service.say(report(2, unlocked=True))
     await until(lambda: len(reader.items) == 1)
     before = reader.items[0].position
     await asyncio.to_thread(nats_server.wipe)
     await until(lambda: "RESET" in reader.kinds)
-    await room.say(report(3))
+    await service.say(report(3))
     await until(lambda: reader.kinds == ["UNLOCKED", "RESET", "LOCKED"])
-    resumed = Reader(room, before)
+    resumed = Reader(service, before)
     await until(lambda: resumed.kinds == ["RESET"])
     await reader.leave()
     await resumed.leave()
 
 
-async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(room: StatusHarness) -> None:
-    reader = Reader(room)
+async def test_resuming_has_no_gap_no_duplicate_and_no_foreign_update(service: StatusHarness) -> None:
+    reader = Reader(service)
     for number in range(1, 60):
-        await room.say(report(number, unlocked=number % 2 == 0))
-        await room.say(report(number, unlocked=number % 2 == 0), vin=OTHER)
+        await service.say(report(number, unlocked=number % 2 == 0))
+        await service.say(report(number, unlocked=number % 2 == 0), vin=OTHER)
     await until(lambda: len(reader.items) == 58)
     for start in (0, 20, 57):
-        await resumes(room, reader.items[start].position, reader.ids[start + 1 :])
+        await resumes(service, reader.items[start].position, reader.ids[start + 1 :])
     await reader.leave()
 
 
-async def resumes(room: StatusHarness, after: LogPosition, expected: list[str]) -> None:
-    resumed = Reader(room, after)
+async def resumes(service: StatusHarness, after: LogPosition, expected: list[str]) -> None:
+    resumed = Reader(service, after)
     await until(lambda: len(resumed.items) == len(expected))
     assert resumed.ids == expected
     await resumed.leave()
 
 
-async def test_a_revoked_right_ends_its_streams_at_once(room: StatusHarness) -> None:
-    reader = Reader(room)
-    other = Reader(room, vin=OTHER)
-    await until(lambda: room.hub.watcher_count == 2)
+async def test_a_revoked_right_ends_its_streams_at_once(service: StatusHarness) -> None:
+    reader = Reader(service)
+    other = Reader(service, vin=OTHER)
+    await until(lambda: service.hub.watcher_count == 2)
     revoked = GrantRevoked(grant_id="g", principal="user-123", vin=VIN)
-    await room.broker.jetstream.publish("room.access.revoked", revoked.SerializeToString())
+    await service.broker.jetstream.publish("room.access.revoked", revoked.SerializeToString())
     await until(lambda: isinstance(reader.ended, WatchRightEnded))
     assert other.ended is None
     await other.leave()
 
 
-async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(room: StatusHarness) -> None:
+async def test_what_stands_in_a_commands_way_is_hinted_and_its_end_too(service: StatusHarness) -> None:
     received: list[room_event_pb2.VehicleCondition] = []
 
     async def receive(message: Msg) -> None:
         received.append(room_event_pb2.VehicleCondition.FromString(message.data))
 
-    await room.broker.client.subscribe("hint.condition.*", cb=receive)
-    await room.say(report(1, speed=30.0))
+    await service.broker.client.subscribe("hint.condition.*", cb=receive)
+    await service.say(report(1, speed=30.0))
     await until(lambda: len(received) == 1)
-    await room.say(report(2))
+    await service.say(report(2))
     await until(lambda: len(received) == 2)
     assert [hint.speed_kmh for hint in received] == [30.0, 0.0]
 
 
 async def test_the_doors_of_a_result_are_shown_and_told_of_before_it_is_said_that_they_are(
-    room: StatusHarness,
+    service: StatusHarness,
 ) -> None:
     said: list[tuple[str, object]] = []
 
     async def receive(message: Msg) -> None:
         said.append((message.subject, message.data))
 
-    await room.say(report(1))
-    await until(room.observed_at_us)
-    await room.broker.client.subscribe("door.update.*", cb=receive)
-    await room.broker.client.subscribe("hint.shown", cb=receive)
+    await service.say(report(1))
+    await until(service.observed_at_us)
+    await service.broker.client.subscribe("door.update.*", cb=receive)
+    await service.broker.client.subscribe("hint.shown", cb=receive)
     result = report_pb2.CommandResult(
         command_id="cmd-1", outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED, status=report(3, unlocked=True)
     )
-    await room.answer(result)
+    await service.answer(result)
     await until(lambda: any(subject == "hint.shown" for subject, _ in said))
-    found = await room.records.last_report(VIN)
+    found = await service.records.last_report(VIN)
     assert found is not None
     assert report_pb2.StatusReport.FromString(found.payload).sequence == 3
     assert [subject for subject, _ in said] == [f"door.update.{VIN}", "hint.shown"]
-    stored = await room.broker.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.RESULT))
+    stored = await service.broker.jetstream.get_last_msg(VEHICLE_EVENTS, event_subject(VIN, EventKind.RESULT))
     assert stored.time is not None
     (shown,) = room_event_pb2.ShownResults.FromString(said[-1][1]).results  # type: ignore[arg-type]
     assert (shown.vin, shown.stored_at_nanos // 1_000) == (VIN, round(stored.time.timestamp() * 1_000_000))
-    await room.publish(VIN, EventKind.RESULT, b"nonsense")  # what will show nothing keeps nobody waiting
+    await service.publish(VIN, EventKind.RESULT, b"nonsense")  # what will show nothing keeps nobody waiting
     await until(lambda: sum(subject == "hint.shown" for subject, _ in said) == 2)

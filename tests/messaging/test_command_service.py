@@ -1,4 +1,4 @@
-"""The command room as it is wired, on a real broker, with a vehicle that sleeps, loses and repeats messages."""
+"""The command service as it is wired, on a real broker, with a vehicle that sleeps, loses and repeats messages."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ async def harness(nats_server: Any, tmp_path: Path) -> AsyncIterator[CommandHarn
     await harness.neighbours.come_back()
     stop = asyncio.Event()
     settings = load(CommandSettings, harness.environment(ttl_seconds=TTL_SECONDS))
-    room = asyncio.create_task(main(settings, stop))
+    service = asyncio.create_task(main(settings, stop))
     yield harness
     stop.set()
-    await room
+    await service
     await harness.neighbours.go_away()
 
 
@@ -85,7 +85,7 @@ async def queued(server: Any) -> int:
 
 
 async def all_is_heard(server: Any) -> None:
-    """The room has taken all that vehicles have said so far."""
+    """The service has taken all that vehicles have said so far."""
     settings = server.settings()
     client = await nats.connect(
         server.url, user=settings.nats_user, password=settings.nats_password_file.read_text()
@@ -330,7 +330,7 @@ async def test_cancelled_while_the_broker_is_away_it_is_never_published(
     assert await app.cancel() == "CANCELLED"
     await asyncio.to_thread(nats_server.start)
     await vehicle.wake()
-    await vehicle.greeted.wait()  # before it, the room would ask it for its session first
+    await vehicle.greeted.wait()  # before it, the service would ask it for its session first
     second = await app.unlock("c-2")
     assert (await app.reaches(second, *ENDS)).status == CommandStatus.SUCCESS
     assert vehicle.actuated == [second]

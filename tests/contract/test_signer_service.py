@@ -19,12 +19,12 @@ from protocol import cose
 from protocol.domains import Domain, subject_of
 from services.runtime.order_mac import OrderMac
 from services.runtime.order_signer import OrderSigningClient
-from services.runtime.server import RoomServer
+from services.runtime.server import GrpcServer
 from services.signer.domain import CurrentRight
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
-from tests.contract.runtime_room import reason_of, refused
+from tests.contract.runtime_service import reason_of, refused
 from tests.support.protocol_harness import CLOUD_SIGNER
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ CLOUD_SIGNER_KEY = Ed25519PublicKey.from_public_bytes(CLOUD_SIGNER.public_bytes)
 
 @dataclass
 class FakeRights:
-    """The access room: everybody is the owner, but for `ended`; rights end by themselves at `ends_at`."""
+    """The access service: everybody is the owner, but for `ended`; rights end by themselves at `ends_at`."""
 
     away: bool = False
     ended: set[str] = field(default_factory=set)
@@ -65,7 +65,7 @@ class FakeRights:
 
 @dataclass
 class SignerHarness:
-    """The signer with its access room, and who may ask it."""
+    """The signer with its access service, and who may ask it."""
 
     rights: FakeRights
     running: Any
@@ -110,79 +110,79 @@ def room_name() -> str:
 
 @pytest.fixture
 def build_room(rights: FakeRights) -> Any:
-    def build(settings: Any, verifier: Any) -> RoomServer:
+    def build(settings: Any, verifier: Any) -> GrpcServer:
         order_signer = Ed25519OrderSigner(CLOUD_SIGNER, MANIFEST_VERSION)
         servicer = OrderSigningServicer(
             rights, order_signer, CLOUD_SIGNER, verifier, MAC, lambda: datetime.now(UTC)
         )
         register = partial(stubs.add_OrderSigningServiceServicer_to_server, servicer)
-        return RoomServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
+        return GrpcServer(settings, [SERVICE], register, POLICY, verifier, refusal_of)
 
     return build
 
 
 @pytest.fixture
-def room(rights: FakeRights, grpc_server: Any, signer: Any) -> SignerHarness:
+def service(rights: FakeRights, grpc_server: Any, signer: Any) -> SignerHarness:
     return SignerHarness(rights, grpc_server, signer)
 
 
-async def test_an_order_is_signed_for_its_vehicle_and_place(room: SignerHarness) -> None:
-    [answer] = await room.sign(room.order())
+async def test_an_order_is_signed_for_its_vehicle_and_place(service: SignerHarness) -> None:
+    [answer] = await service.sign(service.order())
     signed = cose.decode(answer.envelope)
     cose.verify(signed, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.COMMAND))
     order = session_pb2.SignedOrder.FromString(signed.payload)
     assert (order.vin, order.counter, order.expires_at_millis) == (VIN, 3, 40_000)
     assert (order.role, order.manifest_version) == (session_pb2.ROLE_OWNER, MANIFEST_VERSION)
     assert order.door.command_id == "cmd-1"
-    assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
+    assert service.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
 
 
 async def test_a_look_at_the_history_opens_no_door_and_no_unlock_becomes_an_emergency(
-    room: SignerHarness,
+    service: SignerHarness,
 ) -> None:
     def emergency(capability: str) -> contract.OrderToSign:
-        order = room.order(capability=capability)
+        order = service.order(capability=capability)
         order.requested.door.mode = command_pb2.DOOR_ACTION_MODE_EMERGENCY
         order.requested.mac = MAC.of(order.requested)
         return order
 
-    looked = room.signer.capability(VIN, "door.history.read", services=("command",))
-    assert await room.verdict(room.order(capability=looked)) == "NOT_PROVEN"
-    unlocked = room.signer.capability(VIN, "door.unlock", services=("command",))
-    assert await room.verdict(room.order(capability=unlocked)) == "SIGNED"
-    assert await room.verdict(emergency(unlocked)) == "NOT_PROVEN"
-    asked = room.signer.capability(VIN, "door.unlock", services=("command",), mode="EMERGENCY")
-    assert await room.verdict(emergency(asked)) == "SIGNED"
+    looked = service.signer.capability(VIN, "door.history.read", services=("command",))
+    assert await service.verdict(service.order(capability=looked)) == "NOT_PROVEN"
+    unlocked = service.signer.capability(VIN, "door.unlock", services=("command",))
+    assert await service.verdict(service.order(capability=unlocked)) == "SIGNED"
+    assert await service.verdict(emergency(unlocked)) == "NOT_PROVEN"
+    asked = service.signer.capability(VIN, "door.unlock", services=("command",), mode="EMERGENCY")
+    assert await service.verdict(emergency(asked)) == "SIGNED"
 
 
-async def test_one_bad_order_keeps_no_other_from_being_signed(room: SignerHarness) -> None:
+async def test_one_bad_order_keeps_no_other_from_being_signed(service: SignerHarness) -> None:
     bad = [
-        room.order(capability="not a token"),
-        room.order(vin=OTHER_VIN),
-        room.order(vin="no vin"),
-        room.order(subject="user-456"),
-        room.order(epoch=b"short"),
-        room.order(counter=0),
-        room.order(counter=2**48 - 1),
-        room.order(counter=2**48),
-        room.order(expires_at_millis=0),
-        room.order(expires_at_millis=2**48),
-        room.order(capability=room.signer.capability(VIN, "door.lock")),
-        room.order(capability=room.signer.capability(VIN, "door.unlock", "door.lock")),
-        room.order(mac=bytes(32)),
+        service.order(capability="not a token"),
+        service.order(vin=OTHER_VIN),
+        service.order(vin="no vin"),
+        service.order(subject="user-456"),
+        service.order(epoch=b"short"),
+        service.order(counter=0),
+        service.order(counter=2**48 - 1),
+        service.order(counter=2**48),
+        service.order(expires_at_millis=0),
+        service.order(expires_at_millis=2**48),
+        service.order(capability=service.signer.capability(VIN, "door.lock")),
+        service.order(capability=service.signer.capability(VIN, "door.unlock", "door.lock")),
+        service.order(mac=bytes(32)),
         contract.OrderToSign(),
     ]
-    answers = await room.sign(*bad, room.order())
+    answers = await service.sign(*bad, service.order())
     assert [answer.verdict for answer in answers] == [
         *[contract.SIGNING_VERDICT_NOT_PROVEN] * len(bad),
         contract.SIGNING_VERDICT_SIGNED,
     ]
-    assert room.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
+    assert service.rights.asked == [("user-123", "user-123", VIN, "door.unlock")]
 
 
-async def test_a_room_has_its_own_orders_signed_and_no_others(room: SignerHarness) -> None:
-    async with room.running.channel("room/config") as channel:
-        answers = await OrderSigningClient(channel).sign([room.order()])
+async def test_a_room_has_its_own_orders_signed_and_no_others(service: SignerHarness) -> None:
+    async with service.running.channel("room/config") as channel:
+        answers = await OrderSigningClient(channel).sign([service.order()])
     assert answers is not None
     assert answers[0].verdict == contract.SIGNING_VERDICT_NOT_PROVEN
 
@@ -196,18 +196,20 @@ async def test_a_room_has_its_own_orders_signed_and_no_others(room: SignerHarnes
     ],
 )
 async def test_a_mode_that_does_not_belong_to_the_action_is_not_signed(
-    room: SignerHarness, action: command_pb2.DoorAction.ValueType, mode: command_pb2.DoorActionMode.ValueType
+    service: SignerHarness,
+    action: command_pb2.DoorAction.ValueType,
+    mode: command_pb2.DoorActionMode.ValueType,
 ) -> None:
     name = "door.unlock" if action == command_pb2.DOOR_ACTION_UNLOCK else "door.lock"
-    order = room.order(capability=room.signer.capability(VIN, name, mode="EMERGENCY"))
+    order = service.order(capability=service.signer.capability(VIN, name, mode="EMERGENCY"))
     order.requested.door.action, order.requested.door.mode = action, mode
     order.requested.mac = MAC.of(order.requested)
-    assert await room.verdict(order) == "NOT_PROVEN"
+    assert await service.verdict(order) == "NOT_PROVEN"
 
 
 @pytest.mark.parametrize("member", ["doors", "all_doors", "mode", "action", "expires_at", "command_id"])
-async def test_what_was_changed_after_the_stamp_is_not_signed(room: SignerHarness, member: str) -> None:
-    order = room.order(capability=room.signer.capability(VIN, "door.unlock", mode="EMERGENCY"))
+async def test_what_was_changed_after_the_stamp_is_not_signed(service: SignerHarness, member: str) -> None:
+    order = service.order(capability=service.signer.capability(VIN, "door.unlock", mode="EMERGENCY"))
     door = order.requested.door
     match member:
         case "doors":
@@ -222,26 +224,26 @@ async def test_what_was_changed_after_the_stamp_is_not_signed(room: SignerHarnes
             door.expires_at.nanos = 1
         case "command_id":
             door.command_id = "cmd-2"
-    assert await room.verdict(order) == "NOT_PROVEN"
+    assert await service.verdict(order) == "NOT_PROVEN"
 
 
-async def test_who_acts_for_another_is_asked_about_too(room: SignerHarness) -> None:
-    capability = room.signer.capability(VIN, "door.unlock", actor="agent-7")
-    order = room.order(capability=capability)
+async def test_who_acts_for_another_is_asked_about_too(service: SignerHarness) -> None:
+    capability = service.signer.capability(VIN, "door.unlock", actor="agent-7")
+    order = service.order(capability=capability)
     order.requested.door.actor = "agent-7"
     order.requested.mac = MAC.of(order.requested)
-    assert await room.verdict(order) == "SIGNED"
-    room.rights.locked.add("agent-7")
-    assert await room.verdict(order) == "NOT_ALLOWED"
-    assert room.rights.credentials == ["key_1"] * 2
-    assert room.rights.asked == [("user-123", "agent-7", VIN, "door.unlock")] * 2
+    assert await service.verdict(order) == "SIGNED"
+    service.rights.locked.add("agent-7")
+    assert await service.verdict(order) == "NOT_ALLOWED"
+    assert service.rights.credentials == ["key_1"] * 2
+    assert service.rights.asked == [("user-123", "agent-7", VIN, "door.unlock")] * 2
 
 
-async def test_an_order_ends_with_the_right_to_it(room: SignerHarness) -> None:
-    order = room.order()
+async def test_an_order_ends_with_the_right_to_it(service: SignerHarness) -> None:
+    order = service.order()
     ends_at = order.requested.door.expires_at.ToDatetime(tzinfo=UTC) - timedelta(seconds=20)
-    room.rights.ends_at = ends_at
-    [answer] = await room.sign(order)
+    service.rights.ends_at = ends_at
+    [answer] = await service.sign(order)
     signed = session_pb2.SignedOrder.FromString(cose.decode(answer.envelope).payload)
     assert signed.expires_at_millis == order.expires_at_millis - 20_000
     assert signed.door.expires_at.ToDatetime(tzinfo=UTC) == ends_at
@@ -257,11 +259,11 @@ def withdrawal_of(order: contract.OrderToSign, **changed: Any) -> contract.Order
     return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
 
 
-async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: SignerHarness) -> None:
-    order = room.order()
-    assert await room.verdict(withdrawal_of(order)) == "NOT_ALLOWED"
-    room.rights.ended.add("user-123")
-    [answer] = await room.sign(withdrawal_of(order))
+async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(service: SignerHarness) -> None:
+    order = service.order()
+    assert await service.verdict(withdrawal_of(order)) == "NOT_ALLOWED"
+    service.rights.ended.add("user-123")
+    [answer] = await service.sign(withdrawal_of(order))
     envelope = cose.decode(answer.envelope)
     cose.verify(envelope, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.CANCEL))
     signed = session_pb2.SignedOrder.FromString(envelope.payload)
@@ -269,81 +271,83 @@ async def test_the_cloud_cancels_by_itself_once_the_right_has_ended(room: Signer
     assert signed.role == session_pb2.ROLE_DIGITAL_KEY
 
 
-async def test_the_cloud_cancels_nothing_else(room: SignerHarness) -> None:
-    room.rights.ended.add("user-123")
-    order = room.order()
+async def test_the_cloud_cancels_nothing_else(service: SignerHarness) -> None:
+    service.rights.ended.add("user-123")
+    order = service.order()
     other_vehicle = withdrawal_of(order, vin=OTHER_VIN)
     of_another = withdrawal_of(order)
     of_another.requested.cancel.command_id = "cmd-2"
     of_another.requested.mac = MAC.of(of_another.requested)
-    unstamped = withdrawal_of(room.order(mac=bytes(32)))
-    never_asked = withdrawal_of(room.order(capability="not a token"))
+    unstamped = withdrawal_of(service.order(mac=bytes(32)))
+    never_asked = withdrawal_of(service.order(capability="not a token"))
     moves_a_door = withdrawal_of(order)
     moves_a_door.requested.door.CopyFrom(order.requested.door)
     moves_a_door.requested.mac = MAC.of(moves_a_door.requested)
     of_a_withdrawal = withdrawal_of(withdrawal_of(order))
     bad = [other_vehicle, of_another, unstamped, never_asked, moves_a_door, of_a_withdrawal]
-    answers = await room.sign(*bad)
+    answers = await service.sign(*bad)
     assert {answer.verdict for answer in answers} == {contract.SIGNING_VERDICT_NOT_PROVEN}
 
 
-async def test_a_review_says_what_would_be_signed_and_signs_nothing(room: SignerHarness) -> None:
+async def test_a_review_says_what_would_be_signed_and_signs_nothing(service: SignerHarness) -> None:
     orders = [
-        room.order().requested,
-        room.order(mac=bytes(32)).requested,
-        room.order(age_seconds=31).requested,
+        service.order().requested,
+        service.order(mac=bytes(32)).requested,
+        service.order(age_seconds=31).requested,
     ]
-    async with room.running.channel("room/command") as channel:
+    async with service.running.channel("room/command") as channel:
         client = OrderSigningClient(channel)
         before = await client.review(orders)
-        room.rights.ended.add("user-123")
+        service.rights.ended.add("user-123")
         after = await client.review(orders)
-        room.rights.away = True
+        service.rights.away = True
         assert await client.review(orders) is None
     proven = contract.SIGNING_VERDICT_NOT_PROVEN
     assert before == [contract.SIGNING_VERDICT_SIGNED, proven, proven]
     assert after == [contract.SIGNING_VERDICT_NOT_ALLOWED, proven, proven]
 
 
-async def test_session_requests_for_one_vehicle_are_few(room: SignerHarness) -> None:
-    async with room.running.channel("room/command") as channel:
+async def test_session_requests_for_one_vehicle_are_few(service: SignerHarness) -> None:
+    async with service.running.channel("room/command") as channel:
         client = OrderSigningClient(channel)
         envelopes = await client.sign_session_requests([(VIN, bytes(16))] * 20 + [(OTHER_VIN, bytes(16))])
     assert envelopes is not None
     assert [bool(envelope) for envelope in envelopes] == [True] * 6 + [False] * 14 + [True]
 
 
-async def test_an_old_proof_signs_nothing_new(room: SignerHarness) -> None:
-    assert await room.verdict(room.order(age_seconds=5)) == "SIGNED"
-    assert await room.verdict(room.order(age_seconds=31)) == "NOT_PROVEN"  # the capability was not there then
+async def test_an_old_proof_signs_nothing_new(service: SignerHarness) -> None:
+    assert await service.verdict(service.order(age_seconds=5)) == "SIGNED"
+    assert (
+        await service.verdict(service.order(age_seconds=31)) == "NOT_PROVEN"
+    )  # the capability was not there then
 
 
-async def test_nothing_is_signed_once_the_right_has_ended(room: SignerHarness) -> None:
-    room.rights.ended.add("user-123")
-    assert await room.verdict(room.order()) == "NOT_ALLOWED"
+async def test_nothing_is_signed_once_the_right_has_ended(service: SignerHarness) -> None:
+    service.rights.ended.add("user-123")
+    assert await service.verdict(service.order()) == "NOT_ALLOWED"
 
 
-async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(room: SignerHarness) -> None:
-    room.rights.away = True
-    async with room.running.channel("room/command") as channel:
-        assert await OrderSigningClient(channel).sign([room.order()]) is None
+async def test_while_the_right_cannot_be_asked_for_nothing_is_signed(service: SignerHarness) -> None:
+    service.rights.away = True
+    async with service.running.channel("room/command") as channel:
+        assert await OrderSigningClient(channel).sign([service.order()]) is None
         call = stubs.OrderSigningServiceStub(channel).SignOrders(
-            contract.SignOrdersRequest(orders=[room.order()])
+            contract.SignOrdersRequest(orders=[service.order()])
         )
         assert reason_of(await refused(call)) == "DEPENDENCY_UNAVAILABLE"
 
 
 @pytest.mark.parametrize("peer", ["edge", "room/status", "room/enrolment", "team/fleet"])
-async def test_nobody_else_may_ask(room: SignerHarness, peer: str) -> None:
-    async with room.running.channel(peer) as channel:
+async def test_nobody_else_may_ask(service: SignerHarness, peer: str) -> None:
+    async with service.running.channel(peer) as channel:
         call = stubs.OrderSigningServiceStub(channel).SignOrders(
-            contract.SignOrdersRequest(orders=[room.order()])
+            contract.SignOrdersRequest(orders=[service.order()])
         )
         assert (await refused(call)).code() is grpc.StatusCode.PERMISSION_DENIED
 
 
-async def test_a_session_request_is_signed_without_a_right(room: SignerHarness) -> None:
-    async with room.running.channel("room/command") as channel:
+async def test_a_session_request_is_signed_without_a_right(service: SignerHarness) -> None:
+    async with service.running.channel("room/command") as channel:
         envelopes = await OrderSigningClient(channel).sign_session_requests(
             [(VIN, bytes(16)), (OTHER_VIN, bytes(16))]
         )
@@ -354,11 +358,13 @@ async def test_a_session_request_is_signed_without_a_right(room: SignerHarness) 
         assert session_pb2.SessionRequest.FromString(signed.payload).vin == vin
 
 
-def superseding_of(room: SignerHarness, unlock: contract.OrderToSign, **changed: Any) -> contract.OrderToSign:
+def superseding_of(
+    service: SignerHarness, unlock: contract.OrderToSign, **changed: Any
+) -> contract.OrderToSign:
     """The cancellation of an unlock by a lock; `changed` is of the lock, `cancels` the command that it names."""
     cancels, mac = changed.pop("cancels", "cmd-1"), changed.pop("mac", None)
     action = changed.pop("action", command_pb2.DOOR_ACTION_LOCK)
-    lock = room.order(**({"capability": room.signer.capability(VIN, "door.lock")} | changed)).requested
+    lock = service.order(**({"capability": service.signer.capability(VIN, "door.lock")} | changed)).requested
     lock.door.action = action
     lock.mac = mac or MAC.of(lock)
     cancel = command_pb2.CancelCommand(cancel_id="superseded-cmd-1", command_id=cancels, force=True)
@@ -369,36 +375,36 @@ def superseding_of(room: SignerHarness, unlock: contract.OrderToSign, **changed:
     return contract.OrderToSign(requested=requested, epoch=bytes(16), counter=1, expires_at_millis=60_000)
 
 
-async def test_a_lock_cancels_the_unlock_before_it(room: SignerHarness) -> None:
-    [answer] = await room.sign(superseding_of(room, room.order()))
+async def test_a_lock_cancels_the_unlock_before_it(service: SignerHarness) -> None:
+    [answer] = await service.sign(superseding_of(service, service.order()))
     envelope = cose.decode(answer.envelope)
     cose.verify(envelope, CLOUD_SIGNER_KEY, subject_of(VIN, Domain.CANCEL))
     signed = session_pb2.SignedOrder.FromString(envelope.payload)
     assert (signed.cancel.command_id, signed.cancel.force) == ("cmd-1", True)
-    assert room.rights.asked == [("user-123", "user-123", VIN, "door.lock")]
+    assert service.rights.asked == [("user-123", "user-123", VIN, "door.lock")]
     # Not once the lock itself would be signed no more.
-    room.rights.ended.add("user-123")
-    assert await room.verdict(superseding_of(room, room.order())) == "NOT_ALLOWED"
+    service.rights.ended.add("user-123")
+    assert await service.verdict(superseding_of(service, service.order())) == "NOT_ALLOWED"
 
 
-async def test_a_lock_cancels_nothing_else(room: SignerHarness) -> None:
-    unlock, lock = room.order(), room.order()
+async def test_a_lock_cancels_nothing_else(service: SignerHarness) -> None:
+    unlock, lock = service.order(), service.order()
     lock.requested.door.action = command_pb2.DOOR_ACTION_LOCK
     lock.requested.mac = MAC.of(lock.requested)
-    unlocks = room.signer.capability(VIN, "door.unlock")
-    later = room.order(age_seconds=-20)
+    unlocks = service.signer.capability(VIN, "door.unlock")
+    later = service.order(age_seconds=-20)
     bad = {
-        "a lock": superseding_of(room, lock),
-        "another command": superseding_of(room, unlock, cancels="cmd-2"),
+        "a lock": superseding_of(service, lock),
+        "another command": superseding_of(service, unlock, cancels="cmd-2"),
         "by an unlock": superseding_of(
-            room, unlock, capability=unlocks, action=command_pb2.DOOR_ACTION_UNLOCK
+            service, unlock, capability=unlocks, action=command_pb2.DOOR_ACTION_UNLOCK
         ),
-        "with an unlock's proof": superseding_of(room, unlock, capability=unlocks),
-        "with a made-up lock": superseding_of(room, unlock, mac=bytes(32)),
-        "of another vehicle": superseding_of(room, unlock, vin=OTHER_VIN),
-        "of a made-up unlock": superseding_of(room, room.order(mac=bytes(32))),
-        "of a later unlock": superseding_of(room, later),
-        "of what supersedes": superseding_of(room, superseding_of(room, unlock)),
+        "with an unlock's proof": superseding_of(service, unlock, capability=unlocks),
+        "with a made-up lock": superseding_of(service, unlock, mac=bytes(32)),
+        "of another vehicle": superseding_of(service, unlock, vin=OTHER_VIN),
+        "of a made-up unlock": superseding_of(service, service.order(mac=bytes(32))),
+        "of a later unlock": superseding_of(service, later),
+        "of what supersedes": superseding_of(service, superseding_of(service, unlock)),
     }
-    verdicts = {what: await room.verdict(order) for what, order in bad.items()}
+    verdicts = {what: await service.verdict(order) for what, order in bad.items()}
     assert verdicts == dict.fromkeys(bad, "NOT_PROVEN")

@@ -1,4 +1,4 @@
-"""A room of two services that does what a test tells it, and how to call it."""
+"""A service of two services that does what a test tells it, and how to call it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from google.rpc import error_details_pb2, status_pb2
 from services.runtime.audit import log_call
 from services.runtime.call import current_call
 from services.runtime.errors import Reason, Refusal
-from services.runtime.policy import EDGE, RpcPolicy, room
-from services.runtime.server import RoomServer
+from services.runtime.policy import EDGE, RpcPolicy, service
+from services.runtime.server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from services.runtime.call import Call
     from services.runtime.capability import CapabilityVerifier
     from services.runtime.policy import Policy
-    from services.runtime.settings import RoomSettings
+    from services.runtime.settings import ServiceSettings
     from tests.support.capabilities import Signer
 
 VIN = "KMHSH81C7LU123456"
@@ -50,7 +50,7 @@ def through_the_edge(action: str, *, mutates: bool = False) -> RpcPolicy:
 POLICY: Policy = {
     f"/{CONFIG}/GetDoorConfig": through_the_edge(READ),
     f"/{CONFIG}/UpdateDoorConfig": through_the_edge(WRITE, mutates=True),
-    f"/{STATUS}/GetDoorStatus": RpcPolicy(peers=frozenset({room("command")})),
+    f"/{STATUS}/GetDoorStatus": RpcPolicy(peers=frozenset({service("command")})),
     f"/{STATUS}/WatchDoorUpdates": through_the_edge(LIVE),
     f"/{STATUS}/StreamDoorUpdates": through_the_edge(LIVE),
 }
@@ -58,12 +58,12 @@ DOOR_JAMMED = Reason("DOOR_OPEN", 409, grpc.StatusCode.FAILED_PRECONDITION, "Doo
 
 
 class DoorJammed(Exception):
-    """A rule of this room's own."""
+    """A rule of this service's own."""
 
 
 @dataclass
 class InterceptorHarness:
-    """A room of two services that does what it is told."""
+    """A service of two services that does what it is told."""
 
     raises: Exception | None = None
     raises_after: int = 0
@@ -85,12 +85,12 @@ class InterceptorHarness:
         finally:
             self.ended.set()
 
-    def build(self, settings: RoomSettings, verifier: CapabilityVerifier) -> RoomServer:
+    def build(self, settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         def register(server: grpc.aio.Server) -> None:
             door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(_Config(self), server)
             door_status_service_pb2_grpc.add_DoorStatusServiceServicer_to_server(_Status(self), server)
 
-        self.server = RoomServer(
+        self.server = GrpcServer(
             settings, [CONFIG, STATUS], register, POLICY, verifier, refusal_of, audit=self.audit
         )
         return self.server
@@ -110,38 +110,38 @@ def refusal_of(error: Exception) -> Refusal | None:
 
 
 class _Config(door_config_service_pb2_grpc.DoorConfigServiceServicer):
-    def __init__(self, room: InterceptorHarness) -> None:
-        self.room = room
+    def __init__(self, service: InterceptorHarness) -> None:
+        self.service = service
 
     async def GetDoorConfig(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002  # gRPC's signature
-        await self.room.serve(request)
+        await self.service.serve(request)
         return door_config_pb2.DoorConfig(vin=request.vin)
 
     UpdateDoorConfig = GetDoorConfig
 
 
 class _Status(door_status_service_pb2_grpc.DoorStatusServiceServicer):
-    def __init__(self, room: InterceptorHarness) -> None:
-        self.room = room
+    def __init__(self, service: InterceptorHarness) -> None:
+        self.service = service
 
     async def GetDoorStatus(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002  # gRPC's signature
-        await self.room.serve(request)
+        await self.service.serve(request)
         return door_status_pb2.DoorStatus(vin=request.vin)
 
     async def WatchDoorUpdates(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802, ARG002  # gRPC's signature
         try:
-            for number in range(self.room.raises_after):
+            for number in range(self.service.raises_after):
                 yield door_update_pb2.DoorUpdate(vin=request.vin, id=str(number))
-            await self.room.serve(request)
+            await self.service.serve(request)
         finally:
-            self.room.ended.set()
+            self.service.ended.set()
 
     async def StreamDoorUpdates(  # type: ignore[override]  # noqa: N802  # gRPC's other way of streaming
         self, request: Any, context: Any
     ) -> None:
         """Writes to the context instead of yielding."""
         await context.write(httpbody_pb2.HttpBody(content_type="text/event-stream", data=b"retry: 1\n\n"))
-        await self.room.serve(request)
+        await self.service.serve(request)
 
 
 def get(channel: grpc.aio.Channel, metadata: Sequence[Any] = (), vin: str = VIN, **options: Any) -> Any:

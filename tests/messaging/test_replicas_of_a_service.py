@@ -1,4 +1,4 @@
-"""Calling a room that runs as two real processes, of which one hangs, or serves no more."""
+"""Calling a service that runs as two real processes, of which one hangs, or serves no more."""
 
 from __future__ import annotations
 
