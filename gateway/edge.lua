@@ -269,7 +269,7 @@ function envoy_on_response(handle)
     refuse_misnamed(handle, headers, metadata)
     return
   end
-  -- The transcoder leaves an error whose details it can not print as it was: gRPC, and without a body.
+  -- The transcoder leaves an error whose details it cannot print as it was: gRPC, and without a body.
   if tonumber(status) >= 400 and (headers:get("content-type") == "application/json" or is_grpc(headers)) then
     tell(handle, headers, metadata)
   else

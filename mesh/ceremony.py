@@ -105,7 +105,7 @@ class Ceremony:
         return CarKeys(private, public)
 
     def car_settings(self, vin: str) -> dict[str, str]:
-        """What the simulator is told of the car's keys. Raises CeremonyRefused."""
+        """What the simulator is reported the car's keys. Raises CeremonyRefused."""
         files = {
             "keysFile": self.make_car(vin).private,
             "rootKeyFile": self.root_public,

@@ -32,7 +32,7 @@ async def keep_bounded(
 ) -> None:
     """Cut every `*.log` of the folder that has grown past `largest_bytes`, until cancelled.
 
-    `say` is told once of each log that cannot be cut, until it can.
+    `say` is published once of each log that cannot be cut, until it can.
     """
     told: set[str] = set()
     while True:

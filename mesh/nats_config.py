@@ -66,7 +66,7 @@ class ClusterMember:
 
     It listens for others at `listen` (host:port) and finds them at `peers`; who comes shows a certificate of a CA in
     `peer_ca` and knows the password. The broker's own streams for MQTT are kept on `mqtt_replicas` nodes. Clients are
-    told of the node under `advertise` (host:port), where that is not empty.
+    reported the node under `advertise` (host:port), where that is not empty.
     """
 
     cluster: str

@@ -67,7 +67,7 @@ class IssuedOrder:
 
 @dataclass(frozen=True, slots=True)
 class OpenedAnswer:
-    """A vehicle's word on an order. `answer` is OrderRefused where the protocol refused it."""
+    """A vehicle's signed response to an order. `answer` is OrderRefused where the protocol refused it."""
 
     message_id: str
     issued: IssuedOrder

@@ -70,7 +70,7 @@ class Car:
         since_millis = clock.uptime_millis() if loaded.auto_lock_pending else None
         self._automation = Automation(loaded.settings, since_millis)
         self.changed_by: ActuationCause | None = None
-        """What changed the body last; for observers, of the change that they are told of."""
+        """What changed the body last; for observers, of the change that they are reported."""
         self._observers: list[Callable[[], None]] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._jobs: set[asyncio.Task[None]] = set()

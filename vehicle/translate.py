@@ -193,7 +193,7 @@ def was_cancelled(kept: bytes) -> bool:
 
 
 def cancel_result(cancellation: Cancellation, outcome: CancelOutcome) -> report_pb2.CancelResult:
-    """The car's word on a cancellation."""
+    """The car's signed response on a cancellation."""
     return report_pb2.CancelResult(
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,

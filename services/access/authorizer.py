@@ -270,7 +270,7 @@ class RequestAuthorizer:
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
     """The request's id, and what is wrong with the headers that name it.
 
-    An id that can not be used is answered under the one that Envoy made.
+    An id that cannot be used is answered under the one that Envoy made.
     """
     named = headers.get("x-correlation-id")
     alias = _unquoted(headers.get("idempotency-key"))

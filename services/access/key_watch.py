@@ -63,7 +63,7 @@ class KeyWatch:
                 pass  # nothing was withdrawn in between; it is time to look again
 
     async def look(self) -> None:
-        """Look once. What can not be read or kept is tried again the next time."""
+        """Look once. What cannot be read or kept is tried again the next time."""
         self._tokens.reread()
         self._withdrawn.clear()
         try:

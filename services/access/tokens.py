@@ -55,7 +55,7 @@ class IssuerKey:
 
 
 class TokenVerifier:
-    """Turns a token into its caller. Raises OSError or ValueError when `jwks` can not be read at the start.
+    """Turns a token into its caller. Raises OSError or ValueError when `jwks` cannot be read at the start.
 
     The file is read again by `reread`, which is called regularly, and when a token names a key that is not known yet,
     so that keys can be rotated and withdrawn without a restart; `changed` hears at once whenever they are others than
@@ -117,7 +117,7 @@ class TokenVerifier:
         return self._caller_of(claims, key)
 
     def reread(self) -> None:
-        """Read the file now. One that can not be read changes nothing, and is read again the next time."""
+        """Read the file now. One that cannot be read changes nothing, and is read again the next time."""
         self._read_at = self._now()
         try:
             keys = _read(self._jwks)

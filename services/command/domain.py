@@ -130,7 +130,7 @@ class DoorAction:
         return door in self.target_doors or (ALL_DOORS in self.target_doors and door in LOCKABLE_DOORS)
 
     def contradicted_by(self, ending: Ending) -> str | None:
-        """Why the vehicle can not have ended this order so; None when it can.
+        """Why the vehicle cannot have ended this order so; None when it can.
 
         Which doors "all" means, the vehicle's unlock mode decides; doors named one by one are all answered for.
         """

@@ -156,7 +156,7 @@ def right_ended(now: datetime) -> Ending:
 
 
 def not_proven(now: datetime) -> Ending:
-    """The ending of a command that the signer saw no proof for: no word on anybody's right."""
+    """The ending of a command that the signer saw no proof for: nothing about anybody's right."""
     return Ending(
         Status.FAILED,
         now,

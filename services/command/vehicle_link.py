@@ -119,7 +119,7 @@ class CommandEventHandler:
         self.sessions = MqttSessions(broker, deps.now)
 
     async def handle(self, deliveries: Sequence[Delivery]) -> list[Unhandled]:
-        """Take in a batch; what can not be understood or accepted is poison. Results wait for their doors."""
+        """Take in a batch; what cannot be understood or accepted is poison. Results wait for their doors."""
         ready, waiting = self._shown.sort(deliveries)
         return [*waiting, *await self._take(ready)] if ready else waiting
 

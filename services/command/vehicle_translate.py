@@ -251,7 +251,9 @@ def _cancelled(now: datetime) -> Ending:
 
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
-    """How the command ended, by the vehicle's word. The cloud's clock dates it, as it dated the beginning."""
+    """How the command ended, by the vehicle's signed response. The cloud's clock dates it, as it dated the
+    beginning.
+    """
     doors = tuple(_door_result(outcome) for outcome in result.doors if outcome.door in _DOOR_NAMES)
     fault = _FAULTS.get(result.fault)
     whole = bool(doors) and len(doors) == len(result.doors) and all(door.success for door in doors)

@@ -56,7 +56,7 @@ class ReportedResult:
 
 @dataclass(frozen=True, slots=True)
 class CancellationDecision:
-    """The vehicle's word on a cancellation. `ending` is the command's, when that follows from it."""
+    """The vehicle's signed response to a cancellation. `ending` is the command's, when that follows from it."""
 
     message_id: str
     vin: str

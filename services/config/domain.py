@@ -150,7 +150,7 @@ class ApplicationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DoorConfig:
-    """A vehicle's settings. `applied_*` are the vehicle's last word on what it runs with, by its clock.
+    """A vehicle's settings. `applied_*` are the vehicle's last report of what it runs with, by its clock.
 
     `proof` is of the desired version; without one it is not sent. `resends` is how often it was sent again,
     since the vehicle's last hello, because the vehicle was out of step.
@@ -270,7 +270,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) 
 
 
 def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
-    """What the vehicle's word makes of the config, and what to send it in return."""
+    """What the vehicle's signed response makes of the config, and what to send it in return."""
     match news:
         case Hello():
             return greeted(config, news)

@@ -53,7 +53,7 @@ class UnsignedSettings:
 
 
 class ConfigRecord(Protocol):
-    """The durable record. Every function raises StorageUnavailable when it can not be relied on.
+    """The durable record. Every function raises StorageUnavailable when it cannot be relied on.
 
     What it tells of configs is without their proofs.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 BURST = 32
 SECONDS_EACH = 60.0
-"""A vehicle whose alerts come and go is told of BURST times at once, and then once a minute."""
+"""A vehicle whose alerts come and go is reported BURST times at once, and then once a minute."""
 
 
 class AlertBudget:

@@ -1,7 +1,7 @@
-"""How often an alert that comes and goes is told of: rules only.
+"""How often an alert that comes and goes is reported: rules only.
 
-An alert is told of at once when it appears and when it is gone. One that comes back within the damping time after it
-was told to be gone is told of once more and flaps from then on: whatever it does, it is told of once in the damping
+An alert is reported at once when it appears and when it is gone. One that comes back within the damping time after it
+was told to be gone is reported once more and flaps from then on: whatever it does, it is reported once in the damping
 time, with how often it changed, and as standing. When it has been calm for as long it is told to be gone, if it is, and
 that is the end of it. So nobody is left believing that an alert is gone which stands.
 """
@@ -42,7 +42,7 @@ class ToldAlert:
 def changed(
     known: ToldAlert | None, change: AlertChange, now: datetime, damping: timedelta, *, may_tell: bool
 ) -> tuple[ToldAlert, AlertChange | None]:
-    """Return what is known of the alert after `change`, and what is told of it at once.
+    """Return what is known of the alert after `change`, and what is reported it at once.
 
     Without `may_tell` nothing is told, because the vehicle has no more of its share: it is owed then.
     """
@@ -64,7 +64,7 @@ def changed(
 def due(
     known: ToldAlert, check: SelfCheck, now: datetime, damping: timedelta, *, may_tell: bool
 ) -> tuple[ToldAlert | None, AlertChange | None]:
-    """Return what is left to know of the alert at `now`, None when nothing is, and what is told of it. `check` is the
+    """Return what is left to know of the alert at `now`, None when nothing is, and what is reported it. `check` is the
     vehicle's last.
     """
     over = now - known.told_at >= damping

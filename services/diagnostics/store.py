@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
 HEAD = "0006_told_alerts"
 MOST_TOLD_ALERTS = 256
-"""What was told of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
+"""What was reported of so many alerts of a vehicle is remembered; of more, its share alone is the bound."""
 
 
 class DiagnosticsModel(SQLModel):
@@ -102,7 +102,7 @@ _alerts: Table = DiagnosticsModel.metadata.tables["standing_alert"]
 
 class DiagnosisStore:
     """This service's record. `outgoing` makes the message of a change; `relay` learns of it after the commit. An alert
-    that comes and goes is told of once in `damping` (services.diagnostics.damping).
+    that comes and goes is reported once in `damping` (services.diagnostics.damping).
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class DiagnosisStore:
     def _tell(
         self, connection: Connection, changes: Sequence[AlertChange], at: datetime
     ) -> list[OutgoingMessage]:
-        """What is told of the changes of one self-check."""
+        """What is reported the changes of one self-check."""
         if not changes:
             return []
         vin = changes[0].check.vin

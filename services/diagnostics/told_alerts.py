@@ -1,4 +1,4 @@
-"""The table of what was told of alerts, for as long as it matters (services.diagnostics.damping)."""
+"""The table of what was reported of alerts, for as long as it matters (services.diagnostics.damping)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ToldAlerts:
         )
 
     def of(self, connection: Connection, vin: str) -> dict[AlertKey, ToldAlert]:
-        """Return what was told of this vehicle's alerts."""
+        """Return what was reported of this vehicle's alerts."""
         rows = connection.execute(select(self.table).where(self.table.c.vin == vin))
         return {(row.component_id, row.code): _told(row) for row in rows}
 

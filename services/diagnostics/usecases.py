@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DiagnosisRecord(Protocol):
-    """The durable record. Every function raises StorageUnavailable when it can not be relied on."""
+    """The durable record. Every function raises StorageUnavailable when it cannot be relied on."""
 
     async def find(self, vin: str) -> Diagnosis | None:
         """The vehicle's diagnosis; None before its first report."""

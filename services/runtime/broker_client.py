@@ -1,4 +1,4 @@
-"""The client of NATS: several addresses, names with several addresses, and nodes that it is told of."""
+"""The client of NATS: several addresses, names with several addresses, and nodes that it is reported."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _log = structlog.get_logger()
 
 class BrokerClient(Client):
     """nats-py's client, which tries one address of a name for ever, checks the certificate of a node that it was
-    told of against the address of another, and leaves connections open that led to nothing.
+    reported of against the address of another, and leaves connections open that led to nothing.
     """
 
     def _setup_server_pool(self, connect_url: list[str]) -> None:

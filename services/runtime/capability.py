@@ -121,7 +121,7 @@ class CapabilityVerifier:
         return capability
 
     def refresh(self) -> None:
-        """Read the keys again when it is time. A file that can not be read changes nothing, and is read again."""
+        """Read the keys again when it is time. A file that cannot be read changes nothing, and is read again."""
         now = self._now()
         if 0 <= now - self._read_at < REREAD_SECONDS:  # also when the clock was put back
             return

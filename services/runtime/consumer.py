@@ -85,7 +85,7 @@ class PoisonMessage:
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """A delivery that can not be understood yet, and why: it is tried again, soon here and later from where it is
+    """A delivery that cannot be understood yet, and why: it is tried again, soon here and later from where it is
     set aside. It never occupies what is on its way from the broker for long.
 
     With `when` it is tried again as soon as that is done, and never set aside: whoever names it sees to it that it is

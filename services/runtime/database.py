@@ -296,7 +296,7 @@ def _run_one(connection: Connection, driver: sqlite3.Connection, work: _Work) ->
 
 
 def _sqlite_is_away(error: DBAPIError) -> bool:
-    """Whether it can not be read, is locked or full. A wrong statement is the work's own fault."""
+    """Whether it cannot be read, is locked or full. A wrong statement is the work's own fault."""
     return (
         isinstance(error, (OperationalError, InterfaceError))
         and getattr(error.orig, "sqlite_errorname", None) != "SQLITE_ERROR"

@@ -46,7 +46,7 @@ RETRY_AFTER = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A message that can not be handled, and why.
+    """A message that cannot be handled, and why.
 
     From `retry_at` on it is to be handed over again. One that `merges` stands for `count` messages, and is counted
     onto the newest letter of the same subject and reason, if that is not old.

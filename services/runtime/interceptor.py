@@ -227,7 +227,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         capability = self._verifier.verify(token)
         if request.vin.isascii():
             request.vin = request.vin.upper()
-        # The request's VIN can be forged past the path that was authorised; the capability's can not.
+        # The request's VIN can be forged past the path that was authorised; the capability's cannot.
         if capability.vin != request.vin:
             raise vehicle_not_found()
         if action not in capability.actions:

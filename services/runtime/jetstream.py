@@ -316,7 +316,7 @@ class Broker:
 
     async def close(self) -> None:
         """Send what is buffered and disconnect."""
-        with contextlib.suppress(NatsError, TimeoutError):  # a broker that is away can not be told goodbye
+        with contextlib.suppress(NatsError, TimeoutError):  # a broker that is away cannot be told goodbye
             await self.client.drain()
 
 

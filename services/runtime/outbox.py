@@ -131,7 +131,7 @@ class OutboxRelay:
         self.hand_over([replace(message, created_at=self._now())])
 
     async def left(self, subjects: Container[str]) -> None:
-        """Return once all that was handed over for these subjects before this call has left, or can not leave now.
+        """Return once all that was handed over for these subjects before this call has left, or cannot leave now.
 
         What is said by any way after this is behind it.
         """

@@ -71,7 +71,7 @@ class ReportReader:
     async def open(
         self, deliveries: Sequence[Delivery]
     ) -> tuple[list[tuple[Delivery, OpenedReport]], list[Unhandled]]:
-        """The reports in `deliveries` that are to be accepted, in order, and what can not be handled. A report
+        """The reports in `deliveries` that are to be accepted, in order, and what cannot be handled. A report
         that was taken before is in neither. Raises StorageUnavailable.
         """
         opened: list[tuple[Delivery, OpenedReport]] = []

@@ -1,7 +1,7 @@
 """Advisory states of what stands in a command's way: told on change and again while it lasts, never stored.
 
-That a vehicle goes to sleep or is lost, and that it is there again, is told once: whoever commands it learns that it
-takes longer.
+That a vehicle goes to sleep or is lost, and that it is there again, is published once: whoever commands it
+learns that it takes longer.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class StatusAdvisory:
 
 
 class AdvisoryFilter:
-    """Remembers what was told of each vehicle, and tells what is new or old enough to be told again.
+    """Remembers what was reported of each vehicle, and tells what is new or old enough to be told again.
 
     `publish` publishes, and so does `tell_lost`: a VIN, and since when it is lost, microseconds since 1970. At most
-    `limit` vehicles are remembered; one that is forgotten is told of again at its next report.
+    `limit` vehicles are remembered; one that is forgotten is reported again at its next report.
     """
 
     def __init__(

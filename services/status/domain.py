@@ -70,7 +70,7 @@ class TooManyStreams(Exception):
 
 
 class LogUnavailable(Exception):
-    """What was missed can not be looked up now."""
+    """What was missed cannot be looked up now."""
 
 
 class VehicleOrdered(Protocol):

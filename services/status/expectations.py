@@ -210,7 +210,7 @@ class Expectations:
         return sorted((row.vin, row.command_id) for row in connection.execute(query))
 
     def give_up(self, connection: Connection, vin: str, command_id: str) -> None:
-        """A pending confirmation that cannot be told of ends as if something had explained it."""
+        """A pending confirmation that cannot be reported ends as if something had explained it."""
         connection.execute(self._ended, [{"of_vin": vin, "of_command": command_id, "state": "MOOT"}])
 
     def resolve(self, connection: Connection, which: Sequence[tuple[str, str]]) -> list[ActuationOutcome]:

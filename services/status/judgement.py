@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReportedActuation:
-    """A vehicle's signed word that it moved doors for a command, or tried to, and how it stands afterwards.
+    """A vehicle's signed response that it moved doors for a command, or tried to, and how it stands afterwards.
 
     `expected_locks` has the flag PRESENT for each door of a command that succeeded, with LOCKED where it says so; None
     where there is nothing to hold the vehicle to. `began_after` is the sequence of what the vehicle reported last
@@ -72,7 +72,7 @@ class ExpectationFinding(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ActuationOutcome:
-    """What is told of a command that had succeeded: `doors` are the flags as observed."""
+    """What is reported a command that had succeeded: `doors` are the flags as observed."""
 
     vin: str
     command_id: str

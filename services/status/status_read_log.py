@@ -99,5 +99,5 @@ class StatusReadLog:
 
 
 def _untold(check: StatusRead, error: Exception) -> None:
-    """A read that cannot be told of must not keep all others out of the history."""
+    """A read that cannot be reported must not keep all others out of the history."""
     _log.error("status_check_untold", check=check.check_id, vin=masked_vin(check.vin), exc_info=error)

@@ -177,7 +177,7 @@ class Messages(Protocol):
         """What tells those who watch that more changed than they are told."""
 
     def outcome_messages(self, verdicts: Sequence[ActuationOutcome], now_us: int, /) -> list[OutgoingMessage]:
-        """What is told of commands."""
+        """What is reported commands."""
 
 
 def take(

@@ -291,7 +291,7 @@ def checks_message(checks: Sequence[StatusRead], now_us: int) -> OutgoingMessage
 
 
 def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[OutgoingMessage]:
-    """What is told of commands: all of it to the command service, and each contradiction to those who watch."""
+    """What is reported commands: all of it to the command service, and each contradiction to those who watch."""
     told = room_event_pb2.CommandVerdicts(verdicts=[_verdict(each) for each in verdicts])
     created_at = moment_of(now_us)
     message_id = str(uuid.uuid4())

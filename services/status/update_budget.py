@@ -23,7 +23,7 @@ _MISSED_SECONDS_EACH = 60.0
 class BudgetedMessages:
     """store.Messages, of which each vehicle has a share. `monotonic` counts seconds.
 
-    Whoever watches a vehicle that is beyond its share is told once a minute to read its status.
+    Whoever watches a vehicle that is beyond its share is published once a minute to read its status.
     """
 
     def __init__(self, made: Messages, monotonic: Callable[[], float]) -> None:

@@ -196,7 +196,7 @@ async def listen_for_losses(broker: Broker, lost: LostVehicles, now_us: Callable
 
 
 class AdvisoryPublisher:
-    """Publishes advisory states on core NATS. One that can not leave now is dropped: it would be stale later."""
+    """Publishes advisory states on core NATS. One that cannot leave now is dropped: it would be stale later."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker

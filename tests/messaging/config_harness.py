@@ -320,7 +320,7 @@ class ConfigHarness:
 def answer(
     car: Car, message_id: str, request_hash: bytes, version: int, reason: str = ""
 ) -> OutgoingEnvelope:
-    """The car's word on settings; with a reason, that it did not apply them."""
+    """The car's signed response on settings; with a reason, that it did not apply them."""
     report = report_pb2.ConfigReport(version=version, applied=not reason, reason=reason)
     report.applied_at.FromDatetime(_EPOCH + timedelta(milliseconds=car.clock.millis))
     return car.side.seal_answer(message_id, request_hash, report)

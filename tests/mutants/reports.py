@@ -45,7 +45,7 @@ def counters_of_reports_go_on(swap: Swap) -> None:
 
 @mutant("report-at-once")
 def reports_by_the_clock_only(swap: Swap) -> None:
-    """Nobody is told of a result before the next interval."""
+    """Nobody is reported a result before the next interval."""
 
     def conclude(self: OrderProcessor, answer: Any, *deliveries: Any) -> None:
         self._answers.send(answer, *deliveries)

@@ -57,7 +57,7 @@ LOCK = DoorAction(CommandAction.LOCK, ("driver",), Mode.NORMAL)
 
 @dataclass(slots=True)
 class FakeDispatch:
-    """Holds what was committed until `leave`; a command that has left can not be withdrawn."""
+    """Holds what was committed until `leave`; a command that has left cannot be withdrawn."""
 
     held: dict[str, None] = field(default_factory=dict)
     restored: list[str] = field(default_factory=list)

@@ -1,5 +1,5 @@
 """Whoever sees a SUCCESS, in whatever way, and then asks for the status is shown the doors as that SUCCESS says; and
-whoever watches is told of the doors first.
+whoever watches is reported the doors first.
 """
 
 from __future__ import annotations

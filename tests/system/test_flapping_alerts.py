@@ -35,5 +35,5 @@ def test_it_is_told_of_once_in_the_damping_time_with_how_often_and_then_that_it_
     assert gone[0].get("cleared") is None
     assert any(alert.get("flapCount", 0) > 0 for alert in gone)
     assert all(alert["severity"] == "CRITICAL" for alert in gone)
-    # Each change was told of, or counted in what was.
+    # Each change was reported of, or counted in what was.
     assert len(gone) < 2 * FLIPS

@@ -1,4 +1,4 @@
-"""`make run` as a person meets it: ready means ready, what dies comes back, what can not start says why."""
+"""`make run` as a person meets it: ready means ready, what dies comes back, what cannot start says why."""
 
 from __future__ import annotations
 

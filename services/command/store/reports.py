@@ -125,7 +125,7 @@ def confirm(connection: Connection, verdicts: Sequence[ObservedOutcome], at: dat
 
 
 def _rejection_reason(connection: Connection, about: Command | None, report: Report) -> str | None:
-    """Why this can not be; None when it can."""
+    """Why this cannot be; None when it can."""
     if about is None:
         return _NEVER_GIVEN
     if about.vin != report.vin:
@@ -235,7 +235,9 @@ def _keep_late(
 def _decide(
     connection: Connection, about: Command, report: CancellationDecision, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
-    """The vehicle's word on a cancellation. "Will not act" ends the command too, before its result is here."""
+    """The vehicle's signed response to a cancellation. "Will not act" ends the command too, before its result is
+    here.
+    """
     messages: list[OutgoingMessage] = []
     if report.ending is not None:
         ending = _because(connection, about, report.ending)

@@ -20,7 +20,7 @@ class ConfigModel(SQLModel):
 
 
 class VehicleConfig(ConfigModel, table=True):
-    """A vehicle's settings as wanted, and the vehicle's last word on them."""
+    """A vehicle's settings as wanted, and the vehicle's last report of them."""
 
     __tablename__ = "vehicle_config"
 

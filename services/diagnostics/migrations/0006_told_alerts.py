@@ -1,4 +1,4 @@
-"""What was told of alerts, so that one that comes and goes is told of once in a while."""
+"""What was reported of alerts, so that one that comes and goes is reported once in a while."""
 
 import sqlalchemy as sa
 from alembic import op

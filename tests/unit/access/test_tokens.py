@@ -114,7 +114,7 @@ def test_a_rotated_key_is_found_without_a_restart_and_not_at_every_guess(
     received: list[frozenset[str]] = []
     tokens._changed = received.append
     assert tokens.verify(token).subject == "user-123"
-    # Of keys that are new, too: what is not noted as trusted would never be told of when it is withdrawn.
+    # Of keys that are new, too: what is not noted as trusted would never be reported when it is withdrawn.
     assert len(received) == 1
 
 

@@ -1,4 +1,4 @@
-"""What a seed file enrols, and what is told of it."""
+"""What a seed file enrols, and what is reported it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What vehicles are told of the messages that were not taken: seldom, and many as one."""
+"""What vehicles are reported the messages that were not taken: seldom, and many as one."""
 
 from __future__ import annotations
 

@@ -296,7 +296,7 @@ class SessionChallenge(_message.Message):
     """16 random bytes."""
     @_builtins.property
     def refused(self) -> _containers.RepeatedCompositeFieldContainer[_session_pb2.RefusedReport]:
-        """What the vehicle is told of its own messages."""
+        """What the vehicle is reported its own messages."""
 
     def __init__(
         self,

@@ -73,14 +73,14 @@ class LockMode(_message.Message):
         NORMAL: LockMode._Value.ValueType  # 1
         """The default."""
         SECURE: LockMode._Value.ValueType  # 2
-        """Deadlocks: the doors can not be opened from inside either."""
+        """Deadlocks: the doors cannot be opened from inside either."""
 
     class Value(_Value, metaclass=_ValueEnumTypeWrapper): ...
     UNSPECIFIED: LockMode.Value.ValueType  # 0
     NORMAL: LockMode.Value.ValueType  # 1
     """The default."""
     SECURE: LockMode.Value.ValueType  # 2
-    """Deadlocks: the doors can not be opened from inside either."""
+    """Deadlocks: the doors cannot be opened from inside either."""
 
     def __init__(
         self,
@@ -251,7 +251,7 @@ class FailureReason(_message.Message):
         INTERRUPTED: FailureReason._Value.ValueType  # 10
         """The vehicle lost power or restarted between accepting and finishing."""
         NOT_SUPPORTED: FailureReason._Value.ValueType  # 11
-        """The vehicle does not have a requested door, or can not do this."""
+        """The vehicle does not have a requested door, or cannot do this."""
         CANCELLED: FailureReason._Value.ValueType  # 12
         """A cancellation stopped it."""
         SUPERSEDED: FailureReason._Value.ValueType  # 13
@@ -286,7 +286,7 @@ class FailureReason(_message.Message):
     INTERRUPTED: FailureReason.Value.ValueType  # 10
     """The vehicle lost power or restarted between accepting and finishing."""
     NOT_SUPPORTED: FailureReason.Value.ValueType  # 11
-    """The vehicle does not have a requested door, or can not do this."""
+    """The vehicle does not have a requested door, or cannot do this."""
     CANCELLED: FailureReason.Value.ValueType  # 12
     """A cancellation stopped it."""
     SUPERSEDED: FailureReason.Value.ValueType  # 13
@@ -699,7 +699,7 @@ class DoorCommandDetails(_message.Message):
     status: Global___CommandStatus.Value.ValueType
     message: _builtins.str
     estimated_duration: _builtins.int
-    """Estimated execution time in seconds, as told when the command was accepted."""
+    """Estimated execution time in seconds, as reported when the command was accepted."""
     action: Global___CommandAction.Value.ValueType
     correlation_id: _builtins.str
     """The correlation id it was requested with."""

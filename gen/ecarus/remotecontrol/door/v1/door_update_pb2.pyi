@@ -407,7 +407,7 @@ class SystemAlert(_message.Message):
     FLAP_COUNT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
     """Machine-readable: the vehicle's fault code; COMMAND_CONTRADICTED when the vehicle's report disagrees with a
-    command's success; or UPDATES_RESET when the stream can not be resumed from the given id (it is not kept, it is
+    command's success; or UPDATES_RESET when the stream cannot be resumed from the given id (it is not kept, it is
     none, or what came after it was before the reader's right began) and the door status is to be read anew.
     """
     severity: Global___AlertSeverity.Value.ValueType
@@ -418,7 +418,7 @@ class SystemAlert(_message.Message):
     cleared: _builtins.bool
     """True when the condition has ended."""
     flap_count: _builtins.int
-    """Of a condition that comes and goes over and over: how often it changed since this was last told. It is told of once
+    """Of a condition that comes and goes over and over: how often it changed since this was last told. It is reported once
     in 10 minutes (the operator may set another time), as standing; and as ended when it has not come back for as long.
     """
     def __init__(

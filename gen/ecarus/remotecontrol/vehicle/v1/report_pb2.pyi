@@ -290,7 +290,7 @@ Global___CommandResult: _TypeAlias = CommandResult  # noqa: Y015
 
 @_typing.final
 class CancelResult(_message.Message):
-    """The vehicle's word on a cancellation."""
+    """The vehicle's signed response to a cancellation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

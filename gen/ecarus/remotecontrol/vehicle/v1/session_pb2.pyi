@@ -248,7 +248,7 @@ class RefusedReport(_message.Message):
     accepted: _builtins.bool
     """True where the rest of it was accepted."""
     count: _builtins.int
-    """How many such messages since the vehicle was told of them last; 1 or more."""
+    """How many such messages since the vehicle was reported of them last; 1 or more."""
     def __init__(
         self,
         *,
