@@ -32,7 +32,8 @@ LONGEST_SECONDS = 240.0
 
 
 async def bench(folder: Path, environment: Mapping[str, str]) -> str:
-    """The table of one run, and once more as Markdown. Raises BenchFailedError, ComponentFailedError, TimeoutError.
+    """Return the table of one run, and once more as Markdown. Raises BenchFailedError, ComponentFailedError,
+    TimeoutError.
 
     SIGTERM cancels it, so that nothing is left running.
     """
@@ -74,7 +75,7 @@ def main(environment: Mapping[str, str]) -> int:
 
 
 def keep_logs(logs: Path, place: Path) -> Path:
-    """The last failed run's logs outlive its folder. Where they are."""
+    """Return the last failed run's logs outlive its folder. Where they are."""
     shutil.rmtree(place, ignore_errors=True)
     if logs.is_dir():
         shutil.copytree(logs, place)

@@ -33,7 +33,7 @@ class BareLimit:
 
 @asynccontextmanager
 async def bare_limit(folder: Path, ports: Ports) -> AsyncIterator[BareLimit]:
-    """It, while it runs. Raises ComponentFailedError when a part does not start."""
+    """Yield it while it runs. Raises ComponentFailedError when a part does not start."""
     config = folder / "bare-envoy.yaml"
     template = Template(Path(__file__).with_name("bare_envoy.yaml").read_text(encoding="utf-8"))
     server_port = ports.service("command")

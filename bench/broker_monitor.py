@@ -15,7 +15,7 @@ _STATUS = "VEHICLE_STATUS_"
 
 
 async def connections(port: int) -> int:
-    """How many there are; 0 while the broker does not answer."""
+    """Return how many there are; 0 while the broker does not answer."""
     try:
         return int((await _page(port, "/varz"))["connections"])
     except (OSError, BenchFailedError):
@@ -23,7 +23,7 @@ async def connections(port: int) -> int:
 
 
 async def stored_reports(port: int) -> int:
-    """How many status reports the broker has ever stored. Raises OSError, BenchFailedError."""
+    """Return how many status reports the broker has ever stored. Raises OSError, BenchFailedError."""
     return sum(
         int(stream["state"]["last_seq"])
         for stream in _streams(await _page(port, f"/jsz?acc={VEHICLE_STORE}&streams=1"))
@@ -32,7 +32,7 @@ async def stored_reports(port: int) -> int:
 
 
 async def waiting_events(port: int) -> int:
-    """How many deliveries of what vehicles said are not acknowledged. Raises OSError, BenchFailedError."""
+    """Return how many deliveries of what vehicles said are not acknowledged. Raises OSError, BenchFailedError."""
     return sum(
         int(consumer["num_pending"]) + int(consumer["num_ack_pending"])
         for stream in _streams(await _page(port, f"/jsz?acc={VEHICLE_STORE}&consumers=1"))

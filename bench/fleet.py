@@ -41,7 +41,7 @@ class Fleet:
 
     @classmethod
     def of(cls, *, cars: int, sleepers: int, strangers: int) -> Fleet:
-        """A fleet of these sizes."""
+        """Return a fleet of these sizes."""
         return cls(
             f"sk_{secrets.token_urlsafe(32)}",
             tuple(f"BENCHCAR{number:09}" for number in range(cars)),
@@ -99,5 +99,5 @@ class Fleet:
 
 
 def speaker_keys(sandbox: Sandbox) -> Path:
-    """The private keys of those that only speak."""
+    """Return the private keys of those that only speak."""
     return sandbox.folder / "secrets" / "speakers.json"

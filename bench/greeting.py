@@ -29,7 +29,7 @@ class Reception:
     monitor_port: int
 
     def count(self, service: str, vins: Iterable[str]) -> int:
-        """How many of these vehicles the service has a session with."""
+        """Return how many of these vehicles the service has a session with."""
         connection = sqlite3.connect(f"file:{self.databases / service}.db?mode=ro", uri=True)
         try:
             known = {vin for (vin,) in connection.execute("SELECT vin FROM vehicle_session")}
@@ -57,7 +57,7 @@ class Reception:
 
 
 def reported_since(databases: Path, since: float) -> set[str]:
-    """The vehicles with a report that came after `since`, seconds since 1970."""
+    """Return the vehicles with a report that came after `since`, seconds since 1970."""
     connection = sqlite3.connect(f"file:{databases / 'status.db'}?mode=ro", uri=True)
     query = "SELECT vin FROM vehicle_status WHERE received_at_us > ?"
     try:

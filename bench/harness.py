@@ -39,7 +39,7 @@ _SETTINGS = {
 
 
 def free_ports() -> Ports:
-    """Ports that are all free now. Raises BenchFailedError when there is no such block."""
+    """Return ports that are all free now. Raises BenchFailedError when there is no such block."""
     for _ in range(_TRIES):
         with socket.socket() as probe:
             probe.bind((LOOPBACK, 0))

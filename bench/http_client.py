@@ -12,6 +12,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -74,7 +76,7 @@ class Chunks:
         self.ended = False
 
     def feed(self, data: bytes) -> bytes:
-        """The content of every chunk that is complete by now."""
+        """Return the content of every chunk that is complete by now."""
         held = self._held
         held += data
         content = bytearray()
@@ -119,12 +121,12 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         self._transport = transport  # type: ignore[assignment]  # a TCP transport can write
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         self._received += data
         answer = parse_answer(self._received)
         if answer is not None:
@@ -132,14 +134,14 @@ class HttpConnection(asyncio.Protocol):
             if self._answered is not None and not self._answered.done():
                 self._answered.set_result(answer)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(BenchFailedError(f"cut off before the answer: {exc or 'closed'}"))
 
 
 def parse_answer(received: bytearray) -> HttpResponse | None:
-    """The answer when it is complete. Raises BenchFailedError when its length is not told."""
+    """Return the answer when it is complete. Raises BenchFailedError when its length is not told."""
     head_end = received.find(_HEAD_END)
     if head_end < 0:
         return None

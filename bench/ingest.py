@@ -49,7 +49,7 @@ async def ingest(
     rounds: int,
     pids: Mapping[str, int],
 ) -> Ingestion:
-    """Each vehicle says hello, then reports `rounds` times, each time with another speed, and goes to sleep.
+    """Have each vehicle say hello, report `rounds` times, each time with another speed, and go to sleep.
 
     Raises BenchFailedError when the broker refuses a report or the database does not get them all in time.
     """

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from bench.http_client import (
     ACCEPTED,
     LOOPBACK,
@@ -67,13 +69,13 @@ class EventStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See asyncio.Protocol."""
         self._transport = transport  # type: ignore[assignment]  # a TCP transport is a Transport
         transport.write(self._request)  # type: ignore[attr-defined]  # the same
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See asyncio.Protocol."""
         if self._chunks is None:
             self._head += data
             head, found, data = self._head.partition(b"\r\n\r\n")
@@ -91,8 +93,8 @@ class EventStream(asyncio.Protocol):
                 self.opened.set_result(None)
             self._received(event)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See asyncio.Protocol."""
         if not self.opened.done():
             self.opened.set_exception(BenchFailedError(f"a stream was cut off: {exc or 'closed'}"))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def accept(job: dict[str, Any]) -> DataclassInstance:
-    """Each request commands the next car; with `repeat` the first follows the last."""
+    """Return each request commands the next car; with `repeat` the first follows the last."""
     requests = [command_request(vin, "unlock", job["token"]) for vin in job["vins"]]
     return await drive(
         job["port"],
@@ -38,7 +38,7 @@ async def accept(job: dict[str, Any]) -> DataclassInstance:
 
 
 async def read(job: dict[str, Any]) -> DataclassInstance:
-    """Reads of `path`, of one car after another; with `repeat` the first follows the last."""
+    """Read of `path`, of one car after another; with `repeat` the first follows the last."""
     requests = [get_request(vin, job["path"], job["token"]) for vin in job["vins"]]
     return await drive(
         job["port"],
@@ -62,7 +62,7 @@ async def paced(job: dict[str, Any]) -> DataclassInstance:
 
 
 async def readers(job: dict[str, Any]) -> DataclassInstance:
-    """One vehicle's events to many readers."""
+    """Return one vehicle's events to many readers."""
     (watched,) = _speakers(job)
     return await fan_out(
         job["port"],

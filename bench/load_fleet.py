@@ -125,7 +125,7 @@ class Load:
         )
 
     async def commands(self) -> None:
-        """A modest rate of commands to random cars."""
+        """Send commands to random cars at a modest rate."""
         vins = random.Random(1).sample(self._fleet.vins, min(_COMMANDED_CARS, len(self._fleet.vins)))  # noqa: S311  # a choice
         job = {
             "name": "paced",
@@ -144,7 +144,7 @@ class Load:
         )
 
     async def reconnect(self) -> None:
-        """The broker is killed and comes back: every car connects, says hello and reports again."""
+        """Kill the broker and let it come back: every car connects, says hello and reports again."""
         count = len(self._fleet.vins)
         meter = CpuMeter(
             {name: pid for name, pid in self._harness.pids.items() if name != "nats"} | self.cars
@@ -194,7 +194,7 @@ class Load:
 
 
 async def load(folder: Path, environment: Mapping[str, str], cars: int) -> tuple[str, bool]:
-    """The table of one run, and whether all cars came back.
+    """Return the table of one run, and whether all cars came back.
 
     Raises BenchFailedError, ComponentFailedError, TimeoutError.
     """
@@ -243,7 +243,7 @@ def main(environment: Mapping[str, str], words: list[str]) -> int:
 
 
 def _allow_open_files(cars: int) -> None:
-    """The broker has a connection for each car; what is started inherits the limit."""
+    """Allow a connection of the broker for each car; what is started inherits the limit."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = max(cars, 500 * _FILES_PER_CAR) + _OTHER_FILES
     resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if most == resource.RLIM_INFINITY else most, most))

@@ -67,7 +67,7 @@ async def run_job(job: dict[str, Any]) -> dict[str, Any]:
 
 
 async def measure_bare(bare: BareLimit) -> tuple[list[Figure], float]:
-    """The bare limit's figures, and how many requests a second it answers at 64 clients."""
+    """Return the bare limit's figures, and how many requests a second it answers at 64 clients."""
     job = {
         "name": "accept",
         "port": bare.port,
@@ -137,7 +137,7 @@ class Measurements:
         )
 
     async def reads(self) -> None:
-        """Status reads."""
+        """Return status reads."""
         read, spent = await self._job(
             "read", path="status", vins=self._fleet.cars, repeat=True, clients=CLIENTS, seconds=_SECONDS
         )
@@ -221,7 +221,7 @@ class Measurements:
         self.figures.append(cost("accepted command", spent, len(taken["latencies_ms"]), taken["cpu_seconds"]))
 
     async def _job(self, name: str, **details: Any) -> tuple[dict[str, Any], CpuUsage]:
-        """The result, and what it cost."""
+        """Return the result, and what it cost."""
         meter = CpuMeter(self._harness.pids)
         result = await run_job({"name": name, **self._edge, **details})
         spent = meter.read(result["process_cpu_seconds"])
@@ -234,7 +234,7 @@ class Measurements:
         self._add("memory at the end", f"{sum(mib for mib, _ in held):.0f} MiB", f"RSS in MiB: {text}")
 
     def _speaking(self) -> dict[str, Any]:
-        """What a load needs to speak as vehicles do."""
+        """Return what a load needs to speak as vehicles do."""
         sandbox = self._harness.sandbox
         return {
             "broker": {

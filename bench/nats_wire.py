@@ -35,7 +35,7 @@ class BrokerAccount:
 
 
 def message(subject: str, message_id: str, payload: bytes) -> bytes:
-    """The bytes of one publish that is deduplicated by its id and confirmed to `Publisher`."""
+    """Return the bytes of one publish that is deduplicated by its id and confirmed to `Publisher`."""
     headers = f"NATS/1.0\r\nNats-Msg-Id: {message_id}\r\n\r\n".encode()
     sizes = f"{len(headers)} {len(headers) + len(payload)}".encode()
     return b"HPUB %b %b %b\r\n%b%b\r\n" % (subject.encode(), _INBOX, sizes, headers, payload)

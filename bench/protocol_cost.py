@@ -61,7 +61,7 @@ class ProtocolCost:
 
 
 def measure_protocol() -> ProtocolCost:
-    """Takes a second or two."""
+    """Take a second or two."""
     rig = _Rig()
     times = _ROUNDS * _TIMES
     orders = [rig.order(f"cmd-{number}") for number in range(times)]
@@ -150,11 +150,14 @@ class _Rig:
         self.opener = ReportOpener(OpenKeys(report_key), self, most_kept=1)
 
     def find(self, _vin: str) -> VehicleKeys:
-        """See protocol.cloud_side.VehicleKeyLookup."""
+        """Return its keys; None when it is not enrolled, or not any more."""
         return self._keys
 
     def load(self, _vin: str, _epoch: bytes) -> ReportSession:
-        """See protocol.reports.ReportSessions."""
+        """Return the session of this epoch; None when no session information of it was seen, when a later epoch
+        followed it, and when the vehicle is not enrolled any more. Asked when an epoch is not the one whose keys are
+        kept.
+        """
         return ReportSession(self._info.report_public_key, self._info.report_key_id)
 
     def order(self, command_id: str) -> command_pb2.DoorCommand:
@@ -188,7 +191,7 @@ class _Rig:
         return seal(envelope, self._keys.seal_key, Direction.TO_VEHICLE, _VIN)
 
     def result(self, command_id: str) -> report_pb2.CommandResult:
-        """Five doors, and how the vehicle stands."""
+        """Return five doors, and how the vehicle stands."""
         status = self.report(1)
         result = report_pb2.CommandResult(
             command_id=command_id, outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED, status=status
@@ -200,7 +203,7 @@ class _Rig:
         return result
 
     def report(self, number: int) -> report_pb2.StatusReport:
-        """Six doors."""
+        """Return six doors."""
         return status_report("bench", number, datetime.now(UTC))
 
 
@@ -213,7 +216,7 @@ def _public(key: X25519PrivateKey) -> bytes:
 
 
 def figures_of(cost: ProtocolCost) -> list[Figure]:
-    """One line for a command, one for a report."""
+    """Return one line for a command, one for a report."""
     steps = ", ".join(f"{name} {microseconds:.0f}" for name, microseconds in cost.steps.items())
     added = cost.command - cost.plain_command
     return [

@@ -29,17 +29,17 @@ class Figure:
 
 
 def percentile(ordered: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of them do not exceed (nearest rank). `ordered` is sorted, not empty."""
+    """Return the smallest value that `percent` of them do not exceed (nearest rank). `ordered` is sorted, not empty."""
     return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
 
 
 def spread(ordered: Sequence[float]) -> str:
-    """Median and 99th percentile of milliseconds."""
+    """Return median and 99th percentile of milliseconds."""
     return f"p50 {percentile(ordered, 50):.1f} ms, p99 {percentile(ordered, 99):.1f} ms"
 
 
 def cost(what: str, spent: CpuUsage, count: int, load_seconds: float) -> Figure:
-    """Who used how much CPU for one of `count` things; parts below a hundredth of the whole are left out."""
+    """Return who used how much CPU for one of `count` things; parts below a hundredth of the whole are left out."""
     each = {"load": load_seconds, **spent.by_component}
     total = sum(each.values())
     parts = [
@@ -56,7 +56,7 @@ def _duration(seconds: float) -> str:
 
 
 def render(title: str, figures: Sequence[Figure]) -> str:
-    """The table as text, each figure's note below it."""
+    """Return the table as text, each figure's note below it."""
     rows = [(f.name, f.reached, f.target, _verdict(f.met)) for f in figures]
     head = ("figure", "reached", "target", "")
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
@@ -70,7 +70,7 @@ def render(title: str, figures: Sequence[Figure]) -> str:
 
 
 def render_markdown(figures: Sequence[Figure]) -> str:
-    """The same as rows of a Markdown table, for the README."""
+    """Return the same as rows of a Markdown table, for the README."""
     lines = ["| figure | reached | target |", "|---|---|---|"]
     for figure in figures:
         verdict = {None: "", True: ": met", False: ": **missed**"}[figure.met]

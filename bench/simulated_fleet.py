@@ -55,7 +55,9 @@ class SimulatedFleet:
         return self.vins[::_MQTT_EVERY]
 
     def join(self, sandbox: Sandbox) -> None:
-        """See stand.Vehicles: keys, certificates, enrolments and grants. The sandbox's own cars stay parked."""
+        """Add them and their owner to a sandbox that is prepared. Keys, certificates, enrolments and grants. The
+        sandbox's own cars stay parked.
+        """
         seed: dict[str, list[Any]] = json.loads(sandbox.seed.read_text(encoding="utf-8"))
         seed["vehicles"] += self.vins
         seed["grants"] += [
@@ -88,7 +90,9 @@ class SimulatedFleet:
             write_private_json(_cars_file(sandbox, number), cars[start : start + CARS_PER_PROCESS])
 
     def allow_on_broker(self, ports: Ports, sandbox: Sandbox) -> None:
-        """See stand.Vehicles: they are admitted like any vehicle; the broker's pages are read."""
+        """Let the broker admit them; its configuration is written by now. They are admitted like any vehicle;
+        the broker's pages are read.
+        """
         pair = Pair(sandbox.pki / "nats.crt", sandbox.pki / "nats.key")
         text = render_nats(ports, sandbox, pair, monitored=True)
         write_private(sandbox.folder / "nats" / "nats.conf", text.encode())
@@ -97,7 +101,7 @@ class SimulatedFleet:
     async def driving(
         self, sandbox: Sandbox, simulator: MeshComponent, most_seconds: float
     ) -> AsyncIterator[dict[str, int]]:
-        """The cars' processes by name, once all cars are connected and have reported.
+        """Yield the cars' processes by name, once all cars are connected and have reported.
 
         One process after the other: cars do not all start in the same second. Raises BenchFailedError.
         """
@@ -126,7 +130,7 @@ class _Driving:
         return {each.component.name: each.pid for each, _ in self._running}
 
     async def start(self, component: MeshComponent) -> None:
-        """Returns when all its cars have reported."""
+        """Return when all its cars have reported."""
         is_ready = component.probe()
         running = await RunningComponent.start(component, ROOT)
         self._running.append((running, asyncio.create_task(running.wait())))

@@ -52,7 +52,7 @@ class SpeakerKeys:
 
     @classmethod
     def generate(cls) -> SpeakerKeys:
-        """New ones."""
+        """Return new ones."""
         return cls(Ed25519PrivateKey.generate(), X25519PrivateKey.generate())
 
     @property
@@ -71,7 +71,7 @@ def write_keys(path: Path, keys: Mapping[str, SpeakerKeys]) -> None:
 
 
 def read_speakers(keys: Path, root_public_key: bytes, manifest: Path, vins: Iterable[str]) -> list[Speaker]:
-    """These vehicles, each in an epoch of its own. Raises KeyError for one that has no keys in the file."""
+    """Return these vehicles, each in an epoch of its own. Raises KeyError for one that has no keys in the file."""
     texts = json.loads(keys.read_text(encoding="utf-8"))
     trust = Trust.restore(root_public_key, manifest.read_bytes())
     return [
@@ -91,16 +91,18 @@ class _NoOrders:
     """protocol's VehicleMemory of a vehicle that is told nothing."""
 
     def is_known(self, domain: Domain, order_id: str) -> bool:
-        """See VehicleMemory."""
+        """Return whether this order was taken before: it waits, runs, or has its answer. For settings: whether
+        these or newer ones were applied.
+        """
         raise NotImplementedError(f"{domain.value} {order_id}")
 
     def keep_manifest(self, endorsed_by: bytes, endorsed: bytes) -> None:
-        """See VehicleMemory."""
+        """Remember this for Trust.restore. On the disk when it returns."""
         raise NotImplementedError(f"a manifest of {len(endorsed)} bytes, endorsed by {endorsed_by.hex()}")
 
 
 def speaking_side(vin: str, keys: SpeakerKeys, trust: Trust) -> VehicleSide:
-    """The vehicle's end of the protocol, in a new epoch. It can be told nothing."""
+    """Return the vehicle's end of the protocol, in a new epoch. It can be told nothing."""
     began = time.monotonic_ns()
     return VehicleSide(
         vin,
@@ -123,7 +125,7 @@ def status_report(
     driver_open: bool = False,
     going_to_sleep: bool = False,
 ) -> report_pb2.StatusReport:
-    """A report of six doors."""
+    """Return a report of six doors."""
     report = report_pb2.StatusReport(
         boot_id=boot_id,
         sequence=sequence,
@@ -158,7 +160,7 @@ class Speaker:
         return self._boot_id
 
     def hello(self, said_at: datetime) -> bytes:
-        """The session information by which the cloud knows the epoch. Publish it soon: it carries the clock."""
+        """Return the session information by which the cloud knows the epoch. Publish it soon: it carries the clock."""
         said = report_pb2.Hello(boot_id=self._boot_id, agent_version="bench")
         said.said_at.FromDatetime(said_at)
         message_id = secrets.token_hex(16)
@@ -173,7 +175,7 @@ class Speaker:
         driver_open: bool = False,
         going_to_sleep: bool = False,
     ) -> bytes:
-        """The next report. Without a change of its doors it makes no live update: it is only kept."""
+        """Return the next report. Without a change of its doors it makes no live update: it is only kept."""
         self._sequence += 1
         report = status_report(
             self._boot_id,

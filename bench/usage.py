@@ -16,14 +16,14 @@ _KIB_PER_MIB = 1024
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time the process and its threads have used. Raises OSError when it has gone."""
+    """Return user and system time the process and its threads have used. Raises OSError when it has gone."""
     text = (_PROC / str(pid) / "stat").read_text()
     fields = text.rpartition(") ")[2].split()  # the name before it may hold spaces
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def resident_mib(pid: int) -> float:
-    """Memory the process holds in RAM. Raises OSError when it has gone."""
+    """Return the memory the process holds in RAM. Raises OSError when it has gone."""
     for line in (_PROC / str(pid) / "status").read_text().splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / _KIB_PER_MIB
@@ -31,7 +31,7 @@ def resident_mib(pid: int) -> float:
 
 
 def busy_seconds() -> float:
-    """CPU time the whole machine has spent on anything but idling and waiting for the disk."""
+    """Return the CPU time the whole machine has spent on anything but idling and waiting for the disk."""
     fields = [int(word) for word in (_PROC / "stat").read_text().split("\n", 1)[0].split()[1:]]
     user, nice, system, _idle, _waiting, *others = fields
     return (user + nice + system + sum(others[:3])) / os.sysconf("SC_CLK_TCK")
@@ -56,7 +56,7 @@ class CpuMeter:
         self._at = time.perf_counter()
 
     def read(self, load_seconds: float) -> CpuUsage:
-        """What was spent since. `load_seconds` is what the load process used, which has ended."""
+        """Return what was spent since. `load_seconds` is what the load process used, which has ended."""
         wall = time.perf_counter() - self._at
         used = {name: cpu_seconds(pid) - self._began[name] for name, pid in self._pids.items()}
         elsewhere = busy_seconds() - self._busy - sum(used.values()) - load_seconds

@@ -27,7 +27,7 @@ _FAULTS = set(report_pb2.FaultCode.values()) - {report_pb2.FAULT_CODE_UNSPECIFIE
 
 
 def unacceptable(message: Any) -> list[str]:
-    """What a cloud would not take of it; empty where it takes all."""
+    """Return what a cloud would not take of it; empty where it takes all."""
     broken = list(_broken(message))
     return broken or list(_unfit(message))
 

@@ -33,7 +33,7 @@ class BenchLock:
             ) from error
 
     def release(self) -> None:
-        """Lets others in."""
+        """Let others in."""
         os.close(self._file)
 
 
@@ -57,5 +57,5 @@ class IssuedHashes:
             file.write(request_hash)
 
     def is_earlier(self, request_hash: bytes) -> bool:
-        """Whether it was ordered in an earlier run."""
+        """Return whether it was ordered in an earlier run."""
         return request_hash in self._earlier

@@ -47,7 +47,7 @@ class Assignment:
 
 
 async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncIterator[RuleFinding]:
-    """A finding for each rule. `tell` is for the person at the bench.
+    """Yield a finding for each rule. `tell` is for the person at the bench.
 
     Raises BenchTaken, KeyFileRefused, BrokerFailed, StartFailed, OSError before the first.
     """
@@ -103,7 +103,7 @@ async def certify(assignment: Assignment, tell: Callable[[str], None]) -> AsyncI
 
 
 def broker_account(broker: ThrowawayBroker) -> BrokerLogin:
-    """The cloud's, on the kit's own broker."""
+    """Return the cloud's, on the kit's own broker."""
     return BrokerLogin(broker.url, CLOUD, broker.password_file.read_text(encoding="ascii"))
 
 
@@ -116,7 +116,7 @@ def _access(link: str, account: BrokerLogin, broker: ThrowawayBroker | None) -> 
 
 
 async def _greeted(unit: Unit, seconds: float) -> None:
-    """The unit said hello, and has the newest manifest, as far as it takes it."""
+    """Wait until the unit said hello and has the newest manifest, as far as it takes it."""
     await unit.until(lambda: bool(unit.hellos()), "a hello that can be believed", seconds)
     await unit.catch_up()
 

@@ -55,7 +55,7 @@ class OutboundOrder:
 
     @property
     def order_id(self) -> str:
-        """See protocol.order."""
+        """Return the order's id, as `protocol.order` reads it."""
         return order_id(self.order)
 
 
@@ -184,7 +184,8 @@ class Cloud:
     def sign(
         self, order: VehicleCommand, mutation: Mutation = UNCHANGED, domain: Domain | None = None
     ) -> OutboundOrder:
-        """The order, right in everything but what `mutation` says, for the subject of `domain` (the order's own).
+        """Return the order, right in everything but what `mutation` says, for the subject of `domain` (the
+        order's own).
 
         What it signs counts as issued: an answer to it is an answer. Raises NotReachable before the first hello.
         """
@@ -218,7 +219,7 @@ class Cloud:
         self._store.session = replace(session, current=session.current.with_issued(domain, counter))
 
     def unit_clock_millis(self) -> int:
-        """What the unit's clock says now, or a little less."""
+        """Return what the unit's clock says now, or a little less."""
         return self.now_millis() + self.session.clock_lead_millis
 
     def challenge(
@@ -234,7 +235,7 @@ class Cloud:
         return seal(envelope, self.unit.seal_key, Direction.TO_VEHICLE, self.vin)
 
     def receive(self, event: EventKind, data: bytes, *, stored: bool = True) -> UnitMessage | None:
-        """Accepts it and files it; None for what is repeated, waits for its hello, or is not accepted.
+        """Accept it and file it; None for what is repeated, waits for its hello, or is not accepted.
 
         `stored`: the broker's stream has it. The same bytes count once, however often they come.
         """
@@ -248,7 +249,7 @@ class Cloud:
         return self._receive(event, data)
 
     def is_stored(self, received: UnitMessage) -> bool:
-        """Whether the broker's stream has it."""
+        """Return whether the broker's stream has it."""
         return received.digest in self._stored
 
     def _receive(self, event: EventKind, data: bytes) -> UnitMessage | None:
@@ -277,7 +278,7 @@ class Cloud:
         self._open_with_all_keys()
 
     def answers(self, *request_hashes: bytes) -> list[UnitMessage]:
-        """What the unit said of these orders."""
+        """Return what the unit said of these orders."""
         return [one for one in self.received if one.request_hash in request_hashes]
 
     def _open(self, event: EventKind, data: bytes) -> UnitMessage:

@@ -22,7 +22,7 @@ _SIGNATURE1 = b"\x84\x6aSignature1"
 
 
 def other_encodings(envelope: bytes, signer: Signer, subject: bytes) -> Iterator[tuple[str, bytes]]:
-    """Each with what is wrong with it. `envelope` is right, by `signer`, for `subject`."""
+    """Yield each with what is wrong with it. `envelope` is right, by `signer`, for `subject`."""
     signed = cose.decode(envelope)
     payload = signed.payload
     content_type = b"\x03" + _head(0x60, len(signed.content_type)) + signed.content_type.encode("ascii")

@@ -62,7 +62,7 @@ class Group:
         self.rules: list[Rule] = []
 
     def rule(self, script: Script) -> Script:
-        """Makes a rule of a script: it returns, or raises Violated, Skipped or NotApplicable."""
+        """Make a rule of a script: it returns, or raises Violated, Skipped or NotApplicable."""
         rule_id = script.__name__.replace("_", "-")
         sentence = " ".join((script.__doc__ or "").split())
         self.rules.append(Rule(rule_id, self.name, sentence, script))
@@ -70,6 +70,6 @@ class Group:
 
 
 def require(holds: object, otherwise: str) -> None:
-    """Raises Violated unless it holds."""
+    """Raise Violated unless it holds."""
     if not holds:
         raise RuleViolated(otherwise)

@@ -61,7 +61,7 @@ class Forgery:
 def sealed_order(
     message: session_pb2.SignedOrder, domain: Domain, signer: Signer, receiver: SealKey, mutation: Mutation
 ) -> Forgery:
-    """The order in `message`, which is right, for its unit's subject of `domain`."""
+    """Return the order in `message`, which is right, for its unit's subject of `domain`."""
     vin = message.vin
     twisted = session_pb2.SignedOrder()
     twisted.CopyFrom(message)
@@ -95,7 +95,7 @@ def seal_anything(envelope: bytes, receiver: SealKey, direction: Direction, vin:
 
 
 def unknown_field(length: int) -> bytes:
-    """A protobuf field that no message of today has, holding so many bytes."""
+    """Return a protobuf field that no message of today has, holding so many bytes."""
     return _UNKNOWN_FIELD + _varint(length) + bytes(length)
 
 
@@ -105,12 +105,12 @@ def _varint(value: int) -> bytes:
 
 
 def stranger() -> KeySigner:
-    """A signing key that no manifest names."""
+    """Return a signing key that no manifest names."""
     return KeySigner(Ed25519PrivateKey.generate())
 
 
 def stranger_to_seal_to() -> SealKey:
-    """A key that the unit does not have."""
+    """Return a key that the unit does not have."""
     return SealKey.of(X25519PrivateKey.generate().public_key().public_bytes_raw())
 
 

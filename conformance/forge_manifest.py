@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def forged_manifests(keys: KitCloudKeys, version: int) -> Iterator[tuple[str, bytes]]:
-    """Each with what is wrong with it. All say that they are `version`."""
+    """Yield each with what is wrong with it. All say that they are `version`."""
     root, thief = keys.root.signer, stranger()
     good = keys.manifest(version)
     stolen = keys.manifest(version)

@@ -106,14 +106,14 @@ class Hands:
         return self._http is None and self._reboot_command is None
 
     async def actuations(self, command_id: str) -> int:
-        """How often an actuator was set in motion for this command. Raises Skipped where that cannot be seen, also
-        because the answer is not what docs/conformance.md says it is.
+        """Return how often an actuator was set in motion for this command. Raises Skipped where that cannot be
+        seen, also because the answer is not what docs/conformance.md says it is.
         """
         lines = _actuations((await self._control("GET", _ACTUATIONS)).content)
         return sum(line == (command_id, "BEFORE") for line in lines)
 
     async def reboot(self) -> None:
-        """Reboots the unit as a power cut would. Where it is a person who does, this returns at once."""
+        """Reboot the unit as a power cut would. Where it is a person who does, this returns at once."""
         if self._reboot_command is not None:
             await self._run(self._reboot_command)
         elif self._http is not None:
@@ -122,11 +122,11 @@ class Hands:
             self._tell("Power-cycle the unit now.")
 
     async def sleep(self) -> None:
-        """The unit disconnects and stays so. Raises Skipped without control interface."""
+        """Disconnect the unit, which stays so. Raises Skipped without control interface."""
         await self._control("POST", "/sleep")
 
     async def wake(self) -> None:
-        """It comes back, in the same epoch. Raises Skipped without control interface."""
+        """Bring it back, in the same epoch. Raises Skipped without control interface."""
         await self._control("POST", "/wake")
 
     async def set_door_time(self, seconds: float) -> None:
@@ -134,15 +134,15 @@ class Hands:
         await self._control("POST", "/door-time", {"seconds": seconds})
 
     async def ignite(self, *, engine_runs: bool) -> None:
-        """The engine runs, or the ignition is off. Raises Skipped without control interface."""
+        """Let the engine run, or switch the ignition off. Raises Skipped without control interface."""
         await self._control("POST", "/ignition", {"ignition": "ON" if engine_runs else "OFF"})
 
     async def charge(self, percent: int) -> None:
-        """The battery holds so much. Raises Skipped without control interface."""
+        """Set what the battery holds. Raises Skipped without control interface."""
         await self._control("POST", "/battery", {"percent": percent})
 
     async def close(self) -> None:
-        """Hangs up."""
+        """Hang up."""
         if self._http is not None:
             await self._http.aclose()
 
@@ -173,7 +173,7 @@ class Hands:
 
 
 def _actuations(body: bytes) -> list[tuple[str, str]]:
-    """Command and phase of each line. Raises Skipped."""
+    """Return command and phase of each line. Raises Skipped."""
     try:
         lines = json.loads(body)
     except (ValueError, RecursionError) as error:

@@ -51,7 +51,7 @@ class CloudKey:
 
     @property
     def key_id(self) -> bytes:
-        """See protocol.keys."""
+        """Return the key's id, as `protocol.keys` makes it."""
         return key_id(self.public_bytes)
 
     @property
@@ -85,11 +85,11 @@ class KitCloudKeys:
             self._begin()
 
     def all(self, use: str) -> list[CloudKey]:
-        """The keys of a use, oldest first."""
+        """Return the keys of a use, oldest first."""
         return sorted((key for key in self._keys if key.use == use), key=lambda key: key.number)
 
     def current(self, use: str) -> CloudKey:
-        """The one that is used: the oldest that units accept."""
+        """Return the one that is used: the oldest that units accept."""
         return next(key for key in self.all(use) if key.is_usable)
 
     @property
@@ -103,15 +103,15 @@ class KitCloudKeys:
         return self.current("sign").signer
 
     def open_keys(self, use: str) -> OpenKeys:
-        """The private X25519 keys of a use, also those that were revoked."""
+        """Return the private X25519 keys of a use, also those that were revoked."""
         return OpenKeys(*(key.private for key in self.all(use) if isinstance(key.private, X25519PrivateKey)))
 
     def endorsed(self, version: int) -> bytes:
-        """The manifest of this version, as it travels."""
+        """Return the manifest of this version, as it travels."""
         return self._manifest_file(version).read_bytes()
 
     def add(self, use: str, *, is_over: bool = False, is_revoked: bool = False) -> CloudKey:
-        """A new key, which the next manifest will name."""
+        """Return a new key, which the next manifest will name."""
         number = len(self.all(use)) + 1
         ed25519 = use in {"root", "sign"}
         private = Ed25519PrivateKey.generate() if ed25519 else X25519PrivateKey.generate()
@@ -121,7 +121,7 @@ class KitCloudKeys:
         return key
 
     def revoke(self, key: CloudKey) -> None:
-        """The next manifest will revoke it. A root is replaced by the one after it."""
+        """Have the next manifest revoke it. A root is replaced by the one after it."""
         self._keys = [replace(one, is_revoked=True) if one == key else one for one in self._keys]
 
     def endorse_next(
@@ -130,8 +130,9 @@ class KitCloudKeys:
         lifetime_seconds: int = LIFETIME_SECONDS,
         besides: Iterable[tuple[int, bytes]] = (),
     ) -> int:
-        """The next manifest's version; `endorsed` has it. `before` is the root before, where it changes. `besides` are
-        keys that are in this manifest only, with the use that it gives them, which may be one that nobody knows.
+        """Return the next manifest's version; `endorsed` has it. `before` is the root before, where it changes.
+        `besides` are keys that are in this manifest only, with the use that it gives them, which may be one that
+        nobody knows.
         """
         version = self.version + 1
         manifest = self.manifest(version)
@@ -148,7 +149,7 @@ class KitCloudKeys:
         return version
 
     def manifest(self, version: int) -> session_pb2.KeyManifest:
-        """What a manifest of this version would say."""
+        """Return what a manifest of this version would say."""
         now = int(time.time())
         manifest = session_pb2.KeyManifest(
             version=version,
@@ -204,7 +205,7 @@ class KitCloudKeys:
 
 
 def read_unit_keys(path: Path) -> VehicleKeys:
-    """The unit's two public keys: PEM, one Ed25519 and one X25519, in either order. Raises KeyFileRefused."""
+    """Return the unit's two public keys: PEM, one Ed25519 and one X25519, in either order. Raises KeyFileRefused."""
     verifying, sealing = read_car_public(path)
     seal_bytes = sealing.public_bytes_raw()
     try:

@@ -75,7 +75,7 @@ class UnitLink:
         self._opener: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Connects, makes the streams, and listens. Raises BrokerFailed."""
+        """Connect, makes the streams, and listens. Raises BrokerFailed."""
         tls = ssl.create_default_context(cafile=str(self._account.ca)) if self._account.ca else None
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -102,7 +102,7 @@ class UnitLink:
         self._opener = asyncio.get_running_loop().create_task(self._keep_queue_open())
 
     async def close(self) -> None:
-        """Disconnects, and leaves nothing of its own behind."""
+        """Disconnect, and leave nothing of its own behind."""
         while self._opener is not None and not self._opener.done():
             # Asked again: Python 3.11's wait_for, in the client, drops a cancellation that meets its answer.
             self._opener.cancel()
@@ -120,7 +120,7 @@ class UnitLink:
         )
 
     async def unsettled(self) -> int:
-        """How many messages the unit has not acknowledged."""
+        """Return how many messages the unit has not acknowledged."""
         if self._over_mqtt:
             return await self._count(MQTT_MESSAGES, mqtt_queue_subject(self._commands))
         return await self._count(VEHICLE_COMMANDS, self._commands)
@@ -131,12 +131,12 @@ class UnitLink:
             await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
 
     async def clear_orders(self) -> None:
-        """What an earlier run left waiting for the unit, wherever it waits."""
+        """Clear what an earlier run left waiting for the unit, wherever it waits."""
         await self._jetstream.purge_stream(VEHICLE_COMMANDS, subject=self._commands)
         await self._jetstream.purge_stream(MQTT_MESSAGES, subject=mqtt_queue_subject(self._commands))
 
     async def retained(self) -> int:
-        """How many messages the broker retains for MQTT."""
+        """Return how many messages the broker retains for MQTT."""
         try:
             return int((await self._jetstream.stream_info(MQTT_RETAINED)).state.messages)
         except NotFoundError:  # nobody retained anything yet
@@ -147,7 +147,7 @@ class UnitLink:
         await self._jetstream.delete_stream(VEHICLE_EVENTS)
 
     async def store_events(self) -> None:
-        """It does again."""
+        """Keep its queue open again."""
         await self._ensure(VEHICLE_EVENTS)
         await self._listen(DeliverPolicy.ALL)
 
@@ -215,7 +215,7 @@ class UnitLink:
                 await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
     async def _forward_waiting(self) -> None:
-        """What the queue holds, into the unit's MQTT session: it may get some twice."""
+        """Put what the queue holds into the unit's MQTT session: it may get some twice."""
         assert self._client is not None  # noqa: S101  # it is open
         pull = f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.{self._vin}"
         while True:

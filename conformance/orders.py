@@ -32,14 +32,14 @@ def lock(*doors: body_pb2.DoorId.ValueType) -> command_pb2.DoorCommand:
 
 
 def cancel_command(command_id: str, *, force: bool = False) -> command_pb2.CancelCommand:
-    """A cancellation, or a forced stop."""
+    """Return a cancellation, or a forced stop."""
     return command_pb2.CancelCommand(
         cancel_id=new_id(), command_id=command_id, reason="conformance", force=force
     )
 
 
 def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
-    """Settings with which nothing happens by itself."""
+    """Return settings with which nothing happens by itself."""
     return command_pb2.ApplyConfig(
         version=version,
         settings=body_pb2.DoorSettings(
@@ -51,7 +51,7 @@ def settings(version: int, delay_seconds: int = 30) -> command_pb2.ApplyConfig:
 
 
 def is_locked(status: report_pb2.StatusReport, door: int) -> bool:
-    """What the report says of this door. Raises Violated where it says nothing: absent is not unlocked."""
+    """Return what the report says of this door. Raises Violated where it says nothing: absent is not unlocked."""
     for one in status.doors:
         if one.door == door:
             if not one.HasField("locked"):

@@ -74,7 +74,7 @@ class Provision:
         return cls(root, manifest, environment)
 
     def described(self, access: Access) -> list[str]:
-        """Lines for the person who provisions the unit."""
+        """Return lines for the person who provisions the unit."""
         lines = [
             f"root public key   {self.root}",
             f"first manifest    {self.manifest}",

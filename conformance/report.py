@@ -28,18 +28,18 @@ class CertificationStatus(StrEnum):
 
 
 def line(finding: RuleFinding) -> str:
-    """One rule."""
+    """Return one rule."""
     said = finding.rule.sentence if finding.verdict is RuleVerdict.PASS else finding.detail
     return f"{finding.verdict.value:<5} {finding.rule.rule_id:<34} {said}"
 
 
 def listed(rule: Rule) -> str:
-    """One rule that was not played."""
+    """Return one rule that was not played."""
     return f"{rule.group:<14} {rule.rule_id:<34} {rule.sentence}"
 
 
 def summary(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> str:
-    """The last line."""
+    """Return the last line."""
     counts = Counter(finding.verdict for finding in findings)
     told = (
         f"{certification_status(findings, every_rule)}: "
@@ -53,7 +53,7 @@ def summary(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> str:
 
 
 def certification_status(findings: Sequence[RuleFinding], every_rule: Sequence[Rule]) -> CertificationStatus:
-    """What was not played, be it skipped or left out of `every_rule`, is no pass."""
+    """Return what was not played, be it skipped or left out of `every_rule`, is no pass."""
     verdicts = {finding.verdict for finding in findings}
     if RuleVerdict.FAIL in verdicts:
         return CertificationStatus.VIOLATED
@@ -75,7 +75,7 @@ def as_json(
     key_id: bytes,
     began_at: datetime,
 ) -> dict[str, Any]:
-    """The whole report. The unit is known by its key; of its VIN only the tail is told."""
+    """Return the whole report. The unit is known by its key; of its VIN only the tail is told."""
     counts = Counter(finding.verdict for finding in findings)
     return {
         "vinTail": vin[-_VIN_TAIL:],

@@ -24,7 +24,7 @@ _DISBELIEVED = "it said what no cloud believes"
 
 
 async def play(unit: Unit, rules: Iterable[Rule]) -> AsyncIterator[RuleFinding]:
-    """A finding for each, as soon as it is there."""
+    """Yield a finding for each, as soon as it is there."""
     for rule in rules:
         began = time.monotonic()
         verdict, detail = await _judge(unit, rule)

@@ -21,7 +21,7 @@ ARRIVAL_SECONDS = 0.5
 
 @contextlib.asynccontextmanager
 async def slow_doors(unit: Unit, seconds: float) -> AsyncIterator[None]:
-    """Each door takes so long. Raises Skipped without control interface."""
+    """Let each door take so long. Raises Skipped without control interface."""
     await unit.hands.set_door_time(seconds)
     try:
         yield
@@ -30,7 +30,7 @@ async def slow_doors(unit: Unit, seconds: float) -> AsyncIterator[None]:
 
 
 async def has_acted(unit: Unit, command_id: str) -> None:
-    """Waits until an actuator was set in motion; where that cannot be seen, for long enough."""
+    """Wait until an actuator was set in motion; where that cannot be seen, for long enough."""
     if not unit.hands.sees_actuations:
         await asyncio.sleep(_UNSEEN_SECONDS)
         return
@@ -41,7 +41,7 @@ async def has_acted(unit: Unit, command_id: str) -> None:
 
 
 async def settled(unit: Unit, seconds: float) -> None:
-    """Waits until the unit has acknowledged all that it got. Raises Violated."""
+    """Wait until the unit has acknowledged all that it got. Raises Violated."""
     # Not by a timeout: Python 3.11's wait_for, in the broker's client, drops a cancellation that meets its answer.
     ends_at = _now() + seconds
     while left := await unit.link.unsettled():

@@ -79,7 +79,7 @@ class ThrowawayBroker:
             shutil.rmtree(self._store)
 
     async def start(self) -> None:
-        """Returns when it listens. Raises BrokerFailed."""
+        """Return when it listens. Raises BrokerFailed."""
         binary = Path(sys.executable).with_name("nats-server")
         with self._log.open("a", encoding="utf-8") as log:
             self._process = process = _spawn(binary, self._config, log)
@@ -148,7 +148,7 @@ def _spawn(binary: Path, config: Path, log: TextIO) -> subprocess.Popen[bytes]:
 
 
 def _free_port(host: str) -> int:
-    """One that no outgoing connection is given: a broker that was killed must find its port free again."""
+    """Return one that no outgoing connection is given: a broker that was killed must find its port free again."""
     for port in random.sample(_PORTS, _TRIES):
         with contextlib.suppress(OSError), socket.create_server((host, port)):
             return port

@@ -88,7 +88,7 @@ class Unit:
         return received is not None
 
     async def until(self, condition: Callable[[], bool], what: str, seconds: float | None = None) -> None:
-        """Waits until what the unit said fulfils it. Raises Violated when `what` does not come in time."""
+        """Wait until what the unit said fulfils it. Raises Violated when `what` does not come in time."""
         limit = self.patience.answer if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
@@ -99,7 +99,7 @@ class Unit:
             raise RuleViolated(f"{what} did not come within {limit:g} s") from error
 
     async def afford(self, answers: int = 1) -> None:
-        """Waits until the unit can be expected to have the budget for so many more answers to noise."""
+        """Wait until the unit can be expected to have the budget for so many more answers to noise."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         begin = max(now, self._affordable_at)
@@ -109,18 +109,18 @@ class Unit:
     # -- orders out
 
     async def send(self, signed: OutboundOrder, times: int = 1) -> None:
-        """Publishes the same bytes so often."""
+        """Publish the same bytes so often."""
         for _ in range(times):
             await self.send_bytes(signed.domain, signed.data)
 
     async def send_bytes(self, domain: Domain, data: bytes) -> None:
-        """Publishes anything."""
+        """Publish anything."""
         await self.link.publish(CommandKind(domain.value.removeprefix("cmd.")), data)
 
     async def order(
         self, order: VehicleCommand, mutation: Mutation = UNCHANGED, domain: Domain | None = None
     ) -> OutboundOrder:
-        """Signs it and sends it."""
+        """Sign it and send it."""
         signed = self.cloud.sign(order, mutation, domain)
         await self.send(signed)
         return signed
@@ -128,18 +128,18 @@ class Unit:
     # -- answers in
 
     def answers(self, signed: OutboundOrder) -> list[UnitMessage]:
-        """The answers to this signing of an order, on the subject where they belong; received apart."""
+        """Return the answers to this signing of an order, on the subject where they belong; received apart."""
         event = _answered_on(signed)
         return [one for one in self.cloud.answers(signed.request_hash) if one.event is event]
 
     async def answer(self, signed: OutboundOrder, seconds: float | None = None) -> UnitMessage:
-        """The first answer."""
+        """Return the first answer."""
         what = f"an answer on evt.{_answered_on(signed).value}"
         await self.until(lambda: bool(self.answers(signed)), what, seconds)
         return self.answers(signed)[0]
 
     async def stored_answer(self, signed: OutboundOrder, seconds: float | None = None) -> UnitMessage:
-        """The first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
+        """Return the first that the broker's stream has, from a unit that it did not confirm the answer to at once."""
 
         def stored() -> list[UnitMessage]:
             return [one for one in self.answers(signed) if self.cloud.is_stored(one)]
@@ -150,14 +150,14 @@ class Unit:
         return stored()[0]
 
     async def result(self, signed: OutboundOrder, seconds: float | None = None) -> Any:
-        """The answer, which must not be a refusal by the protocol."""
+        """Return the answer, which must not be a refusal by the protocol."""
         answer = await self.answer(signed, seconds)
         if isinstance(answer.payload, session_pb2.OrderRefused):
             raise RuleViolated(f"refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def succeeds(self, signed: OutboundOrder, seconds: float | None = None) -> report_pb2.CommandResult:
-        """The result, which must be a success."""
+        """Return the result, which must be a success."""
         result: report_pb2.CommandResult = await self.result(signed, seconds)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
             raise RuleViolated(f"a good order ended as {_told(result)}")
@@ -166,7 +166,7 @@ class Unit:
     async def insist(
         self, send: Callable[[], Awaitable[None]], answered: Callable[[], bool], what: str
     ) -> None:
-        """Sends what the unit may leave unanswered when its budget is spent, as it may be by what the broker delivered
+        """Send what the unit may leave unanswered when its budget is spent, as it may be by what the broker delivered
         again; and once more, but not for ever. Raises Violated when `what` never came.
         """
         for left in reversed(range(ASKED_AT_MOST)):
@@ -181,26 +181,26 @@ class Unit:
                 return
 
     async def provoked(self, signed: OutboundOrder) -> UnitMessage:
-        """Sends it, whether or not it was sent before; the answer that follows, from the budget."""
+        """Send it, whether or not it was sent before; the answer that follows, from the budget."""
         said = len(self.answers(signed))
         what = f"an answer on evt.{_answered_on(signed).value}"
         await self.insist(lambda: self.send(signed), lambda: len(self.answers(signed)) > said, what)
         return self.answers(signed)[-1]
 
     async def known_result(self, order: VehicleCommand, mutation: Mutation = UNCHANGED) -> Any:
-        """Signs a known order anew and sends it; the stored result that answers it."""
+        """Sign a known order anew and send it; the stored result that answers it."""
         answer = await self.provoked(self.cloud.sign(order, mutation))
         if isinstance(answer.payload, session_pb2.OrderRefused):
             raise RuleViolated(f"a known order was refused as {_fault_name(answer.payload.fault)}")
         return answer.payload
 
     async def refusal(self, signed: OutboundOrder, *faults: Fault) -> session_pb2.OrderRefused:
-        """Sends it; it must be refused for one of these faults, with session information where that belongs."""
+        """Send it; it must be refused for one of these faults, with session information where that belongs."""
         return _refused((await self.provoked(signed)).payload, faults)
 
     async def refuses(self, order: VehicleCommand, mutation: Mutation, *faults: Fault) -> list[OutboundOrder]:
-        """The same for an order that is signed anew whenever it is sent, because it spends its counter; all that was
-        sent.
+        """Return the same for an order that is signed anew whenever it is sent, because it spends its counter;
+        all that was sent.
         """
         sent: list[OutboundOrder] = []
 
@@ -215,7 +215,7 @@ class Unit:
         return sent
 
     async def obeys(self, order: VehicleCommand, by: Any = None) -> Any:
-        """Orders it as a good cloud, which signs again what the unit found out of step; the result."""
+        """Order it as a good cloud, which signs again what the unit found out of step; the result."""
         for _ in range(SIGNED_AGAIN_AT_MOST):
             signed = await self.order(order, Mutation(signer=by) if by else UNCHANGED)
             payload = (await self.answer(signed)).payload
@@ -229,14 +229,14 @@ class Unit:
     async def does(
         self, order: command_pb2.DoorCommand | VehicleCommand, by: Any = None
     ) -> report_pb2.CommandResult:
-        """Orders doors, and the unit must do it; the result."""
+        """Order doors, and the unit must do it; the result."""
         result: report_pb2.CommandResult = await self.obeys(order, by)
         if result.outcome != report_pb2.COMMAND_OUTCOME_SUCCEEDED:
             raise RuleViolated(f"a good order ended as {_told(result)}")
         return result
 
     async def fence(self) -> report_pb2.CommandResult:
-        """A good order that moves nothing and is answered: all that was sent before it has been dealt with."""
+        """Return a good order that moves nothing and is answered: all that was sent before it has been dealt with."""
         result = await self.does(lock(PASSENGER))
         await asyncio.sleep(self.patience.quiet)
         return result
@@ -244,7 +244,7 @@ class Unit:
     # -- what must be, and must not be
 
     async def at_rest(self) -> None:
-        """The doors that the rules move are locked, and nothing waits."""
+        """Lock the doors that the rules move, and wait until nothing waits."""
         await self.catch_up()
         await self.does(lock(DRIVER, PASSENGER))
         await self.link.clear_copies()
@@ -276,7 +276,7 @@ class Unit:
     # -- manifests
 
     async def catch_up(self) -> None:
-        """Sends the manifests that it lacks, by its last hello; as far as it takes them."""
+        """Send the manifests that it lacks, by its last hello; as far as it takes them."""
         keys = self.cloud.keys
         version = self.hellos()[-1].manifest_version
         if version >= keys.version:
@@ -288,15 +288,15 @@ class Unit:
     # -- hellos
 
     def hellos(self) -> list[session_pb2.SessionInfo]:
-        """All session information that came on evt.hello."""
+        """Return all session information that came on evt.hello."""
         return [one.info for one in self.cloud.received if one.info is not None]
 
     def came_at_millis(self, hello: session_pb2.SessionInfo) -> int:
-        """When it came, by the kit's clock."""
+        """Return when it came, by the kit's clock."""
         return next(one.at_millis for one in self.cloud.received if one.info is hello)
 
     async def next_hello(self, after: int, what: str = "a hello") -> session_pb2.SessionInfo:
-        """The hello after so many, from a unit that comes back."""
+        """Return the hello after so many, from a unit that comes back."""
         await self.until(lambda: len(self.hellos()) > after, what, self.patience.comeback)
         return self.hellos()[after]
 
@@ -317,7 +317,7 @@ class Unit:
         return answers()[0]
 
     async def reboot(self) -> session_pb2.SessionInfo:
-        """Reboots it; the first hello of its new epoch. Raises Skipped when nobody does."""
+        """Reboot it; the first hello of its new epoch. Raises Skipped when nobody does."""
         known = {info.epoch for info in self.hellos()}
         await self.link.clear_copies()
         await self.hands.reboot()
@@ -336,7 +336,7 @@ class Unit:
     # -- reports
 
     def reports(self) -> list[UnitMessage]:
-        """Every status report."""
+        """Return every status report."""
         return [one for one in self.cloud.received if one.event is EventKind.STATUS]
 
 
@@ -366,7 +366,7 @@ def _fault_name(number: int) -> str:
 
 
 def _told(result: report_pb2.CommandResult) -> str:
-    """The outcome, why, and what the unit says can be done about it."""
+    """Return the outcome, why, and what the unit says can be done about it."""
     outcome = _name(report_pb2.CommandOutcome, result.outcome, "COMMAND_OUTCOME_")
     fault = _name(report_pb2.FaultCode, result.fault, "FAULT_CODE_")
     return f"{outcome}, {fault}: {result.guidance or 'it gives no guidance'}"

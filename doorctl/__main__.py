@@ -28,7 +28,7 @@ app.add_typer(deadletter.commands, name="deadletter")
 
 @app.callback()
 def main() -> None:
-    """Operates Remote Door Control."""
+    """Operate Remote Door Control."""
     for name in os.environ:
         # The rest may be for `make run` from the same shell; a mistyped one of these would operate another deployment.
         like = difflib.get_close_matches(name, SETTINGS, 1, _ALIKE)

@@ -84,19 +84,19 @@ def document(message: Message) -> dict[str, Any]:
 
 
 def grant_line(grant: grant_pb2.Grant) -> str:
-    """One line for a person."""
+    """Return one line for a person."""
     role = grant_pb2.GrantRole.Name(grant.role).removeprefix(_ROLE)
     return f"{grant.grant_id} {grant.principal} {grant.vin} {role} {_state(grant)}"
 
 
 def key_line(key: account_pb2.ApiKey) -> str:
-    """One line for a person."""
+    """Return one line for a person."""
     name = f" {key.name!r}" if key.name else ""
     return f"{key.key_id} {key.principal}{name} {_state(key)}"
 
 
 def account_line(account: account_pb2.Account) -> str:
-    """One line for a person."""
+    """Return one line for a person."""
     if not account.HasField("locked_at"):
         return f"{account.principal} not locked"
     return f"{account.principal} locked {moment(account.locked_at)}: {account.reason}"

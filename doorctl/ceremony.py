@@ -48,7 +48,7 @@ class PublicCloudKeys:
     report: Sequence[bytes]
 
     def with_uses(self) -> list[tuple[session_pb2.KeyUse.ValueType, bytes]]:
-        """Each with what it is for."""
+        """Return each with what it is for."""
         kinds = zip(USES, (self.sign, self.seal, self.report), strict=True)
         return [(use, key) for use, keys in kinds for key in keys]
 
@@ -63,7 +63,7 @@ class EndorsedManifest:
 
 
 def read_manifest(path: Path) -> EndorsedManifest:
-    """What the file says, signed by the root that it names. Whether that is the right root is the caller's
+    """Return what the file says, signed by the root that it names. Whether that is the right root is the caller's
     question. Raises CeremonyRefused.
     """
     try:
@@ -80,7 +80,9 @@ def read_manifest(path: Path) -> EndorsedManifest:
 
 
 def newest_manifest(folder: Path) -> EndorsedManifest | None:
-    """The one of the highest version in the folder. Raises CeremonyRefused when a file is not what its name says."""
+    """Return the one of the highest version in the folder. Raises CeremonyRefused when a file is not what its
+    name says.
+    """
     numbers = [int(found[1]) for path in folder.glob("*.manifest") if (found := _FILE.fullmatch(path.name))]
     if not numbers:
         return None
@@ -92,7 +94,7 @@ def newest_manifest(folder: Path) -> EndorsedManifest | None:
 
 
 def manifest_file(folder: Path, version: int) -> Path:
-    """Where this version lies."""
+    """Return where this version lies."""
     return folder / f"{version}.manifest"
 
 
@@ -106,7 +108,7 @@ def next_manifest(
     previous_root: KeySigner | None = None,
     revoke: Collection[bytes] = (),
 ) -> EndorsedManifest:
-    """The manifest after `newest`, or the first. `revoke` are ids of keys; `previous_root` signs too where the
+    """Return the manifest after `newest`, or the first. `revoke` are ids of keys; `previous_root` signs too where the
     root changes. Raises CeremonyRefused.
     """
     before = newest.manifest if newest else session_pb2.KeyManifest(root_public_key=root.public_bytes)
@@ -171,7 +173,7 @@ def _keys(
 
 
 def described(endorsed: EndorsedManifest) -> list[str]:
-    """Lines for a person."""
+    """Return lines for a person."""
     manifest = endorsed.manifest
     root = key_id(manifest.root_public_key)
     by = "itself" if root == endorsed.endorsed_by else endorsed.endorsed_by.hex()

@@ -49,7 +49,7 @@ def list_newest(
     limit: Limit = DEFAULT_LIMIT,
     before: Before = None,
 ) -> None:
-    """What becomes a dead letter, the newest first: service, ID, when it came, subject, size, reason, when it was
+    """List dead letters, the newest first: service, ID, when it came, subject, size, reason, when it was
     replayed.
     """
     if before is not None and service is None:
@@ -131,7 +131,7 @@ def _asked(service: str, rpc: str, request: Message, answer: type[Answer]) -> An
 
 
 def _ask(service: str, rpc: str, request: Message, answer: type[Answer]) -> Answer:
-    """What the service answers. Raises Failed."""
+    """Return what the service answers. Raises Failed."""
     return Operator.from_environment(os.environ).ask(service, f"{_RPC}/{rpc}", request, answer)
 
 
@@ -145,7 +145,7 @@ def _line(service: str, letter: contract.DeadLetter) -> str:
 
 
 def _more(letter: contract.DeadLetter) -> str:
-    """What a letter says of others."""
+    """Return what a letter says of others."""
     more = f" (stands for {letter.messages:,} messages)" if letter.messages > 1 else ""
     if letter.dropped_before:
         more += f" ({letter.dropped_before:,} of this vehicle before it are kept no longer)"

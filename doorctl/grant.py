@@ -50,7 +50,7 @@ def list_grants(
     every: Annotated[bool, typer.Option("--all", help="also those that were revoked")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """The grants on a vehicle, oldest first; then those that wait for a second operator."""
+    """List the grants on a vehicle, oldest first; then those that wait for a second operator."""
     request = contract.ListGrantsRequest(vin=vin)
     answer = asked("ListGrants", request, contract.ListGrantsResponse, as_person=True)
     if not every:

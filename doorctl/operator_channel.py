@@ -130,7 +130,7 @@ def _sentence(error: grpc.RpcError, who: str) -> str:
 
 
 def _refusal(status: status_pb2.Status) -> str:
-    """What the service says, and of each field that is wrong, what."""
+    """Return what the service says, and of each field that is wrong, what."""
     bad = error_details_pb2.BadRequest()
     found = [bad.field_violations for detail in status.details if detail.Unpack(bad)]
     wrong = [f"{each.field} {each.description}" for fields in found for each in fields]

@@ -28,5 +28,5 @@ def printable(text: str) -> str:
 
 
 def moment(stamp: Timestamp) -> str:
-    """ISO 8601, UTC."""
+    """Return ISO 8601, UTC."""
     return stamp.ToDatetime(UTC).isoformat()

@@ -113,12 +113,12 @@ class Passage:
 
 
 def account_of(service: str) -> str:
-    """The account of a service."""
+    """Return the account of a service."""
     return f"SERVICE_{service.upper()}"
 
 
 def store_of(stream: str) -> str:
-    """The account in which a stream lies."""
+    """Return the account in which a stream lies."""
     return MQTT_CARS_ACCOUNT if stream.startswith("$MQTT_") else _STORE_OF.get(stream, VEHICLE_STORE)
 
 
@@ -129,7 +129,7 @@ SAYS_WITHIN = {"enrolment": (VEHICLE_ADMITTED_SUBJECT,)}
 
 
 def passages(services: tuple[str, ...], prefix: str) -> list[Passage]:
-    """All of them. `prefix` is the secret one of what listens where vehicles' messages are confirmed."""
+    """Return all of them. `prefix` is the secret one of what listens where vehicles' messages are confirmed."""
     found = [*_nats_vehicles(prefix), *_mqtt_vehicles(prefix)]
     for service in services:
         found += _consuming(service, prefix)
@@ -177,7 +177,7 @@ def _nats_vehicles(prefix: str) -> list[Passage]:
 
 
 def _mqtt_vehicles(prefix: str) -> list[Passage]:
-    """A vehicle on MQTT names no reply subject: the broker itself waits for the answer."""
+    """Return a vehicle on MQTT names no reply subject: the broker itself waits for the answer."""
     said = [event_subject("*", event) for event in EventKind if event is not EventKind.STATUS]
     commands = f"{mqtt_queue_subject(command_subject('*', CommandKind.DOOR)).removesuffix('door')}*"
     return [
@@ -198,7 +198,7 @@ def _mqtt_vehicles(prefix: str) -> list[Passage]:
 
 
 def _enter(account: str, prefix: str, *subjects: str) -> list[Passage]:
-    """What is published in this account goes into the vehicles' store."""
+    """Return what is published in this account goes into the vehicles' store."""
     return [
         Passage(account, VEHICLE_STORE, PassageKind.STREAM, subject, local=f"{prefix}.{subject}")
         for subject in subjects
@@ -206,7 +206,7 @@ def _enter(account: str, prefix: str, *subjects: str) -> list[Passage]:
 
 
 def _consuming(service: str, prefix: str) -> list[Passage]:
-    """What a service needs for its durable consumers, and to see that the streams are there."""
+    """Return what a service needs for its durable consumers, and to see that the streams are there."""
     user = account_of(service)
     found = []
     for consumer in consumers_of(service):
@@ -277,7 +277,7 @@ def _diagnostics(user: str) -> list[Passage]:
 
 
 def _enrolment(user: str) -> list[Passage]:
-    """It says who a vehicle is, ends vehicles' connections, and makes every stream and durable consumer."""
+    """Return what enrolment may do: say who a vehicle is, end vehicles' connections, make streams and consumers."""
     found = _ask(user, SERVICE_STORE, "room.enrolment.probe")
     for stream in STREAMS:
         found += [*_api(user, "STREAM.CREATE", stream), *_api(user, "STREAM.UPDATE", stream)]

@@ -37,7 +37,7 @@ class BrokerSecrets:
         return self.folder / "broker-cluster.password"
 
     def password(self, user: str) -> Path:
-        """The file with the broker password of a service or a vehicle."""
+        """Return the file with the broker password of a service or a vehicle."""
         return self.folder / f"nats-{user}.password"
 
     def admission_key(self) -> str:

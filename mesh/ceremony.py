@@ -98,14 +98,14 @@ class Ceremony:
             write_private(manifest_file(self.manifests, made.manifest.version), made.data)
 
     def make_car(self, vin: str) -> CarKeys:
-        """The car's keys, made where it has none. Raises KeyFileRefused."""
+        """Return the car's keys, made where it has none. Raises KeyFileRefused."""
         private = self.folder / "vehicles" / vin / "keys.pem"
         public = self.folder / "public" / "vehicles" / f"{vin}.pem"
         _ensure(private, public, Ed25519PrivateKey, X25519PrivateKey)
         return CarKeys(private, public)
 
     def car_settings(self, vin: str) -> dict[str, str]:
-        """What the simulator is reported the car's keys. Raises CeremonyRefused."""
+        """Return what the simulator is reported the car's keys. Raises CeremonyRefused."""
         files = {
             "keysFile": self.make_car(vin).private,
             "rootKeyFile": self.root_public,
@@ -118,7 +118,7 @@ class Ceremony:
 
 
 def _ensure(private: Path, public: Path, *kinds: type[PrivateKey]) -> list[bytes]:
-    """The public keys of the private file, which is made where it is missing; the public file follows it."""
+    """Return the public keys of the private file, which is made where it is missing; the public file follows it."""
     if not private.is_file():
         write_private(private, private_pem(*(kind.generate() for kind in kinds)))
     halves = [key.public_key() for key in read_private(private)]
@@ -129,7 +129,7 @@ def _ensure(private: Path, public: Path, *kinds: type[PrivateKey]) -> list[bytes
 
 
 def _is_good(newest: EndorsedManifest, keys: PublicCloudKeys, now: datetime) -> bool:
-    """Whether it lasts for a while and names these keys."""
+    """Return whether it lasts for a while and names these keys."""
     manifest = newest.manifest
     lasts = manifest.expires_at_seconds > (now + timedelta(days=RENEW_BEFORE_DAYS)).timestamp()
     usable = {(key.use, key.public_key) for key in manifest.keys if not key.revoked}

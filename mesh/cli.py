@@ -112,14 +112,14 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
 
 
 def _name(word: str) -> str:
-    """A user's or an agent's name. Raises ArgumentTypeError."""
+    """Return a user's or an agent's name. Raises ArgumentTypeError."""
     if not (0 < len(word) <= MAX_NAME and word.isprintable() and word.strip() == word):
         raise argparse.ArgumentTypeError(f"a name has 1 to {MAX_NAME} printable characters")
     return word
 
 
 def _next_step(error: OSError, folder: Path, command: str) -> str:
-    """What could not be read or written, and what to do about it."""
+    """Return what could not be read or written, and what to do about it."""
     where = f"{error.filename}: " if error.filename else ""
     said = f"{where}{error.strerror or error}"
     if isinstance(error, FileNotFoundError) and command == "token":
@@ -139,7 +139,7 @@ def _only_the_sandbox(profile: str | None) -> None:
 
 
 def _ports(base: str | None) -> Ports:
-    """The ports at this base, or at the usual one. Raises ValueError, naming the key."""
+    """Return the ports at this base, or at the usual one. Raises ValueError, naming the key."""
     if not base:
         return Ports()
     if not base.isascii() or not base.isdecimal():

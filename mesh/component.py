@@ -89,7 +89,7 @@ class RunningComponent:
         return self._process.pid
 
     async def wait(self) -> int:
-        """The exit status, negative for a signal, once it has ended."""
+        """Return the exit status, negative for a signal, once it has ended."""
         status = await self._process.wait()
         if self._mask is not None:
             try:
@@ -117,7 +117,7 @@ class RunningComponent:
             ended.cancel()
 
     def obituary(self) -> str:
-        """How it ended and, where it ended by itself, its last words."""
+        """Return how it ended and, where it ended by itself, its last words."""
         status = self._process.returncode
         if status is not None and status < 0:
             return f"{self.component.name} was ended by {signal.Signals(-status).name}"
@@ -143,7 +143,9 @@ class RunningComponent:
 
 
 async def _mask(log: IO[bytes]) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
-    """Who brings into the log, without VINs, what is written to the file; it ends when nobody can write there."""
+    """Return who brings into the log, without VINs, what is written to the file; it ends when nobody can write
+    there.
+    """
     end_to_read, end_to_write = os.pipe()
     with os.fdopen(end_to_read, "rb") as source:
         mask = await asyncio.create_subprocess_exec(
@@ -157,7 +159,7 @@ async def _mask(log: IO[bytes]) -> tuple[asyncio.subprocess.Process, IO[bytes]]:
 
 
 def _opened(log: Path) -> IO[bytes]:
-    """The log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
+    """Return the log, to append to; where there is no room even for an empty file, nothing that is said is kept."""
     try:
         return log.open("ab")
     except OSError:
@@ -165,7 +167,7 @@ def _opened(log: Path) -> IO[bytes]:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log that says something, shortened; "no output" when there is none.
+    """Return the last line of a log that says something, shortened; "no output" when there is none.
 
     Of a JSON record with an exception, the exception's own last line.
     """

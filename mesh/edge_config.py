@@ -90,7 +90,7 @@ def _number(environment: Mapping[str, str], key: str, usual: int) -> int:
 
 
 def render_edge(ports: Ports, pki_folder: Path, admin: Path, limits: EdgeLimits = USUAL) -> str:
-    """The configuration as YAML; `admin` is where the admin interface's socket goes.
+    """Return the configuration as YAML; `admin` is where the admin interface's socket goes.
 
     A name in envoy.yaml that is not filled in is a KeyError.
     """

@@ -100,12 +100,12 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
 
 
 def of_the_machine(environment: Mapping[str, str]) -> dict[str, str]:
-    """What every program needs: where programs are, language, time zone, temporary files, trusted public CAs."""
+    """Return what every program needs: where programs are, language, time zone, temporary files, trusted public CAs."""
     return {name: value for name, value in environment.items() if name in _MACHINE or name.startswith("LC_")}
 
 
 def of_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """What Python reads besides; compiled code is always kept, or every start would compile for seconds."""
+    """Return what Python reads besides; compiled code is always kept, or every start would compile for seconds."""
     return {
         name: value
         for name, value in environment.items()
@@ -114,6 +114,6 @@ def of_python(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def of_the_user(environment: Mapping[str, str], component: str) -> dict[str, str]:
-    """The component's own settings, as far as the user has set them."""
+    """Return the component's own settings, as far as the user has set them."""
     names = {f"DOORS_{name}" for name in MAY_SET[component]}
     return {name: value for name, value in environment.items() if name in names}

@@ -30,7 +30,9 @@ def say(line: str) -> None:
 
 
 def low_space_bytes(text: str | None) -> int:
-    """How little service is worth a line: DOORS_LOW_SPACE_BYTES, which the services read as well. Raises ValueError."""
+    """Return how little service is worth a line: DOORS_LOW_SPACE_BYTES, which the services read as well. Raises
+    ValueError.
+    """
     if not text:
         return LOW_SPACE_BYTES
     if not text.isascii() or not text.isdecimal() or int(text) < LEAST_LOW_SPACE_BYTES:

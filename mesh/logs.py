@@ -44,7 +44,7 @@ async def keep_bounded(
 
 
 def _bound(folder: Path, largest_bytes: int) -> dict[str, str]:
-    """Which could not be cut, and why."""
+    """Return which could not be cut, and why."""
     failed = {}
     try:
         logs = sorted(folder.glob("*.log"))

@@ -185,7 +185,7 @@ def _cluster(node: BrokerNode, files: str) -> str:
 
 
 def render_accounts(walls: Sequence[Passage], users: Mapping[str, Sequence[str]]) -> str:
-    """The accounts with their users, and what passes between them."""
+    """Return the accounts with their users, and what passes between them."""
     names = dict.fromkeys([*users, *STORES, *(name for wall in walls for name in (wall.owner, wall.user))])
     return "\n".join(_account(name, walls, users.get(name, ())) for name in names)
 
@@ -209,7 +209,7 @@ def _account(name: str, walls: Sequence[Passage], users: Sequence[str]) -> str:
 
 
 def _exports(walls: Sequence[Passage]) -> list[str]:
-    """One for each subject, open to those accounts only that import it."""
+    """Return one for each subject, open to those accounts only that import it."""
     found: dict[tuple[PassageKind, str, bool], list[str]] = defaultdict(list)
     for wall in walls:
         found[wall.kind, wall.subject, wall.many].append(wall.user)

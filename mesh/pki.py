@@ -76,12 +76,12 @@ class Pki:
         return self._folder / f"{self._ca_name}.crl"
 
     def pair(self, name: str) -> Pair:
-        """Where the files of this name lie."""
+        """Return where the files of this name lie."""
         return Pair(self._folder / f"{name}.crt", self._folder / f"{name}.key")
 
     def ensure(self, identity: CertificateIdentity) -> Pair:
-        """The identity's certificate: made if it is missing, another CA's, under other names, revoked, or soon to
-        expire.
+        """Return the identity's certificate: made if it is missing, another CA's, under other names, revoked, or
+        soon to expire.
         """
         pair = self.pair(identity.name)
         if not (pair.key.is_file() and self._is_good(pair.cert, identity)):
@@ -89,7 +89,7 @@ class Pki:
         return pair
 
     def ensure_revocations(self) -> Path:
-        """The CA's revocation list: made, and empty, if it is missing, another CA's, or soon to expire."""
+        """Return the CA's revocation list: made, and empty, if it is missing, another CA's, or soon to expire."""
         if self._revocation_list() is None:
             self._write_revocations([])
         return self.revocations
@@ -234,8 +234,8 @@ def _names_of(identity: CertificateIdentity) -> list[x509.GeneralName]:
 
 
 def _only_uris() -> x509.NameConstraints:
-    """The CA signs URIs of the trust domain (RFC 5280, section 4.2.1.10), and no other kind of name but in a domain
-    that nobody has. The broker knows services by their DNS names.
+    """Return the CA signs URIs of the trust domain (RFC 5280, section 4.2.1.10), and no other kind of name but
+    in a domain that nobody has. The broker knows services by their DNS names.
     """
     return x509.NameConstraints(
         permitted_subtrees=[

@@ -116,7 +116,7 @@ class Planner:
         )
 
     def _service(self, service: ServiceDescriptor) -> MeshComponent:
-        """One service, told what its descriptor says that it needs, and what it alone is told."""
+        """Return one service, told what its descriptor says that it needs, and what it alone is told."""
         particular = {
             "access": self._access_settings,
             "status": self._status_settings,
@@ -156,7 +156,7 @@ class Planner:
         return f"{LOOPBACK}:{self._ports.service(service)}"
 
     def _vehicle_settings(self, service: ServiceDescriptor) -> dict[str, str]:
-        """What a service needs to talk with vehicles: each only the keys it works with."""
+        """Return what a service needs to talk with vehicles: each only the keys it works with."""
         keys = self._sandbox.ceremony
         settings = {}
         if service.opens_answers:
@@ -188,7 +188,9 @@ class Planner:
         return {"DOORS_UPDATE_ID_KEY": _absolute(self._sandbox.update_id_key)}
 
     def _signer_settings(self) -> dict[str, str]:
-        """It holds the one key that moves doors, so it is told what it needs and nothing more."""
+        """Return the signer's component: it holds the one key that moves doors, and is given what it needs and
+        nothing more.
+        """
         return {
             "DOORS_ACCESS_TARGET": self._target("access"),
             "DOORS_SIGNING_KEY": _absolute(self._sandbox.ceremony.signing_key),

@@ -63,11 +63,11 @@ class Ports:
         return self.base + 600
 
     def service(self, name: str) -> int:
-        """The gRPC port of a service."""
+        """Return the gRPC port of a service."""
         return self.base + descriptor_of(name).port_distance
 
     def by_component(self) -> list[tuple[int, str]]:
-        """Every port with the component that listens there."""
+        """Return every port with the component that listens there."""
         return [
             (self.nats, "nats"),
             (self.mqtt, "nats (MQTT)"),

@@ -27,7 +27,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 async def http_request(method: str, socket: Path, path: str) -> httpx.Response:
-    """One request to a component's own interface, behind a socket file. Raises httpx.TransportError."""
+    """Return one request to a component's own interface, behind a socket file. Raises httpx.TransportError."""
     transport = httpx.AsyncHTTPTransport(uds=str(socket))
     async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=TIMEOUT_SECONDS) as client:
         return await client.request(method, f"http://localhost{path}")

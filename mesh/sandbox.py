@@ -60,7 +60,7 @@ SAMPLE_KEY_OWNER = "user-123"
 
 
 def broker_user(name: str) -> str:
-    """The broker's user of a service or of the monitor: a DNS name in its certificate.
+    """Return the broker's user of a service or of the monitor: a DNS name in its certificate.
 
     Not its URI: the broker does not look which CA signed, and vehicles have URIs of the same trust domain. Their CA may
     sign no DNS name.
@@ -205,15 +205,15 @@ class Sandbox:
         return Ceremony(self.folder)
 
     def vehicle_pki(self, now: datetime) -> Pki:
-        """The vehicles' certificates."""
+        """Return the vehicles' certificates."""
         return Pki(self.pki, now, VEHICLE_CA)
 
     def nats_password(self, user: str) -> Path:
-        """The file with the broker password of a service or a vehicle."""
+        """Return the file with the broker password of a service or a vehicle."""
         return self.broker_secrets.password(user)
 
     def database_url(self, service: str) -> str:
-        """The service's own database."""
+        """Return the service's own database."""
         return f"sqlite:///{self.folder.resolve() / 'data' / service}.db"
 
     def prepare(self, now: datetime) -> None:
@@ -284,7 +284,7 @@ class Sandbox:
 
 
 def vehicle_identity(vin: str) -> CertificateIdentity:
-    """Whom a vehicle's certificate is for."""
+    """Return whom a vehicle's certificate is for."""
     return CertificateIdentity(f"vehicle-{vin}", uri=f"{TRUST_DOMAIN}/vehicle/{vin}", server=False)
 
 
@@ -318,7 +318,7 @@ def _ensure_signing_key(key_path: Path, jwks_path: Path) -> None:
 
 
 def load_signing_key(path: Path) -> Ed25519PrivateKey:
-    """The Ed25519 key in a PEM file. Raises ValueError naming the file when it holds no such key."""
+    """Return the Ed25519 key in a PEM file. Raises ValueError naming the file when it holds no such key."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), password=None)
     except ValueError as unreadable:
@@ -329,7 +329,7 @@ def load_signing_key(path: Path) -> Ed25519PrivateKey:
 
 
 def key_id(key: Ed25519PublicKey) -> str:
-    """The key's JWK thumbprint (RFC 7638)."""
+    """Return the key's JWK thumbprint (RFC 7638)."""
     members = json.dumps(_public_jwk(key), sort_keys=True, separators=(",", ":"))
     return _base64url(hashlib.sha256(members.encode()).digest())
 

@@ -45,7 +45,7 @@ class RestartBackoff:
         self._deaths = 0
 
     def after(self, uptime_seconds: float) -> float:
-        """Seconds to wait after a run of this length."""
+        """Return seconds to wait after a run of this length."""
         self._deaths = 1 if uptime_seconds >= HEALTHY_AFTER_SECONDS else self._deaths + 1
         return float(min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** min(self._deaths - 1, 16)))
 
@@ -58,7 +58,7 @@ class ProbeTolerance:
         self._failed = 0
 
     def is_over(self, *, healthy: bool) -> bool:
-        """Whether it ends with this look."""
+        """Return whether it ends with this look."""
         if healthy:
             # Only who is well for as long as it may be ill is trusted as in the beginning.
             self._failed = min(self._failed, 0) - 1

@@ -40,7 +40,7 @@ class Bearer:
 
 
 def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
-    """A token that says so, signed in now, good for LIFETIME_SECONDS.
+    """Return a token that says so, signed in now, good for LIFETIME_SECONDS.
 
     Raises FileNotFoundError when the sandbox was never made, ValueError when `key` is not a signing key.
     """

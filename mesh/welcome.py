@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def welcome(ports: Ports, sandbox: Sandbox) -> str:
-    """The first line is exactly `ready <base URL>`; tools wait for it."""
+    """Return the lines to print. The first is exactly `ready <base URL>`; tools wait for it."""
     base = f"http://{LOOPBACK}:{ports.http}"
     door = f"{base}/api/v1/remotecontrol/vehicles/{SAMPLE_VIN}/door"
     control = f"http://{LOOPBACK}:{ports.control}/vehicles"

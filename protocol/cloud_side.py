@@ -78,14 +78,14 @@ class VehicleKeyLookup(Protocol):
     """Which keys a vehicle enrolled."""
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """Its keys; None when it is not enrolled, or not any more."""
+        """Return its keys; None when it is not enrolled, or not any more."""
 
 
 class CloudStore(Protocol):
     """Where the cloud keeps sessions and what it issued. One transaction."""
 
     def load(self, vin: str) -> CloudSession | None:
-        """The vehicle's session, locked against others until the transaction ends."""
+        """Return the vehicle's session, locked against others until the transaction ends."""
 
     def save(self, vin: str, session: CloudSession) -> None:
         """Replace it."""
@@ -94,7 +94,7 @@ class CloudStore(Protocol):
         """Keep it for as long as an answer may come (a day)."""
 
     def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
-        """What was issued to this vehicle under this hash."""
+        """Return what was issued to this vehicle under this hash."""
 
 
 def next_slot(
@@ -130,7 +130,7 @@ class AnswerReader:
         self._check = check
 
     def hello(self, vin: str, data: bytes) -> session_pb2.SessionInfo:
-        """The session information that came on Domain.HELLO. Raises MessageRefused."""
+        """Return the session information that came on Domain.HELLO. Raises MessageRefused."""
         signed = self._verified(vin, Domain.HELLO, data)
         if signed.content_type != ContentType.SESSION:
             raise MessageRefused(Fault.WRONG_TYPE, "not session information")
@@ -145,7 +145,7 @@ class AnswerReader:
         return info
 
     def answer(self, vin: str, domain: Domain, data: bytes) -> session_pb2.SignedAnswer:
-        """The answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
+        """Return the answer that came on `domain` (RECEIVED, RESULT, CANCELLED, CONFIGURED), to be admitted by a
         ReplayGuard. Raises MessageRefused.
         """
         signed = self._verified(vin, domain, data)
@@ -181,7 +181,7 @@ class ReplayGuard:
         self._entered = entered
 
     def reserve_slot(self, vin: str, domain: Domain, valid_millis: int) -> SessionSlot:
-        """The next place in the session, for an order that is valid for `valid_millis` from now (less, where the
+        """Return the next place in the session, for an order that is valid for `valid_millis` from now (less, where the
         protocol says so). Nothing is stored before `issue`. Raises NotReachable.
 
         The same order may be issued again: after a reboot of the vehicle, or a fault that says it was out of step.
@@ -216,7 +216,7 @@ class ReplayGuard:
         return request_hash
 
     def challenge(self, vin: str) -> bytes:
-        """A challenge for a session request. Only the answer to the last one is accepted."""
+        """Return a challenge for a session request. Only the answer to the last one is accepted."""
         challenge = secrets.token_bytes(CHALLENGE_BYTES)
         session = self._store.load(vin) or CloudSession()
         self._store.save(vin, session.challenged(challenge, self._now_millis()))
@@ -236,7 +236,7 @@ class ReplayGuard:
         return True
 
     def learn_unsolicited(self, info: session_pb2.SessionInfo) -> bool:
-        """The same where challenges are somebody else's: an answer to one counts as a hello without."""
+        """Return the same where challenges are somebody else's: an answer to one counts as a hello without."""
         received = session_pb2.SessionInfo()
         received.CopyFrom(info)
         received.challenge = b""
@@ -303,8 +303,8 @@ def _parse_answer(signed: cose.SignedEnvelope, domain: Domain) -> session_pb2.Si
 
 
 def _fits(issued: IssuedOrder, domain: Domain, answer: Answer | session_pb2.OrderRefused) -> bool:
-    """Whether this can be an answer to that order. A cancellation may answer for the command it withdrew, but only
-    that it was cancelled: whatever moved, moved for the command itself.
+    """Return whether this can be an answer to that order. A cancellation may answer for the command it withdrew,
+    but only that it was cancelled: whatever moved, moved for the command itself.
     """
     match answer:
         case report_pb2.CommandReceived():

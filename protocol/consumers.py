@@ -82,5 +82,5 @@ CONSUMERS = {
 
 
 def consumers_of(service: str) -> list[DurableConsumer]:
-    """Those that this service reads."""
+    """Return those that this service reads."""
     return [consumer for consumer in CONSUMERS.values() if consumer.service == service]

@@ -47,14 +47,14 @@ class SignedEnvelope:
 
 
 def sign(signer: Signer, content_type: str, subject: bytes, payload: bytes) -> bytes:
-    """The signed envelope. `subject` is authenticated with it and not sent (external_aad)."""
+    """Return the signed envelope. `subject` is authenticated with it and not sent (external_aad)."""
     protected = _protected(content_type, signer.key_id)
     signature = signer.sign(_to_be_signed(protected, subject, payload))
     return _envelope(protected, payload, signature)
 
 
 def decode(data: bytes) -> SignedEnvelope:
-    """The parts. Raises MessageRefused (MALFORMED)."""
+    """Return the parts. Raises MessageRefused (MALFORMED)."""
     try:
         signed = _parse(data)
     except (IndexError, UnicodeDecodeError) as error:
@@ -66,7 +66,7 @@ def decode(data: bytes) -> SignedEnvelope:
 
 
 def verify(signed: SignedEnvelope, key: Ed25519PublicKey, subject: bytes) -> None:
-    """Raises MessageRefused (BAD_SIGNATURE) unless `key` signed exactly this for `subject`."""
+    """Raise MessageRefused (BAD_SIGNATURE) unless `key` signed exactly this for `subject`."""
     protected = _protected(signed.content_type, signed.key_id)
     try:
         key.verify(signed.signature, _to_be_signed(protected, subject, signed.payload))
@@ -75,7 +75,7 @@ def verify(signed: SignedEnvelope, key: Ed25519PublicKey, subject: bytes) -> Non
 
 
 def _parse(data: bytes) -> SignedEnvelope:
-    """Takes apart at the places where a canonical envelope has its parts. Raises IndexError."""
+    """Take apart at the places where a canonical envelope has its parts. Raises IndexError."""
     protected, at = _string(data, len(_TAG_AND_ARRAY))
     payload, at = _string(data, at + len(_NO_UNPROTECTED))
     signature, _ = _string(data, at)
@@ -87,7 +87,7 @@ def _parse(data: bytes) -> SignedEnvelope:
 
 
 def _string(data: bytes, at: int) -> tuple[bytes, int]:
-    """The byte or text string whose head is at `at`, and where it ends. Raises IndexError."""
+    """Return the byte or text string whose head is at `at`, and where it ends. Raises IndexError."""
     length = data[at] & 0x1F
     start = at + 1
     if length >= _ONE_BYTE:
@@ -112,7 +112,7 @@ def _envelope(protected: bytes, payload: bytes, signature: bytes) -> bytes:
 
 
 def _to_be_signed(protected: bytes, subject: bytes, payload: bytes) -> bytes:
-    """Sig_structure, RFC 9052 section 4.4."""
+    """Return Sig_structure, RFC 9052 section 4.4."""
     return b"".join((_SIGNATURE1, _bytes(protected), _bytes(subject), _bytes(payload)))
 
 

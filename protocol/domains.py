@@ -81,5 +81,5 @@ MAX_COUNTER = 2**48 - 1
 
 
 def subject_of(vin: str, domain: Domain) -> bytes:
-    """What binds a message to vehicle and domain: the NATS subject, also where MQTT carries it."""
+    """Return what binds a message to vehicle and domain: the NATS subject, also where MQTT carries it."""
     return f"vehicle.{vin}.{domain.value}".encode("ascii")

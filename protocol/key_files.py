@@ -36,17 +36,17 @@ class KeyFileRefused(ValueError):
 
 
 def private_pem(*keys: PrivateKey) -> bytes:
-    """One PKCS8 block after the other."""
+    """Return one PKCS8 block after the other."""
     return b"".join(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in keys)
 
 
 def public_pem(*keys: PublicKey) -> bytes:
-    """One "PUBLIC KEY" block after the other."""
+    """Return one "PUBLIC KEY" block after the other."""
     return b"".join(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for key in keys)
 
 
 def read_private(path: Path) -> list[PrivateKey]:
-    """The private keys in the file, at least one. Raises KeyFileRefused."""
+    """Return the private keys in the file, at least one. Raises KeyFileRefused."""
     blocks = _PRIVATE.findall(_read(path))
     try:
         found = [load_pem_private_key(block, password=None) for block in blocks]
@@ -61,7 +61,7 @@ def read_private(path: Path) -> list[PrivateKey]:
 
 
 def read_signer(path: Path) -> KeySigner:
-    """The one Ed25519 private key in the file. Raises KeyFileRefused."""
+    """Return the one Ed25519 private key in the file. Raises KeyFileRefused."""
     keys = read_private(path)
     if len(keys) != 1 or not isinstance(keys[0], Ed25519PrivateKey):
         raise KeyFileRefused(f"{path} does not hold one Ed25519 private key and nothing else")
@@ -69,7 +69,7 @@ def read_signer(path: Path) -> KeySigner:
 
 
 def read_open_keys(path: Path) -> OpenKeys:
-    """The X25519 private keys in the file, more than one while they are rotated. Raises KeyFileRefused."""
+    """Return the X25519 private keys in the file, more than one while they are rotated. Raises KeyFileRefused."""
     keys = read_private(path)
     opening = [key for key in keys if isinstance(key, X25519PrivateKey)]
     if len(opening) != len(keys):
@@ -78,7 +78,7 @@ def read_open_keys(path: Path) -> OpenKeys:
 
 
 def read_car_private(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
-    """A car's two private keys, in either order. Raises KeyFileRefused."""
+    """Return a car's two private keys, in either order. Raises KeyFileRefused."""
     match read_private(path):
         case [Ed25519PrivateKey() as signing, X25519PrivateKey() as opening]:
             return signing, opening
@@ -88,7 +88,7 @@ def read_car_private(path: Path) -> tuple[Ed25519PrivateKey, X25519PrivateKey]:
 
 
 def read_car_public(path: Path) -> tuple[Ed25519PublicKey, X25519PublicKey]:
-    """A car's two public keys, in either order. Raises KeyFileRefused."""
+    """Return a car's two public keys, in either order. Raises KeyFileRefused."""
     blocks = _PUBLIC.findall(_read(path))
     try:
         keys = [load_pem_public_key(block) for block in blocks]
@@ -103,7 +103,7 @@ def read_car_public(path: Path) -> tuple[Ed25519PublicKey, X25519PublicKey]:
 
 
 def read_public(path: Path, kind: type[PublicKey]) -> bytes:
-    """The 32 bytes of the public key of this kind in the file. Raises KeyFileRefused."""
+    """Return the 32 bytes of the public key of this kind in the file. Raises KeyFileRefused."""
     name = kind.__name__.removesuffix("PublicKey")
     data = _read(path)
     try:
@@ -116,7 +116,7 @@ def read_public(path: Path, kind: type[PublicKey]) -> bytes:
 
 
 def write_new(path: Path, content: bytes, mode: int = 0o600) -> None:
-    """A new file, on the disk when this returns. Raises KeyFileRefused: keys are never overwritten."""
+    """Write a new file, on the disk when this returns. Raises KeyFileRefused: keys are never overwritten."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except FileExistsError as error:

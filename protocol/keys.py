@@ -21,7 +21,7 @@ KEY_ID_BYTES = 8
 
 
 def key_id(public_bytes: bytes) -> bytes:
-    """The id of a public key, from its 32 bytes."""
+    """Return the id of a public key, from its 32 bytes."""
     return hashlib.sha256(public_bytes).digest()[:KEY_ID_BYTES]
 
 
@@ -33,7 +33,7 @@ class Signer(Protocol):
         """The id of the public half."""
 
     def sign(self, data: bytes) -> bytes:
-        """The Ed25519 signature (RFC 8032), 64 bytes."""
+        """Return the Ed25519 signature (RFC 8032), 64 bytes."""
 
 
 class KeySigner:
@@ -46,11 +46,11 @@ class KeySigner:
 
     @property
     def key_id(self) -> bytes:
-        """See Signer."""
+        """The id of the public half."""
         return self._key_id
 
     def sign(self, data: bytes) -> bytes:
-        """See Signer."""
+        """Return the Ed25519 signature (RFC 8032), 64 bytes."""
         return self._key.sign(data)
 
 
@@ -68,7 +68,7 @@ class SealKey:
 
     @classmethod
     def checked(cls, public_bytes: bytes) -> SealKey:
-        """The same for bytes that somebody else chose: also raises ValueError for a point of small order, with
+        """Return the same for bytes that somebody else chose: also raises ValueError for a point of small order, with
         which nothing can be agreed (RFC 7748, section 6.1). Enrol no other keys.
         """
         key = cls.of(public_bytes)
@@ -85,7 +85,7 @@ class OpenKeys:
         }
 
     def find(self, of_id: bytes) -> X25519PrivateKey | None:
-        """The key with this id."""
+        """Return the key with this id."""
         return self._keys.get(of_id)
 
 

@@ -29,7 +29,7 @@ SUBJECT = b"cloud.keys"
 
 
 def endorse(manifest: session_pb2.KeyManifest, root: Signer, previous_root: Signer) -> bytes:
-    """The manifest as it travels. `root` is the one it names, `previous_root` that of the manifest before;
+    """Return the manifest as it travels. `root` is the one it names, `previous_root` that of the manifest before;
     for the first manifest both are the root that vehicles are made with.
     """
     if key_id(manifest.root_public_key) != root.key_id:
@@ -39,8 +39,8 @@ def endorse(manifest: session_pb2.KeyManifest, root: Signer, previous_root: Sign
 
 
 def peek(endorsed: bytes) -> session_pb2.KeyManifest:
-    """What an endorsed manifest says, without a look at who signed it: for those who have it from a trusted place,
-    such as a file of their own. Vehicles use Trust. Raises MessageRefused (MALFORMED).
+    """Return what an endorsed manifest says, without a look at who signed it: for those who have it from a
+    trusted place, such as a file of their own. Vehicles use Trust. Raises MessageRefused (MALFORMED).
     """
     return _parse(cose.decode(cose.decode(endorsed).payload).payload)
 
@@ -74,7 +74,7 @@ class Trust:
     report_keys: tuple[ManifestKey, ...] = ()
 
     def adopt(self, endorsed: bytes, wall_seconds: int) -> Trust:
-        """The trust with this manifest. The one in use again is no change.
+        """Return the trust with this manifest. The one in use again is no change.
 
         Raises MessageRefused: MALFORMED, WRONG_TYPE, UNKNOWN_KEY, BAD_SIGNATURE, MANIFEST_ROLLBACK, EXPIRED_KEY.
         """
@@ -89,11 +89,11 @@ class Trust:
 
     @staticmethod
     def restore(endorsed_by: bytes, endorsed: bytes) -> Trust:
-        """What was stored, whether or not its time is up by now. Raises MessageRefused when it is damaged."""
+        """Return what was stored, whether or not its time is up by now. Raises MessageRefused when it is damaged."""
         return _following(endorsed_by, endorsed)
 
     def verify_key(self, kid: bytes, wall_seconds: int) -> Ed25519PublicKey:
-        """The key an order may be signed with. Raises MessageRefused: UNKNOWN_KEY, REVOKED_KEY, EXPIRED_KEY."""
+        """Return the key an order may be signed with. Raises MessageRefused: UNKNOWN_KEY, REVOKED_KEY, EXPIRED_KEY."""
         for key in self.sign_keys:
             if key_id(key.public_bytes) == kid:
                 self._check_usable(key, wall_seconds)
@@ -101,15 +101,17 @@ class Trust:
         raise MessageRefused(Fault.UNKNOWN_KEY, f"not in manifest {self.version}")
 
     def seal_key(self, wall_seconds: int) -> SealKey:
-        """The key to seal to. Raises MessageRefused (UNKNOWN_KEY) when the manifest has none that is not revoked."""
+        """Return the key to seal to. Raises MessageRefused (UNKNOWN_KEY) when the manifest has none that is not
+        revoked.
+        """
         return self._to_encrypt_to(self.seal_keys, wall_seconds)
 
     def report_key(self, wall_seconds: int) -> SealKey:
-        """The key to agree the keys of reports with. Raises MessageRefused (UNKNOWN_KEY) as `seal_key` does."""
+        """Return the key to agree the keys of reports with. Raises MessageRefused (UNKNOWN_KEY) as `seal_key` does."""
         return self._to_encrypt_to(self.report_keys, wall_seconds)
 
     def _to_encrypt_to(self, keys: tuple[ManifestKey, ...], wall_seconds: int) -> SealKey:
-        """The first that is in its time; failing that, the first not revoked. What goes to an expired key moves
+        """Return the first that is in its time; failing that, the first not revoked. What goes to an expired key moves
         no door, and a vehicle whose manifest ran out has no other way to say that it needs a new one.
         """
         unrevoked = [key for key in keys if not key.is_revoked]
@@ -128,12 +130,12 @@ class Trust:
         return min(key.expires_at_seconds, self.expires_at_seconds) <= self._now(wall_seconds)
 
     def _now(self, wall_seconds: int) -> int:
-        """A clock that was set back cannot be before what the root said it was."""
+        """Return a clock that was set back cannot be before what the root said it was."""
         return max(wall_seconds, self.issued_at_seconds)
 
 
 def _following(root_public_key: bytes, endorsed: bytes) -> Trust:
-    """The trust in this manifest, if this root endorsed it."""
+    """Return the trust in this manifest, if this root endorsed it."""
     inner = _verified(endorsed, ContentType.ENDORSED_MANIFEST, root_public_key)
     signed = cose.decode(inner)
     manifest = _parse(signed.payload)

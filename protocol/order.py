@@ -33,12 +33,12 @@ ROLES: Mapping[Domain, frozenset[session_pb2.Role.ValueType]] = {
 
 
 def domain_of(order: VehicleCommand) -> Domain:
-    """The domain an order belongs to."""
+    """Return the domain an order belongs to."""
     return _DOMAINS[type(order)]
 
 
 def order_id(order: VehicleCommand) -> str:
-    """What makes it the same order when it comes again: command id, cancel id, settings version."""
+    """Return what makes it the same order when it comes again: command id, cancel id, settings version."""
     match order:
         case command_pb2.DoorCommand():
             return order.command_id
@@ -49,17 +49,17 @@ def order_id(order: VehicleCommand) -> str:
 
 
 def command_id(order: VehicleCommand) -> str:
-    """The command it gives or withdraws; empty for settings."""
+    """Return the command it gives or withdraws; empty for settings."""
     return "" if isinstance(order, command_pb2.ApplyConfig) else order.command_id
 
 
 def request_hash(envelope: bytes) -> bytes:
-    """What an answer names its request by: SHA-256 over the signed envelope, before it is sealed."""
+    """Return what an answer names its request by: SHA-256 over the signed envelope, before it is sealed."""
     return hashlib.sha256(envelope).digest()
 
 
 def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, VehicleCommand]:
-    """The signed message and the order in it. Raises MessageRefused: MALFORMED, WRONG_TYPE."""
+    """Return the signed message and the order in it. Raises MessageRefused: MALFORMED, WRONG_TYPE."""
     try:
         signed = session_pb2.SignedOrder.FromString(payload)
     except DecodeError as error:
@@ -74,7 +74,7 @@ def parse(payload: bytes, domain: Domain) -> tuple[session_pb2.SignedOrder, Vehi
 
 
 def _ids(order: VehicleCommand) -> tuple[str, ...]:
-    """A cancellation that names no command would be answered for none."""
+    """Return a cancellation that names no command would be answered for none."""
     if isinstance(order, command_pb2.CancelCommand):
         return order.cancel_id, order.command_id
     return (order_id(order),)

@@ -38,7 +38,7 @@ _NONCE_PAD = bytes(4)
 
 
 def report_key(shared: bytes, epoch: bytes, vin: str, domain: Domain) -> bytes:
-    """The AES-256 key of one vehicle, epoch and domain, from the X25519 shared secret."""
+    """Return the AES-256 key of one vehicle, epoch and domain, from the X25519 shared secret."""
     if domain not in REPORTS:
         raise ValueError(f"{domain.value} is signed, not reported")
     info = b"rdc-report" + bytes((PROTOCOL_VERSION,)) + subject_of(vin, domain)
@@ -56,7 +56,7 @@ class ReportSealer:
         self._sent = dict.fromkeys(REPORTS, 0)
 
     def seal(self, domain: Domain, report: bytes) -> bytes:
-        """The report as it travels, at most MAX_REPORT_BYTES. Raises ValueError when it would be longer."""
+        """Return the report as it travels, at most MAX_REPORT_BYTES. Raises ValueError when it would be longer."""
         counter = self._sent[domain] + 1
         if len(report) + _LEAST_BYTES > MAX_REPORT_BYTES:
             raise ValueError(f"a report of {len(report)} bytes")
@@ -88,7 +88,7 @@ class ReportSessions(Protocol):
     """Where the cloud keeps what vehicles' session information said."""
 
     def load(self, vin: str, epoch: bytes) -> ReportSession | None:
-        """The session of this epoch; None when no session information of it was seen, when a later epoch
+        """Return the session of this epoch; None when no session information of it was seen, when a later epoch
         followed it, and when the vehicle is not enrolled any more. Asked when an epoch is not the one whose keys are
         kept.
         """
@@ -127,7 +127,7 @@ class ReportOpener:
         self._channels: OrderedDict[tuple[str, Domain], _Channel] = OrderedDict()
 
     def open(self, vin: str, domain: Domain, data: bytes) -> OpenedReport:
-        """The report that came on this subject. It counts as seen only when `taken` is told.
+        """Return the report that came on this subject. It counts as seen only when `taken` is told.
 
         Raises MessageRefused: TOO_LARGE, MALFORMED, WRONG_EPOCH (no session information of it yet: try again),
         UNKNOWN_KEY, COUNTER_NOT_NEW, COUNTER_TOO_LARGE, NOT_FOR_US.
@@ -150,8 +150,9 @@ class ReportOpener:
         return OpenedReport(vin, domain, epoch, counter, payload, channel.order)
 
     def taken(self, report: OpenedReport) -> Window | None:
-        """This report is committed: a repetition is refused from here on. The window, to be stored by whoever
-        wants it to outlive the process; None when the keys it was opened with were forgotten meanwhile.
+        """Note that this report is committed: a repetition is refused from here on. Return the window, to be
+        stored by whoever wants it to outlive the process; None when the keys it was opened with were forgotten
+        meanwhile.
 
         Taking and opening are two steps because a commit may fail, and the same report must then open again.
         """
@@ -162,7 +163,7 @@ class ReportOpener:
         return channel.window
 
     def invalidate(self, vin: str) -> None:
-        """This vehicle's keys are to be asked for again: it was revoked, or began another epoch."""
+        """Drop this vehicle's keys: it was revoked, or began another epoch."""
         for domain in REPORTS:
             self._channels.pop((vin, domain), None)
 

@@ -36,7 +36,7 @@ class Direction(IntEnum):
 
 
 def seal(envelope: bytes, receiver: SealKey, direction: Direction, vin: str) -> bytes:
-    """The sealed envelope, at most MAX_SEALED_BYTES. Raises ValueError when it would be longer."""
+    """Return the sealed envelope, at most MAX_SEALED_BYTES. Raises ValueError when it would be longer."""
     ciphertext = _SUITE.encrypt(envelope, receiver.key, info(direction, vin, receiver.key_id))
     sealed = b"".join((HEAD, receiver.key_id, ciphertext))
     if len(sealed) > MAX_SEALED_BYTES:
@@ -45,7 +45,7 @@ def seal(envelope: bytes, receiver: SealKey, direction: Direction, vin: str) -> 
 
 
 def unseal(data: bytes, keys: OpenKeys, direction: Direction, vin: str) -> bytes:
-    """The envelope. Raises MessageRefused: TOO_LARGE, MALFORMED, NOT_FOR_US."""
+    """Return the envelope. Raises MessageRefused: TOO_LARGE, MALFORMED, NOT_FOR_US."""
     if len(data) > MAX_SEALED_BYTES:
         raise MessageRefused(Fault.TOO_LARGE, f"{len(data)} bytes; at most {MAX_SEALED_BYTES}")
     if len(data) < _LEAST_BYTES or data[: len(HEAD)] != HEAD:
@@ -61,5 +61,5 @@ def unseal(data: bytes, keys: OpenKeys, direction: Direction, vin: str) -> bytes
 
 
 def info(direction: Direction, vin: str, of_id: bytes) -> bytes:
-    """HPKE's info: all parts of fixed length, so that no two contexts share one."""
+    """Return HPKE's info: all parts of fixed length, so that no two contexts share one."""
     return b"".join((b"rdc-seal", bytes((PROTOCOL_VERSION, direction)), vin.encode("ascii"), of_id))

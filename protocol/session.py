@@ -55,12 +55,12 @@ class VehicleSession:
         self._sent: dict[Domain, int] = {}
 
     def check_epoch(self, epoch: bytes) -> None:
-        """Raises MessageRefused (WRONG_EPOCH)."""
+        """Raise MessageRefused (WRONG_EPOCH)."""
         if epoch != self.epoch:
             raise MessageRefused(Fault.WRONG_EPOCH, "signed for another run of this vehicle")
 
     def check_expiry(self, domain: Domain, expires_at_millis: int) -> None:
-        """Raises MessageRefused: EXPIRED, VALID_TOO_LONG."""
+        """Raise MessageRefused: EXPIRED, VALID_TOO_LONG."""
         left = expires_at_millis - self._clock_millis()
         if left <= 0:
             raise MessageRefused(Fault.EXPIRED, f"expired {-left} ms ago")
@@ -68,7 +68,7 @@ class VehicleSession:
             raise MessageRefused(Fault.VALID_TOO_LONG, f"valid for {left} ms more")
 
     def spend(self, domain: Domain, counter: int) -> None:
-        """Uses up this counter and all below it. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
+        """Use up this counter and all below it. Raises MessageRefused: COUNTER_NOT_NEW, COUNTER_TOO_LARGE."""
         if counter > MAX_COUNTER:
             raise MessageRefused(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
         if counter <= self._accepted.get(domain, 0):
@@ -76,13 +76,13 @@ class VehicleSession:
         self._accepted[domain] = counter
 
     def next_counter(self, domain: Domain) -> int:
-        """The vehicle's own next counter."""
+        """Return the vehicle's own next counter."""
         counter = self._sent.get(domain, 0) + 1
         self._sent[domain] = counter
         return counter
 
     def describe(self, info: session_pb2.SessionInfo) -> None:
-        """Fills in epoch, clock and counters."""
+        """Fill in epoch, clock and counters."""
         info.epoch = self.epoch
         info.clock_millis = self._clock_millis()
         for domain, counter in sorted(self._accepted.items()):
@@ -151,7 +151,7 @@ class CloudSession:
         return self.current.epoch
 
     def challenged(self, challenge: bytes, now_millis: int) -> CloudSession:
-        """Expecting the answer to this challenge, and to no earlier one."""
+        """Return the session that expects the answer to this challenge, and to no earlier one."""
         return replace(self, challenge=challenge, challenged_at_millis=now_millis)
 
     def learn(
@@ -189,14 +189,14 @@ class CloudSession:
         )
 
     def issue(self, domain: Domain) -> tuple[CloudSession, int]:
-        """The next counter of this domain. Raises NotReachable when the epoch has none left."""
+        """Return the next counter of this domain. Raises NotReachable when the epoch has none left."""
         counter = self.current.issued.get(domain, 0) + 1
         if counter > MAX_COUNTER:
             raise NotReachable("no counters left in the vehicle's epoch")
         return replace(self, current=self.current.with_issued(domain, counter)), counter
 
     def knows(self, epoch: bytes) -> bool:
-        """Whether this is the epoch, or one that ended."""
+        """Return whether this is the epoch, or one that ended."""
         return any(record.epoch == epoch for record in (self.current, *self.ended))
 
     def record_of(self, epoch: bytes, boot_id: str) -> EpochRecord:
@@ -234,7 +234,7 @@ class CloudSession:
     def _entered(
         self, epoch: bytes, now_millis: int, *, is_fresh: bool
     ) -> tuple[EpochRecord, tuple[EpochRecord, ...]]:
-        """The record of this epoch, and of those that ended, latest first."""
+        """Return the record of this epoch, and of those that ended, latest first."""
         order = max(now_millis, 1 + max(record.order for record in (self.current, *self.ended)))
         if epoch == self.epoch:
             current = self.current if self.current.order else replace(self.current, order=order)

@@ -11,7 +11,7 @@ from protocol.window import Window
 
 
 def dump(session: CloudSession) -> str:
-    """The session as compact JSON, a few hundred bytes."""
+    """Return the session as compact JSON, a few hundred bytes."""
     return json.dumps(
         {
             "current": _record(session.current),
@@ -28,7 +28,7 @@ def dump(session: CloudSession) -> str:
 
 
 def load(text: str) -> CloudSession:
-    """What `dump` made. Raises ValueError, KeyError or TypeError when it is something else."""
+    """Return what `dump` made. Raises ValueError, KeyError or TypeError when it is something else."""
     stored = json.loads(text)
     return CloudSession(
         current=_loaded(stored["current"]),

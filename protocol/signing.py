@@ -18,7 +18,7 @@ _DOMAIN_OF_FIELD = {field: domain for domain, field in ORDER_FIELDS.items()}
 
 
 def sign_order(signer: Signer, message: session_pb2.SignedOrder) -> bytes:
-    """The envelope of an order, for the domain of the order in it. Raises ValueError when it holds none."""
+    """Return the envelope of an order, for the domain of the order in it. Raises ValueError when it holds none."""
     field = message.WhichOneof("order")
     if field is None:
         raise ValueError("no order to sign")

@@ -25,8 +25,8 @@ _MOST_AT_ONCE = 16
 
 
 def stream_config(stream: Stream, replicas: int = 1, prefix: str = "") -> StreamConfig:
-    """The stream, kept on so many nodes of a cluster. With a `prefix` it listens below that, where vehicles write into
-    it; what it stores has none.
+    """Return the stream, kept on so many nodes of a cluster. With a `prefix` it listens below that, where
+    vehicles write into it; what it stores has none.
     """
     subjects, stored_as = list(stream.subjects), stream.stored_as
     if prefix and stream.vehicles_write:
@@ -79,7 +79,9 @@ class ConsumerDescription(Protocol):
 
 
 def durable_config(consumer: ConsumerDescription, prefix: str = "") -> ConsumerConfig:
-    """The consumer: it delivers to `deliver.<name>`, below the prefix, from the beginning, until acknowledged."""
+    """Return the consumer: it delivers to `deliver.<name>`, below the prefix, from the beginning, until
+    acknowledged.
+    """
     below = f"{prefix}." if prefix else ""
     return ConsumerConfig(
         durable_name=consumer.name,
@@ -95,7 +97,7 @@ def durable_config(consumer: ConsumerDescription, prefix: str = "") -> ConsumerC
 
 
 def command_queue(vin: str) -> ConsumerConfig:
-    """A vehicle's queue on VEHICLE_COMMANDS, made on its hello: it may pull from it, and nothing else."""
+    """Return a vehicle's queue on VEHICLE_COMMANDS, made on its hello: it may pull from it, and nothing else."""
     return ConsumerConfig(
         name=vin,
         filter_subject=f"vehicle.{vin}.cmd.*",
@@ -109,7 +111,7 @@ def command_queue(vin: str) -> ConsumerConfig:
 
 
 def _numbered(subject: str) -> str:
-    """The destination of a transform that leaves the subject as it is."""
+    """Return the destination of a transform that leaves the subject as it is."""
     words, count = [], 0
     for word in subject.split("."):
         count += word == "*"

@@ -135,5 +135,5 @@ STREAMS = {
 
 
 def status_stream(partition: int) -> Stream:
-    """The stream of one status partition, 0 to STATUS_PARTITIONS - 1."""
+    """Return the stream of one status partition, 0 to STATUS_PARTITIONS - 1."""
     return STREAMS[f"VEHICLE_STATUS_{partition}"]

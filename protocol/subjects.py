@@ -60,12 +60,14 @@ class CommandKind(StrEnum):
 
 
 def event_subject(vin: str, event: EventKind) -> str:
-    """Where the vehicle publishes this event."""
+    """Return where the vehicle publishes this event."""
     return f"vehicle.{vin}.evt.{event.value}"
 
 
 def status_subject(vin: str) -> str:
-    """Where the broker puts the vehicle's status reports: `STATUS_MAPPING`, as nats-server computes it (FNV-1a)."""
+    """Return where the broker puts the vehicle's status reports: `STATUS_MAPPING`, as nats-server computes it
+    (FNV-1a).
+    """
     digest = _FNV_BASIS
     for byte in vin.encode():
         digest = ((digest ^ byte) * _FNV_PRIME) & 0xFFFFFFFF
@@ -73,47 +75,49 @@ def status_subject(vin: str) -> str:
 
 
 def command_subject(vin: str, command: CommandKind) -> str:
-    """Where the vehicle is told this."""
+    """Return where the vehicle is told this."""
     return f"vehicle.{vin}.cmd.{command.value}"
 
 
 def mqtt_queue_subject(subject: str) -> str:
-    """Where a message for `subject` is put to wait for MQTT sessions that subscribed to it with QoS 1."""
+    """Return where a message for `subject` is put to wait for MQTT sessions that subscribed to it with QoS 1."""
     return f"$MQTT.msgs.{subject}"
 
 
 def mqtt_topic(subject: str) -> str:
-    """The subject as MQTT spells it."""
+    """Return the subject as MQTT spells it."""
     return subject.replace(".", "/")
 
 
 def presence_subject(vin: str) -> str:
-    """Where a vehicle on MQTT says that it is there, and the broker that it is lost. Never stored."""
+    """Return where a vehicle on MQTT says that it is there, and the broker that it is lost. Never stored."""
     return f"vehicle.{vin}.presence"
 
 
 def update_subject(vin: str) -> str:
-    """Where live updates of a vehicle are published between services."""
+    """Return where live updates of a vehicle are published between services."""
     return f"door.update.{vin}"
 
 
 def advisory_subject(vin: str) -> str:
-    """Where the status service advisory states at what stands in a command's way. Core NATS, never stored."""
+    """Return where the status service advisory states at what stands in a command's way. Core NATS, never stored."""
     return f"hint.condition.{vin}"
 
 
 def refused_subject(vin: str) -> str:
-    """Where services advisory state at what they did not take of a vehicle's messages. Core NATS, never stored."""
+    """Return where services advisory state at what they did not take of a vehicle's messages. Core NATS, never
+    stored.
+    """
     return f"hint.refused.{vin}"
 
 
 def is_vin(text: str) -> bool:
-    """Whether it has the form of a VIN: 17 characters, digits and capital letters without I, O and Q."""
+    """Return whether it has the form of a VIN: 17 characters, digits and capital letters without I, O and Q."""
     return _VIN.fullmatch(text) is not None
 
 
 def vin_of(subject: str) -> str:
-    """The VIN in a `vehicle.<VIN>...`, `vehicle_status.<n>.<VIN>` or `door.update.<VIN>` subject.
+    """Return the VIN in a `vehicle.<VIN>...`, `vehicle_status.<n>.<VIN>` or `door.update.<VIN>` subject.
 
     Raises ValueError when there is none.
     """

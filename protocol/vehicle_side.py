@@ -48,7 +48,7 @@ class VehicleMemory(Protocol):
     """What the vehicle keeps across reboots."""
 
     def is_known(self, domain: Domain, order_id: str) -> bool:
-        """Whether this order was taken before: it waits, runs, or has its answer. For settings: whether
+        """Return whether this order was taken before: it waits, runs, or has its answer. For settings: whether
         these or newer ones were applied.
         """
 
@@ -132,7 +132,7 @@ class VehicleSide:
         return self._trust
 
     def open_order(self, domain: Domain, data: bytes) -> AcceptedOrder | KnownOrder | RefusedOrder:
-        """What came on the subject of `domain` (COMMAND, CANCEL, CONFIG). Never raises, whatever `data` is.
+        """Return what came on the subject of `domain` (COMMAND, CANCEL, CONFIG). Never raises, whatever `data` is.
 
         The checks, in this order, each with its own fault: size, decoding (with the seal), key, signature,
         type, vehicle and domain, known order, epoch, expiry, counter, role.
@@ -191,7 +191,7 @@ class VehicleSide:
         return self._sealed(Domain.HELLO, ContentType.SESSION, info.SerializeToString())
 
     def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> OutgoingEnvelope:
-        """An answer to the order with this hash. Signed anew at each call; keep the message id and the hash to
+        """Return an answer to the order with this hash. Signed anew at each call; keep the message id and the hash to
         sign it again after a reboot. Raises ValueError when it is longer than a sealed message may be.
         """
         domain = _ANSWERS[type(answer)]
@@ -199,7 +199,7 @@ class VehicleSide:
         return self._answer(domain, field, content_type, message_id, request_hash, answer)
 
     def seal_report(self, report: Report) -> OutgoingEnvelope:
-        """A report under the epoch's session key. Its message id is its place: epoch and counter."""
+        """Return a report under the epoch's session key. Its message id is its place: epoch and counter."""
         domain = _REPORTS[type(report)]
         data = self._reports.seal(domain, report.SerializeToString())
         return OutgoingEnvelope(domain, data[2:26].hex(), data)

@@ -22,7 +22,7 @@ class Window:
     seen: int = 0
 
     def check(self, counter: int) -> None:
-        """Raises MessageRefused (COUNTER_NOT_NEW, COUNTER_TOO_LARGE) unless it was never seen."""
+        """Raise MessageRefused (COUNTER_NOT_NEW, COUNTER_TOO_LARGE) unless it was never seen."""
         if counter > MAX_COUNTER:
             raise MessageRefused(Fault.COUNTER_TOO_LARGE, "beyond the last counter of an epoch")
         behind = self.highest - counter
@@ -30,7 +30,7 @@ class Window:
             raise MessageRefused(Fault.COUNTER_NOT_NEW, "seen before, or too long ago to tell")
 
     def with_counter(self, counter: int) -> Window:
-        """The window after this counter, which `check` let pass, now or earlier."""
+        """Return the window after this counter, which `check` let pass, now or earlier."""
         ahead = counter - self.highest
         if ahead <= -WIDTH:
             return self

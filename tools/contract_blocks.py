@@ -144,7 +144,7 @@ def _first_sentence(text: str) -> str:
 
 
 def transcoded_services(contract: Contract) -> list[str]:
-    """The services that Envoy transcodes, as a YAML list."""
+    """Return the services that Envoy transcodes, as a YAML list."""
     return [f"- {name}" for name in dict.fromkeys(rpc.service for rpc in contract.rpcs)]
 
 
@@ -210,7 +210,7 @@ def native_routes(contract: Contract) -> list[str]:
 
 
 def _matching(paths: Sequence[str]) -> str:
-    """One regular expression for these path templates."""
+    """Return one regular expression for these path templates."""
     ends = [re.sub(r"\{\w+\}", "[^/]+", path.removeprefix(BASE_PATH + "/")) for path in paths]
     if any(not path.startswith(BASE_PATH + "/") for path in paths):
         raise ValueError(f"a public path must begin with {BASE_PATH}/: {paths}")
@@ -227,7 +227,7 @@ def _snake(name: str) -> str:
 
 
 def endpoint_table(contract: Contract) -> list[str]:
-    """The API page's table of endpoints."""
+    """Return the API page's table of endpoints."""
     lines = ["| method | path | what | needs |", "|---|---|---|---|"]
     for rpc in contract.rpcs:
         if rpc.path is not None:
@@ -239,7 +239,7 @@ def endpoint_table(contract: Contract) -> list[str]:
 
 
 def refusal_table(contract: Contract) -> list[str]:
-    """The API page's table of refusals."""
+    """Return the API page's table of refusals."""
     lines = ["| code | HTTP | gRPC | try again | when |", "|---|---|---|---|---|"]
     for each in contract.refusals.values():
         again = "yes" if each.retryable else "no"

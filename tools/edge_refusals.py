@@ -165,7 +165,9 @@ def _mapper(contract: Contract, reply: LocalReply, *, makes_id: bool = False) ->
 
 
 def lua_fallbacks(contract: Contract) -> list[str]:
-    """The Lua table of what is said where an error brought no document: code, title, sentence, retryable, changed."""
+    """Return the Lua table of what is said where an error brought no document: code, title, sentence, retryable,
+    changed.
+    """
     lines = ["local FALLBACK = {"]
     for status, (code, detail, changed) in FALLBACKS.items():
         lines += _lua(contract, f'  ["{status}"] = ', code, detail, changed, ",")

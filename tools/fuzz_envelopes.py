@@ -76,26 +76,26 @@ class _World:
         self._opener = ReportOpener(report_keys, _Reporter(self.reports["context"], self._x25519), 10)
 
     def order(self, domain: Domain, data: bytes) -> str:
-        """The vehicle's judgement on what came over the wire."""
+        """Return the vehicle's judgement on what came over the wire."""
         opened = self._vehicle.open_order(domain, data)
         if isinstance(opened, RefusedOrder):
             return opened.fault.name
         raise ForgeryAccepted
 
     def order_under_the_seal(self, domain: Domain, envelope: bytes) -> str:
-        """The same on what an attacker sealed."""
+        """Return the same on what an attacker sealed."""
         return self.order(domain, seal(envelope, self.vehicle_seal, Direction.TO_VEHICLE, self.vin))
 
     def answer(self, domain: Domain, data: bytes) -> str:
-        """The cloud's judgement."""
+        """Return the cloud's judgement."""
         return _refusal(lambda: self._replay_guard.admit(domain, self._reader.answer(self.vin, domain, data)))
 
     def report(self, domain: Domain, data: bytes) -> str:
-        """The cloud's judgement on a report."""
+        """Return the cloud's judgement on a report."""
         return _refusal(lambda: self._opener.open(self.vin, domain, data))
 
     def manifest(self, _domain: Domain, data: bytes) -> str:
-        """The vehicle's judgement on a manifest."""
+        """Return the vehicle's judgement on a manifest."""
         return _refusal(lambda: self.trust.adopt(data, self.wall_seconds))
 
     def is_known(self, _domain: Domain, _order_id: str) -> bool:
@@ -152,12 +152,15 @@ class _Reporter:
         self._session = ReportSession(bytes.fromhex(public_key), bytes.fromhex(key_id))
 
     def load(self, _vin: str, epoch: bytes) -> ReportSession | None:
-        """See ReportSessions."""
+        """Return the session of this epoch; None when no session information of it was seen, when a later epoch
+        followed it, and when the vehicle is not enrolled any more. Asked when an epoch is not the one whose keys are
+        kept.
+        """
         return self._session if epoch == self._epoch else None
 
 
 def targets() -> list[Target]:
-    """All that reads bytes from outside."""
+    """Return all that reads bytes from outside."""
     world = _World()
     orders = [c for c in world.orders["cases"] if c["expect"] == "ACCEPTED"]
     answers = [c for c in world.answers["cases"] if c["expect"] == "ACCEPTED"]
@@ -173,7 +176,7 @@ def targets() -> list[Target]:
 
 
 def fuzz(count: int, seed: int, progress: Callable[[int], None] = lambda _done: None) -> Counter[str]:
-    """How often each target gave each fault. Raises AssertionError naming the mutant that got through."""
+    """Return how often each target gave each fault. Raises AssertionError naming the mutant that got through."""
     source = random.Random(seed)  # noqa: S311  # repeatable mutants, not secrets
     kinds, found = targets(), Counter[str]()
     weights = [2, 3, 1, 3, 1]
@@ -193,7 +196,7 @@ def fuzz(count: int, seed: int, progress: Callable[[int], None] = lambda _done: 
 
 
 def mutate(data: bytes, source: random.Random) -> bytes:
-    """One to four damages: bits, bytes, cuts, insertions, repetitions, lengths."""
+    """Return one to four damages: bits, bytes, cuts, insertions, repetitions, lengths."""
     mutant = bytearray(data)
     for _ in range(source.choice((1, 1, 1, 2, 4))):
         at = source.randrange(len(mutant) + 1)

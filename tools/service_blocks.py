@@ -111,12 +111,12 @@ def health_routes(_: Contract) -> list[str]:
 
 
 def packages(_: Contract) -> list[str]:
-    """The packages of the services, for a list of the import contracts."""
+    """Return the packages of the services, for a list of the import contracts."""
     return [f"services.{service.name}" for service in SERVICES]
 
 
 def table(_: Contract) -> list[str]:
-    """The architecture page's table of services."""
+    """Return the architecture page's table of services."""
     lines = [
         "| service | what it is for | port | public | database and broker | operators ask it |",
         "|---|---|---|---|---|---|",
@@ -131,6 +131,6 @@ def table(_: Contract) -> list[str]:
 
 
 def _purpose(name: str) -> str:
-    """The first line of the package's docstring."""
+    """Return the first line of the package's docstring."""
     text = (ROOT / "services" / name / "__init__.py").read_text(encoding="utf-8")
     return (ast.get_docstring(ast.parse(text)) or "").partition("\n")[0].rstrip(".")

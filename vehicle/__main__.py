@@ -82,12 +82,12 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Leaves signals alone."""
+        """Leave signals alone."""
         yield
 
 
 def read_settings(environment: dict[str, str], link: str | None = None) -> AgentSettings:
-    """The settings. Raises SettingsMissing naming the first one that is missing or wrong."""
+    """Return the settings. Raises SettingsMissing naming the first one that is missing or wrong."""
 
     def need(name: str) -> str:
         value = environment.get(name)
@@ -120,7 +120,7 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
 
 
 def read_cars(settings: AgentSettings) -> dict[str, SimulatedCar]:
-    """The cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
+    """Return the cars of the configuration file, by VIN; not started. Raises SettingsMissing."""
     try:
         entries: list[dict[str, Any]] = json.loads(settings.vehicles_file.read_text())
         return {entry["vin"]: _car(entry, settings) for entry in entries}
@@ -206,7 +206,7 @@ def _mqtt_account(
 
 
 async def run(settings: AgentSettings) -> None:
-    """Runs until SIGTERM or SIGINT. Prints one JSON line when every car that is awake has reported."""
+    """Run until SIGTERM or SIGINT. Prints one JSON line when every car that is awake has reported."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -243,7 +243,7 @@ async def _announce(cars: dict[str, SimulatedCar], port: int) -> None:
 
 
 def make_keys(out: Path, public: Path) -> None:
-    """Makes a car's keys; one line to standard error, and out, when that cannot be."""
+    """Make a car's keys; one line to standard error, and out, when that cannot be."""
     try:
         make_car_keys(out, public)
     except (KeyFileRefused, OSError) as error:
@@ -251,7 +251,7 @@ def make_keys(out: Path, public: Path) -> None:
 
 
 def main() -> None:
-    """The command `python -m vehicle`."""
+    """Run the command `python -m vehicle`."""
     parser = argparse.ArgumentParser(prog="python -m vehicle", description="Runs simulated cars.")
     parser.add_argument("--link", choices=LINKS, help="for every car, whatever the file says of it")
     keys = parser.add_subparsers(dest="deed").add_parser("keys", help="make a car's keys, and run nothing")

@@ -57,15 +57,15 @@ class ActuationLog:
         os.write(self._file, (json.dumps(line) + "\n").encode())
 
     def sync(self) -> None:
-        """Returns when everything written is on the disk. Raises OSError."""
+        """Return when everything written is on the disk. Raises OSError."""
         os.fdatasync(self._file)
 
     def read(self) -> list[dict[str, str | None]]:
-        """All lines, oldest first."""
+        """Return all lines, oldest first."""
         return [json.loads(line) for line in self._path.read_bytes().splitlines() if line.endswith(b"}")]
 
     def close(self) -> None:
-        """Syncs and closes."""
+        """Sync and close."""
         self.sync()
         os.close(self._file)
 

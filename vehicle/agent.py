@@ -152,20 +152,20 @@ class Agent:
         return list(self._inbox.refused_reports)
 
     def start(self, *, awake: bool) -> None:
-        """Recovers from the journal and begins to live."""
+        """Recover from the journal and begin to live."""
         self._orders.recover()
         self._worker = self._watched(self._orders.work())
         if awake:
             self.wake()
 
     def wake(self) -> None:
-        """Connects, if asleep."""
+        """Connect, if asleep."""
         self._sleeps = False
         if self._life is None:
             self._life = self._watched(self._live())
 
     async def sleep(self) -> None:
-        """Says so, and disconnects. A command that was accepted is finished; its result waits for waking.
+        """Say so, and disconnects. A command that was accepted is finished; its result waits for waking.
 
         What changes the doors meanwhile wakes it for as long as it takes to report it.
         """
@@ -174,7 +174,7 @@ class Agent:
         await self._disconnect(self._report_last)
 
     async def vanish(self) -> None:
-        """Disconnects without a word, as in a garage without signal, until it is woken."""
+        """Disconnect without a word, as in a garage without signal, until it is woken."""
         self._sleeps = False
         await self._disconnect(_no_word)
 
@@ -220,7 +220,7 @@ class Agent:
             self._gone.set()
 
     async def stop(self) -> None:
-        """Finishes the command that has begun and sends what it can, within DRAIN_SECONDS; then ends."""
+        """Finish the command that has begun and send what it can, within DRAIN_SECONDS; then end."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 async with self._car.actuators:  # nobody is in the middle of a command
@@ -233,7 +233,7 @@ class Agent:
         await self.crash()
 
     async def crash(self) -> None:
-        """Ends at once, in the middle of whatever it does."""
+        """End at once, in the middle of whatever it does."""
         self._stop_observing()
         await _end(self._waking)
         await _end(self._worker)
@@ -339,7 +339,7 @@ class Agent:
                     await self._changed.wait()
 
     async def _report_last(self) -> None:
-        """Tells the cloud that silence is no loss from here on, as far as the cloud can be reached."""
+        """Tell the cloud that silence is no loss from here on, as far as the cloud can be reached."""
         if not self.connected.is_set():
             return
 

@@ -55,7 +55,7 @@ class Answers:
         self._under_way: dict[str, _UnderWay] = {}
 
     def send(self, answer: StoredAnswer, *deliveries: CloudDelivery) -> None:
-        """Sends what the journal keeps, and settles what it answers."""
+        """Send what the journal keeps, and settle what it answers."""
         under_way = _UnderWay(answer.request_hash, list(deliveries))
         self._under_way[answer.message_id] = under_way
         message = _MESSAGES[answer.kind].FromString(answer.payload)
@@ -71,7 +71,7 @@ class Answers:
         self._outbox.post(seal, stored)
 
     def repeat(self, answer: StoredAnswer, request_hash: bytes, delivery: CloudDelivery) -> None:
-        """Sends it once more, as the answer to the order that came just now."""
+        """Send it once more, as the answer to the order that came just now."""
         under_way = self._under_way.get(answer.message_id)
         if under_way:
             under_way.request_hash = request_hash
@@ -82,14 +82,14 @@ class Answers:
             self.settle(delivery)
 
     def received(self, request_hash: bytes, message: report_pb2.CommandReceived) -> None:
-        """Says that a command is on the disk. Settles nothing."""
+        """Say that a command is on the disk. Settles nothing."""
         message_id = new_message_id()
         self._outbox.post(lambda: self._sealed(message_id, request_hash, message))
 
     def configured(
         self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: CloudDelivery
     ) -> None:
-        """Says which settings are in force."""
+        """Say which settings are in force."""
         message_id = new_message_id()
         self._outbox.post(
             lambda: self._sealed(message_id, request_hash, message), lambda: self._settle([delivery])
@@ -98,14 +98,14 @@ class Answers:
     def configured_before(
         self, request_hash: bytes, message: report_pb2.ConfigReport, delivery: CloudDelivery
     ) -> None:
-        """Says so once more."""
+        """Say so once more."""
         if self._is_affordable("answer not repeated"):
             self.configured(request_hash, message, delivery)
         else:
             self.settle(delivery)
 
     def refuse(self, faulted: RefusedOrder, delivery: CloudDelivery) -> None:
-        """Says that the protocol refused it, where that is said, and never wants to see it again."""
+        """Say that the protocol refused it, where that is said, and never wants to see it again."""
         logger.warning(
             "order_refused", vin_tail=self._vin_tail, fault=faulted.fault.name, detail=faulted.detail
         )
@@ -116,7 +116,7 @@ class Answers:
             self.drop(delivery)
 
     def answer_challenge(self, seal_hello: Callable[[], OutgoingEnvelope], delivery: CloudDelivery) -> None:
-        """Sends the hello that was asked for."""
+        """Send the hello that was asked for."""
         if self._is_affordable("challenge not answered"):
             self._outbox.run(self._answer_once(seal_hello, delivery.acknowledge))
         else:

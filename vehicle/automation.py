@@ -126,7 +126,7 @@ class Automation:
 
 
 def _locks_at(settings: DoorSettings, body: Body) -> bool:
-    """Whether the car is so fast that its doors are to be locked."""
+    """Return whether the car is so fast that its doors are to be locked."""
     return settings.speed_based_lock_enabled and body.speed_kmh >= settings.speed_lock_threshold_kmh
 
 

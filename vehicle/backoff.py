@@ -28,10 +28,10 @@ class Backoff:
         return cls(CONNECT_START_SECONDS, CONNECT_LONGEST_SECONDS)
 
     def next_seconds(self) -> float:
-        """How long to wait now."""
+        """Return how long to wait now."""
         size, self._size_seconds = self._size_seconds, min(self._longest_seconds, 2 * self._size_seconds)
         return size * (0.5 + random.random() / 2)  # noqa: S311 - jitter is no secret
 
     def reset(self) -> None:
-        """It worked: the next failure starts small again."""
+        """Start small again at the next failure: it worked."""
         self._size_seconds = self._start_seconds

@@ -89,7 +89,7 @@ class Door:
         return LockPosition.LOCKED if self.locked else LockPosition.UNLOCKED
 
     def is_at(self, position: LockPosition) -> bool:
-        """Whether the lock needs no actuation to be there. A deadlocked door counts as LOCKED too."""
+        """Return whether the lock needs no actuation to be there. A deadlocked door counts as LOCKED too."""
         if position is LockPosition.UNLOCKED:
             return not self.locked
         return self.locked if position is LockPosition.LOCKED else self.deadlocked
@@ -139,13 +139,15 @@ class Body:
         return tuple(name for name in LOCKABLE if name in self.doors)
 
     def fitted_with(self, equipment: Equipment) -> Body:
-        """The same car built with `equipment`: doors that both have stay as they are, new ones are shut and locked."""
+        """Return the same car built with `equipment`: doors that both have stay as they are, new ones are shut
+        and locked.
+        """
         doors = {name: self.doors.get(name, Door()) for name in DoorName if name in equipment.doors}
         failed = self.failed_actuators & equipment.doors
         return replace(self, doors=MappingProxyType(doors), failed_actuators=failed, equipment=equipment)
 
     def with_lock(self, name: DoorName, position: LockPosition) -> Body:
-        """The lock brought to `position`. Raises NotFitted (hood) or MechanicsRefused (door open)."""
+        """Return the lock brought to `position`. Raises NotFitted (hood) or MechanicsRefused (door open)."""
         self._needs_lock(name)
         door = self.doors[name]
         if position is not LockPosition.UNLOCKED and door.open:
@@ -154,7 +156,7 @@ class Body:
         return self._with(name, replace(door, locked=locked, deadlocked=position is LockPosition.DEADLOCKED))
 
     def with_open(self, name: DoorName, *, is_open: bool) -> Body:
-        """The door opened or shut by hand. Raises MechanicsRefused when it is locked.
+        """Return the door opened or shut by hand. Raises MechanicsRefused when it is locked.
 
         The hood's latch is pulled to open it and catches when it is shut.
         """
@@ -166,32 +168,32 @@ class Body:
         return self._with(name, replace(door, open=is_open))
 
     def with_window(self, name: DoorName, *, is_open: bool) -> Body:
-        """The window opened or shut. Raises NotFitted where there is none."""
+        """Return the window opened or shut. Raises NotFitted where there is none."""
         door = self._door(name)
         if name not in WINDOWED:
             raise NotFitted(f"{name.value} has no window")
         return self._with(name, replace(door, window_open=is_open))
 
     def with_child_lock(self, *, engaged: bool) -> Body:
-        """The child locks of the rear doors set, where there are any."""
+        """Return the child locks of the rear doors set, where there are any."""
         fitted = (name for name in REAR if name in self.doors and name in self.equipment.child_locks)
         changed = {name: replace(self.doors[name], child_lock=engaged) for name in fitted}
         return replace(self, doors=MappingProxyType({**self.doors, **changed}))
 
     def with_actuator(self, name: DoorName, *, failed: bool) -> Body:
-        """The door's actuator broken or repaired. Raises NotFitted for the hood."""
+        """Return the door's actuator broken or repaired. Raises NotFitted for the hood."""
         self._needs_lock(name)
         others = self.failed_actuators - {name}
         return replace(self, failed_actuators=others | {name} if failed else others)
 
     def with_ignition(self, ignition: Ignition) -> Body:
-        """The key turned. Raises MechanicsRefused for switching off while moving."""
+        """Return the key turned. Raises MechanicsRefused for switching off while moving."""
         if ignition is not Ignition.ON and self.speed_kmh > 0:
             raise MechanicsRefused("the car is moving")
         return replace(self, ignition=ignition)
 
     def with_gear(self, gear: Gear) -> Body:
-        """The lever moved. Raises MechanicsRefused for P while moving."""
+        """Return the lever moved. Raises MechanicsRefused for P while moving."""
         if gear is Gear.P and self.speed_kmh > 0:
             raise MechanicsRefused("the car is moving")
         return replace(self, gear=gear)

@@ -26,7 +26,7 @@ class AnswerBudget:
         self._counted_at_millis = clock.uptime_millis()
 
     def take(self) -> bool:
-        """Whether there is an answer left; if so, it is used up."""
+        """Return whether there is an answer left; if so, it is used up."""
         earned, rest_millis = divmod(self._clock.uptime_millis() - self._counted_at_millis, MILLIS_EACH)
         self._counted_at_millis = self._clock.uptime_millis() - rest_millis
         self._left = min(AT_ONCE, self._left + earned)

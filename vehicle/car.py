@@ -113,16 +113,16 @@ class Car:
         self._slipping = self._slipping | {door} if slips else self._slipping - {door}
 
     def observe(self, observer: Callable[[], None]) -> Callable[[], None]:
-        """Calls `observer` after each change of the body. Returns what ends that."""
+        """Call `observer` after each change of the body. Returns what ends that."""
         self._observers.append(observer)
         return lambda: self._observers.remove(observer)
 
     def start(self) -> None:
-        """Takes up an auto lock that was due when the process ended."""
+        """Take up an auto lock that was due when the process ended."""
         self._set_alarm()
 
     async def stop(self) -> None:
-        """Ends running automations between doors, and closes the files."""
+        """End running automations between doors, and close the files."""
         if self._alarm:
             self._alarm.cancel()
         for job in self._jobs:
@@ -132,7 +132,7 @@ class Car:
         self._file.close()
 
     def change(self, change: Callable[[Body], Body], cause: ActuationCause) -> None:
-        """Changes the body, keeps it, tells the observers, and starts what the change calls for.
+        """Change the body, keep it, tell the observers, and start what the change calls for.
 
         Raises what `change` raises (MechanicsRefused, NotFitted), and then nothing has changed.
         """
@@ -154,7 +154,7 @@ class Car:
         self._keep(durable=True)
 
     def configure(self, version: int, settings: DoorSettings) -> None:
-        """Runs with these settings from now on. On the disk when it returns."""
+        """Run with these settings from now on. On the disk when it returns."""
         job = self._automation.configure(settings, self._body, self._clock.uptime_millis())
         self._config_version = version
         self.change(
@@ -181,7 +181,7 @@ class Car:
         cause: ActuationCause,
         permit: Permit,
     ) -> list[DoorOutcome]:
-        """Brings each door to `position`, one after the other; an outcome for each. Holds no lock itself.
+        """Bring each door to `position`, one after the other; an outcome for each. Holds no lock itself.
 
         A door already there succeeds without actuation. A door that `permit` forbids is left alone.
         """

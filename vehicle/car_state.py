@@ -40,7 +40,7 @@ class StateFile:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
     def load(self) -> CarState:
-        """The state kept, or a new car's. Raises ValueError or KeyError on a damaged file."""
+        """Return the state kept, or a new car's. Raises ValueError or KeyError on a damaged file."""
         page = os.pread(self._file, PAGE_BYTES, 0)
         if not page:
             return CarState(Body().fitted_with(self._equipment))
@@ -54,7 +54,7 @@ class StateFile:
         )
 
     def save(self, state: CarState, *, durable: bool) -> None:
-        """Overwrites the page. Survives the process; with `durable`, the machine as well.
+        """Overwrite the page. Survives the process; with `durable`, the machine as well.
 
         The doors of a real car need no file to stay where they are, so their changes are not synced.
         """
@@ -70,7 +70,7 @@ class StateFile:
             os.fdatasync(self._file)
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         os.close(self._file)
 
 

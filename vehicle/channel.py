@@ -56,19 +56,25 @@ class Channel:
         self._begin_epoch(self._side.trust)
 
     def open_order(self, domain: Domain, data: bytes) -> AcceptedOrder | KnownOrder | RefusedOrder:
-        """See VehicleSide."""
+        """Return what came on the subject of `domain` (COMMAND, CANCEL, CONFIG). Never raises, whatever `data` is.
+
+        The checks, in this order, each with its own fault: size, decoding (with the seal), key, signature,
+        type, vehicle and domain, known order, epoch, expiry, counter, role.
+        """
         return self._side.open_order(domain, data)
 
     def deadline_millis(self, accepted: AcceptedOrder) -> int:
-        """When an order that was just accepted expires, by Clock.uptime_millis."""
+        """Return when an order that was just accepted expires, by Clock.uptime_millis."""
         return self._began_at_millis + accepted.expires_at_millis
 
     def open_session_request(self, data: bytes) -> session_pb2.SessionRequest:
-        """See VehicleSide."""
+        """Return a session request: answer its challenge with `seal_hello`, within a budget, because a request can be
+        replayed. Raise MessageRefused.
+        """
         return self._side.open_session_request(data)
 
     def adopt(self, data: bytes) -> bool:
-        """Adopts a manifest; False when it is the one in use. Raises MessageRefused, OSError."""
+        """Adopt a manifest; False when it is the one in use. Raises MessageRefused, OSError."""
         before = self._side.trust
         self._side.open_manifest(data)
         return self._side.trust != before
@@ -90,11 +96,13 @@ class Channel:
         return OutgoingEnvelope(Domain.HELLO, message_id, self._side.seal_hello(hello, message_id, challenge))
 
     def seal_answer(self, message_id: str, request_hash: bytes, answer: Answer) -> OutgoingEnvelope:
-        """See VehicleSide."""
+        """Return an answer to the order with this hash. Signed anew at each call; keep the message id and the hash to
+        sign it again after a reboot. Raises ValueError when it is longer than a sealed message may be.
+        """
         return self._side.seal_answer(message_id, request_hash, answer)
 
     def seal_report(self, report: Report) -> OutgoingEnvelope:
-        """See VehicleSide."""
+        """Return a report under the epoch's session key. Its message id is its place: epoch and counter."""
         return self._side.seal_report(report)
 
     def _begin_epoch(self, trust: Trust) -> None:

@@ -15,7 +15,7 @@ class Clock(Protocol):
         ...
 
     def uptime_millis(self) -> int:
-        """Thousandths of a second since some moment in the past. Never stops, not in sleep either, and is
+        """Return thousandths of a second since some moment in the past. Never stops, not in sleep either, and is
         never set: what expires, expires by this.
         """
         ...

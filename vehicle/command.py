@@ -84,7 +84,7 @@ class Command:
         return LockPosition.DEADLOCKED if self.mode is Mode.SECURE else LockPosition.LOCKED
 
     def is_expired(self, clock: Clock) -> bool:
-        """Whether it may no longer act, by the epoch's clock. The wall clock, which may be wrong, has no say."""
+        """Return whether it may no longer act, by the epoch's clock. The wall clock, which may be wrong, has no say."""
         return clock.uptime_millis() >= self.deadline_millis
 
 

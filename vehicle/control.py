@@ -62,7 +62,7 @@ _BY_HAND: dict[str, Callable[[Body, DoorName], Body]] = {
 
 
 def control_app(cars: Mapping[str, SimulatedCar]) -> Starlette:
-    """The application. `cars` by VIN."""
+    """Return the application. `cars` by VIN."""
     control = _Control(cars)
     post = ["POST"]
     return Starlette(
@@ -104,7 +104,7 @@ class _Control:
         }
 
     async def health(self, _request: Request) -> JSONResponse:
-        """Whether every car that is awake reaches the broker: 200, else 503."""
+        """Return whether every car that is awake reaches the broker: 200, else 503."""
         waiting = [
             one for one in self._cars.values() if not one.agent.is_asleep and not one.agent.connected.is_set()
         ]
@@ -112,14 +112,14 @@ class _Control:
         return JSONResponse({"cars": len(self._cars), "notConnected": len(waiting)}, status)
 
     async def ready(self, _request: Request) -> JSONResponse:
-        """Whether every car that is awake has reported since its start: 200, else 503."""
+        """Return whether every car that is awake has reported since its start: 200, else 503."""
         waiting = [
             one for one in self._cars.values() if not one.agent.is_asleep and not one.agent.reported.is_set()
         ]
         return JSONResponse({"cars": len(self._cars), "notReported": len(waiting)}, 503 if waiting else 200)
 
     async def list(self, _request: Request) -> JSONResponse:
-        """All cars in short."""
+        """Return all cars in short."""
         return JSONResponse(
             [
                 {"vin": vin, "asleep": one.agent.is_asleep, "connected": one.agent.connected.is_set()}
@@ -128,15 +128,15 @@ class _Control:
         )
 
     async def show(self, request: Request) -> JSONResponse:
-        """One car, whole."""
+        """Return one car, whole."""
         return JSONResponse(_view(self._car(request)))
 
     async def actuations(self, request: Request) -> JSONResponse:
-        """The ground truth, newest last."""
+        """Return the ground truth, newest last."""
         return JSONResponse(self._car(request).car.log.read())
 
     async def door(self, request: Request) -> JSONResponse:
-        """A hand on a door."""
+        """Return a hand on a door."""
         one, door = self._car(request), _door(request)
         handler = _BY_HAND.get(request.path_params["handler"])
         if handler is None:
@@ -147,7 +147,7 @@ class _Control:
         return JSONResponse(_view(one))
 
     async def actuator(self, request: Request) -> JSONResponse:
-        """A broken or repaired actuator, or one that moves its lock and does not hold it."""
+        """Return a broken or repaired actuator, or one that moves its lock and does not hold it."""
         one, door, handler = self._car(request), _door(request), request.path_params["handler"]
         if handler not in {"fail", "slip", "repair"}:
             raise ControlRefused(404, "an actuator can fail, slip, repair")
@@ -156,7 +156,7 @@ class _Control:
         return JSONResponse(_view(one))
 
     async def messages(self, request: Request) -> JSONResponse:
-        """A trick on the next outgoing event."""
+        """Return a trick on the next outgoing event."""
         one, handler = self._car(request), request.path_params["handler"]
         if handler == "drop-next":
             one.agent.outbox.drop_next()
@@ -167,7 +167,7 @@ class _Control:
         return JSONResponse(_view(one))
 
     async def handler(self, request: Request) -> JSONResponse:
-        """Everything else one can do to a car."""
+        """Do everything else one can do to a car."""
         one = self._car(request)
         handler = self._handlers.get(request.path_params["handler"])
         if handler is None:

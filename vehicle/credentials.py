@@ -52,7 +52,7 @@ def read_credentials(keys_file: Path, root_file: Path, manifest_file: Path) -> C
 
 
 def make_car_keys(out: Path, public: Path) -> None:
-    """Makes a car's keys: the private halves into `out`, readable for nobody else, the public halves into
+    """Make a car's keys: the private halves into `out`, readable for nobody else, the public halves into
     `public`. Raises KeyFileRefused, when one of the files is there already too.
     """
     for path in (out, public):

@@ -48,7 +48,7 @@ _ACTUATORS = (
 
 
 def components(body: Body) -> tuple[ComponentReading, ...]:
-    """Every component, the actuators of the doors it has first."""
+    """Return every component, the actuators of the doors it has first."""
     actuators = tuple(
         ComponentReading(component_id, name, ComponentCondition.ERROR, 0, LAST_MAINTENANCE, (code,))
         if door in body.failed_actuators

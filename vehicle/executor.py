@@ -45,14 +45,14 @@ class Execution:
         self._stop_asked = False
 
     def stop(self) -> bool:
-        """Leaves alone every door that has not begun to move. False for a lock: that is finished, because a car that
+        """Leave alone every door that has not begun to move. False for a lock: that is finished, because a car that
         is half locked stands open.
         """
         self._stop_asked = self._command.action is LockAction.UNLOCK
         return self._stop_asked
 
     async def run(self) -> Result:
-        """Moves what may be moved. The caller holds the car's actuators, and has remembered the command."""
+        """Move what may be moved. The caller holds the car's actuators, and has remembered the command."""
         command, started_at = self._command, self._clock.now()
         doors = target_doors(command, self._car)
         if command.is_expired(self._clock):
@@ -123,7 +123,7 @@ class Execution:
 
 
 def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
-    """The doors a command means, in the order of actuation. The unlock mode speaks only for "all"."""
+    """Return the doors a command means, in the order of actuation. The unlock mode speaks only for "all"."""
     if not command.all_doors:
         return tuple(door for door in LOCKABLE if door in command.doors)
     if command.action is LockAction.UNLOCK and command.mode is Mode.NORMAL:
@@ -132,7 +132,7 @@ def target_doors(command: Command, car: Car) -> tuple[DoorName, ...]:
 
 
 def cancelled(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Result:
-    """The result of a command that was cancelled before it began."""
+    """Return the result of a command that was cancelled before it began."""
     outcomes = tuple(
         DoorOutcome(door, succeeded=False, moved=False, fault=CommandFault.CANCELLED) for door in doors
     )
@@ -141,13 +141,13 @@ def cancelled(command_id: str, doors: tuple[DoorName, ...], now: datetime) -> Re
 
 
 def not_understood(command_id: str, reason: str, now: datetime) -> Result:
-    """The result of a command this car cannot carry out as written."""
+    """Return the result of a command this car cannot carry out as written."""
     guidance = f"This car cannot do that: {reason}. Nothing was moved."
     return Result(command_id, CommandOutcome.REFUSED, CommandFault.NOT_SUPPORTED, guidance, (), None, now)
 
 
 def interrupted(command: Command, car: Car, began_at: datetime, now: datetime) -> Result:
-    """The result of a command that a crash cut short: the doors as observed now. It never acts again."""
+    """Return the result of a command that a crash cut short: the doors as observed now. It never acts again."""
     outcomes = tuple(
         DoorOutcome(
             door, succeeded=at_target, moved=False, fault=None if at_target else CommandFault.INTERRUPTED

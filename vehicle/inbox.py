@@ -67,7 +67,7 @@ class AgentInbox:
         self._hello_now = hello_now
 
     def take(self, deliveries: list[CloudDelivery]) -> None:
-        """Takes what arrived together. A command in it begins only afterwards, so none that the same batch
+        """Take what arrived together. A command in it begins only afterwards, so none that the same batch
         withdraws ever does. Raises OSError when the disk does not take what must be kept.
         """
         for delivery in sorted(deliveries, key=lambda one: _ORDER[one.kind]):

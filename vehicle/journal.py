@@ -72,12 +72,12 @@ class Journal:
         self._compact(now)
 
     def begin(self, command_id: str, begun: BegunCommand) -> None:
-        """Remembers that this command begins now. On the disk when it returns."""
+        """Remember that this command begins now. On the disk when it returns."""
         self._append(_begun_record(command_id, begun), sync=True)
         self._begun[command_id] = begun
 
     def answer(self, now: datetime, *answers: StoredAnswer) -> None:
-        """Remembers these answers, all or none. On the disk when it returns."""
+        """Remember these answers, all or none. On the disk when it returns."""
         self._append(_answers_record(now, answers), sync=True)
         self._remember(now, answers)
         if os.fstat(self._file).st_size > COMPACT_BYTES:
@@ -85,24 +85,24 @@ class Journal:
             self._compact(now)
 
     def stored(self, message_id: str) -> None:
-        """The broker has this answer."""
+        """Note that the broker has this answer."""
         if self._unsent.pop(message_id, None) is not None:
             self._append({"stored": message_id}, sync=False)
 
     def result_of(self, command_id: str) -> StoredAnswer | None:
-        """The stored result of a command."""
+        """Return the stored result of a command."""
         return self._find(AnswerKind.RESULT, command_id)
 
     def cancel_answer(self, cancel_id: str) -> StoredAnswer | None:
-        """The stored answer to a cancellation."""
+        """Return the stored answer to a cancellation."""
         return self._find(AnswerKind.CANCEL, cancel_id)
 
     def has_begun(self, command_id: str) -> bool:
-        """Whether the command began, whatever became of it."""
+        """Return whether the command began, whatever became of it."""
         return command_id in self._begun
 
     def interrupted(self) -> list[BegunCommand]:
-        """Each command that began and has no result."""
+        """Return each command that began and has no result."""
         return [
             begun
             for command_id, begun in self._begun.items()
@@ -110,11 +110,11 @@ class Journal:
         ]
 
     def unsent(self) -> list[StoredAnswer]:
-        """Answers that the broker has not confirmed, oldest first."""
+        """Return answers that the broker has not confirmed, oldest first."""
         return list(self._unsent.values())
 
     def close(self) -> None:
-        """Closes the file. Nothing promised depends on it."""
+        """Close the file. Nothing promised depends on it."""
         os.close(self._file)
 
     def _find(self, kind: AnswerKind, key: str) -> StoredAnswer | None:

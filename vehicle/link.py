@@ -47,20 +47,20 @@ class VehicleLink(Protocol):
         ...
 
     async def open(self) -> None:
-        """Connects. Raises LinkDown."""
+        """Connect. Raises LinkDown."""
         ...
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
-        """Returns once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
+        """Return once the broker has stored the event. The same id twice is stored once. Raises LinkDown."""
         ...
 
     async def receive(self) -> list[CloudDelivery]:
-        """Waits for messages and returns all that wait, so that a cancellation can be looked at first.
+        """Wait for messages and return all that wait, so that a cancellation can be looked at first.
 
         Raises QueueGone, or LinkDown when the connection ended.
         """
         ...
 
     async def close(self) -> None:
-        """Ends the connection; a `receive` under way raises LinkDown. Closing twice is fine."""
+        """End the connection; a `receive` under way raises LinkDown. Closing twice is fine."""
         ...

@@ -57,11 +57,11 @@ class MqttDelivery:
         return bytes(self._message.payload)
 
     async def acknowledge(self) -> None:
-        """Confirms it. Lost on the way, it comes again and finds the stored result."""
+        """Confirm it. Lost on the way, it comes again and finds the stored result."""
         self._connection.acknowledge(self._message)
 
     async def terminate(self) -> None:
-        """Confirms it: MQTT knows no other way to be rid of a message."""
+        """Confirm it: MQTT knows no other way to be rid of a message."""
         self._connection.acknowledge(self._message)
 
 
@@ -85,7 +85,7 @@ class MqttLink:
         return self._connection is not None and self._connection.is_open
 
     async def open(self) -> None:
-        """Connects, takes up the session and says that the car is there. Raises LinkDown; the next attempt tries
+        """Connect, takes up the session and says that the car is there. Raises LinkDown; the next attempt tries
         another node.
         """
         await self.close()
@@ -111,13 +111,13 @@ class MqttLink:
         self._awake_at = asyncio.get_running_loop().time() + WAKING_SECONDS
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:  # noqa: ARG002 - MQTT has no such id; counters and message ids are looked at behind the broker
-        """Returns on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
+        """Return on the broker's PUBACK, which it sends once the event is stored. Raises LinkDown."""
         if self._connection is None:
             raise LinkDown("not connected")
         await self._connection.publish(mqtt_topic(event_subject(self._vin, event)), data)
 
     async def receive(self) -> list[CloudDelivery]:
-        """All that is here; just after waking, all that waited. Raises LinkDown."""
+        """Return all that is here; just after waking, all that waited. Raises LinkDown."""
         deliveries: list[CloudDelivery] = [await self._next()]
         waking = asyncio.get_running_loop().time() < self._awake_at
         while True:
@@ -132,7 +132,7 @@ class MqttLink:
                 return deliveries
 
     async def close(self) -> None:
-        """Says that the car sleeps, and disconnects."""
+        """Say that the car sleeps, and disconnects."""
         connection, self._connection = self._connection, None
         if connection is None:
             return

@@ -86,7 +86,7 @@ class NatsDelivery:
         return self._message.data
 
     async def acknowledge(self) -> None:
-        """Sends the acknowledgement without waiting for its confirmation.
+        """Send the acknowledgement without waiting for its confirmation.
 
         One that is lost costs a redelivery, which finds the stored result; nothing acts twice.
         """
@@ -96,7 +96,7 @@ class NatsDelivery:
             raise LinkDown(str(error)) from error
 
     async def terminate(self) -> None:
-        """Tells the broker never to deliver it again."""
+        """Tell the broker never to deliver it again."""
         try:
             await self._message.term()
         except nats.errors.Error as error:
@@ -129,7 +129,7 @@ class NatsLink:
         return self._client is not None and self._client.is_connected
 
     async def open(self) -> None:
-        """Connects and subscribes below the car's own inbox. Raises LinkDown; the next attempt tries another node."""
+        """Connect and subscribes below the car's own inbox. Raises LinkDown; the next attempt tries another node."""
         await self.close()
         self._arrived = asyncio.Queue()
         self._outstanding, self._drained = 0, False
@@ -181,7 +181,7 @@ class NatsLink:
         self._jetstream = client.jetstream(timeout=CONFIRM_SECONDS)
 
     async def publish(self, event: EventKind, deduplication_id: str, data: bytes) -> None:
-        """Returns on the broker's PubAck. Raises LinkDown when it does not come."""
+        """Return on the broker's PubAck. Raises LinkDown when it does not come."""
         if self._jetstream is None:
             raise LinkDown("not connected")
         try:
@@ -192,7 +192,7 @@ class NatsLink:
             raise LinkDown(f"{event.value} not confirmed: {error!r}") from error
 
     async def receive(self) -> list[CloudDelivery]:
-        """All that waits; the first time after `open` or QueueGone, everything stored so far."""
+        """Return all that waits; the first time after `open` or QueueGone, everything stored so far."""
         if not self._drained:
             waiting = await self._drain()
             self._drained = True
@@ -206,7 +206,7 @@ class NatsLink:
                 return deliveries
 
     async def close(self) -> None:
-        """Closes the connection."""
+        """Close the connection."""
         client, self._client, self._jetstream = self._client, None, None
         if client is not None:
             # The client closes the socket and then waits for its end. Where the TLS handshake was not finished nobody
@@ -266,7 +266,7 @@ class NatsLink:
         return here
 
     def _sort(self, messages: list[Msg]) -> list[CloudDelivery]:
-        """The deliveries among the messages, after acting on the broker's status messages."""
+        """Return the deliveries among the messages, after acting on the broker's status messages."""
         deliveries: list[CloudDelivery] = []
         gone: QueueGone | None = None
         for message in messages:
@@ -300,7 +300,7 @@ def _in_url(host: str) -> str:
 
 
 def _hang_up(client: Client) -> None:
-    """Ends the connection without a goodbye."""
+    """End the connection without a goodbye."""
     transport = client._transport  # noqa: SLF001  # the client offers no other way
     if not isinstance(transport, TcpTransport):
         return

@@ -36,7 +36,7 @@ class LocalOnly:
 
 
 def _foreign(headers: list[tuple[bytes, bytes]]) -> str:
-    """Why it is not from here; empty when it is."""
+    """Return why it is not from here; empty when it is."""
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) != 1 or not _HERE.fullmatch(hosts[0]):
         return "the Host must be this machine by its address or as localhost"

@@ -30,7 +30,9 @@ class ManifestStore:
         self._factory = factory
 
     def load(self) -> Trust:
-        """What was kept, whether or not its time is up; the factory's before the first. Raises ManifestDamaged."""
+        """Return what was kept, whether or not its time is up; the factory's before the first. Raises
+        ManifestDamaged.
+        """
         try:
             kept = self._path.read_bytes()
         except FileNotFoundError:
@@ -41,7 +43,7 @@ class ManifestStore:
             raise ManifestDamaged(f"{self._path.name} is damaged: have a workshop renew it") from error
 
     def save(self, endorsed_by: bytes, endorsed: bytes) -> None:
-        """Replaces it. On the disk when it returns."""
+        """Replace it. On the disk when it returns."""
         fresh = self._path.with_suffix(".new")
         with fresh.open("wb") as stream:
             stream.write(endorsed_by + endorsed)

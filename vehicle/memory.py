@@ -25,7 +25,11 @@ class Memory:
         self._manifests = manifests
 
     def is_known(self, domain: Domain, order_id: str) -> bool:
-        """See VehicleMemory. A command that was cancelled before it came is known: it has its result."""
+        """Return whether this order was taken before: it waits, runs, or has its answer. For settings: whether
+        these or newer ones were applied.
+
+        A command that was cancelled before it came is known: it has its result.
+        """
         match domain:
             case Domain.COMMAND:
                 return (
@@ -42,5 +46,5 @@ class Memory:
                 return int(order_id) <= self._car.config_version
 
     def keep_manifest(self, endorsed_by: bytes, endorsed: bytes) -> None:
-        """See VehicleMemory."""
+        """Remember this for Trust.restore. On the disk when it returns."""
         self._manifests.save(endorsed_by, endorsed)

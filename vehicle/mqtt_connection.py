@@ -97,7 +97,7 @@ class MqttConnection:
         return self._socket is not None and self._client.is_connected()
 
     async def open(self) -> None:
-        """Connects, and waits for the broker's greeting. Raises LinkDown."""
+        """Connect, and waits for the broker's greeting. Raises LinkDown."""
         account = self._account
         connect = partial(self._client.connect, account.host, account.port, KEEPALIVE_SECONDS)
         connecting = self._loop.run_in_executor(None, connect)
@@ -112,23 +112,23 @@ class MqttConnection:
         await self._in_time(self._greeting, "no greeting")
 
     async def subscribe(self, topic: str) -> None:
-        """Returns once the broker has granted QoS 1. Raises LinkDown."""
+        """Return once the broker has granted QoS 1. Raises LinkDown."""
         code, number = self._client.subscribe(topic, _QOS)
         await self._answer(code, number, "subscription")
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Returns once the broker has stored it. Raises LinkDown."""
+        """Return once the broker has stored it. Raises LinkDown."""
         sent = self._client.publish(topic, payload, _QOS)
         await self._answer(sent.rc, sent.mid, "message")
 
     def acknowledge(self, message: MQTTMessage) -> None:
-        """Tells the broker never to deliver it again. Raises LinkDown."""
+        """Tell the broker never to deliver it again. Raises LinkDown."""
         code = self._client.ack(message.mid, message.qos)
         if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkDown(f"cannot acknowledge: {code.name}")
 
     def close(self) -> None:
-        """Says goodbye, so that the will is not published, and ends the connection."""
+        """Say goodbye, so that the will is not published, and end the connection."""
         if self._socket is not None:
             self._client.on_socket_register_write = None  # the goodbye is written at once
             self._client.disconnect()
@@ -151,7 +151,7 @@ class MqttConnection:
             raise LinkDown(failure) from error
 
     def _hang_up(self, connecting: asyncio.Future[MQTTErrorCode]) -> None:
-        """Ends what nobody waits for any more."""
+        """End what nobody waits for any more."""
         if not connecting.cancelled() and connecting.exception() is None:
             self._client.disconnect()
 

@@ -70,7 +70,7 @@ class OrderProcessor:
         self._arrived = asyncio.Event()
 
     def recover(self) -> None:
-        """Answers what a crash cut short, and sends again what the broker never confirmed."""
+        """Answer what a crash cut short, and send again what the broker never confirmed."""
         for begun in self._journal.interrupted():
             command = translate.begun_command_from(begun.command)
             now = self._clock.now()
@@ -81,7 +81,7 @@ class OrderProcessor:
             self._answers.send(answer)
 
     def accept(self, accepted: AcceptedOrder, delivery: CloudDelivery) -> None:
-        """Takes an order that the protocol accepted. Its counter is spent: whatever becomes of it, it becomes here."""
+        """Take an order that the protocol accepted. Its counter is spent: whatever becomes of it, it becomes here."""
         match accepted.order:
             case command_pb2.DoorCommand() as message:
                 self._accept_command(message, accepted, delivery)
@@ -91,7 +91,7 @@ class OrderProcessor:
                 self._accept_settings(message, accepted, delivery)
 
     def repeat(self, known: KnownOrder, delivery: CloudDelivery) -> None:
-        """Takes an order that was taken before: it gets the answer the first one got, or will get."""
+        """Take an order that was taken before: it gets the answer the first one got, or will get."""
         match known.order:
             case command_pb2.DoorCommand():
                 self._repeat(
@@ -114,13 +114,13 @@ class OrderProcessor:
                 self._answers.configured_before(known.request_hash, report, delivery)
 
     def clear_waiting(self) -> list[CloudDelivery]:
-        """Gives up what was accepted and has not begun: the messages it came in."""
+        """Give up what was accepted and has not begun: the messages it came in."""
         forgotten = [one for waiting in self._pending.waiting.values() for one in waiting.deliveries]
         self._pending.waiting.clear()
         return forgotten
 
     async def work(self) -> None:
-        """Carries out commands one by one, forever."""
+        """Carry out commands one by one, forever."""
         while True:
             await self._arrived.wait()
             async with self._car.actuators:
@@ -201,7 +201,7 @@ class OrderProcessor:
     def _decide(
         self, cancellation: Cancellation, request_hash: bytes
     ) -> tuple[CancelOutcome, StoredAnswer | None, list[CloudDelivery]]:
-        """The outcome; the cancellation, if this makes one; the command's deliveries, which it settles.
+        """Return the outcome; the cancellation, if this makes one; the command's deliveries, which it settles.
 
         A cancellation names the command's own request. If the command is not here yet, it names the cancellation's:
         that is the one request of which both ends know that it speaks of this command.

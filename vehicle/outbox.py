@@ -43,7 +43,7 @@ class AgentOutbox:
         self.dropped_count = 0
 
     def connect(self) -> None:
-        """The link is up."""
+        """Send over this link, which is up."""
         self._is_connected = True
 
     def open(self) -> None:
@@ -52,48 +52,48 @@ class AgentOutbox:
             self._open.set()
 
     def shut(self) -> None:
-        """The link is down: hold everything."""
+        """Hold everything: the link is down."""
         self._is_connected = False
         self._open.clear()
 
     def drop_next(self) -> None:
-        """The next event is lost on its way, and the car believes it arrived."""
+        """Lose the next event on its way: to the car it has arrived."""
         self._drop_next = True
 
     def duplicate_next(self) -> None:
-        """The next event arrives twice, the same bytes, unnoticed by the broker."""
+        """Let the next event arrive twice, the same bytes, unnoticed by the broker."""
         self._duplicate_next = True
 
     def post(self, seal: Seal, then: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Sends until the broker has it, then calls `then`. First attempts keep the order of posting."""
+        """Send until the broker has it, then calls `then`. First attempts keep the order of posting."""
         self.run(self._deliver(seal, then))
 
     async def send(self, seal: Seal) -> None:
-        """Sends once. Raises LinkDown: a report is made afresh, not repeated."""
+        """Send once. Raises LinkDown: a report is made afresh, not repeated."""
         if not self._is_connected:
             raise LinkDown("held back")
         await self._transmit(seal)
 
     async def send_last(self, seal: Seal) -> None:
-        """Holds everything else back from now on, as `shut` does, and sends this. Raises LinkDown."""
+        """Hold everything else back from now on, as `shut` does, and send this. Raises LinkDown."""
         self.shut()
         await self._transmit(seal)
 
     def run(self, work: Coroutine[Any, Any, None]) -> None:
-        """Runs something on the side for as long as the outbox lives. Its failure is logged."""
+        """Run something on the side for as long as the outbox lives. Its failure is logged."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     async def flush(self, within_seconds: float) -> bool:
-        """Waits until everything posted is out; False when time is up first."""
+        """Wait until everything posted is out; False when time is up first."""
         if not self._tasks:
             return True
         _done, waiting = await asyncio.wait(self._tasks, timeout=within_seconds)
         return not waiting
 
     async def stop(self) -> None:
-        """Drops whatever is still waiting. The journal has what must not be lost."""
+        """Drop whatever is still waiting. The journal has what must not be lost."""
         while self._tasks:
             for task in self._tasks:
                 # Asked again: Python 3.11's wait_for swallows a cancellation that comes together with its result.

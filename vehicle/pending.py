@@ -58,11 +58,11 @@ class PendingCommands:
         return self.running is not None or bool(self.waiting)
 
     def find(self, command_id: str) -> WaitingCommand | RunningCommand | None:
-        """The command, if it waits or runs."""
+        """Return the command, if it waits or runs."""
         if self.running and self.running.command_id == command_id:
             return self.running
         return self.waiting.get(command_id)
 
     def find_stop(self, cancel_id: str) -> PendingStop | None:
-        """The forced cancellation, if it waits for a command's end."""
+        """Return the forced cancellation, if it waits for a command's end."""
         return self.running.stops.get(cancel_id) if self.running else None

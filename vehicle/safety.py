@@ -31,7 +31,7 @@ _LOW_BATTERY = SafetyRefusal(
 
 
 def refusal(action: LockAction, mode: Mode, doors: Collection[DoorName], body: Body) -> SafetyRefusal | None:
-    """Why these doors may not be moved now, or None. Nothing moves when it refuses."""
+    """Return why these doors may not be moved now, or None. Nothing moves when it refuses."""
     if action is LockAction.UNLOCK:
         return _unlock_refusal(mode, body)
     return _lock_refusal(mode, doors, body)

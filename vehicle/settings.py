@@ -53,7 +53,7 @@ FACTORY_SETTINGS = DoorSettings(
 
 
 def doors_to_unlock(mode: UnlockMode, body: Body) -> tuple[DoorName, ...]:
-    """The doors that an unlock of "all" opens, and parking."""
+    """Return the doors that an unlock of "all" opens, and parking."""
     driver_is_locked = body.doors[DoorName.DRIVER].locked
     if mode is UnlockMode.DRIVER_ONLY or (mode is UnlockMode.SEQUENCE and driver_is_locked):
         return (DoorName.DRIVER,)

@@ -63,27 +63,27 @@ class SimulatedCar:
         self.agent = self._boot()
 
     def start(self) -> None:
-        """Takes up the body controller and starts the agent."""
+        """Take up the body controller and start the agent."""
         self.car.start()
         self.agent.start(awake=self._awake)
 
     def tap(self) -> None:
-        """The wake-up of the cloud's gateway: it reaches a car that sleeps, and none without coverage."""
+        """Take the wake-up of the cloud's gateway: it reaches a car that sleeps, and none without coverage."""
         if self.has_coverage:
             self.agent.wake()
 
     async def leave_coverage(self) -> None:
-        """Drives into a garage: gone without a word, and out of reach of wake-ups."""
+        """Drive into a garage: gone without a word, and out of reach of wake-ups."""
         self.has_coverage = False
         await self.agent.vanish()
 
     def enter_coverage(self) -> None:
-        """Drives out again, and connects."""
+        """Drive out again, and connects."""
         self.has_coverage = True
         self.agent.wake()
 
     async def rebuild(self, equipment: Equipment) -> None:
-        """Makes it a car of this equipment, until the process ends; its agent boots anew.
+        """Make it a car of this equipment, until the process ends; its agent boots anew.
 
         Waits for what moves doors now.
         """
@@ -92,13 +92,13 @@ class SimulatedCar:
         await self.reboot()
 
     async def reboot(self) -> None:
-        """Abandons the agent as a crash would and starts it anew from the journal, awake."""
+        """Abandon the agent as a crash would and start it anew from the journal, awake."""
         await self.agent.crash()
         self.agent = self._boot()
         self.agent.start(awake=True)
 
     async def stop(self) -> None:
-        """Drains the agent, then the body controller."""
+        """Drain the agent, then the body controller."""
         await self.agent.stop()
         await self.car.stop()
 

@@ -102,7 +102,7 @@ _CONDITIONS = {
 
 
 def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Command:
-    """The command. Raises MalformedCommand for what this car cannot carry out as written."""
+    """Return the command. Raises MalformedCommand for what this car cannot carry out as written."""
     action, mode = _ACTIONS.get(message.action), _MODES.get(message.mode)
     if action is None or mode not in _MODES_OF[action]:
         raise MalformedCommand("action and mode do not belong together")
@@ -121,12 +121,12 @@ def command_from(message: command_pb2.DoorCommand, deadline_millis: int) -> Comm
 
 
 def begun_command_from(kept: bytes) -> Command:
-    """The command the journal kept: it began, so that it has no deadline any more."""
+    """Return the command the journal kept: it began, so that it has no deadline any more."""
     return command_from(command_pb2.DoorCommand.FromString(kept), deadline_millis=0)
 
 
 def cancellation_from(message: command_pb2.CancelCommand) -> Cancellation:
-    """The cancellation."""
+    """Return the cancellation."""
     return Cancellation(message.cancel_id, message.command_id, message.force)
 
 
@@ -160,7 +160,7 @@ def hello(boot_id: str, agent_version: str, config_version: int, now: datetime) 
 
 
 def received(command_id: str, now: datetime) -> report_pb2.CommandReceived:
-    """The command is stored."""
+    """Return the message that the command is stored."""
     message = report_pb2.CommandReceived(command_id=command_id)
     message.received_at.FromDatetime(now)
     return message
@@ -187,13 +187,13 @@ def result_into(
 
 
 def was_cancelled(kept: bytes) -> bool:
-    """Whether the result the journal kept says CANCELLED: that no door moved and none will."""
+    """Return whether the result the journal kept says CANCELLED: that no door moved and none will."""
     outcome = report_pb2.CommandResult.FromString(kept).outcome
     return outcome == report_pb2.COMMAND_OUTCOME_CANCELLED
 
 
 def cancel_result(cancellation: Cancellation, outcome: CancelOutcome) -> report_pb2.CancelResult:
-    """The car's signed response on a cancellation."""
+    """Return the car's signed response on a cancellation."""
     return report_pb2.CancelResult(
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,
@@ -235,7 +235,7 @@ def status_report(
 def diagnostics_report(
     body: Body, now: datetime, boot_id: str, sequence: int
 ) -> report_pb2.DiagnosticsReport:
-    """The self-check."""
+    """Return the self-check."""
     message = report_pb2.DiagnosticsReport(boot_id=boot_id, sequence=sequence)
     message.observed_at.FromDatetime(now)
     for component in diagnosis.components(body):

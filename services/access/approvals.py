@@ -28,7 +28,7 @@ class PendingGrants(Protocol):
         """End the request, with its audit row; None when there is none, or it is a grant already."""
 
     async def on_vehicle(self, vin: str) -> list[PendingGrant]:
-        """All of a vehicle's, decided ones included, oldest first."""
+        """Return all of a vehicle's, decided ones included, oldest first."""
 
 
 class PendingApiKeys(Protocol):
@@ -47,9 +47,9 @@ class PendingApiKeys(Protocol):
         """End it, with its audit row; None when there is none, or it was approved already."""
 
     async def of(self, principal: str) -> list[PendingApiKey]:
-        """All of an account's, decided ones included, oldest first."""
+        """Return all of an account's, decided ones included, oldest first."""
 
 
 def needs_two_operators(new: NewGrant) -> bool:
-    """Whether one operator is not enough: an owner may do everything, and lets others in."""
+    """Return whether one operator is not enough: an owner may do everything, and lets others in."""
     return new.role is GrantRole.OWNER

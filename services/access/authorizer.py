@@ -105,7 +105,7 @@ class RequestAuthorizer:
         self._issuer = issuer
 
     def invalidate(self, *, principal: str = "", credential: str = "") -> None:
-        """Some right began or ended. See usecases.InvalidateCaches."""
+        """Drop what is remembered: some right began or ended."""
         self._permission_cache.invalidate()
         if credential or not principal:
             self._identity.invalidate(credential)
@@ -202,7 +202,7 @@ class RequestAuthorizer:
         )
 
     async def _caller_of(self, asked: EdgeRequest) -> tuple[bytes, Caller]:
-        """Who asks. Failures are counted by address, and only they: behind the same address others go on."""
+        """Return who asks. Failures are counted by address, and only they: behind the same address others go on."""
         try:
             return await self._identity.caller_of(asked.headers.get("authorization"))
         except Refusal:
@@ -213,7 +213,7 @@ class RequestAuthorizer:
     async def _permissions(
         self, asked: EdgeRequest, caller: Caller, vin: str, route: Route
     ) -> EffectivePermissions:
-        """What the caller is to the vehicle, when that and the bearer's scope allow the route."""
+        """Return what the caller is to the vehicle, when that and the bearer's scope allow the route."""
         permissions = await self._permission_cache.of(caller.subject, caller.actor, vin)
         if permissions.locked:
             raise Refusal(
@@ -262,13 +262,13 @@ class RequestAuthorizer:
         emergency: bool,
         certificate: str = "",
     ) -> str:
-        """The capability for this request."""
+        """Return the capability for this request."""
         purpose = Purpose(route.service, route.action, EMERGENCY if emergency else "")
         return self._issuer.capability(digest, caller, vin, permissions, purpose, certificate)
 
 
 def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
-    """The request's id, and what is wrong with the headers that name it.
+    """Return the request's id, and what is wrong with the headers that name it.
 
     An id that cannot be used is answered under the one that Envoy made.
     """
@@ -288,14 +288,16 @@ def _correlation(headers: Mapping[str, str]) -> tuple[str, list[Violation]]:
 
 
 def _unquoted(key: str | None) -> str | None:
-    """The key in an Idempotency-Key header: a string of RFC 8941, in quotes, as the IETF's draft has it, or bare."""
+    """Return the key in an Idempotency-Key header: a string of RFC 8941, in quotes, as the IETF's draft has it,
+    or bare.
+    """
     if key is not None and _QUOTED.fullmatch(key):
         return key[1:-1]
     return key
 
 
 def _named_id(headers: Mapping[str, str]) -> str | None:
-    """The id that the caller gave the request; None where the edge made one."""
+    """Return the id that the caller gave the request; None where the edge made one."""
     named = headers.get("x-correlation-id")
     return None if named == headers.get("x-request-id") else named
 

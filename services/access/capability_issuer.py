@@ -45,7 +45,7 @@ class SigningKey:
 
 
 def read_signing_key(private: Path, jwks: Path) -> SigningKey:
-    """The key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyRefused."""
+    """Return the key in the PEM file `private`, named as in the services' `jwks`. Raises SigningKeyRefused."""
     key = load_pem_private_key(private.read_bytes(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
         raise SigningKeyRefused("DOORS_CAPABILITY_KEY is not an Ed25519 private key")
@@ -97,7 +97,7 @@ class CapabilityIssuer:
         purpose: Purpose,
         certificate: str = "",
     ) -> str:
-        """A capability for this caller, vehicle and purpose, good for at least a third of its life.
+        """Return a capability for this caller, vehicle and purpose, good for at least a third of its life.
 
         `certificate` names that of the team that asks (workload.certificate_name): what the capability opens ends with
         it.
@@ -157,7 +157,7 @@ class CapabilityIssuer:
 
 
 def _what_ends_it(caller: Caller, permissions: EffectivePermissions, purpose: Purpose) -> dict[str, Any]:
-    """The claims about the right behind a capability, which lasts longer than the capability itself."""
+    """Return the claims about the right behind a capability, which lasts longer than the capability itself."""
     claims: dict[str, Any] = {"read": permissions.read_at, "cred": caller.credential}
     if purpose.mode:
         claims["mode"] = purpose.mode

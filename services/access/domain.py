@@ -140,7 +140,7 @@ class Grant:
         return frozenset(self.asked.actions) or ROLE_ACTIONS[self.asked.role]
 
     def is_live(self, now: datetime) -> bool:
-        """Neither revoked nor expired."""
+        """Return whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
@@ -159,7 +159,7 @@ class PendingGrant:
     ended_at: datetime | None = None
 
     def is_waiting(self, now: datetime) -> bool:
-        """Neither approved, nor revoked, nor lapsed."""
+        """Return whether it is neither approved, nor revoked, nor lapsed."""
         decided = self.approved_by is not None or self.ended_at is not None
         return not decided and now < self.requested_at + APPROVAL_TIME
 
@@ -210,7 +210,7 @@ _KEY_ID_BYTES = 16
 
 
 def key_id_of(key_hash: bytes) -> str:
-    """What an API key is called where it must not be told: half of its keyed hash."""
+    """Return what an API key is called where it must not be told: half of its keyed hash."""
     return KEY_ID_PREFIX + key_hash[:_KEY_ID_BYTES].hex()
 
 
@@ -243,7 +243,7 @@ class ApiKey:
     source: Source | None = None
 
     def is_live(self, now: datetime) -> bool:
-        """Neither revoked nor expired."""
+        """Return whether it is neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > now)
 
 
@@ -258,7 +258,7 @@ class PendingApiKey:
     ended_at: datetime | None = None
 
     def is_waiting(self, now: datetime) -> bool:
-        """Neither approved, nor revoked, nor lapsed."""
+        """Return whether it is neither approved, nor revoked, nor lapsed."""
         decided = self.approved_by is not None or self.ended_at is not None
         return not decided and now < self.requested_at + APPROVAL_TIME
 
@@ -310,7 +310,7 @@ class Caller:
     """The actions that the bearer was made for; None when it was not narrowed to some."""
 
     def ending(self, at: float) -> Caller:
-        """The same, accepted until `at` and no longer."""
+        """Return the same, accepted until `at` and no longer."""
         return replace(self, expires_at=at, ends_at=at)
 
 
@@ -337,7 +337,7 @@ class EffectivePermissions:
 def effective_permissions(
     grants: Iterable[Grant], locked: Iterable[str], now: datetime
 ) -> EffectivePermissions:
-    """What these grants of one principal on one vehicle amount to."""
+    """Return what these grants of one principal on one vehicle amount to."""
     live = [grant for grant in grants if grant.is_live(now)]
     role, since = _beginning(live)
     until: dict[str, float] = {}
@@ -359,7 +359,7 @@ def effective_permissions(
 
 
 def _beginning(live: Sequence[Grant]) -> tuple[GrantRole | None, float]:
-    """The highest role of these, and since when: an owner's former rights on the vehicle do not count."""
+    """Return the highest role of these, and since when: an owner's former rights on the vehicle do not count."""
     role = next((role for role in GrantRole if role in {grant.asked.role for grant in live}), None)
     counted = [grant for grant in live if role is not GrantRole.OWNER or grant.asked.role is role]
     return role, min((grant.created_at.timestamp() for grant in counted), default=0.0)
@@ -374,7 +374,7 @@ class Allowance:
 
 
 def allowance(live: Iterable[Grant], action: str) -> Allowance | None:
-    """What those grants that allow the action amount to; None when none does."""
+    """Return what those grants that allow the action amount to; None when none does."""
     allowing = [grant for grant in live if action in grant.actions]
     role = next((role for role in GrantRole if role in {grant.asked.role for grant in allowing}), None)
     if role is None:

@@ -43,7 +43,7 @@ _RFC_3339 = re.compile(
 
 
 def table_of(message: Descriptor, leave_out: Collection[str] = ()) -> FieldTable:
-    """The rules of a message's fields, without those whose proto names are in `leave_out`.
+    """Return the rules of a message's fields, without those whose proto names are in `leave_out`.
 
     Raises TypeError for a kind of field that has no rule here.
     """
@@ -123,7 +123,9 @@ def _timestamp(value: object) -> str | None:
 
 
 def _object_check(table: FieldTable) -> Check:
-    """An object within the body. Its first fault stands for all: such members are only sent back as they were read."""
+    """Return an object within the body. Its first fault stands for all: such members are only sent back as they
+    were read.
+    """
 
     def fault(value: object) -> str | None:
         if not isinstance(value, Object):

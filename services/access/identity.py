@@ -33,11 +33,11 @@ class FindKey(Protocol):
     """Where keys are kept, by their keyed hash."""
 
     async def __call__(self, key_hash: bytes, /) -> Caller | None:
-        """Whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
 
 
 def key_hash(pepper: bytes, key: str) -> bytes:
-    """What is stored of an API key: HMAC-SHA256 under the pepper. A stolen table opens nothing."""
+    """Return what is stored of an API key: HMAC-SHA256 under the pepper. A stolen table opens nothing."""
     return hmac.digest(pepper, key.encode(), "sha256")
 
 
@@ -61,7 +61,7 @@ class CallerIdentifier:
         self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
-        """The bearer's digest and its caller.
+        """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
         TOKEN_EXPIRED, with the challenge of RFC 6750, and StorageUnavailable.
@@ -116,7 +116,7 @@ def _bearer_in(authorization: str | None) -> str:
 
 
 def _challenged(refusal: Refusal) -> Refusal:
-    """The same with the challenge that RFC 6750 asks for."""
+    """Return the same with the challenge that RFC 6750 asks for."""
     description = "expired" if refusal.reason is errors.TOKEN_EXPIRED else "not accepted"
     challenge = f'{_CHALLENGE}, error="invalid_token", error_description="the token is {description}"'
     refusal.headers = {"www-authenticate": challenge.replace("is expired", "has expired")}

@@ -49,7 +49,7 @@ class KeyWatch:
         self._withdrawn = asyncio.Event()
 
     def hurry(self) -> None:
-        """A key was withdrawn: tell of it without waiting for the next look."""
+        """Note that a key was withdrawn, without waiting for the next look."""
         self._withdrawn.set()
 
     async def run(self) -> None:

@@ -82,7 +82,7 @@ class CountedRequests:
         self._known: ExpiringCache[tuple[str, ...], bool] = ExpiringCache(most)
 
     def has(self, *which: str) -> bool:
-        """Whether this request was counted."""
+        """Return whether this request was counted."""
         return self._known.get(which, self._now()) is not None
 
     def note(self, *which: str) -> None:
@@ -91,7 +91,7 @@ class CountedRequests:
 
 
 def network_of(address: str) -> str:
-    """What one household or host has of addresses: an IPv4 address, or the first 64 bits of an IPv6 one."""
+    """Return what one household or host has of addresses: an IPv4 address, or the first 64 bits of an IPv6 one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -55,7 +55,7 @@ class SoundOrders:
 
 
 def said_in(body: bytes, request: type[Message], order_field: str = "") -> NativeClaims:
-    """What the one message in `body` says (a compression flag, four bytes of length, the message).
+    """Return what the one message in `body` says (a compression flag, four bytes of length, the message).
 
     `order_field` is its field that says what to do. Raises Refusal INVALID_REQUEST when there is not exactly one
     uncompressed message of this type.

@@ -58,7 +58,7 @@ class SqlPendingApiKeys:
         return await self._database.write(lambda connection: _cancel(connection, key_id, by, at))
 
     async def of(self, principal: str) -> list[PendingApiKey]:
-        """See the port."""
+        """Return all of an account's, decided ones included, oldest first."""
         query = (
             select(_pending)
             .where(_pending.c.principal == principal)

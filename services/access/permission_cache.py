@@ -26,7 +26,7 @@ class LoadPermissions(Protocol):
     """Where grants and accounts are kept."""
 
     async def __call__(self, subject: str, actor: str, vin: str, /) -> EffectivePermissions:
-        """What they amount to now. Raises StorageUnavailable."""
+        """Return what they amount to now. Raises StorageUnavailable."""
 
 
 class PermissionCache:
@@ -42,7 +42,7 @@ class PermissionCache:
         self._ended = 0
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
-        """What `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
         key = (vin, subject, actor)
         now = self._now()
         permissions = self._known.get(key, now) or self._strangers.get(key, now)
@@ -56,7 +56,7 @@ class PermissionCache:
         return permissions
 
     def invalidate(self) -> None:
-        """Some right began or ended: ask the record anew for everything.
+        """Ask the record anew for everything: some right began or ended.
 
         Rights change seldom and a question costs a fraction of a millisecond, so which entries it
         concerns, actors included, is not worth working out.

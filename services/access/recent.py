@@ -19,7 +19,7 @@ class ExpiringCache(Generic[K, V]):
         self._values: dict[K, tuple[V, float]] = {}
 
     def get(self, key: K, now: float) -> V | None:
-        """The value, unless it is unknown or its time has passed."""
+        """Return the value, unless it is unknown or its time has passed."""
         known = self._values.get(key)
         if known is None:
             return None

@@ -45,7 +45,8 @@ def check(
     vin: str,
     content_encoding: str | None = None,
 ) -> Mapping[str, Any]:
-    """The body's members. Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless all is sound.
+    """Return the body's members. Raise Refusal (INVALID_REQUEST, MALFORMED_JSON, UNSUPPORTED_MEDIA_TYPE) unless
+    all is sound.
 
     `query` is the raw text after the path's question mark; `vin` the path's, upper case.
     """
@@ -170,7 +171,7 @@ def _read_body(
 
 
 def _rule_violations(route: Route, document: strict_json.Object, found: list[Violation]) -> list[Violation]:
-    """What the contract's own rules say of the members that are sound, so that one answer names every fault.
+    """Return what the contract's own rules say of the members that are sound, so that one answer names every fault.
 
     They are applied here, too, because only here what is refused can be counted apart from what is carried out.
     """

@@ -77,7 +77,7 @@ class Routes:
         return [service.full_name for service in _services()]
 
     def rest(self, path: str) -> tuple[str, Mapping[str, Route]] | None:
-        """The VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
+        """Return the VIN in this path as it was written, and the route of each HTTP method; None when unknown."""
         for pattern, methods in self._rest:
             match = pattern.fullmatch(path)
             if match is not None:
@@ -85,7 +85,7 @@ class Routes:
         return None
 
     def native(self, path: str) -> Route | None:
-        """The route of `/package.Service/Method`."""
+        """Return the route of `/package.Service/Method`."""
         return self._native.get(path)
 
 
@@ -103,7 +103,7 @@ def _services() -> list[ServiceDescriptor]:
 
 
 def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
-    """The route, its HTTP method and its path template; no template for an RPC without a REST form."""
+    """Return the route, its HTTP method and its path template; no template for an RPC without a REST form."""
     name = f"{method.containing_service.name}.{method.name}"
     access = method.GetOptions().Extensions[options_pb2.access]
     if not access.action or access.rate_class not in _LIMIT_CLASSES:
@@ -128,7 +128,7 @@ def _route_of(method: MethodDescriptor) -> tuple[Route, str, str | None]:
 
 
 def _body_of(request: Descriptor, name: str) -> dict[str, Any]:
-    """What a Route holds of the part of `request` that REST's body is bound to; nothing without a body."""
+    """Return what a Route holds of the part of `request` that REST's body is bound to; nothing without a body."""
     if not name:
         return {}
     part = request.fields_by_name[name].message_type

@@ -18,7 +18,7 @@ _FORM = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 
 
 def actions_in(scope: object) -> frozenset[str] | None:
-    """The actions that a token's `scope` covers; None when it is not a scope."""
+    """Return the actions that a token's `scope` covers; None when it is not a scope."""
     if scope == "":
         return frozenset()
     if not isinstance(scope, str) or not _FORM.fullmatch(scope):
@@ -27,5 +27,5 @@ def actions_in(scope: object) -> frozenset[str] | None:
 
 
 def needed_for(action: str) -> str:
-    """The narrowest scope that covers `action`."""
+    """Return the narrowest scope that covers `action`."""
     return action

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import grpc
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
+from typing_extensions import override
 
 from services.access import translate, usecases
 from services.access.approvals import needs_two_operators
@@ -90,22 +91,22 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         self._trusts = trusts
         self._hash_key = hash_key
 
-    async def CheckGrants(  # noqa: N802  # the RPC's name
+    @override
+    async def CheckGrants(  # the RPC's name
         self,
         request: access_service_pb2.CheckGrantsRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> access_service_pb2.CheckGrantsResponse:
-        """See the contract."""
         asked = translate.questions(request)
         allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
         return translate.answers(allowed)
 
-    async def CreateGrant(  # noqa: N802  # the RPC's name
+    @override
+    async def CreateGrant(  # the RPC's name
         self,
         request: access_service_pb2.CreateGrantRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> grant_pb2.Grant:
-        """See the contract."""
         new, by, at = translate.new_grant(request), current_call().peer, self._now()
         if self._pending is not None and needs_two_operators(new):
             new.check()
@@ -113,24 +114,24 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         grant = await usecases.create_grant(self._record, self._invalidate, new, by=by, at=at)
         return translate.grant_message(grant)
 
-    async def ApproveGrant(  # noqa: N802  # the RPC's name
+    @override
+    async def ApproveGrant(  # the RPC's name
         self,
         request: access_service_pb2.ApproveGrantRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> grant_pb2.Grant:
-        """See the contract."""
         if self._pending is None:
             raise GrantNotPending(request.grant_id)
         grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
         self._invalidate()
         return translate.grant_message(grant, pending)
 
-    async def RevokeGrant(  # noqa: N802  # the RPC's name
+    @override
+    async def RevokeGrant(  # the RPC's name
         self,
         request: access_service_pb2.RevokeGrantRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> grant_pb2.Grant:
-        """See the contract."""
         by, at = current_call().peer, self._now()
         if self._pending is not None:
             cancelled = await self._pending.cancel(request.grant_id, by=by, at=at)
@@ -139,12 +140,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         grant = await usecases.revoke_grant(self._record, self._invalidate, request.grant_id, by=by, at=at)
         return translate.grant_message(grant)
 
-    async def ListGrants(  # noqa: N802  # the RPC's name
+    @override
+    async def ListGrants(  # the RPC's name
         self,
         request: access_service_pb2.ListGrantsRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> access_service_pb2.ListGrantsResponse:
-        """See the contract."""
         grants = await usecases.list_grants(self._record, request.vin)
         asked = [] if self._pending is None else await self._pending.on_vehicle(request.vin)
         waiting = [each for each in asked if each.is_waiting(self._now())]
@@ -154,12 +155,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             grants=[*told, *(translate.pending_message(each) for each in waiting)]
         )
 
-    async def LockAccount(  # noqa: N802  # the RPC's name
+    @override
+    async def LockAccount(  # the RPC's name
         self,
         request: access_service_pb2.LockAccountRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> account_pb2.Account:
-        """See the contract."""
         account = await usecases.lock_account(
             self._record,
             self._invalidate,
@@ -170,42 +171,42 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         )
         return translate.account_message(account)
 
-    async def UnlockAccount(  # noqa: N802  # the RPC's name
+    @override
+    async def UnlockAccount(  # the RPC's name
         self,
         request: access_service_pb2.UnlockAccountRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> account_pb2.Account:
-        """See the contract."""
         account = await usecases.unlock_account(
             self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
         )
         return translate.account_message(account)
 
-    async def ListApiKeys(  # noqa: N802  # the RPC's name
+    @override
+    async def ListApiKeys(  # the RPC's name
         self,
         request: access_service_pb2.ListApiKeysRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> access_service_pb2.ListApiKeysResponse:
-        """See the contract."""
         keys = await usecases.list_keys(self._record, request.principal)
         return access_service_pb2.ListApiKeysResponse(keys=await self._told_keys(request.principal, keys))
 
-    async def GetAccount(  # noqa: N802  # the RPC's name
+    @override
+    async def GetAccount(  # the RPC's name
         self,
         request: access_service_pb2.GetAccountRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> account_pb2.AccountOverview:
-        """See the contract."""
         overview = await self._record.overview(request.principal, at=self._now())
         keys = await self._told_keys(request.principal, overview.api_keys)
         return translate.overview_message(overview, keys)
 
-    async def ListAccounts(  # noqa: N802  # the RPC's name
+    @override
+    async def ListAccounts(  # the RPC's name
         self,
         request: access_service_pb2.ListAccountsRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> access_service_pb2.ListAccountsResponse:
-        """See the contract."""
         page, more = await usecases.list_accounts(
             self._record,
             after=request.page_token,
@@ -218,12 +219,12 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             next_page_token=page[-1].account.principal if more else "",
         )
 
-    async def IssueApiKey(  # noqa: N802  # the RPC's name
+    @override
+    async def IssueApiKey(  # the RPC's name
         self,
         request: access_service_pb2.IssueApiKeyRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> access_service_pb2.IssueApiKeyResponse:
-        """See the contract."""
         key = KEY_PREFIX + secrets.token_hex(_KEY_BYTES)
         new, by, at = translate.new_key(request, self._hash_key(key)), current_call().peer, self._now()
         if self._pending_keys is not None:
@@ -233,24 +234,24 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             told = translate.key_message(await self._record.issue_key(new, by=by, at=at))
         return access_service_pb2.IssueApiKeyResponse(key=key, api_key=told)
 
-    async def ApproveApiKey(  # noqa: N802  # the RPC's name
+    @override
+    async def ApproveApiKey(  # the RPC's name
         self,
         request: access_service_pb2.ApproveApiKeyRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> account_pb2.ApiKey:
-        """See the contract."""
         if self._pending_keys is None:
             raise ApiKeyNotPending(request.key_id)
         by, at = current_call().peer, self._now()
         key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
         return translate.key_message(key, pending)
 
-    async def RevokeApiKey(  # noqa: N802  # the RPC's name
+    @override
+    async def RevokeApiKey(  # the RPC's name
         self,
         request: access_service_pb2.RevokeApiKeyRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> account_pb2.ApiKey:
-        """See the contract."""
         key_id = request.key_id or key_id_of(self._hash_key(request.key))
         by, at = current_call().peer, self._now()
         if self._pending_keys is not None:
@@ -261,7 +262,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.key_message(key)
 
     async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
-        """An account's API keys as they are told, those that wait for approval after the others."""
+        """Return an account's API keys as they are told, those that wait for approval after the others."""
         asked = [] if self._pending_keys is None else await self._pending_keys.of(principal)
         by_id = {each.asked.key_id: each for each in asked}
         waiting = [each for each in asked if each.is_waiting(self._now())]

@@ -39,7 +39,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=Object, parse_constant=_refuse_con
 
 
 def parse(text: bytes) -> Any:
-    """The one document in `text`, which is UTF-8 without a byte order mark. Objects are `Object`s.
+    """Return the one document in `text`, which is UTF-8 without a byte order mark. Objects are `Object`s.
 
     Raises NotStrictJson.
     """
@@ -54,7 +54,7 @@ def parse(text: bytes) -> Any:
 
 
 def members(text: bytes) -> dict[str, Any]:
-    """The one object in `text`, with plain objects in it.
+    """Return the one object in `text`, with plain objects in it.
 
     Raises NotStrictJson also for a name that is given twice, for half of a surrogate pair, for a number that is not
     finite or does not fit in 64 bits, and for what is nested deeper than anybody needs.

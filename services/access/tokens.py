@@ -90,11 +90,11 @@ class TokenVerifier:
         return frozenset(key.credential for key in self._keys.values())
 
     def trusts(self, credential: str) -> bool:
-        """Whether it is a key that is trusted now, or no key of the issuer."""
+        """Return whether it is a key that is trusted now, or no key of the issuer."""
         return not credential.startswith(CREDENTIAL_PREFIX) or credential in self.credentials
 
     def verify(self, token: str) -> Caller:
-        """Who the token speaks for. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
+        """Return who the token speaks for. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
         try:
             header, claims = _strictly_read(token)
             key = self._key_for(header)
@@ -191,7 +191,7 @@ class TokenVerifier:
         )
 
     def _actor_in(self, claims: Mapping[str, Any]) -> str:
-        """Who acts: `act` of RFC 8693, or the subject. Raises Refusal TOKEN_INVALID."""
+        """Return who acts: `act` of RFC 8693, or the subject. Raises Refusal TOKEN_INVALID."""
         act = claims.get("act", {"sub": claims["sub"]})
         if not isinstance(act, dict) or not (_is_name(claims["sub"]) and _is_name(act.get("sub"))):
             raise _invalid("subject or actor is not a name")
@@ -211,7 +211,7 @@ class TokenVerifier:
 
 
 def _strictly_read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and claims. Raises ValueError for what two readers could read differently."""
+    """Return header and claims. Raises ValueError for what two readers could read differently."""
     match = _PARTS.fullmatch(token)
     if match is None:
         raise _invalid("it is not three parts in base64url")
@@ -227,7 +227,7 @@ def _decoded(part: str) -> bytes:
 
 
 def _read(jwks: Path) -> dict[str, IssuerKey]:
-    """The keys that can be used, by id; there may be none. Raises OSError, ValueError."""
+    """Return the keys that can be used, by id; there may be none. Raises OSError, ValueError."""
     document = json.loads(jwks.read_text(encoding="utf-8"))
     listed = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(listed, list):
@@ -245,7 +245,7 @@ def _read(jwks: Path) -> dict[str, IssuerKey]:
 
 
 def _credential_of(key: Mapping[str, Any]) -> str:
-    """The thumbprint of a public key (RFC 7638)."""
+    """Return the thumbprint of a public key (RFC 7638)."""
     members = {name: key[name] for name in ("crv", "kty", "x", "y") if name in key}
     canonical = json.dumps(members, sort_keys=True, separators=(",", ":")).encode()
     digest = hashlib.sha256(canonical).digest()

@@ -60,7 +60,7 @@ _ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
 
 
 def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
-    """What Envoy asks about. A listener that does not say that it is the teams' is the public's."""
+    """Return what Envoy asks about. A listener that does not say that it is the teams' is the public's."""
     http = request.attributes.request.http
     return EdgeRequest(
         method=http.method,
@@ -74,7 +74,7 @@ def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
 
 
 def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
-    """What Envoy is told."""
+    """Return what Envoy is told."""
     if isinstance(made, Deny):
         return _denial(made)
     response = external_auth_pb2.CheckResponse()
@@ -116,7 +116,7 @@ def _add(target: Any, headers: Mapping[str, str]) -> None:
 
 
 def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
-    """A grant as asked for."""
+    """Return a grant as asked for."""
     return NewGrant(
         grant_id=request.grant_id,
         principal=request.principal,
@@ -128,7 +128,7 @@ def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
 
 
 def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery]:
-    """What a service wants to know."""
+    """Return what a service wants to know."""
     return [
         GrantQuery(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
         for asked in request.questions
@@ -136,7 +136,7 @@ def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery
 
 
 def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGrantsResponse:
-    """What allows each, as it is told."""
+    """Return what allows each, as it is told."""
     return access_service_pb2.CheckGrantsResponse(
         allowed=[each is not None for each in allowed],
         roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
@@ -147,12 +147,12 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
 
 
 def requested_message(made: Grant | PendingGrant) -> grant_pb2.Grant:
-    """What came of a request for a grant, as it is told."""
+    """Return what came of a request for a grant, as it is told."""
     return pending_message(made) if isinstance(made, PendingGrant) else grant_message(made)
 
 
 def pending_message(pending: PendingGrant) -> grant_pb2.Grant:
-    """A grant that is only asked for, as it is told."""
+    """Return a grant that is only asked for, as it is told."""
     asked = Grant(pending.asked, pending.requested_at, None, pending.ended_at)
     message = grant_message(asked, pending)
     message.pending = pending.ended_at is None
@@ -160,7 +160,7 @@ def pending_message(pending: PendingGrant) -> grant_pb2.Grant:
 
 
 def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb2.Grant:
-    """A grant as it is told, with who asked for it and who approved it, where it had to be."""
+    """Return a grant as it is told, with who asked for it and who approved it, where it had to be."""
     asked = grant.asked
     return grant_pb2.Grant(
         requested_by=pending.requested_by if pending else "",
@@ -177,20 +177,20 @@ def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb
 
 
 def account_message(account: Account) -> account_pb2.Account:
-    """An account as it is told."""
+    """Return an account as it is told."""
     return account_pb2.Account(
         principal=account.principal, locked_at=_timestamp(account.locked_at), reason=account.reason
     )
 
 
 def new_key(request: access_service_pb2.IssueApiKeyRequest, key_hash: bytes) -> NewApiKey:
-    """An API key as asked for."""
+    """Return an API key as asked for."""
     source = Source(request.source)
     return NewApiKey(key_hash, request.principal, request.name, source, request.valid_seconds)
 
 
 def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb2.ApiKey:
-    """An API key as it is told, with who issued it and who approved it, where that took two."""
+    """Return an API key as it is told, with who issued it and who approved it, where that took two."""
     return account_pb2.ApiKey(
         key_id=key.key_id,
         principal=key.principal,
@@ -205,7 +205,7 @@ def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb
 
 
 def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
-    """An API key that is only issued, as it is told."""
+    """Return an API key that is only issued, as it is told."""
     asked = pending.asked
     key = ApiKey(
         key_id=asked.key_id,
@@ -223,7 +223,7 @@ def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
 def overview_message(
     overview: AccountOverview, keys: Sequence[account_pb2.ApiKey]
 ) -> account_pb2.AccountOverview:
-    """What is kept of an account, as it is told; `keys` are its API keys."""
+    """Return what is kept of an account, as it is told; `keys` are its API keys."""
     return account_pb2.AccountOverview(
         account=account_message(overview.account),
         grants=[grant_message(each) for each in overview.grants],
@@ -232,14 +232,14 @@ def overview_message(
 
 
 def summary_message(summary: AccountSummary) -> account_pb2.AccountSummary:
-    """An account in a list, as it is told."""
+    """Return an account in a list, as it is told."""
     return account_pb2.AccountSummary(
         account=account_message(summary.account), grants=summary.grants, api_keys=summary.api_keys
     )
 
 
 def revocation(ended: EndedRight) -> OutgoingMessage:
-    """The message to every service that this right has ended."""
+    """Return the message to every service that this right has ended."""
     told = grant_pb2.GrantRevoked(
         grant_id=ended.grant_id,
         principal=ended.principal,
@@ -272,7 +272,7 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this service's own exceptions are told."""
+    """Return how this service's own exceptions are told."""
     if isinstance(error, GrantConflict):
         return Refusal(
             errors.CORRELATION_ID_REUSED,

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GrantQuery:
-    """May `subject` do `action` to `vin` now, and `actor` for them, with `credential`, where these two are said?"""
+    """Whether `subject` may do `action` to `vin` now, and `actor` for them, with `credential`, where these two
+    are said.
+    """
 
     subject: str
     vin: str
@@ -42,10 +44,12 @@ class GrantRecord(Protocol):
         """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
-        """All of a vehicle's, ended ones included, oldest first."""
+        """Return all of a vehicle's, ended ones included, oldest first."""
 
     async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
-        """What allows each, or None. Read from the record itself; a locked account, subject's or actor's, has none."""
+        """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,
+        has none.
+        """
 
 
 class AccountRecord(Protocol):
@@ -58,18 +62,18 @@ class AccountRecord(Protocol):
         """Unlock it, with its audit row."""
 
     async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
-        """What is kept of an account; nothing of most."""
+        """Return what is kept of an account; nothing of most."""
 
     async def summaries(
         self, *, after: str, limit: int, locked_only: bool, at: datetime
     ) -> list[AccountSummary]:
-        """The first `limit` accounts after this one of which something is kept, by principal."""
+        """Return the first `limit` accounts after this one of which something is kept, by principal."""
 
     async def issue_key(self, new: NewApiKey, *, by: str, at: datetime) -> ApiKey:
         """Keep a new API key, with its audit row."""
 
     async def keys_of(self, principal: str) -> list[ApiKey]:
-        """All of an account's API keys, ended ones included, oldest first."""
+        """Return all of an account's API keys, ended ones included, oldest first."""
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
         """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
@@ -107,7 +111,7 @@ async def revoke_grant(
 
 
 async def list_grants(record: GrantRecord, vin: str) -> list[Grant]:
-    """The rights on a vehicle, the ended ones included, oldest first."""
+    """Return the rights on a vehicle, the ended ones included, oldest first."""
     return await record.on_vehicle(vin)
 
 
@@ -145,13 +149,13 @@ async def unlock_account(
 async def list_accounts(
     record: AccountRecord, *, after: str, limit: int, locked_only: bool, at: datetime
 ) -> tuple[list[AccountSummary], bool]:
-    """A page of the accounts of which something is kept, and whether more come after it."""
+    """Return a page of the accounts of which something is kept, and whether more come after it."""
     found = await record.summaries(after=after, limit=limit + 1, locked_only=locked_only, at=at)
     return found[:limit], len(found) > limit
 
 
 async def list_keys(record: AccountRecord, principal: str) -> list[ApiKey]:
-    """The account's API keys, the ended ones included, oldest first."""
+    """Return the account's API keys, the ended ones included, oldest first."""
     return await record.keys_of(principal)
 
 

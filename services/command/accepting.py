@@ -22,7 +22,9 @@ class CommandConflict(Exception):
 async def accept(
     deps: CommandDependencies, command: Command, repeated: Callable[[], Awaitable[Command | None]]
 ) -> Command:
-    """The command once it is kept, or the one that `repeated` finds for the same request. Raises CommandInProgress."""
+    """Keep a new command; return it, or the one that `repeated` finds for the same request. Raises
+    CommandInProgress.
+    """
     in_the_way = ""
     for _ in range(_ATTEMPTS):
         try:

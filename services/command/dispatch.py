@@ -68,27 +68,27 @@ class Keys(Protocol):
         """Have the answers for these. Raises StorageUnavailable."""
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """What was fetched."""
+        """Return what was fetched."""
 
 
 class SigningPort(Protocol):
     """The signer."""
 
     async def sign(self, orders: Sequence[signing.OrderToSign]) -> list[signing.SigningAnswer] | None:
-        """One answer for each, in order; None when nobody can sign now."""
+        """Return one answer for each, in order; None when nobody can sign now."""
 
 
 class VehicleReachability(Protocol):
     """Knows and hears of vehicles that cannot be reached."""
 
     def is_asleep(self, vin: str) -> bool:
-        """Whether its last word was that it goes to sleep."""
+        """Return whether its last word was that it goes to sleep."""
 
     def wake_asleep(self, vin: str, command_id: str) -> None:
-        """A command is on its way to one that is asleep."""
+        """Wake a vehicle that is asleep, to which a command is on its way."""
 
     def request_session(self, vin: str, command_id: str) -> None:
-        """Nothing can be signed for it before it says hello."""
+        """Ask a vehicle for its session information: nothing can be signed for it before it says hello."""
 
 
 @dataclass(slots=True)
@@ -115,7 +115,7 @@ class _Leaving:
         return self.requested.door if self.is_command else self.requested.cancel
 
     def lives(self, now: datetime) -> bool:
-        """Whether its time is not up; a cancellation's never is, it moves no door."""
+        """Return whether its time is not up; a cancellation's never is, it moves no door."""
         return not self.is_command or self._expires_at > now
 
     def valid_millis(self, now: datetime) -> int:
@@ -164,7 +164,7 @@ class CommandDispatcher:
         self._publishing = asyncio.Lock()
 
     def committed(self, messages: Sequence[OutgoingMessage]) -> None:
-        """These are part of the record now; those for vehicles are to leave."""
+        """Hand over what is part of the record now; those for vehicles are to leave."""
         for message in messages:
             if message.queue == TO_VEHICLES:
                 self._unsent[message.message_id] = None
@@ -173,31 +173,31 @@ class CommandDispatcher:
         self.relay.hand_over(messages)
 
     def hold_back(self, command_id: str) -> bool:
-        """See usecases.Dispatch."""
+        """Hold a command back for good. False when it may have left this process, or is not held by it."""
         if command_id not in self._unsent or not self.relay.drop(command_id):
             return False
         del self._unsent[command_id]
         return True
 
     def restore(self, command_id: str) -> None:
-        """See usecases.Dispatch."""
+        """Send a command that was held back after all, if it is alive then."""
         self.relay.restore(command_id)
 
     def send_again(self, messages: Sequence[OutgoingMessage]) -> None:
-        """See usecases.Dispatch."""
+        """Send these once more, if they are alive then; the vehicle knows what it has had."""
         self.relay.hand_over(messages)
 
     def surely_unsent(self, command_id: str) -> bool:
-        """See usecases.Dispatch."""
+        """Return whether this process accepted it and has not begun to publish it."""
         return command_id in self._unsent
 
     def untrack(self, command_id: str) -> None:
-        """See usecases.Dispatch."""
+        """Stop tracking a command that has ended."""
         self._unsent.pop(command_id, None)
         self._recalled.pop(command_id, None)
 
     async def recall(self, command_ids: Sequence[str]) -> None:
-        """See usecases.Dispatch."""
+        """From now on none of these leaves this process; what is just leaving has left when this returns."""
         self._recalled |= dict.fromkeys(command_ids)
         while len(self._recalled) > _MOST_REMEMBERED:
             self._recalled.popitem(last=False)
@@ -205,7 +205,7 @@ class CommandDispatcher:
             return
 
     def release(self, command_ids: Iterable[str]) -> None:
-        """See usecases.Dispatch."""
+        """Let what was recalled leave again."""
         for command_id in command_ids:
             self._recalled.pop(command_id, None)
 
@@ -226,7 +226,7 @@ class CommandDispatcher:
         return [fates.get(message.message_id, True) for message in messages]
 
     async def _sent(self, leaving: Sequence[_Leaving]) -> dict[str, bool | None]:
-        """The fate of each that is not dealt with, by message id."""
+        """Return the fate of each that is not dealt with, by message id."""
         alive = await self._alive([each for each in leaving if each.message.message_id not in self._recalled])
         slotted, fates = await self._with_slots(alive)
         fates |= {
@@ -270,7 +270,7 @@ class CommandDispatcher:
         return [each for each in live if each.message.message_id not in gone]
 
     async def _with_slots(self, alive: Sequence[_Leaving]) -> tuple[list[_Leaving], dict[str, bool | None]]:
-        """Those with a place in their vehicle's session; the others are parked."""
+        """Return those with a place in their vehicle's session; the others are parked."""
         if not alive:
             return [], {}
         await self._keys.fetch({each.vin for each in alive})
@@ -291,7 +291,7 @@ class CommandDispatcher:
         return [each for each in known if each.slot is not None], parked
 
     async def _signed(self, slotted: Sequence[_Leaving]) -> list[_Leaving] | None:
-        """Those that were signed; None when nobody can sign now. What must not be signed is ended."""
+        """Return those that were signed; None when nobody can sign now. What must not be signed is ended."""
         answers = await self._order_signer.sign([_to_sign(each) for each in slotted])
         if answers is None:
             return None
@@ -329,7 +329,7 @@ class CommandDispatcher:
 
 
 def _leaving(message: OutgoingMessage) -> _Leaving | None:
-    """None for a row that this service did not write: it must not stop the others."""
+    """Return None for a row that this service did not write: it must not stop the others."""
     try:
         leaving = _Leaving(message, signing.RequestedOrder.FromString(message.payload))
         # A VIN that is none could not be asked keys for, and neither could those of its batch.

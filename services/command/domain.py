@@ -92,8 +92,8 @@ class Requester:
     role: PersonRole | None = field(default=None, compare=False)
 
     def may_cancel(self, command: Command) -> bool:
-        """Whether the command is this person's to cancel: who gave it and the owner may always, nobody else a lock,
-        and an unlock those whose role is not below the one it was given in.
+        """Return whether the command is this person's to cancel: who gave it and the owner may always, nobody
+        else a lock, and an unlock those whose role is not below the one it was given in.
         """
         giver = command.requester
         if self.subject == giver.subject or self.role is PersonRole.OWNER:
@@ -122,15 +122,15 @@ class DoorAction:
     mode: Mode
 
     def fingerprint(self) -> str:
-        """The same for two requests that ask for the same, in whatever order they name the doors."""
+        """Return the same for two requests that ask for the same, in whatever order they name the doors."""
         return _digest(self.action.value, self.mode.value, *sorted(self.target_doors))
 
     def concerns(self, door: str) -> bool:
-        """Whether `door` is among those to move."""
+        """Return whether `door` is among those to move."""
         return door in self.target_doors or (ALL_DOORS in self.target_doors and door in LOCKABLE_DOORS)
 
     def contradicted_by(self, ending: Ending) -> str | None:
-        """Why the vehicle cannot have ended this order so; None when it can.
+        """Return why the vehicle cannot have ended this order so; None when it can.
 
         Which doors "all" means, the vehicle's unlock mode decides; doors named one by one are all answered for.
         """
@@ -153,7 +153,7 @@ class CancelRequest:
     force: bool
 
     def fingerprint(self) -> str:
-        """The same for two requests that ask for the same."""
+        """Return the same for two requests that ask for the same."""
         return _digest(self.correlation_id, self.reason, str(self.force))
 
 
@@ -278,7 +278,7 @@ class InFlight:
     action: CommandAction
 
     def gives_way_to(self, order: DoorAction) -> bool:
-        """An unlock does to a lock: nobody has to wait to lock a vehicle."""
+        """Return whether it gives way, as an unlock does to a lock: nobody has to wait to lock a vehicle."""
         return self.action is CommandAction.UNLOCK and order.action is CommandAction.LOCK
 
 
@@ -337,7 +337,7 @@ class AdvisoryState:
     """It has gone silent, or left a command unanswered: true until it says something."""
 
     def forbids(self, order: DoorAction, now: datetime) -> FailureReason | None:
-        """Why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
+        """Return why the vehicle would refuse `order`; None when it would not, or when this is too old to tell."""
         if now - self.observed_at > ADVISORY_TRUSTED:
             return None
         if self.speed_kmh > 0 and (order.action is CommandAction.UNLOCK or order.mode is Mode.SECURE):
@@ -381,7 +381,7 @@ class CommandNotFound(CommandRefused):
 
 @dataclass(slots=True, eq=False)
 class CommandAlreadyFinished(CommandRefused):
-    """It has ended."""
+    """Stop tracking a command that has ended."""
 
     command_id: str
     status: Status

@@ -32,7 +32,7 @@ GUIDANCE = {
 
 
 def not_accepted(now: datetime, fault: str) -> Ending:
-    """The ending of a command that the vehicle refuses to take as an order."""
+    """Return the ending of a command that the vehicle refuses to take as an order."""
     return Ending(
         Status.FAILED,
         now,
@@ -43,7 +43,7 @@ def not_accepted(now: datetime, fault: str) -> Ending:
 
 
 def timed_out(now: datetime, *, surely_unsent: bool) -> Ending:
-    """The ending of a command whose time ran out. It may have acted, unless it surely never left."""
+    """Return the ending of a command whose time ran out. It may have acted, unless it surely never left."""
     return Ending(
         status=Status.TIMEOUT,
         finished_at=now,
@@ -116,7 +116,9 @@ def held_against(order: DoorAction, ending: Ending) -> Ending:
 
 
 def arrived_too_late(now: datetime) -> Ending:
-    """The ending of a command whose time was up when the vehicle got it, as the vehicle signs: it did not act."""
+    """Return the ending of a command whose time was up when the vehicle got it, as the vehicle signs: it did not
+    act.
+    """
     return Ending(
         Status.TIMEOUT,
         now,
@@ -128,12 +130,12 @@ def arrived_too_late(now: datetime) -> Ending:
 
 
 def cancelled_before_dispatch(now: datetime) -> Ending:
-    """The ending of a command that was cancelled before it left."""
+    """Return the ending of a command that was cancelled before it left."""
     return Ending(Status.CANCELLED, now, "Cancelled before it was handed to the vehicle.")
 
 
 def superseded(now: datetime) -> Ending:
-    """The ending of an unlock that a lock took the place of before the vehicle acted on it."""
+    """Return the ending of an unlock that a lock took the place of before the vehicle acted on it."""
     return Ending(
         Status.CANCELLED,
         now,
@@ -145,7 +147,7 @@ def superseded(now: datetime) -> Ending:
 
 
 def right_ended(now: datetime) -> Ending:
-    """The ending of a command whose requester lost the right before it was handed over."""
+    """Return the ending of a command whose requester lost the right before it was handed over."""
     return Ending(
         Status.FAILED,
         now,
@@ -156,7 +158,7 @@ def right_ended(now: datetime) -> Ending:
 
 
 def not_proven(now: datetime) -> Ending:
-    """The ending of a command that the signer saw no proof for: nothing about anybody's right."""
+    """Return the ending of a command that the signer saw no proof for: nothing about anybody's right."""
     return Ending(
         Status.FAILED,
         now,
@@ -168,7 +170,9 @@ def not_proven(now: datetime) -> Ending:
 
 
 def right_ended_on_the_way(now: datetime) -> Ending:
-    """The ending of a command that was on its way when its requester lost the right, and that the vehicle gave up."""
+    """Return the ending of a command that was on its way when its requester lost the right, and that the vehicle
+    gave up.
+    """
     return Ending(
         Status.FAILED,
         now,

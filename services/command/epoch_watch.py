@@ -55,7 +55,7 @@ class EpochWatch:
         return self._two_units(vin) if ended and arrived_at_millis > session.current.order else None
 
     def has_two_units(self, vin: str) -> bool:
-        """Whether two units have spoken for this vehicle lately, as far as this process knows."""
+        """Return whether two units have spoken for this vehicle lately, as far as this process knows."""
         return self._now_millis() - self._doubled.get(vin, -DOUBLED_MILLIS) < DOUBLED_MILLIS
 
     def _two_units(self, vin: str) -> str:

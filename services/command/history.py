@@ -47,7 +47,7 @@ class HistoryQuery:
     """Of this customer alone."""
 
     def moment(self, newest: datetime | None) -> datetime:
-        """The moment that the list is of: what had been recorded by then never changes any more.
+        """Return the moment that the list is of: what had been recorded by then never changes any more.
 
         `newest` is when the vehicle's newest entry was recorded, as far as the record shows. Recorded times of a
         vehicle rise from commit to commit, so nothing is ever added before it. Without a new one it is a while ago,
@@ -61,7 +61,7 @@ class HistoryQuery:
         return latest - (latest - _EPOCH) % _MILLISECOND  # as it is told
 
     def since(self, moment: datetime) -> datetime:
-        """How far back the list of this moment goes."""
+        """Return how far back the list of this moment goes."""
         far_end = moment - self.period
         return far_end if self.not_before is None else max(far_end, self.not_before)
 

@@ -38,7 +38,7 @@ _log = structlog.get_logger()
 
 
 async def list_history(deps: CommandDependencies, vin: str, query: HistoryQuery) -> HistoryPage:
-    """A page of what was asked of this vehicle and how it ended."""
+    """Return a page of what was asked of this vehicle and how it ended."""
     return await deps.commands.history(vin, query)
 
 

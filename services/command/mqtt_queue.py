@@ -90,7 +90,7 @@ async def forward_waiting(broker: Broker, vin: str, now: datetime) -> int:
 
 
 def _seconds_left(message: Msg, now: datetime) -> float | None:
-    """What remains of its time in the queue; None when it has no limit."""
+    """Return what remains of its time in the queue; None when it has no limit."""
     whole = (message.headers or {}).get("Nats-TTL")
     if whole is None:
         return None

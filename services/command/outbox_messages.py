@@ -30,7 +30,7 @@ class CommandOutboxMessages:
         self._mac = mac
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
-        """The command to the vehicle, PENDING to the watchers."""
+        """Return the command to the vehicle, PENDING to the watchers."""
         subject = subjects.command_subject(command.vin, subjects.CommandKind.DOOR)
         order = vehicle_translate.requested_command(command, self._mac)
         return [
@@ -39,7 +39,7 @@ class CommandOutboxMessages:
         ]
 
     def changed(self, command: Command) -> list[OutgoingMessage]:
-        """The new status to the watchers."""
+        """Return the new status to the watchers."""
         at = command.ending.finished_at if command.ending else command.received_at or command.accepted_at
         return [_to_watchers(command, command.status.value, at)]
 
@@ -48,24 +48,24 @@ class CommandOutboxMessages:
         return [_to_watchers(command, "waking", command.waking_at or command.accepted_at)]
 
     def late(self, command: Command) -> list[OutgoingMessage]:
-        """The late result to the watchers."""
+        """Return the late result to the watchers."""
         at = command.late_result.received_at if command.late_result else command.accepted_at
         return [_to_watchers(command, "late", at, late=True)]
 
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
-        """The question to the vehicle."""
+        """Return the question to the vehicle."""
         order = vehicle_translate.requested_cancellation(cancellation, self._mac)
         subject = subjects.command_subject(cancellation.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(cancellation.cancel_id, TO_VEHICLES, subject, order, cancellation.requested_at)]
 
     def take_back(self, command: RequestedOrder, at: datetime) -> list[OutgoingMessage]:
-        """The cloud's own cancellation to the vehicle."""
+        """Return the cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_taking_back(command, at, self._mac)
         subject = subjects.command_subject(command.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(taken_back_id(command.command_id), TO_VEHICLES, subject, order, at)]
 
     def supersede(self, unlock: RequestedOrder, lock: Command) -> list[OutgoingMessage]:
-        """The cloud's own cancellation to the vehicle."""
+        """Return the cloud's own cancellation to the vehicle."""
         order = vehicle_translate.requested_superseding(unlock, lock, self._mac)
         subject = subjects.command_subject(unlock.vin, subjects.CommandKind.CANCEL)
         return [_outgoing(superseded_id(unlock.command_id), TO_VEHICLES, subject, order, lock.accepted_at)]

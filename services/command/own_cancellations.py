@@ -7,10 +7,10 @@ _SUPERSEDED = "superseded-"
 
 
 def taken_back_id(command_id: str) -> str:
-    """The id of the cloud's own cancellation of a command whose right ended."""
+    """Return the id of the cloud's own cancellation of a command whose right ended."""
     return f"{_TAKEN_BACK}{command_id}"
 
 
 def superseded_id(command_id: str) -> str:
-    """The id of the cloud's own cancellation of an unlock that a lock took the place of."""
+    """Return the id of the cloud's own cancellation of an unlock that a lock took the place of."""
     return f"{_SUPERSEDED}{command_id}"

@@ -48,7 +48,7 @@ class PagePosition:
 
 
 def token_for(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> str | None:
-    """The token of the page after this one; None where nothing comes after it."""
+    """Return the token of the page after this one; None where nothing comes after it."""
     if page.last is None or not page.has_more:
         return None
     words = (
@@ -62,7 +62,7 @@ def token_for(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest)
 
 
 def place_of(request: service_pb2.ListCommandHistoryRequest) -> PagePosition | None:
-    """Where the token of a request points to; None without one. Raises Refusal."""
+    """Return where the token of a request points to; None without one. Raises Refusal."""
     if not request.HasField("page_token"):
         return None
     if request.HasField("offset") or request.HasField("as_of"):
@@ -81,7 +81,7 @@ def place_of(request: service_pb2.ListCommandHistoryRequest) -> PagePosition | N
 
 
 def _list_of(request: service_pb2.ListCommandHistoryRequest) -> str:
-    """The same for all pages of one list."""
+    """Return the same for all pages of one list."""
     words = (str(getattr(request, name)) if request.HasField(name) else "" for name in _FILTERS)
     return hashlib.sha256("\0".join((request.vin, *words)).encode()).hexdigest()[:16]
 

@@ -24,7 +24,7 @@ VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How a refusal of this service is told; None for what is not one."""
+    """Return how a refusal of this service is told; None for what is not one."""
     match error:
         case CommandNotFound() | NotYoursToCancel():
             return _out_of_reach(error)

@@ -68,7 +68,9 @@ class SignerReview:
         self._signer = signer
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
-        """See right_usecases.CommandRightsReview."""
+        """Return the ids of those to which there is no right any more. Raises StorageUnavailable when nobody can
+        tell.
+        """
         gone: set[str] = set()
         for start in range(0, len(commands), MOST_AT_ONCE):
             some = commands[start : start + MOST_AT_ONCE]

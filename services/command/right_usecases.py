@@ -17,14 +17,16 @@ class CommandRightsReview(Protocol):
     """The signer, which asks the access service."""
 
     async def ended(self, commands: Sequence[RequestedOrder]) -> set[str]:
-        """The ids of those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+        """Return the ids of those to which there is no right any more. Raises StorageUnavailable when nobody can
+        tell.
+        """
 
 
 class VehicleQueue(Protocol):
     """What waits at the broker. Every method raises StorageUnavailable while the broker is away."""
 
     async def take_out_commands(self, vin: str) -> None:
-        """Nothing that moves a door waits for this vehicle any more."""
+        """Take everything that moves a door out of this vehicle's queue."""
 
     async def take_out_settings(self, vin: str) -> None:
         """No settings wait for this vehicle any more."""

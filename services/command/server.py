@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
+from typing_extensions import override
 
 from services.command import history_usecases, translate, usecases
 from services.command.domain import CommandAction
@@ -34,16 +35,16 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         self._deps = deps
         self._refused = refused
 
-    async def UnlockDoors(  # noqa: N802  # the contract's name
+    @override
+    async def UnlockDoors(  # the contract's name
         self, request: door_command_service_pb2.UnlockDoorsRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
-        """See the contract."""
         return await self._order(request.vin, translate.unlock_order(request.unlock), context)
 
-    async def LockDoors(  # noqa: N802  # the contract's name
+    @override
+    async def LockDoors(  # the contract's name
         self, request: door_command_service_pb2.LockDoorsRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
-        """See the contract."""
         return await self._order(request.vin, translate.lock_order(request.lock), context)
 
     async def _order(self, vin: str, order: DoorAction, context: Context) -> door_command_pb2.DoorCommand:
@@ -54,10 +55,10 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         await _accepted(context, vin, command.command_id)
         return translate.first_answer(command)
 
-    async def CancelCommand(  # noqa: N802  # the contract's name
+    @override
+    async def CancelCommand(  # the contract's name
         self, request: door_command_service_pb2.CancelCommandRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
-        """See the contract."""
         call = current_call()
         requester = translate.requester_of(call)
         cancel_request = translate.cancel_request(request.cancellation)
@@ -68,21 +69,21 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         await _accepted(context, request.vin, command.command_id)
         return translate.current_answer(command)
 
-    async def GetCommand(  # noqa: N802  # the contract's name
+    @override
+    async def GetCommand(  # the contract's name
         self,
         request: door_command_service_pb2.GetCommandRequest,
-        context: Context,  # noqa: ARG002  # gRPC's signature
+        context: Context,  # gRPC's signature
     ) -> door_command_pb2.DoorCommandDetails:
-        """See the contract."""
         viewer = translate.viewer_of(current_call())
         return translate.details(await usecases.read(self._deps, viewer, request.vin, request.command_id))
 
-    async def ListCommandHistory(  # noqa: N802  # the contract's name
+    @override
+    async def ListCommandHistory(  # the contract's name
         self,
         request: door_command_service_pb2.ListCommandHistoryRequest,
-        context: Context,  # noqa: ARG002  # gRPC's signature
+        context: Context,  # gRPC's signature
     ) -> door_command_pb2.DoorHistory:
-        """See the contract."""
         viewer = translate.viewer_of(current_call())
         listed = self._deps.rules.checks_listed
         query = translate.history_query(request, viewer, self._deps.now(), checks_listed=listed)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         """Where challenges are kept."""
 
         async def challenge(self, vins: Sequence[str]) -> list[bytes]:
-            """A new challenge for each vehicle. Raises StorageUnavailable."""
+            """Return a new challenge for each vehicle. Raises StorageUnavailable."""
 
 
 ASK_AGAIN_SECONDS = 5.0

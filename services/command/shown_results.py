@@ -64,7 +64,7 @@ class ShownResults:
             self.note(each.vin, each.stored_at_nanos)
 
     def note(self, vin: str, stored_at_ns: int) -> None:
-        """The doors of this result are shown."""
+        """Note that the doors of this result are shown."""
         key = (vin, stored_at_ns)
         self._shown[key] = None
         if len(self._shown) > MOST_REMEMBERED:
@@ -84,7 +84,7 @@ class ShownResults:
         return ready, waiting
 
     def _when(self, delivery: Delivery) -> asyncio.Future[None] | None:
-        """None for a result that needs not wait, or not any more."""
+        """Return None for a result that needs not wait, or not any more."""
         try:
             key = (vin_of(delivery.subject), delivery.stored_at_ns)
         except ValueError:

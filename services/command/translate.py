@@ -64,7 +64,7 @@ Sent = TypeVar("Sent", door_pb2.DoorCommand, door_pb2.DoorCommandDetails)
 
 
 def requester_of(call: Call) -> Requester:
-    """Who asks, and what proves it to the signer."""
+    """Return who asks, and what proves it to the signer."""
     capability = call.granted()
     return Requester(
         principal=capability.actor,
@@ -76,7 +76,7 @@ def requester_of(call: Call) -> Requester:
 
 
 def viewer_of(call: Call) -> Viewer:
-    """Who reads."""
+    """Return who reads."""
     capability = call.granted()
     return Viewer(capability.subject, _role(capability), datetime.fromtimestamp(capability.since, UTC))
 
@@ -86,7 +86,7 @@ def _role(capability: Capability) -> PersonRole | None:
 
 
 def unlock_order(unlock: door_pb2.DoorUnlock) -> DoorAction:
-    """The order in an unlock request."""
+    """Return the order in an unlock request."""
     emergency = unlock.unlock_mode == door_pb2.UnlockMode.EMERGENCY
     return DoorAction(
         CommandAction.UNLOCK, tuple(unlock.target_doors), Mode.EMERGENCY if emergency else Mode.NORMAL
@@ -94,13 +94,13 @@ def unlock_order(unlock: door_pb2.DoorUnlock) -> DoorAction:
 
 
 def lock_order(lock: door_pb2.DoorLock) -> DoorAction:
-    """The order in a lock request."""
+    """Return the order in a lock request."""
     secure = lock.lock_mode == door_pb2.LockMode.SECURE
     return DoorAction(CommandAction.LOCK, tuple(lock.target_doors), Mode.SECURE if secure else Mode.NORMAL)
 
 
 def cancel_request(cancellation: door_pb2.DoorCancellation) -> CancelRequest:
-    """What a cancellation asks for."""
+    """Return what a cancellation asks for."""
     return CancelRequest(cancellation.correlation_id, cancellation.reason, cancellation.force)
 
 
@@ -111,7 +111,7 @@ def history_query(
     *,
     checks_listed: bool = True,
 ) -> HistoryQuery:
-    """Which page of the history is asked for, of what this reader may see. Raises Refusal.
+    """Return which page of the history is asked for, of what this reader may see. Raises Refusal.
 
     `checks_listed` says whether status reads are listed where no action is named or left out.
     """
@@ -148,14 +148,14 @@ def _action(
 
 
 def first_answer(command: Command) -> door_pb2.DoorCommand:
-    """What the caller is told when a command is accepted, and told again for the same request."""
+    """Return what the caller is told when a command is accepted, and told again for the same request."""
     answer = _filled(door_pb2.DoorCommand(), command, Status.PENDING, _first_message(command))
     answer.correlation_id = command.correlation_id
     return answer
 
 
 def current_answer(command: Command) -> door_pb2.DoorCommand:
-    """A command as it stands, in the short form."""
+    """Return a command as it stands, in the short form."""
     message = message_of(command)
     if not command.status.final:
         message = "The vehicle has been asked to cancel; the command's status will tell what it decided."
@@ -174,7 +174,7 @@ def message_of(command: Command) -> str:
 
 
 def _first_message(command: Command) -> str:
-    """What is said of a command before anything has become of it."""
+    """Return what is said of a command before anything has become of it."""
     if command.asleep:
         return ASLEEP
     return LOST if command.lost else FIRST_ANSWER
@@ -191,7 +191,7 @@ def _filled(answer: Sent, command: Command, status: Status, message: str) -> Sen
 
 
 def details(command: Command) -> door_pb2.DoorCommandDetails:
-    """A command with its life so far."""
+    """Return a command with its life so far."""
     answer = _filled(door_pb2.DoorCommandDetails(), command, command.status, message_of(command))
     answer.action = door_pb2.CommandAction.Value.Value(command.order.action.value)
     answer.target_doors.extend(command.order.target_doors)
@@ -252,7 +252,7 @@ def _add_stages(answer: door_pb2.DoorCommandDetails, command: Command) -> None:
 
 
 def door_result(result: DoorResult) -> door_pb2.DoorResult:
-    """What one door did."""
+    """Return what one door did."""
     message = door_pb2.DoorResult(door_id=result.door_id, success=result.success, locked=result.locked)
     if result.failure_reason:
         message.failure_reason = failure_reason(result.failure_reason)
@@ -260,12 +260,12 @@ def door_result(result: DoorResult) -> door_pb2.DoorResult:
 
 
 def failure_reason(reason: FailureReason) -> door_pb2.FailureReason.Value.ValueType:
-    """The contract's word for it."""
+    """Return the contract's word for it."""
     return door_pb2.FailureReason.Value.Value(reason.value)
 
 
 def history_page(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest) -> door_pb2.DoorHistory:
-    """A page of the history."""
+    """Return a page of the history."""
     message = door_pb2.DoorHistory(
         vin=request.vin,
         total=page.total,
@@ -300,7 +300,7 @@ def _entry(entry: HistoryEntry) -> door_pb2.DoorHistoryEntry:
 
 
 def update(command: Command, *, late: bool = False) -> update_pb2.DoorUpdate:
-    """What watchers are reported a command's change, or of its late result."""
+    """Return what watchers are reported a command's change, or of its late result."""
     change = update_pb2.CommandStatusChange(
         command_id=command.command_id,
         correlation_id=command.correlation_id,

@@ -59,13 +59,13 @@ class Commands(Protocol):
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
     ) -> PriorRequest | None:
-        """What was asked for before for the same customer under this id, at any time."""
+        """Return what was asked for before for the same customer under this id, at any time."""
 
     async def release_key(self, prior: PriorRequest) -> None:
         """Let its idempotency key be used anew."""
 
     async def in_flight(self, vin: str) -> InFlight | None:
-        """The command in flight on this vehicle; one that is superseded is in nobody's way."""
+        """Return the command in flight on this vehicle; one that is superseded is in nobody's way."""
 
     async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
         """Keep a new lock in the place of an unlock, which ends at once where it surely never left, and else is not
@@ -75,10 +75,10 @@ class Commands(Protocol):
         """
 
     async def get(self, vin: str, command_id: str) -> Command | None:
-        """One command of this vehicle."""
+        """Return one command of this vehicle."""
 
     async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
-        """The newest command of this vehicle that was requested with this id."""
+        """Return the newest command of this vehicle that was requested with this id."""
 
     async def cancel_unsent(self, cancellation: Cancellation, ending: Ending) -> bool:
         """End a command that has not left, and keep its cancellation. Raises Taken.
@@ -99,22 +99,24 @@ class Commands(Protocol):
         """
 
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
-        """Which of them are still alive. They are marked: from now on none of them surely never left."""
+        """Return which of them are still alive. They are marked: from now on none of them surely never left."""
 
     async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
-        """The ids of commands whose time has run out and that have not ended, and whether each was taken over."""
+        """Return the ids of commands whose time has run out and that have not ended, and whether each was taken
+        over.
+        """
 
     async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
-        """The messages of commands still alive that the vehicle has not confirmed, dated `now`."""
+        """Return the messages of commands still alive that the vehicle has not confirmed, dated `now`."""
 
     async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
-        """These messages as they were kept, dated `now`; those of commands that have ended are left out."""
+        """Return these messages as they were kept, dated `now`; those of commands that have ended are left out."""
 
     async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
         """Take in what vehicles said, each once, in order."""
 
     async def live(self, ended: CommandRightEnded) -> list[RequestedOrder]:
-        """The commands alive that this may concern."""
+        """Return the commands alive that this may concern."""
 
     async def take_back(self, command: RequestedOrder, at: datetime) -> bool:
         """Keep the cloud's own cancellation of a command, for its vehicle, once; False when it has ended."""
@@ -134,7 +136,7 @@ class Commands(Protocol):
         """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
 
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
-        """A page of finished requests, newest first."""
+        """Return a page of finished requests, newest first."""
 
     async def add_status_checks(self, checks: Sequence[StatusCheck], at: datetime) -> None:
         """Keep these in the history; those that are there already stay as they are."""
@@ -162,7 +164,7 @@ class PriorRequest:
     """What was told when it was accepted."""
 
     def as_answered(self) -> Command:
-        """The command as it stood then."""
+        """Return the command as it stood then."""
         ending = self.command.ending if self.answered.final else None
         return replace(self.command, status=self.answered, ending=ending, late_result=None)
 
@@ -180,23 +182,23 @@ class Dispatch(Protocol):
         """Send these once more, if they are alive then; the vehicle knows what it has had."""
 
     def surely_unsent(self, command_id: str) -> bool:
-        """Whether this process accepted it and has not begun to publish it."""
+        """Return whether this process accepted it and has not begun to publish it."""
 
     def untrack(self, command_id: str) -> None:
-        """It has ended."""
+        """Stop tracking a command that has ended."""
 
     async def recall(self, command_ids: Sequence[str]) -> None:
         """From now on none of these leaves this process; what is just leaving has left when this returns."""
 
     def release(self, command_ids: Iterable[str]) -> None:
-        """What was recalled may leave again; hand it over."""
+        """Let what was recalled leave again."""
 
 
 class AdvisoryStates(Protocol):
     """What vehicles said moments ago."""
 
     def of(self, vin: str) -> AdvisoryState | None:
-        """The latest, if there is one."""
+        """Return the latest, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +273,9 @@ async def _first_answer(
     correlation_id: str,
     fingerprint: str,
 ) -> Command | None:
-    """The command of an earlier request under this key; None when the key is free. Raises CorrelationIdReused."""
+    """Return the command of an earlier request under this key; None when the key is free. Raises
+    CorrelationIdReused.
+    """
     prior = await deps.commands.prior(requester, vin, operation, correlation_id)
     if prior is None:
         return None
@@ -347,7 +351,7 @@ async def _cancelled_unsent(deps: CommandDependencies, cancellation: Cancellatio
 
 
 async def find(deps: CommandDependencies, vin: str, command_id: str) -> Command:
-    """One command with its life so far. Raises CommandNotFound."""
+    """Return one command with its life so far. Raises CommandNotFound."""
     command = await deps.commands.get(vin, command_id)
     if command is None:
         raise CommandNotFound
@@ -355,7 +359,7 @@ async def find(deps: CommandDependencies, vin: str, command_id: str) -> Command:
 
 
 async def read(deps: CommandDependencies, viewer: Viewer, vin: str, command_id: str) -> Command:
-    """The same for somebody: nothing from before the right began. Raises CommandNotFound."""
+    """Return the same for somebody: nothing from before the right began. Raises CommandNotFound."""
     command = await find(deps, vin, command_id)
     if command.accepted_at < viewer.since:
         raise CommandNotFound

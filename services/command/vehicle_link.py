@@ -170,7 +170,7 @@ class CommandEventHandler:
         return unhandled + await self._welcome_all([(received[one], greetings[one]) for one in greetings])
 
     async def _welcome_all(self, greeted: Sequence[tuple[Delivery, _Greeting]]) -> list[Unhandled]:
-        """Those that could not be welcomed: what keeps one from it must not make the others begin again."""
+        """Return those that could not be welcomed: what keeps one from it must not make the others begin again."""
         unhandled: list[Unhandled] = []
         welcomes = (self._welcome(greeting) for _, greeting in greeted)
         for (delivery, _), trouble in zip(
@@ -197,7 +197,7 @@ class CommandEventHandler:
             raise
 
     def _replay_guard(self, vin: str, delivery: Delivery, odd: _Odd, store: CloudStore) -> ReplayGuard:
-        """The sessions, which say what is odd about an epoch that the vehicle enters by this message."""
+        """Return the sessions, which say what is odd about an epoch that the vehicle enters by this message."""
 
         def entered(before: CloudSession, after: CloudSession) -> None:
             what = self._deps.epochs.entered(vin, before, after, self._arrived_at_millis(delivery))
@@ -217,7 +217,7 @@ class CommandEventHandler:
         odd: _Odd,
         store: CloudStore,
     ) -> Report:
-        """Raises NotUnderstood as MessageRefused: both are the vehicle's fault."""
+        """Raise NotUnderstood as MessageRefused: both are the vehicle's fault."""
         opened = self._replay_guard(answer.vin, delivery, odd, store).admit(domain, answer)
         try:
             return vehicle_translate.report(opened, self._deps.now())
@@ -312,11 +312,11 @@ class AdvisoryStateCache:
         self._latest[received.vin] = condition
 
     def of(self, vin: str) -> AdvisoryState | None:
-        """See usecases.AdvisoryStates."""
+        """Return the latest, if there is one."""
         return self._latest.get(vin)
 
     def is_asleep(self, vin: str) -> bool:
-        """Whether its last word was that it goes to sleep."""
+        """Return whether its last word was that it goes to sleep."""
         condition = self._latest.get(vin)
         return condition is not None and condition.asleep
 

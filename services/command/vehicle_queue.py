@@ -28,11 +28,11 @@ class BrokerQueue:
         self._broker = broker
 
     async def take_out_commands(self, vin: str) -> None:
-        """See right_usecases.VehicleQueue."""
+        """Take everything that moves a door out of this vehicle's queue."""
         await self._take_out(subjects.command_subject(vin, subjects.CommandKind.DOOR))
 
     async def take_out_settings(self, vin: str) -> None:
-        """See right_usecases.VehicleQueue."""
+        """No settings wait for this vehicle any more."""
         await self._take_out(subjects.command_subject(vin, subjects.CommandKind.CONFIG))
 
     async def _take_out(self, subject: str) -> None:

@@ -90,7 +90,7 @@ class InconsistentReport(ValueError):
 
 
 def door_command(command: Command) -> command_pb2.DoorCommand:
-    """A command as the vehicle gets it."""
+    """Return a command as the vehicle gets it."""
     order = command.order
     message = command_pb2.DoorCommand(
         command_id=command.command_id,
@@ -108,7 +108,7 @@ def door_command(command: Command) -> command_pb2.DoorCommand:
 
 
 def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
-    """A cancellation as the vehicle gets it."""
+    """Return a cancellation as the vehicle gets it."""
     return command_pb2.CancelCommand(
         cancel_id=cancellation.cancel_id,
         command_id=cancellation.command_id,
@@ -118,7 +118,7 @@ def cancel_command(cancellation: Cancellation) -> command_pb2.CancelCommand:
 
 
 def requested_command(command: Command, mac: OrderMac) -> signing.RequestedOrder:
-    """A command as the signer gets it, stamped."""
+    """Return a command as the signer gets it, stamped."""
     requested = signing.RequestedOrder(
         vin=command.vin, capability=command.requester.proof, door=door_command(command)
     )
@@ -128,7 +128,7 @@ def requested_command(command: Command, mac: OrderMac) -> signing.RequestedOrder
 
 
 def requested_cancellation(cancellation: Cancellation, mac: OrderMac) -> signing.RequestedOrder:
-    """A cancellation as the signer gets it, stamped."""
+    """Return a cancellation as the signer gets it, stamped."""
     requested = signing.RequestedOrder(
         vin=cancellation.vin,
         capability=cancellation.requester.proof,
@@ -140,8 +140,8 @@ def requested_cancellation(cancellation: Cancellation, mac: OrderMac) -> signing
 
 
 def requested_taking_back(command: RequestedOrder, at: datetime, mac: OrderMac) -> signing.RequestedOrder:
-    """The cloud's own cancellation of a command as the signer gets it, stamped. Nobody asks for it: that the right to
-    the command has ended, the signer finds out.
+    """Return the cloud's own cancellation of a command as the signer gets it, stamped. Nobody asks for it: that
+    the right to the command has ended, the signer finds out.
     """
     requested = signing.RequestedOrder(
         vin=command.vin,
@@ -156,8 +156,8 @@ def requested_taking_back(command: RequestedOrder, at: datetime, mac: OrderMac) 
 
 
 def requested_superseding(unlock: RequestedOrder, lock: Command, mac: OrderMac) -> signing.RequestedOrder:
-    """The cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its place is the
-    proof. `force`: where the vehicle has begun, it stops between doors.
+    """Return the cloud's own cancellation of an unlock as the signer gets it, stamped. The lock that takes its
+    place is the proof. `force`: where the vehicle has begun, it stops between doors.
     """
     requested = signing.RequestedOrder(
         vin=unlock.vin,
@@ -176,7 +176,7 @@ def requested_superseding(unlock: RequestedOrder, lock: Command, mac: OrderMac) 
 
 
 def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded:
-    """Which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
+    """Return which commands the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
         return CommandRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):
@@ -185,7 +185,7 @@ def right_ended(message: grant_pb2.GrantRevoked) -> CommandRightEnded:
 
 
 def report(opened: OpenedAnswer, now: datetime) -> Report:
-    """What a vehicle's answer says of a command. Raises InconsistentReport."""
+    """Return what a vehicle's answer says of a command. Raises InconsistentReport."""
     issued, answer = opened.issued, opened.answer
     match answer:
         case report_pb2.CommandReceived():
@@ -212,7 +212,7 @@ def report(opened: OpenedAnswer, now: datetime) -> Report:
 
 
 def observed(message: room_event_pb2.CommandVerdicts) -> list[ObservedOutcome]:
-    """What was observed after commands had succeeded."""
+    """Return what was observed after commands had succeeded."""
     return [
         ObservedOutcome(
             verdict.vin,
@@ -251,7 +251,7 @@ def _cancelled(now: datetime) -> Ending:
 
 
 def _ending(result: report_pb2.CommandResult, now: datetime) -> Ending:
-    """How the command ended, by the vehicle's signed response. The cloud's clock dates it, as it dated the
+    """Return how the command ended, by the vehicle's signed response. The cloud's clock dates it, as it dated the
     beginning.
     """
     doors = tuple(_door_result(outcome) for outcome in result.doors if outcome.door in _DOOR_NAMES)
@@ -287,7 +287,7 @@ def _door_result(outcome: report_pb2.DoorOutcome) -> DoorResult:
 
 
 def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:
-    """Looks at the door status."""
+    """Look at the door status."""
     return [
         StatusCheck(
             check_id=check.check_id,
@@ -302,7 +302,7 @@ def status_checks(message: room_event_pb2.StatusChecks) -> list[StatusCheck]:
 
 
 def advisory_state(message: room_event_pb2.VehicleCondition) -> AdvisoryState:
-    """What a vehicle said moments ago that may stand in a command's way."""
+    """Return what a vehicle said moments ago that may stand in a command's way."""
     return AdvisoryState(
         observed_at=message.observed_at.ToDatetime(tzinfo=UTC),
         open_doors=frozenset(message.open_doors),

@@ -129,7 +129,7 @@ async def ingest_messages(deps: CommandDependencies, arrived: Sequence[VerifiedM
 
 
 async def _answer_refusals(deps: CommandDependencies, refusals: Sequence[OrderRefusal]) -> None:
-    """What was out of step with the vehicle is signed again; a command it will never take has failed."""
+    """Sign again what was out of step with the vehicle; fail a command that it will never take."""
     now = deps.now()
     for refusal in refusals:
         if not refusal.again and refusal.order_id == refusal.command_id:
@@ -142,8 +142,8 @@ async def _answer_refusals(deps: CommandDependencies, refusals: Sequence[OrderRe
 
 
 def _may_be_taken(refusal: OrderRefusal) -> bool:
-    """Whether another unit may have taken the copy that this one refused: the broker delivers it to a second one when
-    the first has not acknowledged it for a while, and no sooner.
+    """Return whether another unit may have taken the copy that this one refused: the broker delivers it to a
+    second one when the first has not acknowledged it for a while, and no sooner.
     """
     return refusal.signed_at is None or refusal.at - refusal.signed_at >= DELIVERED_ONCE
 
@@ -188,7 +188,7 @@ async def record_outcomes(deps: CommandDependencies, verdicts: Sequence[Observed
 
 
 def late(ending: Ending) -> LateResult:
-    """The same report, when it comes after the command has timed out."""
+    """Return the same report, when it comes after the command has timed out."""
     return LateResult(ending.status, ending.finished_at, ending.failure_reason, ending.door_results)
 
 

@@ -30,7 +30,7 @@ class WakeUp:
 
 
 def may_wake(earlier: Sequence[WakeUp], wanted: WakeUp) -> bool:
-    """Whether the vehicle's budget, and its person's, allow one more wake-up after these."""
+    """Return whether the vehicle's budget, and its person's, allow one more wake-up after these."""
     if not _within(_WAKES, earlier, wanted.at):
         return False
     if wanted.by_owner:

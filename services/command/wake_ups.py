@@ -40,7 +40,7 @@ class HttpWakeUpGateway:
         self._client = httpx.AsyncClient(base_url=url, timeout=_TAP_SECONDS)
 
     async def send_wake_up(self, vin: str) -> None:
-        """See WakeUpGateway."""
+        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
         try:
             answer = await self._client.post(f"/vehicles/{vin}/tap")
         except httpx.HTTPError as error:
@@ -57,7 +57,7 @@ class NoWakeUpGateway:
     """Where no gateway is configured."""
 
     async def send_wake_up(self, vin: str) -> None:  # noqa: ARG002  # the port's signature
-        """See WakeUpGateway."""
+        """Ask it to connect. That it does is not promised. Raises WakeUpFailed."""
         raise WakeUpFailed("no wake-up gateway is configured")
 
     async def close(self) -> None:
@@ -85,15 +85,15 @@ class VehicleWaker:
         self._background_tasks = BackgroundTasks("waking")
 
     def is_asleep(self, vin: str) -> bool:
-        """See dispatch.VehicleReachability."""
+        """Return whether its last word was that it goes to sleep."""
         return self._is_asleep(vin)
 
     def wake_asleep(self, vin: str, command_id: str) -> None:
-        """See dispatch.VehicleReachability."""
+        """Wake a vehicle that is asleep, to which a command is on its way."""
         self._background_tasks.start(self.wake(vin, command_id))
 
     def request_session(self, vin: str, command_id: str) -> None:
-        """See dispatch.VehicleReachability."""
+        """Ask a vehicle for its session information: nothing can be signed for it before it says hello."""
         self._background_tasks.start(self._ask_for_session(vin))
         self._background_tasks.start(self.wake(vin, command_id))
 

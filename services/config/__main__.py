@@ -47,7 +47,7 @@ class ConfigSettings(VehicleServiceSettings):
 
 
 def now() -> datetime:
-    """The time of day, UTC."""
+    """Return the time of day, UTC."""
     return datetime.now(UTC)
 
 

@@ -52,7 +52,7 @@ _log = structlog.get_logger()
 
 
 def outgoing(push: Push, at: datetime) -> OutgoingMessage:
-    """The message that carries `push`, as it lies in the outbox: not yet signed."""
+    """Return the message that carries `push`, as it lies in the outbox: not yet signed."""
     return OutgoingMessage(
         message_id=push.message_id,
         queue=QUEUE,
@@ -64,7 +64,7 @@ def outgoing(push: Push, at: datetime) -> OutgoingMessage:
 
 
 def cancelled(push: Push, at: datetime) -> OutgoingMessage:
-    """What has the settings taken out of the vehicle's queue."""
+    """Return what has the settings taken out of the vehicle's queue."""
     return OutgoingMessage(
         message_id=f"withdrawn-{push.vin}-{push.version}",
         queue=TO_SERVICES,
@@ -111,7 +111,7 @@ class ConfigDispatcher:
         return [message.message_id not in waiting for message in messages]
 
     async def _deliver(self, newest: Mapping[str, _Waiting]) -> set[str]:
-        """The ids of those that must be tried again. Raises StorageUnavailable when all must."""
+        """Return the ids of those that must be tried again. Raises StorageUnavailable when all must."""
         await self._keys.fetch(newest)
         versions = {vin: each.requested.config.version for vin, each in newest.items()}
         reserve_slots = await self._orders.reserve_slots(versions, VALID_MILLIS, self._now())
@@ -137,7 +137,7 @@ class ConfigDispatcher:
     async def _publish(
         self, newest: Mapping[str, _Waiting], signed: Iterable[SignedSettings], issued: set[str]
     ) -> set[str]:
-        """The vehicles whose order is dealt with: the broker has it, or the vehicle's keys have just gone."""
+        """Return the vehicles whose order is dealt with: the broker has it, or the vehicle's keys have just gone."""
         leaving: dict[str, OutgoingMessage] = {}
         keyless: set[str] = set()
         now = self._now()
@@ -169,7 +169,7 @@ def _newest(messages: Sequence[OutgoingMessage]) -> dict[str, _Waiting]:
 
 
 def _parse(message: OutgoingMessage) -> contract.RequestedOrder | None:
-    """The settings in an outbox row; None for what this service never put there."""
+    """Return the settings in an outbox row; None for what this service never put there."""
     try:
         requested = contract.RequestedOrder.FromString(message.payload)
     except DecodeError:

@@ -67,11 +67,11 @@ class SettingsChange:
     parking_auto_unlock: bool | None = None
 
     def fingerprint(self) -> str:
-        """Equal for equal changes, whatever the order they were written in."""
+        """Return equal for equal changes, whatever the order they were written in."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     def applied_to(self, settings: DoorSettings) -> DoorSettings:
-        """The settings after the change."""
+        """Return the settings after the change."""
         return replace(settings, **{name: value for name, value in asdict(self).items() if value is not None})
 
 
@@ -98,7 +98,7 @@ class ReadBack:
     reason: str | None = None
 
     def differing(self, config: DoorConfig) -> str | None:
-        """The member that is another than the config's; None when all is as it was read.
+        """Return the member that is another than the config's; None when all is as it was read.
 
         What the vehicle said meanwhile of the same settings is no difference: nobody can read faster than it speaks.
         """
@@ -254,7 +254,7 @@ class ConfigCorrelationIdReused(Exception):
 
 
 def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) -> DoorConfig:
-    """The config after the change: a new version, unless nothing is different and nothing was rejected."""
+    """Return the config after the change: a new version, unless nothing is different and nothing was rejected."""
     settings = change.applied_to(config.settings)
     if settings == config.settings and config.state is not ApplicationState.REJECTED:
         return config
@@ -270,7 +270,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) 
 
 
 def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | None]:
-    """What the vehicle's signed response makes of the config, and what to send it in return."""
+    """Return what the vehicle's signed response makes of the config, and what to send it in return."""
     match news:
         case Hello():
             return greeted(config, news)
@@ -281,7 +281,7 @@ def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | No
 
 
 def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
-    """An answer about a version older than one the vehicle has since answered for changes nothing."""
+    """Return an answer about a version older than one the vehicle has since answered for changes nothing."""
     if answer.version > config.desired_version or answer.version <= (
         config.applied_version or FACTORY_VERSION
     ):
@@ -305,7 +305,7 @@ def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
 
 
 def _given_up(config: DoorConfig, reason: str) -> DoorConfig:
-    """The config after the desired version came to nothing: its settings are those that run.
+    """Return the config after the desired version came to nothing: its settings are those that run.
 
     So a later change carries nothing of it along. They stay as wanted where nobody knows what runs: of a vehicle
     whose settings were applied before this was kept.
@@ -322,7 +322,7 @@ def _given_up(config: DoorConfig, reason: str) -> DoorConfig:
 
 
 def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
-    """What a vehicle says it runs with when it connects holds; what it lacks is sent again, if it may be.
+    """Return what a vehicle says it runs with when it connects holds; what it lacks is sent again, if it may be.
 
     A vehicle that is ahead ignores our versions until they pass its own (it outlived a store that was
     restored or begun anew), so the wanted settings get a version beyond it.
@@ -339,7 +339,7 @@ def greeted(config: DoorConfig, hello: Hello) -> tuple[DoorConfig, Push | None]:
 
 
 def faulted(config: DoorConfig, fault: ConfigFault) -> tuple[DoorConfig, Push | None]:
-    """A vehicle that was out of step is sent the settings again, if they are still wanted; any other fault is
+    """Return a vehicle that was out of step is sent the settings again, if they are still wanted; any other fault is
     its rejection.
     """
     if not is_wanted(config, fault.version) or config.state is ApplicationState.APPLIED:
@@ -353,7 +353,7 @@ def faulted(config: DoorConfig, fault: ConfigFault) -> tuple[DoorConfig, Push | 
 
 
 def is_wanted(config: DoorConfig, version: int) -> bool:
-    """Whether this version may be sent: it is the desired one, with its proof.
+    """Return whether this version may be sent: it is the desired one, with its proof.
 
     Also when it was applied: a vehicle whose clock went back may have lost it, and its hello seems to be older.
     """
@@ -361,14 +361,14 @@ def is_wanted(config: DoorConfig, version: int) -> bool:
 
 
 def unsent(config: DoorConfig, version: int, reason: str) -> DoorConfig:
-    """The config after nobody would sign this version: it is given up, and not tried again."""
+    """Return the config after nobody would sign this version: it is given up, and not tried again."""
     if not is_wanted(config, version):
         return config
     return replace(_given_up(config, reason), proof=None)
 
 
 def push(config: DoorConfig, proof: RequestEvidence, cause: str) -> Push:
-    """The wanted settings on their way, because of `cause`: the same cause gives the same message id."""
+    """Return the wanted settings on their way, because of `cause`: the same cause gives the same message id."""
     digest = hashlib.sha256(f"{config.vin}/{config.desired_version}/{cause}".encode()).hexdigest()
     return Push(config.vin, f"config-{digest[:40]}", config.desired_version, config.settings, proof)
 

@@ -60,7 +60,7 @@ class _SignerReview:
         self._signer = signer
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
-        """See usecases.ConfigRightsReview."""
+        """Return those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
         gone: list[Push] = []
         for start in range(0, len(pushes), MOST_AT_ONCE):
             some = pushes[start : start + MOST_AT_ONCE]
@@ -75,7 +75,7 @@ class _SignerReview:
 
 
 def _right_ended(message: grant_pb2.GrantRevoked) -> ConfigRightEnded:
-    """Which settings the end of a right may concern. Raises ValueError for what names nothing that could end."""
+    """Return which settings the end of a right may concern. Raises ValueError for what names nothing that could end."""
     if message.kind == grant_pb2.ENDED_RIGHT_CREDENTIAL:
         return ConfigRightEnded(None, None)
     if not message.principal or (message.vin and not is_vin(message.vin)):

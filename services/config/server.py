@@ -43,11 +43,11 @@ class DoorConfigServicer(DoorConfigServiceServicer):
         self._now = now
 
     async def GetDoorConfig(self, request: GetDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
-        """All settings, and whether the vehicle has applied them."""
+        """Return all settings, and whether the vehicle has applied them."""
         return translate.door_config(await usecases.read_config(self._record, self._now, request.vin))
 
     async def UpdateDoorConfig(self, request: UpdateDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
-        """Changes the named settings."""
+        """Change the named settings."""
         wanted = translate.change_request(request.vin, request.config, current_call())
         return translate.door_config(await usecases.change_config(self._record, self._now, wanted))
 
@@ -60,7 +60,7 @@ def build(
     health: Health | None = None,
     besides: Sequence[ServedApi] = (),
 ) -> GrpcServer:
-    """This service's server, not yet started."""
+    """Return this service's server, not yet started."""
     servicer = DoorConfigServicer(record, now)
 
     def register(server: grpc.aio.Server) -> None:

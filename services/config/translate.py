@@ -68,7 +68,7 @@ class NewsRefused(ValueError):
 
 
 def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Call) -> ChangeRequest:
-    """The change that a valid request asks for, on behalf of the call's capability."""
+    """Return the change that a valid request asks for, on behalf of the call's capability."""
     granted = call.granted()
     return ChangeRequest(
         vin=vin,
@@ -83,7 +83,7 @@ def change_request(vin: str, update: door_config_pb2.DoorConfigUpdate, call: Cal
 
 
 def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
-    """What `update` says of what is not to be changed."""
+    """Return what `update` says of what is not to be changed."""
     told = update.application if update.HasField("application") else None
     return ReadBack(
         updated_at=update.updated_time.ToDatetime(tzinfo=UTC) if update.HasField("updated_time") else None,
@@ -95,7 +95,7 @@ def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
 
 
 def settings_change(update: door_config_pb2.DoorConfigUpdate) -> SettingsChange:
-    """The settings that `update` names."""
+    """Return the settings that `update` names."""
 
     def given(name: str) -> bool:
         return update.HasField(name)  # type: ignore[arg-type]  # the stub lists the names one by one
@@ -116,7 +116,7 @@ def settings_change(update: door_config_pb2.DoorConfigUpdate) -> SettingsChange:
 
 
 def door_config(config: DoorConfig) -> door_config_pb2.DoorConfig:
-    """The public resource."""
+    """Return the public resource."""
     settings = config.settings
     message = door_config_pb2.DoorConfig(
         vin=config.vin,
@@ -147,7 +147,7 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
 
 
 def requested_order(push: Push) -> signing.RequestedOrder:
-    """What the signer is asked to sign, but for its slot in the vehicle's session."""
+    """Return what the signer is asked to sign, but for its slot in the vehicle's session."""
     requested = signing.RequestedOrder(
         vin=push.vin, capability=push.proof.capability, config=apply_config(push), mac=push.proof.mac
     )
@@ -156,12 +156,12 @@ def requested_order(push: Push) -> signing.RequestedOrder:
 
 
 def stamp(mac: OrderMac, push: Push) -> bytes:
-    """This service's stamp under the order of `push`."""
+    """Return this service's stamp under the order of `push`."""
     return mac.of(requested_order(push))
 
 
 def apply_config(push: Push) -> command_pb2.ApplyConfig:
-    """What the vehicle is told."""
+    """Return what the vehicle is told."""
     return command_pb2.ApplyConfig(version=push.version, settings=_vehicle_settings(push.settings))
 
 
@@ -178,7 +178,7 @@ def _vehicle_settings(settings: DoorSettings) -> body_pb2.DoorSettings:
 
 
 def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
-    """What a hello says that arrived at `at`. Raises NewsRefused."""
+    """Return what a hello says that arrived at `at`. Raises NewsRefused."""
     _check_id(info.message_id)
     hello = info.hello
     said_at = _time(hello.said_at) if hello.HasField("said_at") else at
@@ -188,7 +188,7 @@ def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
 def answer_reader(
     message: session_pb2.SignedAnswer, at: datetime
 ) -> Callable[[IssuedOrder], ConfigAnswer | ConfigFault]:
-    """What an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
+    """Return what an answer says that arrived at `at`, once it is known which order it answers. Raises NewsRefused
     here, and nothing afterwards.
     """
     _check_id(message.message_id)
@@ -199,7 +199,7 @@ def answer_reader(
 
 
 def fault_name(number: int) -> str:
-    """The fault's name; one that is not known here is unspecified."""
+    """Return the fault's name; one that is not known here is unspecified."""
     return faults.Fault(number).name if number in _KNOWN_FAULTS else "UNSPECIFIED"
 
 
@@ -225,7 +225,7 @@ def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, 
 
 
 def _running(report: report_pb2.ConfigReport) -> DoorSettings | None:
-    """What the vehicle says it runs with; None where it does not say, or says what no settings are."""
+    """Return what the vehicle says it runs with; None where it does not say, or says what no settings are."""
     told = report.settings
     mode = _UNLOCK_MODES.get(told.unlock_mode)
     if not report.HasField("settings") or mode is None:
@@ -262,7 +262,7 @@ def _time(timestamp: Timestamp) -> datetime:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this service's own exceptions are told."""
+    """Return how this service's own exceptions are told."""
     if isinstance(error, ConfigCorrelationIdReused):
         return Refusal(
             errors.CORRELATION_ID_REUSED,

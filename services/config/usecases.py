@@ -59,10 +59,10 @@ class ConfigRecord(Protocol):
     """
 
     async def find(self, vin: str) -> DoorConfig | None:
-        """The vehicle's config; None before the first sight of it."""
+        """Return the vehicle's config; None before the first sight of it."""
 
     async def first_sight(self, vin: str, at: datetime) -> DoorConfig:
-        """The vehicle's config, begun now with the factory's settings if there is none."""
+        """Return the vehicle's config, begun now with the factory's settings if there is none."""
 
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
@@ -102,14 +102,14 @@ class OrderRecord(Protocol):
 
 
 async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: str) -> DoorConfig:
-    """The vehicle's settings; asking for them makes the vehicle known."""
+    """Return the vehicle's settings; asking for them makes the vehicle known."""
     return await record.find(vin) or await record.first_sight(vin, now())
 
 
 async def change_config(
     record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
 ) -> DoorConfig:
-    """The settings after the change. Raises CorrelationIdReused, ReadOnlyChanged."""
+    """Return the settings after the change. Raises CorrelationIdReused, ReadOnlyChanged."""
     return await record.change(request, now())
 
 
@@ -124,7 +124,7 @@ class SettingsCancellations(Protocol):
     """The same record, for settings whose right has ended. Every function raises StorageUnavailable."""
 
     async def unapplied(self, ended: ConfigRightEnded) -> list[Push]:
-        """The wanted settings that their vehicles do not run yet, and that this may concern."""
+        """Return the wanted settings that their vehicles do not run yet, and that this may concern."""
 
     async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
         """Give them up because the right to them has ended, with what tells the service that keeps vehicles' queues."""
@@ -134,7 +134,7 @@ class ConfigRightsReview(Protocol):
     """The signer, which asks the access service."""
 
     async def ended(self, pushes: Sequence[Push]) -> list[Push]:
-        """Those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
+        """Return those to which there is no right any more. Raises StorageUnavailable when nobody can tell."""
 
 
 async def end_rights(

@@ -70,7 +70,7 @@ class ConfigEventHandler:
         return unhandled
 
     def _received(self, vin: str, delivery: Delivery) -> VerifiedConfigMessage:
-        """Raises MessageRefused, NewsRefused."""
+        """Raise MessageRefused, NewsRefused."""
         if delivery.subject.endswith(Domain.HELLO.value):
             return self._hello(vin, delivery.data)
         return self._answer(vin, delivery.data)

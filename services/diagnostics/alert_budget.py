@@ -28,7 +28,9 @@ class AlertBudget:
         return self._budget.left(vin)
 
     def told(self, changes: Sequence[AlertChange]) -> list[AlertChange]:
-        """What of the changes of one self-check is told: each, a summary, or nothing when that was told just now."""
+        """Return what of the changes of one self-check is told: each, a summary, or nothing when that was told
+        just now.
+        """
         if not changes:
             return []
         vin = changes[0].check.vin

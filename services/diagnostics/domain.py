@@ -84,7 +84,7 @@ _KNOWN = {
 
 
 def finding(code: str) -> DiagnosticFinding:
-    """What is known of `code`; a plain warning when nothing is."""
+    """Return what is known of `code`; a plain warning when nothing is."""
     known = _KNOWN.get(code)
     if known is not None:
         return known
@@ -143,7 +143,7 @@ class SelfCheck:
     cut: tuple[str, ...] = ()
 
     def is_newer_than(self, other: SelfCheck) -> bool:
-        """Whether the vehicle said it later: no clock has a part in it."""
+        """Return whether the vehicle said it later: no clock has a part in it."""
         if self.epoch == other.epoch:
             return (self.counter, self.sequence) > (other.counter, other.sequence)
         if not other.epoch or NEWEST_ORDER in {self.epoch_order, other.epoch_order}:
@@ -187,7 +187,7 @@ class Alert:
 
     @property
     def key(self) -> AlertKey:
-        """See AlertKey."""
+        """Return what tells this alert from others of its vehicle."""
         return self.component_id, self.code
 
 
@@ -234,7 +234,7 @@ class DiagnosisNotYetReported(Exception):
 
 
 def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
-    """The diagnosis of `check`; alerts that were `standing` keep the time they were raised."""
+    """Return the diagnosis of `check`; alerts that were `standing` keep the time they were raised."""
     since = {alert.key: alert.raised_at for alert in standing}
     found: dict[AlertKey, Alert] = {}
     for component in check.components:
@@ -248,7 +248,7 @@ def diagnose(check: SelfCheck, standing: Sequence[Alert] = ()) -> Diagnosis:
 
 
 def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, list[AlertChange]] | None:
-    """The diagnosis after `check` and what changed; None when it is not newer than what is known."""
+    """Return the diagnosis after `check` and what changed; None when it is not newer than what is known."""
     if previous is None:
         current = diagnose(check)
         return current, list(_changes(check, (), current.alerts))
@@ -260,7 +260,9 @@ def follow(previous: Diagnosis | None, check: SelfCheck) -> tuple[Diagnosis, lis
 
 
 def coalesced(changes: Sequence[AlertChange], most: int = MOST_TOLD) -> list[AlertChange]:
-    """What is reported the changes of one self-check: all of them, if they are at most `most`; else a summary."""
+    """Return what is reported the changes of one self-check: all of them, if they are at most `most`; else a
+    summary.
+    """
     if len(changes) <= most:
         return list(changes)
     came = sum(not change.cleared for change in changes)
@@ -280,7 +282,7 @@ def _severity(alert: Alert) -> int:
 
 
 def _findings(component: ComponentHealth) -> Iterator[DiagnosticFinding]:
-    """A fault code explains its component's condition; without one, the condition speaks for itself."""
+    """Yield a fault code explains its component's condition; without one, the condition speaks for itself."""
     if component.error_codes:
         yield from (finding(code) for code in component.error_codes)
     elif component.status is not ComponentStatus.ACTIVE:

@@ -41,7 +41,7 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
         request: GetDoorDiagnosticsRequest,
         context: Context,  # noqa: ARG002  # gRPC's signature
     ) -> DoorDiagnostics:
-        """The vehicle's last self-check."""
+        """Return the vehicle's last self-check."""
         return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
 
 
@@ -52,7 +52,7 @@ def build(
     health: Health | None = None,
     besides: Sequence[ServedApi] = (),
 ) -> GrpcServer:
-    """This service's server, not yet started."""
+    """Return this service's server, not yet started."""
     servicer = DoorDiagnosticsServicer(record)
 
     def register(server: grpc.aio.Server) -> None:

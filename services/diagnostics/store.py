@@ -122,11 +122,11 @@ class DiagnosisStore:
         self._now = now
 
     async def find(self, vin: str) -> Diagnosis | None:
-        """See usecases.DiagnosisRecord."""
+        """Return the vehicle's diagnosis; None before its first report."""
         return await self._database.read(lambda connection: _find(connection, vin))
 
     async def ingest(self, checks: Sequence[SelfCheck]) -> None:
-        """See usecases.DiagnosisRecord."""
+        """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
         at = self._now()
 
         def work(connection: Connection) -> list[OutgoingMessage]:
@@ -152,7 +152,7 @@ class DiagnosisStore:
     def _tell(
         self, connection: Connection, changes: Sequence[AlertChange], at: datetime
     ) -> list[OutgoingMessage]:
-        """What is reported the changes of one self-check."""
+        """Return what is reported the changes of one self-check."""
         if not changes:
             return []
         vin = changes[0].check.vin
@@ -187,7 +187,7 @@ class DiagnosisStore:
 
 
 def _find(connection: Connection, vin: str) -> Diagnosis | None:
-    """The check and its alerts, in one statement, so that they belong together."""
+    """Return the check and its alerts, in one statement, so that they belong together."""
     both = _checks.outerjoin(_alerts, _checks.c.vin == _alerts.c.vin)
     query = (
         select(_checks, _alerts.c.component_id, _alerts.c.code, _alerts.c.severity, _alerts.c.message)
@@ -218,7 +218,7 @@ def _ingest(connection: Connection, checks: Sequence[SelfCheck]) -> list[list[Al
 
 
 def _locked(connection: Connection, check: SelfCheck) -> Diagnosis | None:
-    """What is known of the vehicle, None when nothing is; until the commit nobody else can change it."""
+    """Return what is known of the vehicle, None when nothing is; until the commit nobody else can change it."""
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     begun = connection.execute(dialect.insert(_checks).values(_row(check)).on_conflict_do_nothing())
     if begun.rowcount == 1:

@@ -150,7 +150,7 @@ def _time(timestamp: Timestamp) -> datetime | None:
 
 
 def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnostics:
-    """The public resource."""
+    """Return the public resource."""
     check = diagnosis.check
     message = door_diagnostics_pb2.DoorDiagnostics(
         vin=check.vin,
@@ -189,7 +189,7 @@ def _door_alert(alert: Alert) -> door_diagnostics_pb2.DiagnosticsAlert:
 
 
 def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
-    """What those who watch the vehicle are told; the status service gives it its id."""
+    """Return what those who watch the vehicle are told; the status service gives it its id."""
     alert = change.alert
     told = alert.message
     if change.flips:
@@ -211,7 +211,7 @@ def door_update(change: AlertChange) -> door_update_pb2.DoorUpdate:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this service's own exceptions are told."""
+    """Return how this service's own exceptions are told."""
     if isinstance(error, DiagnosisNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,

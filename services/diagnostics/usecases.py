@@ -16,14 +16,14 @@ class DiagnosisRecord(Protocol):
     """The durable record. Every function raises StorageUnavailable when it cannot be relied on."""
 
     async def find(self, vin: str) -> Diagnosis | None:
-        """The vehicle's diagnosis; None before its first report."""
+        """Return the vehicle's diagnosis; None before its first report."""
 
     async def ingest(self, checks: Sequence[SelfCheck]) -> None:
         """Keep the newest of each vehicle, and tell of alerts that came and went, in one commit."""
 
 
 async def read_diagnosis(record: DiagnosisRecord, vin: str) -> Diagnosis:
-    """The vehicle's diagnosis. Raises DiagnosisNotYetReported."""
+    """Return the vehicle's diagnosis. Raises DiagnosisNotYetReported."""
     diagnosis = await record.find(vin)
     if diagnosis is None:
         raise DiagnosisNotYetReported

@@ -39,7 +39,7 @@ HELLO_PLAN = ConsumerPlan(
 
 
 def outgoing(change: AlertChange, at: datetime) -> OutgoingMessage:
-    """The live update that tells of `change`; the same change has the same message id."""
+    """Return the live update that tells of `change`; the same change has the same message id."""
     check = change.check
     moment = (check.vin, check.epoch.hex(), check.boot_id, str(check.sequence), str(check.counter))
     facts: tuple[str, ...] = (*moment, *change.alert.key, str(change.cleared))

@@ -48,7 +48,7 @@ class EnrolmentSettings(ServiceSettings):
 
 
 def now() -> datetime:
-    """The time of day, UTC."""
+    """Return the time of day, UTC."""
     return datetime.now(UTC)
 
 

@@ -87,7 +87,7 @@ class CertificateCheck:
 
 
 def _check_names(certificate: x509.Certificate) -> None:
-    """A DNS name is a service's to the broker."""
+    """Raise NotACertificate unless the SPIFFE URI is the only name: a DNS name is a service's to the broker."""
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     if len(list(names)) != 1:
         raise NotACertificate("it has a name besides its SPIFFE URI, which no vehicle may have")

@@ -27,7 +27,10 @@ class BrokerKeyChanges:
         self._broker = broker
 
     async def publish(self, *vins: str) -> None:
-        """See usecases.KeyChanges."""
+        """Have them forget these vehicles', once the change is recorded. Raises BrokerSilent.
+
+        A hint: who does not hear it remembers for some minutes longer.
+        """
         try:
             for vin in vins:
                 await self._broker.client.publish(VEHICLE_KEYS_CHANGED_SUBJECT, translate.keys_changed(vin))

@@ -28,11 +28,11 @@ class BrokerConnections:
         self._client = client
 
     async def cut(self, vin: str) -> int:
-        """See usecases.Connections."""
+        """End all of the vehicle's; how many. Raises BrokerSilent."""
         return (await self.keep_newest(vin, 0)).closed
 
     async def keep_newest(self, vin: str, most: int) -> Cut:
-        """See usecases.Connections."""
+        """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
         try:
             found = sorted(each for node in await self._ask_all(vin) for each in _of_vehicle(node, vin))
             oldest = found[: max(0, len(found) - most)]
@@ -46,7 +46,7 @@ class BrokerConnections:
         return Cut(len(oldest), len(found) - len(oldest))
 
     async def _ask_all(self, vin: str) -> list[dict[str, Any]]:
-        """Every node's answer."""
+        """Return every node's answer."""
         inbox = self._client.new_inbox()
         answers = await self._client.subscribe(inbox)
         try:

@@ -126,7 +126,7 @@ class ShutOutVehicles:
         self._until.pop(vin, None)
 
     def holds(self, vin: str, now: datetime) -> bool:
-        """Whether it is shut out."""
+        """Return whether it is shut out."""
         until = self._until.get(vin)
         if until is not None and until <= now:
             del self._until[vin]
@@ -144,7 +144,7 @@ class Arrivals:
         self._left: dict[str, tuple[float, datetime]] = {}
 
     def take(self, vin: str, now: datetime) -> bool:
-        """Whether it may be let in once more, which it then is."""
+        """Return whether it may be let in once more, which it then is."""
         left = self._left_of(vin, now)
         if left < 1:
             return False
@@ -211,11 +211,11 @@ class Stays:
         return self.too_many(vin)
 
     def count(self, vin: str) -> int:
-        """How many may be open."""
+        """Return how many may be open."""
         return self._open.get(vin, 0)
 
     def too_many(self, vin: str) -> bool:
-        """Whether the vehicle must be looked after."""
+        """Return whether the vehicle must be looked after."""
         return self.count(vin) > MOST_CONNECTIONS
 
     def found(self, vin: str, left: int, came_meanwhile: int) -> None:

@@ -41,7 +41,7 @@ class Issuer:
         self._key = Ed25519PrivateKey.from_private_bytes(bytes(raw))
 
     def sign(self, claims: dict[str, Any], now: datetime) -> str:
-        """The token that makes these claims."""
+        """Return the token that makes these claims."""
         whole = {**claims, "iss": self.public_key, "iat": int(now.timestamp()), "jti": ""}
         digest = hashlib.sha256(_json(whole)).digest()
         whole["jti"] = base64.b32encode(digest).rstrip(b"=").decode()
@@ -50,7 +50,7 @@ class Issuer:
 
 
 def claims_of(token: bytes) -> dict[str, Any]:
-    """What the token claims, once its issuer's signature is verified. Raises TokenRefused.
+    """Return what the token claims, once its issuer's signature is verified. Raises TokenRefused.
 
     Whether the issuer may claim it is the caller's question.
     """

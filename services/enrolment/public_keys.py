@@ -22,7 +22,7 @@ class NotPublicKeys(ValueError):
 
 
 def read_public_keys(pem: bytes) -> PublicKeys:
-    """The two keys, in either order. Raises NotPublicKeys, also for keys with which nothing can be kept safe."""
+    """Return the two keys, in either order. Raises NotPublicKeys, also for keys with which nothing can be kept safe."""
     if b"PRIVATE KEY" in pem:
         raise NotPublicKeys("this holds a private key, which must not leave the car: make the car new ones")
     try:
@@ -42,7 +42,7 @@ def read_public_keys(pem: bytes) -> PublicKeys:
 
 
 def _as_montgomery(edwards: bytes) -> bytes:
-    """The same point on the curve of X25519 (RFC 7748, section 4.1), where points of small order are found out.
+    """Return the same point on the curve of X25519 (RFC 7748, section 4.1), where points of small order are found out.
 
     Under such a key a signature that anybody can write down fits every message.
     """

@@ -52,14 +52,14 @@ class ReplyGuard:
 
 
 def vin_of_request(subject: str) -> str | None:
-    """Whose request it is; None for nobody's."""
+    """Return whose request it is; None for nobody's."""
     words = subject.split(".")
     place = 3 if subject.startswith("$JS.ACK.") else 6
     return words[place] if len(words) > place and is_vin(words[place]) else None
 
 
 def is_own(reply: str, vin: str) -> bool:
-    """Whether an answer there reaches this vehicle, or nobody, and is no pattern."""
+    """Return whether an answer there reaches this vehicle, or nobody, and is no pattern."""
     if not reply:
         return True
     return reply.startswith(f"_INBOX.{vin}.") and not {"*", ">"}.intersection(reply.split("."))

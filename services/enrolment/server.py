@@ -12,6 +12,7 @@ from ecarus.remotecontrol.access.v1 import (
     vehicle_keys_service_pb2,
     vehicle_keys_service_pb2_grpc,
 )
+from typing_extensions import override
 
 from services.enrolment import translate, usecases
 from services.enrolment.public_keys import read_public_keys
@@ -44,12 +45,12 @@ class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer
         """Serve on it."""
         vehicle_keys_service_pb2_grpc.add_VehicleKeysServiceServicer_to_server(self, server)
 
-    async def GetVehicleKeys(  # noqa: N802  # the RPC's name
+    @override
+    async def GetVehicleKeys(  # the RPC's name
         self,
         request: vehicle_keys_service_pb2.GetVehicleKeysRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> vehicle_keys_service_pb2.GetVehicleKeysResponse:
-        """See the contract."""
         return translate.keys_response(await usecases.vehicle_keys(self._record, request.vins))
 
 
@@ -60,12 +61,12 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         self._deps = deps
         self._certificates = certificates
 
-    async def EnrolVehicle(  # noqa: N802  # the RPC's name
+    @override
+    async def EnrolVehicle(  # the RPC's name
         self,
         request: vehicle_enrolment_service_pb2.EnrolVehicleRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
-        """See the contract."""
         vin, certificate = self._certificates.admissible(request.certificate)
         if vin != request.vin:
             raise NotACertificate("the certificate names another vehicle")
@@ -80,24 +81,24 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         _log.info("vehicle_enrolled", vin=masked_vin(vin))
         return translate.enrolment_message(enrolment)
 
-    async def RevokeVehicle(  # noqa: N802  # the RPC's name
+    @override
+    async def RevokeVehicle(  # the RPC's name
         self,
         request: vehicle_enrolment_service_pb2.RevokeVehicleRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> vehicle_enrolment_service_pb2.RevokeVehicleResponse:
-        """See the contract."""
         enrolment, cut = await usecases.revoke(self._deps, request.vin)
         _log.info("vehicle_revoked", vin=masked_vin(request.vin), connections_cut=cut)
         return vehicle_enrolment_service_pb2.RevokeVehicleResponse(
             enrolment=translate.enrolment_message(enrolment), connections_cut=cut
         )
 
-    async def ListVehicles(  # noqa: N802  # the RPC's name
+    @override
+    async def ListVehicles(  # the RPC's name
         self,
         request: vehicle_enrolment_service_pb2.ListVehiclesRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> vehicle_enrolment_service_pb2.ListVehiclesResponse:
-        """See the contract."""
         limit = request.page_size or DEFAULT_PAGE
         found, next_token = await usecases.enrolments(self._deps, limit, request.page_token)
         return vehicle_enrolment_service_pb2.ListVehiclesResponse(

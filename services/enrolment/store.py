@@ -69,24 +69,24 @@ class SqlEnrolmentRecord:
         self._database = database
 
     async def find(self, vin: str) -> Enrolment | None:
-        """See usecases.EnrolmentRecord."""
+        """Return the vehicle's enrolment, revoked or not."""
         return await self._database.read(lambda connection: find(connection, vin))
 
     async def put(self, enrolment: Enrolment) -> None:
-        """See usecases.EnrolmentRecord."""
+        """Enrol, in place of what was there. Raises CredentialInUse."""
         await self._database.write(lambda connection: put(connection, enrolment))
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
-        """See usecases.EnrolmentRecord."""
+        """Return the enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
         return await self._database.write(lambda connection: _revoke(connection, vin, at))
 
     async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
-        """See usecases.EnrolmentRecord."""
+        """At most `limit` enrolments, revoked or not, by VIN, of those after this VIN."""
         query = select(_table).where(_table.c.vin > after).order_by(_table.c.vin).limit(limit)
         return await self._database.read(lambda c: [_enrolment(row) for row in c.execute(query)])
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
-        """See usecases.EnrolmentRecord."""
+        """Return the keys of those that have keys and are not revoked, by VIN."""
         return await self._database.read(
             lambda connection: {
                 row.vin: PublicKeys(row.verify_key, row.seal_key)
@@ -96,7 +96,7 @@ class SqlEnrolmentRecord:
 
 
 def find(connection: Connection, vin: str) -> Enrolment | None:
-    """The vehicle's enrolment, revoked or not."""
+    """Return the vehicle's enrolment, revoked or not."""
     row = connection.execute(select(_table).where(_table.c.vin == vin)).one_or_none()
     return None if row is None else _enrolment(row)
 

@@ -70,7 +70,7 @@ class NewestConnection:
             self._latest.admitted(vin, connection)
 
     async def _ended(self, message: Msg) -> None:
-        """The broker's answer: an error where the connection had ended by itself."""
+        """Take the broker's answer: an error where the connection had ended by itself."""
         vin = message.subject.rpartition(".")[2]
         try:
             ended = "error" not in json.loads(message.data)

@@ -58,7 +58,7 @@ class AuthCalloutRequest:
 
 
 def question_of(claims: dict[str, Any]) -> AuthCalloutRequest:
-    """Whom the answer is for. Raises NotAdmitted."""
+    """Return whom the answer is for. Raises NotAdmitted."""
     try:
         nats = claims["nats"]
         if claims["aud"] != _REQUEST or claims["iss"] != nats["server_id"]["id"]:
@@ -69,7 +69,7 @@ def question_of(claims: dict[str, Any]) -> AuthCalloutRequest:
 
 
 def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> ConnectingVehicle:
-    """Who asks to be let in. Raises NotAdmitted.
+    """Return who asks to be let in. Raises NotAdmitted.
 
     `vehicle_cas` are the CAs of vehicles (DER): the broker trusts the services' CA, too, which signs no vehicle.
     """
@@ -98,7 +98,7 @@ def caller_of(claims: dict[str, Any], vehicle_cas: frozenset[bytes]) -> Connecti
 
 
 def read_cas(pem: bytes) -> frozenset[bytes]:
-    """The certificates in a PEM file, as DER. Raises ValueError when there is none."""
+    """Return the certificates in a PEM file, as DER. Raises ValueError when there is none."""
     return frozenset(one.public_bytes(Encoding.DER) for one in x509.load_pem_x509_certificates(pem))
 
 
@@ -107,7 +107,7 @@ def _der(pem: str) -> bytes:
 
 
 def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
-    """The certificate and the VIN it names. Raises NotACertificate, NotAVin."""
+    """Return the certificate and the VIN it names. Raises NotACertificate, NotAVin."""
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -120,12 +120,12 @@ def vehicle_certificate(pem: bytes) -> tuple[str, x509.Certificate]:
 
 
 def fingerprint_of(certificate: x509.Certificate) -> str:
-    """SHA-256, in hex."""
+    """Return SHA-256, in hex."""
     return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def user_claims(admission: BrokerAdmission, question: AuthCalloutRequest) -> dict[str, Any]:
-    """What the admitted may do, as the broker's user token claims it."""
+    """Return what the admitted may do, as the broker's user token claims it."""
     publish, subscribe = _rights(admission)
     return {
         "aud": _ACCOUNTS[admission.link],
@@ -146,7 +146,7 @@ def user_claims(admission: BrokerAdmission, question: AuthCalloutRequest) -> dic
 
 
 def answer_claims(question: AuthCalloutRequest, *, user_token: str = "", error: str = "") -> dict[str, Any]:
-    """The answer to the broker: a user token, or an error."""
+    """Return the answer to the broker: a user token, or an error."""
     told = {"jwt": user_token} if user_token else {"error": error}
     return {
         "aud": question.server_id,
@@ -156,7 +156,9 @@ def answer_claims(question: AuthCalloutRequest, *, user_token: str = "", error: 
 
 
 def _rights(admission: BrokerAdmission) -> tuple[list[str], list[str]]:
-    """The subjects the vehicle may publish and subscribe to: each event of its own, and its own queue or session."""
+    """Return the subjects the vehicle may publish and subscribe to: each event of its own, and its own queue or
+    session.
+    """
     vin = admission.vin
     # A status report is mapped to its partition first and judged by the subject it is mapped to.
     events = [
@@ -175,7 +177,7 @@ def _rights(admission: BrokerAdmission) -> tuple[list[str], list[str]]:
 
 
 def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolment:
-    """An enrolment as the operator sees it: of each key its id."""
+    """Return an enrolment as the operator sees it: of each key its id."""
     keys = enrolment.keys
     return enrolment_contract.VehicleEnrolment(
         vin=enrolment.vin,
@@ -197,7 +199,7 @@ def _timestamp(at: datetime) -> Timestamp:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How this service's own exceptions are told."""
+    """Return how this service's own exceptions are told."""
     if isinstance(error, NotEnrolled):
         return Refusal(errors.VEHICLE_NOT_FOUND, "the vehicle is not enrolled")
     if isinstance(error, CredentialInUse):
@@ -214,7 +216,7 @@ def refusal_of(error: Exception) -> Refusal | None:
 
 
 def keys_response(found: Mapping[str, PublicKeys]) -> contract.GetVehicleKeysResponse:
-    """The answer to GetVehicleKeys."""
+    """Return the answer to GetVehicleKeys."""
     return contract.GetVehicleKeysResponse(
         keys=[
             contract.VehicleKeys(vin=vin, verify_key=keys.verify_key, seal_key=keys.seal_key)
@@ -224,5 +226,5 @@ def keys_response(found: Mapping[str, PublicKeys]) -> contract.GetVehicleKeysRes
 
 
 def keys_changed(vin: str) -> bytes:
-    """What the services are told."""
+    """Return what the services are told."""
     return contract.VehicleKeysChanged(vin=vin).SerializeToString()

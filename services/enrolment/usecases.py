@@ -26,19 +26,19 @@ class EnrolmentRecord(Protocol):
     """The record."""
 
     async def find(self, vin: str) -> Enrolment | None:
-        """The vehicle's enrolment, revoked or not."""
+        """Return the vehicle's enrolment, revoked or not."""
 
     async def put(self, enrolment: Enrolment) -> None:
         """Enrol, in place of what was there. Raises CredentialInUse."""
 
     async def revoke(self, vin: str, at: datetime) -> Enrolment | None:
-        """The enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
+        """Return the enrolment as it is revoked now; what was revoked keeps its time. None: not enrolled."""
 
     async def page(self, limit: int, after: str = "") -> Sequence[Enrolment]:
         """At most `limit` enrolments, revoked or not, by VIN, of those after this VIN."""
 
     async def valid_keys(self, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
-        """The keys of those that have keys and are not revoked, by VIN."""
+        """Return the keys of those that have keys and are not revoked, by VIN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ async def enrol(
 
 
 async def revoke(deps: EnrolmentDependencies, vin: str) -> tuple[Enrolment, int]:
-    """The vehicle is neither let in nor accepted any more; how many live connections were cut.
+    """Revoke a vehicle, which is neither let in nor accepted any more; return how many live connections were cut.
 
     Raises NotEnrolled, BrokerSilent. Doing it again tells and cuts again.
     """
@@ -135,5 +135,5 @@ async def enrolments(deps: EnrolmentDependencies, limit: int, after: str) -> tup
 
 
 async def vehicle_keys(register: EnrolmentRecord, vins: Sequence[str]) -> Mapping[str, PublicKeys]:
-    """The keys that count, by VIN: none of who is not enrolled, is revoked, or has none."""
+    """Return the keys that count, by VIN: none of who is not enrolled, is revoked, or has none."""
     return await register.valid_keys(vins)

@@ -37,7 +37,7 @@ def log_call(call: Call, refusal: Refusal | None) -> None:
 
 
 def unfailing(audit: Audit) -> Audit:
-    """The same hook, of which no failure reaches the call: what it would tell has already happened."""
+    """Return the same hook, of which no failure reaches the call: what it would tell has already happened."""
 
     def tell(call: Call, refusal: Refusal | None) -> None:
         try:

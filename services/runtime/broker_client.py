@@ -48,7 +48,7 @@ class BrokerClient(Client):
 
 
 def _each_address(known: Srv) -> list[Srv]:
-    """The addresses of a name, to be tried beside the name itself; none where it is an address, or has only one.
+    """Return the addresses of a name, to be tried beside the name itself; none where it is an address, or has only one.
 
     Of a name whose first address swallows everything the others would never be tried.
     """
@@ -113,5 +113,5 @@ async def open_client(
 
 
 def without_vins(text: str) -> str:
-    """What the broker said, without the VINs in it, for logs. The client puts it into small letters."""
+    """Return what the broker said, without the VINs in it, for logs. The client puts it into small letters."""
     return _VIN.sub("*", text)

@@ -66,7 +66,7 @@ class BrokerLayout:
                 return
 
     async def look_at_stream(self, stream: Stream) -> None:
-        """See that it is there and has a leader; make it where it is missing. Raises Missing."""
+        """Ensure that it is there and has a leader; make it where it is missing. Raises Missing."""
         try:
             info = await self._jetstream.stream_info(stream.name)
         except NotFoundError:
@@ -89,7 +89,7 @@ class BrokerLayout:
             await self._find_consumer(consumer)
 
     async def look_at_consumer(self, consumer: ConsumerDescription) -> None:
-        """See that it is there; make it where it is missing. Raises Missing."""
+        """Ensure that it is there; make it where it is missing. Raises Missing."""
         try:
             await self._find_consumer(consumer)
         except NotFoundError:

@@ -21,12 +21,12 @@ class TokenBucket:
         self._empty_at: OrderedDict[str, float] = OrderedDict()
 
     def left(self, sender: str) -> int:
-        """How many it has left now."""
+        """Return how many it has left now."""
         now = self._monotonic()
         return int(self._burst - max(0.0, self._empty_at.get(sender, now) - now) / self._seconds_each)
 
     def spend(self, sender: str, count: int) -> bool:
-        """Whether it had so many left; then they are spent."""
+        """Return whether it had so many left; then they are spent."""
         if self.left(sender) < count:
             return False
         now = self._monotonic()

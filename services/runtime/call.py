@@ -21,7 +21,7 @@ class Call:
     metadata: dict[str, str]
 
     def granted(self) -> Capability:
-        """The capability of a call whose policy asks for one."""
+        """Return the capability of a call whose policy asks for one."""
         if self.capability is None:
             raise LookupError(f"{self.method} is served without a capability")
         return self.capability
@@ -36,5 +36,5 @@ def bind(call: Call) -> None:
 
 
 def current_call() -> Call:
-    """The call this task serves. Raises LookupError outside of one."""
+    """Return the call this task serves. Raises LookupError outside of one."""
     return _current.get()

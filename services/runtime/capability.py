@@ -39,7 +39,7 @@ _log = structlog.get_logger()
 
 
 def audience_of(service: str) -> str:
-    """The audience of capabilities that this service alone accepts."""
+    """Return the audience of capabilities that this service alone accepts."""
     return f"{AUDIENCE}/{service}"
 
 
@@ -98,7 +98,7 @@ class CapabilityVerifier:
         return frozenset(self._keys)
 
     def verify(self, token: str) -> Capability:
-        """The capability in `token`. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
+        """Return the capability in `token`. Raises Refusal TOKEN_INVALID or TOKEN_EXPIRED."""
         capability = self.proven(token)
         if capability.expires_at <= self._now():
             self._known.pop(_digest(token), None)
@@ -106,7 +106,7 @@ class CapabilityVerifier:
         return capability
 
     def proven(self, token: str) -> Capability:
-        """What `token` proves to have been allowed from `issued_at` to `expires_at`, also when that is past.
+        """Return what `token` proves to have been allowed from `issued_at` to `expires_at`, also when that is past.
 
         Raises Refusal TOKEN_INVALID.
         """

@@ -62,7 +62,7 @@ class Delivery(NamedTuple):
     stored_at_ns: int = 0
 
     def arrived_at_us(self, now_us: int) -> int:
-        """When it arrived in the cloud, microseconds since 1970, and never later than `now_us`."""
+        """Return when it arrived in the cloud, microseconds since 1970, and never later than `now_us`."""
         return min(self.stored_at_ns // 1_000 or now_us, now_us)
 
 
@@ -296,7 +296,7 @@ class Consumer:
     def _sorted(
         self, unhandled: Sequence[Unhandled], deliveries: Sequence[Delivery], arrived: Sequence[_Arrived]
     ) -> tuple[list[PoisonMessage], set[int]]:
-        """What is to be dead-lettered or set aside; and the index of each message that is held."""
+        """Return what is to be dead-lettered or set aside; and the index of each message that is held."""
         places = {id(delivery): index for index, delivery in enumerate(deliveries)}
         poison: list[PoisonMessage] = []
         held: set[int] = set()
@@ -354,7 +354,7 @@ class Consumer:
         await self._keep_trying(lambda: self._dead_letter(poison))
 
     async def _keep_trying(self, work: Callable[[], Awaitable[T]]) -> T:
-        """A store that is away is no fault of the message: wait for it."""
+        """Return a store that is away is no fault of the message: wait for it."""
         pause = 0.1
         while True:
             try:

@@ -118,7 +118,7 @@ class _Work:
 
 
 def _reason(error: Exception) -> str:
-    """What the driver said, without the statement."""
+    """Return what the driver said, without the statement."""
     return f"{type(error).__name__}: {error.orig if isinstance(error, DBAPIError) else error}"
 
 
@@ -140,7 +140,12 @@ class SqliteDatabase:
         self._writer.add_done_callback(self._refuse_what_waits)
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """See Database.write."""
+        """Run `work` in a transaction and return its answer once the commit is durable.
+
+        What `work` raises rolls it back and is raised here. `work` is run at most once, and neither
+        waits nor blocks. A caller that is cancelled does not learn whether it was run.
+        Raises StorageUnavailable when the database is away or the commit failed.
+        """
         self._refuse_when_closed()
         if self._writer.done():  # nobody would ever run it
             raise StorageUnavailable("the writer has ended")
@@ -150,7 +155,7 @@ class SqliteDatabase:
         return await done
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """See Database.read."""
+        """Run `work`, which only reads. Raises StorageUnavailable when the database is away."""
         self._refuse_when_closed()
         try:
             connection = self._reading_connection()
@@ -166,7 +171,7 @@ class SqliteDatabase:
             raise
 
     async def close(self) -> None:
-        """See Database.close."""
+        """Finish what has begun and let go of every connection."""
         self._closing = True
         self._arrived.set()
         await self._writer
@@ -238,7 +243,7 @@ class SqliteDatabase:
                 connection.invalidate()
 
     async def _begin(self) -> tuple[Connection, RootTransaction]:
-        """The writing connection with a transaction begun."""
+        """Return the writing connection with a transaction begun."""
         if self._connection is None or self._connection.closed or self._connection.invalidated:
             self._connection = self._engine.connect()
             self._connection.info["writer"] = True
@@ -277,7 +282,7 @@ class SqliteDatabase:
 
 
 def _driver(connection: Connection) -> sqlite3.Connection:
-    """The driver's own connection: a savepoint through SQLAlchemy costs ten times as much."""
+    """Return the driver's own connection: a savepoint through SQLAlchemy costs ten times as much."""
     driver: sqlite3.Connection = connection.connection.dbapi_connection  # type: ignore[assignment]  # the dialect's own
     return driver
 
@@ -296,7 +301,7 @@ def _run_one(connection: Connection, driver: sqlite3.Connection, work: _Work) ->
 
 
 def _sqlite_is_away(error: DBAPIError) -> bool:
-    """Whether it cannot be read, is locked or full. A wrong statement is the work's own fault."""
+    """Return whether it cannot be read, is locked or full. A wrong statement is the work's own fault."""
     return (
         isinstance(error, (OperationalError, InterfaceError))
         and getattr(error.orig, "sqlite_errorname", None) != "SQLITE_ERROR"
@@ -341,7 +346,12 @@ class PostgresDatabase:
         )
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """See Database.write."""
+        """Run `work` in a transaction and return its answer once the commit is durable.
+
+        What `work` raises rolls it back and is raised here. `work` is run at most once, and neither
+        waits nor blocks. A caller that is cancelled does not learn whether it was run.
+        Raises StorageUnavailable when the database is away or the commit failed.
+        """
         committing = False
         try:
             async with self._engine.connect() as connection:
@@ -358,7 +368,7 @@ class PostgresDatabase:
             raise StorageUnavailable(_reason(error)) from error
 
     async def read(self, work: Callable[[Connection], T]) -> T:
-        """See Database.read."""
+        """Run `work`, which only reads. Raises StorageUnavailable when the database is away."""
         try:
             async with self._engine.connect() as connection:
                 return await connection.run_sync(work)
@@ -368,7 +378,7 @@ class PostgresDatabase:
             raise StorageUnavailable(_reason(error)) from error
 
     async def close(self) -> None:
-        """See Database.close."""
+        """Finish what has begun and let go of every connection."""
         await self._engine.dispose()
 
 
@@ -383,7 +393,7 @@ _REFUSING_CLASSES = ("40", "53", "55")
 
 
 def _server_refused(error: Exception) -> bool:
-    """Whether the server itself said that it did not do it (its disk is full), as opposed to going silent."""
+    """Return whether the server itself said that it did not do it (its disk is full), as opposed to going silent."""
     state = getattr(error.orig, "sqlstate", None) or "" if isinstance(error, DBAPIError) else ""
     lost = isinstance(error, DBAPIError) and error.connection_invalidated
     return state[:2] in _REFUSING_CLASSES and not lost

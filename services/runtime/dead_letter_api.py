@@ -8,6 +8,7 @@ import grpc
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2_grpc as stubs
 from google.protobuf.timestamp_pb2 import Timestamp
+from typing_extensions import override
 
 from services.runtime import errors
 from services.runtime.errors import Refusal
@@ -36,33 +37,33 @@ class DeadLetterServicer(stubs.DeadLetterServiceServicer):
     def __init__(self, letters: DeadLetterReplay) -> None:
         self._letters = letters
 
-    async def ListDeadLetters(  # noqa: N802  # the RPC's name
+    @override
+    async def ListDeadLetters(  # the RPC's name
         self,
         request: contract.ListDeadLettersRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> contract.ListDeadLettersResponse:
-        """See the contract."""
         before = request.before if request.HasField("before") else None
         found, more = await self._letters.newest(request.page_size or DEFAULT_PAGE, before)
         return contract.ListDeadLettersResponse(letters=map(_letter, found), more=more)
 
-    async def ReplayDeadLetter(  # noqa: N802  # the RPC's name
+    @override
+    async def ReplayDeadLetter(  # the RPC's name
         self,
         request: contract.ReplayDeadLetterRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> contract.DeadLetterReplay:
-        """See the contract."""
         replayed = await self._letters.replay(request.id)
         if replayed is None:
             raise Refusal(errors.DEAD_LETTER_NOT_FOUND, f"there is no letter {request.id}")
         return _replay(replayed)
 
-    async def ReplayWaitingDeadLetters(  # noqa: N802  # the RPC's name
+    @override
+    async def ReplayWaitingDeadLetters(  # the RPC's name
         self,
         request: contract.ReplayWaitingDeadLettersRequest,
-        context: Context,  # noqa: ARG002  # grpc's signature
+        context: Context,  # grpc's signature
     ) -> contract.ReplayWaitingDeadLettersResponse:
-        """See the contract."""
         done, next_after = await self._letters.replay_waiting(request.after)
         return contract.ReplayWaitingDeadLettersResponse(replays=map(_replay, done), next_after=next_after)
 

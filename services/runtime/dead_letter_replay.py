@@ -82,7 +82,7 @@ class DeadLetterReplay:
         return done, done[-1].letter.letter_id if len(done) < len(found) else None
 
     async def _replay(self, letter: KeptLetter) -> ReplayResult:
-        """What became of it. One that was taken before is not handed over again."""
+        """Return what became of it. One that was taken before is not handed over again."""
         if letter.replayed_at is not None:
             return ReplayResult(letter)
         why = await self._refusal(letter)

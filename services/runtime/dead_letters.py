@@ -169,7 +169,7 @@ class DeadLetters:
                 self._trim(connection, sender, limits.per_sender)
 
     def _merged(self, connection: Connection, letter: DeadLetter) -> bool:
-        """Whether it is counted onto a letter that is there."""
+        """Return whether it is counted onto a letter that is there."""
         columns = self.table.c
         same = (
             select(columns.id)
@@ -262,12 +262,12 @@ class DeadLetters:
         return await _letters(database, query.order_by(columns.id).limit(limit))
 
     async def find(self, database: Database, letter_id: int) -> KeptLetter | None:
-        """The letter with this id. Raises StorageUnavailable."""
+        """Return the letter with this id. Raises StorageUnavailable."""
         found = await _letters(database, self._without_payload.where(self.table.c.id == letter_id))
         return found[0] if found else None
 
     async def payload(self, database: Database, letter_id: int) -> bytes | None:
-        """What a letter that is kept says, its beginning if it is not whole; None when it is gone.
+        """Return what a letter that is kept says, its beginning if it is not whole; None when it is gone.
 
         Raises StorageUnavailable.
         """
@@ -276,7 +276,7 @@ class DeadLetters:
         return None if found is None else bytes(found)
 
     async def mark_replayed(self, database: Database, letter_id: int, at: datetime) -> datetime:
-        """It was taken; since when, which is the first such time. Raises StorageUnavailable."""
+        """Note that it was taken; return since when, which is the first such time. Raises StorageUnavailable."""
         columns = self.table.c
         mark = update(self.table).where(columns.id == letter_id, columns.replayed_at.is_(None))
         mark = mark.values(retry_at=None)

@@ -107,7 +107,7 @@ class Refusal(Exception):
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """A conflict that may be over when it is tried again says when to."""
+        """Say when to try again what conflicts with something that may be over then."""
         if (
             self.reason.retryable
             and self.reason.http_status == _CONFLICT
@@ -120,7 +120,7 @@ class Refusal(Exception):
 
 
 def problem(refusal: Refusal, *, instance: str, correlation_id: str) -> str:
-    """The problem document (RFC 9457) as one line of ASCII JSON, at most MAX_DOCUMENT_BYTES long."""
+    """Return the problem document (RFC 9457) as one line of ASCII JSON, at most MAX_DOCUMENT_BYTES long."""
     reason = refusal.reason
     document: dict[str, Any] = {
         "type": TYPE_BASE + reason.code.lower().replace("_", "-"),
@@ -149,7 +149,7 @@ def _compact(document: dict[str, Any]) -> str:
 
 
 def rest_headers(refusal: Refusal) -> dict[str, str]:
-    """What a REST answer carries besides the document."""
+    """Return what a REST answer carries besides the document."""
     headers = dict(refusal.headers)
     if refusal.retry_after_seconds is not None:
         headers["retry-after"] = str(refusal.retry_after_seconds)
@@ -157,7 +157,7 @@ def rest_headers(refusal: Refusal) -> dict[str, str]:
 
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
-    """The violations, as many as fit."""
+    """Return the violations, as many as fit."""
     bad = error_details_pb2.BadRequest()
     for violation in violations:
         bad.field_violations.add(field=violation.field, description=violation.reason)
@@ -167,7 +167,7 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
 
 
 def rpc_status(refusal: Refusal, *, correlation_id: str) -> status_pb2.Status:
-    """The `google.rpc.Status` with its details, for native gRPC callers."""
+    """Return the `google.rpc.Status` with its details, for native gRPC callers."""
     metadata = {"correlationId": correlation_id, "retryable": str(refusal.reason.retryable).lower()}
     if refusal.may_have_succeeded is not None:
         metadata["mayHaveSucceeded"] = str(refusal.may_have_succeeded).lower()

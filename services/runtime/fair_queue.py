@@ -22,7 +22,7 @@ class FairQueue(Generic[Key, Item]):
         self._behind: dict[str, OrderedDict[Key, Item]] = {}
 
     def __len__(self) -> int:
-        """How many may be taken now."""
+        """Return how many may be taken now."""
         return len(self._line)
 
     def put(self, key: Key, sender: str, item: Item) -> None:
@@ -38,7 +38,9 @@ class FairQueue(Generic[Key, Item]):
             self._behind.setdefault(sender, OrderedDict())[key] = item
 
     def take(self, most: int) -> list[tuple[Key, str, Item]]:
-        """The first `most`, in order, with their senders. A sender whose items alone wait may have all of them."""
+        """Return the first `most`, in order, with their senders. A sender whose items alone wait may have all of
+        them.
+        """
         taken: list[tuple[Key, str, Item]] = []
         line, standing, behind = self._line, self._standing, self._behind
         pop = line.popitem

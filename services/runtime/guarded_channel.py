@@ -92,7 +92,9 @@ class GuardedChannel(grpc.aio.Channel):
         closing.add_done_callback(self._closing.discard)
 
     async def _certificate_at(self, host: str, port: int) -> CertificateId | None:
-        """What this replica shows; None where nobody answers, or not as TLS wants it: gRPC finds that by itself."""
+        """Return what this replica shows; None where nobody answers, or not as TLS wants it: gRPC finds that by
+        itself.
+        """
         try:
             async with asyncio.timeout(_HANDSHAKE_SECONDS):
                 _reader, writer = await asyncio.open_connection(
@@ -167,7 +169,7 @@ class GuardedChannel(grpc.aio.Channel):
 
 
 async def _addresses(target: str) -> list[Address]:
-    """Every address of a target (see settings.grpc_target); those of a name as it is resolved now."""
+    """Return every address of a target (see settings.grpc_target); those of a name as it is resolved now."""
     scheme, _, rest = target.partition(":")
     endpoints = rest.removeprefix("///").split(",")
     pairs = [(host, int(port)) for host, _, port in (each.rpartition(":") for each in endpoints)]

@@ -50,7 +50,9 @@ class GuardedSend:
         return self._failures.keys()
 
     async def __call__(self, messages: Sequence[OutgoingMessage], /) -> list[bool | None]:
-        """See Send."""
+        """For each message in order: True when it is dealt with for good, False to send it again later, None to
+        park it: no copy of it is on its way, and it waits until it is handed over again.
+        """
         if not self._failures:
             return await self._outcomes(messages)
         suspects = [message for message in messages if message.message_id in self._failures]
@@ -79,7 +81,7 @@ class GuardedSend:
         return outcomes
 
     async def _failed(self, message: OutgoingMessage, error: Exception) -> bool:
-        """Whether it is dealt with: set aside."""
+        """Return whether it is dealt with: set aside."""
         failures = self._failures.pop(message.message_id, 0) + 1
         kind = kind_of(message.subject)
         if failures >= ATTEMPTS and self._set_aside is not None:

@@ -56,12 +56,12 @@ class HealthCondition:
         return self._bad_since is not None and self._monotonic() - self._bad_since >= self._patience_seconds
 
     def good(self) -> None:
-        """It holds."""
+        """Note that it holds."""
         self._bad_since = None
         self.reason = ""
 
     def bad(self, reason: str, *, surely: bool = False) -> None:
-        """It does not hold, for this reason. What is sure needs no patience."""
+        """Note that it does not hold, for this reason. What is sure needs no patience."""
         if surely:
             self._bad_since = -inf
         elif self._bad_since is None:
@@ -92,7 +92,7 @@ class Health:
         return self._failing
 
     def serves(self, group: str) -> bool:
-        """Whether all that this group needs holds, as of the last look; "" needs everything."""
+        """Return whether all that this group needs holds, as of the last look; "" needs everything."""
         return group not in self._failing_groups if group else not self._failing
 
     def look(self) -> None:

@@ -176,7 +176,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             raise _revoked()
 
     def _is_revoked(self, workload: Workload | None, behind: str) -> bool:
-        """Whether the caller's certificate is, or that of who is behind the caller."""
+        """Return whether the caller's certificate is, or that of who is behind the caller."""
         if workload is not None and self._workloads.is_revoked(workload):
             return True
         return bool(behind) and self._workloads.is_name_revoked(behind)
@@ -197,7 +197,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._live.pop(stream, None)
 
     def _admit(self, rule: RpcPolicy | None, call: Call, request: Any) -> Call:
-        """The call with its capability, or Refusal."""
+        """Return the call with its capability, or Refusal."""
         if rule is None:
             raise Refusal(errors.CALLER_NOT_ALLOWED, "No rule allows this RPC.")
         if not rule.admits(call.peer):
@@ -288,7 +288,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
 
 def vehicle_not_found() -> Refusal:
-    """The same for a VIN that does not exist and for one that is not the caller's."""
+    """Return the same for a VIN that does not exist and for one that is not the caller's."""
     return Refusal(errors.VEHICLE_NOT_FOUND, "There is no such vehicle among those you may access.")
 
 
@@ -297,7 +297,7 @@ def _revoked() -> Refusal:
 
 
 def _behind(call: Call) -> str:
-    """The certificate of who asked the edge, where it was asked under one."""
+    """Return the certificate of who asked the edge, where it was asked under one."""
     return call.capability.certificate if call.capability is not None else ""
 
 

@@ -63,7 +63,7 @@ class Quarantine:
         self._until[row_id] = self._monotonic() + LEFT_ALONE_SECONDS
 
     def without(self, row_ids: Collection[Item]) -> list[Item]:
-        """Those that are not left alone now."""
+        """Return those that are not left alone now."""
         if self._until:
             now = self._monotonic()
             self._until = {row_id: until for row_id, until in self._until.items() if until > now}

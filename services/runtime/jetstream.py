@@ -137,7 +137,7 @@ class Broker:
             pause = min(2.0, pause * 2)
 
     async def disconnected(self) -> None:
-        """Called by the client. What was not written yet must not go out ahead of what was, and is lost."""
+        """Drop what was not written yet, when the client calls: it must not go out ahead of what was."""
         self._breaks += 1
         self._connection.bad("not connected")
         self.client._pending.clear()  # noqa: SLF001  # nats-py would write it first thing after the reconnect
@@ -146,7 +146,9 @@ class Broker:
             future.cancel()
 
     async def reconnected(self) -> None:
-        """Called by the client. A broker that has just started may not answer yet: keep asking."""
+        """Make everything anew, when the client calls. A broker that has just started may not answer yet: keep
+        asking.
+        """
         _log.info("broker_reconnected")
         self._setting_up = True
         try:
@@ -353,7 +355,7 @@ def heed_cancellation() -> None:
 
 
 def kind_of(subject: str) -> str:
-    """A subject without the VIN in it, for logs."""
+    """Return a subject without the VIN in it, for logs."""
     return ".".join("*" if is_vin(word) else word for word in subject.split("."))
 
 

@@ -74,7 +74,7 @@ class LogStream:
         """Nothing is held back."""
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """Return the descriptor."""
         return self._descriptor
 
     def _takes_more(self) -> bool:
@@ -130,7 +130,7 @@ def configure(level: str, service: str, stream: TextIO | None = None) -> None:
 
 
 def _unfailing(level: int) -> type[FilteringBoundLogger]:
-    """A logger's class that says in place of a record that it could not be written, where that can be said."""
+    """Return a logger's class that says in place of a record that it could not be written, where that can be said."""
 
     class Unfailing(structlog.make_filtering_bound_logger(level)):  # type: ignore[misc]  # made at run time
         def _proxy_to_logger(self, method_name: str, event: Any = None, *args: Any, **fields: Any) -> Any:
@@ -154,5 +154,5 @@ def _now() -> str:
 
 
 def masked_vin(vin: str) -> str:
-    """A VIN as logs may hold it: the first three and the last four characters."""
+    """Return a VIN as logs may hold it: the first three and the last four characters."""
     return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 7 else "…"  # noqa: PLR2004  # three and four

@@ -26,12 +26,12 @@ class ManifestFile:
     signers: frozenset[bytes]
 
     def lists_signer(self, public_bytes: bytes) -> bool:
-        """Whether vehicles with this manifest accept this Ed25519 key."""
+        """Return whether vehicles with this manifest accept this Ed25519 key."""
         return public_bytes in self.signers
 
 
 def read_manifests(folder: Path) -> list[ManifestFile]:
-    """Every `<version>.manifest` in the folder, oldest first; at least one. Raises KeyFileRefused."""
+    """Return every `<version>.manifest` in the folder, oldest first; at least one. Raises KeyFileRefused."""
     found = sorted((_manifest(path) for path in folder.glob(f"*{MANIFEST_SUFFIX}")), key=lambda m: m.version)
     if not found:
         raise KeyFileRefused(f"{folder} holds no *{MANIFEST_SUFFIX}")

@@ -61,7 +61,9 @@ def migrate(url: str, revisions: Path, head: str, metadata: MetaData | None = No
 
 
 def _sqlite_engine(url: str) -> Engine:
-    """An engine whose transactions hold table definitions too, and whose first statement takes the write lock."""
+    """Return an engine whose transactions hold table definitions too, and whose first statement takes the write
+    lock.
+    """
     engine = create_engine(url, poolclass=NullPool)
 
     @event.listens_for(engine, "connect")
@@ -97,7 +99,7 @@ def _upgrade(connection: Connection, revisions: Path, head: str, metadata: MetaD
 
 
 def config_for(connection: Connection, revisions: Path, metadata: MetaData | None = None) -> Config:
-    """Alembic's configuration for one service's revisions, on this connection."""
+    """Return alembic's configuration for one service's revisions, on this connection."""
     from alembic.config import Config  # noqa: PLC0415  # see above
 
     config = Config()

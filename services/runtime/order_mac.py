@@ -37,12 +37,12 @@ class OrderMac:
         return cls(key)
 
     def of(self, order: RequestedOrder) -> bytes:
-        """The stamp that belongs under this order, whatever stands there."""
+        """Return the stamp that belongs under this order, whatever stands there."""
         bare = RequestedOrder()
         bare.CopyFrom(order)
         bare.mac = b""
         return hmac.digest(self._key, bare.SerializeToString(deterministic=True), hashlib.sha256)
 
     def fits(self, order: RequestedOrder) -> bool:
-        """Whether the stamp under it is the one that belongs there."""
+        """Return whether the stamp under it is the one that belongs there."""
         return hmac.compare_digest(order.mac, self.of(order))

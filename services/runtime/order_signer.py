@@ -49,7 +49,7 @@ class OrderSigningClient:
         self._stub = OrderSigningServiceStub(channel)
 
     async def sign(self, orders: Sequence[contract.OrderToSign]) -> list[contract.SigningAnswer] | None:
-        """One answer for each, in order."""
+        """Return one answer for each, in order."""
         if not orders:
             return []
         try:
@@ -64,7 +64,7 @@ class OrderSigningClient:
     async def review(
         self, orders: Sequence[contract.RequestedOrder]
     ) -> list[contract.SigningVerdict.ValueType] | None:
-        """Whether each would be signed now, in order; at most MOST_AT_ONCE."""
+        """Return whether each would be signed now, in order; at most MOST_AT_ONCE."""
         try:
             answer = await self._stub.ReviewOrders(
                 contract.ReviewOrdersRequest(orders=orders), timeout=_SECONDS
@@ -93,7 +93,7 @@ class OrderSigningClient:
 
 
 def _nobody(error: grpc.aio.AioRpcError) -> None:
-    """Raises SigningFailed."""
+    """Raise SigningFailed."""
     if error.code() in _ITS_OWN_FAULT:
         raise SigningFailed(f"{error.code().name}: {error.details()}") from error
     _log.warning("nobody_signs", code=error.code().name, detail=error.details())

@@ -102,7 +102,7 @@ class OutboxRelay:
         self._round_over = asyncio.Event()
 
     def hand_over(self, messages: Sequence[OutgoingMessage]) -> None:
-        """These have just been committed; those of other queues are left to theirs."""
+        """Take over what has just been committed; messages of other queues are left to theirs."""
         for message in messages:
             if message.queue == self._queue:
                 self._dropped.pop(message.message_id, None)
@@ -252,7 +252,7 @@ class OutboxRelay:
             await self._mark()
 
     async def _mark(self) -> None:
-        """Marking is not urgent: a row left unmarked by a crash is sent again and recognised."""
+        """Mark what was sent, without haste: a row left unmarked by a crash is sent again and recognised."""
         while self._unmarked:
             left: list[dict[str, Any]] = [
                 {"id": message_id, "at": microseconds(at)}
@@ -323,7 +323,7 @@ class OutboxRelay:
 
 
 def message_of(row: Any, created_at: datetime) -> OutgoingMessage:
-    """A row of the table as the message that it is."""
+    """Return a row of the table as the message that it is."""
     return OutgoingMessage(
         row.message_id, row.queue, row.subject, bytes(row.payload), created_at, row.ttl_seconds
     )

@@ -99,7 +99,7 @@ class Outbox:
             )
 
     def cancel(self, connection: Connection, message_id: str, at: datetime) -> None:
-        """A message that must not leave any more counts as dealt with."""
+        """Count a message that must not leave any more as dealt with."""
         table = self.table
         connection.execute(
             update(table)

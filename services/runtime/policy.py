@@ -25,7 +25,7 @@ _SERVING = re.compile(re.escape(SPIFFE) + r"(edge|(room|team)/[A-Za-z0-9._-]+|te
 
 
 def service(name: str) -> str:
-    """The identity of a service's certificate."""
+    """Return the identity of a service's certificate."""
     return f"{SPIFFE}room/{name}"
 
 
@@ -46,7 +46,7 @@ class RpcPolicy:
     and_below: bool = False
 
     def admits(self, peer: str) -> bool:
-        """Whether this workload may call it."""
+        """Return whether this workload may call it."""
         if peer in self.peers:
             return True
         if self.open_to_any_workload:
@@ -70,7 +70,7 @@ STANDARD: Policy = {
 
 
 def may_look(peer: str) -> bool:
-    """Whether the peer may ask for health and reflection. A vehicle and an operator may not."""
+    """Return whether the peer may ask for health and reflection. A vehicle and an operator may not."""
     return _SERVING.fullmatch(peer) is not None
 
 

@@ -41,7 +41,9 @@ class PreparedStatement:
         connection.exec_driver_sql(text, list(map(in_order, rows)))
 
     def _compile(self, dialect: Dialect) -> tuple[str, Callable[[Mapping[str, object]], tuple[object, ...]]]:
-        """Its text, and what takes its parameters in order. Raises TypeError for a statement with a value in it."""
+        """Return its text, and what takes its parameters in order. Raises TypeError for a statement with a value
+        in it.
+        """
         chosen: Any = self._statement
         statement = chosen[dialect.name] if isinstance(chosen, dict) else chosen
         compiled = statement.compile(dialect=dialect, column_keys=list(self._columns) or None)

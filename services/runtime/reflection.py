@@ -39,7 +39,7 @@ def enable(server: grpc.aio.Server, services: Iterable[str]) -> None:
 
 
 def _pool_of(services: Iterable[str]) -> descriptor_pool.DescriptorPool:
-    """A pool with the files of these services and what they import."""
+    """Return a pool with the files of these services and what they import."""
     pool = descriptor_pool.DescriptorPool()
     added: set[str] = set()
 

@@ -40,7 +40,7 @@ class RefusedMessages:
             self._condition.bad("the broker confirms nothing")
 
     async def look(self) -> None:
-        """See whether the broker takes messages again, or refused those of few vehicles only."""
+        """Find out whether the broker takes messages again, or refused those of few vehicles only."""
         if not self._refused or self._probe is None:
             return
         lately, self._refused_before = self._refused - self._refused_before, set(self._refused)

@@ -22,7 +22,7 @@ _HIGHEST_PORT = 65_535
 
 
 def broker_urls(text: str) -> list[str]:
-    """The addresses in DOORS_NATS_URL: `tls://host:port`, one or several with commas between, all of one scheme.
+    """Return the addresses in DOORS_NATS_URL: `tls://host:port`, one or several with commas between, all of one scheme.
 
     Raises ValueError.
     """
@@ -35,7 +35,7 @@ def broker_urls(text: str) -> list[str]:
 
 
 def grpc_target(text: str) -> str:
-    """What gRPC is reported a `Target`. Raises ValueError."""
+    """Return what gRPC is reported a `Target`. Raises ValueError."""
     endpoints = [each.strip() for each in text.split(",")]
     if not all(_is_endpoint(each) for each in endpoints):
         raise ValueError("must be host:port, or several addresses with commas between")

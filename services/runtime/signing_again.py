@@ -29,7 +29,7 @@ class SigningAgain:
         self._due: dict[str, float] = {}
 
     def refused(self, order_id: str) -> None:
-        """A copy of it was. Copies that are refused while it waits for its turn change nothing."""
+        """Note that a copy of it was refused. Copies that are refused while it waits for its turn change nothing."""
         if order_id in self._due:
             return
         signed = self._signed.get(order_id, 0)
@@ -44,7 +44,7 @@ class SigningAgain:
         self._due[order_id] = self._monotonic() + PAUSES_SECONDS[signed]
 
     def take_due(self) -> list[str]:
-        """The ids of those whose turn it is."""
+        """Return the ids of those whose turn it is."""
         now = self._monotonic()
         due = [order_id for order_id, at in self._due.items() if at <= now]
         for order_id in due:

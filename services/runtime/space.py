@@ -18,7 +18,7 @@ _SQLITE = "sqlite:///"
 
 
 def folder_of(database_url: str) -> Path | None:
-    """Where a database keeps its file; None for one that is a server's business."""
+    """Return where a database keeps its file; None for one that is a server's business."""
     return Path(database_url.removeprefix(_SQLITE)).parent if database_url.startswith(_SQLITE) else None
 
 

@@ -57,7 +57,7 @@ class Stalls:
         return False
 
     def stall(self, messages: Iterable[OutgoingMessage], suspects: Container[str]) -> None:
-        """These could not leave: their subjects pause. A suspect of breaking its sending pauses alone."""
+        """Pause the subjects of these, which could not leave. A suspect of breaking its sending pauses alone."""
         for message in messages:
             key = message.message_id if message.message_id in suspects else message.subject
             stall = self._stalls.setdefault(key, _Stall())
@@ -70,7 +70,7 @@ class Stalls:
                 task.add_done_callback(self._pausing.discard)
 
     def left(self, messages: Iterable[OutgoingMessage]) -> None:
-        """These could leave: their subjects stall no longer."""
+        """Let the subjects of these go on, which could leave."""
         if not self._stalls:
             return
         for message in messages:

@@ -23,7 +23,7 @@ class Subscription:
     handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]]
 
     def takes(self, subject: str) -> bool:
-        """Whether messages on this subject are its own."""
+        """Return whether messages on this subject are its own."""
         return any(_covers(pattern, subject) for pattern in self.plan.subjects)
 
 
@@ -47,6 +47,6 @@ def consumers(
 
 
 def _covers(pattern: str, subject: str) -> bool:
-    """Whether the subject is one of the pattern's, in which `*` is any word."""
+    """Return whether the subject is one of the pattern's, in which `*` is any word."""
     wanted, words = pattern.split("."), subject.split(".")
     return len(wanted) == len(words) and all(a in ("*", b) for a, b in zip(wanted, words, strict=True))

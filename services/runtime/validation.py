@@ -18,7 +18,7 @@ _validator = protovalidate.Validator()
 
 
 def violations_of(request: Message, body_field: str | None) -> list[Violation]:
-    """What is wrong with `request`: JSON paths and reasons; empty when nothing is.
+    """Return what is wrong with `request`: JSON paths and reasons; empty when nothing is.
 
     `body_field` is the field that holds REST's body; it is left out of the paths, as it is not in the
     body that the caller wrote.
@@ -31,7 +31,7 @@ def violations_of(request: Message, body_field: str | None) -> list[Violation]:
 
 
 def _reason(descriptor: Any, violation: Violated) -> str:
-    """What the rule says, in the words of an enum where it is about one: callers know no numbers."""
+    """Return what the rule says, in the words of an enum where it is about one: callers know no numbers."""
     enum = _enum_of(descriptor, violation)
     if enum is None:
         return str(violation.proto.message)
@@ -50,7 +50,7 @@ def _reason(descriptor: Any, violation: Violated) -> str:
 
 
 def _enum_of(descriptor: Any, violation: Violated) -> Any:
-    """The enum that the broken rule is about; None for a rule about anything else."""
+    """Return the enum that the broken rule is about; None for a rule about anything else."""
     place = violation.proto.field
     enum = None
     for element in place.elements if place is not None else ():
@@ -60,13 +60,13 @@ def _enum_of(descriptor: Any, violation: Violated) -> Any:
 
 
 def body_field_of(method: MethodDescriptor) -> str | None:
-    """The field that this RPC's REST body is bound to; None when it has no body."""
+    """Return the field that this RPC's REST body is bound to; None when it has no body."""
     body: str = method.GetOptions().Extensions[annotations_pb2.http].body
     return body if body not in {"", "*"} else None
 
 
 def path_of(descriptor: Any, violation: Violated, body_field: str | None = None) -> str:
-    """The JSON path of the field that is wrong in a message of this type."""
+    """Return the JSON path of the field that is wrong in a message of this type."""
     words: list[str] = []
     place = violation.proto.field
     for depth, element in enumerate(place.elements if place is not None else ()):

@@ -36,7 +36,7 @@ class KeyChangeListener(Protocol):
     """Keeps something that follows from vehicles' keys."""
 
     def invalidate(self, vin: str) -> None:
-        """This vehicle's keys changed, or were revoked."""
+        """Drop what follows from this vehicle's keys: they changed, or were revoked."""
 
     def clear(self) -> None:
         """Any vehicle's may have."""
@@ -71,7 +71,7 @@ class VehicleKeyDirectory:
             await self._ask(missing[start : start + _AT_ONCE])
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """See protocol.cloud_side.VehicleKeyLookup."""
+        """Return its keys; None when it is not enrolled, or not any more."""
         keys, _ = self._known.get(vin, (None, 0.0))
         return keys
 

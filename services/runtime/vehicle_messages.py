@@ -20,7 +20,7 @@ NO_VIN = "no VIN in the subject"
 
 
 def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery]], list[Unhandled]]:
-    """Each delivery with the VIN in its subject, and those that have none."""
+    """Return each delivery with the VIN in its subject, and those that have none."""
     addressed: list[tuple[str, Delivery]] = []
     unhandled: list[Unhandled] = []
     for delivery in deliveries:
@@ -32,7 +32,7 @@ def by_vehicle(deliveries: Iterable[Delivery]) -> tuple[list[tuple[str, Delivery
 
 
 def disposition(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
-    """What becomes of a message that is not accepted: nothing of a repetition, which was dealt with."""
+    """Return what becomes of a message that is not accepted: nothing of a repetition, which was dealt with."""
     if refused.fault in REPETITIONS:
         return []
     if refused.fault is Fault.WRONG_EPOCH:  # its hello is on its way
@@ -41,10 +41,14 @@ def disposition(delivery: Delivery, refused: MessageRefused) -> list[Unhandled]:
 
 
 def noticed(delivery: Delivery, what: str) -> PoisonMessage:
-    """A message that was dealt with, and shows something that the operator is to know: told of like a dead letter."""
+    """Return a message that was dealt with, and shows something that the operator is to know: told of like a
+    dead letter.
+    """
     return PoisonMessage(delivery, f"NOTICED: {what}", merges=True, accepted=True)
 
 
 def left_out(delivery: Delivery, members: Iterable[str]) -> PoisonMessage:
-    """A message that was accepted without these members, which were not understood: told of like a dead letter."""
+    """Return a message that was accepted without these members, which were not understood: told of like a dead
+    letter.
+    """
     return PoisonMessage(delivery, f"CUT: accepted without {', '.join(members)}", merges=True, accepted=True)

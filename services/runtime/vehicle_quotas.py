@@ -97,7 +97,7 @@ class VehicleQuotas:
         return bool(self._muted)
 
     def excess(self, subject: str, size: int, at_ns: int, *, first: bool = True) -> Excess | None:
-        """Why this message, stored at `at_ns` since 1970, is beyond the sender's quota; None when it is not.
+        """Return why this message, stored at `at_ns` since 1970, is beyond the sender's quota; None when it is not.
 
         It counts when it is delivered for the `first` time.
         """
@@ -125,7 +125,7 @@ class VehicleQuotas:
         return None
 
     def dead_lettered(self, subject: str, at_ns: int) -> Excess | None:
-        """A message of this sender was dead-lettered; why it is muted, if it is from now on."""
+        """Return a message of this sender was dead-lettered; why it is muted, if it is from now on."""
         empty_at = max(self._dead_lettered.get(subject, 0), at_ns)
         if empty_at - at_ns > _NOT_UNDERSTOOD.slack_ns:
             return self._mute(subject, at_ns, f"{_NOT_UNDERSTOOD.words} that were not understood")

@@ -71,7 +71,7 @@ class ReportReader:
     async def open(
         self, deliveries: Sequence[Delivery]
     ) -> tuple[list[tuple[Delivery, OpenedReport]], list[Unhandled]]:
-        """The reports in `deliveries` that are to be accepted, in order, and what cannot be handled. A report
+        """Return the reports in `deliveries` that are to be accepted, in order, and what cannot be handled. A report
         that was taken before is in neither. Raises StorageUnavailable.
         """
         opened: list[tuple[Delivery, OpenedReport]] = []
@@ -86,21 +86,28 @@ class ReportReader:
         return await self._database.read(lambda connection: self._sessions.find_all(connection, sorted(vins)))
 
     def taken(self, opened: Iterable[tuple[Delivery, OpenedReport]]) -> None:
-        """These are committed: repetitions of them are not opened any more."""
+        """Note that these are committed: repetitions of them are not opened any more."""
         taken = self._opener.taken
         for _, report in opened:
             taken(report)
 
     def invalidate(self, vin: str) -> None:
-        """See vehicle_keys.KeyChangeListener; also when the vehicle began another epoch."""
+        """Drop what follows from this vehicle's keys: they changed, or were revoked. Also when the vehicle began
+        another epoch.
+        """
         self._opener.invalidate(vin)
 
     def clear(self) -> None:
-        """See vehicle_keys.KeyChangeListener."""
+        """Any vehicle's may have."""
         self._opener.clear()
 
     def load(self, vin: str, epoch: bytes) -> ReportSession | None:
-        """See protocol.reports.ReportSessions: what was read for the batch in hand."""
+        """Return the session of this epoch; None when no session information of it was seen, when a later epoch
+        followed it, and when the vehicle is not enrolled any more. Asked when an epoch is not the one whose keys are
+        kept.
+
+        What was read for the batch in hand.
+        """
         session = self._loaded.get(vin)
         if session is None or session.epoch != epoch or self._directory.find(vin) is None:
             return None

@@ -20,7 +20,7 @@ _validator = protovalidate.Validator()
 
 
 def broken_rule(message: Message) -> str | None:
-    """The first rule that the message breaks, with the field; None when it breaks none."""
+    """Return the first rule that the message breaks, with the field; None when it breaks none."""
     try:
         found = _validator.collect_violations(message)
     except (ValueError, OverflowError) as error:  # a time beyond what the validator can compute with

@@ -74,11 +74,11 @@ class VehicleSessions:
         return self._issued
 
     def store(self, connection: Connection) -> SessionStore:
-        """Sessions and issued orders in this transaction."""
+        """Return sessions and issued orders in this transaction."""
         return SessionStore(self, connection)
 
     def find_all(self, connection: Connection, vins: Iterable[str]) -> dict[str, CloudSession]:
-        """The sessions there are of these vehicles; not locked."""
+        """Return the sessions there are of these vehicles; not locked."""
         rows = connection.execute(self._find_all, {"vins": list(vins)}).all()
         sessions = {row.vin: _loaded(row.record) for row in rows}
         return {vin: session for vin, session in sessions.items() if session is not None}
@@ -90,7 +90,7 @@ class VehicleSessions:
 
 
 def _loaded(record: str) -> CloudSession | None:
-    """The session; None when the record is not readable: the vehicle's next hello begins it anew."""
+    """Return the session; None when the record is not readable: the vehicle's next hello begins it anew."""
     try:
         return session_record.load(record)
     except (ValueError, KeyError, TypeError) as error:
@@ -124,16 +124,16 @@ class SessionStore:
         self._connection = connection
 
     def load(self, vin: str) -> CloudSession | None:
-        """See CloudStore."""
+        """Return the vehicle's session, locked against others until the transaction ends."""
         record = self._tables.load_session(self._connection, {"of_vin": vin}).scalar()
         return None if record is None else _loaded(record)
 
     def save(self, vin: str, session: CloudSession) -> None:
-        """See CloudStore."""
+        """Replace it."""
         self._tables.save_session(self._connection, {"vin": vin, "record": session_record.dump(session)})
 
     def remember(self, issued: IssuedOrder) -> None:
-        """See CloudStore."""
+        """Keep it for as long as an answer may come (a day)."""
         self._tables.insert_issued(
             self._connection,
             {
@@ -147,7 +147,7 @@ class SessionStore:
         )
 
     def find(self, vin: str, request_hash: bytes) -> IssuedOrder | None:
-        """See CloudStore."""
+        """Return what was issued to this vehicle under this hash."""
         wanted = {"of_hash": request_hash, "of_vin": vin}
         row = self._tables.find_issued(self._connection, wanted).one_or_none()
         if row is None:

@@ -48,7 +48,7 @@ class VehicleServiceSettings(ServiceSettings):
 
 
 def quotas_of(text: str) -> dict[EventKind, Quota]:
-    """The quotas that a setting describes. Raises ValueError."""
+    """Return the quotas that a setting describes. Raises ValueError."""
     quotas = dict(DEFAULT_QUOTAS)
     for each in filter(None, (part.strip() for part in text.split(","))):
         match = _QUOTA.fullmatch(each)

@@ -41,7 +41,7 @@ class SignerSettings(ServerSettings):
 
 
 def now() -> datetime:
-    """The time of day, UTC."""
+    """Return the time of day, UTC."""
     return datetime.now(UTC)
 
 

@@ -25,12 +25,12 @@ class CounterBound:
         self._highest: OrderedDict[tuple[str, bytes, str], int] = OrderedDict()
 
     def admits(self, vin: str, epoch: bytes, domain: str, counter: int) -> bool:
-        """Whether this counter may be signed. An earlier one is harmless: the vehicle refuses it."""
+        """Return whether this counter may be signed. An earlier one is harmless: the vehicle refuses it."""
         highest = self._highest.get((vin, epoch, domain))
         return counter <= (FIRST_AT_MOST if highest is None else highest + LEAP)
 
     def signed(self, vin: str, epoch: bytes, domain: str, counter: int) -> None:
-        """This one was signed."""
+        """Note that this one was signed."""
         key = (vin, epoch, domain)
         self._highest[key] = max(counter, self._highest.get(key, 0))
         self._highest.move_to_end(key)

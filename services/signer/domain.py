@@ -79,7 +79,9 @@ class SigningRequest:
 def denial_reason(
     signing_request: SigningRequest, proof: AuthorizationEvidence, now: datetime
 ) -> SigningOutcome | None:
-    """Why `signing_request` is not signed on this proof; None when only the right of now remains to be asked for."""
+    """Return why `signing_request` is not signed on this proof; None when only the right of now remains to be
+    asked for.
+    """
     if not _proves(proof, signing_request) or signing_request.asked_at > now + CLOCK_SKEW:
         return SigningOutcome.NOT_PROVEN
     if signing_request.cancelled_at is not None:
@@ -101,7 +103,7 @@ def denial_reason(
 
 
 def verdict_of(signing_request: SigningRequest, right: CurrentRight | None, now: datetime) -> SigningOutcome:
-    """What becomes of an order without reason for denial, by the right that there is to it.
+    """Return what becomes of an order without reason for denial, by the right that there is to it.
 
     A cancellation of the cloud's own is signed where there is none: it proves that the right has ended.
     """
@@ -137,8 +139,8 @@ def _proves(proof: AuthorizationEvidence, signing_request: SigningRequest) -> bo
 
 
 def _covers(actions: frozenset[str], signing_request: SigningRequest) -> bool:
-    """Whether a capability is for this order. One of several actions was made for none of them in particular; settings
-    may have waited for their vehicle since such were made.
+    """Return whether a capability is for this order. One of several actions was made for none of them in
+    particular; settings may have waited for their vehicle since such were made.
     """
     return (
         signing_request.action in actions

@@ -32,7 +32,7 @@ class GrpcRights:
         self._stub = access_service_pb2_grpc.AccessServiceStub(channel)
 
     async def rights(self, questions: Sequence[PermissionQuery]) -> list[CurrentRight | None]:
-        """See usecases.Rights."""
+        """For each the right that allows it now; None where none does. Raises AccessUnavailable."""
         request = access_service_pb2.CheckGrantsRequest()
         for asked in questions:
             request.questions.add(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderSigningServiceServicer
+from typing_extensions import override
 
 from protocol.signing import sign_session_request
 from services.runtime.call import current_call
@@ -58,12 +59,12 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         self._counters = CounterBound()
         self._requests = RequestBound()
 
-    async def SignOrders(  # noqa: N802  # the contract's name
+    @override
+    async def SignOrders(  # the contract's name
         self,
         request: contract.SignOrdersRequest,
-        context: Context,  # noqa: ARG002  # gRPC's signature
+        context: Context,  # gRPC's signature
     ) -> contract.SignOrdersResponse:
-        """See the contract."""
         peer = current_call().peer
         requests = [self._bounded(order, peer) for order in request.orders]
         answers = await usecases.sign_orders(self._rights, self._order_signer, requests, self._now)
@@ -81,22 +82,22 @@ class OrderSigningServicer(OrderSigningServiceServicer):
             return usecases.EvidencedOrder(order, None, None)
         return translate.request_of(order, peer, self._verifier, self._mac)
 
-    async def ReviewOrders(  # noqa: N802  # the contract's name
+    @override
+    async def ReviewOrders(  # the contract's name
         self,
         request: contract.ReviewOrdersRequest,
-        context: Context,  # noqa: ARG002  # gRPC's signature
+        context: Context,  # gRPC's signature
     ) -> contract.ReviewOrdersResponse:
-        """See the contract."""
         peer = current_call().peer
         requests = [translate.requested_of(each, peer, self._verifier, self._mac) for each in request.orders]
         return translate.review_message(await usecases.review_orders(self._rights, requests, self._now))
 
-    async def SignSessionRequests(  # noqa: N802  # the contract's name
+    @override
+    async def SignSessionRequests(  # the contract's name
         self,
         request: contract.SignSessionRequestsRequest,
-        context: Context,  # noqa: ARG002  # gRPC's signature
+        context: Context,  # gRPC's signature
     ) -> contract.SignSessionRequestsResponse:
-        """See the contract."""
         at = self._monotonic()
         envelopes = [
             sign_session_request(self._signer, each.vin, each.challenge, each.refused)

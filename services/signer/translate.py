@@ -68,7 +68,9 @@ _SIGNED_FOR = {SPIFFE + "room/command": {"door", "cancel"}, SPIFFE + "room/confi
 def request_of(
     order: contract.OrderToSign, peer: str, verifier: CapabilityVerifier, mac: OrderMac
 ) -> EvidencedOrder[contract.OrderToSign]:
-    """One order to be judged. What is not well-formed, or not stamped by the service that took it in, has no proof."""
+    """Return one order to be judged. What is not well-formed, or not stamped by the service that took it in, has
+    no proof.
+    """
     if (
         len(order.epoch) != EPOCH_BYTES
         or not 1 <= order.counter <= MAX_COUNTER
@@ -82,7 +84,7 @@ def request_of(
 def requested_of(
     requested: contract.RequestedOrder, peer: str, verifier: CapabilityVerifier, mac: OrderMac
 ) -> EvidencedOrder[contract.RequestedOrder]:
-    """The same without its place in a session."""
+    """Return the same without its place in a session."""
     if requested.WhichOneof("order") not in _SIGNED_FOR.get(peer, ()) or not mac.fits(requested):
         return EvidencedOrder(requested, None, None)
     try:
@@ -98,17 +100,17 @@ def requested_of(
 
 
 def answer_message(answer: SigningResult) -> contract.SigningAnswer:
-    """The answer as it is told."""
+    """Return the answer as it is told."""
     return contract.SigningAnswer(verdict=_VERDICTS[answer.verdict], envelope=answer.envelope)
 
 
 def review_message(verdicts: Iterable[SigningOutcome]) -> contract.ReviewOrdersResponse:
-    """The verdicts as they are told."""
+    """Return the verdicts as they are told."""
     return contract.ReviewOrdersResponse(verdicts=[_VERDICTS[verdict] for verdict in verdicts])
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """How a refusal of this service is told; None for what is not one."""
+    """Return how a refusal of this service is told; None for what is not one."""
     if isinstance(error, AccessUnavailable):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
@@ -127,7 +129,7 @@ class Ed25519OrderSigner:
         self._manifest_version = manifest_version
 
     def sign(self, order: contract.OrderToSign, role: int, shortened_by: timedelta = timedelta()) -> bytes:
-        """See the port."""
+        """Return the envelope of this order, given in this role, with its end so much earlier than it came."""
         requested = order.requested
         cut_millis = math.ceil(shortened_by / _MILLISECOND)
         message = session_pb2.SignedOrder(
@@ -184,7 +186,7 @@ def _signing_request(requested: contract.RequestedOrder) -> SigningRequest:
 
 
 def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
-    """The order that the cloud takes back, as it was asked for, and the capability that proves that it was."""
+    """Return the order that the cloud takes back, as it was asked for, and the capability that proves that it was."""
     cancelled = requested.withdraws
     if (
         requested.capability
@@ -197,7 +199,9 @@ def _withdrawal(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Sign
 
 
 def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[SigningRequest, str]:
-    """The cancellation of an unlock for which a lock stands, which came no earlier, and the lock's capability."""
+    """Return the cancellation of an unlock for which a lock stands, which came no earlier, and the lock's
+    capability.
+    """
     unlock, _ = _withdrawal(requested, mac)
     lock = requested.superseded_by
     if not _stamped_for(lock, requested.vin, mac):
@@ -213,7 +217,7 @@ def _superseding(requested: contract.RequestedOrder, mac: OrderMac) -> tuple[Sig
 
 
 def _stamped_for(order: contract.RequestedOrder, vin: str, mac: OrderMac) -> bool:
-    """Whether it moves doors of this vehicle, as a person asked for it and its service stamped it."""
+    """Return whether it moves doors of this vehicle, as a person asked for it and its service stamped it."""
     return (
         not order.HasField("withdraws")
         and not order.HasField("superseded_by")

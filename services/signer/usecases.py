@@ -30,7 +30,7 @@ class AccessUnavailable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class PermissionQuery:
-    """May `actor`, on behalf of `subject`, do `action` to `vin` now, with what it was asked for with?"""
+    """Whether `actor`, on behalf of `subject`, may do `action` to `vin` now, with what it was asked for with."""
 
     subject: str
     actor: str
@@ -50,7 +50,7 @@ class OrderSigner(Protocol[Order_contra]):
     """Where the key is."""
 
     def sign(self, order: Order_contra, role: int, shortened_by: timedelta) -> bytes:
-        """The envelope of this order, given in this role, with its end so much earlier than it came."""
+        """Return the envelope of this order, given in this role, with its end so much earlier than it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ async def sign_orders(
     requests: Sequence[EvidencedOrder[Order]],
     now: Callable[[], datetime],
 ) -> list[SigningResult]:
-    """An answer for each, in order. Raises AccessUnavailable."""
+    """Return an answer for each, in order. Raises AccessUnavailable."""
     found = await _judged(rights, requests, now)
     answers = []
     for request, (verdict, right) in zip(requests, found, strict=True):
@@ -100,7 +100,7 @@ async def sign_orders(
 async def review_orders(
     rights: Rights, requests: Sequence[EvidencedOrder[Order]], now: Callable[[], datetime]
 ) -> list[SigningOutcome]:
-    """What sign_orders would say of each. Raises AccessUnavailable."""
+    """Return what sign_orders would say of each. Raises AccessUnavailable."""
     return [verdict for verdict, _ in await _judged(rights, requests, now)]
 
 

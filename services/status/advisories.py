@@ -57,7 +57,7 @@ class AdvisoryFilter:
         self.silent = SilentVehicles(self.lost, limit)
 
     def lost(self, vin: str, at_us: int) -> None:
-        """The vehicle may not be reached any more, since then: told once, until it reports again."""
+        """Note that the vehicle may not be reached any more, since then: told once, until it reports again."""
         if vin not in self._lost:
             self._tell_lost(vin, at_us)
         self._lost[vin] = at_us
@@ -66,7 +66,7 @@ class AdvisoryFilter:
             self._lost.popitem(last=False)
 
     def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
-        """See usecases.AdvisorySink."""
+        """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is an advisory state."""
         now = self._monotonic()
         self.silent.received(reports)
         advisories = [
@@ -97,7 +97,7 @@ class AdvisoryFilter:
         return StatusAdvisory(report, ended=False)
 
     def _is_back(self, report: Report) -> bool:
-        """Whether it reported after it was lost; then it is not any more."""
+        """Return whether it reported after it was lost; then it is not any more."""
         if report.received_at_us <= self._lost[report.vin]:
             return False
         del self._lost[report.vin]

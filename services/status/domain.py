@@ -193,7 +193,7 @@ class Step:
 
 
 def is_newer(report: VehicleOrdered, known: VehicleOrdered) -> bool:
-    """True when the vehicle said `report` later: in a later epoch, or later in the same one.
+    """Return True when the vehicle said `report` later: in a later epoch, or later in the same one.
 
     The sequence orders reports and results. Where one of two reports has none, their counters do.
     """
@@ -238,7 +238,8 @@ def fold(
 
 
 def changes_between(previous: bytes, current: bytes) -> list[DoorChange]:
-    """What changed, door by door; a door that only one of them has did not change, nor what one of them cannot tell.
+    """Return what changed, door by door; a door that only one of them has did not change, nor what one of them
+    cannot tell.
 
     On one door the order is that of the physical act: unlock before open, close before lock.
     """
@@ -281,17 +282,17 @@ _ALL_OPEN = int.from_bytes(bytes([OPEN] * len(DOOR_NAMES)))
 
 
 def any_open(doors: bytes) -> bool:
-    """True when a door stands open."""
+    """Return True when a door stands open."""
     return int.from_bytes(doors) & _ALL_OPEN != 0
 
 
 def open_doors(doors: bytes) -> tuple[str, ...]:
-    """The names of the doors that stand open."""
+    """Return the names of the doors that stand open."""
     return tuple(name for name, flags in zip(DOOR_NAMES, doors, strict=True) if flags & OPEN)
 
 
 def is_stale(now_us: int, received_at_us: int, reporting_interval_seconds: int) -> bool:
-    """True when two reports in a row are overdue, with five seconds for their way."""
+    """Return True when two reports in a row are overdue, with five seconds for their way."""
     return now_us > stale_at_us(received_at_us, reporting_interval_seconds)
 
 
@@ -331,7 +332,7 @@ UNKNOWN_PLACE = LogPosition("", 0)
 
 
 def base36(number: int) -> str:
-    """`number`, not negative, in digits and small letters."""
+    """Return `number`, not negative, in digits and small letters."""
     digits = ""
     while True:
         number, digit = divmod(number, 36)

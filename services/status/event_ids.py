@@ -49,7 +49,7 @@ class EventIds:
         return cls(hashlib.sha256(b"update ids\0" + secret).digest())
 
     def id_of(self, position: LogPosition) -> str:
-        """The id of the update at `position`."""
+        """Return the id of the update at `position`."""
         block = int(position.epoch, 36).to_bytes(_HALF, "big") + position.sequence.to_bytes(_HALF, "big")
         return base64.urlsafe_b64encode(self._seal.update(block)).decode().rstrip("=")
 

@@ -210,11 +210,11 @@ class Expectations:
         return sorted((row.vin, row.command_id) for row in connection.execute(query))
 
     def give_up(self, connection: Connection, vin: str, command_id: str) -> None:
-        """A pending confirmation that cannot be reported ends as if something had explained it."""
+        """End a pending confirmation that cannot be published as if something had explained it."""
         connection.execute(self._ended, [{"of_vin": vin, "of_command": command_id, "state": "MOOT"}])
 
     def resolve(self, connection: Connection, which: Sequence[tuple[str, str]]) -> list[ActuationOutcome]:
-        """Those of these pending confirmations that are still pending confirmations are contradictions."""
+        """Return those of these pending confirmations that are still pending confirmations are contradictions."""
         columns = self.table.c
         query = (
             select(self.table)
@@ -243,7 +243,7 @@ class Expectations:
     def _insert(
         self, connection: Connection, moved: ReportedActuation, others: Sequence[Any], now_us: int
     ) -> bool:
-        """False when this command is known already."""
+        """Return False when this command is known already."""
         status = moved.status
         ended = place_of(status)
         # Of a command that does not say when it began, only that it was after this one.
@@ -269,7 +269,7 @@ class Expectations:
         return connection.execute(self._inserts[connection.dialect.name], row).rowcount == 1
 
     def _limit(self, connection: Connection, moved: ReportedActuation, others: Sequence[Any]) -> None:
-        """What was expected before this command began must have been seen before that."""
+        """Limit what was expected before this command began: it must have been seen before that."""
         status = moved.status
         limited: list[dict[str, Any]] = []
         moot: list[dict[str, Any]] = []

@@ -92,7 +92,7 @@ class Watcher:
             raise self._ended
 
     async def next(self) -> Update | Reset | Heartbeat:
-        """The next item. Raises the StreamEnded that ended this watcher."""
+        """Return the next item. Raises the StreamEnded that ended this watcher."""
         while not self._items:
             self.check()
             self._arrived.clear()
@@ -168,7 +168,7 @@ class Hub:
             del self._tasks[watcher]
 
     def publish(self, vin: str, position: LogPosition, payload: bytes) -> None:
-        """An update arrived on the feed."""
+        """Give an update from the feed to its watchers."""
         self.position = position
         watchers = self._streams.of_vehicle(vin)
         if not watchers:
@@ -182,11 +182,11 @@ class Hub:
                 watcher.put(update, now)
 
     def start_at(self, position: LogPosition) -> None:
-        """The feed begins here, for the first time."""
+        """Begin at this position of the feed, for the first time."""
         self.position = position
 
     def restart_at(self, position: LogPosition) -> None:
-        """The feed lost its place: every reader must read the status anew."""
+        """Begin anew at this position: the feed lost its place, and every reader must read the status anew."""
         self.position = position
         now = self._monotonic()
         for watcher in self._streams.all():

@@ -85,7 +85,7 @@ class ActuationOutcome:
 def finding_of(
     expectation: Expectation, seen: Iterable[KnownState]
 ) -> tuple[ExpectationFinding, KnownState] | None:
-    """What the first of `seen` that came after the result says, and which that is; None when none did.
+    """Return what the first of `seen` that came after the result says, and which that is; None when none did.
 
     A report that leaves out a door of the command, or cannot tell its lock, says nothing about it.
     """
@@ -144,7 +144,7 @@ def _has_all(doors: bytes, expected_locks: bytes) -> bool:
 
 
 def broken_doors(verdict: ActuationOutcome) -> list[tuple[str, bool]]:
-    """The doors that stand otherwise than was promised, and whether they are locked."""
+    """Return the doors that stand otherwise than was promised, and whether they are locked."""
     return [
         (name, bool(now & LOCKED))
         for name, now, expected_locks in zip(DOOR_NAMES, verdict.doors, verdict.expected_locks, strict=True)

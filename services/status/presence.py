@@ -29,19 +29,19 @@ class LostVehicles:
         self._unanswering: OrderedDict[str, int] = OrderedDict()
 
     def note(self, vin: str, at_us: int) -> None:
-        """The vehicle's connection broke."""
+        """Note that the vehicle's connection broke."""
         self._keep(self._lost, vin, at_us)
 
     def note_unanswered(self, vin: str, at_us: int) -> None:
-        """The vehicle has not answered a command whose time was over then."""
+        """Note that the vehicle has not answered a command whose time was over then."""
         self._keep(self._unanswering, vin, at_us)
 
     def is_lost(self, vin: str, received_at_us: int) -> bool:
-        """Whether the connection broke, or a command was not answered, after the last report came."""
+        """Return whether the connection broke, or a command was not answered, after the last report came."""
         return self._lost.get(vin, -1) >= received_at_us or self.is_unanswering(vin, received_at_us)
 
     def is_unanswering(self, vin: str, received_at_us: int) -> bool:
-        """Whether a command was not answered after the last report came: it may have moved doors since."""
+        """Return whether a command was not answered after the last report came: it may have moved doors since."""
         return self._unanswering.get(vin, -1) >= received_at_us
 
     def _keep(self, among: OrderedDict[str, int], vin: str, at_us: int) -> None:
@@ -63,7 +63,7 @@ class SilentVehicles:
         self._stale_at: OrderedDict[str, int] = OrderedDict()
 
     def received(self, reports: Iterable[Report]) -> None:
-        """These reported."""
+        """Note that these reported."""
         stale_at = self._stale_at
         for report in reports:
             if report.asleep:

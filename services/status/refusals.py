@@ -27,7 +27,7 @@ _RIGHT_ENDED = {
 
 
 def ended_refusal(error: domain.StreamEnded) -> Refusal:
-    """Why a stream ends, and what its reader can do."""
+    """Return why a stream ends, and what its reader can do."""
     if isinstance(error, WatchRightEnded):
         return Refusal(*_RIGHT_ENDED[error.cause])
     if isinstance(error, domain.StreamEvicted):
@@ -50,7 +50,7 @@ def ended_refusal(error: domain.StreamEnded) -> Refusal:
 
 
 def refusal_of(error: Exception) -> Refusal | None:
-    """What the caller reads of this service's own exceptions."""
+    """Return what the caller reads of this service's own exceptions."""
     if isinstance(error, domain.StatusNotYetReported):
         return Refusal(
             errors.NOT_YET_REPORTED,

@@ -45,12 +45,12 @@ class Revocations:
         self._hub.right_ended(_ending_of(told))
 
     def place_changed(self, position: LogPosition) -> None:
-        """The tail begins here: nothing of this service depends on where."""
+        """Ignore where the tail begins: nothing of this service depends on it."""
         _log.info("revocations_followed", position=str(position))
 
 
 def _ending_of(told: grant_pb2.GrantRevoked) -> RightEnding:
-    """What the message says has ended, as far as it concerns streams."""
+    """Return what the message says has ended, as far as it concerns streams."""
     left = next((right for right in told.remaining if right.action == UPDATES_READ), None)
     remaining_until = None
     if left is not None:
@@ -66,7 +66,7 @@ def _ending_of(told: grant_pb2.GrantRevoked) -> RightEnding:
 
 
 def _guessed(told: grant_pb2.GrantRevoked) -> EndingCause:
-    """What another version of the access service means: what it names says what has ended."""
+    """Return what another version of the access service means: what it names says what has ended."""
     if told.credential:
         return EndingCause.CREDENTIAL
     return EndingCause.GRANT if told.vin else EndingCause.ACCOUNT

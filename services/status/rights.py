@@ -73,7 +73,7 @@ class RightEnding:
     """When the record says that it ended; `at` is when that was surely known to whoever read the record."""
 
     def concerns(self, right: WatchRight, vin: str) -> bool:
-        """Whether a stream of this vehicle on this right runs on what has ended."""
+        """Return whether a stream of this vehicle on this right runs on what has ended."""
         if self.cause is EndingCause.GRANT:
             return self.principal == right.subject and self.vin in {"", vin}
         if self.cause is EndingCause.ACCOUNT:
@@ -81,7 +81,7 @@ class RightEnding:
         return bool(self.credential) and self.credential == right.credential
 
     def left_of(self, right: WatchRight) -> WatchRight:
-        """What is left of a right that this concerns. Raises WatchRightEnded when it is nothing."""
+        """Return what is left of a right that this concerns. Raises WatchRightEnded when it is nothing."""
         if right.read_at > self.at:  # it was given since
             return right
         if (
@@ -128,7 +128,7 @@ class EndedRightCache:
         return ending
 
     def left_of(self, right: WatchRight, vin: str) -> WatchRight:
-        """What is left of this right after all that has ended. Raises WatchRightEnded."""
+        """Return what is left of this right after all that has ended. Raises WatchRightEnded."""
         for key in (
             (EndingCause.GRANT, right.subject, vin),
             (EndingCause.ACCOUNT, right.subject, ""),

@@ -82,7 +82,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         add_DoorStatusServiceServicer_to_server(self, server)
 
     async def GetDoorStatus(self, request: GetDoorStatusRequest, _context: Context) -> DoorStatus:  # noqa: N802  # the contract's name
-        """The last state the vehicle reported."""
+        """Return the last state the vehicle reported."""
         call = current_call()
         capability = call.granted()
         asked_at_us = self._now_us()
@@ -107,7 +107,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
     async def WatchDoorUpdates(  # noqa: N802  # the contract's name
         self, request: WatchDoorUpdatesRequest, context: Context
     ) -> AsyncIterator[DoorUpdate]:
-        """Updates as typed messages."""
+        """Update as typed messages."""
         after = None
         if request.HasField("last_event_id"):
             after = self._ids.position_of(request.last_event_id)
@@ -127,7 +127,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
     async def StreamDoorUpdates(  # noqa: N802  # the contract's name
         self, request: StreamDoorUpdatesRequest, _context: Context
     ) -> AsyncIterator[HttpBody]:
-        """Updates as Server-Sent Events."""
+        """Update as Server-Sent Events."""
         text = current_call().metadata.get(LAST_EVENT_ID)
         after = self._ids.position_of(text) if text else None
         with self._hub.watching(_watcher(request.vin, heartbeats=True)) as watcher:
@@ -158,8 +158,8 @@ class DoorStatusServer(DoorStatusServiceServicer):
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
 
     def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
-        """An update that is none, or cannot be told, is a defect of its publisher, and no reason to end a reader's
-        stream: it would end again at each resumption.
+        """Return an update that is none, or cannot be told, is a defect of its publisher, and no reason to end a
+        reader's stream: it would end again at each resumption.
         """
         try:
             return render(self._ids, update)
@@ -170,7 +170,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
 
 
 def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
-    """A reader on the right of this call, which ends sooner or later than the capability that tells of it."""
+    """Return a reader on the right of this call, which ends sooner or later than the capability that tells of it."""
     capability = current_call().granted()
     right = WatchRight(
         capability.subject,

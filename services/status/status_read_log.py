@@ -56,7 +56,7 @@ class StatusReadLog:
         self._full = asyncio.Event()
 
     def record(self, check: StatusRead) -> None:
-        """See usecases.StatusReadRecorder."""
+        """Take it in; it is durable soon. Raises StorageUnavailable when too many wait already."""
         if len(self._waiting) >= self._limit:
             raise StorageUnavailable("too many looks wait to be recorded")
         self._waiting.append(check)
@@ -99,5 +99,5 @@ class StatusReadLog:
 
 
 def _untold(check: StatusRead, error: Exception) -> None:
-    """A read that cannot be reported must not keep all others out of the history."""
+    """Log a read that cannot be recorded: it must not keep all others out of the history."""
     _log.error("status_check_untold", check=check.check_id, vin=masked_vin(check.vin), exc_info=error)

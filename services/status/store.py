@@ -171,13 +171,13 @@ class Messages(Protocol):
     """Makes the messages of what a transaction decides; `now_us` is microseconds since 1970."""
 
     def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
-        """The updates that tell of these changes."""
+        """Return the updates that tell of these changes."""
 
     def missed_message(self, report: Report, now_us: int, /) -> OutgoingMessage:
-        """What tells those who watch that more changed than they are told."""
+        """Return what tells those who watch that more changed than they are told."""
 
     def outcome_messages(self, verdicts: Sequence[ActuationOutcome], now_us: int, /) -> list[OutgoingMessage]:
-        """What is reported commands."""
+        """Return what is reported commands."""
 
 
 def take(
@@ -280,7 +280,10 @@ class StatusStore:
     async def take_reports(
         self, reports: Sequence[Report], moved: Sequence[ReportedActuation], now_us: int
     ) -> StatusIngestResult:
-        """See usecases.ReportStore."""
+        """Keep what is newer than what is known, with the updates that tell of it, in one commit.
+
+        What vehicles `moved` for commands is held against what they report next, in the same commit.
+        """
         taken, messages = await self._database.write(
             lambda connection: take(connection, reports, moved, now_us, self._messages)
         )
@@ -289,7 +292,9 @@ class StatusStore:
         return taken
 
     async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
-        """See usecases.ConfirmationStore."""
+        """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
+        StorageUnavailable.
+        """
         unexplained = await self._database.read(
             partial(expectations.unexplained, before_us=unexplained_before_us)
         )
@@ -322,14 +327,12 @@ class StatusStore:
         await self._database.write(partial(expectations.give_up, vin=vin, command_id=command_id))
 
     async def purge_expectations(self, before_us: int) -> None:
-        """See usecases.ConfirmationStore."""
+        """Drop what was expected before. Raises StorageUnavailable."""
         await self._database.write(partial(expectations.purge_expired, before_us=before_us))
 
     async def last_report(self, vin: str) -> LastReport | None:
-        """See usecases.StatusReader.
-
-        A lone look waits for nobody; those that come while a query runs share the next one, because
-        most of a query's cost is the same for one row and for many.
+        """Return the last report; None before the first. A lone look waits for nobody; those that come while a
+        query runs share the next one, because most of a query's cost is the same for one row and for many.
         """
         asked = self._asked.get(vin)
         if asked is None:

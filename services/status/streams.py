@@ -32,15 +32,15 @@ class Streams:
         return watcher in self._all
 
     def all(self) -> tuple[Watcher, ...]:
-        """All, the oldest first."""
+        """Return all, the oldest first."""
         return tuple(self._all)
 
     def of_vehicle(self, vin: str) -> tuple[Watcher, ...]:
-        """The vehicle's, the oldest first."""
+        """Return the vehicle's, the oldest first."""
         return tuple(self._by_vehicle.get(vin, ()))
 
     def giving_way_to(self, watcher: Watcher) -> Watcher | None:
-        """Which stream must go so that this one can come; None when there is service. Raises TooManyStreams.
+        """Return which stream must go so that this one can come; None when there is service. Raises TooManyStreams.
 
         The oldest of the same user, when that one has too many. Where a vehicle or the process is full, the oldest of
         whoever has the most there: one user cannot keep others out, and nobody loses the only stream they have.

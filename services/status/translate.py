@@ -54,8 +54,8 @@ _SAYS_TIMEOUT = door_update_pb2.CommandStatusChange(status=_TIMEOUT).SerializeTo
 def status_of(
     vin: str, last: LastReport, now_us: int, *, lost: bool, unanswering: bool = False
 ) -> door_status_pb2.DoorStatus:
-    """The answer to a look at the status, from the last report; `lost`: the broker has said since that the vehicle's
-    connection broke, or a command of it was not answered (`unanswering`), which may have moved doors.
+    """Return the answer to a look at the status, from the last report; `lost`: the broker has said since that
+    the vehicle's connection broke, or a command of it was not answered (`unanswering`), which may have moved doors.
     """
     report = report_pb2.StatusReport.FromString(last.payload)
     received_at_us = last.received_at_us
@@ -100,7 +100,7 @@ def _show_door(
 
 
 def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
-    """The updates that tell of these changes. The same step always has the same message ids."""
+    """Return the updates that tell of these changes. The same step always has the same message ids."""
     created_at = moment_of(now_us)
     return [
         OutgoingMessage(
@@ -116,7 +116,7 @@ def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
 
 
 def missed_message(report: Report, now_us: int) -> OutgoingMessage:
-    """What tells those who watch that more changed than they are told."""
+    """Return what tells those who watch that more changed than they are told."""
     update = door_update_pb2.DoorUpdate(
         type=_TYPES.SYSTEM_ALERT,
         vin=report.vin,
@@ -171,21 +171,21 @@ def unanswered_at_us(payload: bytes) -> int | None:
 
 
 def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
-    """The update as the typed stream sends it. Raises DecodeError when it is none."""
+    """Return the update as the typed stream sends it. Raises DecodeError when it is none."""
     message = door_update_pb2.DoorUpdate.FromString(update.payload)
     message.id = ids.id_of(update.position)
     return message
 
 
 def update_body(ids: EventIds, update: Update) -> HttpBody:
-    """The update as Server-Sent Events send it, made once for all its readers. Raises DecodeError."""
+    """Return the update as Server-Sent Events send it, made once for all its readers. Raises DecodeError."""
     if update.rendered is None:
         update.rendered = event_body(update_message(ids, update))
     return update.rendered
 
 
 def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
-    """One Server-Sent Event: `id`, `event`, and `data` as one line of the specification's JSON."""
+    """Return one Server-Sent Event: `id`, `event`, and `data` as one line of the specification's JSON."""
     kind = _TYPES.Name(message.type)
     document = {
         "type": kind,
@@ -204,7 +204,7 @@ def event_body(message: door_update_pb2.DoorUpdate) -> HttpBody:
 
 
 def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[str, Any]:
-    """The document's members in the contract's order; MessageToDict puts those with default values last."""
+    """Return the document's members in the contract's order; MessageToDict puts those with default values last."""
     ordered: dict[str, Any] = {}
     for each in descriptor.fields if descriptor is not None else ():
         if each.json_name in document:
@@ -215,8 +215,8 @@ def _in_order(descriptor: Descriptor | None, document: dict[str, Any]) -> dict[s
 
 
 def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
-    """What a stream that starts now begins with: its place, so that its reader can come back to it before its first
-    update.
+    """Return what a stream that starts now begins with: its place, so that its reader can come back to it before
+    its first update.
 
     It is an event with data. Readers may ignore an id in a block without (the WHATWG's own text keeps it, common
     libraries do not), and would lose the first gap.
@@ -230,17 +230,17 @@ def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
 
 
 def resumed_body() -> HttpBody:
-    """What a stream that is resumed begins with, so that its headers leave at once. Its reader has a place."""
+    """Return what a stream that is resumed begins with, so that its headers leave at once. Its reader has a place."""
     return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n\n")
 
 
 def comment_body(text: str) -> HttpBody:
-    """A comment, which readers do not see: a heartbeat, or why the stream ends."""
+    """Return a comment, which readers do not see: a heartbeat, or why the stream ends."""
     return _body(f": {text}\n\n")
 
 
 def ending_body(error: Exception) -> HttpBody:
-    """The last comment of a stream that ends for `error`, one that `refusal_of` knows."""
+    """Return the last comment of a stream that ends for `error`, one that `refusal_of` knows."""
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
     again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvicted) else ""
@@ -252,7 +252,7 @@ def _body(text: str) -> HttpBody:
 
 
 def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorUpdate:
-    """Tells a reader that what it missed is not kept any more."""
+    """Tell a reader that what it missed is not kept any more."""
     message = door_update_pb2.DoorUpdate(
         id=event_id,
         type=_TYPES.SYSTEM_ALERT,
@@ -268,7 +268,7 @@ def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorU
 
 
 def checks_message(checks: Sequence[StatusRead], now_us: int) -> OutgoingMessage:
-    """Looks at statuses, for the history."""
+    """Look at statuses, for the history."""
     message = room_event_pb2.StatusChecks()
     for check in checks:
         added = message.checks.add(
@@ -291,7 +291,7 @@ def checks_message(checks: Sequence[StatusRead], now_us: int) -> OutgoingMessage
 
 
 def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[OutgoingMessage]:
-    """What is reported commands: all of it to the command service, and each contradiction to those who watch."""
+    """Return what is reported commands: all of it to the command service, and each contradiction to those who watch."""
     told = room_event_pb2.CommandVerdicts(verdicts=[_verdict(each) for each in verdicts])
     created_at = moment_of(now_us)
     message_id = str(uuid.uuid4())
@@ -347,7 +347,7 @@ def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
 
 
 def moment_of(microseconds: int) -> datetime:
-    """Microseconds since 1970 as a time in UTC."""
+    """Return microseconds since 1970 as a time in UTC."""
     return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
         microsecond=microseconds % 1_000_000
     )

@@ -32,7 +32,7 @@ class BudgetedMessages:
         self._notices = TokenBucket(1, _MISSED_SECONDS_EACH, monotonic)
 
     def messages_of(self, steps: Sequence[Step], now_us: int, /) -> list[OutgoingMessage]:
-        """The updates that tell of these changes, or of there being too many."""
+        """Return the updates that tell of these changes, or of there being too many."""
         within: list[Step] = []
         notices: list[OutgoingMessage] = []
         for step in steps:
@@ -44,9 +44,9 @@ class BudgetedMessages:
         return [*self._made.messages_of(within, now_us), *notices]
 
     def missed_message(self, report: Report, now_us: int, /) -> OutgoingMessage:
-        """See store.Messages."""
+        """Return what tells those who watch that more changed than they are told."""
         return self._made.missed_message(report, now_us)
 
     def outcome_messages(self, verdicts: Sequence[ActuationOutcome], now_us: int, /) -> list[OutgoingMessage]:
-        """See store.Messages."""
+        """Return what is reported commands."""
         return self._made.outcome_messages(verdicts, now_us)

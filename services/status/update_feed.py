@@ -78,7 +78,7 @@ class StreamTail:
         await self._broker.at_every_connect(self.follow)
 
     async def watch(self) -> None:
-        """See to it, until cancelled, that nothing stays lost while the connection lives."""
+        """Ensure, until cancelled, that nothing stays lost while the connection lives."""
         loop = asyncio.get_running_loop()
         while True:
             try:
@@ -176,7 +176,7 @@ class JetStreamLog:
         self._broker = broker
 
     async def bounds(self) -> Bounds:
-        """See usecases.UpdateLog."""
+        """Return what is kept now. Raises LogUnavailable."""
         self._check_connected()
         try:
             info = await self._broker.jetstream.stream_info(DOOR_UPDATES)
@@ -186,7 +186,7 @@ class JetStreamLog:
         return Bounds(epoch_of(info), info.state.first_seq, info.state.last_seq)
 
     async def next_after(self, vin: str, position: LogPosition) -> Update | None:
-        """See usecases.UpdateLog."""
+        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
         self._check_connected()
         try:
             found = await self._broker.jetstream.get_msg(
@@ -207,7 +207,7 @@ class JetStreamLog:
 
 
 def epoch_of(info: StreamInfo) -> str:
-    """What tells this stream from one of the same name made before or after it."""
+    """Return what tells this stream from one of the same name made before or after it."""
     if info.created is None:
         raise LogUnavailable
     return base36(int(info.created.timestamp() * 1_000_000))

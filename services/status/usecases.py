@@ -71,17 +71,17 @@ class StatusReader(Protocol):
     """Finds the last report of a vehicle."""
 
     async def last_report(self, vin: str) -> LastReport | None:
-        """The last report; None before the first."""
+        """Return the last report; None before the first."""
 
 
 class Losses(Protocol):
     """Whose connection broke."""
 
     def is_lost(self, vin: str, received_at_us: int) -> bool:
-        """Whether it did after the vehicle's last report came, microseconds since 1970."""
+        """Return whether it did after the vehicle's last report came, microseconds since 1970."""
 
     def is_unanswering(self, vin: str, received_at_us: int) -> bool:
-        """Whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
+        """Return whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
 
 
 class AdvisorySink(Protocol):
@@ -102,10 +102,10 @@ class UpdateLog(Protocol):
     """What was published before."""
 
     async def bounds(self) -> Bounds:
-        """What is kept now. Raises LogUnavailable."""
+        """Return what is kept now. Raises LogUnavailable."""
 
     async def next_after(self, vin: str, position: LogPosition) -> Update | None:
-        """The vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
+        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
 
 
 async def take_reports(
@@ -130,7 +130,7 @@ async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us:
 
 
 async def read_status(reader: StatusReader, vin: str) -> LastReport:
-    """The last report of a vehicle. Raises StatusNotYetReported."""
+    """Return the last report of a vehicle. Raises StatusNotYetReported."""
     found = await reader.last_report(vin)
     if found is None:
         raise StatusNotYetReported
@@ -140,7 +140,7 @@ async def read_status(reader: StatusReader, vin: str) -> LastReport:
 async def watch_updates(
     log: UpdateLog, watcher: Watcher, after: LogPosition | None
 ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
-    """A vehicle's updates as they happen: first what came after `after`, then live.
+    """Yield a vehicle's updates as they happen: first what came after `after`, then live.
 
     No gap, no duplicate, no reorder. Begins with Reset when `after` is not kept any more, and where something
     was published after it and before the watcher's right began. The watcher

@@ -64,7 +64,7 @@ _log = structlog.get_logger()
 
 
 def status_plan(partition: int, batch: int, max_pending: int) -> ConsumerPlan:
-    """How one partition of the status reports is consumed: in order, by every replica that runs it."""
+    """Return how one partition of the status reports is consumed: in order, by every replica that runs it."""
     stream = status_stream(partition)
     return ConsumerPlan(
         stream.name,

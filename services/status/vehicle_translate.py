@@ -256,7 +256,7 @@ def lost_payload(vin: str, at_us: int) -> bytes:
 
 
 def advisory_payload(report: Report, *, ended: bool) -> bytes:
-    """The advisory state of what stands in a command's way; with `ended`, that nothing does. Who sleeps is
+    """Return the advisory state of what stands in a command's way; with `ended`, that nothing does. Who sleeps is
     reported either way.
     """
     condition = room_event_pb2.VehicleCondition(

@@ -43,7 +43,7 @@ _KEY = select(keys.c.principal, keys.c.source, keys.c.expires_at).where(
 
 
 def find_key(connection: Connection, key_hash: bytes, at: datetime) -> Caller | None:
-    """Whose live key this is."""
+    """Return whose live key this is."""
     row = connection.execute(_KEY, {"key_hash": key_hash}).first()
     if row is None or (row.expires_at is not None and row.expires_at <= at):
         return None
@@ -81,7 +81,7 @@ def issue_key(connection: Connection, new: NewApiKey, by: str, at: datetime) -> 
 
 
 def key_by_id(connection: Connection, key_id: str) -> ApiKey:
-    """The key of this id. Raises ApiKeyUnknown."""
+    """Return the key of this id. Raises ApiKeyUnknown."""
     row = connection.execute(select(keys).where(_has_id(key_id))).first()
     if row is None:
         raise ApiKeyUnknown(key_id)
@@ -89,7 +89,7 @@ def key_by_id(connection: Connection, key_id: str) -> ApiKey:
 
 
 def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
-    """All of an account's keys, oldest first."""
+    """Return all of an account's keys, oldest first."""
     query = select(keys).where(keys.c.principal == principal).order_by(keys.c.created_at, keys.c.key_hash)
     return [_key_of(row) for row in connection.execute(query)]
 
@@ -160,7 +160,8 @@ def note_issuer_keys(
 
 
 def barred(connection: Connection, questions: Sequence[GrantQuery], at: datetime) -> set[str]:
-    """The actors whose accounts are locked, and the API keys that are not good any more, of those that are named.
+    """Return the actors whose accounts are locked, and the API keys that are not good any more, of those that
+    are named.
 
     No query for questions of people who ask for themselves with a token.
     """
@@ -184,19 +185,19 @@ def _has_id(key_id: str) -> ColumnElement[bool]:
 
 
 def has_key_id(key_hash: ColumnElement[bytes], key_id: str) -> ColumnElement[bool]:
-    """Whether a key's hash is of this id: the primary key finds it."""
+    """Return whether a key's hash is of this id: the primary key finds it."""
     return key_hash.between(*_hashes_of(key_id))
 
 
 def _hashes_of(key_id: str) -> tuple[bytes, bytes]:
-    """The lowest and the highest hash with this id, which is the first half of it."""
+    """Return the lowest and the highest hash with this id, which is the first half of it."""
     half = bytes.fromhex(key_id.removeprefix(KEY_ID_PREFIX))
     return half + bytes(len(half)), half + b"\xff" * len(half)
 
 
 @cache
 def _keys_with(count: int) -> Select[Any]:
-    """The keys with one of so many ids. Made once: it is asked for every order that is signed."""
+    """Return the keys with one of so many ids. Made once: it is asked for every order that is signed."""
     among = (keys.c.key_hash.between(bindparam(f"low{n}"), bindparam(f"high{n}")) for n in range(count))
     return select(keys).where(or_(*among))
 

@@ -89,13 +89,13 @@ def revoke_grant(
 
 
 def grants_on(connection: Connection, vin: str) -> list[Grant]:
-    """All of a vehicle's grants, oldest first."""
+    """Return all of a vehicle's grants, oldest first."""
     query = select(grants).where(grants.c.vin == vin).order_by(grants.c.created_at, grants.c.grant_id)
     return [_grant_of(row) for row in connection.execute(query)]
 
 
 def grants_of(connection: Connection, principal: str) -> list[Grant]:
-    """All of a principal's grants, oldest first."""
+    """Return all of a principal's grants, oldest first."""
     query = (
         select(grants).where(grants.c.principal == principal).order_by(grants.c.created_at, grants.c.grant_id)
     )
@@ -151,7 +151,7 @@ def answer(connection: Connection, questions: Sequence[GrantQuery], at: datetime
 def load_permissions(
     connection: Connection, subject: str, actor: str, vin: str, at: datetime
 ) -> EffectivePermissions:
-    """What `subject`, for whom `actor` acts, is to `vin`."""
+    """Return what `subject`, for whom `actor` acts, is to `vin`."""
     rows = connection.execute(_LIVE_GRANTS, {"vin": vin, "subject": subject})
     locked = connection.execute(_LOCKED, {"subject": subject, "actor": actor}).scalars()
     return effective_permissions([_grant_of(row) for row in rows], locked, at)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def overview(connection: Connection, principal: str, at: datetime) -> AccountOverview:
-    """What is kept of this account; nothing of most."""
+    """Return what is kept of this account; nothing of most."""
     row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
     account = Account(principal) if row is None else Account(principal, row.locked_at, row.reason or "")
     live = [grant for grant in grants_of(connection, principal) if grant.is_live(at)]
@@ -29,7 +29,7 @@ def overview(connection: Connection, principal: str, at: datetime) -> AccountOve
 def summaries(
     connection: Connection, at: datetime, *, after: str, limit: int, locked_only: bool
 ) -> list[AccountSummary]:
-    """The first `limit` accounts whose principals come after this one, in order."""
+    """Return the first `limit` accounts whose principals come after this one, in order."""
     names = connection.execute(_locked(after, limit) if locked_only else _named(after, limit)).scalars().all()
     if not names:
         return []

@@ -44,11 +44,11 @@ class SqlGrantRecord:
         self._sent = sent
 
     async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
-        """See the port."""
+        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
         return await self._database.write(lambda connection: grants.create_grant(connection, new, by, at))
 
     async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
-        """See the port."""
+        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
         return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announce))
 
     async def on_vehicle(self, vin: str) -> list[Grant]:
@@ -56,41 +56,43 @@ class SqlGrantRecord:
         return await self._database.read(lambda connection: grants.grants_on(connection, vin))
 
     async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
-        """See the port."""
+        """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,
+        has none.
+        """
         return await self._database.read(lambda connection: grants.answer(connection, questions, at))
 
     async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
-        """See the port."""
+        """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
         return await self._ending(
             lambda c: accounts.lock_account(c, principal, reason, by, at, self._announce)
         )
 
     async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
-        """See the port."""
+        """Unlock it, with its audit row."""
         return await self._database.write(lambda c: accounts.unlock_account(c, principal, by, at))
 
     async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
-        """See the port."""
+        """Return what is kept of an account; nothing of most."""
         return await self._database.read(lambda c: overviews.overview(c, principal, at))
 
     async def summaries(
         self, *, after: str, limit: int, locked_only: bool, at: datetime
     ) -> list[AccountSummary]:
-        """See the port."""
+        """Return the first `limit` accounts after this one of which something is kept, by principal."""
         return await self._database.read(
             lambda c: overviews.summaries(c, at, after=after, limit=limit, locked_only=locked_only)
         )
 
     async def issue_key(self, new: NewApiKey, *, by: str, at: datetime) -> ApiKey:
-        """See the port."""
+        """Keep a new API key, with its audit row."""
         return await self._database.write(lambda c: accounts.issue_key(c, new, by, at))
 
     async def keys_of(self, principal: str) -> list[ApiKey]:
-        """See the port."""
+        """Return all of an account's API keys, ended ones included, oldest first."""
         return await self._database.read(lambda connection: accounts.keys_of(connection, principal))
 
     async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
-        """See the port."""
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
         return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
 
     async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:

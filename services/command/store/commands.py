@@ -65,12 +65,16 @@ class SqlCommands:
         self._committed = committed
 
     async def accept(self, new: Command) -> None:
-        """See usecases.Commands."""
+        """Keep a new command, its history and audit entries and what is to be sent. Raises Taken."""
         outbox_messages = self._outbox_messages
         await self._insert(lambda connection: requests.insert_command(connection, new, outbox_messages))
 
     async def supersede(self, lock: Command, unlock_id: str, *, surely_unsent: bool) -> bool:
-        """See usecases.Commands."""
+        """Keep a new lock in the place of an unlock, which ends at once where it surely never left, and else is not
+        sent any more and is the vehicle's to give up. Raises Taken.
+
+        False when the unlock has ended or was superseded meanwhile: then nothing is kept.
+        """
         outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
@@ -85,7 +89,10 @@ class SqlCommands:
         return await self._insert(work)
 
     async def ask_to_cancel(self, new: Cancellation, answered: Status) -> bool:
-        """See usecases.Commands."""
+        """Keep a cancellation for the vehicle to decide, and as what the command was told. Raises Taken.
+
+        False when the command has ended meanwhile: then nothing is kept.
+        """
         messages = self._outbox_messages.cancel(new)
 
         def work(connection: Connection) -> list[OutgoingMessage]:
@@ -98,7 +105,10 @@ class SqlCommands:
         return await self._insert(work)
 
     async def cancel_unsent(self, new: Cancellation, ending: Ending) -> bool:
-        """See usecases.Commands."""
+        """End a command that has not left, and keep its cancellation. Raises Taken.
+
+        False when it has ended or was taken over meanwhile: then nothing is kept.
+        """
         outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
@@ -118,7 +128,7 @@ class SqlCommands:
         return await self._insert(work)
 
     async def _insert(self, work: Callable[[Connection], list[OutgoingMessage]]) -> bool:
-        """Whether it was not too late."""
+        """Return whether it was not too late."""
         try:
             messages = await self._database.write(work)
         except IntegrityError as error:
@@ -129,7 +139,7 @@ class SqlCommands:
         return True
 
     async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
-        """See usecases.Commands."""
+        """Return which of them are still alive. They are marked: from now on none of them surely never left."""
         statement = (
             update(command)
             .where(
@@ -146,7 +156,10 @@ class SqlCommands:
         )
 
     async def finish(self, endings: Sequence[tuple[str, Ending]], *, unless_taken_over: bool) -> None:
-        """See usecases.Commands."""
+        """End these commands; those that have ended already stay as they are.
+
+        With `unless_taken_over` so do those that another process may have handed over.
+        """
         outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> list[OutgoingMessage]:
@@ -165,7 +178,7 @@ class SqlCommands:
         self._committed(await self._database.write(work))
 
     async def ingest(self, arrived: Sequence[VerifiedMessage], at: datetime) -> IngestResult:
-        """See usecases.Commands."""
+        """Take in what vehicles said, each once, in order."""
         outbox_messages = self._outbox_messages
 
         def work(connection: Connection) -> tuple[list[OutgoingMessage], IngestResult]:
@@ -179,11 +192,11 @@ class SqlCommands:
         return taken
 
     async def confirm(self, verdicts: Sequence[ObservedOutcome], at: datetime) -> None:
-        """See usecases.Commands."""
+        """Keep what was observed after these commands had succeeded, each once; only of the vehicle's own commands."""
         await self._database.write(lambda connection: reports.confirm(connection, verdicts, at))
 
     async def wake(self, vin: str, command_id: str, at: datetime) -> bool:
-        """See usecases.Commands."""
+        """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
         outbox_messages = self._outbox_messages
         messages = await self._database.write(
             lambda connection: requests.wake(connection, vin, command_id, at, outbox_messages)
@@ -192,7 +205,7 @@ class SqlCommands:
         return messages is not None
 
     async def release_key(self, prior: PriorRequest) -> None:
-        """See usecases.Commands."""
+        """Let its idempotency key be used anew."""
 
         def work(connection: Connection) -> None:
             for table in (command, cancellation):
@@ -205,43 +218,45 @@ class SqlCommands:
     async def prior(
         self, requester: Requester, vin: str, operation: str, correlation_id: str
     ) -> PriorRequest | None:
-        """See usecases.Commands."""
+        """Return what was asked for before for the same customer under this id, at any time."""
         return await self._database.read(
             lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
         )
 
     async def in_flight(self, vin: str) -> InFlight | None:
-        """See usecases.Commands."""
+        """Return the command in flight on this vehicle; one that is superseded is in nobody's way."""
         return await self._database.read(lambda connection: queries.in_flight(connection, vin))
 
     async def get(self, vin: str, command_id: str) -> Command | None:
-        """See usecases.Commands."""
+        """Return one command of this vehicle."""
         return await self._database.read(lambda connection: queries.by_id(connection, vin, command_id))
 
     async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
-        """See usecases.Commands."""
+        """Return the newest command of this vehicle that was requested with this id."""
         return await self._database.read(
             lambda connection: queries.latest_by_correlation_id(connection, vin, correlation_id)
         )
 
     async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
-        """See usecases.Commands."""
+        """Return the ids of commands whose time has run out and that have not ended, and whether each was taken
+        over.
+        """
         return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
 
     async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
-        """See usecases.Commands."""
+        """Return the messages of commands still alive that the vehicle has not confirmed, dated `now`."""
         return await self._database.read(lambda connection: queries.unreceived(connection, vin, now))
 
     async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
-        """See usecases.Commands."""
+        """Return these messages as they were kept, dated `now`; those of commands that have ended are left out."""
         return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
 
     async def live(self, ended: CommandRightEnded) -> list[RequestedOrder]:
-        """See usecases.Commands."""
+        """Return the commands alive that this may concern."""
         return await self._database.read(lambda connection: queries.live(connection, ended))
 
     async def take_back(self, taken: RequestedOrder, at: datetime) -> bool:
-        """See usecases.Commands."""
+        """Keep the cloud's own cancellation of a command, for its vehicle, once; False when it has ended."""
         outbox_messages = self._outbox_messages
         messages = await self._database.write(
             lambda connection: requests.take_back(connection, taken, at, outbox_messages)
@@ -252,35 +267,37 @@ class SqlCommands:
     async def unanswered(
         self, accepted_before: datetime, now: datetime, at_most: int
     ) -> list[tuple[str, str]]:
-        """See usecases.Commands."""
+        """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
         return await self._database.read(
             lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
         )
 
     async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
-        """See usecases.Commands."""
+        """Vehicles that have not confirmed a command that is alive, whoever was woken; the newest first."""
         return await self._database.read(
             lambda connection: queries.unconfirmed(connection, accepted_before, now, at_most)
         )
 
     async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
-        """See usecases.Commands."""
+        """Return a page of finished requests, newest first."""
         return await self._database.read(lambda connection: history_entries.page(connection, vin, query))
 
     async def add_status_checks(self, checks: Sequence[StatusCheck], at: datetime) -> None:
-        """See usecases.Commands."""
+        """Keep these in the history; those that are there already stay as they are."""
         rows = [history_entries.status_check_row(check) for check in checks]
         await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
     async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
-        """See usecases.Commands."""
+        """Keep these in the history; those that are there already stay as they are."""
         rows = [history_entries.refused_row(each) for each in refused]
         await self._database.write(lambda connection: history_entries.add(connection, rows, at))
 
     async def purge_expired(
         self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
     ) -> None:
-        """See usecases.Commands."""
+        """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
+        vehicles.
+        """
 
         def work(connection: Connection) -> None:
             connection.execute(delete(history).where(history.c.requested_at < before))
@@ -305,7 +322,7 @@ class _TooLate(Exception):
 
 
 def _alive(command_id: str) -> Select[tuple[str]]:
-    """Locks it, so that an end that is being written at this moment is seen, or sees what follows."""
+    """Lock it, so that an end that is being written at this moment is seen, or sees what follows."""
     return (
         select(command.c.command_id)
         .where(command.c.command_id == command_id, command.c.finished_at.is_(None))

@@ -62,7 +62,7 @@ _DATE = PreparedStatement(
 
 
 def _latest_of(wanted: Any) -> Select[Any]:
-    """The latest date of each vehicle that `wanted` has in its column `value`; None of one without any."""
+    """Return the latest date of each vehicle that `wanted` has in its column `value`; None of one without any."""
     latest = (
         select(func.max(literal_column("earlier.recorded_at", BigInteger)))
         .select_from(earlier)
@@ -138,7 +138,7 @@ def _told(connection: Connection, vins: list[str]) -> list[str] | str:
 
 
 def status_check_row(check: StatusCheck) -> dict[str, object]:
-    """A look at the door status, for `add`."""
+    """Return a look at the door status, for `add`."""
     return {
         "entry_id": check.check_id,
         "vin": check.vin,
@@ -158,7 +158,7 @@ def status_check_row(check: StatusCheck) -> dict[str, object]:
 
 
 def refused_row(refused: RefusedRequest) -> dict[str, object]:
-    """A request that was refused at once, for `add`."""
+    """Return a request that was refused at once, for `add`."""
     return {
         "entry_id": refused.entry_id,
         "vin": refused.vin,
@@ -178,7 +178,7 @@ def refused_row(refused: RefusedRequest) -> dict[str, object]:
 
 
 def page(connection: Connection, vin: str, query: HistoryQuery) -> HistoryPage:
-    """A page of finished requests, newest first."""
+    """Return a page of finished requests, newest first."""
     as_of = query.moment(connection.execute(_NEWEST, {"of_vin": vin}).scalar_one_or_none())
     matching = _matching(vin, query, as_of)
     total = connection.execute(select(func.count()).select_from(history).where(*matching)).scalar_one()

@@ -57,7 +57,7 @@ class _Store(SessionStore):
         self._issuing = connection
 
     def remember(self, issued: IssuedOrder) -> None:
-        """See CloudStore. Raises _Superseded."""
+        """Keep it for as long as an answer may come (a day). Raises _Superseded."""
         values = {f"new_{name}": getattr(issued, name) for name in _COLUMNS}
         kept = _ISSUE(self._issuing, values | {"new_domain": issued.domain.value})
         if kept.rowcount == 0:
@@ -72,7 +72,9 @@ class SqlOrders:
         self._now_millis = now_millis
 
     async def reserve_slots(self, wanted: Sequence[tuple[str, Domain, int]]) -> list[SessionSlot | None]:
-        """See dispatch.IssuedOrders."""
+        """For each (VIN, domain, milliseconds of validity) the next slot in the vehicle's session; None for a vehicle
+        without one. Nothing is kept before `issue`.
+        """
         vins = {vin for vin, _, _ in wanted}
         known = await self._database.read(lambda connection: sessions.find_all(connection, vins))
         now_millis = self._now_millis()
@@ -89,7 +91,9 @@ class SqlOrders:
     async def issue(
         self, signed: Sequence[tuple[str, VehicleCommand, SessionSlot, bytes]]
     ) -> list[bytes | None]:
-        """See dispatch.IssuedOrders."""
+        """Keep that these envelopes are issued at these places, in one commit. For each the request hash; None when
+        another process took its slot; empty when it must not leave, because a lock took its slot.
+        """
 
         def work(connection: Connection) -> list[bytes | None]:
             replay_guard = ReplayGuard(_Store(connection), self._now_millis)

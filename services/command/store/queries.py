@@ -53,7 +53,7 @@ _not_taken_back = ~(
 
 
 def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
-    """One command. Until it ends, the time it was sent stands in the outbox."""
+    """Return one command. Until it ends, the time it was sent stands in the outbox."""
     row = connection.execute(
         select(command, outbox.table.c.sent_at.label("left_at"))
         .outerjoin(outbox.table, outbox.table.c.message_id == command.c.command_id)
@@ -63,7 +63,7 @@ def by_id(connection: Connection, vin: str, command_id: str) -> Command | None:
 
 
 def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: str) -> Command | None:
-    """The newest command of this vehicle under this id."""
+    """Return the newest command of this vehicle under this id."""
     row = connection.execute(
         select(command)
         .where(command.c.vin == vin, command.c.correlation_id == correlation_id)
@@ -76,7 +76,7 @@ def latest_by_correlation_id(connection: Connection, vin: str, correlation_id: s
 def prior(
     connection: Connection, requester: Requester, vin: str, operation: str, correlation_id: str
 ) -> PriorRequest | None:
-    """What was asked for before for the same customer under this key."""
+    """Return what was asked for before for the same customer under this key."""
     key = idempotency_key(requester.subject, vin, operation, correlation_id)
     if operation == CommandAction.CANCEL.value:
         row = connection.execute(
@@ -98,13 +98,13 @@ def prior(
 
 
 def in_flight(connection: Connection, vin: str) -> InFlight | None:
-    """The command in flight on this vehicle."""
+    """Return the command in flight on this vehicle."""
     row = connection.execute(_IN_FLIGHT, {"of_vin": vin}).one_or_none()
     return None if row is None else InFlight(row.command_id, CommandAction(row.action))
 
 
 def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[str, bool]]:
-    """The ids of commands past their time that have not ended, and whether each was taken over."""
+    """Return the ids of commands past their time that have not ended, and whether each was taken over."""
     rows = connection.execute(
         select(command.c.command_id, command.c.taken_over_at)
         .where(command.c.expires_at <= now, command.c.finished_at.is_(None))
@@ -115,7 +115,7 @@ def overdue(connection: Connection, now: datetime, at_most: int) -> list[tuple[s
 
 
 def live(connection: Connection, ended: CommandRightEnded) -> list[RequestedOrder]:
-    """The commands alive that this may concern, as they lie in the outbox."""
+    """Return the commands alive that this may concern, as they lie in the outbox."""
     matching = [command.c.finished_at.is_(None)]
     if ended.vin is not None:
         matching.append(command.c.vin == ended.vin)
@@ -131,7 +131,7 @@ def live(connection: Connection, ended: CommandRightEnded) -> list[RequestedOrde
 
 
 def unreceived(connection: Connection, vin: str, now: datetime) -> list[OutgoingMessage]:
-    """The messages of commands still alive that the vehicle has not confirmed."""
+    """Return the messages of commands still alive that the vehicle has not confirmed."""
     alive = select(command.c.command_id).where(
         command.c.vin == vin,
         command.c.finished_at.is_(None),

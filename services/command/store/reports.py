@@ -93,7 +93,7 @@ def ingest(
 def _admit(
     connection: Connection, arrived: Sequence[VerifiedMessage]
 ) -> tuple[dict[VerifiedMessage, Report], dict[VerifiedMessage, MessageRefused | str]]:
-    """What their sessions take, but for hellos; what they do not take, and why."""
+    """Return what their sessions take, but for hellos; what they do not take, and why."""
     store = sessions.store(connection)
     reports: dict[VerifiedMessage, Report | None] = {}
     refused: dict[VerifiedMessage, MessageRefused | str] = {}
@@ -125,7 +125,7 @@ def confirm(connection: Connection, verdicts: Sequence[ObservedOutcome], at: dat
 
 
 def _rejection_reason(connection: Connection, about: Command | None, report: Report) -> str | None:
-    """Why this cannot be; None when it can."""
+    """Return why this cannot be; None when it can."""
     if about is None:
         return _NEVER_GIVEN
     if about.vin != report.vin:
@@ -167,8 +167,8 @@ def _apply(
 def _prove(
     connection: Connection, about: Command, report: OrderRefusal, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
-    """A command that its vehicle refuses as expired, and whose time is up, was never taken: a known one is answered by
-    its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
+    """Return a command that its vehicle refuses as expired, and whose time is up, was never taken: a known one
+    is answered by its result, whatever its time. No copy of it can be taken any more: none was signed to live longer.
     """
     if (
         report.fault != Fault.EXPIRED.name
@@ -184,7 +184,7 @@ def _prove(
 
 
 def _did_not_act(connection: Connection, about: Command, proven: Ending) -> None:
-    """It has timed out and was thought to have acted, perhaps. Its status stays."""
+    """Note that a command that had timed out did not act. Its status stays."""
     changed = connection.execute(
         update(command)
         .where(
@@ -199,7 +199,7 @@ def _did_not_act(connection: Connection, about: Command, proven: Ending) -> None
 
 
 def _because(connection: Connection, about: Command, ending: Ending) -> Ending:
-    """The same ending; of a command that the cloud took back, or a lock the place of, with the reason."""
+    """Return the same ending; of a command that the cloud took back, or a lock the place of, with the reason."""
     if ending.status is not Status.CANCELLED:
         return ending
     cancel_id = taken_back_id(about.command_id)
@@ -235,7 +235,7 @@ def _keep_late(
 def _decide(
     connection: Connection, about: Command, report: CancellationDecision, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
-    """The vehicle's signed response to a cancellation. "Will not act" ends the command too, before its result is
+    """Return the vehicle's signed response to a cancellation. "Will not act" ends the command too, before its result is
     here.
     """
     messages: list[OutgoingMessage] = []

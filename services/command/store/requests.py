@@ -57,31 +57,31 @@ class OutboxMessages(Protocol):
     """Which messages tell the vehicle and the world of a change."""
 
     def accepted(self, command: Command) -> list[OutgoingMessage]:
-        """A new command: to the vehicle, and to whoever watches."""
+        """Return a new command: to the vehicle, and to whoever watches."""
 
     def changed(self, command: Command) -> list[OutgoingMessage]:
-        """Its status is another."""
+        """Return the messages of a status that is another."""
 
     def late(self, command: Command) -> list[OutgoingMessage]:
-        """It has a late result."""
+        """Keep its late result."""
 
     def cancel(self, cancellation: Cancellation) -> list[OutgoingMessage]:
-        """The vehicle is to decide on a cancellation."""
+        """Return the messages of a cancellation that the vehicle is to decide on."""
 
     def take_back(self, command: RequestedOrder, at: datetime) -> list[OutgoingMessage]:
-        """The vehicle is told that the right to it has ended."""
+        """Return the messages of a command to which the right has ended."""
 
     def supersede(self, unlock: RequestedOrder, lock: Command) -> list[OutgoingMessage]:
-        """The vehicle is told that a lock takes the place of an unlock."""
+        """Return the messages of an unlock whose place a lock takes."""
 
     def waking(self, command: Command) -> list[OutgoingMessage]:
-        """The vehicle was sent a wake-up for it."""
+        """Return the messages of a command whose vehicle was sent a wake-up."""
 
 
 def insert_command(
     connection: Connection, new: Command, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
-    """Command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
+    """Return command, history, audit and outbox rows of a new command. Raises IntegrityError when it is not new."""
     doors = json.dumps(new.order.target_doors)
     INSERT_COMMAND(
         connection,
@@ -130,7 +130,7 @@ def insert_command(
 
 
 def insert_cancellation(connection: Connection, new: Cancellation, answered: Status) -> None:
-    """Cancellation, history and audit rows. Raises IntegrityError when it is not new."""
+    """Insert cancellation, history and audit rows. Raises IntegrityError when it is not new."""
     connection.execute(
         insert(cancellation),
         {
@@ -178,7 +178,7 @@ def insert_cancellation(connection: Connection, new: Cancellation, answered: Sta
 def take_back(
     connection: Connection, taken: RequestedOrder, at: datetime, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage] | None:
-    """Cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
+    """Insert cancellation, audit and outbox rows of the cloud's own cancellation; None when the command has ended.
 
     Nothing to send when it was taken back before. Nobody asked for it, so it is not in the history.
     """
@@ -278,7 +278,7 @@ def end_history(
 
 
 def _end_cancellations(connection: Connection, ended: Command, ending: Ending) -> None:
-    """A cancellation succeeded when its command was cancelled; one that came to nothing was too late."""
+    """End cancellations: one succeeded when its command was cancelled; one that came to nothing was too late."""
     open_ones = OPEN_CANCELLATIONS(connection, {"of_command": ended.command_id}).all()
     if not open_ones:
         return
@@ -371,7 +371,7 @@ def wake(
 def mark_received(
     connection: Connection, about: Command, at: datetime, outbox_messages: OutboxMessages
 ) -> list[OutgoingMessage]:
-    """The vehicle has it."""
+    """Note that the vehicle has it."""
     changed = MARK_RECEIVED(
         connection,
         {

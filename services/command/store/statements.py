@@ -122,7 +122,7 @@ to be dated by walking through all that ever was.
 
 
 def in_milliseconds(at: datetime) -> int:
-    """Microseconds of a whole millisecond, as pages of the history are cut."""
+    """Return microseconds of a whole millisecond, as pages of the history are cut."""
     now_us = microseconds(at)
     return now_us - now_us % MILLISECOND_US
 
@@ -154,7 +154,7 @@ WAKING = (
 
 @cache
 def end_statement(*, unless_taken_over: bool, by_vehicle: bool) -> PreparedStatement:
-    """Gives a command its end. Parameters: of_command, at, and new_status, _message, _reason, _guidance, _may_have and
+    """Give a command its end. Parameters: of_command, at, and new_status, _message, _reason, _guidance, _may_have and
     _results.
     """
     at = bindparam("at", type_=Instant)

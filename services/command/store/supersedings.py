@@ -31,7 +31,8 @@ def supersede(
     *,
     surely_unsent: bool,
 ) -> list[OutgoingMessage] | None:
-    """The lock's rows, and of the unlock its end or the cloud's own cancellation; None when there is no such unlock.
+    """Return the lock's rows, and of the unlock its end or the cloud's own cancellation; None when there is no
+    such unlock.
 
     The vehicle's session is locked first, as everywhere. Whoever issues the unlock at this moment is waited for, so
     that its counter is below the lock's; whoever issues it later finds it superseded (orders.SqlOrders.issue).

@@ -183,7 +183,7 @@ sessions = VehicleSessions(CommandModel.metadata, issues_orders=True)
 
 
 def table(model: type[CommandModel]) -> Any:
-    """The SQLAlchemy table behind a model; SQLModel's types do not show it."""
+    """Return the SQLAlchemy table behind a model; SQLModel's types do not show it."""
     return model.__table__  # type: ignore[attr-defined]
 
 
@@ -193,14 +193,14 @@ wake_up = table(WakeUpRow)
 
 
 def idempotency_key(subject: str, vin: str, operation: str, correlation_id: str) -> str:
-    """One string for the scope of an idempotency key: the customer, whoever acts for them; a VIN and an id hold no
-    space.
+    """Return one string for the scope of an idempotency key: the customer, whoever acts for them; a VIN and an
+    id hold no space.
     """
     return f"{vin} {operation} {correlation_id} {subject}"
 
 
 def results_to_text(results: tuple[DoorResult, ...]) -> str:
-    """Door results as they are stored."""
+    """Return door results as they are stored."""
     return json.dumps([[r.door_id, r.success, r.locked, r.failure_reason] for r in results])
 
 
@@ -213,7 +213,7 @@ def results_from_text(stored: str | None) -> tuple[DoorResult, ...]:
 
 
 def late_to_text(late: LateResult) -> str:
-    """A late result as it is stored."""
+    """Return a late result as it is stored."""
     return json.dumps(
         {
             "status": late.status,
@@ -238,7 +238,7 @@ def late_from_text(stored: str | None) -> LateResult | None:
 
 
 def confirmation_to_text(confirmation: Confirmation) -> str:
-    """A confirmation as it is stored."""
+    """Return a confirmation as it is stored."""
     return json.dumps(
         {
             "confirmed": confirmation.confirmed,
@@ -257,7 +257,7 @@ def _confirmation_from_text(stored: str | None) -> Confirmation | None:
 
 
 def command_from_row(row: Row[Any], left_at: datetime | None = None) -> Command:
-    """A stored command. `left_at` is the time in its outbox row, which a row not sent in time has as well."""
+    """Return a stored command. `left_at` is the time in its outbox row, which a row not sent in time has as well."""
     status = Status(row.status)
     no_later = min(row.expires_at, row.superseded_at or row.expires_at)
     sent_at = row.sent_at or (left_at if left_at and left_at < no_later else None)

@@ -36,11 +36,11 @@ class SettingsCancellationStore:
         self._committed = committed
 
     async def unapplied(self, ended: ConfigRightEnded) -> list[Push]:
-        """See usecases.SettingsCancellations."""
+        """Return the wanted settings that their vehicles do not run yet, and that this may concern."""
         return await self._database.read(lambda connection: _unapplied(connection, ended))
 
     async def cancel(self, pushes: Sequence[Push], at: datetime) -> None:
-        """See usecases.SettingsCancellations."""
+        """Give them up because the right to them has ended, with what tells the service that keeps vehicles' queues."""
 
         def work(connection: Connection) -> list[OutgoingMessage]:
             messages: list[OutgoingMessage] = []

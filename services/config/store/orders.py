@@ -32,7 +32,10 @@ class OrderStore:
     async def reserve_slots(
         self, versions: Mapping[str, int], valid_millis: int, at: datetime
     ) -> dict[str, SessionSlot]:
-        """See usecases.OrderRecord."""
+        """By VIN, the next place in the session of each vehicle that still wants its version of the settings.
+
+        A vehicle that said no hello yet has none.
+        """
         query = select(configs).where(configs.c.vin.in_(list(versions))).order_by(configs.c.vin)
 
         def work(connection: Connection) -> dict[str, SessionSlot]:
@@ -51,7 +54,9 @@ class OrderStore:
     async def conclude(
         self, signed: Sequence[SignedSettings], unsigned: Sequence[UnsignedSettings], at: datetime
     ) -> set[str]:
-        """See usecases.OrderRecord."""
+        """Record in one commit what was signed, and give up what was not. The VINs whose order may leave; the
+        place of any other was taken meanwhile.
+        """
         results: list[SignedSettings | UnsignedSettings] = [*signed, *unsigned]
 
         def work(connection: Connection) -> set[str]:

@@ -50,16 +50,20 @@ class ConfigStore:
         self._stamp = stamp
 
     async def find(self, vin: str) -> DoorConfig | None:
-        """See usecases.ConfigRecord."""
+        """Return the vehicle's config; None before the first sight of it."""
         found = await self._database.read(lambda connection: rows.find(connection, vin))
         return None if found is None else _unproven(found)
 
     async def first_sight(self, vin: str, at: datetime) -> DoorConfig:
-        """See usecases.ConfigRecord."""
+        """Return the vehicle's config, begun now with the factory's settings if there is none."""
         return _unproven(await self._database.write(lambda connection: rows.locked(connection, vin, at)))
 
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
-        """See usecases.ConfigRecord."""
+        """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
+
+        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else, and
+        ReadOnlyChanged.
+        """
 
         def work(connection: Connection) -> tuple[DoorConfig, list[OutgoingMessage]]:
             return _change(connection, request, at, self._outgoing, self._stamp)
@@ -71,7 +75,9 @@ class ConfigStore:
     async def ingest(
         self, received: Sequence[VerifiedConfigMessage], at: datetime
     ) -> list[MessageRefused | None]:
-        """See usecases.ConfigRecord."""
+        """Keep what vehicles said, in order, each message once, and what is to be sent in return: in one
+        commit with their sessions. For each, why it was refused, if it was.
+        """
 
         def work(connection: Connection) -> tuple[list[MessageRefused | None], list[OutgoingMessage]]:
             return _ingest(connection, received, at, self._outgoing)
@@ -81,7 +87,7 @@ class ConfigStore:
         return refusals
 
     async def purge_expired(self, answers_before: datetime, news_before: datetime, at: datetime) -> None:
-        """See usecases.ConfigRecord."""
+        """Drop what repeats are no longer recognised by, and the orders that nothing can answer any more."""
 
         def work(connection: Connection) -> None:
             connection.execute(delete(answers).where(answers.c.answered_at < answers_before))

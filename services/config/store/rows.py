@@ -22,14 +22,14 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 
 def find(connection: Connection, vin: str, *, lock: bool = False) -> DoorConfig | None:
-    """The vehicle's config, with its proof; locked until the commit if asked for."""
+    """Return the vehicle's config, with its proof; locked until the commit if asked for."""
     query = select(configs).where(configs.c.vin == vin)
     row = connection.execute(query.with_for_update() if lock else query).first()
     return None if row is None else config_of(row)
 
 
 def locked(connection: Connection, vin: str, at: datetime) -> DoorConfig:
-    """The vehicle's config, begun if need be; until the commit nobody else can change it."""
+    """Return the vehicle's config, begun if need be; until the commit nobody else can change it."""
     found = find(connection, vin, lock=True)
     if found is not None:
         return found
@@ -59,7 +59,7 @@ def _row(config: DoorConfig) -> dict[str, Any]:
 
 
 def public_values(config: DoorConfig) -> dict[str, Any]:
-    """All but what is for the signer only."""
+    """Return all but what is for the signer only."""
     return {
         **asdict(config.settings),
         "unlock_mode": config.settings.unlock_mode.value,
@@ -74,7 +74,7 @@ def public_values(config: DoorConfig) -> dict[str, Any]:
 
 
 def config_of(row: Row[Any]) -> DoorConfig:
-    """The config in a row."""
+    """Return the config in a row."""
     values = row._asdict()
     capability, asked_at, mac = (values.pop(name) for name in ("capability", "asked_at", "mac"))
     proof = None if capability is None else RequestEvidence(capability, asked_at, bytes(mac))
@@ -87,7 +87,7 @@ def config_of(row: Row[Any]) -> DoorConfig:
 
 
 def assembled(values: dict[str, Any]) -> DoorConfig:
-    """The config of these column values."""
+    """Return the config of these column values."""
     own = dict(values)
     settings = {name: own.pop(name) for name in DoorSettings.__dataclass_fields__}
     return DoorConfig(settings=_settings_of(settings), **own)
@@ -98,10 +98,10 @@ def _settings_of(values: dict[str, Any]) -> DoorSettings:
 
 
 def ledger_of(connection: Connection, at: datetime) -> ReplayGuard:
-    """The sessions and issued orders in this transaction."""
+    """Return the sessions and issued orders in this transaction."""
     return ReplayGuard(sessions.store(connection), lambda: millis_of(at))
 
 
 def millis_of(at: datetime) -> int:
-    """Whole milliseconds since 1970."""
+    """Return whole milliseconds since 1970."""
     return (at - _EPOCH) // _MILLISECOND
