@@ -90,10 +90,11 @@ conformance-mutants: $(TEST_READY) ## units with one planted fault each, which t
 fuzz: $(TEST_READY) ## a million mutants of good messages, of which none may be believed: make fuzz [COUNT=...] [SEED=...]
 	$(BIN)/python tools/fuzz_envelopes.py $(or $(COUNT),1000000) $(or $(SEED),1)
 
-check: $(TEST_READY) generate-check ## format, lint, types, import rules, contract rules
+check: $(TEST_READY) generate-check ## format, lint, types, names, import rules, contract rules
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy $(SOURCES)
+	$(BIN)/python tools/check_names.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto
