@@ -92,7 +92,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     rpc = server.build(
         settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
     )
-    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
     await rpc.start()

@@ -33,7 +33,7 @@ class RefusalHints:
         self._broker = broker
         self._errands = BackgroundTasks("refusal_hints")
 
-    def tell(self, vin: str, reports: Sequence[RefusedReport]) -> None:
+    def publish(self, vin: str, reports: Sequence[RefusedReport]) -> None:
         """Say that these messages of the vehicle were not taken."""
         if self._broker.connected:
             self._errands.start(self._publish(vin, ReportsRefused(vin=vin, reports=reports)))

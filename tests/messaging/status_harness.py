@@ -225,7 +225,7 @@ async def running_room(
     loops += [ConfirmationSweeper(records, now_us, doubt_seconds, lambda _: asyncio.sleep(0.02)).run()]
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, lambda: datetime.now(UTC))
     taken = intake.subscriptions(partitions, 512, 4_000)
-    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).tell).after(
+    dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
     loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
