@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.speakers import SpeakerKeys, write_keys
+from key_files.pem import public_pem
 from mesh.files import private_folder, write_private, write_private_json
 from mesh.nats_config import render_nats
 from mesh.pki import Pair
-from protocol.key_files import public_pem
 
 if TYPE_CHECKING:
     from pathlib import Path

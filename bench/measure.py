@@ -13,8 +13,8 @@ from bench.fleet import EVERY_VEHICLE, speaker_keys
 from bench.http_client import ACCEPTED, OK, BenchFailedError
 from bench.report import Figure, cost, percentile, spread
 from bench.usage import CpuMeter, CpuUsage, resident_mib
+from key_files.pem import read_public
 from mesh.edge_config import ROOT
-from protocol.key_files import read_public
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -28,7 +28,7 @@ from protocol.order import request_hash
 from protocol.reports import ReportOpener, ReportSession
 from protocol.seal import Direction, seal
 from protocol.signing import sign_order
-from services.runtime.vehicle_sessions import VehicleSessions
+from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

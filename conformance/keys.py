@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from ecarus.remotecontrol.vehicle.v1 import session_pb2
 
+from key_files.pem import KeyFileRefused, private_pem, read_car_public, read_private, write_new
 from protocol.faults import MessageRefused
-from protocol.key_files import KeyFileRefused, private_pem, read_car_public, read_private, write_new
 from protocol.keys import KeySigner, OpenKeys, SealKey, VehicleKeys, key_id
 from protocol.manifest import endorse, peek
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from protocol.key_files import PrivateKey
+    from key_files.pem import PrivateKey
 
 LIFETIME_SECONDS = 10 * 365 * 86_400
 _FILE = re.compile(r"(root|sign|seal|report)-([1-9][0-9]*)\.pem")

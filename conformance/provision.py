@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from protocol.key_files import public_pem
+from key_files.pem import public_pem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

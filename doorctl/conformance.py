@@ -20,7 +20,7 @@ from conformance.link import BrokerLogin
 from conformance.rules import RULES
 from conformance.throwaway_broker import LOOPBACK, BrokerFailed
 from conformance.unit import DEFAULT_PACE_SECONDS, LONGEST_COMEBACK_SECONDS, UnitTimeouts
-from protocol.key_files import KeyFileRefused
+from key_files.pem import KeyFileRefused
 from protocol.subjects import is_vin
 
 if TYPE_CHECKING:

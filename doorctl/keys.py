@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from doorctl import ceremony
 from doorctl.ceremony import CeremonyRefused, PublicCloudKeys
-from protocol import key_files
-from protocol.key_files import KeyFileRefused
+from key_files import pem as key_files
+from key_files.pem import KeyFileRefused
 from protocol.keys import KEY_ID_BYTES, key_id
 
 if TYPE_CHECKING:
-    from protocol.key_files import PrivateKey
+    from key_files.pem import PrivateKey
 
 commands = typer.Typer(no_args_is_help=True, help="The cloud's keys: made and endorsed offline, on files.")
 

@@ -14,15 +14,15 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from doorctl.ceremony import PublicCloudKeys, manifest_file, newest_manifest, next_manifest
+from key_files.pem import private_pem, public_pem, read_private, read_signer
 from mesh.files import private_folder, write_private
-from protocol.key_files import private_pem, public_pem, read_private, read_signer
 
 if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
     from doorctl.ceremony import EndorsedManifest
-    from protocol.key_files import PrivateKey
+    from key_files.pem import PrivateKey
 
 MANIFEST_DAYS = 365
 RENEW_BEFORE_DAYS = 30

@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from mesh.logs import keep_bounded
-from services.runtime.logs import LogStream
-from services.runtime.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES, SpaceWatch
+from services.platform.logs import LogStream
+from services.platform.space import LEAST_LOW_SPACE_BYTES, LOW_SPACE_BYTES, SpaceWatch
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from mesh.sandbox import Sandbox
-    from services.runtime.space import Space
+    from services.platform.space import Space
 
 _console = LogStream(1)
 

@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 1.0
 ALIVE_SECONDS = 5.0
 """How long a service that runs may take to answer: one that is only busy must not be restarted for it."""
 ALIVE = "alive"
-"""The name under which a service's health service says whether a restart would help (services/runtime/health.py)."""
+"""The name under which a service's health service says whether a restart would help (services/platform/health.py)."""
 _LOOPBACK = "127.0.0.1"
 
 

@@ -21,7 +21,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-PRODUCT = ("services", "protocol", "vehicle", "conformance", "mesh", "gateway", "doorctl", "bench", "tools")
+PRODUCT = (
+    "services",
+    "protocol",
+    "key_files",
+    "vehicle",
+    "conformance",
+    "mesh",
+    "gateway",
+    "doorctl",
+    "bench",
+    "tools",
+)
 
 PAIRS = {
     "Cancellation": "what a person asked for, and what the unit was sent of it",

@@ -15,7 +15,7 @@ from pathlib import Path
 from alembic import command
 from sqlalchemy import create_engine
 
-from services.runtime.migration import config_for
+from services.platform.migration import config_for
 
 ROOT = Path(__file__).resolve().parent.parent
 

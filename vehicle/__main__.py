@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 import uvloop
 
-from protocol.key_files import KeyFileRefused
+from key_files.pem import KeyFileRefused
 from vehicle import logs
 from vehicle.addresses import read_endpoints
 from vehicle.channel import NoReportKey

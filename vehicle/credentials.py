@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from key_files.pem import KeyFileRefused, private_pem, public_pem, read_car_private, read_public, write_new
 from protocol.faults import MessageRefused
-from protocol.key_files import (
-    KeyFileRefused,
-    private_pem,
-    public_pem,
-    read_car_private,
-    read_public,
-    write_new,
-)
 from protocol.keys import KeySigner, OpenKeys, Signer
 from protocol.manifest import Trust
 

@@ -29,21 +29,21 @@ from services.access.server import POLICY, SERVICES, AccessServicer, Authorizati
 from services.access.settings import AccessSettings
 from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
-from services.runtime import boot, jetstream
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import open_database
-from services.runtime.database_watch import DatabaseWatch
-from services.runtime.health import Health
-from services.runtime.migration import migrate
-from services.runtime.outbox import OutboxRelay
-from services.runtime.server import GrpcServer
-from services.runtime.workload import Workloads
+from services.platform import boot, jetstream
+from services.platform.capability import CapabilityVerifier
+from services.platform.database import open_database
+from services.platform.database_watch import DatabaseWatch
+from services.platform.health import Health
+from services.platform.migration import migrate
+from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
+from services.platform.workload import Workloads
 
 if TYPE_CHECKING:
     import grpc
 
     from services.access.domain import Caller, EffectivePermissions
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 ROOM = "access"
 _MIN_PEPPER_BYTES = 16

@@ -16,12 +16,12 @@ from services.access.limits import network_of
 from services.access.rest_request import SoundBodies
 from services.access.routes import WITHOUT_VEHICLE
 from services.access.scopes import needed_for
-from services.runtime import errors
-from services.runtime.capability import EMERGENCY
-from services.runtime.errors import Refusal, Violation
-from services.runtime.interceptor import vehicle_not_found
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform import errors
+from services.platform.capability import EMERGENCY
+from services.platform.errors import Refusal, Violation
+from services.platform.interceptor import vehicle_not_found
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

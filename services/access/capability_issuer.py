@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from services.access.recent import ExpiringCache
-from services.runtime.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
+from services.platform.capability import AUDIENCE, ISSUER, LONGEST_SECONDS, audience_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

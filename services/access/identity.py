@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from services.access.published_key import PUBLISHED_KEY
 from services.access.recent import ExpiringCache
-from services.runtime import errors
-from services.runtime.errors import Refusal
+from services.platform import errors
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable

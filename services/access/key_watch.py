@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from services.access.capability_issuer import SigningKeyRefused
-from services.runtime.storage import CommitUncertain, StorageUnavailable
+from services.platform.storage import CommitUncertain, StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -17,8 +17,8 @@ import math
 from typing import TYPE_CHECKING
 
 from services.access.recent import ExpiringCache
-from services.runtime import errors
-from services.runtime.errors import Refusal
+from services.platform import errors
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

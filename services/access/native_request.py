@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 from google.protobuf.message import DecodeError
 
-from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
-from services.runtime.validation import violations_of
+from services.platform import errors
+from services.platform.errors import Refusal, Violation
+from services.platform.validation import violations_of
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -10,10 +10,10 @@ from sqlmodel import Field
 
 from services.access.domain import Grant, GrantConflict, GrantNotPending, GrantRole, NewGrant, PendingGrant
 from services.access.store import AccessModel, create_grant
-from services.runtime.database import Instant
+from services.platform.database import Instant
 
 if TYPE_CHECKING:
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 
 class PendingGrantRow(AccessModel, table=True):

@@ -14,10 +14,10 @@ from sqlmodel import Field
 from services.access import store
 from services.access.domain import ApiKey, ApiKeyNotPending, NewApiKey, PendingApiKey, Source
 from services.access.store import AccessModel
-from services.runtime.database import Instant
+from services.platform.database import Instant
 
 if TYPE_CHECKING:
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 
 class PendingApiKeyRow(AccessModel, table=True):

@@ -14,9 +14,9 @@ from urllib.parse import unquote_to_bytes
 from google.protobuf import json_format
 
 from services.access import strict_json
-from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
-from services.runtime.validation import violations_of
+from services.platform import errors
+from services.platform.errors import Refusal, Violation
+from services.platform.validation import violations_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

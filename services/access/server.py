@@ -15,8 +15,8 @@ from services.access.approvals import needs_two_operators
 from services.access.domain import ApiKeyNotPending, GrantNotPending, key_id_of
 from services.access.identity import KEY_PREFIX
 from services.access.usecases import AccountRecord, GrantRecord
-from services.runtime.call import current_call
-from services.runtime.policy import EDGE, Policy, RpcPolicy, policy_of
+from services.platform.call import current_call
+from services.platform.policy import EDGE, Policy, RpcPolicy, policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
-from services.runtime.policy import SPIFFE
-from services.runtime.workload import certificate_name
+from services.platform.policy import SPIFFE
+from services.platform.workload import certificate_name
 
 if TYPE_CHECKING:
-    from services.runtime.workload import Workloads
+    from services.platform.workload import Workloads
 
 _TEAM = SPIFFE + "team/"
 

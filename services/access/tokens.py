@@ -19,8 +19,8 @@ import structlog
 from services.access import strict_json
 from services.access.domain import VIN_FORM, Caller
 from services.access.scopes import actions_in
-from services.runtime import errors
-from services.runtime.errors import Refusal
+from services.platform import errors
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

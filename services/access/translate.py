@@ -33,11 +33,11 @@ from services.access.domain import (
     Source,
 )
 from services.access.usecases import GrantQuery
-from services.runtime import errors
-from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import Refusal, Violation
-from services.runtime.interceptor import CORRELATION_ID
-from services.runtime.outbox import OutgoingMessage
+from services.platform import errors
+from services.platform.capability import METADATA_KEY
+from services.platform.errors import Refusal, Violation
+from services.platform.interceptor import CORRELATION_ID
+from services.platform.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

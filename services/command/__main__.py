@@ -13,9 +13,9 @@ import structlog
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from pydantic import DirectoryPath, Field, FilePath
 
+from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
-from protocol.key_files import read_open_keys
 from services.command import right_link, store, usecases, vehicle_link
 from services.command.dispatch import CommandDispatcher
 from services.command.history_usecases import RefusedRequests, purge_expired_history
@@ -29,32 +29,33 @@ from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
 from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
-from services.runtime import boot, jetstream, vehicle_rules
-from services.runtime.background import regularly
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel, watch_channel
-from services.runtime.database import open_database
-from services.runtime.database_watch import DatabaseWatch
-from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
-from services.runtime.dead_letter_replay import DeadLetterReplay
-from services.runtime.health import COMMANDS, Health
-from services.runtime.manifest_files import read_manifests
-from services.runtime.migration import migrate
-from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigningClient
-from services.runtime.outbox import OutboxRelay
-from services.runtime.refusal_hints import listen_for_refusals
-from services.runtime.server import GrpcServer
-from services.runtime.settings import Target  # noqa: TC001  # pydantic reads the annotations
-from services.runtime.subscriptions import Subscription, consumers
-from services.runtime.vehicle_keys import VehicleKeyDirectory
-from services.runtime.vehicle_settings import VehicleServiceSettings
+from services.platform import boot, jetstream
+from services.platform.background import regularly
+from services.platform.capability import CapabilityVerifier
+from services.platform.channel import open_channel, watch_channel
+from services.platform.database import open_database
+from services.platform.database_watch import DatabaseWatch
+from services.platform.dead_letter_api import dead_letter_api
+from services.platform.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
+from services.platform.dead_letter_replay import DeadLetterReplay
+from services.platform.health import COMMANDS, Health
+from services.platform.migration import migrate
+from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
+from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
+from services.platform.subscriptions import Subscription, consumers
+from services.telematics import rules as vehicle_rules
+from services.telematics.keys import VehicleKeyDirectory
+from services.telematics.manifest_files import read_manifests
+from services.telematics.order_mac import OrderMac
+from services.telematics.order_signer import OrderSigningClient
+from services.telematics.refusal_hints import listen_for_refusals
+from services.telematics.settings import VehicleServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
 _PASS_ON_SECONDS = 2.0

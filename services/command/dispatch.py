@@ -21,9 +21,9 @@ from protocol.order import domain_of
 from protocol.seal import Direction, seal
 from protocol.subjects import CommandKind, command_subject, is_vin
 from services.command.outbox_messages import TO_VEHICLES
-from services.runtime.logs import masked_vin
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.storage import StorageUnavailable
+from services.platform.logs import masked_vin
+from services.platform.outbox import OutgoingMessage
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from protocol.cloud_side import SessionSlot
     from protocol.domains import Domain
     from protocol.keys import VehicleKeys
-    from services.runtime.jetstream import Broker
-    from services.runtime.outbox import OutboxRelay
+    from services.platform.jetstream import Broker
+    from services.platform.outbox import OutboxRelay
 
     VehicleCommand = command_pb2.DoorCommand | command_pb2.CancelCommand
 

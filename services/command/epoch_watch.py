@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable

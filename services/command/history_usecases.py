@@ -18,9 +18,9 @@ from services.command.domain import (
     FailureReason,
 )
 from services.command.history import RefusedRequest
-from services.runtime.isolation import by_halves
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform.isolation import by_halves
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -8,15 +8,15 @@ import structlog
 
 from protocol.subjects import CommandKind
 from services.command.session_requests import sealed
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from services.runtime.jetstream import Broker
-    from services.runtime.manifest_files import ManifestFile
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.platform.jetstream import Broker
+    from services.telematics.keys import VehicleKeyDirectory
+    from services.telematics.manifest_files import ManifestFile
 
 
 _log = structlog.get_logger()

@@ -13,8 +13,8 @@ import structlog
 
 from protocol import streams, subjects
 from protocol.stream_config import command_queue
-from services.runtime.broker_layout import FAILURES
-from services.runtime.logs import masked_vin
+from services.platform.broker_layout import FAILURES
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 _PULL = b'{"batch": 1, "no_wait": true}'
 _ANSWER_SECONDS = 2

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from protocol import subjects
 from services.command import translate, vehicle_translate
 from services.command.own_cancellations import superseded_id, taken_back_id
-from services.runtime.outbox import OutgoingMessage
+from services.platform.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from services.command.domain import Cancellation, Command, RequestedOrder
-    from services.runtime.order_mac import OrderMac
+    from services.telematics.order_mac import OrderMac
 
 TO_VEHICLES = "vehicle"
 TO_WATCHERS = "updates"

@@ -15,8 +15,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from services.command.history import HistoryPosition
-from services.runtime import errors
-from services.runtime.errors import Refusal, Violation
+from services.platform import errors
+from services.platform.errors import Refusal, Violation
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2

@@ -12,8 +12,8 @@ from services.command.domain import (
     FailureReason,
     NotYoursToCancel,
 )
-from services.runtime import errors
-from services.runtime.errors import REASONS, Refusal
+from services.platform import errors
+from services.platform.errors import REASONS, Refusal
 
 COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
 COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]

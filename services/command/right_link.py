@@ -13,9 +13,9 @@ from google.protobuf.message import DecodeError
 from protocol import streams, subjects
 from services.command import vehicle_translate
 from services.command.right_usecases import end_rights
-from services.runtime.consumer import ConsumerPlan, PoisonMessage
-from services.runtime.order_signer import MOST_AT_ONCE
-from services.runtime.storage import StorageUnavailable
+from services.platform.consumer import ConsumerPlan, PoisonMessage
+from services.platform.storage import StorageUnavailable
+from services.telematics.order_signer import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from services.command.domain import RequestedOrder
     from services.command.right_usecases import CommandRightsReview, VehicleQueue
     from services.command.usecases import CommandDependencies
-    from services.runtime.consumer import Delivery
-    from services.runtime.order_signer import OrderSigningClient
+    from services.platform.consumer import Delivery
+    from services.telematics.order_signer import OrderSigningClient
 
 ENDED = ConsumerPlan(
     streams.ROOM_EVENTS,

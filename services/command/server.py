@@ -9,8 +9,8 @@ from typing_extensions import override
 
 from services.command import history_usecases, translate, usecases
 from services.command.domain import CommandAction
-from services.runtime.call import current_call
-from services.runtime.policy import policy_of
+from services.platform.call import current_call
+from services.platform.policy import policy_of
 
 if TYPE_CHECKING:
     from typing import Any

@@ -9,10 +9,10 @@ import structlog
 from protocol.seal import Direction, seal
 from protocol.subjects import CommandKind, command_subject
 from services.command.outbox_messages import TO_VEHICLES
-from services.runtime.background import BackgroundTasks
-from services.runtime.logs import masked_vin
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.storage import StorageUnavailable
+from services.platform.background import BackgroundTasks
+from services.platform.logs import masked_vin
+from services.platform.outbox import OutgoingMessage
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1.session_pb2 import RefusedReport
 
     from protocol.keys import VehicleKeys
-    from services.runtime.jetstream import Broker
-    from services.runtime.order_signer import OrderSigningClient
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.platform.jetstream import Broker
+    from services.telematics.keys import VehicleKeyDirectory
+    from services.telematics.order_signer import OrderSigningClient
 
     class Challenges(Protocol):
         """Where challenges are kept."""

@@ -15,15 +15,15 @@ from ecarus.remotecontrol.door.v1 import room_event_pb2
 from google.protobuf.message import DecodeError
 
 from protocol.subjects import SHOWN_RESULTS_SUBJECT, EventKind, vin_of
-from services.runtime.consumer import RetryLater
+from services.platform.consumer import RetryLater
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nats.aio.msg import Msg
 
-    from services.runtime.consumer import Delivery, Unhandled
-    from services.runtime.jetstream import Broker
+    from services.platform.consumer import Delivery, Unhandled
+    from services.platform.jetstream import Broker
 
     _Key = tuple[str, int]
     """The VIN, and when the broker stored the result, nanoseconds since 1970."""

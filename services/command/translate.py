@@ -28,16 +28,16 @@ from services.command.domain import (
     Viewer,
 )
 from services.command.history import HistoryPage, HistoryQuery
-from services.runtime.capability import METADATA_KEY
-from services.runtime.public_values import seconds, set_time
+from services.platform.capability import METADATA_KEY
+from services.platform.public_values import seconds, set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
 
-    from services.runtime.call import Call
-    from services.runtime.capability import Capability
+    from services.platform.call import Call
+    from services.platform.capability import Capability
 
 _PERIODS = {
     "1h": timedelta(hours=1),

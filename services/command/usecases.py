@@ -34,8 +34,8 @@ from services.command.domain import (
 )
 from services.command.endings import cancelled_before_dispatch, not_proven, right_ended, timed_out
 from services.command.epoch_watch import EpochWatch
-from services.runtime.isolation import Quarantine, by_halves
-from services.runtime.signing_again import SigningAgain
+from services.platform.isolation import Quarantine, by_halves
+from services.telematics.signing_again import SigningAgain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.rules import Rules
     from services.command.vehicle_usecases import IngestResult, VerifiedMessage
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 SWEEP_AT_MOST = 500
 

@@ -29,11 +29,11 @@ from services.command.vehicle_usecases import (
     record_outcomes,
     vehicle_connected,
 )
-from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
-from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle, disposition, noticed
+from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
+from services.platform.subscriptions import Subscription
+from services.telematics.messages import by_vehicle, disposition, noticed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -48,9 +48,9 @@ if TYPE_CHECKING:
     from services.command.shown_results import ShownResults
     from services.command.usecases import CommandDependencies
     from services.command.vehicle_usecases import Report
-    from services.runtime.consumer import Delivery, Unhandled
-    from services.runtime.jetstream import Broker
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.platform.consumer import Delivery, Unhandled
+    from services.platform.jetstream import Broker
+    from services.telematics.keys import VehicleKeyDirectory
 
 EVENTS = ConsumerPlan(
     streams.VEHICLE_EVENTS,

@@ -12,11 +12,11 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError, NotFoundError
 
 from protocol import streams, subjects
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 _log = structlog.get_logger()
 

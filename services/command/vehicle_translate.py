@@ -39,14 +39,14 @@ from services.command.vehicle_usecases import (
     Report,
     ReportedResult,
 )
-from services.runtime.free_text import readable
+from services.platform.free_text import readable
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import room_event_pb2
 
     from protocol.cloud_side import OpenedAnswer
     from services.command.domain import Cancellation, RequestedOrder
-    from services.runtime.order_mac import OrderMac
+    from services.telematics.order_mac import OrderMac
 
 _ACTIONS = {
     CommandAction.UNLOCK: command_pb2.DOOR_ACTION_UNLOCK,

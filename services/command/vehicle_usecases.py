@@ -14,7 +14,7 @@ from services.command.domain import (
 )
 from services.command.endings import not_accepted
 from services.command.wake_budget import WAKE_AFTER
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence

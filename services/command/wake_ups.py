@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Protocol
 import httpx
 import structlog
 
-from services.runtime.background import BackgroundTasks
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform.background import BackgroundTasks
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

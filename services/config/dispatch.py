@@ -21,9 +21,9 @@ from protocol.subjects import SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_s
 from services.config import translate
 from services.config.domain import NOT_PROVEN, RIGHT_ENDED
 from services.config.usecases import SignedSettings, UnsignedSettings
-from services.runtime.logs import masked_vin
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.storage import StorageUnavailable
+from services.platform.logs import masked_vin
+from services.platform.outbox import OutgoingMessage
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from protocol.cloud_side import SessionSlot
     from services.config.domain import Push
     from services.config.usecases import OrderRecord
-    from services.runtime.jetstream import Broker
-    from services.runtime.order_signer import OrderSigningClient
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.platform.jetstream import Broker
+    from services.telematics.keys import VehicleKeyDirectory
+    from services.telematics.order_signer import OrderSigningClient
 
 QUEUE = "vehicle"
 TO_SERVICES = "rooms"

@@ -13,9 +13,9 @@ from protocol.streams import ROOM_EVENTS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, is_vin
 from services.config import translate, usecases
 from services.config.domain import ConfigRightEnded
-from services.runtime.consumer import ConsumerPlan, PoisonMessage
-from services.runtime.order_signer import MOST_AT_ONCE
-from services.runtime.storage import StorageUnavailable
+from services.platform.consumer import ConsumerPlan, PoisonMessage
+from services.platform.storage import StorageUnavailable
+from services.telematics.order_signer import MOST_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from services.config.domain import Push
     from services.config.usecases import SettingsCancellations
-    from services.runtime.consumer import Delivery
-    from services.runtime.order_signer import OrderSigningClient
+    from services.platform.consumer import Delivery
+    from services.telematics.order_signer import OrderSigningClient
 
 ENDED = ConsumerPlan(ROOM_EVENTS, "config-rights", (GRANT_REVOKED_SUBJECT,))
 _log = structlog.get_logger()

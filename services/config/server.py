@@ -8,9 +8,9 @@ from ecarus.remotecontrol.door.v1 import door_config_service_pb2_grpc
 from ecarus.remotecontrol.door.v1.door_config_service_pb2_grpc import DoorConfigServiceServicer
 
 from services.config import translate, usecases
-from services.runtime.call import current_call
-from services.runtime.policy import policy_of
-from services.runtime.server import GrpcServer
+from services.platform.call import current_call
+from services.platform.policy import policy_of
+from services.platform.server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     )
 
     from services.config.usecases import ConfigRecord
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.health import Health
-    from services.runtime.server import ServedApi
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.health import Health
+    from services.platform.server import ServedApi
+    from services.platform.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -25,11 +25,11 @@ from services.config.domain import (
     SettingsChange,
     UnlockMode,
 )
-from services.runtime import errors
-from services.runtime.capability import METADATA_KEY
-from services.runtime.errors import Refusal, Violation
-from services.runtime.free_text import readable
-from services.runtime.public_values import set_time
+from services.platform import errors
+from services.platform.capability import METADATA_KEY
+from services.platform.errors import Refusal, Violation
+from services.platform.free_text import readable
+from services.platform.public_values import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
     from protocol.cloud_side import IssuedOrder
     from services.config.domain import DoorConfig, Push
-    from services.runtime.call import Call
-    from services.runtime.order_mac import OrderMac
+    from services.platform.call import Call
+    from services.telematics.order_mac import OrderMac
 
 _KNOWN_FAULTS = frozenset(int(fault) for fault in faults.Fault)
 _OUT_OF_STEP = frozenset(int(fault) for fault in faults.SYNCHRONISATION)

@@ -11,9 +11,9 @@ from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
 from services.config import translate, usecases
 from services.config.usecases import VerifiedConfigMessage
-from services.runtime.consumer import ConsumerPlan, PoisonMessage
-from services.runtime.logs import masked_vin
-from services.runtime.vehicle_messages import by_vehicle, disposition
+from services.platform.consumer import ConsumerPlan, PoisonMessage
+from services.platform.logs import masked_vin
+from services.telematics.messages import by_vehicle, disposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from protocol.cloud_side import AnswerReader, ReplayGuard
     from services.config.domain import News
     from services.config.usecases import ConfigRecord
-    from services.runtime.consumer import Delivery, Unhandled
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
+    from services.platform.consumer import Delivery, Unhandled
+    from services.telematics.keys import VehicleKeyDirectory
 
 PLAN = ConsumerPlan(
     stream=VEHICLE_EVENTS,

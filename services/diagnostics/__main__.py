@@ -9,28 +9,29 @@ from pathlib import Path
 
 from pydantic import Field
 
+from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
-from protocol.key_files import read_open_keys
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from services.diagnostics import server, store, vehicle_link
-from services.runtime import boot, jetstream, vehicle_rules
-from services.runtime.background import regularly
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel
-from services.runtime.database import open_database
-from services.runtime.database_watch import DatabaseWatch
-from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
-from services.runtime.dead_letter_replay import DeadLetterReplay
-from services.runtime.health import Health
-from services.runtime.migration import migrate
-from services.runtime.outbox import OutboxRelay
-from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
-from services.runtime.refused_reports import RefusedReports
-from services.runtime.subscriptions import Subscription, consumers
-from services.runtime.vehicle_keys import VehicleKeyDirectory
-from services.runtime.vehicle_reports import HelloIntake, ReportReader, ReportSettings
+from services.platform import boot, jetstream
+from services.platform.background import regularly
+from services.platform.capability import CapabilityVerifier
+from services.platform.channel import open_channel
+from services.platform.database import open_database
+from services.platform.database_watch import DatabaseWatch
+from services.platform.dead_letter_api import dead_letter_api
+from services.platform.dead_letter_keeper import DeadLetterKeeper, DeadLetterWriter
+from services.platform.dead_letter_replay import DeadLetterReplay
+from services.platform.health import Health
+from services.platform.migration import migrate
+from services.platform.outbox import OutboxRelay
+from services.platform.subscriptions import Subscription, consumers
+from services.telematics import rules as vehicle_rules
+from services.telematics.keys import VehicleKeyDirectory
+from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
+from services.telematics.refused_reports import RefusedReports
+from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
 
 ROOM = "diagnostics"
 _DUE_SECONDS = 5.0

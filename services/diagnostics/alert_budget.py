@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.diagnostics.domain import MOST_TOLD, coalesced
-from services.runtime.budget import TokenBucket
+from services.platform.budget import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

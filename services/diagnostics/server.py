@@ -8,8 +8,8 @@ from ecarus.remotecontrol.door.v1 import door_diagnostics_service_pb2_grpc
 from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorDiagnosticsServiceServicer
 
 from services.diagnostics import translate, usecases
-from services.runtime.policy import policy_of
-from services.runtime.server import GrpcServer
+from services.platform.policy import policy_of
+from services.platform.server import GrpcServer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
 
     from services.diagnostics.usecases import DiagnosisRecord
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.health import Health
-    from services.runtime.server import ServedApi
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.health import Health
+    from services.platform.server import ServedApi
+    from services.platform.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

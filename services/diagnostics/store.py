@@ -36,10 +36,10 @@ from services.diagnostics.domain import (
     follow,
 )
 from services.diagnostics.told_alerts import ToldAlerts
-from services.runtime.database import Instant
-from services.runtime.dead_letters import DeadLetters
-from services.runtime.outbox import Outbox
-from services.runtime.vehicle_sessions import VehicleSessions
+from services.platform.database import Instant
+from services.platform.dead_letters import DeadLetters
+from services.platform.outbox import Outbox
+from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 
     from services.diagnostics.damping import ToldAlert
     from services.diagnostics.domain import AlertChange, AlertKey
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutboxRelay, OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutboxRelay, OutgoingMessage
 
 HEAD = "0006_told_alerts"
 MOST_TOLD_ALERTS = 256

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from services.diagnostics.alert_budget import SECONDS_EACH
 from services.diagnostics.damping import ToldAlert
 from services.diagnostics.domain import Alert, Severity
-from services.runtime.database import Instant
+from services.platform.database import Instant
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -16,10 +16,10 @@ from services.diagnostics.domain import (
     DiagnosisNotYetReported,
     SelfCheck,
 )
-from services.runtime import errors
-from services.runtime.errors import Refusal
-from services.runtime.free_text import readable
-from services.runtime.public_values import set_time
+from services.platform import errors
+from services.platform.errors import Refusal
+from services.platform.free_text import readable
+from services.platform.public_values import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject, update_subject
 from services.diagnostics import translate, usecases
-from services.runtime.consumer import ConsumerPlan, PoisonMessage
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.vehicle_messages import left_out
+from services.platform.consumer import ConsumerPlan, PoisonMessage
+from services.platform.outbox import OutgoingMessage
+from services.telematics.messages import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from services.diagnostics.domain import AlertChange, SelfCheck
     from services.diagnostics.usecases import DiagnosisRecord
-    from services.runtime.consumer import Delivery, Unhandled
-    from services.runtime.vehicle_reports import ReportReader
+    from services.platform.consumer import Delivery, Unhandled
+    from services.telematics.reports import ReportReader
 
 QUEUE = "updates"
 

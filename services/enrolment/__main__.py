@@ -24,14 +24,14 @@ from services.enrolment.takeovers import NewestConnection
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import EnrolmentDependencies
 from services.enrolment.vehicle_link import AuthCalloutResponder
-from services.runtime import boot, jetstream
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import open_database
-from services.runtime.database_watch import DatabaseWatch
-from services.runtime.health import Health
-from services.runtime.migration import migrate
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServiceSettings
+from services.platform import boot, jetstream
+from services.platform.capability import CapabilityVerifier
+from services.platform.database import open_database
+from services.platform.database_watch import DatabaseWatch
+from services.platform.health import Health
+from services.platform.migration import migrate
+from services.platform.server import GrpcServer
+from services.platform.settings import ServiceSettings
 
 NAME = "enrolment"
 

@@ -15,7 +15,7 @@ from services.enrolment import translate
 from services.enrolment.usecases import BrokerSilent
 
 if TYPE_CHECKING:
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 _FLUSH_SECONDS = 2
 

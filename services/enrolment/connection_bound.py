@@ -14,8 +14,8 @@ import structlog
 
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
 from services.enrolment.usecases import BrokerSilent
-from services.runtime.background import BackgroundTasks
-from services.runtime.logs import masked_vin
+from services.platform.background import BackgroundTasks
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

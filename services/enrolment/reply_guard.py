@@ -14,13 +14,13 @@ import structlog
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import is_vin
 from services.enrolment.usecases import BrokerSilent
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from services.enrolment.usecases import EnrolmentDependencies
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 REQUESTS = (f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*", f"$JS.ACK.{VEHICLE_COMMANDS}.>")
 _log = structlog.get_logger()

@@ -16,7 +16,7 @@ from services.enrolment import store, translate
 from services.enrolment.domain import Enrolment, PublicKeys, checked_vin
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.translate import NotACertificate
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from datetime import datetime

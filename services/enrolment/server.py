@@ -17,9 +17,9 @@ from typing_extensions import override
 from services.enrolment import translate, usecases
 from services.enrolment.public_keys import read_public_keys
 from services.enrolment.translate import NotACertificate
-from services.runtime.logs import masked_vin
-from services.runtime.policy import policy_of
-from services.runtime.server import ServedApi
+from services.platform.logs import masked_vin
+from services.platform.policy import policy_of
+from services.platform.server import ServedApi
 
 if TYPE_CHECKING:
     from services.enrolment.certificates import CertificateCheck

@@ -20,14 +20,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
 from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
-from services.runtime.database import Instant
+from services.platform.database import Instant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sqlalchemy import Row, Table
 
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 HEAD = "0003_certificate_end"
 _ATTEMPTS = 3

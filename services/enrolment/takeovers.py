@@ -15,7 +15,7 @@ import structlog
 
 from protocol.subjects import VEHICLE_ADMITTED_SUBJECT, is_vin
 from services.enrolment.domain import MOST_TAKEOVERS, Connection, LatestConnections, LinkProtocol, Takeovers
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
     from collections.abc import Callable

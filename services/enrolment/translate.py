@@ -27,8 +27,8 @@ from services.enrolment.domain import (
 )
 from services.enrolment.public_keys import NotPublicKeys
 from services.enrolment.usecases import BrokerSilent
-from services.runtime import errors
-from services.runtime.errors import REASONS, Refusal, Violation
+from services.platform import errors
+from services.platform.errors import REASONS, Refusal, Violation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

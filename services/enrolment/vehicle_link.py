@@ -9,8 +9,8 @@ import structlog
 from services.enrolment import translate, usecases
 from services.enrolment.domain import Connection, NotAdmitted
 from services.enrolment.nats_jwt import Issuer, TokenRefused, claims_of
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from services.enrolment.connection_bound import ConnectionBound
     from services.enrolment.takeovers import NewestConnection
     from services.enrolment.usecases import EnrolmentDependencies
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 QUESTIONS = "$SYS.REQ.USER.AUTH"
 _QUEUE = "enrolment"

@@ -12,18 +12,18 @@ from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
 )
 from pydantic import DirectoryPath, FilePath  # noqa: TC002  # pydantic reads the annotations
 
-from protocol.key_files import KeyFileRefused, read_signer
-from services.runtime import boot
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.channel import open_channel, watch_channel
-from services.runtime.health import Health
-from services.runtime.manifest_files import read_manifests
-from services.runtime.order_mac import OrderMac
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServerSettings, Target
+from key_files.pem import KeyFileRefused, read_signer
+from services.platform import boot
+from services.platform.capability import CapabilityVerifier
+from services.platform.channel import open_channel, watch_channel
+from services.platform.health import Health
+from services.platform.server import GrpcServer
+from services.platform.settings import ServerSettings, Target
 from services.signer.rights import GrpcRights
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import Ed25519OrderSigner, refusal_of
+from services.telematics.manifest_files import read_manifests
+from services.telematics.order_mac import OrderMac
 
 if TYPE_CHECKING:
     import asyncio

@@ -9,7 +9,7 @@ import grpc
 import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
-from services.runtime.channel import ask
+from services.platform.channel import ask
 from services.signer.domain import CurrentRight
 from services.signer.usecases import AccessUnavailable
 

@@ -11,9 +11,9 @@ from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderS
 from typing_extensions import override
 
 from protocol.signing import sign_session_request
-from services.runtime.call import current_call
-from services.runtime.logs import masked_vin
-from services.runtime.policy import policy_of
+from services.platform.call import current_call
+from services.platform.logs import masked_vin
+from services.platform.policy import policy_of
 from services.signer import translate, usecases
 from services.signer.bounds import CounterBound, RequestBound
 from services.signer.domain import SigningOutcome
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     import grpc
 
     from protocol.keys import Signer
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.order_mac import OrderMac
+    from services.platform.capability import CapabilityVerifier
     from services.signer.usecases import EvidencedOrder, OrderSigner, Rights
+    from services.telematics.order_mac import OrderMac
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

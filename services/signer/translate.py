@@ -14,10 +14,10 @@ from protocol.domains import MAX_COUNTER
 from protocol.session import EPOCH_BYTES
 from protocol.signing import sign_order
 from protocol.subjects import is_vin
-from services.runtime import errors
-from services.runtime.capability import EMERGENCY
-from services.runtime.errors import Refusal
-from services.runtime.policy import SPIFFE
+from services.platform import errors
+from services.platform.capability import EMERGENCY
+from services.platform.errors import Refusal
+from services.platform.policy import SPIFFE
 from services.signer.domain import (
     CLOCK_SKEW,
     AuthorizationEvidence,
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from protocol.keys import Signer
-    from services.runtime.capability import Capability, CapabilityVerifier
-    from services.runtime.order_mac import OrderMac
+    from services.platform.capability import Capability, CapabilityVerifier
+    from services.telematics.order_mac import OrderMac
 
 _VERDICTS = {
     SigningOutcome.SIGNED: contract.SIGNING_VERDICT_SIGNED,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from services.status.usecases import resolve_confirmations
 
 if TYPE_CHECKING:

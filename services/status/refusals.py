@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.runtime import errors
-from services.runtime.errors import Refusal
+from services.platform import errors
+from services.platform.errors import Refusal
 from services.status import domain
 from services.status.rights import EndingCause, WatchRightEnded
 

@@ -14,7 +14,7 @@ from services.status.rights import UPDATES_READ, EndingCause, RightEnding
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
-    from services.runtime.capability import CapabilityVerifier
+    from services.platform.capability import CapabilityVerifier
     from services.status.domain import LogPosition
     from services.status.hub import Hub
 

@@ -13,8 +13,8 @@ from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
 )
 from google.protobuf.message import DecodeError
 
-from services.runtime.call import current_call
-from services.runtime.policy import policy_of
+from services.platform.call import current_call
+from services.platform.policy import policy_of
 from services.status import translate
 from services.status.domain import (
     Heartbeat,

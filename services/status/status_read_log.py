@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.runtime.isolation import by_halves
-from services.runtime.logs import masked_vin
-from services.runtime.storage import StorageUnavailable
+from services.platform.isolation import by_halves
+from services.platform.logs import masked_vin
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
     from services.status.domain import StatusRead
 
 _RETRY_SECONDS = 0.5

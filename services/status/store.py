@@ -28,16 +28,16 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
-from services.runtime.dead_letters import DeadLetters
-from services.runtime.isolation import by_halves
-from services.runtime.logs import masked_vin
-from services.runtime.outbox import Outbox
-from services.runtime.prepared import PreparedStatement
-from services.runtime.vehicle_sessions import VehicleSessions
+from services.platform.dead_letters import DeadLetters
+from services.platform.isolation import by_halves
+from services.platform.logs import masked_vin
+from services.platform.outbox import Outbox
+from services.platform.prepared import PreparedStatement
 from services.status.domain import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.expectations import Expectations
 from services.status.usecases import LastReport, StatusIngestResult
 from services.status.vehicle_translate import inherit, kept_lock_moves
+from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Table
     from sqlalchemy.sql.dml import UpdateBase
 
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutboxRelay, OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutboxRelay, OutgoingMessage
     from services.status.domain import KnownState
     from services.status.judgement import ActuationOutcome, ReportedActuation
     from services.status.lock_moves import LockMoved

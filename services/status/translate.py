@@ -14,8 +14,8 @@ from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
 from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.public_values import amount, seconds, set_microseconds, time_text
+from services.platform.outbox import OutgoingMessage
+from services.platform.public_values import amount, seconds, set_microseconds, time_text
 from services.status import domain
 from services.status.domain import (
     DOOR_NAMES,

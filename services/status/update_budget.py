@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from services.runtime.budget import TokenBucket
+from services.platform.budget import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
     from services.status.domain import Report, Step
     from services.status.judgement import ActuationOutcome
     from services.status.store import Messages

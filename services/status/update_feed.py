@@ -15,7 +15,7 @@ from nats.js.errors import APIError, NotFoundError
 
 from protocol.streams import DOOR_UPDATES
 from protocol.subjects import update_subject
-from services.runtime.jetstream import heed_cancellation
+from services.platform.jetstream import heed_cancellation
 from services.status.domain import Bounds, LogPosition, LogUnavailable, Update, base36
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from nats.aio.subscription import Subscription
     from nats.js.api import StreamInfo
 
-    from services.runtime.jetstream import Broker
+    from services.platform.jetstream import Broker
 
 _HEARTBEAT_SECONDS = 5.0
 _SILENCE_SECONDS = 12.0

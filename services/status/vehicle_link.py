@@ -22,10 +22,9 @@ from protocol.subjects import (
     update_subject,
     vin_of,
 )
-from services.runtime.background import BackgroundTasks
-from services.runtime.consumer import ConsumerPlan, PoisonMessage, RetryLater
-from services.runtime.subscriptions import Subscription
-from services.runtime.vehicle_messages import by_vehicle, disposition, left_out
+from services.platform.background import BackgroundTasks
+from services.platform.consumer import ConsumerPlan, PoisonMessage, RetryLater
+from services.platform.subscriptions import Subscription
 from services.status.translate import unanswered_at_us
 from services.status.usecases import take_reports
 from services.status.vehicle_translate import (
@@ -36,6 +35,7 @@ from services.status.vehicle_translate import (
     reported_actuation_of,
     shown_payload,
 )
+from services.telematics.messages import by_vehicle, disposition, left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -44,11 +44,9 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from protocol.cloud_side import AnswerReader
-    from services.runtime.consumer import Delivery, Unhandled
-    from services.runtime.jetstream import Broker
-    from services.runtime.outbox import OutboxRelay
-    from services.runtime.vehicle_keys import VehicleKeyDirectory
-    from services.runtime.vehicle_reports import HelloIntake, ReportReader
+    from services.platform.consumer import Delivery, Unhandled
+    from services.platform.jetstream import Broker
+    from services.platform.outbox import OutboxRelay
     from services.status.advisories import StatusAdvisory
     from services.status.domain import LogPosition, Report
     from services.status.hub import Hub
@@ -56,6 +54,8 @@ if TYPE_CHECKING:
     from services.status.presence import LostVehicles
     from services.status.store import StatusStore
     from services.status.usecases import AdvisorySink
+    from services.telematics.keys import VehicleKeyDirectory
+    from services.telematics.reports import HelloIntake, ReportReader
 
 LOST = b"lost"
 """What the broker publishes on a vehicle's presence when its connection breaks (an MQTT will)."""

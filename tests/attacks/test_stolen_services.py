@@ -25,7 +25,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from mesh.sandbox import CertificateIdentity
 from services import registry
-from services.runtime.order_mac import OrderMac
+from services.telematics.order_mac import OrderMac
 from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
 from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of

@@ -17,9 +17,9 @@ import grpc
 import pytest
 
 from mesh.pki import Pki
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServiceSettings
+from services.platform.capability import CapabilityVerifier
+from services.platform.server import GrpcServer
+from services.platform.settings import ServiceSettings
 from tests.support.capabilities import SERVICES, Signer, new_signer
 from tests.support.certificates import Certificates
 from tests.support.ports import free_port
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mesh.pki import Pair
-    from services.runtime.errors import Refusal
-    from services.runtime.policy import Policy
+    from services.platform.errors import Refusal
+    from services.platform.policy import Policy
 
     BuildRoom = Callable[[ServiceSettings, CapabilityVerifier], GrpcServer]
     StartRoom = Callable[[str, BuildRoom], Awaitable["RunningService"]]

@@ -34,8 +34,8 @@ from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.usecases import CommandDependencies
 from services.command.vehicle_usecases import CommandReceipt, ReportedResult, ingest_messages
-from services.runtime.database import open_database
-from services.runtime.storage import StorageUnavailable
+from services.platform.database import open_database
+from services.platform.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
 from tests.support.command_store_harness import MAC, FakeConditions, FakeDispatch, admitted
 from tests.support.databases import migrated

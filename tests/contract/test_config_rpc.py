@@ -17,12 +17,12 @@ import services.config
 from services.config import dispatch, server, store, translate
 from services.config.domain import ConfigAnswer
 from services.config.usecases import VerifiedConfigMessage
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import Database, open_database
-from services.runtime.order_mac import OrderMac
-from services.runtime.outbox import OutboxRelay
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServiceSettings
+from services.platform.capability import CapabilityVerifier
+from services.platform.database import Database, open_database
+from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
+from services.platform.settings import ServiceSettings
+from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
 
 MAC = OrderMac(b"only in tests, and long enough for a key")

@@ -15,24 +15,24 @@ from sqlalchemy import MetaData
 
 from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.runtime import dead_letter_replay
-from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage
-from services.runtime.database import open_database
-from services.runtime.dead_letter_api import dead_letter_api
-from services.runtime.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
-from services.runtime.dead_letters import DeadLetter, DeadLetters, LetterLimits
-from services.runtime.server import GrpcServer
-from services.runtime.storage import StorageUnavailable
-from services.runtime.subscriptions import Subscription
-from tests.contract.runtime_service import VIN, reason_of, refused
+from services.platform import dead_letter_replay
+from services.platform.consumer import ConsumerPlan, Delivery, PoisonMessage
+from services.platform.database import open_database
+from services.platform.dead_letter_api import dead_letter_api
+from services.platform.dead_letter_replay import REPLAYED_AT_ONCE, DeadLetterReplay
+from services.platform.dead_letters import DeadLetter, DeadLetters, LetterLimits
+from services.platform.server import GrpcServer
+from services.platform.storage import StorageUnavailable
+from services.platform.subscriptions import Subscription
+from tests.contract.platform_service import VIN, reason_of, refused
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.database import Database
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.database import Database
+    from services.platform.settings import ServiceSettings
 
 SUBJECT = event_subject(VIN, EventKind.CONFIG)
 PLAN = ConsumerPlan(VEHICLE_EVENTS, "config-test", (event_subject("*", EventKind.CONFIG),))

@@ -13,11 +13,11 @@ from google.protobuf import json_format
 import services.diagnostics
 from services.diagnostics import server, store, vehicle_link
 from services.diagnostics.domain import ComponentHealth, ComponentStatus, SelfCheck
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.database import open_database
-from services.runtime.outbox import OutboxRelay
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServiceSettings
+from services.platform.capability import CapabilityVerifier
+from services.platform.database import open_database
+from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
+from services.platform.settings import ServiceSettings
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"

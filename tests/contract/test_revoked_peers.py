@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 
 from mesh.pki import CertificateIdentity, Pair, Pki
+from services.platform.channel import open_channel
+from services.platform.settings import ServerSettings
 from services.registry import descriptor_of
-from services.runtime.channel import open_channel
-from services.runtime.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -17,14 +17,14 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 
 from protocol import cose
 from protocol.domains import Domain, subject_of
-from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigningClient
-from services.runtime.server import GrpcServer
+from services.platform.server import GrpcServer
 from services.signer.domain import CurrentRight
 from services.signer.server import POLICY, SERVICE, OrderSigningServicer
 from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
-from tests.contract.runtime_service import reason_of, refused
+from services.telematics.order_mac import OrderMac
+from services.telematics.order_signer import OrderSigningClient
+from tests.contract.platform_service import reason_of, refused
 from tests.support.protocol_harness import CLOUD_SIGNER
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.json_format import MessageToDict
 
-from services.runtime.policy import RpcPolicy
-from services.runtime.storage import StorageUnavailable
+from services.platform.policy import RpcPolicy
+from services.platform.storage import StorageUnavailable
 from services.status import translate
 from services.status.domain import Bounds, LogPosition, Update
 from services.status.event_ids import EventIds
@@ -36,7 +36,7 @@ from tests.contract.conftest import ServedRoom
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_768_228_200_000_000  # 2026-01-12T14:30:00Z

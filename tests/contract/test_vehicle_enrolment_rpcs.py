@@ -16,26 +16,26 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as cont
 from ecarus.remotecontrol.access.v1.vehicle_enrolment_service_pb2_grpc import VehicleEnrolmentServiceStub
 
 import services.enrolment
+from key_files.pem import private_pem, public_pem
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import vehicle_identity
-from protocol.key_files import private_pem, public_pem
 from protocol.keys import key_id
 from services.enrolment import store
 from services.enrolment.certificates import CertificateCheck
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.translate import refusal_of
 from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
-from services.runtime.database import open_database
-from services.runtime.server import GrpcServer
-from tests.contract.runtime_service import reason_of
+from services.platform.database import open_database
+from services.platform.server import GrpcServer
+from tests.contract.platform_service import reason_of
 from tests.support.databases import migrated
 from tests.support.protocol_harness import exchange_key, seed
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.settings import ServiceSettings
     from tests.support.certificates import Certificates
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"

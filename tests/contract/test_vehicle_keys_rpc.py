@@ -17,10 +17,10 @@ import services.enrolment
 from services.enrolment import store
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
-from services.runtime.database import open_database
-from services.runtime.server import GrpcServer
-from services.runtime.storage import StorageUnavailable
-from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.platform.database import open_database
+from services.platform.server import GrpcServer
+from services.platform.storage import StorageUnavailable
+from services.telematics.keys import VehicleKeyDirectory
 from tests.contract.conftest import ServedRoom
 from tests.support.databases import migrated
 from tests.support.protocol_harness import CLOUD_SEAL, exchange_key, public, signer
@@ -28,8 +28,8 @@ from tests.support.protocol_harness import CLOUD_SEAL, exchange_key, public, sig
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.settings import ServiceSettings
 
 VIN, REVOKED, KEYLESS, UNKNOWN = (f"KMHSH81C7LU12345{n}" for n in range(4))
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

@@ -37,8 +37,8 @@ from services.enrolment.reply_guard import ReplyGuard
 from services.enrolment.takeovers import NewestConnection
 from services.enrolment.usecases import EnrolmentDependencies
 from services.enrolment.vehicle_link import AuthCalloutResponder
-from services.runtime.jetstream import Broker, connect
-from services.runtime.settings import ServiceSettings
+from services.platform.jetstream import Broker, connect
+from services.platform.settings import ServiceSettings
 from tests.messaging.vehicle_cloud import until
 from tests.support.ports import free_port_base
 from vehicle.link_mqtt import MqttLink

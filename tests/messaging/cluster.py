@@ -13,7 +13,7 @@ import nats
 from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
-from services.runtime.settings import ServiceSettings
+from services.platform.settings import ServiceSettings
 from tests.messaging.conftest import PASSWORD, USER, nats_binary
 from tests.support.ports import free_port
 

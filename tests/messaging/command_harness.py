@@ -15,7 +15,7 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1.door_command_service_pb2_grpc import DoorCommandServiceStub
 
 from mesh.pki import Pki
-from services.runtime.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
+from services.platform.capability import AUDIENCE, EMERGENCY, ISSUER, audience_of
 from tests.messaging.fake_vehicle import VIN
 from tests.messaging.neighbours import Neighbours
 from tests.support.capabilities import new_signer

@@ -26,21 +26,21 @@ from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder
 from services.config import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
-from services.runtime.consumer import Consumer
-from services.runtime.dead_letter_keeper import DeadLetterWriter
-from services.runtime.order_mac import OrderMac
-from services.runtime.order_signer import OrderSigningClient
-from services.runtime.outbox import OutboxRelay, OutgoingMessage
-from services.runtime.validation import violations_of
-from services.runtime.vehicle_keys import VehicleKeyDirectory
+from services.platform.consumer import Consumer
+from services.platform.dead_letter_keeper import DeadLetterWriter
+from services.platform.outbox import OutboxRelay, OutgoingMessage
+from services.platform.validation import violations_of
+from services.telematics.keys import VehicleKeyDirectory
+from services.telematics.order_mac import OrderMac
+from services.telematics.order_signer import OrderSigningClient
 from tests.support.protocol_harness import CLOUD_SEAL, CLOUD_SIGNER, OWNER, VIN, Car, Clock, public
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from protocol.vehicle_side import OutgoingEnvelope
-    from services.runtime.database import Database
-    from services.runtime.jetstream import Broker
+    from services.platform.database import Database
+    from services.platform.jetstream import Broker
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from protocol.subjects import STATUS_MAPPING
-from services.runtime.settings import ServiceSettings
+from services.platform.settings import ServiceSettings
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:

@@ -15,16 +15,16 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2_grpc as keys
 
 from mesh.pki import CertificateIdentity
 from protocol.manifest import endorse
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.order_mac import OrderMac
-from services.runtime.server import GrpcServer
-from services.runtime.settings import ServerSettings
+from services.platform.capability import CapabilityVerifier
+from services.platform.server import GrpcServer
+from services.platform.settings import ServerSettings
 from services.signer.domain import CurrentRight
 from services.signer.server import POLICY as SIGNER_POLICY
 from services.signer.server import SERVICE as SIGNER
 from services.signer.server import OrderSigningServicer
 from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
+from services.telematics.order_mac import OrderMac
 from tests.messaging.fake_vehicle import keys_of
 from tests.support.ports import free_port
 from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, CLOUD_SIGNER, ROOT, manifest

@@ -17,14 +17,11 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
-from services.runtime import jetstream
-from services.runtime.database import open_database
-from services.runtime.dead_letter_keeper import DeadLetterWriter
-from services.runtime.outbox import OutboxRelay
-from services.runtime.refusal_hints import HINT_SECONDS, RefusalHints
-from services.runtime.refused_reports import RefusedReports
-from services.runtime.subscriptions import consumers
-from services.runtime.vehicle_quotas import VehicleQuotas
+from services.platform import jetstream
+from services.platform.database import open_database
+from services.platform.dead_letter_keeper import DeadLetterWriter
+from services.platform.outbox import OutboxRelay
+from services.platform.subscriptions import consumers
 from services.status import store, translate
 from services.status.advisories import AdvisoryFilter
 from services.status.confirmation_sweeper import ConfirmationSweeper
@@ -42,13 +39,16 @@ from services.status.vehicle_link import (
     listen_for_losses,
     publish_update,
 )
+from services.telematics.quotas import VehicleQuotas
+from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
+from services.telematics.refused_reports import RefusedReports
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from services.runtime.database import Database
-    from services.runtime.settings import ServiceSettings
+    from services.platform.database import Database
+    from services.platform.settings import ServiceSettings
     from tests.support.report_harness import Fleet
 
 VIN = "KMHSH81C7LU123456"

@@ -12,9 +12,9 @@ from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access import store, translate
 from services.access.domain import GrantRole, NewGrant
 from services.access.revocations import follow_revocations
-from services.runtime import jetstream
-from services.runtime.database import open_database
-from services.runtime.outbox import OutboxRelay
+from services.platform import jetstream
+from services.platform.database import open_database
+from services.platform.outbox import OutboxRelay
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"

@@ -14,18 +14,18 @@ from nats.js.api import StreamConfig
 
 from protocol.stream_config import command_queue
 from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.runtime import jetstream
-from services.runtime.consumer import Consumer, ConsumerPlan
-from services.runtime.health import COMMANDS, Health
-from services.runtime.outbox import OutgoingMessage
+from services.platform import jetstream
+from services.platform.consumer import Consumer, ConsumerPlan
+from services.platform.health import COMMANDS, Health
+from services.platform.outbox import OutgoingMessage
 from tests.messaging.cluster import NODES, NatsCluster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
-    from services.runtime.consumer import Delivery, PoisonMessage, Unhandled
-    from services.runtime.jetstream import Broker
+    from services.platform.consumer import Delivery, PoisonMessage, Unhandled
+    from services.platform.jetstream import Broker
 
 pytestmark = pytest.mark.alone  # three brokers, and how long an election takes
 

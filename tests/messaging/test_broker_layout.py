@@ -16,9 +16,9 @@ from protocol.consumers import CONSUMERS, consumers_of
 from protocol.streams import STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject, status_subject
 from services import registry
-from services.runtime.consumer import ConsumerPlan
-from services.runtime.health import COMMANDS, Health
-from services.runtime.jetstream import connect
+from services.platform.consumer import ConsumerPlan
+from services.platform.health import COMMANDS, Health
+from services.platform.jetstream import connect
 from services.status.vehicle_link import status_plan
 from tests.messaging.broker_harness import VIN, WAIT_SECONDS, BrokerHarness, free_base
 

@@ -11,18 +11,18 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.runtime import jetstream
-from services.runtime.consumer import Consumer, ConsumerPlan
-from services.runtime.health import COMMANDS, Health
-from services.runtime.health import STREAMS as LIVE
-from services.runtime.jetstream import BrokerLost
-from services.runtime.outbox import OutgoingMessage
+from services.platform import jetstream
+from services.platform.consumer import Consumer, ConsumerPlan
+from services.platform.health import COMMANDS, Health
+from services.platform.health import STREAMS as LIVE
+from services.platform.jetstream import BrokerLost
+from services.platform.outbox import OutgoingMessage
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.runtime.consumer import Delivery, PoisonMessage, Unhandled
-    from services.runtime.jetstream import Broker
+    from services.platform.consumer import Delivery, PoisonMessage, Unhandled
+    from services.platform.jetstream import Broker
     from tests.messaging.conftest import NatsServer
 
 VIN = "KMHSH81C7LU123456"

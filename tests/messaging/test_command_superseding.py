@@ -11,7 +11,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandStatus, FailureReason
 
 from services.command.__main__ import CommandSettings, main
-from services.runtime.settings import load
+from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import FakeVehicle
 

@@ -19,8 +19,8 @@ from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
 from services.config import store
 from services.config.__main__ import ConfigSettings, main
-from services.runtime import jetstream
-from services.runtime.settings import SettingsRefused, load
+from services.platform import jetstream
+from services.platform.settings import SettingsRefused, load
 from tests.messaging.command_harness import until
 from tests.messaging.config_harness import FakeEnrolment
 from tests.support.capabilities import new_signer

@@ -11,8 +11,8 @@ import pytest
 
 from protocol.streams import STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.runtime import jetstream
-from services.runtime.consumer import (
+from services.platform import jetstream
+from services.platform.consumer import (
     HELD_PER_SENDER,
     RETRIES_AT_MOST,
     Consumer,
@@ -21,14 +21,14 @@ from services.runtime.consumer import (
     PoisonMessage,
     RetryLater,
 )
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.vehicle_quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
+from services.platform.outbox import OutgoingMessage
+from services.telematics.quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from services.runtime.consumer import Unhandled
-    from services.runtime.jetstream import Broker
+    from services.platform.consumer import Unhandled
+    from services.platform.jetstream import Broker
     from tests.messaging.conftest import NatsServer
 
 STREAM = replace(STREAMS[VEHICLE_EVENTS], most_per_subject=0)

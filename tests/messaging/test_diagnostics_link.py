@@ -16,12 +16,12 @@ from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import Diagnosis
-from services.runtime import jetstream
-from services.runtime.consumer import Consumer
-from services.runtime.database import Database, open_database
-from services.runtime.dead_letter_keeper import DeadLetterWriter
-from services.runtime.jetstream import Broker
-from services.runtime.outbox import OutboxRelay
+from services.platform import jetstream
+from services.platform.consumer import Consumer
+from services.platform.database import Database, open_database
+from services.platform.dead_letter_keeper import DeadLetterWriter
+from services.platform.jetstream import Broker
+from services.platform.outbox import OutboxRelay
 from tests.support.databases import migrated
 from tests.support.report_harness import Fleet
 

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from mesh.sandbox import Sandbox
-from services.runtime.channel import open_channel, watch_channel
-from services.runtime.health import Health
-from services.runtime.order_signer import OrderSigningClient
-from services.runtime.settings import ServerSettings
+from services.platform.channel import open_channel, watch_channel
+from services.platform.health import Health
+from services.platform.settings import ServerSettings
+from services.telematics.order_signer import OrderSigningClient
 from tests.support.ports import free_port
 
 if TYPE_CHECKING:

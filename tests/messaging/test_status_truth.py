@@ -14,7 +14,7 @@ from protocol.domains import ContentType, Domain, subject_of
 from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from protocol.subjects import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from services.status import store
 from tests.messaging.status_harness import (
     OTHER,

@@ -17,7 +17,7 @@ from protocol.vehicle_side import RefusedOrder
 from services.command import vehicle_usecases
 from services.command.__main__ import CommandSettings, main
 from services.command.epoch_watch import LOOP_EPOCHS, REBOOTS, TWO_UNITS
-from services.runtime.settings import load
+from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle
 

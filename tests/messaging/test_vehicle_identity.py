@@ -25,7 +25,7 @@ from protocol.subjects import (
     event_subject,
 )
 from services.enrolment.domain import MOST_TAKEOVERS
-from services.runtime.logs import masked_vin
+from services.platform.logs import masked_vin
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from vehicle.link import LinkDown
 from vehicle.link_mqtt import MqttLink

@@ -24,7 +24,7 @@ from protocol.order import order_id
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import STATUS_MAPPING, CommandKind, EventKind, command_subject, event_subject
 from services.command.mqtt_queue import forward_waiting
-from services.runtime.jetstream import Broker as RoomBroker
+from services.platform.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port
 from tests.support.signed_cloud import VIN, SignedCloud, VerifiedUnitMessage
 from vehicle.link_mqtt import MqttLink

@@ -13,9 +13,9 @@ import uuid
 import structlog
 from sqlalchemy import Column, Connection, MetaData, String, Table, func, insert, select
 
-from services.runtime import logs
-from services.runtime.database import open_database
-from services.runtime.storage import StorageUnavailable
+from services.platform import logs
+from services.platform.database import open_database
+from services.platform.storage import StorageUnavailable
 
 METADATA = MetaData()
 ROWS = Table("row", METADATA, Column("name", String(40), primary_key=True), Column("text", String))

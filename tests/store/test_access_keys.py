@@ -22,7 +22,7 @@ from services.access.pending_keys import SqlPendingApiKeys
 from tests.store.test_access_store import NOW, Sent, count, database, grant, record_of
 
 if TYPE_CHECKING:
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 __all__ = ["database"]  # the fixture
 

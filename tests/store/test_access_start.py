@@ -16,7 +16,7 @@ from services.access.domain import Source
 from services.access.identity import key_hash
 from services.access.published_key import PUBLISHED_KEY
 from services.access.settings import AccessSettings
-from services.runtime.database import open_database
+from services.platform.database import open_database
 from tests.support.databases import migrated
 
 PEPPER = b"pepper-of-the-start-tests"

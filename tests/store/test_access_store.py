@@ -28,8 +28,8 @@ from services.access.domain import (
 )
 from services.access.identity import key_hash
 from services.access.usecases import GrantQuery
-from services.runtime.database import Database, open_database
-from services.runtime.migration import migrate
+from services.platform.database import Database, open_database
+from services.platform.migration import migrate
 from tests.store.query_plans import Watch, walks
 from tests.support.databases import migrated
 

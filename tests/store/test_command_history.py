@@ -33,7 +33,7 @@ from services.command.history_usecases import (
     record_status_checks,
 )
 from services.command.store import tables
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     LOCK,
     OTHER,

@@ -17,7 +17,7 @@ from services.command.domain import CommandAction, CommandRightEnded, StatusChec
 from services.command.store import tables
 from services.command.store.orders import SqlOrders
 from services.command.vehicle_usecases import CommandReceipt
-from services.runtime.outbox import OutboxRelay
+from services.platform.outbox import OutboxRelay
 from tests.store.query_plans import Watch, walks
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 

@@ -39,7 +39,7 @@ from services.command.vehicle_usecases import (
     ReportedResult,
     wake_the_silent,
 )
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     AGENT,
     LOCK,

@@ -33,7 +33,7 @@ from services.command.vehicle_usecases import (
     OrderRefusal,
     ReportedResult,
 )
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import LOCK, MAC, VIN, CommandStoreHarness, FakeDispatch, open_room
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.store import tables
 from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
-from services.runtime.signing_again import SigningAgain
+from services.telematics.signing_again import SigningAgain
 from tests.support.command_store_harness import LOCK, OTHER, VIN, CommandStoreHarness, admitted, open_room
 
 if TYPE_CHECKING:

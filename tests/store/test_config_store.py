@@ -32,10 +32,10 @@ from services.config.domain import (
     UnlockMode,
 )
 from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
-from services.runtime.database import Database, open_database
-from services.runtime.migration import config_for
-from services.runtime.order_mac import OrderMac
-from services.runtime.outbox import OutboxRelay, OutgoingMessage
+from services.platform.database import Database, open_database
+from services.platform.migration import config_for
+from services.platform.outbox import OutboxRelay, OutgoingMessage
+from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
 from tests.support.protocol_harness import CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert
 
-from services.runtime.database import open_database
-from services.runtime.inbox import KeptLetter
-from services.runtime.migration import migrate
+from services.platform.database import open_database
+from services.platform.inbox import KeptLetter
+from services.platform.migration import migrate
 
 AT = datetime(2031, 1, 1, tzinfo=UTC)
 FIRST_REVISIONS = {

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import MetaData
 
-from services.runtime.consumer import ConsumerPlan, Delivery, PoisonMessage, RetryLater
-from services.runtime.database import Database, open_database
-from services.runtime.dead_letter_keeper import MOST_ATTEMPTS, DeadLetterKeeper, DeadLetterWriter
-from services.runtime.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.storage import StorageUnavailable
-from services.runtime.subscriptions import Subscription
+from services.platform.consumer import ConsumerPlan, Delivery, PoisonMessage, RetryLater
+from services.platform.database import Database, open_database
+from services.platform.dead_letter_keeper import MOST_ATTEMPTS, DeadLetterKeeper, DeadLetterWriter
+from services.platform.dead_letters import DeadLetter, DeadLetters, KeptLetter, LetterLimits
+from services.platform.outbox import OutgoingMessage
+from services.platform.storage import StorageUnavailable
+from services.platform.subscriptions import Subscription
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from services.runtime.consumer import Unhandled
+    from services.platform.consumer import Unhandled
 
 METADATA = MetaData()
 LETTERS = DeadLetters(METADATA)

@@ -14,9 +14,9 @@ from sqlalchemy import Connection, select
 import services.diagnostics
 from services.diagnostics import store, vehicle_link
 from services.diagnostics.domain import AlertChange, ComponentHealth, ComponentStatus, SelfCheck, SystemStatus
-from services.runtime.database import Database, open_database
-from services.runtime.migration import config_for
-from services.runtime.outbox import OutboxRelay, OutgoingMessage
+from services.platform.database import Database, open_database
+from services.platform.migration import config_for
+from services.platform.outbox import OutboxRelay, OutgoingMessage
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"

@@ -15,8 +15,8 @@ import services.enrolment
 from services.enrolment import store
 from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
 from services.enrolment.seed import SeedVehicle, plant
-from services.runtime.database import Database, open_database
-from services.runtime.migration import config_for, migrate
+from services.platform.database import Database, open_database
+from services.platform.migration import config_for, migrate
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"

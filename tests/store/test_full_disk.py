@@ -15,8 +15,8 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from services.runtime.database import PostgresDatabase
-from services.runtime.storage import CommitUncertain, StorageUnavailable
+from services.platform.database import PostgresDatabase
+from services.platform.storage import CommitUncertain, StorageUnavailable
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:

@@ -23,8 +23,8 @@ from sqlalchemy import (
 )
 
 from services import registry
-from services.runtime.database import open_database
-from services.runtime.migration import SchemaRefused, migrate
+from services.platform.database import open_database
+from services.platform.migration import SchemaRefused, migrate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

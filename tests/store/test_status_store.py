@@ -14,8 +14,8 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
-from services.runtime.database import open_database
-from services.runtime.migration import config_for, migrate
+from services.platform.database import open_database
+from services.platform.migration import config_for, migrate
 from services.status import store, translate
 from services.status.domain import (
     LOCKED,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.door.v1 import door_status_pb2
     from sqlalchemy import Connection
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 MIGRATIONS = Path(store.__file__).with_name("migrations")
 VIN = "KMHSH81C7LU123456"

@@ -30,11 +30,11 @@ from services.command.vehicle_usecases import wake_the_silent
 from services.enrolment import seed as enrolment_seed
 from services.enrolment import store as enrolment_store
 from services.enrolment.domain import PublicKeys
-from services.runtime.background import CONFLICTS_AT_MOST, regularly
-from services.runtime.database import open_database
-from services.runtime.migration import migrate
-from services.runtime.outbox import OutgoingMessage
-from services.runtime.storage import StorageUnavailable
+from services.platform.background import CONFLICTS_AT_MOST, regularly
+from services.platform.database import open_database
+from services.platform.migration import migrate
+from services.platform.outbox import OutgoingMessage
+from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     MAC,
     MIGRATIONS,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 COMMANDS = 8
 ROUNDS = 5

@@ -29,14 +29,14 @@ from services.config import translate as config_translate
 from services.config.vehicle_link import ConfigEventHandler as ConfigEvents
 from services.diagnostics import store as diagnostics_store
 from services.diagnostics import vehicle_link as diagnostics_link
-from services.runtime import vehicle_rules
-from services.runtime.consumer import Delivery
-from services.runtime.database import open_database
-from services.runtime.outbox import OutboxRelay
+from services.platform.consumer import Delivery
+from services.platform.database import open_database
+from services.platform.outbox import OutboxRelay
 from services.status import store as status_store
 from services.status import translate as status_translate
 from services.status.advisories import AdvisoryFilter
 from services.status.vehicle_link import VehicleIntake
+from services.telematics import rules as vehicle_rules
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
 from tests.support.nonsense import fill, source, spoil
@@ -50,8 +50,8 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
 
     from protocol.session import CloudSession
-    from services.runtime.consumer import Unhandled
-    from services.runtime.database import Database
+    from services.platform.consumer import Unhandled
+    from services.platform.database import Database
 
     Handle = Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.runtime.capability import AUDIENCE, ISSUER, audience_of
+from services.platform.capability import AUDIENCE, ISSUER, audience_of
 
 if TYPE_CHECKING:
     from pathlib import Path

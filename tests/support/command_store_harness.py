@@ -31,9 +31,9 @@ from services.command.outbox_messages import TO_VEHICLES, CommandOutboxMessages
 from services.command.rules import Rules
 from services.command.usecases import CommandDependencies
 from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
-from services.runtime.database import open_database
-from services.runtime.order_mac import OrderMac
-from services.runtime.storage import StorageUnavailable
+from services.platform.database import open_database
+from services.platform.storage import StorageUnavailable
+from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"

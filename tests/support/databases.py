@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from services.runtime.migration import migrate
+from services.platform.migration import migrate
 from tests.support.run import locked, run_folder
 
 if TYPE_CHECKING:

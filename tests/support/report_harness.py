@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from protocol.cloud_side import AnswerReader
 from protocol.keys import OpenKeys
-from services.runtime.storage import StorageUnavailable
-from services.runtime.vehicle_reports import HelloIntake, ReportReader
+from services.platform.storage import StorageUnavailable
+from services.telematics.reports import HelloIntake, ReportReader
 from tests.support.protocol_harness import CLOUD_REPORT, CLOUD_SEAL, OTHER_VIN, VIN, Car, Clock
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from protocol.domains import Domain
     from protocol.keys import VehicleKeys
-    from services.runtime.database import Database
-    from services.runtime.vehicle_sessions import VehicleSessions
+    from services.platform.database import Database
+    from services.telematics.sessions import VehicleSessions
 
 
 @dataclass

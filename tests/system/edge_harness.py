@@ -38,7 +38,7 @@ from mesh.ports import Ports
 from mesh.probes import admin_ready
 from mesh.sandbox import IDENTITIES
 from services import registry
-from services.runtime.server import SERVER_OPTIONS
+from services.platform.server import SERVER_OPTIONS
 from tests.support.ports import free_port_base
 
 if TYPE_CHECKING:

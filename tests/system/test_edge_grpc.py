@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from mesh.pki import CertificateIdentity
-from services.runtime.workload import workload_of
+from services.platform.workload import workload_of
 from tests.system.edge_harness import BASE, CAPABILITY, VIN, EdgeHarness
 
 if TYPE_CHECKING:

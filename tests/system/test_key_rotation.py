@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from protocol.key_files import read_signer
+from key_files.pem import read_signer
 from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 from tests.support.running_mesh import ROOT
 

@@ -18,9 +18,9 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc, grant_pb2
 
+from key_files.pem import private_pem
 from mesh.sandbox import Sandbox, key_id, load_signing_key
 from mesh.tokens import AUDIENCE, ISSUER
-from protocol.key_files import private_pem
 from services.access.domain import key_id_of
 from services.access.identity import key_hash
 from tests.support.app import SAMPLE, App, Car, Stream, eventually

@@ -27,7 +27,7 @@ from protocol.seal import Direction, seal
 from protocol.stream_config import command_queue
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import CommandKind, command_subject
-from services.runtime.manifest_files import read_manifests
+from services.telematics.manifest_files import read_manifests
 from tests.support.app import SAMPLE, SECOND, App, Car, eventually
 
 if TYPE_CHECKING:

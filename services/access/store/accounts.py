@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from services.access.domain import NewApiKey
     from services.access.usecases import GrantQuery
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
     Announce = Callable[[EndedRight], OutgoingMessage]
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
     from services.access.usecases import GrantQuery
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
     Announce = Callable[[EndedRight], OutgoingMessage]
 

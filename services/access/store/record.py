@@ -24,8 +24,8 @@ if TYPE_CHECKING:
         NewGrant,
     )
     from services.access.usecases import GrantQuery
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from sqlalchemy import BigInteger, Index, LargeBinary, MetaData, insert
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
-from services.runtime.database import Instant
-from services.runtime.outbox import Outbox
+from services.platform.database import Instant
+from services.platform.outbox import Outbox
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from services.command.history import HistoryPage, HistoryQuery, RefusedRequest
     from services.command.usecases import PriorRequest
     from services.command.vehicle_usecases import IngestResult, VerifiedMessage
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 
 class SqlCommands:

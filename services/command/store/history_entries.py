@@ -28,8 +28,8 @@ from services.command.domain import CommandAction, FailureReason, HistoryEntry, 
 from services.command.history import HistoryPage, HistoryPosition
 from services.command.store.statements import AFTER_ALL, MILLISECOND_US, earlier, in_milliseconds
 from services.command.store.tables import command, history, late_from_text, results_from_text
-from services.runtime.database import Instant, microseconds
-from services.runtime.prepared import PreparedStatement
+from services.platform.database import Instant, microseconds
+from services.platform.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -14,8 +14,8 @@ from sqlalchemy import BigInteger, LargeBinary, String, bindparam, exists, inser
 from protocol.cloud_side import ReplayGuard, SlotConflictError, next_slot
 from protocol.session import NotReachable
 from services.command.store.tables import command, sessions
-from services.runtime.prepared import PreparedStatement
-from services.runtime.vehicle_sessions import SessionStore
+from services.platform.prepared import PreparedStatement
+from services.telematics.sessions import SessionStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from protocol.cloud_side import IssuedOrder, SessionSlot
     from protocol.domains import Domain
     from protocol.order import VehicleCommand
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 
 _NEVER = b""

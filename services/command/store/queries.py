@@ -24,13 +24,13 @@ from services.command.store.tables import (
     outbox,
 )
 from services.command.usecases import PriorRequest
-from services.runtime.outbox import message_of
+from services.platform.outbox import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 # Made once, because making a statement takes longer than running it.
 _IN_FLIGHT = select(command.c.command_id, command.c.action).where(

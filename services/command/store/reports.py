@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import Ending, ObservedOutcome
     from services.command.vehicle_usecases import VerifiedMessage
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 # Made once, because making a statement takes longer than running it.
 _FIND_ALL = select(command).where(command.c.command_id.in_(bindparam("ids", expanding=True)))

@@ -42,13 +42,13 @@ from services.command.store.tables import (
     results_to_text,
 )
 from services.command.wake_budget import WAKES_REMEMBERED, WakeUp, may_wake
-from services.runtime.database import microseconds, moment
+from services.platform.database import microseconds, moment
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from services.command.domain import RequestedOrder
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 _MICROSECONDS = 1_000_000
 

@@ -18,8 +18,8 @@ from services.command.store.tables import (
     outbox,
     wake_up,
 )
-from services.runtime.database import Instant, microseconds
-from services.runtime.prepared import PreparedStatement
+from services.platform.database import Instant, microseconds
+from services.platform.prepared import PreparedStatement
 
 if TYPE_CHECKING:
     from datetime import datetime

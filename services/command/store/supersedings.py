@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import Command
     from services.command.store.requests import OutboxMessages
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 
 def supersede(

@@ -23,10 +23,10 @@ from services.command.domain import (
     Requester,
     Status,
 )
-from services.runtime.database import Instant
-from services.runtime.inbox import DeadLetters, Inbox
-from services.runtime.outbox import Outbox
-from services.runtime.vehicle_sessions import VehicleSessions
+from services.platform.database import Instant
+from services.platform.inbox import DeadLetters, Inbox
+from services.platform.outbox import Outbox
+from services.telematics.sessions import VehicleSessions
 
 HEAD = "0009_lost_vehicles"
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from services.config.domain import ConfigRightEnded, Push
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
 
 
 class SettingsCancellationStore:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from protocol.cloud_side import SessionSlot
-    from services.runtime.database import Database
+    from services.platform.database import Database
 
 
 class OrderStore:

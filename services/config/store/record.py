@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from services.config.domain import ChangeRequest, Push
     from services.config.usecases import VerifiedConfigMessage
-    from services.runtime.database import Database
-    from services.runtime.outbox import OutboxRelay, OutgoingMessage
+    from services.platform.database import Database
+    from services.platform.outbox import OutboxRelay, OutgoingMessage
 
 _UPDATE = "UpdateDoorConfig"
 

@@ -5,10 +5,10 @@ from datetime import datetime
 from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text
 from sqlmodel import Field, SQLModel
 
-from services.runtime.database import Instant
-from services.runtime.inbox import DeadLetters, Inbox
-from services.runtime.outbox import Outbox
-from services.runtime.vehicle_sessions import VehicleSessions
+from services.platform.database import Instant
+from services.platform.inbox import DeadLetters, Inbox
+from services.platform.outbox import Outbox
+from services.telematics.sessions import VehicleSessions
 
 HEAD = "0006_running_settings"
 

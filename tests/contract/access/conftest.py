@@ -33,9 +33,9 @@ from services.access.routes import Routes
 from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
 from services.access.team_certificates import TeamCertificates
 from services.access.tokens import TokenVerifier
-from services.runtime.database import open_database
-from services.runtime.server import GrpcServer
-from services.runtime.workload import Workloads
+from services.platform.database import open_database
+from services.platform.server import GrpcServer
+from services.platform.workload import Workloads
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 
     import grpc
 
-    from services.runtime.capability import CapabilityVerifier
-    from services.runtime.settings import ServiceSettings
+    from services.platform.capability import CapabilityVerifier
+    from services.platform.settings import ServiceSettings
 from tests.contract.access.access_service import (
     ALICE,
     BOB,

@@ -12,8 +12,8 @@ from cryptography import x509
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.workload import workload_of
+from services.platform.capability import CapabilityVerifier
+from services.platform.workload import workload_of
 from tests.contract.access.access_service import (
     FOREIGN,
     UNKNOWN,

@@ -9,8 +9,8 @@ import pytest
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.config import store
-from services.runtime import jetstream
-from services.runtime.database import open_database
+from services.platform import jetstream
+from services.platform.database import open_database
 from tests.messaging.config_harness import ConfigHarness, FakeEnrolment, FakeSigner, serving
 from tests.messaging.config_link.config_states import MIGRATIONS
 from tests.support.databases import migrated

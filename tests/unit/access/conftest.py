@@ -26,8 +26,8 @@ from services.access.limits import CountedRequests, RateLimits
 from services.access.permission_cache import PermissionCache
 from services.access.routes import Routes
 from services.access.tokens import TokenVerifier
-from services.runtime.capability import CapabilityVerifier
-from services.runtime.storage import StorageUnavailable
+from services.platform.capability import CapabilityVerifier
+from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from services.access.capability_issuer import SigningKey
 from services.access.domain import EffectivePermissions, GrantRole
 from services.access.identity import CallerIdentifier
 from services.access.published_key import PUBLISHED_KEY
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 

@@ -9,7 +9,7 @@ from services.access.domain import EffectivePermissions
 from services.access.limits import RateLimits
 from services.access.permission_cache import PermissionCache
 from services.access.recent import ExpiringCache
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 
 
 def test_the_oldest_makes_room() -> None:

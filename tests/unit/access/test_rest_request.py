@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from services.access import rest_request
 from services.access.routes import Route, Routes
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 
 VIN = "KMHSH81C7LU123456"
 _ROUTES = Routes()

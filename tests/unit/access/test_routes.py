@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2  # noqa: F401  # registers the service tha
 from services.access import native_request, routes
 from services.access.domain import ACTIONS
 from services.access.routes import Routes
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -15,7 +15,7 @@ from services.access.capability_issuer import SigningKeyRefused, read_signing_ke
 from services.access.domain import SANDBOX_CLIENTS, Source
 from services.access.limits import WHAT
 from services.access.settings import AccessSettings
-from services.runtime.settings import SettingsRefused, load
+from services.platform.settings import SettingsRefused, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.domain import Source
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
     from services.access.tokens import TokenVerifier

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench.fleet import Fleet
+from key_files.pem import read_private
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, Sandbox
-from protocol.key_files import read_private
 from services.enrolment import seed as enrolment_seed
 
 VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")

@@ -27,7 +27,7 @@ from services.command.domain import (
     Requester,
 )
 from services.command.outbox_messages import CommandOutboxMessages
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from services.signer.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC
 from tests.support.protocol_harness import CLOUD_SIGNER, exchange_key, public, signer
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from protocol.domains import Domain
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

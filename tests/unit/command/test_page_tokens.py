@@ -18,7 +18,7 @@ from services.command.__main__ import CommandSettings
 from services.command.domain import CommandAction, PersonRole, Viewer
 from services.command.history import HistoryPage, HistoryPosition
 from services.command.page_tokens import PagePosition, place_of, token_for
-from services.runtime.errors import Refusal
+from services.platform.errors import Refusal
 
 VIN = "KMHSH81C7LU123456"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

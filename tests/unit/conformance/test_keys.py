@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from conformance.keys import KitCloudKeys, read_unit_keys
+from key_files.pem import KeyFileRefused
 from protocol.faults import Fault, MessageRefused
-from protocol.key_files import KeyFileRefused
 from protocol.manifest import Trust
 from vehicle.credentials import make_car_keys
 

@@ -10,7 +10,7 @@ from protocol.domains import Domain
 from protocol.reports import OpenedReport
 from services.diagnostics import translate
 from services.diagnostics.domain import AlertChange, SelfCheck, SystemStatus, diagnose
-from services.runtime.vehicle_rules import broken_rule
+from services.telematics.rules import broken_rule
 from tests.support.nonsense import source, spoil
 
 VIN = "KMHSH81C7LU123456"

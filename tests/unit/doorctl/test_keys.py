@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
+from key_files.pem import read_open_keys, read_public, read_signer
 from protocol.faults import Fault, MessageRefused
-from protocol.key_files import read_open_keys, read_public, read_signer
 from protocol.keys import key_id
 from protocol.manifest import Trust
 

@@ -9,7 +9,7 @@ from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as cont
 from typer.testing import CliRunner
 
 from doorctl.__main__ import app
-from protocol.key_files import private_pem
+from key_files.pem import private_pem
 
 if TYPE_CHECKING:
     from pathlib import Path

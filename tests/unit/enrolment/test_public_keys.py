@@ -7,7 +7,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from protocol.key_files import private_pem, public_pem
+from key_files.pem import private_pem, public_pem
 from services.enrolment.domain import PublicKeys
 from services.enrolment.public_keys import NotPublicKeys, read_public_keys
 

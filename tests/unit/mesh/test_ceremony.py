@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from doorctl.ceremony import CeremonyRefused
+from key_files.pem import read_open_keys, read_private, read_public, read_signer
 from mesh.ceremony import MANIFEST_DAYS, RENEW_BEFORE_DAYS
 from mesh.sandbox import OWNERS, Sandbox
-from protocol.key_files import read_open_keys, read_private, read_public, read_signer
 from protocol.manifest import Trust
 from services.enrolment import seed
 

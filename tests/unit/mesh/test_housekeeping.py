@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.housekeeping import low_space_bytes
-from services.runtime.space import LOW_SPACE_BYTES
+from services.platform.space import LOW_SPACE_BYTES
 
 
 def test_the_rooms_low_space_is_the_mesh_s() -> None:

@@ -13,7 +13,7 @@ from mesh.plan import Planner
 from mesh.ports import Ports
 from mesh.sandbox import Sandbox
 from services import registry
-from services.runtime.settings import ServerSettings
+from services.platform.settings import ServerSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStatus
 from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, DoorUpdate, DoorUpdateType
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
-from services.runtime.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailable
 from services.status.advisories import AdvisoryFilter, StatusAdvisory
 from services.status.confirmation_sweeper import ConfirmationSweeper
 from services.status.domain import OPEN, PRESENT, LogPosition, Report, StatusRead
@@ -25,7 +25,7 @@ from services.status.vehicle_translate import advisory_payload
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from services.runtime.outbox import OutgoingMessage
+    from services.platform.outbox import OutgoingMessage
 
 VIN = "KMHSH81C7LU123456"
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from services.runtime.vehicle_rules import broken_rule
 from services.status.domain import LOCKED, OPEN, PRESENT
 from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
+from services.telematics.rules import broken_rule
 from tests.support.nonsense import source, spoil
 
 if TYPE_CHECKING:

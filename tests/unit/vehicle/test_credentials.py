@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from protocol.key_files import KeyFileRefused
+from key_files.pem import KeyFileRefused
 from protocol.keys import key_id
 from protocol.manifest import Trust
 from tests.support import protocol_harness

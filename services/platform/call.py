@@ -1,0 +1,40 @@
+"""What is known of the call being served."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from services.platform.capability import Capability
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call. `capability` is None for RPCs between services, whose callers are known by certificate."""
+
+    method: str
+    correlation_id: str
+    peer: str
+    capability: Capability | None
+    metadata: dict[str, str]
+
+    def granted(self) -> Capability:
+        """Return the capability of a call whose policy asks for one."""
+        if self.capability is None:
+            raise LookupError(f"{self.method} is served without a capability")
+        return self.capability
+
+
+_current: ContextVar[Call] = ContextVar("call")
+
+
+def bind(call: Call) -> None:
+    """Make it the current call of this task."""
+    _current.set(call)
+
+
+def current_call() -> Call:
+    """Return the call this task serves. Raises LookupError outside of one."""
+    return _current.get()

@@ -1,0 +1,126 @@
+"""Which keys vehicles enrolled, as the enrolment service says: asked for once, and remembered until they change."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Protocol
+
+import grpc
+import structlog
+from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
+from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import VehicleKeysServiceStub
+from google.protobuf.message import DecodeError
+
+from protocol.keys import VehicleKeys
+from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
+from services.platform.channel import ask
+from services.platform.storage import StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from nats.aio.msg import Msg
+
+    from services.platform.jetstream import Broker
+
+MOST_KEPT = 100_000
+KNOWN_SECONDS = 300.0
+"""A change that nobody told of is unknown here for no longer than this."""
+UNKNOWN_SECONDS = 2.0
+_AT_ONCE = 512
+_ANSWER_SECONDS = 2.0
+_log = structlog.get_logger()
+
+
+class KeyChangeListener(Protocol):
+    """Keeps something that follows from vehicles' keys."""
+
+    def invalidate(self, vin: str) -> None:
+        """Drop what follows from this vehicle's keys: they changed, or were revoked."""
+
+    def clear(self) -> None:
+        """Any vehicle's may have."""
+
+
+class VehicleKeyDirectory:
+    """protocol's Enrolment, for vehicles that were asked about before with `fetch`.
+
+    `monotonic` counts seconds.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, monotonic: Callable[[], float]) -> None:
+        self._stub = VehicleKeysServiceStub(channel)
+        self._monotonic = monotonic
+        self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
+        self._changes = 0
+        self._listeners: list[KeyChangeListener] = []
+
+    async def listen(self, broker: Broker, *listeners: KeyChangeListener) -> None:
+        """Forget at once what is told to have changed, and with it what `listeners` keep. What changed while the
+        broker was away was told to nobody: then all is forgotten.
+        """
+        self._listeners += listeners
+        await broker.client.subscribe(VEHICLE_KEYS_CHANGED_SUBJECT, cb=self._changed)
+        await broker.at_every_connect(self._clear_caches)
+
+    async def fetch(self, vins: Iterable[str]) -> None:
+        """Have the answers for these. Raises StorageUnavailable when the enrolment service cannot be asked."""
+        now = self._monotonic()
+        missing = sorted({vin for vin in vins if not self._is_fresh(vin, now)})
+        for start in range(0, len(missing), _AT_ONCE):
+            await self._ask(missing[start : start + _AT_ONCE])
+
+    def find(self, vin: str) -> VehicleKeys | None:
+        """Return its keys; None when it is not enrolled, or not any more."""
+        keys, _ = self._known.get(vin, (None, 0.0))
+        return keys
+
+    def _is_fresh(self, vin: str, now: float) -> bool:
+        _keys, until = self._known.get(vin, (None, 0.0))
+        return now < until
+
+    async def _ask(self, vins: list[str]) -> None:
+        changes = self._changes
+        try:
+            answer = await ask(
+                self._stub.GetVehicleKeys,
+                contract.GetVehicleKeysRequest(vins=vins),
+                seconds=_ANSWER_SECONDS,
+            )
+        except grpc.aio.AioRpcError as error:
+            raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error
+        now = self._monotonic()
+        # An answer that was on its way while something changed may be from before: it serves this once.
+        known_until = now + KNOWN_SECONDS if changes == self._changes else now
+        for vin in vins:
+            self._remember(vin, None, now + UNKNOWN_SECONDS)
+        for each in answer.keys:
+            try:
+                keys = VehicleKeys.of(each.verify_key, each.seal_key)
+            except ValueError:
+                _log.error("vehicle_keys_unusable")
+            else:
+                self._remember(each.vin, keys, known_until)
+
+    def _remember(self, vin: str, keys: VehicleKeys | None, until: float) -> None:
+        self._known[vin] = (keys, until)
+        self._known.move_to_end(vin)
+        if len(self._known) > MOST_KEPT:
+            self._known.popitem(last=False)
+
+    async def _changed(self, message: Msg) -> None:
+        try:
+            changed = contract.VehicleKeysChanged.FromString(message.data)
+        except DecodeError:
+            _log.error("vehicle_keys_change_unreadable")
+            return
+        self._changes += 1
+        self._known.pop(changed.vin, None)
+        for listener in self._listeners:
+            listener.invalidate(changed.vin)
+
+    async def _clear_caches(self) -> None:
+        self._changes += 1
+        self._known.clear()
+        for listener in self._listeners:
+            listener.clear()
