@@ -147,11 +147,11 @@ async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Pat
     script = (
         "import asyncio, os, sys; sys.path.insert(0, sys.argv[1])\n"
         "from pathlib import Path\n"
-        "from mesh.component import Component, Running\n"
+        "from mesh.component import MeshComponent, RunningComponent\n"
         "async def main():\n"
         "    log = Path(sys.argv[2])\n"
-        "    c = Component('c', ('/bin/sleep', '60'), dict(os.environ), log, lambda: None)\n"
-        "    print((await Running.start(c, log.parent)).pid, flush=True)\n"
+        "    c = MeshComponent('c', ('/bin/sleep', '60'), dict(os.environ), log, lambda: None)\n"
+        "    print((await RunningComponent.start(c, log.parent)).pid, flush=True)\n"
         "    await asyncio.sleep(60)\n"
         "asyncio.run(main())\n"
     )
