@@ -124,6 +124,9 @@ class Report:
     say, besides doors. `kept` is JSON of
     the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
     it last, and the serialized observation; empty when there are none.
+
+    `commanded` are the places of the doors that a command moved, or tried to, before this was observed. How the lock
+    stands of one that this does not name is not known any more.
     """
 
     vin: str
@@ -145,6 +148,7 @@ class Report:
     lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
     """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
     stale_at_us: int = 0
+    commanded: frozenset[int] = frozenset()
 
     @property
     def place(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
@@ -50,6 +50,10 @@ _MOVING_OUTCOMES = frozenset(
         report_pb2.COMMAND_OUTCOME_FAILED,
     }
 )
+
+
+_Kept = list[Any]
+"""A door as it was named earlier: when that arrived, microseconds since 1970, and the serialized observation in hex."""
 
 
 class ReportOrigin(NamedTuple):
@@ -177,8 +181,8 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
     """
     before = report_pb2.StatusReport.FromString(payload)
     named = {each.door - 1: each for each in before.doors}
-    kept_before = json.loads(kept) if kept else {}
-    still: dict[str, object] = {}
+    kept_before: dict[str, _Kept] = json.loads(kept) if kept else {}
+    still: dict[str, _Kept] = {}
     flags = bytearray(report.doors)
     for index in domain.missing_doors(known_doors, report.doors):
         name = DOOR_NAMES[index]
@@ -189,6 +193,9 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
         else:
             continue
         flags[index] = known_doors[index]
+        if index in report.commanded:
+            flags[index] = _without_lock(flags[index])
+            still[name] = _kept_without_lock(still[name])
     report.doors = bytes(flags)
     report.kept = json.dumps(still) if still else ""
     if report.unsaid:
@@ -197,6 +204,36 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
             setattr(own, member, getattr(before, member))
         report.payload = own.SerializeToString()
         report.ignition, report.speed_kmh = own.ignition, own.speed_kmh
+
+
+def without_commanded(said: Report, doors: bytes, kept: str) -> tuple[bytes, str] | None:
+    """Return `doors` and `kept`, of a state that is newer than `said`, without the locks that were `commanded` before
+    `said`, and which nothing has named since; None where there are none.
+    """
+    if not kept:
+        return None
+    still: dict[str, _Kept] = json.loads(kept)
+    flags = bytearray(doors)
+    for index in said.commanded:
+        name = DOOR_NAMES[index]
+        # What was named at a later time was seen after it; the same vehicle's messages arrive as they were sent.
+        if name in still and still[name][0] <= said.received_at_us:
+            flags[index] = _without_lock(flags[index])
+            still[name] = _kept_without_lock(still[name])
+    after = bytes(flags), json.dumps(still)
+    return None if after == (doors, kept) else after
+
+
+def _without_lock(flags: int) -> int:
+    return flags & ~LOCKED | LOCK_UNKNOWN
+
+
+def _kept_without_lock(kept: _Kept) -> _Kept:
+    named_at_us, serialized = kept
+    observation = body_pb2.DoorObservation.FromString(bytes.fromhex(serialized))
+    observation.ClearField("locked")
+    observation.ClearField("lock_change")
+    return [named_at_us, observation.SerializeToString().hex()]
 
 
 def kept_lock_moves(payload: bytes, sequence: int) -> dict[int, LockMoved]:
@@ -218,9 +255,12 @@ def _lock_moves(report: report_pb2.StatusReport) -> dict[int, LockMoved]:
 
 
 def reported_actuation_of(result: report_pb2.CommandResult, status: Report) -> ReportedActuation | None:
-    """Return what the vehicle says it moved, or tried to; None when it tried nothing."""
+    """Return what the vehicle says it moved, or tried to; None when it tried nothing. `status` is the state in the
+    result, and learns which doors were `commanded`.
+    """
     if result.outcome not in _MOVING_OUTCOMES or not 1 <= len(result.command_id) <= _MAX_COMMAND_ID:
         return None
+    status.commanded = frozenset(each.door - 1 for each in result.doors if 0 < each.door <= len(DOOR_NAMES))
     began_after = result.began_after_sequence if result.HasField("began_after_sequence") else None
     if began_after is not None and began_after >= status.sequence:
         began_after = None  # it began after it had ended

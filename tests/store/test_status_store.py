@@ -30,7 +30,7 @@ from services.status.judgement import ReportedActuation
 from services.status.translate import moment_of
 from services.status.update_budget import BURST, BudgetedMessages
 from services.status.usecases import LastReport, StatusIngestResult
-from services.status.vehicle_translate import ReportOrigin, report_of
+from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 from tests.store.query_plans import Watch, walks
 from tests.support.databases import migrated
 
@@ -224,6 +224,50 @@ async def test_a_door_that_is_not_named_stays_as_it_was_with_its_age(
     assert doors.driver.received_at.ToMicroseconds() == (NOW_US + 3) // 1_000 * 1_000
     assert not doors.passenger.HasField("received_at")
     assert not doors.trunk.HasField("received_at")
+
+
+def unlocked(command_id: str, sequence: int, named: dict[int, bool], *doors: int) -> ReportedActuation:
+    """The result of an unlock of `doors`, none of which is sensed; its status names others."""
+    result = report_pb2.CommandResult(
+        command_id=command_id,
+        outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+        doors=[report_pb2.DoorOutcome(door=door, succeeded=True) for door in doors],
+    )
+    acted = reported_actuation_of(result, full_report(sequence, named))
+    assert acted is not None
+    return acted
+
+
+@pytest.mark.parametrize("order", ["in order", "at once", "the result last", "at once, the result last"])
+async def test_a_lock_that_was_moved_and_is_not_sensed_any_more_is_unknown(
+    records: store.StatusStore, order: str
+) -> None:
+    await records.take_reports([full_report(1, {1: True, 2: True, 5: True})], [], NOW_US)
+    result, later = unlocked("c1", 3, {1: True}, 2), full_report(4, {1: True})
+    earlier = full_report(2, {1: True})
+    batches: list[tuple[list[Report], list[ReportedActuation]]] = {
+        "in order": [([earlier], []), ([result.status], [result]), ([later], [])],
+        "at once": [([earlier, result.status, later], [result])],
+        "the result last": [([earlier], []), ([later], []), ([result.status], [result])],
+        "at once, the result last": [([earlier, later, result.status], [result])],
+    }[order]
+    later.received_at_us = result.status.received_at_us + 1
+    for reports, moved_ones in batches:
+        await records.take_reports(reports, moved_ones, NOW_US)
+    doors = (await shown(records)).doors
+    assert not doors.passenger.HasField("locked")
+    assert doors.passenger.HasField("received_at")
+    assert doors.trunk.locked
+    assert doors.driver.locked
+
+    await records.take_reports([full_report(5, {1: True, 2: True})], [], NOW_US)
+    updates = [DoorUpdate.FromString(bytes(row.payload)).door_status for row in await outbox_rows(records)]
+    assert updates == []  # what it was before is not known: nothing is told of it
+    assert (await shown(records)).doors.passenger.locked
+
+    await records.take_reports([full_report(6, {1: True})], [], NOW_US)
+    await take_result(records, result)  # sent again: what was named since stays
+    assert (await shown(records)).doors.passenger.locked
 
 
 async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it_was(
