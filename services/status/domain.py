@@ -121,7 +121,7 @@ class Report:
     `stale_at_us` is when it is too old, microseconds since 1970, where the vehicle says no more.
 
     `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
-    say, besides doors. `kept` is JSON of
+    say, and what stays as it was. `ignition` and `speed_kmh` are 0 where it does not say. `kept` is JSON of
     the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
     it last, and the serialized observation; empty when there are none.
 

@@ -87,22 +87,24 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: R
     if sequence > _MAX_SEQUENCE:
         cut.append("sequence")
         report.sequence = 0
+    unclear: list[str] = []
     if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
-        unsaid.append("speed_kmh")
+        unclear.append("speed_kmh")
     if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
+        unclear.append("reporting_interval_seconds")
         unsaid.append("reporting_interval_seconds")
     if not 0 <= report.ignition <= body_pb2.IGNITION_ON:
-        unsaid.append("ignition")
+        unclear.append("ignition")
     if not 0 <= report.gear <= body_pb2.GEAR_D:
-        unsaid.append("gear")
-    for name in unsaid:
+        unclear.append("gear")
+    for name in unclear:
         report.ClearField(name)  # type: ignore[arg-type]  # the names of its fields
     doors = _flags_of(report.doors)
     if doors is None:
         cut.append("doors")
         _cut_doors(report)
         doors = _flags_of(report.doors) or bytes(len(DOOR_NAMES))
-    cut += unsaid
+    cut += unclear
     return Report(
         vin,
         shown_at_us(observed_at_us, received_at_us),
@@ -203,7 +205,6 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
         for member in report.unsaid:
             setattr(own, member, getattr(before, member))
         report.payload = own.SerializeToString()
-        report.ignition, report.speed_kmh = own.ignition, own.speed_kmh
 
 
 def without_commanded(said: Report, doors: bytes, kept: str) -> tuple[bytes, str] | None:

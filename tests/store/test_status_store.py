@@ -270,7 +270,7 @@ async def test_a_lock_that_was_moved_and_is_not_sensed_any_more_is_unknown(
     assert (await shown(records)).doors.passenger.locked
 
 
-async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it_was(
+async def test_a_report_without_doors_leaves_them_and_what_is_not_understood_is_unknown(
     records: store.StatusStore,
 ) -> None:
     await records.take_reports([full_report(1, {1: True}, speed_kmh=30.0, ignition=3, gear=4)], [], NOW_US)
@@ -278,9 +278,15 @@ async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it
     assert unclear.cut == ("speed_kmh", "ignition")
     taken = await records.take_reports([unclear], [], NOW_US)
     status = await shown(records)
-    assert (status.vehicle_speed, status.ignition_status, status.gear_position) == (30.0, 3, 1)
+    assert not status.HasField("vehicle_speed")
+    assert not status.HasField("ignition_status")
+    assert status.gear_position == 1
     assert status.doors.driver.locked
-    assert (taken.latest[VIN].speed_kmh, taken.latest[VIN].ignition) == (30.0, 3)
+    assert (taken.latest[VIN].speed_kmh, taken.latest[VIN].ignition) == (0.0, 0)
+    await records.take_reports([full_report(3, {1: True}, speed_kmh=0.0)], [], NOW_US)
+    status = await shown(records)
+    assert (status.HasField("vehicle_speed"), status.vehicle_speed) == (True, 0.0)
+    assert not status.HasField("gear_position")
 
 
 async def test_two_writers_of_the_same_reports_tell_of_them_once(records: store.StatusStore) -> None:
