@@ -20,12 +20,12 @@ from services.config.domain import (
     ConfigFault,
     DoorSettings,
     Hello,
-    LeftOutSettings,
     ReadBack,
     ReadOnlyChanged,
     SettingsChange,
     UnlockMode,
 )
+from services.config.left_out import LeftOutSettings
 from services.platform import errors
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation

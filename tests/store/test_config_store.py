@@ -27,11 +27,11 @@ from services.config.domain import (
     ConfigRightEnded,
     DoorSettings,
     Hello,
-    LeftOutSettings,
     News,
     SettingsChange,
     UnlockMode,
 )
+from services.config.left_out import LeftOutSettings
 from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for

@@ -15,10 +15,10 @@ from services.config.domain import (
     FACTORY_VERSION,
     DoorConfig,
     DoorSettings,
-    LeftOutSettings,
     RequestEvidence,
     UnlockMode,
 )
+from services.config.left_out import LeftOutSettings
 from services.config.store.tables import configs, sessions
 
 if TYPE_CHECKING:

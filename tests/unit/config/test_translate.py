@@ -15,12 +15,12 @@ from services.config.domain import (
     DoorConfig,
     DoorSettings,
     Hello,
-    LeftOutSettings,
     RequestEvidence,
     SettingsChange,
     UnlockMode,
     push,
 )
+from services.config.left_out import LeftOutSettings
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
