@@ -179,15 +179,19 @@ def _cut_doors(report: report_pb2.StatusReport) -> None:
 
 def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: int, kept: str) -> None:
     """Put what `report` does not say into it, as it was known: from the report before it (serialized, and when it
-    arrived) and what that had `kept`.
+    arrived) and what that had `kept`. Doors that the vehicle says it has not are left out.
     """
     before = report_pb2.StatusReport.FromString(payload)
     named = {each.door - 1: each for each in before.doors}
     kept_before: dict[str, _Kept] = json.loads(kept) if kept else {}
     still: dict[str, _Kept] = {}
     flags = bytearray(report.doors)
+    own = report_pb2.StatusReport.FromString(report.payload)
+    fitted = {door - 1 for door in own.fitted_doors}
     for index in domain.missing_doors(known_doors, report.doors):
         name = DOOR_NAMES[index]
+        if fitted and index not in fitted:
+            continue
         if name in kept_before:
             still[name] = kept_before[name]
         elif index in named:
@@ -201,7 +205,6 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
     report.doors = bytes(flags)
     report.kept = json.dumps(still) if still else ""
     if report.unsaid:
-        own = report_pb2.StatusReport.FromString(report.payload)
         for member in report.unsaid:
             setattr(own, member, getattr(before, member))
         report.payload = own.SerializeToString()

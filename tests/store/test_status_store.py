@@ -270,6 +270,20 @@ async def test_a_lock_that_was_moved_and_is_not_sensed_any_more_is_unknown(
     assert (await shown(records)).doors.passenger.locked
 
 
+async def test_a_door_that_the_vehicle_has_no_longer_is_shown_no_longer(records: store.StatusStore) -> None:
+    await records.take_reports([full_report(1, {1: True, 2: True, 3: True})], [], NOW_US)
+    await records.take_reports([full_report(2, {1: True})], [], NOW_US)
+    assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == {
+        "driver",
+        "passenger",
+        "rear_left",
+    }
+    await records.take_reports([full_report(3, {1: True}, fitted_doors=[1, 2])], [], NOW_US)
+    await records.take_reports([full_report(4, {1: True})], [], NOW_US)
+    assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == {"driver", "passenger"}
+    assert [row for row in await outbox_rows(records) if row.message_id.startswith("door")] == []
+
+
 async def test_a_report_without_doors_leaves_them_and_what_is_not_understood_is_unknown(
     records: store.StatusStore,
 ) -> None:

@@ -330,6 +330,7 @@ class StatusReport(_message.Message):
     GEAR_FIELD_NUMBER: _builtins.int
     REPORTING_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
     GOING_TO_SLEEP_FIELD_NUMBER: _builtins.int
+    FITTED_DOORS_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     sequence: _builtins.int
     """Counts up within a boot with every report, also with those inside results."""
@@ -350,7 +351,13 @@ class StatusReport(_message.Message):
 
     @_builtins.property
     def doors(self) -> _containers.RepeatedCompositeFieldContainer[_body_pb2.DoorObservation]:
-        """Each door once. A door that is not named stays as it was."""
+        """Each door once. A door that is not named stays as it was; see also fitted_doors."""
+
+    @_builtins.property
+    def fitted_doors(self) -> _containers.RepeatedScalarFieldContainer[_body_pb2.DoorId.ValueType]:
+        """The doors that the vehicle has, also those of which it senses nothing. Empty: not said. A door that was shown before and
+        is not among them is shown no longer.
+        """
 
     def __init__(
         self,
@@ -364,10 +371,11 @@ class StatusReport(_message.Message):
         gear: _body_pb2.Gear.ValueType = ...,
         reporting_interval_seconds: _builtins.int = ...,
         going_to_sleep: _builtins.bool = ...,
+        fitted_doors: _abc.Iterable[_body_pb2.DoorId.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "observed_at", b"observed_at", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "boot_id", b"boot_id", "doors", b"doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "boot_id", b"boot_id", "doors", b"doors", "fitted_doors", b"fitted_doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__speed_kmh: _TypeAlias = _typing.Literal["speed_kmh"]  # noqa: Y015
     _WhichOneofArgType__speed_kmh: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh"]  # noqa: Y015
