@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import ActuationCause
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
-from vehicle.car import Car
-from vehicle.car_state import CarState, StateFile
-from vehicle.diagnosis import ComponentCondition, components
-from vehicle.settings import DoorSettings, UnlockMode
+from vehicle.doors.actuation_log import ActuationLog, Phase
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import LOCKABLE, Body, DoorName, Gear, LockPosition
+from vehicle.doors.car import Car
+from vehicle.doors.car_state import CarState, StateFile
+from vehicle.doors.diagnosis import ComponentCondition, components
+from vehicle.doors.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
     from pathlib import Path
