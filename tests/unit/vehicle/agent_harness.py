@@ -81,7 +81,7 @@ class AgentHarness:
         await self.until(lambda: self.journal.result_of(command_id) is not None)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - files and tasks tell nobody
                 await asyncio.sleep(0)
 
