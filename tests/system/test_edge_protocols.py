@@ -251,7 +251,7 @@ async def until_health(stub: health_pb2_grpc.HealthStub, name: str, *, serves: b
 
 
 async def test_health_is_watched_and_an_unknown_name_is_not_found(edge: EdgeHarness) -> None:
-    async with edge.team_channel() as channel, asyncio.timeout(5):
+    async with edge.team_channel() as channel, asyncio.timeout(30):
         stub = health_pb2_grpc.HealthStub(channel)
         watch = stub.Watch(health_pb2.HealthCheckRequest(service="streams"))
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
