@@ -29,7 +29,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
@@ -38,6 +38,7 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     import grpc
@@ -64,7 +65,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
     health = Health()
-    broker = await jetstream.connect(settings, "service-access", health)
+    broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
 

@@ -15,7 +15,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.config import usecases
 from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -30,6 +30,7 @@ from services.platform.outbox import OutboxRelay
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
@@ -64,7 +65,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
     signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)
@@ -111,7 +112,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     try:
         taking = [
             each.run()
-            for each in consumers(broker, subscriptions, dead_letter_writer.dead_letter, settings.quotas)
+            for each in consumers(broker, subscriptions, dead_letter_writer.dead_letter, settings.senders)
         ]
         await boot.run_until(
             stop,

@@ -14,7 +14,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from services.diagnostics.adapters import server, store, vehicle_link
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
@@ -28,6 +28,7 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
@@ -62,7 +63,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(
         database,
@@ -99,7 +100,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     await rpc.start()
     try:
         taking = (
-            consumer.run() for consumer in consumers(broker, subscriptions, dead_letter, settings.quotas)
+            consumer.run() for consumer in consumers(broker, subscriptions, dead_letter, settings.senders)
         )
         await boot.run_until(
             stop,

@@ -11,7 +11,7 @@ import structlog
 from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation when it runs
 
 from protocol.consumers import CONSUMERS
-from protocol.streams import STREAMS
+from protocol.streams import MQTT_OWN_STREAMS, STREAMS
 from services.enrolment.adapters import seed, store, translate
 from services.enrolment.adapters.certificates import CertificateCheck
 from services.enrolment.adapters.changes import BrokerKeyChanges
@@ -24,7 +24,7 @@ from services.enrolment.adapters.takeovers import NewestConnection
 from services.enrolment.adapters.translate import refusal_of
 from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.usecases import EnrolmentDependencies
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
@@ -32,6 +32,7 @@ from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.server import GrpcServer
 from services.platform.settings import ServiceSettings
+from services.telematics.broker import connect_broker
 
 NAME = "enrolment"
 
@@ -66,13 +67,13 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
-    broker = await jetstream.connect(settings, f"service-{NAME}", health, prefix)
+    broker = await connect_broker(settings, f"service-{NAME}", health, prefix)
     record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
     deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())
     for consumer in CONSUMERS.values():
         await broker.ensure_consumer(consumer)
-    await broker.scale_mqtt_streams()
+    await broker.scale_streams(*MQTT_OWN_STREAMS)
     await changes.publish(*planted)
     newest, bound = NewestConnection(broker.client, now), ConnectionBound(deps.connections)
     await newest.start()

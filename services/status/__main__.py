@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, FilePath
 
@@ -15,7 +16,7 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import GRANT_REVOKED_SUBJECT, STATUS_PARTITIONS
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
@@ -50,10 +51,14 @@ from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.hub import Hub
 from services.status.usecases.presence import LostVehicles, Reachability
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
+
+if TYPE_CHECKING:
+    from services.platform.jetstream import Broker
 
 ROOM = "status"
 SILENCE_SECONDS = 5.0
@@ -102,7 +107,7 @@ def now_us() -> int:
     return time.time_ns() // 1_000
 
 
-def _advisories(broker: jetstream.Broker, settings: StatusSettings) -> AdvisoryFilter:
+def _advisories(broker: Broker, settings: StatusSettings) -> AdvisoryFilter:
     publisher = AdvisoryPublisher(broker)
     return AdvisoryFilter(
         publisher.publish,
@@ -130,7 +135,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
         *(status_stream(n) for n in settings.partitions),
@@ -246,7 +251,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, advisories)),
             ConfirmationSweeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.quotas)),
+            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.senders)),
         )
     finally:
         hub.close()

@@ -39,6 +39,7 @@ from services.diagnostics.domain.diagnosis import (
 from services.platform.database import Instant
 from services.platform.dead_letters import DeadLetters
 from services.platform.outbox import Outbox
+from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ActiveAlert(DiagnosticsModel, table=True):
 
 
 outbox = Outbox(DiagnosticsModel.metadata)
-dead_letters = DeadLetters(DiagnosticsModel.metadata)
+dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)
 
