@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.usecases import EnrolmentDependencies
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import Health
@@ -48,15 +48,10 @@ class EnrolmentSettings(ServiceSettings):
     enrolment_seed: FilePath | None = None
 
 
-def now() -> datetime:
-    """Return the time of day, UTC."""
-    return datetime.now(UTC)
-
-
 async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     vehicle_cas = translate.read_cas(settings.vehicle_ca.read_bytes())
-    certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), now)
+    certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), CLOCK.now)
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seed_vehicles = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
@@ -64,18 +59,18 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         migrate, settings.database_url, migrations, store.HEAD, store.EnrolmentModel.metadata
     )
     database = await open_database(settings.database_url)
-    planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
+    planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=CLOCK.now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
     broker = await connect_broker(settings, f"service-{NAME}", health, prefix)
     record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
-    deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
+    deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, CLOCK.now)
     await broker.ensure_streams(*STREAMS.values())
     for consumer in CONSUMERS.values():
         await broker.ensure_consumer(consumer)
     await broker.scale_streams(*MQTT_OWN_STREAMS)
     await changes.publish(*planted)
-    newest, bound = NewestConnection(broker.client, now), ConnectionBound(deps.connections)
+    newest, bound = NewestConnection(broker.client, CLOCK.now), ConnectionBound(deps.connections)
     await newest.start()
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
     await ReplyGuard(deps, broker).start()

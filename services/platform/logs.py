@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
+from services.platform.clock import CLOCK
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
@@ -154,7 +156,7 @@ def _unfailing(level: int) -> type[FilteringBoundLogger]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return CLOCK.now().isoformat().replace("+00:00", "Z")
 
 
 def masked_vin(vin: str) -> str:
