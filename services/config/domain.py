@@ -9,12 +9,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from services.config.left_out import left_out_of
-
 if TYPE_CHECKING:
     from datetime import datetime
-
-    from services.config.left_out import LeftOutSettings
 
 FACTORY_VERSION = 0
 """Of the settings that a vehicle leaves the factory with; a vehicle that runs them reports it."""
@@ -56,6 +52,14 @@ class DoorSettings:
     speed_based_lock_enabled: bool = True
     speed_lock_threshold_kmh: int = 15
     parking_auto_unlock: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutSettings:
+    """Members of DoorSettings that a vehicle does not run as they were wanted, though it applied the others."""
+
+    settings: tuple[str, ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +312,7 @@ def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
         if of_the_wanted:
             # It may have left out what it does not have: then that is not so, whatever was wanted.
             wanted = running = answer.running or wanted
-            left_out = left_out_of(config.settings, wanted, answer.reason)
+            left_out = _left_out(config.settings, wanted, answer.reason)
         return replace(
             config,
             settings=wanted,
@@ -320,6 +324,12 @@ def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
     if answer.version < config.desired_version:
         return config
     return _given_up(replace(config, running=running), answer.reason)
+
+
+def _left_out(wanted: DoorSettings, running: DoorSettings, reason: str) -> LeftOutSettings | None:
+    told = asdict(running)
+    names = tuple(name for name, value in asdict(wanted).items() if told[name] != value)
+    return LeftOutSettings(names, reason) if names else None
 
 
 def _given_up(config: DoorConfig, reason: str) -> DoorConfig:

@@ -17,7 +17,7 @@ import services.config
 from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, VehicleKeys
-from services.config import dispatch, store, translate
+from services.config.adapters import dispatch, store, translate
 from services.config.domain import (
     RIGHT_ENDED,
     ApplicationState,
@@ -27,11 +27,11 @@ from services.config.domain import (
     ConfigRightEnded,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     News,
     SettingsChange,
     UnlockMode,
 )
-from services.config.left_out import LeftOutSettings
 from services.config.usecases import SignedSettings, UnsignedSettings, VerifiedConfigMessage
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for

@@ -11,6 +11,7 @@ from services.config.domain import (
     DoorConfig,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     ReadBack,
     RequestEvidence,
     SettingsChange,
@@ -23,7 +24,6 @@ from services.config.domain import (
     push,
     unsent,
 )
-from services.config.left_out import LeftOutSettings
 
 VIN = "KMHSH81C7LU123456"
 T0 = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)

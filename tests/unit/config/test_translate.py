@@ -8,19 +8,19 @@ from google.protobuf import json_format
 
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
-from services.config import translate
+from services.config.adapters import translate
 from services.config.domain import (
     ConfigAnswer,
     ConfigFault,
     DoorConfig,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     RequestEvidence,
     SettingsChange,
     UnlockMode,
     push,
 )
-from services.config.left_out import LeftOutSettings
 
 VIN = "KMHSH81C7LU123456"
 AT = datetime(2026, 1, 12, 10, 0, tzinfo=UTC)
