@@ -21,13 +21,19 @@ from services.command.dispatch import CommandDispatcher
 from services.command.history_usecases import RefusedRequests, purge_expired_history
 from services.command.manifest_delivery import ManifestDelivery
 from services.command.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
+from services.command.ports import CommandDependencies
 from services.command.refusals import refusal_of
 from services.command.rules import Rules
 from services.command.server import POLICY, SERVICE, DoorCommandServicer
 from services.command.session_requests import TELL_SECONDS, SessionRequests
 from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
+from services.command.vehicle_usecases import (
+    count_wake_up,
+    pass_on_to_the_silent,
+    sign_again,
+    wake_the_silent,
+)
 from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.platform import boot, jetstream
 from services.platform.background import regularly
@@ -141,13 +147,11 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     await keys.listen(broker)
     advisory_states, shown = await _heard_from_status(broker, settings)
 
-    def committed(messages: Sequence[OutgoingMessage]) -> None:
+    def hand_over(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
 
-    commands = store.SqlCommands(
-        database, CommandOutboxMessages(OrderMac.read(settings.order_mac_key)), committed
-    )
+    commands = store.SqlCommands(database)
     orders = store.SqlOrders(database, _now_millis)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
@@ -156,7 +160,9 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
-    waker = VehicleWaker(commands, gateway, requests.ask, advisory_states.is_asleep, _now)
+    waker = VehicleWaker(
+        lambda command_id: count_wake_up(deps, command_id), gateway, requests.ask, advisory_states.is_asleep
+    )
     dispatcher = CommandDispatcher(
         broker,
         keys,
@@ -167,8 +173,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         lambda command_ids: usecases.take_over(deps, command_ids),
         _now,
     )
-    deps = usecases.CommandDependencies(
+    deps = CommandDependencies(
         commands,
+        CommandOutboxMessages(OrderMac.read(settings.order_mac_key)),
+        hand_over,
         dispatcher,
         advisory_states,
         settings.rules,

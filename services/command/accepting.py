@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
+from services.command import lifecycle
 from services.command.domain import CommandInProgress
+from services.command.ports import CommandConflict
+from services.command.recording import change, commit, standing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from services.command.domain import Command
-    from services.command.usecases import CommandDependencies
+    from services.command.ports import CommandDependencies, CommandTransaction, OutboxMessages
+    from services.platform.outbox import OutgoingMessage
 
 _ATTEMPTS = 3
-
-
-class CommandConflict(Exception):
-    """The store holds a command with the same idempotency key, or one in flight on the vehicle."""
 
 
 async def accept(
@@ -28,7 +29,7 @@ async def accept(
     in_the_way = ""
     for _ in range(_ATTEMPTS):
         try:
-            await deps.commands.accept(command)
+            await keep(deps, command)
         except CommandConflict:
             first = await repeated()
             if first:
@@ -46,6 +47,20 @@ async def accept(
     raise CommandInProgress(in_the_way)
 
 
+async def keep(deps: CommandDependencies, command: Command) -> None:
+    """Keep a new command, its history and audit entries and what is to be sent, in one commit. Raises
+    CommandConflict.
+    """
+    await commit(deps, partial(_keep, deps.outbox_messages, command))
+
+
+def _keep(
+    outbox_messages: OutboxMessages, command: Command, transaction: CommandTransaction
+) -> tuple[None, list[OutgoingMessage]]:
+    transaction.add_command(command)
+    return None, outbox_messages.accepted(command)
+
+
 async def _supersede(deps: CommandDependencies, lock: Command, unlock_id: str) -> bool:
     """Keep `lock` in the place of an unlock: nobody has to wait to lock a vehicle. False when something came between.
 
@@ -55,10 +70,40 @@ async def _supersede(deps: CommandDependencies, lock: Command, unlock_id: str) -
     held = deps.dispatch.hold_back(unlock_id)
     kept = False
     try:
-        kept = await deps.commands.supersede(lock, unlock_id, surely_unsent=held)
+        kept = await commit(
+            deps, partial(_take_its_place, deps.outbox_messages, lock, unlock_id, surely_unsent=held)
+        )
     except CommandConflict:
         return False
     finally:
         if held and not kept:
             deps.dispatch.restore(unlock_id)
     return kept
+
+
+def _take_its_place(
+    outbox_messages: OutboxMessages,
+    lock: Command,
+    unlock_id: str,
+    transaction: CommandTransaction,
+    *,
+    surely_unsent: bool,
+) -> tuple[bool, list[OutgoingMessage]]:
+    """Keep the lock, and of the unlock its end or the cloud's own cancellation.
+
+    The vehicle's session is locked first, as everywhere. Whoever issues the unlock at this moment is waited for, so
+    that its counter is below the lock's; whoever issues it later finds it superseded (dispatch.IssuedOrders.issue).
+    """
+    transaction.sessions.load(lock.vin)
+    state = standing(transaction, unlock_id, with_cancellations=surely_unsent)
+    decision = lifecycle.supersede(state, lock, surely_unsent=surely_unsent)
+    if decision is None:
+        return False, []
+    messages = change(transaction, decision, outbox_messages)
+    unlock = decision.state.command
+    if not unlock.status.final:  # the vehicle may have it, and is to give it up
+        messages += outbox_messages.supersede(transaction.order_of(unlock), lock)
+    # After this it is not found by a scan for what is unsent.
+    transaction.withdraw(unlock_id, lock.accepted_at)
+    transaction.add_command(lock)
+    return True, [*messages, *outbox_messages.accepted(lock)]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import Requester, StatusCheck
     from services.command.history import HistoryPage, HistoryQuery
-    from services.command.usecases import CommandDependencies, Commands
+    from services.command.ports import CommandDependencies, Commands
 
 MOST_WAITING = 1_000
 """So many refused requests wait for their commit; more are refused all the same, and not kept."""

@@ -1,4 +1,4 @@
-"""Which messages tell the vehicle and the watchers of a change (store.requests.OutboxMessages)."""
+"""Which messages tell the vehicle and the watchers of a change (ports.OutboxMessages)."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.command.domain import RequestedOrder
+    from services.command.ports import CommandDependencies
     from services.command.right_usecases import CommandRightsReview, VehicleQueue
-    from services.command.usecases import CommandDependencies
     from services.platform.consumer import Delivery
     from services.telematics.order_signer import OrderSigningClient
 

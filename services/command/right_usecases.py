@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
+from services.command import lifecycle
 from services.command.endings import right_ended
+from services.command.recording import change, commit, finish, standing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from services.command.domain import CommandRightEnded, RequestedOrder
-    from services.command.usecases import CommandDependencies
+    from services.command.ports import CommandDependencies, CommandTransaction, OutboxMessages
+    from services.platform.outbox import OutgoingMessage
 
 
 class CommandRightsReview(Protocol):
@@ -69,8 +74,20 @@ async def _give_up(deps: CommandDependencies, commands: Sequence[RequestedOrder]
     now = deps.now()
     unsent = [c.command_id for c in commands if deps.dispatch.surely_unsent(c.command_id)]
     if unsent:
-        await deps.commands.finish([(each, right_ended(now)) for each in unsent], unless_taken_over=True)
+        await finish(deps, [(each, right_ended(now)) for each in unsent], unless_taken_over=True)
         for command_id in unsent:
             deps.dispatch.untrack(command_id)
     for command in commands:
-        await deps.commands.take_back(command, now)
+        await commit(deps, partial(_take_back, deps.outbox_messages, command, now))
+
+
+def _take_back(
+    outbox_messages: OutboxMessages, requested: RequestedOrder, at: datetime, transaction: CommandTransaction
+) -> tuple[None, list[OutgoingMessage]]:
+    """Keep the cloud's own cancellation of a command, for its vehicle, once; nothing when it has ended."""
+    state = standing(transaction, requested.command_id)
+    decision = lifecycle.take_back(state, at) if state else None
+    if decision is None or not decision.changes:
+        return None, []
+    messages = change(transaction, decision, outbox_messages)
+    return None, [*messages, *outbox_messages.take_back(requested, at)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from services.command.domain import DoorAction
     from services.command.history_usecases import RefusedRequests
-    from services.command.usecases import CommandDependencies
+    from services.command.ports import CommandDependencies
 
     Context = grpc.aio.ServicerContext[Any, Any]
 

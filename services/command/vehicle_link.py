@@ -45,9 +45,9 @@ if TYPE_CHECKING:
     from protocol.session import CloudSession
     from services.command.domain import AdvisoryState
     from services.command.manifest_delivery import ManifestDelivery
+    from services.command.ports import CommandDependencies
+    from services.command.reports import Report
     from services.command.shown_results import ShownResults
-    from services.command.usecases import CommandDependencies
-    from services.command.vehicle_usecases import Report
     from services.platform.consumer import Delivery, Unhandled
     from services.platform.jetstream import Broker
     from services.telematics.keys import VehicleKeyDirectory

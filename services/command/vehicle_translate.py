@@ -32,7 +32,7 @@ from services.command.domain import (
 )
 from services.command.endings import GUIDANCE, arrived_too_late, partial_success, unclear
 from services.command.own_cancellations import superseded_id, taken_back_id
-from services.command.vehicle_usecases import (
+from services.command.reports import (
     CancellationDecision,
     CommandReceipt,
     OrderRefusal,

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
-from services.command.domain import (
-    Ending,
-    LateResult,
-    ObservedOutcome,
-    Status,
-)
+from protocol.faults import MessageRefused
+from services.command import lifecycle
+from services.command.changes import CommandState, ReportRejection
 from services.command.endings import not_accepted
-from services.command.wake_budget import WAKE_AFTER
+from services.command.recording import change, commit, finish, standing
+from services.command.reports import OrderRefusal, ReportedResult
+from services.command.wake_budget import WAKE_AFTER, WAKES_REMEMBERED
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from protocol.cloud_side import CloudStore
-    from protocol.faults import MessageRefused
-    from services.command.usecases import CommandDependencies
+    from services.command.domain import ObservedOutcome
+    from services.command.ports import CommandDependencies, CommandTransaction, OutboxMessages
+    from services.command.reports import Report
+    from services.platform.outbox import OutgoingMessage
 
 
 _WAKE_AT_MOST = 100
@@ -32,58 +34,6 @@ acknowledgement.
 """
 PASS_ON_AFTER = timedelta(seconds=5)
 """What a vehicle that is there has not confirmed for so long may have been lost on its way."""
-
-
-@dataclass(frozen=True, slots=True)
-class CommandReceipt:
-    """The vehicle has a command."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedResult:
-    """The vehicle says how a command ended."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    ending: Ending
-
-
-@dataclass(frozen=True, slots=True)
-class CancellationDecision:
-    """The vehicle's signed response to a cancellation. `ending` is the command's, when that follows from it."""
-
-    message_id: str
-    vin: str
-    command_id: str
-    cancel_id: str
-    at: datetime
-    too_late: bool
-    ending: Ending | None
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRefusal:
-    """The vehicle refused an order before anything else was asked. `message_id` is its answer's, `order_id` the
-    command's or the cancellation's. With `again` the same order, signed anew, may be taken. `signed_at`: the copy.
-    """
-
-    message_id: str
-    vin: str
-    command_id: str
-    order_id: str
-    fault: str
-    again: bool
-    at: datetime
-    signed_at: datetime | None = field(default=None, compare=False)
-
-
-Report = CommandReceipt | ReportedResult | CancellationDecision | OrderRefusal
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +68,7 @@ async def vehicle_connected(deps: CommandDependencies, vin: str) -> None:
 
 async def ingest_messages(deps: CommandDependencies, arrived: Sequence[VerifiedMessage]) -> IngestResult:
     """Apply what vehicles said."""
-    taken = await deps.commands.ingest(arrived, deps.now())
+    taken = await commit(deps, partial(_ingest, deps.outbox_messages, arrived, deps.now()))
     for report in taken.accepted:
         if isinstance(report, ReportedResult):
             deps.dispatch.untrack(report.command_id)
@@ -128,13 +78,68 @@ async def ingest_messages(deps: CommandDependencies, arrived: Sequence[VerifiedM
     return taken
 
 
+def _ingest(
+    outbox_messages: OutboxMessages,
+    arrived: Sequence[VerifiedMessage],
+    at: datetime,
+    transaction: CommandTransaction,
+) -> tuple[IngestResult, list[OutgoingMessage]]:
+    """Take them into their sessions and apply them, each once, in order; and what leaves for it."""
+    admitted, rejected = _admit(transaction.sessions, arrived)
+    states = _states(transaction, admitted.values())
+    accepted: list[Report] = []
+    messages: list[OutgoingMessage] = []
+    for received, report in admitted.items():
+        decision = lifecycle.receive(states.get(report.command_id), report)
+        if isinstance(decision, ReportRejection):
+            rejected[received] = decision.reason
+            continue
+        accepted.append(report)
+        if transaction.first_time(f"{report.vin}:{report.message_id}", at):
+            messages += change(transaction, decision, outbox_messages)
+            states[report.command_id] = decision.state
+    return IngestResult(accepted, rejected), messages
+
+
+def _admit(
+    sessions: CloudStore, arrived: Sequence[VerifiedMessage]
+) -> tuple[dict[VerifiedMessage, Report], dict[VerifiedMessage, MessageRefused | str]]:
+    """Return what their sessions take, but for hellos; what they do not take, and why."""
+    reports: dict[VerifiedMessage, Report | None] = {}
+    refused: dict[VerifiedMessage, MessageRefused | str] = {}
+    # By VIN, so that replicas that lock several vehicles wait for each other and do not deadlock.
+    for received in sorted(arrived, key=lambda each: each.vin):
+        try:
+            reports[received] = received.admit(sessions)
+        except MessageRefused as refusal:
+            refused[received] = refusal
+    admitted = {received: report for received in arrived if (report := reports.get(received)) is not None}
+    return admitted, refused
+
+
+def _states(transaction: CommandTransaction, reports: Collection[Report]) -> dict[str, CommandState]:
+    """Return how the commands stand that these are about, with their cancellations where those matter."""
+    commands = transaction.commands({report.command_id for report in reports}) if reports else {}
+    concerned = {
+        report.command_id
+        for report in reports
+        if report.command_id in commands
+        and lifecycle.reads_cancellations(commands[report.command_id], report)
+    }
+    cancellations = transaction.cancellations(concerned) if concerned else {}
+    return {
+        command_id: CommandState(command, cancellations.get(command_id, ()))
+        for command_id, command in commands.items()
+    }
+
+
 async def _answer_refusals(deps: CommandDependencies, refusals: Sequence[OrderRefusal]) -> None:
     """Sign again what was out of step with the vehicle; fail a command that it will never take."""
     now = deps.now()
     for refusal in refusals:
         if not refusal.again and refusal.order_id == refusal.command_id:
             ending = not_accepted(now, refusal.fault)
-            await deps.commands.finish([(refusal.command_id, ending)], unless_taken_over=False)
+            await finish(deps, [(refusal.command_id, ending)], unless_taken_over=False)
     for refusal in refusals:
         if refusal.again and not (deps.epochs.has_two_units(refusal.vin) and _may_be_taken(refusal)):
             deps.again.refused(refusal.order_id)
@@ -182,16 +187,38 @@ async def pass_on_to_the_silent(deps: CommandDependencies, pass_on: Callable[[st
         await pass_on(vin)
 
 
+async def count_wake_up(deps: CommandDependencies, command_id: str) -> bool:
+    """Count a wake-up against the budgets of vehicle and person and note it on the command; False: none is left."""
+    return await commit(deps, partial(_wake, deps.outbox_messages, command_id, deps.now()))
+
+
+def _wake(
+    outbox_messages: OutboxMessages, command_id: str, at: datetime, transaction: CommandTransaction
+) -> tuple[bool, list[OutgoingMessage]]:
+    state = standing(transaction, command_id, with_cancellations=False)
+    if state is None or state.final:
+        return False, []
+    earlier = transaction.wake_ups(state.command.vin, at - WAKES_REMEMBERED)
+    decision = lifecycle.wake_up(state, earlier, at)
+    if decision is None:
+        return False, []
+    return True, change(transaction, decision, outbox_messages)
+
+
 async def record_outcomes(deps: CommandDependencies, verdicts: Sequence[ObservedOutcome]) -> None:
-    """Keep how doors stood after commands had succeeded."""
-    await deps.commands.confirm(verdicts, deps.now())
+    """Keep how doors stood after commands had succeeded, each once; only of the vehicle's own commands."""
+    await commit(deps, partial(_keep_outcomes, deps.outbox_messages, verdicts, deps.now()))
 
 
-def late(ending: Ending) -> LateResult:
-    """Return the same report, when it comes after the command has timed out."""
-    return LateResult(ending.status, ending.finished_at, ending.failure_reason, ending.door_results)
-
-
-def may_become_late(status: Status, late_result: LateResult | None) -> bool:
-    """Only a command that timed out has a late result, and only one."""
-    return status is Status.TIMEOUT and late_result is None
+def _keep_outcomes(
+    outbox_messages: OutboxMessages,
+    verdicts: Sequence[ObservedOutcome],
+    at: datetime,
+    transaction: CommandTransaction,
+) -> tuple[None, list[OutgoingMessage]]:
+    messages: list[OutgoingMessage] = []
+    for outcome in verdicts:
+        command = transaction.keep_outcome(outcome)
+        if command is not None:
+            messages += change(transaction, lifecycle.confirmed(command, outcome, at), outbox_messages)
+    return None, messages

@@ -12,11 +12,9 @@ from services.platform.logs import masked_vin
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-    from datetime import datetime
+    from collections.abc import Awaitable, Callable, Coroutine
     from typing import Any
 
-    from services.command.usecases import Commands
 
 _TAP_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -65,23 +63,21 @@ class NoWakeUpGateway:
 
 
 class VehicleWaker:
-    """Wakes vehicles within their budgets (dispatch.VehicleReachability). `ask_for_session` makes one say hello
-    that is awake.
+    """Wakes vehicles within their budgets (dispatch.VehicleReachability). `count` counts a wake-up for a command, and
+    says whether one is left; `ask_for_session` makes a vehicle say hello that is awake.
     """
 
     def __init__(
         self,
-        commands: Commands,
+        count: Callable[[str], Awaitable[bool]],
         gateway: WakeUpGateway,
         ask_for_session: Callable[[str], Coroutine[Any, Any, None]],
         is_asleep: Callable[[str], bool],
-        now: Callable[[], datetime],
     ) -> None:
-        self._commands = commands
+        self._count = count
         self._gateway = gateway
         self._ask_for_session = ask_for_session
         self._is_asleep = is_asleep
-        self._now = now
         self._background_tasks = BackgroundTasks("waking")
 
     def is_asleep(self, vin: str) -> bool:
@@ -100,7 +96,7 @@ class VehicleWaker:
     async def wake(self, vin: str, command_id: str) -> None:
         """Send a wake-up for this command, if the vehicle's budget allows one."""
         try:
-            if not await self._commands.wake(vin, command_id, self._now()):
+            if not await self._count(command_id):
                 _log.info("wake_up_not_in_budget", vin=masked_vin(vin))
                 return
             await self._gateway.send_wake_up(vin)

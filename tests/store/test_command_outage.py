@@ -14,7 +14,7 @@ from services.command.store.tables import command, history, outbox
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
-    from services.command.usecases import CommandDependencies
+    from services.command.ports import CommandDependencies
     from tests.support.command_store_harness import CommandStoreHarness
 
 

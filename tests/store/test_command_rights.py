@@ -19,9 +19,9 @@ from services.command.domain import (
 )
 from services.command.outbox_messages import TO_VEHICLES
 from services.command.own_cancellations import taken_back_id
+from services.command.reports import CancellationDecision, ReportedResult
 from services.command.right_usecases import end_rights
 from services.command.store import tables
-from services.command.vehicle_usecases import CancellationDecision, ReportedResult
 from tests.support.command_store_harness import AGENT, OTHER, OWNER, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:

@@ -32,13 +32,9 @@ from services.command.domain import (
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history, purge_expired_history, record_status_checks
 from services.command.outbox_messages import TO_VEHICLES
+from services.command.reports import CancellationDecision, CommandReceipt, ReportedResult
 from services.command.store import tables
-from services.command.vehicle_usecases import (
-    CancellationDecision,
-    CommandReceipt,
-    ReportedResult,
-    wake_the_silent,
-)
+from services.command.vehicle_usecases import wake_the_silent
 from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     AGENT,

@@ -22,8 +22,9 @@ from services.command.domain import (
 from services.command.endings import arrived_too_late
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
+from services.command.reports import OrderRefusal, ReportedResult
 from services.command.store import tables
-from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
+from services.command.vehicle_usecases import ingest_messages
 from services.telematics.signing_again import SigningAgain
 from tests.support.command_store_harness import LOCK, OTHER, VIN, CommandStoreHarness, admitted, open_room
 

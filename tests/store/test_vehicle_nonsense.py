@@ -20,8 +20,9 @@ from protocol.keys import OpenKeys
 from protocol.subjects import EventKind, event_subject
 from services.command import store as command_store
 from services.command.outbox_messages import CommandOutboxMessages
+from services.command.ports import CommandDependencies
 from services.command.rules import Rules
-from services.command.usecases import CommandDependencies
+from services.command.shown_results import ShownResults
 from services.command.vehicle_link import CommandEventHandler as CommandEvents
 from services.config import dispatch as config_dispatch
 from services.config import store as config_store
@@ -167,10 +168,22 @@ class NonsenseHarness:
         return (await self.database.read(lambda c: self.sessions.find_all(c, [vin]))).get(vin)
 
 
+async def ask_nobody(_vin: str) -> None:
+    """No vehicle is asked for its session."""
+
+
 def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
-    commands = command_store.SqlCommands(database, CommandOutboxMessages(MAC), lambda _: None)
+    commands = command_store.SqlCommands(database)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
-    deps = CommandDependencies(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
+    deps = CommandDependencies(
+        commands,
+        CommandOutboxMessages(MAC),
+        lambda _: None,
+        FakeDispatch(),
+        FakeConditions(),
+        rules,
+        lambda: START,
+    )
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = CommandEvents(
         deps,
@@ -179,7 +192,9 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         reader,
         NoManifests(),  # type: ignore[arg-type]  # the fake
         lambda _vin, _at: None,
+        ShownResults(lambda: fleet.clock.now_millis() * 1_000, 0),
         fleet.clock.now_millis,
+        ask=ask_nobody,
     )
     return NonsenseHarness(database, {(Domain.HELLO, *KINDS): events.handle}, command_store.tables.sessions)
 

@@ -28,9 +28,10 @@ from services.command.domain import (
 from services.command.history import HistoryQuery
 from services.command.history_usecases import list_history
 from services.command.outbox_messages import TO_VEHICLES, CommandOutboxMessages
+from services.command.ports import CommandDependencies
+from services.command.reports import Report, ReportedResult
 from services.command.rules import Rules
-from services.command.usecases import CommandDependencies
-from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
+from services.command.vehicle_usecases import VerifiedMessage, ingest_messages
 from services.platform.database import open_database
 from services.platform.storage import StorageUnavailable
 from services.telematics.order_mac import OrderMac
@@ -136,7 +137,13 @@ class CommandStoreHarness:
     def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
         return CommandDependencies(
-            self.commands, self.dispatch, self.advisory_states, rules, lambda: self.now
+            self.commands,
+            CommandOutboxMessages(MAC),
+            self.dispatch.committed,
+            self.dispatch,
+            self.advisory_states,
+            rules,
+            lambda: self.now,
         )
 
     def pass_seconds(self, seconds: float) -> None:
@@ -194,6 +201,6 @@ async def open_room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
-    commands = store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed)
+    commands = store.SqlCommands(database)
     yield CommandStoreHarness(database, commands, dispatch, FakeConditions())
     await database.close()

@@ -1,7 +1,8 @@
 """The record of this service; rows never leave this folder.
 
-`tables` are the tables; `requests` is what requests write, `reports` what vehicles' reports write, `queries`
-what is read; `commands` puts them into transactions; `orders` keeps what is issued to vehicles.
+`tables` are the tables; `requests` writes new commands and cancellations, `changes` what happened to them, `queries`
+is what is read; `transaction` is the record while it is changed, `commands` runs the use cases' work in one; `orders`
+keeps what is issued to vehicles.
 """
 
 from services.command.store.commands import SqlCommands

@@ -16,6 +16,7 @@ from services.command.domain import (
     Status,
 )
 from services.command.own_cancellations import taken_back_id
+from services.command.ports import PriorRequest
 from services.command.store.tables import (
     cancellation,
     command,
@@ -23,7 +24,6 @@ from services.command.store.tables import (
     idempotency_key,
     outbox,
 )
-from services.command.usecases import PriorRequest
 from services.platform.outbox import message_of
 
 if TYPE_CHECKING:

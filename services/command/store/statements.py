@@ -8,8 +8,9 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import BigInteger, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import BigInteger, Boolean, bindparam, func, insert, literal_column, select, update
 
+from services.command.lifecycle import MAY_STILL_SUCCEED
 from services.command.store.tables import (
     audit,
     cancellation,
@@ -75,7 +76,24 @@ INSERT_AUDIT = PreparedStatement(
 
 
 _OF_COMMAND = command.c.command_id == bindparam("of_command")
-FIND = select(command).where(_OF_COMMAND)
+# Locked, so that an end that is being written at this moment is seen, or sees what follows; in one order for all, so
+# that two that lock several wait for each other and do not deadlock.
+FIND_ALL = (
+    select(command)
+    .where(command.c.command_id.in_(bindparam("ids", expanding=True)))
+    .order_by(command.c.command_id)
+    .with_for_update()
+)
+CANCELLATIONS = (
+    select(
+        cancellation.c.command_id,
+        cancellation.c.cancel_id,
+        cancellation.c.requested_at,
+        cancellation.c.finished_at,
+    )
+    .where(cancellation.c.command_id.in_(bindparam("ids", expanding=True)))
+    .order_by(cancellation.c.requested_at, cancellation.c.cancel_id)
+)
 MARK_RECEIVED = PreparedStatement(
     update(command)
     .where(_OF_COMMAND, command.c.received_at.is_(None), command.c.finished_at.is_(None))
@@ -127,28 +145,52 @@ def in_milliseconds(at: datetime) -> int:
     return now_us - now_us % MILLISECOND_US
 
 
-OPEN_CANCELLATIONS = PreparedStatement(
-    select(cancellation.c.cancel_id, cancellation.c.requested_at).where(
-        cancellation.c.command_id == bindparam("of_command"), cancellation.c.finished_at.is_(None)
-    )
-)
-# Locked, so that of two replicas that would wake for it at once the second sees what the first has done.
-ALIVE = PreparedStatement(
-    select(command.c.subject, command.c.role, command.c.waking_at)
-    .where(_OF_COMMAND, command.c.finished_at.is_(None))
-    .with_for_update()
-)
 EARLIER_WAKE_UPS = PreparedStatement(
     select(wake_up.c.at, wake_up.c.subject, wake_up.c.by_owner).where(
         wake_up.c.vin == bindparam("of_vin"), wake_up.c.at > bindparam("after")
     )
 )
-INSERT_WAKE_UP = PreparedStatement(insert(wake_up).inline(), "vin", "at", "subject", "by_owner")
-WAKING = (
+KEEP_OUTCOME = (
     update(command)
-    .where(_OF_COMMAND, command.c.finished_at.is_(None))
-    .values(waking_at=func.coalesce(command.c.waking_at, bindparam("at", type_=Instant)))
+    .where(
+        _OF_COMMAND,
+        # The status service knows no commands: a vehicle can have named another's.
+        command.c.vin == bindparam("of_vin"),
+        command.c.status.in_([status.value for status in MAY_STILL_SUCCEED]),
+        command.c.confirmation.is_(None),
+    )
+    .values(confirmation=bindparam("new_confirmation"))
     .returning(*command.c)
+)
+KEEP_LATE = PreparedStatement(
+    update(command)
+    .where(_OF_COMMAND, command.c.status == literal_column("'TIMEOUT'"), command.c.late_result.is_(None))
+    .values(late_result=bindparam("new_late"))
+)
+PROVE_INACTION = PreparedStatement(
+    update(command)
+    .where(
+        _OF_COMMAND,
+        command.c.status == literal_column("'TIMEOUT'"),
+        command.c.may_have_succeeded == bindparam("was", type_=Boolean()),
+    )
+    .values(may_have_succeeded=bindparam("now"), guidance=bindparam("new_guidance"))
+)
+SUPERSEDE = PreparedStatement(
+    update(command)
+    .where(_OF_COMMAND, command.c.finished_at.is_(None), command.c.superseded_at.is_(None))
+    .values(superseded_at=bindparam("at", type_=Instant))
+)
+END_CANCELLATION = PreparedStatement(
+    update(cancellation)
+    .where(cancellation.c.cancel_id == bindparam("of_cancellation"), cancellation.c.finished_at.is_(None))
+    .values(finished_at=bindparam("at", type_=Instant))
+)
+INSERT_WAKE_UP = PreparedStatement(insert(wake_up).inline(), "vin", "at", "subject", "by_owner")
+NOTE_WAKE_UP = PreparedStatement(
+    update(command)
+    .where(_OF_COMMAND, command.c.finished_at.is_(None), command.c.waking_at.is_(None))
+    .values(waking_at=bindparam("at", type_=Instant))
 )
 
 

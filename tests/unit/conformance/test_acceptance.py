@@ -16,7 +16,7 @@ from protocol.reports import OpenedReport
 from protocol.subjects import EventKind
 from services.command import vehicle_translate as commands
 from services.command.domain import FailureReason
-from services.command.vehicle_usecases import ReportedResult
+from services.command.reports import ReportedResult
 from services.config import translate as config
 from services.diagnostics import translate as diagnostics
 from services.status import vehicle_translate as status
