@@ -254,11 +254,11 @@ def main() -> None:
     """Run the command `python -m vehicle`."""
     parser = argparse.ArgumentParser(prog="python -m vehicle", description="Runs simulated cars.")
     parser.add_argument("--link", choices=LINKS, help="for every car, whatever the file says of it")
-    keys = parser.add_subparsers(dest="deed").add_parser("keys", help="make a car's keys, and run nothing")
+    keys = parser.add_subparsers(dest="command").add_parser("keys", help="make a car's keys, and run nothing")
     keys.add_argument("--out", type=Path, required=True, help="where the private halves go")
     keys.add_argument("--public", type=Path, required=True, help="where the public halves go, to be enrolled")
     words = parser.parse_args()
-    if words.handler == "keys":
+    if words.command == "keys":
         make_keys(words.out, words.public)
         return
     for name in ignored(os.environ):

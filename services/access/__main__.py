@@ -64,7 +64,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
     health = Health()
-    broker = await jetstream.connect(settings, "room-access", health)
+    broker = await jetstream.connect(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
     relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
 

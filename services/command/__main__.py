@@ -129,7 +129,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, _now, settings.letter_limits)
-    broker = await jetstream.connect(settings, "room-command", health)
+    broker = await jetstream.connect(settings, "service-command", health)
     await broker.ensure_streams(
         *(
             streams.STREAMS[name]

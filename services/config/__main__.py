@@ -63,7 +63,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
+    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
     signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)

@@ -62,7 +62,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
+    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(
         database,

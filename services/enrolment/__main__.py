@@ -66,7 +66,7 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
-    broker = await jetstream.connect(settings, f"room-{NAME}", health, prefix)
+    broker = await jetstream.connect(settings, f"service-{NAME}", health, prefix)
     record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
     deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
     await broker.ensure_streams(*STREAMS.values())

@@ -130,7 +130,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"room-{ROOM}", health)
+    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
         *(status_stream(n) for n in settings.partitions),

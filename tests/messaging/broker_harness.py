@@ -193,7 +193,7 @@ class BrokerHarness:
         """
         await self._until_listening()
         self._broker = broker = await connect(
-            self.room_settings(), "room-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
+            self.room_settings(), "service-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
         )
         changes = BrokerKeyChanges(broker)
         deps = EnrolmentDependencies(

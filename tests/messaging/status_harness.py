@@ -175,7 +175,7 @@ async def running_room(
     url = f"sqlite:///{folder}/status.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    broker = await jetstream.connect(nats_server.settings(), name="room-status")
+    broker = await jetstream.connect(nats_server.settings(), name="service-status")
     partitions = range(8)
     await broker.ensure_streams(
         STREAMS[VEHICLE_EVENTS],

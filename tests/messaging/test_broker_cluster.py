@@ -88,7 +88,7 @@ async def gets_a_command(broker: Broker) -> None:
 
 @pytest.mark.timeout(90)
 async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster: NatsCluster) -> None:
-    broker = await jetstream.connect(cluster.settings(), "room-command")
+    broker = await jetstream.connect(cluster.settings(), "service-command")
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS])
     taken: set[bytes] = set()
 
@@ -133,13 +133,13 @@ async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster
 
 
 async def test_streams_are_spread_where_they_lie_and_never_gathered_again(cluster: NatsCluster) -> None:
-    early = await jetstream.connect(cluster.settings(replicas=1), "room-early")
+    early = await jetstream.connect(cluster.settings(replicas=1), "service-early")
     await early.ensure_streams(STREAMS[VEHICLE_COMMANDS])
     await early.publish_all([message(1, f"vehicle.{VIN}.cmd.door")])
     assert await replicas_of(early, VEHICLE_COMMANDS) == 1
-    later = await jetstream.connect(cluster.settings(replicas=NODES), "room-later")
+    later = await jetstream.connect(cluster.settings(replicas=NODES), "service-later")
     await later.ensure_streams(STREAMS[VEHICLE_COMMANDS])
-    again = await jetstream.connect(cluster.settings(replicas=1), "room-again")
+    again = await jetstream.connect(cluster.settings(replicas=1), "service-again")
     await again.ensure_streams(STREAMS[VEHICLE_COMMANDS])
     for stream in (VEHICLE_COMMANDS, MQTT_MESSAGES):
         assert await replicas_of(again, stream) == NODES
@@ -150,7 +150,7 @@ async def test_streams_are_spread_where_they_lie_and_never_gathered_again(cluste
 
 
 async def test_what_the_broker_made_for_mqtt_is_spread_too(cluster: NatsCluster) -> None:
-    broker = await jetstream.connect(cluster.settings(), "room-enrolment")
+    broker = await jetstream.connect(cluster.settings(), "service-enrolment")
     await broker.ensure_streams(*STREAMS.values())
     # As the broker makes it when the first vehicle connects over MQTT before the cluster was one.
     await broker.jetstream.add_stream(
@@ -168,7 +168,7 @@ async def test_a_room_starts_while_its_first_node_is_down_and_finds_those_it_was
 ) -> None:
     down, up, told = cluster.nodes
     down.kill()
-    broker = await jetstream.connect(cluster.settings(url=f"{down.url},{up.url}"), "room-command")
+    broker = await jetstream.connect(cluster.settings(url=f"{down.url},{up.url}"), "service-command")
     assert broker.client.connected_url is not None
     assert broker.client.connected_url.port == up.port
     up.kill()
@@ -183,7 +183,7 @@ async def test_a_room_starts_while_its_first_node_is_down_and_finds_those_it_was
 
 async def test_a_node_that_hangs_is_left(cluster: NatsCluster) -> None:
     health = Health()
-    broker = await jetstream.connect(cluster.settings(), "room-command", health)
+    broker = await jetstream.connect(cluster.settings(), "service-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     watching = asyncio.create_task(broker.watch())
     url = broker.client.connected_url

@@ -101,7 +101,7 @@ async def test_a_service_makes_nothing_and_says_that_something_is_missing(harnes
         health.look()
         return health.serves(COMMANDS)
 
-    broker = await connect(harness.room_settings("command"), "room-command", health)
+    broker = await connect(harness.room_settings("command"), "service-command", health)
     consumer = CONSUMERS["command-events"]
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     await broker.ensure_consumer(consumer)

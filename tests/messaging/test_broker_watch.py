@@ -62,7 +62,7 @@ async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
     settings = nats_server.settings().model_copy(
         update={"broker_look_seconds": 0.1, "health_patience_seconds": 0.3}
     )
-    broker = await jetstream.connect(settings, "room-command", health)
+    broker = await jetstream.connect(settings, "service-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
     service = BrokerWatchHarness(broker, health)
     running = asyncio.gather(
@@ -160,7 +160,7 @@ async def test_one_vehicle_whose_messages_are_refused_stops_nobody(nats_server: 
 
 async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer) -> None:
     broker = await jetstream.connect(
-        nats_server.settings().model_copy(update={"broker_look_seconds": 0.05}), "room-command"
+        nats_server.settings().model_copy(update={"broker_look_seconds": 0.05}), "service-command"
     )
     watching = asyncio.create_task(broker.watch())
     await broker.client.close()

@@ -118,7 +118,7 @@ async def service(nats_server: Any, tmp_path: Path) -> AsyncIterator[Diagnostics
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    connect = partial(jetstream.connect, nats_server.settings(), "room-diagnostics")
+    connect = partial(jetstream.connect, nats_server.settings(), "service-diagnostics")
     broker = await connect()
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     service = DiagnosticsHarness(database, broker, connect)

@@ -40,7 +40,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_a_change_is_forgotten_at_once_and_everything_after_a_break(nats_server: Any) -> None:
-    broker = await jetstream.connect(nats_server.settings(), "room-status")
+    broker = await jetstream.connect(nats_server.settings(), "service-status")
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
         directory, listener = VehicleKeyDirectory(channel, lambda: 0.0), FakeKeyChangeListener()
         await directory.listen(broker, listener)

@@ -40,7 +40,7 @@ async def idle(
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    brokers = [await jetstream.connect(nats_server.settings(), f"room-config-{n}") for n in range(2)]
+    brokers = [await jetstream.connect(nats_server.settings(), f"service-config-{n}") for n in range(2)]
     for broker in brokers:
         await broker.ensure_streams(
             *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))
