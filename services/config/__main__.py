@@ -13,7 +13,8 @@ from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
+from services.config import usecases
+from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
 from services.platform import boot, jetstream
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier

@@ -13,7 +13,7 @@ from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
-from services.diagnostics import server, store, vehicle_link
+from services.diagnostics.adapters import server, store, vehicle_link
 from services.platform import boot, jetstream
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier

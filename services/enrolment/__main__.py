@@ -12,18 +12,18 @@ from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation wh
 
 from protocol.consumers import CONSUMERS
 from protocol.streams import STREAMS
-from services.enrolment import seed, store, translate
-from services.enrolment.certificates import CertificateCheck
-from services.enrolment.changes import BrokerKeyChanges
-from services.enrolment.connection_bound import ConnectionBound
-from services.enrolment.connections import BrokerConnections
-from services.enrolment.nats_jwt import Issuer
-from services.enrolment.reply_guard import ReplyGuard
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
-from services.enrolment.takeovers import NewestConnection
-from services.enrolment.translate import refusal_of
+from services.enrolment.adapters import seed, store, translate
+from services.enrolment.adapters.certificates import CertificateCheck
+from services.enrolment.adapters.changes import BrokerKeyChanges
+from services.enrolment.adapters.connection_bound import ConnectionBound
+from services.enrolment.adapters.connections import BrokerConnections
+from services.enrolment.adapters.nats_jwt import Issuer
+from services.enrolment.adapters.reply_guard import ReplyGuard
+from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.translate import refusal_of
+from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.usecases import EnrolmentDependencies
-from services.enrolment.vehicle_link import AuthCalloutResponder
 from services.platform import boot, jetstream
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import open_database

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from protocol.stream_config import ConsumerDescription
     from protocol.streams import Stream
     from services.platform.health import HealthCondition
-    from services.platform.outbox import OutgoingMessage
+    from services.platform.outbox_table import OutgoingMessage
     from services.platform.settings import ServiceSettings
 
 PUBLISH_SECONDS = 5.0

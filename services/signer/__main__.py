@@ -19,9 +19,9 @@ from services.platform.channel import open_channel, watch_channel
 from services.platform.health import Health
 from services.platform.server import GrpcServer
 from services.platform.settings import ServerSettings, Target
-from services.signer.rights import GrpcRights
-from services.signer.server import POLICY, SERVICE, OrderSigningServicer
-from services.signer.translate import Ed25519OrderSigner, refusal_of
+from services.signer.adapters.rights import GrpcRights
+from services.signer.adapters.server import POLICY, SERVICE, OrderSigningServicer
+from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 

@@ -29,26 +29,26 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.subscriptions import consumers
-from services.status import store, translate
-from services.status.advisories import AdvisoryFilter
-from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.event_ids import EventIds
-from services.status.hub import Hub
-from services.status.presence import LostVehicles, Reachability
-from services.status.refusals import refusal_of
-from services.status.revocations import Revocations
-from services.status.rights import LONGEST_CAPABILITY_SECONDS
-from services.status.server import POLICY, SERVICE, DoorStatusServer
-from services.status.status_read_log import StatusReadLog
-from services.status.update_budget import BudgetedMessages
-from services.status.update_feed import JetStreamLog, StreamTail
-from services.status.vehicle_link import (
+from services.status.adapters import store, translate
+from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.refusals import refusal_of
+from services.status.adapters.revocations import Revocations
+from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
+from services.status.adapters.status_read_log import StatusReadLog
+from services.status.adapters.update_budget import BudgetedMessages
+from services.status.adapters.update_feed import JetStreamLog, StreamTail
+from services.status.adapters.vehicle_link import (
     AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
 )
+from services.status.domain.rights import LONGEST_CAPABILITY_SECONDS
+from services.status.usecases.advisories import AdvisoryFilter
+from services.status.usecases.hub import Hub
+from services.status.usecases.presence import LostVehicles, Reachability
 from services.telematics import rules as vehicle_rules
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from sqlalchemy import select
 
 import services.config
-from services.config import dispatch, server, store, translate
+from services.config.adapters import dispatch, server, store, translate
 from services.config.domain import ConfigAnswer
 from services.config.usecases import VerifiedConfigMessage
 from services.platform.capability import CapabilityVerifier

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.status import translate
-from services.status.domain import LogPosition
-from services.status.event_ids import EventIds
+from services.status.adapters import translate
+from services.status.adapters.event_ids import EventIds
+from services.status.domain.doors import LogPosition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

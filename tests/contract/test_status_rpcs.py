@@ -21,16 +21,16 @@ from google.protobuf.json_format import MessageToDict
 
 from services.platform.policy import RpcPolicy
 from services.platform.storage import StorageUnavailable
-from services.status import translate
-from services.status.domain import Bounds, LogPosition, Update
-from services.status.event_ids import EventIds
-from services.status.hub import Hub
-from services.status.presence import LostVehicles, Reachability
-from services.status.refusals import refusal_of
-from services.status.rights import EndingCause, RightEnding
-from services.status.server import POLICY, SERVICE, DoorStatusServer
-from services.status.status_read_log import StatusReadLog
-from services.status.usecases import LastReport
+from services.status.adapters import translate
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.refusals import refusal_of
+from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
+from services.status.adapters.status_read_log import StatusReadLog
+from services.status.domain.doors import Bounds, LogPosition, Update
+from services.status.domain.rights import EndingCause, RightEnding
+from services.status.usecases.door_status import LastReport
+from services.status.usecases.hub import Hub
+from services.status.usecases.presence import LostVehicles, Reachability
 from tests.contract.conftest import ServedRoom
 
 if TYPE_CHECKING:

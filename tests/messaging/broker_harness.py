@@ -26,17 +26,18 @@ from mesh.ports import Ports
 from mesh.sandbox import Sandbox, broker_user, vehicle_identity
 from protocol.consumers import CONSUMERS
 from protocol.streams import STREAMS
-from services.enrolment import translate, usecases
-from services.enrolment.changes import BrokerKeyChanges
-from services.enrolment.connection_bound import ConnectionBound
-from services.enrolment.connections import BrokerConnections
+from services.enrolment import usecases
+from services.enrolment.adapters import translate
+from services.enrolment.adapters.changes import BrokerKeyChanges
+from services.enrolment.adapters.connection_bound import ConnectionBound
+from services.enrolment.adapters.connections import BrokerConnections
+from services.enrolment.adapters.nats_jwt import Issuer
+from services.enrolment.adapters.public_keys import read_public_keys
+from services.enrolment.adapters.reply_guard import ReplyGuard
+from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.domain import Enrolment, PublicKeys
-from services.enrolment.nats_jwt import Issuer
-from services.enrolment.public_keys import read_public_keys
-from services.enrolment.reply_guard import ReplyGuard
-from services.enrolment.takeovers import NewestConnection
 from services.enrolment.usecases import EnrolmentDependencies
-from services.enrolment.vehicle_link import AuthCalloutResponder
 from services.platform.jetstream import Broker, connect
 from services.platform.settings import ServiceSettings
 from tests.messaging.vehicle_cloud import until

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from ecarus.remotecontrol.door.v1 import door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
+import services.status
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
@@ -22,23 +23,23 @@ from services.platform.database import open_database
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.outbox import OutboxRelay
 from services.platform.subscriptions import consumers
-from services.status import store, translate
-from services.status.advisories import AdvisoryFilter
-from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.domain import LogPosition, Reset, Update
-from services.status.hub import Hub, Watcher
-from services.status.presence import LostVehicles
-from services.status.revocations import Revocations
-from services.status.rights import WatchRight, WatchRightEnded
-from services.status.update_feed import JetStreamLog, StreamTail
-from services.status.usecases import watch_updates
-from services.status.vehicle_link import (
+from services.status.adapters import store, translate
+from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.revocations import Revocations
+from services.status.adapters.update_feed import JetStreamLog, StreamTail
+from services.status.adapters.vehicle_link import (
     AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
 )
+from services.status.domain.doors import LogPosition, Reset, Update
+from services.status.domain.rights import WatchRight, WatchRightEnded
+from services.status.usecases.advisories import AdvisoryFilter
+from services.status.usecases.door_status import watch_updates
+from services.status.usecases.hub import Hub, Watcher
+from services.status.usecases.presence import LostVehicles
 from services.telematics.quotas import VehicleQuotas
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
 WAIT_SECONDS = 20
-MIGRATIONS = Path(store.__file__).with_name("migrations")
+MIGRATIONS = Path(services.status.__file__).with_name("migrations")
 
 
 def now_us() -> int:

@@ -9,9 +9,9 @@ from typing import Any
 
 import services.access
 from protocol.streams import ROOM_EVENTS, STREAMS
-from services.access import store, translate
-from services.access.domain import GrantRole, NewGrant
-from services.access.revocations import follow_revocations
+from services.access.adapters import store, translate
+from services.access.adapters.revocations import follow_revocations
+from services.access.domain.grants import GrantRole, NewGrant
 from services.platform import jetstream
 from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay

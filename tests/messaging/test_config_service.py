@@ -17,8 +17,8 @@ from sqlalchemy import create_engine, select
 from mesh.pki import Pki
 from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.config import store
 from services.config.__main__ import ConfigSettings, main
+from services.config.adapters import store
 from services.platform import jetstream
 from services.platform.settings import SettingsRefused, load
 from tests.messaging.command_harness import until

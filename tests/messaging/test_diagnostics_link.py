@@ -14,8 +14,8 @@ import services.diagnostics
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.diagnostics import store, vehicle_link
-from services.diagnostics.domain import Diagnosis
+from services.diagnostics.adapters import store, vehicle_link
+from services.diagnostics.domain.diagnosis import Diagnosis
 from services.platform import jetstream
 from services.platform.consumer import Consumer
 from services.platform.database import Database, open_database

@@ -12,8 +12,14 @@ from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 from sqlalchemy import Connection, select
 
 import services.diagnostics
-from services.diagnostics import store, vehicle_link
-from services.diagnostics.domain import AlertChange, ComponentHealth, ComponentStatus, SelfCheck, SystemStatus
+from services.diagnostics.adapters import store, vehicle_link
+from services.diagnostics.domain.diagnosis import (
+    AlertChange,
+    ComponentHealth,
+    ComponentStatus,
+    SelfCheck,
+    SystemStatus,
+)
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage

@@ -41,7 +41,7 @@ async def test_the_inbox_recognises_a_second_delivery_until_it_forgets(database:
         *(database.write(lambda c: INBOX.first_time(c, "message-2", START)) for _ in range(8))
     )
     assert sorted(once) == [False] * 7 + [True]
-    await database.write(lambda c: INBOX.invalidate(c, START + timedelta(seconds=1)))
+    await database.write(lambda c: INBOX.purge_expired(c, START + timedelta(seconds=1)))
     assert await database.write(take(START)) is True
 
 

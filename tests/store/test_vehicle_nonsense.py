@@ -24,19 +24,19 @@ from services.command.ports import CommandDependencies
 from services.command.rules import Rules
 from services.command.shown_results import ShownResults
 from services.command.vehicle_link import CommandEventHandler as CommandEvents
-from services.config import dispatch as config_dispatch
-from services.config import store as config_store
-from services.config import translate as config_translate
-from services.config.vehicle_link import ConfigEventHandler as ConfigEvents
-from services.diagnostics import store as diagnostics_store
-from services.diagnostics import vehicle_link as diagnostics_link
+from services.config.adapters import dispatch as config_dispatch
+from services.config.adapters import store as config_store
+from services.config.adapters import translate as config_translate
+from services.config.adapters.vehicle_link import ConfigEventHandler as ConfigEvents
+from services.diagnostics.adapters import store as diagnostics_store
+from services.diagnostics.adapters import vehicle_link as diagnostics_link
 from services.platform.consumer import Delivery
 from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay
-from services.status import store as status_store
-from services.status import translate as status_translate
-from services.status.advisories import AdvisoryFilter
-from services.status.vehicle_link import VehicleIntake
+from services.status.adapters import store as status_store
+from services.status.adapters import translate as status_translate
+from services.status.adapters.vehicle_link import VehicleIntake
+from services.status.usecases.advisories import AdvisoryFilter
 from services.telematics import rules as vehicle_rules
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
@@ -169,7 +169,7 @@ class NonsenseHarness:
 
 
 async def ask_nobody(_vin: str) -> None:
-    """No vehicle is asked for its session."""
+    """Nothing leaves here."""
 
 
 def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
@@ -192,7 +192,7 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         reader,
         NoManifests(),  # type: ignore[arg-type]  # the fake
         lambda _vin, _at: None,
-        ShownResults(lambda: fleet.clock.now_millis() * 1_000, 0),
+        ShownResults(lambda: fleet.clock.now_millis() * 1_000, patience_seconds=0),
         fleet.clock.now_millis,
         ask=ask_nobody,
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.config import store
+from services.config.adapters import store
 from services.platform import jetstream
 from services.platform.database import open_database
 from tests.messaging.config_harness import ConfigHarness, FakeEnrolment, FakeSigner, serving
