@@ -4,37 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
-from pydantic import DirectoryPath, Field, FilePath
 
 from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
-from services.command import right_link, store, usecases, vehicle_link
-from services.command.dispatch import CommandDispatcher
-from services.command.history_usecases import RefusedRequests, purge_expired_history
-from services.command.manifest_delivery import ManifestDelivery
-from services.command.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
-from services.command.ports import CommandDependencies
-from services.command.refusals import refusal_of
-from services.command.rules import Rules
-from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.session_requests import TELL_SECONDS, SessionRequests
-from services.command.shown_results import ShownResults
-from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import (
+from services.command.adapters import right_link, store, vehicle_link
+from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.manifest_delivery import ManifestDelivery
+from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
+from services.command.adapters.refusals import refusal_of
+from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.adapters.session_requests import TELL_SECONDS, SessionRequests
+from services.command.adapters.shown_results import ShownResults
+from services.command.adapters.vehicle_queue import BrokerQueue
+from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.settings import CommandSettings
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import RefusedRequests, purge_expired_history
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.vehicle_reports import (
     count_wake_up,
     pass_on_to_the_silent,
     sign_again,
     wake_the_silent,
 )
-from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
 from services.platform import boot, jetstream
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
@@ -48,7 +48,6 @@ from services.platform.health import COMMANDS, Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
-from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.keys import VehicleKeyDirectory
@@ -56,7 +55,6 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
-from services.telematics.settings import VehicleServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,34 +67,6 @@ _SIGN_AGAIN_SECONDS = 0.25
 _LINGER_SECONDS = 0.001
 _PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
-
-
-class CommandSettings(VehicleServiceSettings):
-    """What this service needs besides."""
-
-    vehicle_keys_target: Target
-    signer_target: Target
-    cloud_seal_keys: FilePath
-    order_mac_key: FilePath
-    key_manifests: DirectoryPath
-    wake_url: str | None = Field(default=None, pattern=r"^https?://[^/]+")
-    command_ttl_seconds: int = Field(default=30, ge=1, le=30)
-    estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
-    history_retention_days: int = Field(default=90, ge=1, le=3650)
-    status_check_retention_days: int = Field(default=30, ge=0, le=3650)
-    status_checks_listed: bool = True
-    shown_doors_patience_seconds: float = Field(default=2.0, ge=0, le=5)
-
-    @property
-    def rules(self) -> Rules:
-        """What the use cases keep to."""
-        return Rules(
-            timedelta(seconds=self.command_ttl_seconds),
-            self.estimated_duration_seconds,
-            timedelta(days=self.history_retention_days),
-            checks_kept=timedelta(days=self.status_check_retention_days),
-            checks_listed=self.status_checks_listed,
-        )
 
 
 def _now() -> datetime:

@@ -16,8 +16,12 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from services.command import store, translate, usecases
-from services.command.domain import (
+import services.command
+from services.command.adapters import store, translate
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.adapters.refusals import refusal_of
+from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.domain.commands import (
     AdvisoryState,
     CommandAction,
     DoorAction,
@@ -27,14 +31,12 @@ from services.command.domain import (
     Mode,
     Status,
 )
-from services.command.history_usecases import RefusedRequests
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.ports import CommandDependencies
-from services.command.refusals import refusal_of
-from services.command.reports import CommandReceipt, ReportedResult
-from services.command.rules import Rules
-from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.vehicle_usecases import ingest_messages
+from services.command.domain.reports import CommandReceipt, ReportedResult
+from services.command.domain.rules import Rules
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import RefusedRequests
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.vehicle_reports import ingest_messages
 from services.platform.database import open_database
 from services.platform.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
@@ -139,7 +141,7 @@ def served() -> ServedRoom:
 async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarness]:
     """The service over its store, and nobody who asks it."""
     url = f"sqlite:///{tmp_path}/command.sqlite3"
-    migrations = Path(store.__file__).parent.with_name("migrations")
+    migrations = Path(services.command.__file__).with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()

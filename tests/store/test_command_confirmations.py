@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from services.command.domain import Confirmation, Ending, FailureReason, ObservedOutcome, Status
-from services.command.reports import ReportedResult
-from services.command.vehicle_usecases import record_outcomes
+from services.command.domain.commands import Confirmation, Ending, FailureReason, ObservedOutcome, Status
+from services.command.domain.reports import ReportedResult
+from services.command.usecases.vehicle_reports import record_outcomes
 from tests.support.command_store_harness import OTHER, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:

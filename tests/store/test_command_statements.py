@@ -13,20 +13,20 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import event
 
-from services.command import usecases
-from services.command.domain import Status
-from services.command.ports import StaleStateError
-from services.command.recording import commit
-from services.command.reports import CommandReceipt
-from services.command.store import tables
+from services.command.adapters.store import tables
+from services.command.domain.commands import Status
+from services.command.domain.reports import CommandReceipt
+from services.command.usecases import requests as usecases
+from services.command.usecases.ports import StaleStateError
+from services.command.usecases.recording import commit
 from tests.support.command_store_harness import LOCK, VIN, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from pathlib import Path
 
-    from services.command.domain import Command
-    from services.command.ports import CommandTransaction
+    from services.command.domain.commands import Command
+    from services.command.usecases.ports import CommandTransaction
     from services.platform.outbox import OutgoingMessage
     from tests.support.command_store_harness import CommandStoreHarness
 

@@ -12,8 +12,10 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
 from protocol.domains import Domain
 from protocol.session import CloudSession, EpochRecord
-from services.command import usecases
-from services.command.domain import (
+from services.command.adapters.store import SqlCommands, tables
+from services.command.adapters.store.orders import SqlOrders
+from services.command.adapters.store.tables import sessions
+from services.command.domain.commands import (
     CommandAction,
     CommandInProgress,
     DoorAction,
@@ -22,11 +24,9 @@ from services.command.domain import (
     Mode,
     Status,
 )
-from services.command.own_cancellations import superseded_id
-from services.command.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
-from services.command.store import SqlCommands, tables
-from services.command.store.orders import SqlOrders
-from services.command.store.tables import sessions
+from services.command.domain.own_cancellations import superseded_id
+from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
+from services.command.usecases import requests as usecases
 from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import LOCK, VIN, CommandStoreHarness, FakeDispatch, open_room
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from services.command.domain import Command
+    from services.command.domain.commands import Command
 
 NEVER = b""
 EPOCH = b"an epoch, 16 byt"

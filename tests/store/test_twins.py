@@ -18,18 +18,18 @@ import services.enrolment
 from services.access.adapters import seed as access_seed
 from services.access.adapters import store as access_store
 from services.access.adapters.store import grants as access_grants
-from services.command import store
-from services.command.accepting import keep
-from services.command.domain import Command, Status, StatusCheck
-from services.command.endings import timed_out
-from services.command.history_usecases import purge_expired_history
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.ports import CommandDependencies
-from services.command.recording import finish
-from services.command.rules import Rules
-from services.command.store.tables import history, outbox, wake_up
-from services.command.usecases import time_out_overdue
-from services.command.vehicle_usecases import count_wake_up, wake_the_silent
+from services.command.adapters import store
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.adapters.store.tables import history, outbox, wake_up
+from services.command.domain.commands import Command, Status, StatusCheck
+from services.command.domain.endings import timed_out
+from services.command.domain.rules import Rules
+from services.command.usecases.accepting import keep
+from services.command.usecases.history import purge_expired_history
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.recording import finish
+from services.command.usecases.requests import time_out_overdue
+from services.command.usecases.vehicle_reports import count_wake_up, wake_the_silent
 from services.enrolment.adapters import seed as enrolment_seed
 from services.enrolment.adapters import store as enrolment_store
 from services.enrolment.domain import PublicKeys

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.faults import Fault
-from services.command import lifecycle
-from services.command.changes import (
+from services.command.domain import lifecycle
+from services.command.domain.changes import (
     CancellationEnded,
     CancellationState,
     CommandEnded,
@@ -28,7 +28,7 @@ from services.command.changes import (
     WakeUpCounted,
     WakeUpNoted,
 )
-from services.command.domain import (
+from services.command.domain.commands import (
     Command,
     CommandAction,
     DoorAction,
@@ -40,16 +40,16 @@ from services.command.domain import (
     Requester,
     Status,
 )
-from services.command.endings import right_ended, timed_out
-from services.command.own_cancellations import superseded_id, taken_back_id
-from services.command.reports import (
+from services.command.domain.endings import right_ended, timed_out
+from services.command.domain.own_cancellations import superseded_id, taken_back_id
+from services.command.domain.reports import (
     EXPIRED,
     CancellationDecision,
     CommandReceipt,
     OrderRefusal,
     ReportedResult,
 )
-from services.command.wake_budget import WakeUp
+from services.command.domain.wake_budget import WakeUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
