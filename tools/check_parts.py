@@ -1,5 +1,7 @@
 """Check what the inner parts of services import: a domain the standard library alone, use cases the domain besides.
 
+And that one module alone reads the clocks (services/platform/clock.py), so that tests can move all of them.
+
 usage: python tools/check_parts.py
 
 Imports for the types' sake count as well: a rule that names a message of the wire, or a row, is not a rule. The layers
@@ -26,7 +28,7 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
         {"protocol.cloud_side", "protocol.faults", "services.platform.outbox", "services.platform.storage"}
     ),
     "services/command/usecases/epoch_watch.py": frozenset(
-        {"protocol.session", "services.platform.logs", "structlog"}
+        {"protocol.session", "services.platform.clock", "services.platform.logs", "structlog"}
     ),
     # What leaves with a commit is told in the outbox's messages.
     "services/command/usecases/accepting.py": frozenset({"services.platform.outbox"}),
@@ -51,6 +53,11 @@ EXCEPTIONS: dict[str, frozenset[str]] = {
 }
 """By file: which modules else it imports, and why."""
 
+CLOCKS = frozenset(
+    {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "datetime.now", "datetime.utcnow"}
+)
+CLOCK_READERS = frozenset({"services/platform/clock.py"})
+
 
 def imports(path: Path) -> Iterator[tuple[int, str]]:
     """Yield line and dotted name of each import of a file, wherever it stands."""
@@ -60,6 +67,19 @@ def imports(path: Path) -> Iterator[tuple[int, str]]:
         elif isinstance(node, ast.ImportFrom):
             module = "." * node.level + (node.module or "")
             yield from ((node.lineno, f"{module}.{each.name}") for each in node.names)
+
+
+def clock_readings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each clock that a file reads, or passes on to be read."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            if name in CLOCKS:
+                yield node.lineno, name
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (
+                (node.lineno, f"time.{each.name}") for each in node.names if f"time.{each.name}" in CLOCKS
+            )
 
 
 def files_of(service: Path, part: str) -> list[Path]:
@@ -83,6 +103,10 @@ def findings(root: Path) -> list[str]:
                     if module.partition(".")[0] not in sys.stdlib_module_names
                     and not f"{module}.".startswith(allowed)
                 ]
+    for path in sorted((root / "services").rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if name not in CLOCK_READERS:
+            lines += [f"{name}:{line}: reads {clock}" for line, clock in clock_readings(path)]
     return lines
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +33,11 @@ from services.command.usecases.vehicle_reports import (
     sign_again,
     wake_the_silent,
 )
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.dead_letter_api import dead_letter_api
@@ -50,6 +49,7 @@ from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
@@ -59,6 +59,7 @@ from services.telematics.refusal_hints import listen_for_refusals
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -69,20 +70,12 @@ _PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _now_millis() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def _heard_from_status(
-    broker: jetstream.Broker, settings: CommandSettings
+    broker: Broker, settings: CommandSettings
 ) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
-    advisory_states = vehicle_link.AdvisoryStateCache(broker, _now)
+    advisory_states = vehicle_link.AdvisoryStateCache(broker, CLOCK.now)
     await advisory_states.listen()
-    shown = ShownResults(lambda: _now_millis() * 1_000, settings.shown_doors_patience_seconds)
+    shown = ShownResults(CLOCK.microseconds, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
     return advisory_states, shown
 
@@ -98,8 +91,8 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, _now, settings.letter_limits)
-    broker = await jetstream.connect(settings, "service-command", health)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
+    broker = await connect_broker(settings, "service-command", health)
     await broker.ensure_streams(
         *(
             streams.STREAMS[name]
@@ -113,7 +106,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     to_signer = open_channel(settings, settings.signer_target, "signer")
-    keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
+    keys = VehicleKeyDirectory(to_enrolment, CLOCK.monotonic)
     await keys.listen(broker)
     advisory_states, shown = await _heard_from_status(broker, settings)
 
@@ -122,12 +115,12 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         to_watchers.hand_over(messages)
 
     commands = store.SqlCommands(database)
-    orders = store.SqlOrders(database, _now_millis)
+    orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
         "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
     )
-    requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
+    requests = SessionRequests(keys, orders, signer, broker, CLOCK.monotonic, CLOCK.now)
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
     waker = VehicleWaker(
@@ -141,7 +134,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         waker,
         lambda command_ids, proven: usecases.end_unsigned(deps, command_ids, proven=proven),
         lambda command_ids: usecases.take_over(deps, command_ids),
-        _now,
+        CLOCK.now,
     )
     deps = CommandDependencies(
         commands,
@@ -150,16 +143,16 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         dispatcher,
         advisory_states,
         settings.rules,
-        _now,
+        CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
     )
-    refused = RefusedRequests(commands, _now)
+    refused = RefusedRequests(commands, CLOCK.now)
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
         TO_VEHICLES,
         dispatcher.send,
-        _now,
+        CLOCK.now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
         set_aside=dead_letter_writer.set_aside,
@@ -169,7 +162,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         store.outbox,
         TO_WATCHERS,
         broker.publish_all,
-        _now,
+        CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
     dispatcher.relay = to_vehicles
@@ -179,10 +172,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         broker,
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
-        ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, _now),
+        ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, CLOCK.now),
         advisory_states.greeted,
         shown,
-        _now_millis,
+        CLOCK.milliseconds,
         ask=requests.ask,
     )
     rights = right_link.CommandRevocationHandler(deps, right_link.SignerReview(signer), BrokerQueue(broker))
@@ -190,10 +183,12 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         *vehicle_link.subscriptions(events, deps),
         Subscription(right_link.ENDED, rights.handle),
     ]
-    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
-    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
+    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now)
+    keeper = DeadLetterKeeper(
+        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
+    )
     taking = consumers(
-        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.quotas
+        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.senders
     )
     server = GrpcServer(
         settings,

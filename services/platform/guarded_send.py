@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.platform.jetstream import kind_of
+from services.platform.logs import kind_of
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:

@@ -38,8 +38,8 @@ from services.enrolment.adapters.takeovers import NewestConnection
 from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.domain import Enrolment, PublicKeys
 from services.enrolment.usecases import EnrolmentDependencies
-from services.platform.jetstream import Broker, connect
 from services.platform.settings import ServiceSettings
+from services.telematics.broker import connect_broker
 from tests.messaging.vehicle_cloud import until
 from tests.support.ports import free_port_base
 from vehicle.link_mqtt import MqttLink
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
+
+    from services.platform.jetstream import Broker
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -193,7 +195,7 @@ class BrokerHarness:
         car's connection ends the one before, as in the product; without it tests see with several what one would.
         """
         await self._until_listening()
-        self._broker = broker = await connect(
+        self._broker = broker = await connect_broker(
             self.room_settings(), "service-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
         )
         changes = BrokerKeyChanges(broker)

@@ -18,7 +18,6 @@ import services.status
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
-from services.platform import jetstream
 from services.platform.database import open_database
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.outbox import OutboxRelay
@@ -40,15 +39,18 @@ from services.status.usecases.advisories import AdvisoryFilter
 from services.status.usecases.door_status import watch_updates
 from services.status.usecases.hub import Hub, Watcher
 from services.status.usecases.presence import LostVehicles
+from services.telematics.broker import connect_broker
 from services.telematics.quotas import VehicleQuotas
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
+from services.telematics.senders import VehicleSenders
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from services.platform.database import Database
+    from services.platform.jetstream import Broker
     from services.platform.settings import ServiceSettings
     from tests.support.report_harness import Fleet
 
@@ -99,7 +101,7 @@ class StatusHarness:
     """The service without its gRPC side, on its own connection to the broker."""
 
     database: Database
-    broker: jetstream.Broker
+    broker: Broker
     records: store.StatusStore
     hub: Hub
     log: JetStreamLog
@@ -176,7 +178,7 @@ async def running_room(
     url = f"sqlite:///{folder}/status.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    broker = await jetstream.connect(nats_server.settings(), name="service-status")
+    broker = await connect_broker(nats_server.settings(), name="service-status")
     partitions = range(8)
     await broker.ensure_streams(
         STREAMS[VEHICLE_EVENTS],
@@ -229,7 +231,9 @@ async def running_room(
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
-    loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
+    loops += [
+        consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleSenders(VehicleQuotas))
+    ]
     tasks = [asyncio.create_task(c) for c in loops]
     service = StatusHarness(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

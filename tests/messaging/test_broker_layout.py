@@ -17,8 +17,8 @@ from protocol.subjects import EventKind, event_subject, status_subject
 from services import registry
 from services.platform.consumer import ConsumerPlan
 from services.platform.health import COMMANDS, Health
-from services.platform.jetstream import connect
 from services.status.adapters.vehicle_link import status_plan
+from services.telematics.broker import connect_broker
 from tests.messaging.broker_harness import VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.support.service_modules import adapter
 
@@ -101,7 +101,7 @@ async def test_a_service_makes_nothing_and_says_that_something_is_missing(harnes
         health.look()
         return health.serves(COMMANDS)
 
-    broker = await connect(harness.room_settings("command"), "service-command", health)
+    broker = await connect_broker(harness.room_settings("command"), "service-command", health)
     consumer = CONSUMERS["command-events"]
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     await broker.ensure_consumer(consumer)

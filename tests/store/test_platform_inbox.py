@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, func, select
 
 from services.platform.database import Database, open_database
 from services.platform.inbox import DeadLetter, DeadLetters, Inbox, KeptLetter
+from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 METADATA = MetaData()
 INBOX = Inbox(METADATA)
-DEAD_LETTERS = DeadLetters(METADATA)
+DEAD_LETTERS = DeadLetters(METADATA, sender_of)
 START = datetime(2031, 1, 1, tzinfo=UTC)
 
 

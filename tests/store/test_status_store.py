@@ -17,8 +17,8 @@ from sqlalchemy.pool import NullPool
 import services.status
 from services.platform.database import open_database
 from services.platform.migration import config_for, migrate
+from services.platform.times import moment
 from services.status.adapters import store, translate
-from services.status.adapters.translate import moment_of
 from services.status.adapters.update_budget import BURST, BudgetedMessages
 from services.status.adapters.vehicle_translate import ReportOrigin, report_of
 from services.status.domain.doors import (
@@ -144,7 +144,7 @@ async def test_status_and_updates_are_committed_together_once(records: store.Sta
     rows = await outbox_rows(records)
     assert [row.message_id for row in rows] == [f"door-{VIN}-65-{number}-1-0" for number in (2, 3)]
     assert [m.message_id for m in records._relay.held] == [row.message_id for row in rows]  # type: ignore[attr-defined]  # the fake
-    assert rows[0].created_at == moment_of(NOW_US)
+    assert rows[0].created_at == moment(NOW_US)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from protocol.subjects import is_vin
 from services.access.adapters import native_request
 from services.access.adapters.capability_issuer import Purpose
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
-from services.access.domain.grants import UNLOCK, VIN_FORM
+from services.access.domain.grants import UNLOCK
 from services.access.domain.scopes import needed_for
 from services.platform import errors
 from services.platform.capability import EMERGENCY
@@ -313,7 +314,7 @@ def _refuse_headers(faults: list[Violation]) -> None:
 
 def _vin(written: str) -> str:
     vin = written.upper() if written.isascii() else written
-    if not VIN_FORM.fullmatch(vin):
+    if not is_vin(vin):
         raise Refusal(
             errors.INVALID_REQUEST,
             "The VIN is not one; correct it and send the request again.",
@@ -341,7 +342,7 @@ def _path_not_found() -> Refusal:
 def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal) -> Deny:
     if asked.method not in _READING_METHODS:
         refusal.may_have_succeeded = False
-    vin = next((word for word in path.split("/") if VIN_FORM.fullmatch(word.upper())), None)
+    vin = next((word for word in path.split("/") if is_vin(word.upper())), None)
     _log.info(
         "request_denied",
         code=refusal.reason.code,

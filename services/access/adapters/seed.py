@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from protocol.subjects import VIN_PATTERN
 from services.access.adapters import store
 from services.access.adapters.identity import KEY_PREFIX, key_hash
 from services.access.domain.grants import GrantRole, NewGrant, Source
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 SEEDED_BY = "sandbox-seed"
-_Vin = Annotated[str, Field(pattern=r"^[A-HJ-NPR-Z0-9]{17}$")]
+_Vin = Annotated[str, Field(pattern=f"^{VIN_PATTERN}$")]
 
 
 class _Entry(BaseModel):

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import jwt
 import structlog
 
+from protocol.subjects import is_vin
 from services.access.adapters import strict_json
-from services.access.domain.grants import VIN_FORM, Caller
+from services.access.domain.grants import Caller
 from services.access.domain.scopes import actions_in
 from services.platform import errors
 from services.platform.errors import Refusal
@@ -173,7 +174,7 @@ class TokenVerifier:
         if not isinstance(factors, list) or not all(_is_name(factor) for factor in factors):
             raise _invalid("amr is not a list of words")
         only_vin = claims.get("vin")
-        if "vin" in claims and not (isinstance(only_vin, str) and VIN_FORM.fullmatch(only_vin)):
+        if "vin" in claims and not (isinstance(only_vin, str) and is_vin(only_vin)):
             raise _invalid("vin is not a VIN")
         scope = actions_in(claims["scope"]) if "scope" in claims else None
         if "scope" in claims and scope is None:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
 from envoy_ext_authz import external_auth_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
@@ -38,9 +37,12 @@ from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import CORRELATION_ID
 from services.platform.outbox import OutgoingMessage
+from services.platform.times import exact_time, milliseconds, shown_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
 
     from services.access.domain.grants import Account, AccountOverview, AccountSummary, Allowance, EndedRight
 
@@ -140,9 +142,7 @@ def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGran
     return access_service_pb2.CheckGrantsResponse(
         allowed=[each is not None for each in allowed],
         roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
-        ends_at_millis=[
-            int(each.ends_at.timestamp() * 1_000) if each and each.ends_at else 0 for each in allowed
-        ],
+        ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
     )
 
 
@@ -244,7 +244,7 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
         grant_id=ended.grant_id,
         principal=ended.principal,
         vin=ended.vin,
-        revoked_at=_timestamp(ended.at),
+        revoked_at=exact_time(ended.at),
         kind=_ENDED[ended.kind],
         credential=ended.credential,
     )
@@ -260,15 +260,11 @@ def revocation(ended: EndedRight) -> OutgoingMessage:
 
 
 def _moment(seconds: float) -> Timestamp | None:
-    return None if seconds == math.inf else _timestamp(datetime.fromtimestamp(seconds, UTC))
+    return None if seconds == math.inf else exact_time(datetime.fromtimestamp(seconds, UTC))
 
 
 def _timestamp(at: datetime | None) -> Timestamp | None:
-    if at is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
+    return None if at is None else shown_time(at)
 
 
 def refusal_of(error: Exception) -> Refusal | None:

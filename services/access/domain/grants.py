@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import Enum
@@ -38,8 +37,6 @@ ACTIONS = frozenset(
 )
 COMMANDS = frozenset({UNLOCK, LOCK, CANCEL, CONFIG_WRITE})
 """The actions that change something; their rate is limited apart from that of reads."""
-
-VIN_FORM = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
 class GrantRole(Enum):

@@ -7,12 +7,12 @@ replaced and not switched off.
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import structlog
 
+from services.platform.clock import CLOCK
 from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _log = structlog.get_logger()
 class EpochWatch:
     """Looks at the epochs that vehicles enter. Times are milliseconds since 1970, `now_millis` by the cloud's clock."""
 
-    def __init__(self, now_millis: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, now_millis: Callable[[], int] = CLOCK.milliseconds) -> None:
         self._now_millis = now_millis
         self._doubled: OrderedDict[str, int] = OrderedDict()
 

@@ -11,10 +11,9 @@ from services.config import usecases
 from services.config.adapters import translate
 from services.platform.call import current_call
 from services.platform.policy import policy_of
-from services.platform.server import GrpcServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from datetime import datetime
 
     import grpc
@@ -25,10 +24,6 @@ if TYPE_CHECKING:
     )
 
     from services.config.usecases import ConfigRecord
-    from services.platform.capability import CapabilityVerifier
-    from services.platform.health import Health
-    from services.platform.server import ServedApi
-    from services.platform.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -43,6 +38,10 @@ class DoorConfigServicer(DoorConfigServiceServicer):
         self._record = record
         self._now = now
 
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add this servicer to `server`."""
+        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(self, server)
+
     async def GetDoorConfig(self, request: GetDoorConfigRequest, context: Context) -> DoorConfig:  # noqa: ARG002, N802  # gRPC's signature
         """Return all settings, and whether the vehicle has applied them."""
         return translate.door_config(await usecases.read_config(self._record, self._now, request.vin))
@@ -51,29 +50,3 @@ class DoorConfigServicer(DoorConfigServiceServicer):
         """Change the named settings."""
         wanted = translate.change_request(request.vin, request.config, current_call())
         return translate.door_config(await usecases.change_config(self._record, self._now, wanted))
-
-
-def build(
-    settings: ServiceSettings,
-    verifier: CapabilityVerifier,
-    record: ConfigRecord,
-    now: Callable[[], datetime],
-    health: Health | None = None,
-    besides: Sequence[ServedApi] = (),
-) -> GrpcServer:
-    """Return this service's server, not yet started."""
-    servicer = DoorConfigServicer(record, now)
-
-    def register(server: grpc.aio.Server) -> None:
-        door_config_service_pb2_grpc.add_DoorConfigServiceServicer_to_server(servicer, server)
-
-    return GrpcServer(
-        settings,
-        services=[SERVICE],
-        register=register,
-        policy=POLICY,
-        verifier=verifier,
-        translate_error=translate.refusal_of,
-        health=health,
-        besides=besides,
-    )

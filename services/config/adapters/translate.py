@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
@@ -29,7 +28,7 @@ from services.platform import errors
 from services.platform.capability import METADATA_KEY
 from services.platform.errors import Refusal, Violation
 from services.platform.free_text import readable
-from services.platform.public_values import set_time
+from services.platform.times import set_time, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,7 +85,7 @@ def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
     """Return what `update` says of what is not to be changed."""
     told = update.application if update.HasField("application") else None
     return ReadBack(
-        updated_at=update.updated_time.ToDatetime(tzinfo=UTC) if update.HasField("updated_time") else None,
+        updated_at=time_of(update.updated_time) if update.HasField("updated_time") else None,
         desired_version=told.desired_version if told else None,
         state=_STATE_OF.get(told.state) if told else None,
         applied_version=told.applied_version if told and told.HasField("applied_version") else None,
@@ -256,8 +255,8 @@ def _version(version: int) -> int:
 
 def _time(timestamp: Timestamp) -> datetime:
     try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
+        return time_of(timestamp)
+    except ValueError as error:
         raise NewsRefused("a time that is none") from error
 
 

@@ -10,20 +10,13 @@ from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorD
 from services.diagnostics import usecases
 from services.diagnostics.adapters import translate
 from services.platform.policy import policy_of
-from services.platform.server import GrpcServer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import grpc
     from ecarus.remotecontrol.door.v1.door_diagnostics_pb2 import DoorDiagnostics
     from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2 import GetDoorDiagnosticsRequest
 
     from services.diagnostics.usecases import DiagnosisRecord
-    from services.platform.capability import CapabilityVerifier
-    from services.platform.health import Health
-    from services.platform.server import ServedApi
-    from services.platform.settings import ServiceSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -37,6 +30,10 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
     def __init__(self, record: DiagnosisRecord) -> None:
         self._record = record
 
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add this servicer to `server`."""
+        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(self, server)
+
     async def GetDoorDiagnostics(  # noqa: N802  # gRPC's name
         self,
         request: GetDoorDiagnosticsRequest,
@@ -44,28 +41,3 @@ class DoorDiagnosticsServicer(DoorDiagnosticsServiceServicer):
     ) -> DoorDiagnostics:
         """Return the vehicle's last self-check."""
         return translate.door_diagnostics(await usecases.read_diagnosis(self._record, request.vin))
-
-
-def build(
-    settings: ServiceSettings,
-    verifier: CapabilityVerifier,
-    record: DiagnosisRecord,
-    health: Health | None = None,
-    besides: Sequence[ServedApi] = (),
-) -> GrpcServer:
-    """Return this service's server, not yet started."""
-    servicer = DoorDiagnosticsServicer(record)
-
-    def register(server: grpc.aio.Server) -> None:
-        door_diagnostics_service_pb2_grpc.add_DoorDiagnosticsServiceServicer_to_server(servicer, server)
-
-    return GrpcServer(
-        settings,
-        services=[SERVICE],
-        register=register,
-        policy=POLICY,
-        verifier=verifier,
-        translate_error=translate.refusal_of,
-        health=health,
-        besides=besides,
-    )

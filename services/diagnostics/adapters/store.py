@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,9 +35,11 @@ from services.diagnostics.domain.diagnosis import (
     Severity,
     follow,
 )
+from services.platform.clock import CLOCK
 from services.platform.database import Instant
 from services.platform.dead_letters import DeadLetters
 from services.platform.outbox import Outbox
+from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class ActiveAlert(DiagnosticsModel, table=True):
 
 
 outbox = Outbox(DiagnosticsModel.metadata)
-dead_letters = DeadLetters(DiagnosticsModel.metadata)
+dead_letters = DeadLetters(DiagnosticsModel.metadata, sender_of)
 sessions = VehicleSessions(DiagnosticsModel.metadata, issues_orders=False)
 told_alerts = ToldAlerts(DiagnosticsModel.metadata)
 
@@ -111,7 +112,7 @@ class DiagnosisStore:
         relay: OutboxRelay,
         outgoing: Callable[[AlertChange, datetime], OutgoingMessage],
         now: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = CLOCK.monotonic,
         damping: timedelta = timedelta(seconds=600),
     ) -> None:
         self._budget = AlertBudget(monotonic)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.door.v1 import door_diagnostics_pb2, door_update_pb2
@@ -19,7 +19,7 @@ from services.diagnostics.domain.diagnosis import (
 from services.platform import errors
 from services.platform.errors import Refusal
 from services.platform.free_text import readable
-from services.platform.public_values import set_time
+from services.platform.times import set_time, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -146,7 +146,7 @@ def _time(timestamp: Timestamp) -> datetime | None:
     """Return the time; None when it is none that the contract allows."""
     if not (0 <= timestamp.seconds < _END_OF_TIME and 0 <= timestamp.nanos <= _MAX_NANOS):
         return None
-    return timestamp.ToDatetime(tzinfo=UTC)
+    return time_of(timestamp)
 
 
 def door_diagnostics(diagnosis: Diagnosis) -> door_diagnostics_pb2.DoorDiagnostics:

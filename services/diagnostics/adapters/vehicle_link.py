@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from protocol.streams import VEHICLE_EVENTS
@@ -12,10 +11,12 @@ from services.diagnostics import usecases
 from services.diagnostics.adapters import translate
 from services.platform.consumer import ConsumerPlan, PoisonMessage
 from services.platform.outbox import OutgoingMessage
+from services.platform.times import microseconds, moment
 from services.telematics.messages import left_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from services.diagnostics.domain.diagnosis import AlertChange, SelfCheck
     from services.diagnostics.usecases import DiagnosisRecord
@@ -67,9 +68,9 @@ class VehicleReports:
         """Take in what can be accepted, in one commit; the rest is poison, or for later."""
         opened, unhandled = await self._reports.open(deliveries)
         checks: list[SelfCheck] = []
-        now_us = round(self._now().timestamp() * 1_000_000)
+        now_us = microseconds(self._now())
         for delivery, report in opened:
-            received_at = datetime.fromtimestamp(delivery.arrived_at_us(now_us) / 1_000_000, UTC)
+            received_at = moment(delivery.arrived_at_us(now_us))
             try:
                 check = translate.self_check(report, received_at)
             except translate.ReportRefused as refused:

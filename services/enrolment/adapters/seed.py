@@ -15,7 +15,8 @@ from pydantic.alias_generators import to_camel
 from services.enrolment.adapters import store, translate
 from services.enrolment.adapters.public_keys import read_public_keys
 from services.enrolment.adapters.translate import NotACertificate
-from services.enrolment.domain import Enrolment, PublicKeys, checked_vin
+from services.enrolment.adapters.vins import checked_vin
+from services.enrolment.domain import Enrolment, PublicKeys
 from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:

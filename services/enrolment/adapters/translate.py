@@ -10,11 +10,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from ecarus.remotecontrol.access.v1 import vehicle_enrolment_service_pb2 as enrolment_contract
 from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from protocol import streams, subjects
 from protocol.keys import key_id
 from services.enrolment.adapters.public_keys import NotPublicKeys
+from services.enrolment.adapters.vins import checked_vin
 from services.enrolment.domain import (
     BrokerAdmission,
     ConnectingVehicle,
@@ -24,15 +24,14 @@ from services.enrolment.domain import (
     NotAdmitted,
     NotAVin,
     NotEnrolled,
-    checked_vin,
 )
 from services.enrolment.usecases import BrokerSilent
 from services.platform import errors
 from services.platform.errors import REASONS, Refusal, Violation
+from services.platform.times import shown_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
     from services.enrolment.domain import PublicKeys
 
@@ -184,18 +183,12 @@ def enrolment_message(enrolment: Enrolment) -> enrolment_contract.VehicleEnrolme
         certificate_sha256=bytes.fromhex(enrolment.fingerprint or ""),
         verify_key_id=key_id(keys.verify_key) if keys else b"",
         seal_key_id=key_id(keys.seal_key) if keys else b"",
-        enrolled_at=_timestamp(enrolment.enrolled_at),
-        revoked_at=_timestamp(enrolment.revoked_at) if enrolment.revoked_at else None,
-        certificate_ends_at=_timestamp(enrolment.certificate_ends_at)
+        enrolled_at=shown_time(enrolment.enrolled_at),
+        revoked_at=shown_time(enrolment.revoked_at) if enrolment.revoked_at else None,
+        certificate_ends_at=shown_time(enrolment.certificate_ends_at)
         if enrolment.certificate_ends_at
         else None,
     )
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp
 
 
 def refusal_of(error: Exception) -> Refusal | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import grpc
@@ -10,17 +9,18 @@ import structlog
 from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
 
 from services.platform.channel import ask
+from services.platform.times import moment
 from services.signer.domain import CurrentRight
 from services.signer.usecases import AccessUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from services.signer.usecases import PermissionQuery
 
 _SECONDS = 1.5
 """Less than the services that ask this one wait for its answer."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FAR_MILLIS = 250_000_000_000_000
 _log = structlog.get_logger()
 
@@ -60,4 +60,4 @@ class GrpcRights:
 
 def _moment(millis: int) -> datetime | None:
     """Far beyond every order's life it does not matter when."""
-    return _EPOCH + timedelta(milliseconds=min(millis, _FAR_MILLIS)) if millis else None
+    return moment(min(millis, _FAR_MILLIS) * 1_000) if millis else None

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 import structlog
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as contract
-from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import OrderSigningServiceServicer
+from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
+    OrderSigningServiceServicer,
+    add_OrderSigningServiceServicer_to_server,
+)
 from typing_extensions import override
 
 from protocol.signing import sign_session_request
 from services.platform.call import current_call
+from services.platform.clock import CLOCK
 from services.platform.logs import masked_vin
 from services.platform.policy import policy_of
 from services.signer import usecases
@@ -48,7 +51,7 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         verifier: CapabilityVerifier,
         mac: OrderMac,
         now: Callable[[], datetime],
-        monotonic: Callable[[], float] = time.monotonic,
+        monotonic: Callable[[], float] = CLOCK.monotonic,
     ) -> None:
         self._rights = rights
         self._order_signer = order_signer
@@ -59,6 +62,10 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         self._monotonic = monotonic
         self._counters = CounterBound()
         self._requests = RequestBound()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add this servicer to `server`."""
+        add_OrderSigningServiceServicer_to_server(self, server)
 
     @override
     async def SignOrders(  # the contract's name

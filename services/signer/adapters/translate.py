@@ -18,6 +18,7 @@ from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal
 from services.platform.policy import SPIFFE
+from services.platform.times import time_of
 from services.signer.domain import (
     CLOCK_SKEW,
     AuthorizationEvidence,
@@ -242,6 +243,6 @@ def _proof(capability: Capability) -> AuthorizationEvidence:
 
 def _time(timestamp: Timestamp) -> datetime:
     try:
-        return timestamp.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
+        return time_of(timestamp)
+    except ValueError as error:
         raise MalformedOrder from error

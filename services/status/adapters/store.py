@@ -37,6 +37,7 @@ from services.status.adapters.expectations import Expectations
 from services.status.adapters.vehicle_translate import inherit, kept_lock_moves
 from services.status.domain.doors import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.usecases.door_status import LastReport, StatusIngestResult
+from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class VehicleStatus(StatusModel, table=True):
 
 
 outbox = Outbox(StatusModel.metadata)
-dead_letters = DeadLetters(StatusModel.metadata)
+dead_letters = DeadLetters(StatusModel.metadata, sender_of)
 sessions = VehicleSessions(StatusModel.metadata, issues_orders=False)
 expectations = Expectations(StatusModel.metadata)
 

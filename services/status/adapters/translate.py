@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_status_pb2, door_update_pb2, room_event_pb2
@@ -15,7 +14,8 @@ from google.protobuf.json_format import MessageToDict
 
 from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
 from services.platform.outbox import OutgoingMessage
-from services.platform.public_values import amount, seconds, set_microseconds, time_text
+from services.platform.public_values import amount, seconds
+from services.platform.times import moment, set_microseconds, time_text
 from services.status.adapters.refusals import GAVE_WAY_RETRY_MILLISECONDS, refusal_of
 from services.status.domain import doors as domain
 from services.status.domain.doors import DOOR_NAMES, LOCKED, Report
@@ -97,7 +97,7 @@ def _show_door(
 
 def messages_of(steps: Sequence[Step], now_us: int) -> list[OutgoingMessage]:
     """Return the updates that tell of these changes. The same step always has the same message ids."""
-    created_at = moment_of(now_us)
+    created_at = moment(now_us)
     return [
         OutgoingMessage(
             message_id=f"door-{step.report.vin}-{step.report.place}-{number}",
@@ -128,7 +128,7 @@ def missed_message(report: Report, now_us: int) -> OutgoingMessage:
         queue=QUEUE,
         subject=update_subject(report.vin),
         payload=update.SerializeToString(),
-        created_at=moment_of(now_us),
+        created_at=moment(now_us),
     )
 
 
@@ -282,14 +282,14 @@ def checks_message(checks: Sequence[StatusRead], now_us: int) -> OutgoingMessage
         queue=QUEUE,
         subject=STATUS_CHECKS_SUBJECT,
         payload=message.SerializeToString(),
-        created_at=moment_of(now_us),
+        created_at=moment(now_us),
     )
 
 
 def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[OutgoingMessage]:
     """Return what is reported commands: all of it to the command service, and each contradiction to those who watch."""
     told = room_event_pb2.CommandVerdicts(verdicts=[_verdict(each) for each in verdicts])
-    created_at = moment_of(now_us)
+    created_at = moment(now_us)
     message_id = str(uuid.uuid4())
     alerts = [
         OutgoingMessage(
@@ -340,10 +340,3 @@ def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
     )
     set_microseconds(update.timestamp, verdict.observed_at_us)
     return update
-
-
-def moment_of(microseconds: int) -> datetime:
-    """Return microseconds since 1970 as a time in UTC."""
-    return datetime.fromtimestamp(microseconds // 1_000_000, UTC).replace(
-        microsecond=microseconds % 1_000_000
-    )

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from services.platform.public_values import amount, set_microseconds
+from services.platform.public_values import amount
+from services.platform.times import set_microseconds
 from services.status.domain import doors as domain
 from services.status.domain.doors import (
     DOOR_NAMES,

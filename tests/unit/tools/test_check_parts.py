@@ -58,3 +58,18 @@ def test_what_an_inner_part_must_not_import_is_found(tmp_path: Path, name: str, 
 def test_what_it_may_import_is_not(tmp_path: Path, name: str, line: str) -> None:
     write(tmp_path, name, line)
     assert findings(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "clock"),
+    [
+        ("from datetime import datetime\nAT = datetime.now()", "datetime.now"),
+        ("import time\ndef f(clock=time.monotonic): ...", "time.monotonic"),
+        ("from time import time_ns as ns", "time.time_ns"),
+    ],
+)
+def test_a_second_reader_of_the_clocks_is_found(tmp_path: Path, line: str, clock: str) -> None:
+    write(tmp_path, "platform/clock.py", line)
+    assert findings(tmp_path) == []
+    write(tmp_path, "door/adapters/store.py", line)
+    assert [each.rpartition(" ")[2] for each in findings(tmp_path)] == [clock]

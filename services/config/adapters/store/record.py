@@ -20,6 +20,7 @@ from services.config.domain import (
     ReadOnlyChanged,
     RequestEvidence,
 )
+from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -92,7 +93,7 @@ class ConfigStore:
         def work(connection: Connection) -> None:
             connection.execute(delete(answers).where(answers.c.answered_at < answers_before))
             inbox.purge_expired(connection, news_before)
-            sessions.purge_expired(connection, rows.millis_of(at))
+            sessions.purge_expired(connection, milliseconds(at))
 
         await self._database.write(work)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, select, update
@@ -13,12 +12,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from protocol.cloud_side import ReplayGuard
 from services.config.adapters.store.tables import configs, sessions
 from services.config.domain import FACTORY_VERSION, DoorConfig, DoorSettings, RequestEvidence, UnlockMode
+from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
+    from datetime import datetime
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+    from sqlalchemy import Row
 
 
 def find(connection: Connection, vin: str, *, lock: bool = False) -> DoorConfig | None:
@@ -99,9 +98,4 @@ def _settings_of(values: dict[str, Any]) -> DoorSettings:
 
 def ledger_of(connection: Connection, at: datetime) -> ReplayGuard:
     """Return the sessions and issued orders in this transaction."""
-    return ReplayGuard(sessions.store(connection), lambda: millis_of(at))
-
-
-def millis_of(at: datetime) -> int:
-    """Return whole milliseconds since 1970."""
-    return (at - _EPOCH) // _MILLISECOND
+    return ReplayGuard(sessions.store(connection), lambda: milliseconds(at))

@@ -8,6 +8,7 @@ from sqlmodel import Field, SQLModel
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
 from services.platform.outbox import Outbox
+from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
 HEAD = "0006_running_settings"
@@ -78,7 +79,7 @@ class ConfigAudit(ConfigModel, table=True):
 
 outbox = Outbox(ConfigModel.metadata)
 inbox = Inbox(ConfigModel.metadata)
-dead_letters = DeadLetters(ConfigModel.metadata)
+dead_letters = DeadLetters(ConfigModel.metadata, sender_of)
 sessions = VehicleSessions(ConfigModel.metadata, issues_orders=True)
 
 configs: Table = ConfigModel.metadata.tables["vehicle_config"]
