@@ -406,7 +406,7 @@ async def test_a_heartbeat_is_a_comment(service: StatusRpcHarness) -> None:
     stream = service.sse()
     await read(stream)
     service.hub.beat()
-    assert (await read(stream)).data == b": heartbeat\n\n"
+    assert (await read(stream)).data == b": heartbeat\n"
 
 
 async def test_a_stream_resumes_after_its_last_id(service: StatusRpcHarness) -> None:
@@ -610,7 +610,7 @@ async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(service: Sta
     assert last.startswith(b"retry: 30000\n: the stream ends: RATE_LIMITED: ")
     assert await read(oldest) is grpc.aio.EOF
     service.hub.beat()
-    assert (await read(others[0])).data == b": heartbeat\n\n"
+    assert (await read(others[0])).data == b": heartbeat\n"
 
 
 async def test_at_shutdown_streams_end_so_that_clients_come_back(service: StatusRpcHarness) -> None:

@@ -42,9 +42,9 @@ from services.platform.settings import ServiceSettings
 from services.telematics.broker import connect_broker
 from tests.messaging.vehicle_cloud import until
 from tests.support.ports import free_port_base
-from vehicle.link_mqtt import MqttLink
-from vehicle.link_nats import NatsAccount, NatsLink
-from vehicle.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.nats_link import NatsAccount, NatsLink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -195,12 +195,12 @@ async def running_room(
     reader = fleet.reader(Domain.STATUS, database, store.sessions)
     intake = VehicleIntake(
         records,
-        AdvisoryFilter(AdvisoryPublisher(broker).tell, time.monotonic),
+        AdvisoryFilter(AdvisoryPublisher(broker).publish, time.monotonic),
         reader,
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake
         fleet.hellos(database, store.sessions, reader),
-        ShownResultsPublisher(broker, relay).tell,
+        ShownResultsPublisher(broker, relay).publish,
         now_us,
     )
     hub = Hub(time.monotonic, time.time)

@@ -21,10 +21,10 @@ from services.platform.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
 from tests.support.signed_cloud import VIN
 from vehicle.clock import SystemClock
-from vehicle.link import LinkDown
-from vehicle.link_mqtt import MqttLink
-from vehicle.mqtt_connection import LastWill, MqttConnection
-from vehicle.simulator import SimulatedCar
+from vehicle.link.mqtt_connection import LastWill, MqttConnection
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.port import LinkDown
+from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -28,9 +28,9 @@ from services.command.adapters.mqtt_queue import forward_waiting
 from services.platform.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port
 from tests.support.signed_cloud import VIN, SignedCloud, VerifiedUnitMessage
-from vehicle.link_mqtt import MqttLink
-from vehicle.link_nats import NatsAccount, NatsLink
-from vehicle.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.nats_link import NatsAccount, NatsLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from protocol.order import VehicleCommand
-    from vehicle.link import VehicleLink
+    from vehicle.link.port import VehicleLink
 
 ACK_WAIT_SECONDS = 1
 WAIT_SECONDS = 15

@@ -227,12 +227,15 @@ def opening_body(vin: str, event_id: str, now_us: int) -> HttpBody:
 
 def resumed_body() -> HttpBody:
     """Return what a stream that is resumed begins with, so that its headers leave at once. Its reader has a place."""
-    return _body(f"retry: {RETRY_MILLISECONDS}\n\n: updates follow as they happen\n\n")
+    return _body(f"retry: {RETRY_MILLISECONDS}\n: updates follow as they happen\n")
 
 
 def comment_body(text: str) -> HttpBody:
-    """Return a comment, which readers do not see: a heartbeat, or why the stream ends."""
-    return _body(f": {text}\n\n")
+    """Return a comment, which readers do not see: a heartbeat, or why the stream ends.
+
+    No blank line follows: it ends a block, and some readers (httpx-sse) show every block once they have an id.
+    """
+    return _body(f": {text}\n")
 
 
 def ending_body(error: Exception) -> HttpBody:
@@ -240,7 +243,7 @@ def ending_body(error: Exception) -> HttpBody:
     refusal = refusal_of(error)
     # Whoever had to give way would push out the next one by coming back at once.
     again = f"retry: {GAVE_WAY_RETRY_MILLISECONDS}\n" if isinstance(error, domain.StreamEvicted) else ""
-    return _body(f"{again}: the stream ends: {refusal}\n\n")
+    return _body(f"{again}: the stream ends: {refusal}\n")
 
 
 def _body(text: str) -> HttpBody:

@@ -82,7 +82,7 @@ async def collect(hub: Hub, log: FakeLog, after: LogPosition | None, count: int)
     seen: list[str] = []
     with hub.watching(watcher()) as reader:
         async with contextlib.aclosing(watch_updates(log, reader, after)) as items:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for item in items:
                     seen.append("reset" if isinstance(item, Reset) else str(item.position.sequence))  # type: ignore[union-attr]  # nobody beats here
                     if len(seen) == count:

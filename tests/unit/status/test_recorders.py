@@ -67,7 +67,7 @@ async def test_looks_are_committed_many_to_a_message() -> None:
     for number in range(7):
         log.record(check(number))
     running = asyncio.create_task(log.run())
-    await asyncio.wait_for(store.arrived.wait(), 5)
+    await asyncio.wait_for(store.arrived.wait(), 30)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await log.flush()

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, report_pb2
 
-from vehicle import diagnosis
-from vehicle.automation import ActuationCause
-from vehicle.body import REAR, Body, DoorName, Equipment, Gear, Ignition
-from vehicle.command import (
+from vehicle.doors import diagnosis
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import REAR, Body, DoorName, Equipment, Gear, Ignition
+from vehicle.doors.command import (
     Cancellation,
     CancelOutcome,
     Command,
@@ -22,13 +22,13 @@ from vehicle.command import (
     Mode,
     Result,
 )
-from vehicle.settings import DoorSettings, DoorSettingsRefused, UnlockMode
+from vehicle.doors.settings import DoorSettings, DoorSettingsRefused, UnlockMode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from vehicle.lock_changes import LockChange
+    from vehicle.doors.lock_changes import LockChange
 
 _DOOR_IDS = {
     DoorName.DRIVER: body_pb2.DOOR_ID_DRIVER,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from protocol.manifest import Trust
     from vehicle.clock import Clock
-    from vehicle.credentials import Credentials
+    from vehicle.messages.credentials import Credentials
 
 MESSAGE_ID_BYTES = 16
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from vehicle.body import CHILD_LOCKED, WINDOWED, DoorName, Equipment
+from vehicle.doors.body import CHILD_LOCKED, WINDOWED, DoorName, Equipment
 
 _MEMBERS = ("doors", "lockSwitches", "doorSwitches", "windowSensors", "childLocks")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from vehicle.body import DoorName, LockPosition
+from vehicle.doors.body import DoorName, LockPosition
 
 if TYPE_CHECKING:
     from datetime import datetime

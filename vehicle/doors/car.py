@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import CAUSE_OF, ActuationCause, Automation, Job
-from vehicle.body import Body, DoorName, LockPosition
-from vehicle.car_state import CarState, StateFile
-from vehicle.command import CommandFault, DoorOutcome
+from vehicle.doors.actuation_log import ActuationLog, Phase
+from vehicle.doors.automation import CAUSE_OF, ActuationCause, Automation, Job
+from vehicle.doors.body import Body, DoorName, LockPosition
+from vehicle.doors.car_state import CarState, StateFile
+from vehicle.doors.command import CommandFault, DoorOutcome
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from vehicle.body import Equipment
     from vehicle.clock import Clock
-    from vehicle.settings import DoorSettings
+    from vehicle.doors.body import Equipment
+    from vehicle.doors.settings import DoorSettings
 
 logger = structlog.get_logger(__name__)
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-from vehicle import translate
-from vehicle.channel import new_message_id
-from vehicle.command import Cancellation, CancelOutcome, MalformedCommand, Result
-from vehicle.executor import Execution, cancelled, interrupted, not_understood, target_doors
-from vehicle.journal import AnswerKind, BegunCommand, Journal, StoredAnswer
-from vehicle.pending import PendingCommands, PendingStop, RunningCommand, WaitingCommand
-from vehicle.settings import DoorSettingsRefused
+from vehicle.doors.command import Cancellation, CancelOutcome, MalformedCommand, Result
+from vehicle.doors.executor import Execution, cancelled, interrupted, not_understood, target_doors
+from vehicle.doors.settings import DoorSettingsRefused
+from vehicle.messages import translate
+from vehicle.messages.channel import new_message_id
+from vehicle.messages.journal import AnswerKind, BegunCommand, Journal, StoredAnswer
+from vehicle.messages.pending import PendingCommands, PendingStop, RunningCommand, WaitingCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
     from protocol.vehicle_side import AcceptedOrder, KnownOrder
-    from vehicle.answers import Answers
-    from vehicle.car import Car
-    from vehicle.channel import Channel
     from vehicle.clock import Clock
-    from vehicle.link import CloudDelivery
+    from vehicle.doors.car import Car
+    from vehicle.link.port import CloudDelivery
+    from vehicle.messages.answers import Answers
+    from vehicle.messages.channel import Channel
 
 logger = structlog.get_logger(__name__)
 

@@ -19,9 +19,9 @@ from protocol.subjects import (
     mqtt_topic,
     presence_subject,
 )
-from vehicle.addresses import Endpoint, Endpoints
-from vehicle.link import CloudDelivery, LinkDown
-from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
+from vehicle.link.addresses import Endpoint, Endpoints
+from vehicle.link.mqtt_connection import LastWill, MqttAccount, MqttConnection
+from vehicle.link.port import CloudDelivery, LinkDown
 
 if TYPE_CHECKING:
     from paho.mqtt.client import MQTTMessage

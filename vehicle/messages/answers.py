@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import structlog
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from vehicle.channel import Channel, new_message_id
-from vehicle.journal import AnswerKind, Journal, StoredAnswer
-from vehicle.link import CloudDelivery, LinkDown
+from vehicle.link.port import CloudDelivery, LinkDown
+from vehicle.messages.channel import Channel, new_message_id
+from vehicle.messages.journal import AnswerKind, Journal, StoredAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from protocol.vehicle_side import Answer as AnswerMessage
     from protocol.vehicle_side import OutgoingEnvelope, RefusedOrder
-    from vehicle.budget import AnswerBudget
-    from vehicle.outbox import AgentOutbox
+    from vehicle.messages.budget import AnswerBudget
+    from vehicle.messages.outbox import AgentOutbox
 
 logger = structlog.get_logger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vehicle.body import Body, DoorName, Ignition
-from vehicle.command import CommandFault, LockAction, Mode, SafetyRefusal
+from vehicle.doors.body import Body, DoorName, Ignition
+from vehicle.doors.command import CommandFault, LockAction, Mode, SafetyRefusal
 
 if TYPE_CHECKING:
     from collections.abc import Collection

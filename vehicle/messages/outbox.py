@@ -1,4 +1,4 @@
-"""Sends events until the broker has them, and knows the tricks a tester plays on outgoing messages.
+"""Sends events until the broker has them.
 
 What is sent is sealed at the moment of each attempt: its counter and its clock are those of that moment.
 """
@@ -12,8 +12,8 @@ import structlog
 
 from protocol.faults import MessageRefused
 from protocol.subjects import EventKind
-from vehicle.backoff import Backoff
-from vehicle.link import LinkDown, VehicleLink
+from vehicle.link.backoff import Backoff
+from vehicle.link.port import LinkDown, VehicleLink
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -37,10 +37,6 @@ class AgentOutbox:
         self._is_connected = False
         self._open = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._drop_next = False
-        self._duplicate_next = False
-        self.sent_count = 0
-        self.dropped_count = 0
 
     def connect(self) -> None:
         """Send over this link, which is up."""
@@ -55,14 +51,6 @@ class AgentOutbox:
         """Hold everything: the link is down."""
         self._is_connected = False
         self._open.clear()
-
-    def drop_next(self) -> None:
-        """Lose the next event on its way: to the car it has arrived."""
-        self._drop_next = True
-
-    def duplicate_next(self) -> None:
-        """Let the next event arrive twice, the same bytes, unnoticed by the broker."""
-        self._duplicate_next = True
 
     def post(self, seal: Seal, then: Callable[[], Awaitable[None]] | None = None) -> None:
         """Send until the broker has it, then calls `then`. First attempts keep the order of posting."""
@@ -116,21 +104,10 @@ class AgentOutbox:
     async def _transmit(self, seal: Seal) -> None:
         try:
             outgoing = seal()
-        except (
-            MessageRefused
-        ) as refused:  # every key of the cloud to seal to is revoked: until the next manifest
+        except MessageRefused as refused:
+            # Every key of the cloud to seal to is revoked: until the next manifest.
             raise LinkDown(f"nobody to tell: {refused.detail}") from refused
-        if self._drop_next:
-            self._drop_next = False
-            self.dropped_count += 1
-            return
-        event = _event(outgoing.domain)
-        await self._link.publish(event, outgoing.message_id, outgoing.data)
-        self.sent_count += 1
-        if self._duplicate_next:
-            self._duplicate_next = False
-            # Another deduplication id, or the broker would swallow the repetition.
-            await self._link.publish(event, f"{outgoing.message_id}-again", outgoing.data)
+        await self._link.publish(_event(outgoing.domain), outgoing.message_id, outgoing.data)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from protocol.domains import Domain
 
 if TYPE_CHECKING:
-    from vehicle.car import Car
-    from vehicle.journal import Journal
-    from vehicle.manifest_file import ManifestStore
-    from vehicle.pending import PendingCommands
+    from vehicle.doors.car import Car
+    from vehicle.messages.journal import Journal
+    from vehicle.messages.manifest_file import ManifestStore
+    from vehicle.messages.pending import PendingCommands
 
 
 class Memory:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from vehicle.body import Body, DoorName, Gear, LockPosition
-from vehicle.settings import DoorSettings, doors_to_unlock
+from vehicle.doors.body import Body, DoorName, Gear, LockPosition
+from vehicle.doors.settings import DoorSettings, doors_to_unlock
 
 
 class AutomationKind(StrEnum):

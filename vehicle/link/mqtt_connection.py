@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 
-from vehicle.link import LinkDown
+from vehicle.link.port import LinkDown
 
 if TYPE_CHECKING:
     import ssl

@@ -12,7 +12,7 @@ from protocol.domains import Domain
 from protocol.faults import MessageRefused
 from protocol.subjects import CommandKind as Kind
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, RefusedOrder
-from vehicle.channel import Channel, new_message_id
+from vehicle.messages.channel import Channel, new_message_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
     from protocol.vehicle_side import OutgoingEnvelope
-    from vehicle.answers import Answers
-    from vehicle.link import CloudDelivery
-    from vehicle.orders import OrderProcessor
-    from vehicle.outbox import AgentOutbox
+    from vehicle.link.port import CloudDelivery
+    from vehicle.messages.answers import Answers
+    from vehicle.messages.orders import OrderProcessor
+    from vehicle.messages.outbox import AgentOutbox
 
 logger = structlog.get_logger(__name__)
 

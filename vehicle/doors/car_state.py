@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from vehicle.body import FULL_EQUIPMENT, Body, Door, DoorName, Equipment, Gear, Ignition
-from vehicle.settings import FACTORY_SETTINGS, DoorSettings, UnlockMode
+from vehicle.doors.body import FULL_EQUIPMENT, Body, Door, DoorName, Equipment, Gear, Ignition
+from vehicle.doors.settings import FACTORY_SETTINGS, DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
     from pathlib import Path

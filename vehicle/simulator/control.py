@@ -17,8 +17,8 @@ from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from vehicle.automation import ActuationCause
-from vehicle.body import (
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import (
     WINDOWED,
     Body,
     DoorName,
@@ -28,15 +28,15 @@ from vehicle.body import (
     MechanicsRefused,
     NotFitted,
 )
-from vehicle.equipment import read_equipment
-from vehicle.local_only import LocalOnly
+from vehicle.doors.equipment import read_equipment
+from vehicle.simulator.local_only import LocalOnly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from starlette.requests import Request
 
-    from vehicle.simulator import SimulatedCar
+    from vehicle.simulator.simulated_car import SimulatedCar
 
 LONGEST_DOOR_TIME_SECONDS = 60.0
 
@@ -159,9 +159,9 @@ class _Control:
         """Return a trick on the next outgoing event."""
         one, handler = self._car(request), request.path_params["handler"]
         if handler == "drop-next":
-            one.agent.outbox.drop_next()
+            one.link.drop_next()
         elif handler == "duplicate-next":
-            one.agent.outbox.duplicate_next()
+            one.link.duplicate_next()
         else:
             raise ControlRefused(404, "messages can drop-next, duplicate-next")
         return JSONResponse(_view(one))
@@ -243,8 +243,8 @@ def _view(one: SimulatedCar) -> dict[str, Any]:
         "refusedReports": [asdict(each) for each in agent.refused_reports],
         "counters": {
             "boots": one.boot_count,
-            "eventsSent": agent.outbox.sent_count,
-            "eventsDropped": agent.outbox.dropped_count,
+            "eventsSent": one.link.sent_count,
+            "eventsDropped": one.link.dropped_count,
         },
     }
 

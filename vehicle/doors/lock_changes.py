@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from vehicle.automation import ActuationCause
-    from vehicle.body import Body, DoorName
+    from vehicle.doors.automation import ActuationCause
+    from vehicle.doors.body import Body, DoorName
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from vehicle.actuation_log import ActuationLog
 from vehicle.agent import Agent, ReportingIntervals
-from vehicle.body import FULL_EQUIPMENT
-from vehicle.car import Car
-from vehicle.car_state import StateFile
-from vehicle.journal import Journal
-from vehicle.link import VehicleLink
-from vehicle.manifest_file import ManifestStore
+from vehicle.doors.actuation_log import ActuationLog
+from vehicle.doors.body import FULL_EQUIPMENT
+from vehicle.doors.car import Car
+from vehicle.doors.car_state import StateFile
+from vehicle.link.port import VehicleLink
+from vehicle.messages.journal import Journal
+from vehicle.messages.manifest_file import ManifestStore
+from vehicle.simulator.unreliable_link import UnreliableLink
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from vehicle.body import Equipment
     from vehicle.clock import Clock
-    from vehicle.credentials import Credentials
+    from vehicle.doors.body import Equipment
+    from vehicle.messages.credentials import Credentials
 
 MakeLink = Callable[[], VehicleLink]
 
@@ -60,7 +61,7 @@ class SimulatedCar:
         self._reporting = reporting
         self.boot_count = 0
         self.has_coverage = True
-        self.agent = self._boot()
+        self.link, self.agent = self._boot()
 
     def start(self) -> None:
         """Take up the body controller and start the agent."""
@@ -94,7 +95,7 @@ class SimulatedCar:
     async def reboot(self) -> None:
         """Abandon the agent as a crash would and start it anew from the journal, awake."""
         await self.agent.crash()
-        self.agent = self._boot()
+        self.link, self.agent = self._boot()
         self.agent.start(awake=True)
 
     async def stop(self) -> None:
@@ -102,14 +103,16 @@ class SimulatedCar:
         await self.agent.stop()
         await self.car.stop()
 
-    def _boot(self) -> Agent:
+    def _boot(self) -> tuple[UnreliableLink, Agent]:
         self.boot_count += 1
-        return Agent(
+        link = UnreliableLink(self._make_link())
+        agent = Agent(
             self.car,
-            self._make_link(),
+            link,
             Journal(self._folder / "journal.jsonl", self._clock.now()),
             self._credentials,
             ManifestStore(self._folder / "adopted.manifest", self._credentials.factory_trust),
             self._clock,
             self._reporting,
         )
+        return link, agent

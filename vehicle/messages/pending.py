@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vehicle.command import Cancellation, Command
-    from vehicle.executor import Execution
-    from vehicle.link import CloudDelivery
+    from vehicle.doors.command import Cancellation, Command
+    from vehicle.doors.executor import Execution
+    from vehicle.link.port import CloudDelivery
 
 
 @dataclass(slots=True)

@@ -21,8 +21,8 @@ from nats.aio.transport import TcpTransport
 
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import CommandKind, EventKind, event_subject
-from vehicle.addresses import Endpoint, Endpoints, read_endpoints
-from vehicle.link import CloudDelivery, LinkDown, QueueGone
+from vehicle.link.addresses import Endpoint, Endpoints, read_endpoints
+from vehicle.link.port import CloudDelivery, LinkDown, QueueGone
 
 if TYPE_CHECKING:
     import ssl

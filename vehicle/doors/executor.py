@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from vehicle.automation import ActuationCause
-from vehicle.body import LOCKABLE, DoorName
-from vehicle.command import Command, CommandFault, CommandOutcome, DoorOutcome, LockAction, Mode, Result
-from vehicle.safety import refusal
-from vehicle.settings import UnlockMode, doors_to_unlock
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import LOCKABLE, DoorName
+from vehicle.doors.command import Command, CommandFault, CommandOutcome, DoorOutcome, LockAction, Mode, Result
+from vehicle.doors.safety import refusal
+from vehicle.doors.settings import UnlockMode, doors_to_unlock
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from vehicle.car import Car
     from vehicle.clock import Clock
+    from vehicle.doors.car import Car
 
 EXPIRED_GUIDANCE = "The command reached the car too late, and nothing was moved. Send it again."
 

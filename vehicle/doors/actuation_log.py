@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from vehicle.body import DoorName, LockPosition
+    from vehicle.doors.body import DoorName, LockPosition
 
 
 class Phase(StrEnum):

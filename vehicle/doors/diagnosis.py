@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
-from vehicle.body import Body, DoorName
-from vehicle.safety import LOW_BATTERY_PERCENT
+from vehicle.doors.body import Body, DoorName
+from vehicle.doors.safety import LOW_BATTERY_PERCENT
 
 LAST_MAINTENANCE = datetime(2025, 6, 15, tzinfo=UTC)
 """When the simulated cars left the workshop."""
