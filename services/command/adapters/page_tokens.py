@@ -11,14 +11,16 @@ import binascii
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 from services.command.domain.history import HistoryPosition
 from services.platform import errors
 from services.platform.errors import Refusal, Violation
+from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as service_pb2
 
     from services.command.domain.history import HistoryPage
@@ -33,8 +35,6 @@ _FILTERS: tuple[Literal["period", "action", "exclude_action", "status", "source"
     "status",
     "source",
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _LATEST_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999."""
 
@@ -54,8 +54,8 @@ def token_for(page: HistoryPage, request: service_pb2.ListCommandHistoryRequest)
     words = (
         _VERSION,
         _list_of(request),
-        str(_microseconds(page.as_of)),
-        str(_microseconds(page.last.requested_at)),
+        str(microseconds(page.as_of)),
+        str(microseconds(page.last.requested_at)),
         page.last.entry_id,
     )
     return base64.urlsafe_b64encode(" ".join(words).encode()).rstrip(b"=").decode()
@@ -93,11 +93,7 @@ def _padded(token: str) -> bytes:
 def _moment(digits: str) -> datetime:
     if not _DIGITS.fullmatch(digits) or int(digits) > _LATEST_US:
         raise ValueError("a time that is none")
-    return _EPOCH + int(digits) * _MICROSECOND
-
-
-def _microseconds(at: datetime) -> int:
-    return (at - _EPOCH) // _MICROSECOND
+    return moment(int(digits))
 
 
 def _refused(reason: str) -> Refusal:

@@ -29,7 +29,8 @@ from services.command.domain.commands import (
 )
 from services.command.domain.history import HistoryPage, HistoryQuery
 from services.platform.capability import METADATA_KEY
-from services.platform.public_values import seconds, set_time
+from services.platform.public_values import seconds
+from services.platform.times import set_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -35,7 +35,7 @@ from services.command.domain.changes import (
 )
 from services.command.domain.commands import Status
 from services.command.usecases.ports import StaleStateError
-from services.platform.database import microseconds
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime

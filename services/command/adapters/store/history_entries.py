@@ -28,8 +28,9 @@ from services.command.adapters.store.statements import AFTER_ALL, MILLISECOND_US
 from services.command.adapters.store.tables import command, history, late_from_text, results_from_text
 from services.command.domain.commands import CommandAction, FailureReason, HistoryEntry, Status
 from services.command.domain.history import HistoryPage, HistoryPosition
-from services.platform.database import Instant, microseconds
+from services.platform.database import Instant
 from services.platform.prepared import PreparedStatement
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -12,7 +12,7 @@ from services.command.adapters.store.statements import INSERT_AUDIT, INSERT_COMM
 from services.command.adapters.store.tables import cancellation, idempotency_key
 from services.command.domain.commands import CommandAction
 from services.command.usecases.ports import CommandConflict
-from services.platform.database import microseconds
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -12,8 +12,9 @@ from sqlalchemy import BigInteger, Boolean, bindparam, func, insert, literal_col
 
 from services.command.adapters.store.tables import audit, cancellation, command, history, outbox, wake_up
 from services.command.domain.lifecycle import MAY_STILL_SUCCEED
-from services.platform.database import Instant, microseconds
+from services.platform.database import Instant
 from services.platform.prepared import PreparedStatement
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -18,7 +18,7 @@ from services.command.adapters.store.tables import (
 from services.command.domain.changes import CancellationState
 from services.command.domain.commands import RequestedOrder
 from services.command.domain.wake_budget import WakeUp
-from services.platform.database import microseconds, moment
+from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
