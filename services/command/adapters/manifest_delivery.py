@@ -38,10 +38,15 @@ class ManifestDelivery:
         self._now = now
 
     async def bring(self, vin: str, version: int, occasion: str) -> None:
-        """Send what follows the vehicle's version. `occasion` is the id of the message that told it."""
+        """Send what follows the vehicle's version. `occasion` is the id of the message that told it. Raises
+        StorageUnavailable when nobody can tell the vehicle's keys.
+        """
         lacking = [file for file in self._files if file.version > version]
+        if not lacking:
+            return
+        await self._keys.fetch([vin])
         keys = self._keys.find(vin)
-        if not lacking or keys is None:
+        if keys is None:
             return
         _log.info("manifests_sent", vin=masked_vin(vin), versions=[file.version for file in lacking])
         await self._broker.publish_all(

@@ -77,19 +77,15 @@ class SessionRequests:
         self._background_tasks.start(self._tell(vin, refused))
 
     async def _tell(self, vin: str, refused: Sequence[RefusedReport]) -> None:
-        try:
-            await self._keys.fetch([vin])
-        except StorageUnavailable as error:
-            _log.warning("vehicle_not_told", reason=str(error))
-            return
         _log.info("vehicle_told_of_refused_reports", vin=masked_vin(vin), kinds=len(refused))
         await self._ask(vin, refused)
 
     async def _ask(self, vin: str, refused: Sequence[RefusedReport]) -> None:
-        keys = self._keys.find(vin)
-        if keys is None:
-            return
         try:
+            await self._keys.fetch([vin])
+            keys = self._keys.find(vin)
+            if keys is None:
+                return
             challenges = await self._challenges.challenge([vin])
         except StorageUnavailable as error:
             _log.warning("session_request_waits_for_store", reason=str(error))
