@@ -17,6 +17,7 @@ from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status import translate
 from services.status.domain import (
+    ForeignUpdate,
     Heartbeat,
     LogUnavailable,
     Reset,
@@ -158,11 +159,14 @@ class DoorStatusServer(DoorStatusServiceServicer):
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
 
     def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
-        """Return an update that is none, or cannot be told, is a defect of its publisher, and no reason to end a
-        reader's stream: it would end again at each resumption.
+        """Return what is told of it. An update that is none, cannot be told, or is not its publisher's to tell, is no
+        reason to end a reader's stream: it would end again at each resumption.
         """
         try:
             return render(self._ids, update)
+        except ForeignUpdate as error:
+            _log.error("update_not_believed", position=str(update.position), told_by=str(error))
+            return None
         except (DecodeError, ValueError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"
             _log.error("update_unreadable", position=str(update.position), reason=reason)
