@@ -13,10 +13,10 @@ from protocol.subjects import (
     vin_of,
 )
 from services import registry
-from services.status.domain import ForeignUpdate, LogPosition, Update
-from services.status.event_ids import EventIds
-from services.status.translate import update_body, update_message
-from services.status.update_origins import is_believed
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.translate import update_body, update_message
+from services.status.domain.doors import ForeignUpdate, LogPosition, Update
+from services.status.domain.update_origins import is_believed
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 IDS = EventIds(bytes(32))
