@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,8 +23,6 @@ SHUT_OUT_FOR = timedelta(hours=1)
 TAKEOVERS_WITHIN = timedelta(minutes=10)
 MOST_TAKEOVERS = 3
 """So many within that time are no broken connection that its vehicle replaced: two units have one vehicle's keys."""
-
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 
 
 class LinkProtocol(StrEnum):
@@ -221,13 +218,6 @@ class Stays:
     def found(self, vin: str, left: int, came_meanwhile: int) -> None:
         """Take over what the broker said: so many are left, without those that were let in meanwhile."""
         self._open[vin] = left + came_meanwhile
-
-
-def checked_vin(vin: str) -> str:
-    """`vin` itself. Raises NotAVin."""
-    if not _VIN.fullmatch(vin):
-        raise NotAVin("a VIN has 17 characters, digits and capital letters without I, O and Q")
-    return vin
 
 
 def admission(caller: ConnectingVehicle, enrolment: Enrolment | None, now: datetime) -> BrokerAdmission:

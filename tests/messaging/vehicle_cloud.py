@@ -19,6 +19,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, session_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
+from protocol import stream_config
 from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
 from protocol.order import order_id
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
@@ -165,7 +166,7 @@ class Cloud:
             reconnect_time_wait=0.05,
         )
         self.jetstream = self._client.jetstream()
-        await RoomBroker(self._client).ensure_streams(*STREAMS.values())
+        await RoomBroker(self._client, configs=stream_config).ensure_streams(*STREAMS.values())
         await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._receive)
         await self._client.subscribe("vehicle_status.>", cb=self._hear_status)
         await self._client.flush()
@@ -190,7 +191,7 @@ class Cloud:
 
         if self._link == "mqtt":
             assert self._client is not None
-            await forward_waiting(RoomBroker(self._client), VIN, datetime.now(UTC))
+            await forward_waiting(RoomBroker(self._client, configs=stream_config), VIN, datetime.now(UTC))
 
     async def order(
         self,
