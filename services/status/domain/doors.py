@@ -69,6 +69,10 @@ class TooManyStreams(Exception):
     """This process serves as many streams as it can."""
 
 
+class ForeignUpdate(Exception):
+    """A live update that its publisher may not tell of; the text is who that was."""
+
+
 class LogUnavailable(Exception):
     """What was missed cannot be looked up now."""
 
@@ -347,10 +351,14 @@ def base36(number: int) -> str:
 
 @dataclass(slots=True)
 class Update:
-    """One update on its way to readers. `rendered` is made by the first who sends it, for all."""
+    """One update on its way to readers. `rendered` is made by the first who sends it, for all.
+
+    `subject` is where the broker keeps it: it names the vehicle, and the service that published it.
+    """
 
     position: LogPosition
     payload: bytes
+    subject: str = ""
     rendered: object = None
     published_at: float = math.inf
     """By the broker's clock, seconds since 1970; known of what is read from the log."""

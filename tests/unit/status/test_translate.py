@@ -110,7 +110,7 @@ def test_the_specifications_event_byte_for_byte() -> None:
         ),
     )
     update.timestamp.FromMicroseconds(NOW_US)
-    event = Update(LogPosition("k3", 12), update.SerializeToString())
+    event = Update(LogPosition("k3", 12), update.SerializeToString(), f"door.status.{VIN}")
     body = update_body(IDS, event)
     assert body.content_type == "text/event-stream"
     assert body.data == (
@@ -125,8 +125,11 @@ def test_the_specifications_event_byte_for_byte() -> None:
 
 def test_text_can_not_break_out_of_its_line() -> None:
     alert = reset_message(VIN, IDS.id_of(LogPosition("e", 1)), NOW_US)
+    alert.system_alert.code = "P1"
     alert.system_alert.message = "a\n\nevent: X\r\ndata: \u2028é"
-    data = update_body(IDS, Update(LogPosition("e", 1), alert.SerializeToString())).data
+    data = update_body(
+        IDS, Update(LogPosition("e", 1), alert.SerializeToString(), f"door.diagnostics.{VIN}")
+    ).data
     assert data.count(b"\n") == 4
     assert data.endswith(b"\n\n")
     assert data.isascii()
