@@ -197,6 +197,7 @@ def sample_report() -> report_pb2.StatusReport:
         sequence=1,
         ignition=body_pb2.IGNITION_OFF,
         gear=body_pb2.GEAR_P,
+        speed_kmh=0.0,
         reporting_interval_seconds=30,
     )
     made.observed_at.FromMicroseconds(NOW_US)

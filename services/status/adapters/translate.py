@@ -74,9 +74,10 @@ def status_of(
     connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
-        ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
-        vehicle_speed=amount(report.speed_kmh),
-        gear_position=report.gear,  # type: ignore[arg-type]  # the two enums share their numbers
+        # What it does not tell is absent: a standing vehicle is a statement too.
+        ignition_status=report.ignition or None,  # type: ignore[arg-type]  # the two enums share their numbers
+        vehicle_speed=amount(report.speed_kmh) if report.HasField("speed_kmh") else None,
+        gear_position=report.gear or None,  # type: ignore[arg-type]  # the two enums share their numbers
         stale=stale,
         connectivity=_CONNECTIVITIES.Value(connectivity.value),
     )
@@ -323,7 +324,7 @@ def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[
             message_id=f"contradicted-{message_id}-{number}",
             queue=QUEUE,
             subject=update_subject(each.vin),
-            payload=_contradiction(each).SerializeToString(),
+            payload=_contradiction(each, now_us).SerializeToString(),
             created_at=created_at,
         )
         for number, each in enumerate(verdicts)
@@ -350,7 +351,8 @@ def _verdict(verdict: ActuationOutcome) -> room_event_pb2.CommandVerdict:
     )
 
 
-def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
+def _contradiction(verdict: ActuationOutcome, now_us: int) -> door_update_pb2.DoorUpdate:
+    """Return the alert, of the time at which it is known: the vehicle's clock may be behind the command's end."""
     found = ", ".join(
         f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in broken_doors(verdict)
     )
@@ -365,5 +367,5 @@ def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
             "by hand, have the lock checked in a workshop.",
         ),
     )
-    set_microseconds(update.timestamp, verdict.observed_at_us)
+    set_microseconds(update.timestamp, now_us)
     return update

@@ -125,9 +125,12 @@ class Report:
     `stale_at_us` is when it is too old, microseconds since 1970, where the vehicle says no more.
 
     `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
-    say, besides doors. `kept` is JSON of
+    say, and what stays as it was. `ignition` and `speed_kmh` are 0 where it does not say. `kept` is JSON of
     the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
     it last, and the serialized observation; empty when there are none.
+
+    `commanded` are the places of the doors that a command moved, or tried to, before this was observed. How the lock
+    stands of one that this does not name is not known any more.
     """
 
     vin: str
@@ -149,6 +152,7 @@ class Report:
     lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
     """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
     stale_at_us: int = 0
+    commanded: frozenset[int] = frozenset()
 
     @property
     def place(self) -> str:

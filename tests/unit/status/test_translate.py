@@ -217,3 +217,23 @@ def test_a_contradiction_says_what_to_do() -> None:
     assert (update.vin, update.system_alert.code) == (VIN, "COMMAND_CONTRADICTED")
     assert update.system_alert.severity == door_update_pb2.AlertSeverity.Value.CRITICAL
     assert "driver is unlocked. Look at the vehicle" in update.system_alert.message
+
+
+def test_a_contradiction_is_dated_when_it_is_known() -> None:
+    shut = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])
+    found = ActuationOutcome(VIN, "c1", False, NOW_US - 60_000_000, shut, bytes([PRESENT, 0, 0, 0, 0, 0]))
+    [_, alert] = outcome_messages([found], NOW_US)
+    update = door_update_pb2.DoorUpdate.FromString(alert.payload)
+    assert update.system_alert.code == "COMMAND_CONTRADICTED"
+    assert update.timestamp.ToMicroseconds() == NOW_US
+
+
+def test_what_a_report_does_not_tell_of_the_drive_is_absent() -> None:
+    made = report()
+    for name in ("speed_kmh", "ignition", "gear"):
+        made.ClearField(name)
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    assert not any(map(status.HasField, ("vehicle_speed", "ignition_status", "gear_position")))
+    made.speed_kmh = 0.0
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    assert status.HasField("vehicle_speed")
