@@ -372,6 +372,7 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
         for reply in HARMFUL:
             await client.publish(subject, b"x", reply=reply)
         await client.request(subject, b"last", timeout=WAIT_SECONDS)
+        await witness.settle()
         assert reached(witness, service) == []
         witness.received.clear()
     kept = [one for one in HARMFUL if not one.startswith(("$JS.ACK.", "_R_."))]

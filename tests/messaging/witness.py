@@ -36,6 +36,7 @@ class Witness:
         self.received: list[tuple[str, str]] = []
         """Service, and subject of everything that it heard."""
         self._before: dict[str, Any] = {}
+        self._clients: list[Client] = []
         self.other = harness.link("nats", vin=OTHER)
         self.other_over_mqtt = harness.link("mqtt", vin=OTHER)
 
@@ -47,10 +48,17 @@ class Witness:
         await self.other_over_mqtt.open()
         for service in SERVICES:
             client = await self._gate.client(service, service)
+            self._clients.append(client)
             for subject in self._gate.subscribes(service):
                 if subject != AUTH_QUESTIONS:  # the attacker's own connecting is asked about there
                     await self._listen(client, service, subject)
         self._before = await self.look()
+
+    async def settle(self) -> None:
+        """Hear out what the broker has sent by now."""
+        for client in self._clients:
+            await client.flush()
+        await asyncio.sleep(_QUIET_SECONDS)
 
     async def _listen(self, client: Client, who: str, subject: str) -> None:
         async def note(message: Msg) -> None:
