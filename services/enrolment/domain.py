@@ -20,6 +20,8 @@ ARRIVAL_EVERY = timedelta(seconds=15)
 _MOST_REMEMBERED = 100_000
 SHUT_OUT_FOR = timedelta(hours=1)
 """So long a vehicle that did harm at the broker is not let in; the operator's `enrol` ends it."""
+FIRST_FLOOD_OUT_FOR = timedelta(minutes=1)
+FLOOD_REMEMBERED_FOR = timedelta(days=1)
 
 TAKEOVERS_WITHIN = timedelta(minutes=10)
 MOST_TAKEOVERS = 3
@@ -114,6 +116,7 @@ class ShutOutVehicles:
 
     def __init__(self) -> None:
         self._until: dict[str, datetime] = {}
+        self._floods: dict[str, tuple[datetime, timedelta]] = {}
 
     def add(self, vin: str, now: datetime) -> bool:
         """Shut it out from now on; whether it was not before."""
@@ -121,9 +124,27 @@ class ShutOutVehicles:
         self._until[vin] = now + SHUT_OUT_FOR
         return not was_out
 
+    def add_flood(self, vin: str, now: datetime) -> timedelta | None:
+        """Shut it out from now on, for FIRST_FLOOD_OUT_FOR or twice as long as the last time, at most SHUT_OUT_FOR.
+
+        Return for how long; None where it is out already. What is a day old is forgotten.
+        """
+        if self.holds(vin, now):
+            return None
+        at, before = self._floods.get(vin, (now, FIRST_FLOOD_OUT_FOR / 2))
+        if now - at > FLOOD_REMEMBERED_FOR:
+            before = FIRST_FLOOD_OUT_FOR / 2
+        if len(self._floods) >= _MOST_REMEMBERED:
+            self._floods = {one: had for one, had in self._floods.items() if now - had[0] <= SHUT_OUT_FOR}
+        lasts = min(SHUT_OUT_FOR, 2 * before)
+        self._floods[vin] = now, lasts
+        self._until[vin] = now + lasts
+        return lasts
+
     def remove(self, vin: str) -> None:
         """Let it in again."""
         self._until.pop(vin, None)
+        self._floods.pop(vin, None)
 
     def holds(self, vin: str, now: datetime) -> bool:
         """Return whether it is shut out."""
