@@ -95,6 +95,7 @@ check: $(TEST_READY) generate-check ## format, lint, types, names, import rules,
 	$(BIN)/ruff check
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/python tools/check_names.py
+	$(BIN)/python tools/check_parts.py
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/buf lint
 	$(BIN)/buf format --diff --exit-code proto

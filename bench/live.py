@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 _OPEN_AT_ONCE = 50
 _EVENT_SECONDS = 20.0
+PACED = "paced-command-"
+"""What the tasks of paced commands are called, before their number."""
 _COMMAND_ID = re.compile(rb'"commandId": ?"([^"]+)"')
 _ENDED = re.compile(rb'"(SUCCESS|FAILED|TIMEOUT|CANCELLED)"')
 
@@ -121,10 +123,22 @@ async def command_rounds(port: int, vins: Sequence[str], token: str, rounds: int
     return await _measured(port, vins, token, operate)
 
 
+async def _until(moment: float) -> None:
+    await asyncio.sleep(max(0.0, moment - time.perf_counter()))
+
+
 async def paced_commands(
-    port: int, vins: Sequence[str], token: str, *, per_second: float, seconds: float
+    port: int,
+    vins: Sequence[str],
+    token: str,
+    *,
+    per_second: float,
+    seconds: float,
+    until: Callable[[float], Awaitable[None]] = _until,
 ) -> Rounds:
     """So many commands a second whatever becomes of them, each for the next of these cars, to their end on its stream.
+
+    `until` waits for a moment of time.perf_counter.
 
     Raises BenchFailedError as command_rounds does, and when a car's turn comes again before it has answered.
     """
@@ -134,10 +148,11 @@ async def paced_commands(
         commands: list[asyncio.Task[None]] = []
         try:
             for number in range(round(per_second * seconds)):
-                await asyncio.sleep(max(0.0, began + number / per_second - time.perf_counter()))
+                await until(began + number / per_second)
                 if number >= len(people) and not commands[number - len(people)].done():
                     raise BenchFailedError("a car did not answer before its next turn")
-                commands.append(asyncio.create_task(people[number % len(people)].command()))
+                turn = people[number % len(people)].command()
+                commands.append(asyncio.create_task(turn, name=f"{PACED}{number}"))
             await asyncio.gather(*commands)
         finally:
             for command in commands:

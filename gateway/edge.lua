@@ -206,7 +206,7 @@ local function end_stream(handle, headers)
   local seconds = tonumber(headers:get("retry-after") or "") or 2
   local code = document:match('"code":"([%w_]+)"') or "DEPENDENCY_UNAVAILABLE"
   local detail = document:match('"detail":"([^"\\]*)"') or "try again shortly."
-  body:setBytes(string.format("retry: %d\n\n: the stream ends: %s: %s\n\n", seconds * 1000, code, detail))
+  body:setBytes(string.format("retry: %d\n: the stream ends: %s: %s\n", seconds * 1000, code, detail))
   headers = handle:headers()
   headers:replace(":status", "200")
   headers:replace("content-type", "text/event-stream")

@@ -26,24 +26,19 @@ def welcome(ports: Ports, sandbox: Sandbox) -> str:
     def send(method: str, path: str, body: str) -> str:
         return f"curl -X {method} \"{door}/{path}\" {auth} {json_type} -d '{body}'"
 
-    settings = (
-        '{"autoLockEnabled": true, "autoLockDelay": 30,'
-        ' "unlockMode": "DRIVER_ONLY", "childLockEnabled": false}'
-    )
-    cancellation = '{"correlationId": "uuid-12345678", "reason": "User cancellation", "force": false}'
     lines = [
         f"ready {base}",
         "",
         "Try:",
-        send("POST", "unlock", '{"targetDoors": ["all"], "unlockMode": "NORMAL"}'),
-        send("POST", "lock", '{"targetDoors": ["all"], "lockMode": "SECURE"}'),
+        send("POST", "unlock", '{"targetDoors": ["all"], "unlockMode": "NORMAL"}') + "; sleep 4",
         get("status"),
-        send("POST", "cancel", cancellation),
+        send("POST", "lock", '{"targetDoors": ["all"], "lockMode": "SECURE"}') + "; sleep 4",
         get("history?period=24h&limit=50"),
-        get("config"),
-        send("PUT", "config", settings),
         get("diagnostics"),
-        f"{get('updates/stream')} -N",
+        send("PUT", "config", '{"unlockMode": "DRIVER_ONLY"}'),
+        send("PUT", "config", '{"unlockMode": "ALL"}'),
+        get("config"),
+        f"{get('updates/stream')} -N      Ctrl-C ends it",
         "",
         "The cars:",
         f"curl {control}                                    all of them",

@@ -34,7 +34,9 @@ SHOWN_RESULTS_SUBJECT = "hint.shown"
 
 _FNV_BASIS = 2_166_136_261
 _FNV_PRIME = 16_777_619
-_VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
+VIN_PATTERN = "[A-HJ-NPR-Z0-9]{17}"
+"""The one form of a VIN outside of the contract: 17 digits and capital letters without I, O and Q (ISO 3779)."""
+_VIN = re.compile(VIN_PATTERN)
 
 
 class EventKind(StrEnum):

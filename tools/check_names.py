@@ -35,10 +35,12 @@ PRODUCT = (
 )
 
 PAIRS = {
+    "Clock": "what time it is, on each side: the unit's counts while it is suspended",
     "Cancellation": "what a person asked for, and what the unit was sent of it",
     "Command": "the life of a command in the cloud, and what the unit moves",
     "DoorSettings": "the settings as wanted and stored, and as the unit runs with them",
     "Mode": "how doors are to move, as asked and as carried out",
+    "SystemClock": "the operating system's, on each side",
     "UnlockMode": "which doors an unlock of all opens, on both sides",
 }
 """Names that a class of the cloud (services) and one of the unit (vehicle) share, because they mean the same: import

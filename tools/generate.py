@@ -63,8 +63,7 @@ BLOCKS: Mapping[str, Mapping[str, Callable[[Contract], list[str]]]] = {
     "docs/architecture.md": {"services": service_blocks.table},
     ".importlinter": {
         "layers": service_blocks.packages,
-        "apart": service_blocks.packages,
-        "below": service_blocks.packages,
+        "apart": service_blocks.siblings,
     },
 }
 """The files that hold generated blocks, and what makes each."""

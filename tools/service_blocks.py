@@ -115,6 +115,11 @@ def packages(_: Contract) -> list[str]:
     return [f"services.{service.name}" for service in SERVICES]
 
 
+def siblings(_: Contract) -> list[str]:
+    """Return the services as one layer of an import contract, in which none imports another."""
+    return [" | ".join(service.name for service in SERVICES)]
+
+
 def table(_: Contract) -> list[str]:
     """Return the architecture page's table of services."""
     lines = [

@@ -14,18 +14,19 @@ from uuid import uuid4
 
 import structlog
 
-from vehicle import diagnosis, translate
-from vehicle.answers import Answers
-from vehicle.backoff import Backoff
-from vehicle.budget import AnswerBudget
-from vehicle.channel import Channel, new_message_id
-from vehicle.inbox import AgentInbox, RefusedReport
-from vehicle.link import LinkDown, QueueGone, VehicleLink
-from vehicle.lock_changes import LockChanges
-from vehicle.memory import Memory
-from vehicle.orders import OrderProcessor
-from vehicle.outbox import AgentOutbox
-from vehicle.pending import PendingCommands
+from vehicle.doors import diagnosis
+from vehicle.doors.lock_changes import LockChanges
+from vehicle.link.backoff import Backoff
+from vehicle.link.port import LinkDown, QueueGone, VehicleLink
+from vehicle.messages import translate
+from vehicle.messages.answers import Answers
+from vehicle.messages.budget import AnswerBudget
+from vehicle.messages.channel import Channel, new_message_id
+from vehicle.messages.inbox import AgentInbox, RefusedReport
+from vehicle.messages.memory import Memory
+from vehicle.messages.orders import OrderProcessor
+from vehicle.messages.outbox import AgentOutbox
+from vehicle.messages.pending import PendingCommands
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
     from protocol.vehicle_side import OutgoingEnvelope
-    from vehicle.car import Car
     from vehicle.clock import Clock
-    from vehicle.credentials import Credentials
-    from vehicle.journal import Journal
-    from vehicle.manifest_file import ManifestStore
+    from vehicle.doors.car import Car
+    from vehicle.messages.credentials import Credentials
+    from vehicle.messages.journal import Journal
+    from vehicle.messages.manifest_file import ManifestStore
 
 logger = structlog.get_logger(__name__)
 

@@ -1,60 +1,74 @@
-"""The owner's door settings, and which doors an unlock of "all" opens under them. Pure."""
+"""What the environment says: the only module that reads it.
+
+Reads DOORS_VEHICLES_FILE, DOORS_VEHICLE_DATA_DIR, DOORS_NATS_URL or DOORS_MQTT_URL (what the cars use),
+both one address or several with commas between; DOORS_NATS_CA (optional), DOORS_CONTROL_PORT and DOORS_LOG_LEVEL
+(optional, default INFO).
+"""
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
-from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vehicle.body import Body, DoorName
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-AUTO_LOCK_DELAY_SECONDS = range(5, 601)
-SPEED_LOCK_THRESHOLD_KMH = range(5, 61)
-
-
-class UnlockMode(StrEnum):
-    """SEQUENCE: the driver's door first, the others when asked again."""
-
-    ALL = "ALL"
-    DRIVER_ONLY = "DRIVER_ONLY"
-    SEQUENCE = "SEQUENCE"
+LINKS = ("nats", "mqtt")
+_READ = {
+    "DOORS_VEHICLES_FILE", "DOORS_VEHICLE_DATA_DIR", "DOORS_NATS_URL", "DOORS_MQTT_URL", "DOORS_NATS_CA",
+    "DOORS_CONTROL_PORT", "DOORS_LOG_LEVEL",
+}  # fmt: skip
 
 
-class DoorSettingsRefused(ValueError):
-    """A setting out of its range; the text names it."""
+class SettingsMissing(SystemExit):
+    """A setting is missing or wrong: one line to standard error, and out."""
 
 
 @dataclass(frozen=True, slots=True)
-class DoorSettings:
-    """All settings. By default nothing happens by itself. Raises DoorSettingsRefused."""
+class AgentSettings:
+    """What the environment says."""
 
-    auto_lock_enabled: bool = False
-    auto_lock_delay_seconds: int = 30
-    unlock_mode: UnlockMode = UnlockMode.ALL
-    child_lock_enabled: bool = False
-    speed_based_lock_enabled: bool = False
-    speed_lock_threshold_kmh: int = 15
-    parking_auto_unlock: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value, allowed in (
-            ("auto_lock_delay_seconds", self.auto_lock_delay_seconds, AUTO_LOCK_DELAY_SECONDS),
-            ("speed_lock_threshold_kmh", self.speed_lock_threshold_kmh, SPEED_LOCK_THRESHOLD_KMH),
-        ):
-            if value not in allowed:
-                raise DoorSettingsRefused(
-                    f"{name} must be {allowed.start} to {allowed.stop - 1}, not {value}"
-                )
+    vehicles_file: Path
+    data_dir: Path
+    nats_url: str | None
+    mqtt_url: str | None
+    nats_ca: Path | None
+    link: str | None
+    """Instead of what the file says of each car."""
+    control_port: int
+    log_level: int
 
 
-FACTORY_SETTINGS = DoorSettings(
-    auto_lock_enabled=True, speed_based_lock_enabled=True, parking_auto_unlock=True
-)
-"""What a new car runs with, and the cloud shows, until the first change (version 0)."""
+def read_settings(environment: dict[str, str], link: str | None = None) -> AgentSettings:
+    """Return the settings. Raises SettingsMissing naming the first one that is missing or wrong."""
+
+    def need(name: str) -> str:
+        value = environment.get(name)
+        if not value:
+            raise SettingsMissing(f"vehicle: {name} is not set")
+        return value
+
+    port = need("DOORS_CONTROL_PORT")
+    if not port.isdecimal():
+        raise SettingsMissing("vehicle: DOORS_CONTROL_PORT is not a port number")
+    level = logging.getLevelNamesMapping().get(environment.get("DOORS_LOG_LEVEL", "INFO").upper())
+    if level is None:
+        raise SettingsMissing("vehicle: DOORS_LOG_LEVEL is not a level")
+    ca = environment.get("DOORS_NATS_CA")
+    return AgentSettings(
+        vehicles_file=Path(need("DOORS_VEHICLES_FILE")),
+        data_dir=Path(need("DOORS_VEHICLE_DATA_DIR")),
+        nats_url=environment.get("DOORS_NATS_URL"),
+        mqtt_url=environment.get("DOORS_MQTT_URL"),
+        nats_ca=Path(ca) if ca else None,
+        link=link,
+        control_port=int(port),
+        log_level=level,
+    )
 
 
-def doors_to_unlock(mode: UnlockMode, body: Body) -> tuple[DoorName, ...]:
-    """Return the doors that an unlock of "all" opens, and parking."""
-    driver_is_locked = body.doors[DoorName.DRIVER].locked
-    if mode is UnlockMode.DRIVER_ONLY or (mode is UnlockMode.SEQUENCE and driver_is_locked):
-        return (DoorName.DRIVER,)
-    return body.lockable
+def ignored(environment: Mapping[str, str]) -> list[str]:
+    """Return the DOORS_ variables that nothing here reads, by name."""
+    return sorted(name for name in environment if name.startswith("DOORS_") and name not in _READ)

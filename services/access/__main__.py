@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,24 +11,25 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2_grpc
 from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
-from services.access import seed, store, translate
-from services.access.authorizer import RequestAuthorizer
-from services.access.capability_issuer import CapabilityIssuer, read_signing_key
-from services.access.identity import CallerIdentifier, key_hash
-from services.access.key_watch import KeyWatch
-from services.access.limits import CountedRequests, RateLimits
-from services.access.pending_grants import SqlPendingGrants
-from services.access.pending_keys import SqlPendingApiKeys
-from services.access.permission_cache import PermissionCache
-from services.access.published_key import PUBLISHED_KEY
-from services.access.revocations import follow_revocations
-from services.access.routes import Routes
-from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters import seed, store, translate
+from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
+from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.key_watch import KeyWatch
+from services.access.adapters.limits import CountedRequests, RateLimits
+from services.access.adapters.pending_grants import SqlPendingGrants
+from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.adapters.revocations import follow_revocations
+from services.access.adapters.routes import Routes
+from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.team_certificates import TeamCertificates
+from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
-from services.access.team_certificates import TeamCertificates
-from services.access.tokens import TokenVerifier
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.capability import CapabilityVerifier
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import Health
@@ -38,11 +37,12 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     import grpc
 
-    from services.access.domain import Caller, EffectivePermissions
+    from services.access.domain.grants import Caller, EffectivePermissions
     from services.platform.database import Database
 
 ROOM = "access"
@@ -64,19 +64,19 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     await _prepare(database, settings, pepper)
     health = Health()
-    broker = await jetstream.connect(settings, "service-access", health)
+    broker = await connect_broker(settings, "service-access", health)
     await broker.ensure_streams(STREAMS[ROOM_EVENTS])
-    relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, _utc_now)
+    relay = OutboxRelay(database, store.outbox, translate.OUTBOX_QUEUE, broker.publish_all, CLOCK.now)
 
     async def load_standing(subject: str, actor: str, vin: str) -> EffectivePermissions:
-        return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, _utc_now()))
+        return await database.read(lambda c: store.load_permissions(c, subject, actor, vin, CLOCK.now()))
 
     async def find_key(digest: bytes) -> Caller | None:
-        return await database.read(lambda c: store.find_key(c, digest, _utc_now()))
+        return await database.read(lambda c: store.find_key(c, digest, CLOCK.now()))
 
     routes = Routes()
     workloads = Workloads()
-    permission_cache = PermissionCache(load_standing, time.time)
+    permission_cache = PermissionCache(load_standing, CLOCK.seconds)
 
     def keys_changed(gone: frozenset[str]) -> None:
         for credential in gone:
@@ -88,11 +88,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         audience=settings.token_audience,
         jwks=settings.token_jwks,
         clients=settings.clients,
-        now=time.time,
+        now=CLOCK.seconds,
         longest_seconds=settings.token_longest_seconds,
         changed=keys_changed,
     )
-    issuer = CapabilityIssuer(signing_key, time.time)
+    issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     authorizer = RequestAuthorizer(
         routes=routes,
         identity=CallerIdentifier(
@@ -100,11 +100,11 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
-            now=time.time,
+            now=CLOCK.seconds,
         ),
         permission_cache=permission_cache,
-        limits=RateLimits(settings.requests_per_minute, time.monotonic),
-        counted=CountedRequests(time.monotonic),
+        limits=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
+        counted=CountedRequests(CLOCK.monotonic),
         issuer=issuer,
         team_certificate=TeamCertificates(workloads).name_of,
     )
@@ -116,7 +116,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         issuer,
         lambda: read_signing_key(settings.capability_key, settings.capability_jwks),
         record,
-        _utc_now,
+        CLOCK.now,
         settings.keys_reread_seconds,
     )
 
@@ -128,7 +128,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         grants = AccessServicer(
             record,
             authorizer.invalidate,
-            _utc_now,
+            CLOCK.now,
             pending,
             pending_keys,
             trusts=tokens.trusts,
@@ -136,7 +136,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         )
         access_service_pb2_grpc.add_AccessServiceServicer_to_server(grants, server)
 
-    server = GrpcServer(
+    rpc = GrpcServer(
         settings,
         services=SERVICES,
         register=register,
@@ -147,18 +147,18 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         workloads=workloads,
         also_reflected=routes.services,  # the edge sends reflection here: this service knows all that is public
     )
-    await server.start()
+    await rpc.start()
     try:
         await boot.run_until(
             stop,
-            server.keep_health(),
+            rpc.keep_health(),
             broker.watch(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
             watch.run(),
         )
     finally:
-        await server.stop()
+        await rpc.stop()
         await broker.close()
         await database.close()
 
@@ -167,10 +167,10 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     """Plant the sandbox's seed; outside of it make sure that the published key is not among the keys."""
     if settings.sandbox_seed is not None:
         planted = seed.Seed.model_validate_json(settings.sandbox_seed.read_bytes())
-        await database.write(lambda c: seed.plant(c, planted, pepper, _utc_now()))
+        await database.write(lambda c: seed.plant(c, planted, pepper, CLOCK.now()))
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
-        if await database.read(lambda c: store.find_key(c, published, _utc_now())) is not None:
+        if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
             raise StartRefused(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
@@ -182,10 +182,6 @@ def _pepper_in(file: Path) -> bytes:
     if len(pepper) < _MIN_PEPPER_BYTES:
         raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
-
-
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, FilePath, field_validator, model_validator
 
-from services.access.domain import SANDBOX_CLIENTS, Source
+from services.access.domain.grants import SANDBOX_CLIENTS, Source
 from services.platform.settings import ServiceSettings
 
 if TYPE_CHECKING:

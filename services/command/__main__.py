@@ -29,7 +29,7 @@ from services.command.shown_results import ShownResults
 from services.command.vehicle_queue import BrokerQueue
 from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
 from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
@@ -45,6 +45,7 @@ from services.platform.server import GrpcServer
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
@@ -55,6 +56,7 @@ from services.telematics.settings import VehicleServiceSettings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from services.platform.jetstream import Broker
     from services.platform.outbox import OutgoingMessage
 
 _SWEEP_SECONDS = 0.5
@@ -102,7 +104,7 @@ def _now_millis() -> int:
 
 
 async def _heard_from_status(
-    broker: jetstream.Broker, settings: CommandSettings
+    broker: Broker, settings: CommandSettings
 ) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
     advisory_states = vehicle_link.AdvisoryStateCache(broker, _now)
     await advisory_states.listen()
@@ -123,7 +125,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     database = await open_database(settings.database_url)
     health = Health()
     dead_letter_writer = DeadLetterWriter(database, store.dead_letters, _now, settings.letter_limits)
-    broker = await jetstream.connect(settings, "service-command", health)
+    broker = await connect_broker(settings, "service-command", health)
     await broker.ensure_streams(
         *(
             streams.STREAMS[name]
@@ -215,7 +217,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
     keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
     taking = consumers(
-        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.quotas
+        broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.senders
     )
     server = GrpcServer(
         settings,

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,11 +11,13 @@ from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotations
 from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.config import dispatch, right_link, server, store, translate, usecases, vehicle_link
-from services.platform import boot, jetstream
+from services.config import usecases
+from services.config.adapters import dispatch, right_link, server, store, translate, vehicle_link
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.dead_letter_api import dead_letter_api
@@ -26,9 +26,11 @@ from services.platform.dead_letter_replay import DeadLetterReplay
 from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
 from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
@@ -47,11 +49,6 @@ class ConfigSettings(VehicleServiceSettings):
     order_mac_key: FilePath
 
 
-def now() -> datetime:
-    """Return the time of day, UTC."""
-    return datetime.now(UTC)
-
-
 async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
@@ -62,22 +59,22 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(*(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS)))
     to_signer = open_channel(settings, settings.signer_target, "signer")
     signer_answers = health.condition("signer", patience_seconds=settings.health_patience_seconds)
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
-    keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
+    keys = VehicleKeyDirectory(to_enrolment, CLOCK.monotonic)
     await keys.listen(broker)
     signer = OrderSigningClient(to_signer)
-    dispatcher = dispatch.ConfigDispatcher(broker, store.OrderStore(database), signer, keys, now)
+    dispatcher = dispatch.ConfigDispatcher(broker, store.OrderStore(database), signer, keys, CLOCK.now)
     relay = OutboxRelay(
         database,
         store.outbox,
         dispatch.QUEUE,
         dispatcher.send,
-        now,
+        CLOCK.now,
         ready=lambda: broker.connected,
         set_aside=dead_letter_writer.set_aside,
     )
@@ -86,31 +83,40 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
         store.outbox,
         dispatch.TO_SERVICES,
         broker.publish_all,
-        now,
+        CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
     record = store.ConfigStore(database, relay, dispatch.outgoing, partial(translate.stamp, mac))
 
     reader = AnswerReader(open_keys, keys, vehicle_rules.check)
-    events = vehicle_link.ConfigEventHandler(record, reader, keys, now)
+    events = vehicle_link.ConfigEventHandler(record, reader, keys, CLOCK.now)
     settings_cancellations = store.SettingsCancellationStore(
         database, dispatch.cancelled, to_services.hand_over
     )
-    rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, now)
+    rights = right_link.ConfigRevocationHandler(settings_cancellations, signer, CLOCK.now)
     subscriptions = [
         Subscription(vehicle_link.PLAN, events.handle),
         Subscription(right_link.ENDED, rights.handle),
     ]
-    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
-    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(
-        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, now, health, [letters]
+    keeper = DeadLetterKeeper(
+        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
+    )
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now))
+    rpc = GrpcServer(
+        settings,
+        [server.SERVICE],
+        server.DoorConfigServicer(record, CLOCK.now).register,
+        server.POLICY,
+        CapabilityVerifier(settings.capability_jwks, service=ROOM),
+        translate.refusal_of,
+        besides=[letters],
+        health=health,
     )
     await rpc.start()
     try:
         taking = [
             each.run()
-            for each in consumers(broker, subscriptions, dead_letter_writer.dead_letter, settings.quotas)
+            for each in consumers(broker, subscriptions, dead_letter_writer.dead_letter, settings.senders)
         ]
         await boot.run_until(
             stop,
@@ -121,7 +127,7 @@ async def main(settings: ConfigSettings, stop: asyncio.Event) -> None:
             relay.run(),
             to_services.run(),
             keeper.run(),
-            regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, now)),
+            regularly("purge_expired", PURGE_SECONDS, partial(usecases.purge_expired, record, CLOCK.now)),
             *taking,
         )
     finally:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 from pydantic import Field
@@ -13,11 +12,12 @@ from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
-from services.diagnostics import server, store, vehicle_link
-from services.platform import boot, jetstream
+from services.diagnostics.adapters import server, store, translate, vehicle_link
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.dead_letter_api import dead_letter_api
@@ -26,8 +26,10 @@ from services.platform.dead_letter_replay import DeadLetterReplay
 from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
+from services.platform.server import GrpcServer
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
@@ -43,16 +45,6 @@ class DiagnosticsSettings(ReportSettings):
     alert_damping_seconds: int = Field(default=600, ge=1, le=86_400)
 
 
-def now() -> datetime:
-    """Return the time of day, UTC."""
-    return datetime.now(UTC)
-
-
-def now_millis() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
 async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     migrations = Path(__file__).with_name("migrations")
@@ -61,37 +53,46 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     relay = OutboxRelay(
         database,
         store.outbox,
         vehicle_link.QUEUE,
         broker.publish_all,
-        now,
+        CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
     damping = timedelta(seconds=settings.alert_damping_seconds)
-    record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, now, damping=damping)
+    record = store.DiagnosisStore(database, relay, vehicle_link.outgoing, CLOCK.now, damping=damping)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
-    directory = VehicleKeyDirectory(channel, time.monotonic)
+    directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
         Domain.DIAGNOSTICS, report_keys, database, store.sessions, directory, settings.report_keys_kept
     )
     await directory.listen(broker, reports)
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
-    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.invalidate)
-    checks = vehicle_link.VehicleReports(record, reports, now)
+    hellos = HelloIntake(answers, directory, database, store.sessions, CLOCK.milliseconds, reports.invalidate)
+    checks = vehicle_link.VehicleReports(record, reports, CLOCK.now)
     subscriptions = [
         Subscription(vehicle_link.PLAN, checks.handle),
         Subscription(vehicle_link.HELLO_PLAN, hellos.handle),
     ]
-    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, now, settings.letter_limits.keep)
-    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, now))
-    rpc = server.build(
-        settings, CapabilityVerifier(settings.capability_jwks, service=ROOM), record, health, [letters]
+    keeper = DeadLetterKeeper(
+        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
+    )
+    letters = dead_letter_api(DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now))
+    rpc = GrpcServer(
+        settings,
+        [server.SERVICE],
+        server.DoorDiagnosticsServicer(record).register,
+        server.POLICY,
+        CapabilityVerifier(settings.capability_jwks, service=ROOM),
+        translate.refusal_of,
+        besides=[letters],
+        health=health,
     )
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
@@ -99,7 +100,7 @@ async def main(settings: DiagnosticsSettings, stop: asyncio.Event) -> None:
     await rpc.start()
     try:
         taking = (
-            consumer.run() for consumer in consumers(broker, subscriptions, dead_letter, settings.quotas)
+            consumer.run() for consumer in consumers(broker, subscriptions, dead_letter, settings.senders)
         )
         await boot.run_until(
             stop,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from services.diagnostics.domain import DiagnosisNotYetReported
+from services.diagnostics.domain.diagnosis import DiagnosisNotYetReported
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from services.diagnostics.domain import Diagnosis, SelfCheck
+    from services.diagnostics.domain.diagnosis import Diagnosis, SelfCheck
 
 
 class DiagnosisRecord(Protocol):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -11,30 +10,32 @@ import structlog
 from pydantic import Field, FilePath  # pydantic reads the annotation when it runs
 
 from protocol.consumers import CONSUMERS
-from protocol.streams import STREAMS
-from services.enrolment import seed, store, translate
-from services.enrolment.certificates import CertificateCheck
-from services.enrolment.changes import BrokerKeyChanges
-from services.enrolment.connection_bound import ConnectionBound
-from services.enrolment.connections import BrokerConnections
-from services.enrolment.flood_watch import FloodWatch
-from services.enrolment.message_rates import MessageRates
-from services.enrolment.nats_jwt import Issuer
-from services.enrolment.reply_guard import ReplyGuard
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
-from services.enrolment.takeovers import NewestConnection
-from services.enrolment.traffic import BrokerTraffic
-from services.enrolment.translate import refusal_of
+from protocol.streams import MQTT_OWN_STREAMS, STREAMS
+from services.enrolment.adapters import seed, store, translate
+from services.enrolment.adapters.certificates import CertificateCheck
+from services.enrolment.adapters.changes import BrokerKeyChanges
+from services.enrolment.adapters.connection_bound import ConnectionBound
+from services.enrolment.adapters.connections import BrokerConnections
+from services.enrolment.adapters.flood_watch import FloodWatch
+from services.enrolment.adapters.nats_jwt import Issuer
+from services.enrolment.adapters.reply_guard import ReplyGuard
+from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.traffic import BrokerTraffic
+from services.enrolment.adapters.translate import refusal_of
+from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
+from services.enrolment.domain import MessageRates
 from services.enrolment.usecases import EnrolmentDependencies
-from services.enrolment.vehicle_link import AuthCalloutResponder
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.capability import CapabilityVerifier
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.health import Health
 from services.platform.migration import migrate
 from services.platform.server import GrpcServer
 from services.platform.settings import ServiceSettings
+from services.telematics.broker import connect_broker
 
 NAME = "enrolment"
 
@@ -53,15 +54,10 @@ class EnrolmentSettings(ServiceSettings):
     vehicle_bytes_per_second: int = Field(default=1 << 20, ge=1 << 16, le=1 << 30)
 
 
-def now() -> datetime:
-    """Return the time of day, UTC."""
-    return datetime.now(UTC)
-
-
 async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     vehicle_cas = translate.read_cas(settings.vehicle_ca.read_bytes())
-    certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), now)
+    certificates = CertificateCheck.read(settings.vehicle_ca.read_bytes(), CLOCK.now)
     issuer = Issuer(settings.admission_seed_file.read_text(encoding="utf-8").strip())
     seed_vehicles = seed.read(settings.enrolment_seed, certificates) if settings.enrolment_seed else []
     migrations = Path(__file__).with_name("migrations")
@@ -69,18 +65,18 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
         migrate, settings.database_url, migrations, store.HEAD, store.EnrolmentModel.metadata
     )
     database = await open_database(settings.database_url)
-    planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=now()))
+    planted = await database.write(partial(seed.plant, seed_vehicles=seed_vehicles, at=CLOCK.now()))
     health = Health()
     prefix = settings.store_prefix_file.read_text(encoding="utf-8").strip()
-    broker = await jetstream.connect(settings, f"service-{NAME}", health, prefix)
+    broker = await connect_broker(settings, f"service-{NAME}", health, prefix)
     record, changes = store.SqlEnrolmentRecord(database), BrokerKeyChanges(broker)
-    deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, now)
+    deps = EnrolmentDependencies(record, BrokerConnections(broker.client), changes, CLOCK.now)
     await broker.ensure_streams(*STREAMS.values())
     for consumer in CONSUMERS.values():
         await broker.ensure_consumer(consumer)
-    await broker.scale_mqtt_streams()
+    await broker.scale_streams(*MQTT_OWN_STREAMS)
     await changes.publish(*planted)
-    newest, bound = NewestConnection(broker.client, now), ConnectionBound(deps.connections)
+    newest, bound = NewestConnection(broker.client, CLOCK.now), ConnectionBound(deps.connections)
     await newest.start()
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
     guard = ReplyGuard(deps, settings)

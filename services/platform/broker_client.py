@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 import socket
 import ssl
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from nats.aio.client import Client, Srv
 
+from services.platform.logs import without_identifiers
 from services.platform.settings import broker_urls
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from services.platform.settings import ServiceSettings
 
 _CONNECT_SECONDS = 2
-_VIN = re.compile(r"\b[A-HJ-NPR-Z0-9]{17}\b", re.IGNORECASE)
 _log = structlog.get_logger()
 
 
@@ -86,7 +85,7 @@ async def open_client(
     """
 
     async def failed(error: Exception) -> None:
-        _log.warning("broker_error", reason=without_vins(f"{type(error).__name__}: {error}"))
+        _log.warning("broker_error", reason=without_identifiers(f"{type(error).__name__}: {error}"))
 
     tls = None
     if settings.nats_ca:
@@ -113,8 +112,3 @@ async def open_client(
         error_cb=failed,
     )
     return client
-
-
-def without_vins(text: str) -> str:
-    """Return what the broker said, without the VINs in it, for logs. The client puts it into small letters."""
-    return _VIN.sub("*", text)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import jwt
 import structlog
 
 from services.platform import errors
+from services.platform.clock import CLOCK
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class CapabilityVerifier:
     """
 
     def __init__(
-        self, jwks: Path, now: Callable[[], float] = time.time, *, service: str | None = None
+        self, jwks: Path, now: Callable[[], float] = CLOCK.seconds, *, service: str | None = None
     ) -> None:
         self._jwks = jwks
         self._audience = AUDIENCE if service is None else audience_of(service)

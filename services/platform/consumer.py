@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 
 from services.platform.fair_queue import FairQueue
 from services.platform.free_text import readable
-from services.platform.jetstream import kind_of
+from services.platform.logs import kind_of
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from services.platform.jetstream import Broker
-    from services.telematics.quotas import Excess, VehicleQuotas
+    from services.platform.senders import Excess, SenderQuotas
 
     _Identity = tuple[str, str]
     """A message's sequence and time in its stream."""
@@ -38,8 +38,6 @@ _FIRST_PAUSE_SECONDS = 0.1
 _COUNT_SECONDS = 1.0
 """How long what muted senders said is counted before the count is kept."""
 _TRACE_SECONDS = 5.0
-_SENDER_AT = {"vehicle": slice(8, 25), "vehicle_status": slice(17, 34)}
-"""Where the VIN stands in a subject that begins so: vehicle.<VIN>.evt.<kind>, vehicle_status.<n>.<VIN>."""
 _SHORT_ACK_WORDS = 9
 _SHORT_ACK_AT, _LONG_ACK_AT = 4, 6
 """Where the number of deliveries stands in an acknowledgement subject, before sequence, consumer sequence and time:
@@ -118,19 +116,15 @@ class ConsumerPlan:
     max_pending: int = 2_000
     ack_wait_seconds: int = 10
 
-    @property
-    def of_vehicles(self) -> bool:
-        """Whether its messages come from vehicles, whose VINs are in the subjects."""
-        return _kind(self) in _SENDER_AT
-
 
 class Consumer:
     """Runs a ConsumerPlan: batches are handled, committed by the handler, and only then acknowledged.
 
     Only a store that is away is waited for. A message for which the handler raises anything else is found by
     halves; it, and what the handler calls poison, becomes a dead letter and never blocks the rest. What is for
-    later is held here for seconds, in small number, and then set aside. Senders (vehicles) take turns, and with
-    `quotas` say no more than those allow: what is more is counted, dead-lettered as one letter, and dropped.
+    later is held here for seconds, in small number, and then set aside. Senders, whose names stand in their subjects
+    at `sender_at`, take turns, and with `quotas` say no more than those allow: what is more is counted, dead-lettered
+    as one letter, and dropped.
     """
 
     def __init__(
@@ -139,16 +133,17 @@ class Consumer:
         plan: ConsumerPlan,
         handle: Callable[[Sequence[Delivery]], Awaitable[Sequence[Unhandled]]],
         dead_letter: Callable[[Sequence[PoisonMessage]], Awaitable[None]],
-        quotas: VehicleQuotas | None = None,
+        quotas: SenderQuotas | None = None,
+        sender_at: slice | None = None,
     ) -> None:
         self._broker = broker
         self._plan = plan
         self._handle = handle
         self._dead_letter = dead_letter
         self._quotas = quotas
-        # Where the VIN is in the subject; of other messages the whole subject is their one sender.
-        self._sender_at = _SENDER_AT.get(_kind(plan), slice(None))
-        share = max(1, plan.batch // 16) if plan.of_vehicles else plan.max_pending * 4
+        # Of messages without senders the whole subject is their one sender.
+        self._sender_at = sender_at or slice(None)
+        share = plan.max_pending * 4 if sender_at is None else max(1, plan.batch // 16)
         self._waiting: FairQueue[_Identity, Msg] = FairQueue(share)
         self._in_hand: set[_Identity] = set()
         self._done: set[_Identity] = set()
@@ -370,10 +365,6 @@ class Consumer:
         except NatsError as error:
             # It will be delivered again, and recognised as known.
             _log.warning("acknowledge_failed", consumer=self._plan.name, reason=str(error))
-
-
-def _kind(plan: ConsumerPlan) -> str:
-    return plan.subjects[0].partition(".")[0]
 
 
 def _delivery(message: Msg, stored_at_ns: int = 0) -> Delivery:

@@ -19,7 +19,7 @@ import contextlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
@@ -30,6 +30,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
 from services.platform.storage import CommitUncertain, StorageUnavailable
+from services.platform.times import microseconds as microseconds  # noqa: PLC0414  # the command service has it from here
+from services.platform.times import moment as moment  # noqa: PLC0414  # see above
 
 if TYPE_CHECKING:
     import sqlite3
@@ -44,8 +46,6 @@ _RUN_AT_ONCE = 16
 """So many pieces of work run before other tasks of the loop get their turn."""
 _BUSY_MILLISECONDS = 5_000
 _CONNECT_SECONDS = 5
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _log = structlog.get_logger()
 
 
@@ -62,16 +62,6 @@ class Instant(TypeDecorator[datetime]):
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # the base class's signature
         """From microseconds."""
         return None if value is None else moment(int(value))
-
-
-def microseconds(at: datetime) -> int:
-    """As `Instant` stores it."""
-    return (at - _EPOCH) // _MICROSECOND
-
-
-def moment(microseconds_since_1970: int) -> datetime:
-    """And back."""
-    return _EPOCH + microseconds_since_1970 * _MICROSECOND
 
 
 class Database(Protocol):

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import dead_letter_service_pb2_grpc as stubs
-from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from services.platform import errors
@@ -15,10 +14,9 @@ from services.platform.errors import Refusal
 from services.platform.free_text import readable
 from services.platform.policy import policy_of
 from services.platform.server import ServedApi
+from services.platform.times import shown_time
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from services.platform.dead_letter_replay import DeadLetterReplay, ReplayResult
     from services.platform.inbox import KeptLetter
 
@@ -86,9 +84,9 @@ def _letter(letter: KeptLetter) -> contract.DeadLetter:
         id=letter.letter_id,
         subject=_text(letter.subject),
         reason=_text(letter.reason),
-        received_at=_timestamp(letter.received_at),
+        received_at=shown_time(letter.received_at),
         payload_bytes=letter.payload_bytes,
-        replayed_at=None if letter.replayed_at is None else _timestamp(letter.replayed_at),
+        replayed_at=None if letter.replayed_at is None else shown_time(letter.replayed_at),
         messages=letter.count,
         dropped_before=letter.dropped,
         payload_cut=not letter.whole,
@@ -98,9 +96,3 @@ def _letter(letter: KeptLetter) -> contract.DeadLetter:
 def _text(text: str) -> str:
     """As people can read it: whoever sent the message may have chosen some of it."""
     return readable(text[: _MAX_TOLD * 8].encode(errors="backslashreplace").decode(), _MAX_TOLD)
-
-
-def _timestamp(at: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(at)
-    return stamp

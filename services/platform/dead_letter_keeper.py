@@ -61,7 +61,7 @@ class DeadLetterWriter:
 class DeadLetterKeeper:
     """Looks after what becomes a dead letter in a service. `keep` is how long that is kept.
 
-    What was set aside to wait (for a vehicle's hello) is handed to the handlers of its `subscriptions` again,
+    What was set aside to wait is handed to the handlers of its `subscriptions` again,
     MOST_ATTEMPTS times over about five minutes; then it stays for the operator.
     """
 

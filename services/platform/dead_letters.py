@@ -24,12 +24,11 @@ from sqlalchemy import (
     update,
 )
 
-from protocol.subjects import vin_of
 from services.platform.database import Instant
 from services.platform.free_text import readable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
 
     from sqlalchemy import Select
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
 MAX_SUBJECT = 256
 MAX_REASON = 300
+SENDER_LENGTH = 17
 MERGED_FOR = timedelta(hours=1)
 RETRY_AFTER = timedelta(seconds=5)
 """When what was set aside is first handed over again."""
@@ -105,10 +105,12 @@ _DEFAULT_LIMITS = LetterLimits()
 class DeadLetters:
     """Where they are kept, to be looked at and replayed: they never block the queue they came on.
 
-    A sender is the vehicle in the subject; what has none shares one name.
+    `sender_of` names the sender of a subject, in at most SENDER_LENGTH characters; what has none shares the empty
+    name.
     """
 
-    def __init__(self, metadata: MetaData) -> None:
+    def __init__(self, metadata: MetaData, sender_of: Callable[[str], str]) -> None:
+        self._sender_of = sender_of
         self.table = Table(
             "dead_letter",
             metadata,
@@ -118,7 +120,7 @@ class DeadLetters:
             Column("reason", Text, nullable=False),
             Column("received_at", Instant, nullable=False),
             Column("replayed_at", Instant, nullable=True),
-            Column("sender", String(17), nullable=True),
+            Column("sender", String(SENDER_LENGTH), nullable=True),
             Column("cut_from", Integer, nullable=True),
             Column("count", Integer, nullable=False, server_default="1"),
             Column("dropped", BigInteger, nullable=False, server_default="0"),
@@ -151,7 +153,7 @@ class DeadLetters:
         """
         by_sender: dict[str, list[DeadLetter]] = {}
         for letter in _folded(letters):
-            by_sender.setdefault(_sender(letter.subject), []).append(letter)
+            by_sender.setdefault(self._sender_of(letter.subject), []).append(letter)
         if by_sender:
             await database.write(lambda connection: self._dead_letter(connection, by_sender, limits))
 
@@ -174,7 +176,7 @@ class DeadLetters:
         same = (
             select(columns.id)
             .where(
-                columns.sender == _sender(letter.subject),
+                columns.sender == self._sender_of(letter.subject),
                 columns.subject == _storable(letter.subject)[:MAX_SUBJECT],
                 columns.reason == _reason(letter.reason),
                 columns.received_at > letter.received_at - MERGED_FOR,
@@ -298,13 +300,6 @@ async def _letters(database: Database, query: Select[Any]) -> list[KeptLetter]:
 def _storable(text: str) -> str:
     """Without what PostgreSQL refuses in a text: NUL and lone surrogates."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
-
-
-def _sender(subject: str) -> str:
-    try:
-        return vin_of(subject)
-    except ValueError:
-        return ""
 
 
 def _folded(letters: Sequence[DeadLetter]) -> list[DeadLetter]:

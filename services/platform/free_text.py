@@ -1,4 +1,4 @@
-"""What others wrote and people read: a vehicle's guidance, reasons and names, and what is said of its messages."""
+"""What others wrote and people read: guidance, reasons and names, and what is said of its messages."""
 
 from __future__ import annotations
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from services.platform.jetstream import kind_of
+from services.platform.logs import kind_of
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Sequence
 
-    from services.platform.outbox import OutgoingMessage
+    from services.platform.outbox_table import OutgoingMessage
 
 ATTEMPTS = 24
 """So often a message that breaks its sending is tried: with the relay's pauses, for about ten seconds."""

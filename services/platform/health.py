@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from time import monotonic as now_seconds
 from typing import TYPE_CHECKING
 
 import structlog
+
+from services.platform.clock import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -72,7 +73,7 @@ class HealthCondition:
 class Health:
     """The conditions of one process. `monotonic` counts seconds."""
 
-    def __init__(self, monotonic: Callable[[], float] = now_seconds) -> None:
+    def __init__(self, monotonic: Callable[[], float] = CLOCK.monotonic) -> None:
         self._monotonic = monotonic
         self._conditions: list[HealthCondition] = []
         self._failing: dict[str, str] = {}

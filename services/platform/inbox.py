@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Column, Connection, MetaData, String, Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.platform.database import Instant, microseconds
+from services.platform.database import Instant
 from services.platform.dead_letters import DeadLetter, DeadLetters, KeptLetter
 from services.platform.prepared import PreparedStatement
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from datetime import datetime

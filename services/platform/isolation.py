@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, TypeVar
 
 import structlog
 
+from services.platform.clock import CLOCK
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ async def by_halves(
 class Quarantine:
     """Rows whose work failed, by their ids: a sweep leaves them alone for LEFT_ALONE_SECONDS, and goes on."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = CLOCK.monotonic) -> None:
         self._monotonic = monotonic
         self._until: dict[Hashable, float] = {}
 

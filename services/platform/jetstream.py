@@ -19,8 +19,6 @@ from nats.errors import OutboundBufferLimitError
 from nats.js.errors import APIError, BadRequestError, TooManyStalledMsgsError
 from nats.protocol.command import pub_cmd
 
-from protocol.streams import MQTT_OWN_STREAMS, MQTT_QOS_HEADER
-from protocol.subjects import is_vin
 from services.platform.broker_client import open_client
 from services.platform.broker_layout import (
     ANSWER_SECONDS,
@@ -30,18 +28,18 @@ from services.platform.broker_layout import (
     BrokerObjectMissing,
 )
 from services.platform.health import COMMANDS, STREAMS, Health
+from services.platform.logs import kind_of
 from services.platform.refused_messages import RefusedMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
 
-    from protocol.stream_config import ConsumerDescription
-    from protocol.streams import Stream
+    from services.platform.broker_layout import BrokerConfigs, DurableDescription, StreamDescription
     from services.platform.health import HealthCondition
-    from services.platform.outbox import OutgoingMessage
+    from services.platform.outbox_table import OutgoingMessage
     from services.platform.settings import ServiceSettings
 
 PUBLISH_SECONDS = 5.0
@@ -66,7 +64,8 @@ class Broker:
     `replicas` is on how many nodes of a cluster each stream is kept at least. `watch` must run beside it. What fails is
     told to `health`; `probe_subject` is published on to find out whether the broker takes messages again.
 
-    JetStream's interface is below `api_prefix`. `provisions` and `store_prefix`: see BrokerLayout.
+    JetStream's interface is below `api_prefix`. `configs`, `provisions` and `store_prefix`: see BrokerLayout.
+    `headers` are of everything that is published.
     """
 
     def __init__(
@@ -75,6 +74,8 @@ class Broker:
         replicas: int = 1,
         health: Health | None = None,
         *,
+        configs: BrokerConfigs,
+        headers: Mapping[str, str] | None = None,
         patience_seconds: float = 0.0,
         look_seconds: float = LOOK_SECONDS,
         probe_subject: str | None = None,
@@ -85,7 +86,8 @@ class Broker:
         self.client = client
         self._replicas = replicas
         self.jetstream: JetStreamContext = client.jetstream(prefix=api_prefix)
-        self._layout = BrokerLayout(self.jetstream, replicas, store_prefix, provisions=provisions)
+        self._layout = BrokerLayout(self.jetstream, configs, replicas, store_prefix, provisions=provisions)
+        self._headers = dict(headers or {})
         self._on_connect: list[Callable[[], Awaitable[None]]] = []
         self._looks: list[tuple[HealthCondition, Callable[[], Awaitable[None]]]] = []
         self._unconfirmed: set[asyncio.Future[object]] = set()
@@ -218,7 +220,7 @@ class Broker:
         elif answered:
             self._connection.good()
 
-    async def ensure_streams(self, *streams: Stream) -> None:
+    async def ensure_streams(self, *streams: StreamDescription) -> None:
         """Have these streams, with exactly these properties, now and as long as the connection lives."""
 
         async def make() -> None:
@@ -229,7 +231,7 @@ class Broker:
         for stream in streams:
             self._looks.append((self._streams, partial(self._layout.look_at_stream, stream)))
 
-    async def ensure_consumer(self, consumer: ConsumerDescription) -> None:
+    async def ensure_consumer(self, consumer: DurableDescription) -> None:
         """Have this durable consumer, now and as long as the connection lives.
 
         A broker that does not answer now, because it elects a leader, is waited for. Raises BadRequestError.
@@ -251,11 +253,11 @@ class Broker:
         self._consumers.good()
         self._looks.append((self._consumers, partial(self._layout.look_at_consumer, consumer)))
 
-    async def scale_mqtt_streams(self) -> None:
-        """Keep what the broker itself has made for MQTT on as many nodes as everything else, from now on."""
+    async def scale_streams(self, *names: str) -> None:
+        """Keep streams that the broker itself makes on as many nodes as everything else, from now on."""
 
         async def look() -> None:
-            for name in MQTT_OWN_STREAMS:  # not there before a vehicle has connected over MQTT
+            for name in names:  # it may not have made them yet
                 await self._layout.scale(name)
 
         if self._replicas > 1:
@@ -307,7 +309,7 @@ class Broker:
                 message.subject,
                 message.payload,
                 wait_stall=PUBLISH_SECONDS,
-                headers={"Nats-Msg-Id": message.message_id, MQTT_QOS_HEADER: "1"},
+                headers={"Nats-Msg-Id": message.message_id, **self._headers},
                 msg_ttl=message.ttl_seconds,
             )
         except (NatsError, TooManyStalledMsgsError, TimeoutError) as error:
@@ -354,15 +356,16 @@ def heed_cancellation() -> None:
         raise asyncio.CancelledError
 
 
-def kind_of(subject: str) -> str:
-    """Return a subject without the VIN in it, for logs."""
-    return ".".join("*" if is_vin(word) else word for word in subject.split("."))
-
-
 async def connect(
-    settings: ServiceSettings, name: str, health: Health | None = None, store_prefix: str = ""
+    settings: ServiceSettings,
+    name: str,
+    health: Health | None = None,
+    store_prefix: str = "",
+    *,
+    configs: BrokerConfigs,
+    headers: Mapping[str, str] | None = None,
 ) -> Broker:
-    """Connect to one of the broker's nodes, and keep coming back to any. `store_prefix`: see Broker.
+    """Connect to one of the broker's nodes, and keep coming back to any. The rest: see Broker.
 
     Raises TimeoutError when there is none within CONNECT_SECONDS.
     """
@@ -382,6 +385,8 @@ async def connect(
         client,
         settings.nats_replicas,
         health,
+        configs=configs,
+        headers=headers,
         patience_seconds=settings.health_patience_seconds,
         look_seconds=settings.broker_look_seconds,
         probe_subject=f"room.{name.removeprefix('service-')}.probe",

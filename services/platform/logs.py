@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import select
 import stat
 import sys
@@ -19,11 +20,16 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 
+from services.platform.clock import CLOCK
+
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _ROOM_IN_A_PIPE = select.PIPE_BUF
 """A pipe that takes anything at all takes this much without blocking (POSIX, PIPE_BUF)."""
+_IDENTIFIER = re.compile(r"[A-Z0-9]{17}")
+_IDENTIFIER_IN_TEXT = re.compile(r"\b[A-Z0-9]{17}\b", re.IGNORECASE)
+"""What a message is about, of which logs hold no whole one: whatever is of this form, be it one or not."""
 
 
 class LogStream:
@@ -150,9 +156,19 @@ def _unfailing(level: int) -> type[FilteringBoundLogger]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return CLOCK.now().isoformat().replace("+00:00", "Z")
 
 
 def masked_vin(vin: str) -> str:
     """Return a VIN as logs may hold it: the first three and the last four characters."""
     return f"{vin[:3]}…{vin[-4:]}" if len(vin) > 7 else "…"  # noqa: PLR2004  # three and four
+
+
+def kind_of(subject: str) -> str:
+    """Return a message's subject without the identifier in it."""
+    return ".".join("*" if _IDENTIFIER.fullmatch(word) else word for word in subject.split("."))
+
+
+def without_identifiers(text: str) -> str:
+    """Return what others say, without identifiers, whatever their letters have become."""
+    return _IDENTIFIER_IN_TEXT.sub("*", text)

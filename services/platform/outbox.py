@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from sqlalchemy import bindparam, delete, func, select, update
 
-from services.platform.database import Instant, microseconds
+from services.platform.database import Instant
 from services.platform.guarded_send import GuardedSend
 from services.platform.outbox_table import Outbox, OutgoingMessage
 from services.platform.prepared import PreparedStatement
 from services.platform.stalls import Stalls
 from services.platform.storage import StorageUnavailable
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable, Sequence

@@ -18,8 +18,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.platform.database import Instant, microseconds
+from services.platform.database import Instant
 from services.platform.prepared import PreparedStatement
+from services.platform.times import microseconds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from services.platform.health import HealthCondition
 
 SUBJECTS_REFUSED = 3
-"""So many subjects in a row that the broker takes nothing on are no single vehicle's doing."""
+"""So many subjects in a row that the broker takes nothing on are no single recipient's doing."""
 
 
 class RefusedMessages:
-    """Keeps `condition` true to it. One vehicle whose messages are refused, for its quota or their size, is no sign;
+    """Keeps `condition` true to it. One recipient whose messages are refused, for its quota or their size, is no sign;
     many are, and so is a `probe` that fails: it publishes something, and raises what `failures` names.
     """
 
@@ -40,7 +40,7 @@ class RefusedMessages:
             self._condition.bad("the broker confirms nothing")
 
     async def look(self) -> None:
-        """Find out whether the broker takes messages again, or refused those of few vehicles only."""
+        """Find out whether the broker takes messages again, or refused those of few recipients only."""
         if not self._refused or self._probe is None:
             return
         lately, self._refused_before = self._refused - self._refused_before, set(self._refused)

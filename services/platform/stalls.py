@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable
 
-    from services.platform.outbox import OutgoingMessage
+    from services.platform.outbox_table import OutgoingMessage
 
 MOST_BEHIND = 100
 """So many messages of one subject are held while it stalls; the rows of the others are found by the scan."""

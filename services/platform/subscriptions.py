@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from services.platform.consumer import ConsumerPlan, Delivery, PoisonMessage, Unhandled
     from services.platform.jetstream import Broker
-    from services.telematics.quotas import VehicleQuotas
+    from services.platform.senders import Senders
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,15 @@ def consumers(
     broker: Broker,
     subscriptions: Iterable[Subscription],
     dead_letter: Callable[[Sequence[PoisonMessage]], Awaitable[None]],
-    quotas: Callable[[], VehicleQuotas] | None = None,
+    senders: Senders | None = None,
 ) -> list[Consumer]:
-    """Make a consumer of each, not yet running; those of vehicles' messages with `quotas` of their own."""
-    return [
-        Consumer(
-            broker,
-            each.plan,
-            each.handle,
-            dead_letter,
-            quotas() if quotas is not None and each.plan.of_vehicles else None,
-        )
-        for each in subscriptions
-    ]
+    """Make a consumer of each, not yet running. Those of `senders`' messages have quotas of their own."""
+    made = []
+    for each in subscriptions:
+        place = senders.place_of(each.plan.subjects[0]) if senders is not None else None
+        quotas = senders.quotas() if senders is not None and place is not None else None
+        made.append(Consumer(broker, each.plan, each.handle, dead_letter, quotas, place))
+    return made
 
 
 def _covers(pattern: str, subject: str) -> bool:

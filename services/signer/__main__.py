@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
-from ecarus.remotecontrol.access.v1.order_signing_service_pb2_grpc import (
-    add_OrderSigningServiceServicer_to_server,
-)
 from pydantic import DirectoryPath, FilePath  # noqa: TC002  # pydantic reads the annotations
 
 from key_files.pem import KeyFileRefused, read_signer
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
+from services.platform.clock import CLOCK
 from services.platform.health import Health
 from services.platform.server import GrpcServer
 from services.platform.settings import ServerSettings, Target
-from services.signer.rights import GrpcRights
-from services.signer.server import POLICY, SERVICE, OrderSigningServicer
-from services.signer.translate import Ed25519OrderSigner, refusal_of
+from services.signer.adapters.rights import GrpcRights
+from services.signer.adapters.server import POLICY, SERVICE, OrderSigningServicer
+from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 
@@ -40,11 +36,6 @@ class SignerSettings(ServerSettings):
     key_manifests: DirectoryPath
 
 
-def now() -> datetime:
-    """Return the time of day, UTC."""
-    return datetime.now(UTC)
-
-
 async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     """Serve until `stop` is set."""
     signer = read_signer(settings.signing_key)
@@ -57,22 +48,22 @@ async def main(settings: SignerSettings, stop: asyncio.Event) -> None:
     verifier = CapabilityVerifier(settings.capability_jwks)
     mac = OrderMac.read(settings.order_mac_key)
     order_signer = Ed25519OrderSigner(signer, newest.version)
-    servicer = OrderSigningServicer(GrpcRights(channel), order_signer, signer, verifier, mac, now)
-    server = GrpcServer(
+    servicer = OrderSigningServicer(GrpcRights(channel), order_signer, signer, verifier, mac, CLOCK.now)
+    rpc = GrpcServer(
         settings,
         [SERVICE],
-        partial(add_OrderSigningServiceServicer_to_server, servicer),
+        servicer.register,
         POLICY,
         verifier,
         refusal_of,
         health=health,
     )
-    await server.start()
+    await rpc.start()
     structlog.get_logger().info("started", listen=settings.listen, manifest=newest.version)
     try:
-        await boot.run_until(stop, server.keep_health(), watch_channel(channel, access_answers))
+        await boot.run_until(stop, rpc.keep_health(), watch_channel(channel, access_answers))
     finally:
-        await server.stop()
+        await rpc.stop()
         await channel.close()
 
 

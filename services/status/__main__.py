@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import Field, FilePath
 
@@ -15,10 +15,11 @@ from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import GRANT_REVOKED_SUBJECT, STATUS_PARTITIONS
-from services.platform import boot, jetstream
+from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.dead_letter_api import dead_letter_api
@@ -29,31 +30,35 @@ from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
 from services.platform.subscriptions import consumers
-from services.status import store, translate
-from services.status.advisories import AdvisoryFilter
-from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.event_ids import EventIds
-from services.status.hub import Hub
-from services.status.presence import LostVehicles, Reachability
-from services.status.refusals import refusal_of
-from services.status.revocations import Revocations
-from services.status.rights import LONGEST_CAPABILITY_SECONDS
-from services.status.server import POLICY, SERVICE, DoorStatusServer
-from services.status.status_read_log import StatusReadLog
-from services.status.update_budget import BudgetedMessages
-from services.status.update_feed import JetStreamLog, StreamTail
-from services.status.vehicle_link import (
+from services.status.adapters import store, translate
+from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.refusals import refusal_of
+from services.status.adapters.revocations import Revocations
+from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
+from services.status.adapters.status_read_log import StatusReadLog
+from services.status.adapters.update_budget import BudgetedMessages
+from services.status.adapters.update_feed import JetStreamLog, StreamTail
+from services.status.adapters.vehicle_link import (
     AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
 )
+from services.status.domain.rights import LONGEST_CAPABILITY_SECONDS
+from services.status.usecases.advisories import AdvisoryFilter
+from services.status.usecases.hub import Hub
+from services.status.usecases.presence import LostVehicles, Reachability
 from services.telematics import rules as vehicle_rules
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
 from services.telematics.reports import HelloIntake, ReportReader, ReportSettings
+
+if TYPE_CHECKING:
+    from services.platform.jetstream import Broker
 
 ROOM = "status"
 SILENCE_SECONDS = 5.0
@@ -87,26 +92,11 @@ class StatusSettings(ReportSettings):
         return range(int(first), int(last) + 1)
 
 
-def now() -> datetime:
-    """Return the time in UTC."""
-    return datetime.now(UTC)
-
-
-def now_millis() -> int:
-    """Return the time in milliseconds since 1970."""
-    return time.time_ns() // 1_000_000
-
-
-def now_us() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1_000
-
-
-def _advisories(broker: jetstream.Broker, settings: StatusSettings) -> AdvisoryFilter:
+def _advisories(broker: Broker, settings: StatusSettings) -> AdvisoryFilter:
     publisher = AdvisoryPublisher(broker)
     return AdvisoryFilter(
         publisher.publish,
-        time.monotonic,
+        CLOCK.monotonic,
         settings.hint_again_seconds,
         settings.hint_vehicles,
         publisher.tell_lost,
@@ -114,7 +104,7 @@ def _advisories(broker: jetstream.Broker, settings: StatusSettings) -> AdvisoryF
 
 
 async def _find_the_silent(advisories: AdvisoryFilter) -> None:
-    advisories.silent.look(now_us())
+    advisories.silent.look(CLOCK.microseconds())
 
 
 async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
@@ -129,8 +119,8 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, now, settings.letter_limits)
-    broker = await jetstream.connect(settings, f"service-{ROOM}", health)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
+    broker = await connect_broker(settings, f"service-{ROOM}", health)
     await broker.ensure_streams(
         *(STREAMS[name] for name in (VEHICLE_EVENTS, DOOR_UPDATES, ROOM_EVENTS)),
         *(status_stream(n) for n in settings.partitions),
@@ -141,40 +131,42 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         store.outbox,
         translate.QUEUE,
         broker.publish_all,
-        now,
+        CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
-    records = store.StatusStore(database, relay, BudgetedMessages(translate, time.monotonic))
+    records = store.StatusStore(database, relay, BudgetedMessages(translate, CLOCK.monotonic))
     checks = StatusReadLog(
         records,
         translate.checks_message,
-        now_us,
+        CLOCK.microseconds,
         settings.checks_gather_seconds,
         settings.checks_batch,
         settings.checks_waiting,
     )
     advisories = _advisories(broker, settings)
     lost = LostVehicles(settings.hint_vehicles, advisories.lost)
-    await listen_for_losses(broker, lost, now_us)
+    await listen_for_losses(broker, lost, CLOCK.microseconds)
     channel = open_channel(settings, settings.vehicle_keys_target, "enrolment")
-    directory = VehicleKeyDirectory(channel, time.monotonic)
+    directory = VehicleKeyDirectory(channel, CLOCK.monotonic)
     answers = AnswerReader(read_open_keys(settings.cloud_seal_keys), directory, vehicle_rules.check)
     report_keys = read_open_keys(settings.cloud_report_keys)
     reports = ReportReader(
         Domain.STATUS, report_keys, database, store.sessions, directory, settings.report_keys_kept
     )
     await directory.listen(broker, reports)
-    hellos = HelloIntake(answers, directory, database, store.sessions, now_millis, reports.invalidate)
+    hellos = HelloIntake(answers, directory, database, store.sessions, CLOCK.milliseconds, reports.invalidate)
     shown = ShownResultsPublisher(broker, relay).publish
-    intake = VehicleIntake(records, advisories, reports, answers, directory, hellos, shown, now_us)
+    intake = VehicleIntake(
+        records, advisories, reports, answers, directory, hellos, shown, CLOCK.microseconds
+    )
     batch, max_pending = settings.status_batch, settings.status_max_pending
     # Of every partition, because any replica of the service may be asked to replay.
     all_taken = intake.subscriptions(range(STATUS_PARTITIONS), batch, max_pending)
-    letters = DeadLetterReplay(database, store.dead_letters, all_taken, now)
-    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, now, settings.letter_limits.keep)
+    letters = DeadLetterReplay(database, store.dead_letters, all_taken, CLOCK.now)
+    keeper = DeadLetterKeeper(database, store.dead_letters, all_taken, CLOCK.now, settings.letter_limits.keep)
     hub = Hub(
-        time.monotonic,
-        time.time,
+        CLOCK.monotonic,
+        CLOCK.seconds,
         settings.max_streams,
         settings.max_streams_per_user,
         settings.max_streams_per_vehicle,
@@ -198,7 +190,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         revocations.deliver,
         revocations.place_changed,
         revocations.place_changed,
-        since=lambda: now() - timedelta(seconds=LONGEST_CAPABILITY_SECONDS),
+        since=lambda: CLOCK.now() - timedelta(seconds=LONGEST_CAPABILITY_SECONDS),
     )
     for tail in (updates, revoked):  # a stream that began before its feed would not know its place
         await tail.begin()
@@ -209,9 +201,9 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         JetStreamLog(broker),
         Reachability(lost, lambda: broker.connected),
         ids,
-        now_us,
+        CLOCK.microseconds,
     )
-    server = GrpcServer(
+    rpc = GrpcServer(
         settings,
         [SERVICE],
         servicer.register,
@@ -221,7 +213,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
         besides=[dead_letter_api(letters)],
         health=health,
     )
-    await server.start()
+    await rpc.start()
     taken = intake.subscriptions(settings.partitions, batch, max_pending)
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
@@ -234,7 +226,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     try:
         await boot.run_until(
             stop,
-            server.keep_health(),
+            rpc.keep_health(),
             broker.watch(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
             relay.run(),
@@ -245,12 +237,12 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
             hub.beat_regularly(settings.heartbeat_seconds),
             hub.end_regularly(trusted),
             regularly("find_the_silent", SILENCE_SECONDS, partial(_find_the_silent, advisories)),
-            ConfirmationSweeper(records, now_us, settings.doubt_seconds).run(),
-            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.quotas)),
+            ConfirmationSweeper(records, CLOCK.microseconds, settings.doubt_seconds).run(),
+            *(consumer.run() for consumer in consumers(broker, taken, dead_letter, settings.senders)),
         )
     finally:
         hub.close()
-        await server.stop()
+        await rpc.stop()
         await checks.flush()
         await broker.close()
         await channel.close()

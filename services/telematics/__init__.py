@@ -7,7 +7,8 @@ only one to speak the protocol.
 - `keys`: which keys are a vehicle's, asked of enrolment and remembered until they change.
 - `sessions`: the epochs and counters of vehicles in a service's own database.
 - `messages`, `reports`, `rules`: what arrives, judged: ingested, waited for, or a dead letter.
-- `quotas`: what one vehicle may send, so that none stops the others.
+- `broker`: the connection to the broker, with the streams and consumers of `protocol`.
+- `senders`, `quotas`: whose message is whose, and what one vehicle may send, so that none stops the others.
 - `order_mac`, `order_signer`, `signing_again`: orders on their way to the signer, and again to a vehicle out of step.
 - `refused_reports`, `refusal_hints`: what was not taken of a vehicle's reports, told to it.
 - `manifest_files`: the endorsed manifests of the cloud's keys.

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from protocol.subjects import EventKind
+from services.platform.senders import Excess
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,14 +61,6 @@ class _Limit:
 
 
 _NOT_UNDERSTOOD = _Limit.of(NOT_UNDERSTOOD)
-
-
-@dataclass(frozen=True, slots=True)
-class Excess:
-    """Why a message is not taken. `muted`: it came after the one that muted its sender."""
-
-    reason: str
-    muted: bool
 
 
 class VehicleQuotas:
@@ -125,7 +118,7 @@ class VehicleQuotas:
         return None
 
     def dead_lettered(self, subject: str, at_ns: int) -> Excess | None:
-        """Return a message of this sender was dead-lettered; why it is muted, if it is from now on."""
+        """Count a message of this sender that became a dead letter; return why it is muted, if it is from now on."""
         empty_at = max(self._dead_lettered.get(subject, 0), at_ns)
         if empty_at - at_ns > _NOT_UNDERSTOOD.slack_ns:
             return self._mute(subject, at_ns, f"{_NOT_UNDERSTOOD.words} that were not understood")

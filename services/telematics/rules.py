@@ -1,7 +1,7 @@
 """The contract's rules for what vehicles say (protovalidate, in proto/.../vehicle/v1), applied on arrival.
 
 Signed messages are few, and reading one costs a hundred times as much. Status reports are too many for it: their
-rules are the same, in services/status/vehicle_translate.py, and a test holds the two together.
+rules are the same, in services/status/adapters/vehicle_translate.py, and a test holds the two together.
 """
 
 from __future__ import annotations

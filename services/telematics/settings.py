@@ -11,6 +11,7 @@ from protocol.subjects import EventKind
 from services.platform.dead_letters import LetterLimits
 from services.platform.settings import ServiceSettings
 from services.telematics.quotas import DEFAULT_QUOTAS, Quota, VehicleQuotas
+from services.telematics.senders import VehicleSenders
 
 _QUOTA = re.compile(r"([a-z]+)=(\d{1,6}):(\d{1,6}):(\d{1,7})")
 _MOST_MESSAGES = 100_000
@@ -38,6 +39,11 @@ class VehicleServiceSettings(ServiceSettings):
     def quotas(self) -> VehicleQuotas:
         """For one consumer."""
         return VehicleQuotas(quotas_of(self.vehicle_quotas), self.vehicle_mute_seconds)
+
+    @property
+    def senders(self) -> VehicleSenders:
+        """The vehicles whose messages are ingested, within these quotas."""
+        return VehicleSenders(self.quotas)
 
     @property
     def letter_limits(self) -> LetterLimits:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 import structlog
+
+from services.platform.clock import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ class SigningAgain:
     `monotonic` counts seconds.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float] = CLOCK.monotonic) -> None:
         self._monotonic = monotonic
         self._signed: OrderedDict[str, int] = OrderedDict()
         self._due: dict[str, float] = {}

@@ -34,7 +34,7 @@ from tests.attacks.people import certified
 from tests.attacks.sandbox import car_pair
 from tests.support.app import FOREIGN
 from vehicle.clock import SystemClock
-from vehicle.credentials import make_car_keys, read_credentials
+from vehicle.messages.credentials import make_car_keys, read_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -323,7 +323,7 @@ async def not_refused(subjects: Sequence[str], errors: list[str], seconds: float
 
 def pull_subjects(vin: str) -> list[str]:
     """Where a car may ask for its commands."""
-    from vehicle.link_nats import NatsAccount, NatsLink  # noqa: PLC0415  # the unit's own word for it
+    from vehicle.link.nats_link import NatsAccount, NatsLink  # noqa: PLC0415  # the unit's own word for it
 
     return [NatsLink(vin, NatsAccount("tls://127.0.0.1"))._next_subject]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mesh.pki import Pki
 from mesh.sandbox import Sandbox, vehicle_identity
-from services.access.seed import Seed, plant
+from services.access.adapters.seed import Seed, plant
 from services.platform.database import open_database
 
 if TYPE_CHECKING:

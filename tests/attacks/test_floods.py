@@ -11,9 +11,7 @@ import pytest
 from mesh.pki import Pair
 from mesh.probes import grpc_serving
 from protocol.streams import VEHICLE_COMMANDS
-from protocol.subjects import EventKind, event_subject
 from tests.attacks.hostile_car import HostileCar
-from tests.support.app import eventually
 from tests.support.raw_flood import RawFlood, cut_after, open_raw, pub
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ COMES_FLOOR_SECONDS = 1.0
 """For so long a car may take to connect however quick it is when all is quiet."""
 FACTOR = 2.0
 PULL_BODY = b'{"batch":1,"no_wait":true}'
-KINDS = ("pull", "acknowledgement", "event")
+KINDS = ("pull", "acknowledgement")
 
 
 def lines(vin: str, kind: str) -> bytes:
@@ -39,7 +37,6 @@ def lines(vin: str, kind: str) -> bytes:
     one = {
         "pull": pub(pull, PULL_BODY, f"_INBOX.{vin}.a"),
         "acknowledgement": pub(f"$JS.ACK.{VEHICLE_COMMANDS}.{vin}.1.1.1.1.1", b"+ACK"),
-        "event": pub(event_subject(vin, EventKind.HELLO), b"x"),
     }[kind]
     return one * 500
 
@@ -104,9 +101,6 @@ def test_wildcards_within_a_flood_cost_others_one_pull_at_most(
     assert cut_after(flood) < CUT_SECONDS
     cut_at = time.monotonic()
     assert shut_out(hostile_car)
-    log = mesh.data / "logs" / "enrolment.log"
-    eventually(lambda: "a reply subject that is not its own" in log.read_text(), 15)
-    assert time.monotonic() - cut_at < 15, "the guard is far behind"
     time.sleep(max(0.0, cut_at + 11 - time.monotonic()))  # what the cars' own patience is
     with bystander.undisturbed() as probe:
         bystander.see(probe, 3)

@@ -32,7 +32,7 @@ from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, co
 from tests.attacks.test_ended_rights import finish
 from tests.support.app import PUBLISHED_KEY, SAMPLE, App, Car
 from tests.support.running_mesh import ROOT
-from vehicle.credentials import make_car_keys
+from vehicle.messages.credentials import make_car_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from google.protobuf import json_format
 from sqlalchemy import select
 
 import services.config
-from services.config import dispatch, server, store, translate
+from services.config.adapters import dispatch, server, store, translate
 from services.config.domain import ConfigAnswer
 from services.config.usecases import VerifiedConfigMessage
 from services.platform.capability import CapabilityVerifier
@@ -60,7 +60,10 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(record: store.ConfigStore) -> Any:
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
-        return server.build(settings, verifier, record, lambda: T0)
+        servicer = server.DoorConfigServicer(record, lambda: T0)
+        return GrpcServer(
+            settings, [server.SERVICE], servicer.register, server.POLICY, verifier, translate.refusal_of
+        )
 
     return build
 

@@ -24,6 +24,7 @@ from services.platform.dead_letters import DeadLetter, DeadLetters, LetterLimits
 from services.platform.server import GrpcServer
 from services.platform.storage import StorageUnavailable
 from services.platform.subscriptions import Subscription
+from services.telematics.senders import sender_of
 from tests.contract.platform_service import VIN, reason_of, refused
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 SUBJECT = event_subject(VIN, EventKind.CONFIG)
 PLAN = ConsumerPlan(VEHICLE_EVENTS, "config-test", (event_subject("*", EventKind.CONFIG),))
 METADATA = MetaData()
-LETTERS = DeadLetters(METADATA)
+LETTERS = DeadLetters(METADATA, sender_of)
 START = datetime(2031, 1, 1, tzinfo=UTC)
 
 

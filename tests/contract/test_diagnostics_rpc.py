@@ -11,8 +11,8 @@ from ecarus.remotecontrol.door.v1.door_diagnostics_service_pb2_grpc import DoorD
 from google.protobuf import json_format
 
 import services.diagnostics
-from services.diagnostics import server, store, vehicle_link
-from services.diagnostics.domain import ComponentHealth, ComponentStatus, SelfCheck
+from services.diagnostics.adapters import server, store, translate, vehicle_link
+from services.diagnostics.domain.diagnosis import ComponentHealth, ComponentStatus, SelfCheck
 from services.platform.capability import CapabilityVerifier
 from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay
@@ -47,7 +47,10 @@ def room_name() -> str:
 @pytest.fixture
 def build_room(record: store.DiagnosisStore) -> Any:
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
-        return server.build(settings, verifier, record)
+        servicer = server.DoorDiagnosticsServicer(record)
+        return GrpcServer(
+            settings, [server.SERVICE], servicer.register, server.POLICY, verifier, translate.refusal_of
+        )
 
     return build
 

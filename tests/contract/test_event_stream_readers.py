@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.status import translate
-from services.status.domain import LogPosition
-from services.status.event_ids import EventIds
+from services.status.adapters import translate
+from services.status.adapters.event_ids import EventIds
+from services.status.domain.doors import LogPosition
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,19 +37,20 @@ class Seen:
 def read(text: str, *, keeps_ids_of_empty_blocks: bool, shows_empty_blocks: bool = False) -> Seen:
     """Read as the WHATWG's "event stream interpretation" says; the switches are how readers differ from it.
 
-    `eventsource` on npm keeps no id of a block without data; `httpx-sse` shows a block that has anything but data.
+    `eventsource` on npm keeps no id of a block without data; `httpx-sse` shows every block once it has had an id, and
+    before that whatever has a name or a delay.
     """
     seen = Seen()
     name = data = block_id = ""
-    named = False
-    for line in text.split("\n"):
+    named = delayed = False
+    for line in text.removesuffix("\n").split("\n"):
         if not line:
             if keeps_ids_of_empty_blocks or data:
                 seen.last_event_id = block_id if named else seen.last_event_id
-            if data or (shows_empty_blocks and (named or name)):
+            if data or (shows_empty_blocks and (name or seen.last_event_id or delayed)):
                 seen.events.append((name or "message", seen.last_event_id, data.removesuffix("\n")))
             name = data = ""
-            named = False
+            named = delayed = False
         elif not line.startswith(":"):
             key, _, value = line.partition(":")
             value = value.removeprefix(" ")
@@ -60,7 +61,7 @@ def read(text: str, *, keeps_ids_of_empty_blocks: bool, shows_empty_blocks: bool
             elif key == "id" and "\0" not in value:
                 block_id, named = value, True
             elif key == "retry" and value.isdecimal():
-                seen.retry_milliseconds = int(value)
+                seen.retry_milliseconds, delayed = int(value), True
     return seen
 
 

@@ -233,9 +233,9 @@ async def test_a_caller_that_leaves_ends_its_call(
 ) -> None:
     service.harness = asyncio.Event()
     call = get(edge, native(signer.capability(VIN, READ)))
-    await asyncio.wait_for(service.entered.wait(), 5)
+    await asyncio.wait_for(service.entered.wait(), 30)
     call.cancel()
-    await asyncio.wait_for(service.ended.wait(), 5)
+    await asyncio.wait_for(service.ended.wait(), 30)
 
 
 async def test_a_stream_can_be_refused_before_its_first_message(
@@ -293,9 +293,9 @@ async def test_a_reader_that_leaves_a_stream_ends_it(
     service.raises_after, service.harness = 1, asyncio.Event()
     call = watch(edge, native(signer.capability(VIN, LIVE)))
     await call.read()
-    await asyncio.wait_for(service.entered.wait(), 5)
+    await asyncio.wait_for(service.entered.wait(), 30)
     call.cancel()
-    await asyncio.wait_for(service.ended.wait(), 5)
+    await asyncio.wait_for(service.ended.wait(), 30)
 
 
 async def test_stopping_says_so_first_and_lets_calls_finish(
@@ -308,7 +308,7 @@ async def test_stopping_says_so_first_and_lets_calls_finish(
         states = health.Watch(check)
         assert (await states.read()).status == health_pb2.HealthCheckResponse.SERVING
         call = get(edge, native(signer.capability(VIN, READ)))
-        await asyncio.wait_for(service.entered.wait(), 5)
+        await asyncio.wait_for(service.entered.wait(), 30)
         service.server._drain_seconds = 10
         stopping = asyncio.create_task(service.server.stop())
         assert (await states.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -316,7 +316,7 @@ async def test_stopping_says_so_first_and_lets_calls_finish(
         assert not stopping.done()
         service.harness.set()
         assert (await call).vin == VIN
-        await asyncio.wait_for(stopping, 5)
+        await asyncio.wait_for(stopping, 30)
 
 
 async def test_an_audit_hook_that_fails_fails_no_call(

@@ -18,9 +18,9 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2, session_pb2
 from protocol import cose
 from protocol.domains import Domain, subject_of
 from services.platform.server import GrpcServer
+from services.signer.adapters.server import POLICY, SERVICE, OrderSigningServicer
+from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.signer.domain import CurrentRight
-from services.signer.server import POLICY, SERVICE, OrderSigningServicer
-from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient

@@ -21,16 +21,16 @@ from google.protobuf.json_format import MessageToDict
 
 from services.platform.policy import RpcPolicy
 from services.platform.storage import StorageUnavailable
-from services.status import translate
-from services.status.domain import Bounds, LogPosition, Update
-from services.status.event_ids import EventIds
-from services.status.hub import Hub
-from services.status.presence import LostVehicles, Reachability
-from services.status.refusals import refusal_of
-from services.status.rights import EndingCause, RightEnding
-from services.status.server import POLICY, SERVICE, DoorStatusServer
-from services.status.status_read_log import StatusReadLog
-from services.status.usecases import LastReport
+from services.status.adapters import translate
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.refusals import refusal_of
+from services.status.adapters.server import POLICY, SERVICE, DoorStatusServer
+from services.status.adapters.status_read_log import StatusReadLog
+from services.status.domain.doors import Bounds, LogPosition, Update
+from services.status.domain.rights import EndingCause, RightEnding
+from services.status.usecases.door_status import LastReport
+from services.status.usecases.hub import Hub
+from services.status.usecases.presence import LostVehicles, Reachability
 from tests.contract.conftest import ServedRoom
 
 if TYPE_CHECKING:
@@ -406,7 +406,7 @@ async def test_a_heartbeat_is_a_comment(service: StatusRpcHarness) -> None:
     stream = service.sse()
     await read(stream)
     service.hub.beat()
-    assert (await read(stream)).data == b": heartbeat\n\n"
+    assert (await read(stream)).data == b": heartbeat\n"
 
 
 async def test_a_stream_resumes_after_its_last_id(service: StatusRpcHarness) -> None:
@@ -610,7 +610,7 @@ async def test_the_oldest_stream_of_a_user_gives_way_and_is_told_so(service: Sta
     assert last.startswith(b"retry: 30000\n: the stream ends: RATE_LIMITED: ")
     assert await read(oldest) is grpc.aio.EOF
     service.hub.beat()
-    assert (await read(others[0])).data == b": heartbeat\n\n"
+    assert (await read(others[0])).data == b": heartbeat\n"
 
 
 async def test_at_shutdown_streams_end_so_that_clients_come_back(service: StatusRpcHarness) -> None:

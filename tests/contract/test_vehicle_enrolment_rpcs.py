@@ -20,10 +20,10 @@ from key_files.pem import private_pem, public_pem
 from mesh.pki import VEHICLE_CA, CertificateIdentity, Pki
 from mesh.sandbox import vehicle_identity
 from protocol.keys import key_id
-from services.enrolment import store
-from services.enrolment.certificates import CertificateCheck
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
-from services.enrolment.translate import refusal_of
+from services.enrolment.adapters import store
+from services.enrolment.adapters.certificates import CertificateCheck
+from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
+from services.enrolment.adapters.translate import refusal_of
 from services.enrolment.usecases import BrokerSilent, Cut, EnrolmentDependencies
 from services.platform.database import open_database
 from services.platform.server import GrpcServer

@@ -14,9 +14,9 @@ from ecarus.remotecontrol.access.v1 import vehicle_keys_service_pb2 as contract
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2_grpc import VehicleKeysServiceStub
 
 import services.enrolment
-from services.enrolment import store
+from services.enrolment.adapters import store
+from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer
 from services.enrolment.domain import Enrolment, PublicKeys
-from services.enrolment.server import POLICY, SERVICE, VehicleKeysServer
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.storage import StorageUnavailable

@@ -26,30 +26,33 @@ from mesh.ports import Ports
 from mesh.sandbox import Sandbox, broker_user, vehicle_identity
 from protocol.consumers import CONSUMERS
 from protocol.streams import STREAMS
-from services.enrolment import translate, usecases
-from services.enrolment.changes import BrokerKeyChanges
-from services.enrolment.connection_bound import ConnectionBound
-from services.enrolment.connections import BrokerConnections
+from services.enrolment import usecases
+from services.enrolment.adapters import translate
+from services.enrolment.adapters.changes import BrokerKeyChanges
+from services.enrolment.adapters.connection_bound import ConnectionBound
+from services.enrolment.adapters.connections import BrokerConnections
+from services.enrolment.adapters.nats_jwt import Issuer
+from services.enrolment.adapters.public_keys import read_public_keys
+from services.enrolment.adapters.reply_guard import ReplyGuard
+from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
 from services.enrolment.domain import Enrolment, PublicKeys
-from services.enrolment.nats_jwt import Issuer
-from services.enrolment.public_keys import read_public_keys
-from services.enrolment.reply_guard import ReplyGuard
-from services.enrolment.takeovers import NewestConnection
 from services.enrolment.usecases import EnrolmentDependencies
-from services.enrolment.vehicle_link import AuthCalloutResponder
-from services.platform.jetstream import Broker, connect
 from services.platform.settings import ServiceSettings
+from services.telematics.broker import connect_broker
 from tests.messaging.vehicle_cloud import until
 from tests.support.ports import free_port_base
-from vehicle.link_mqtt import MqttLink
-from vehicle.link_nats import NatsAccount, NatsLink
-from vehicle.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.nats_link import NatsAccount, NatsLink
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nats.aio.client import Client
     from nats.js import JetStreamContext
+
+    from services.platform.jetstream import Broker
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -193,7 +196,7 @@ class BrokerHarness:
         car's connection ends the one before, as in the product; without it tests see with several what one would.
         """
         await self._until_listening()
-        self._broker = broker = await connect(
+        self._broker = broker = await connect_broker(
             self.room_settings(), "service-enrolment", store_prefix=self.sandbox.store_prefix.read_text()
         )
         changes = BrokerKeyChanges(broker)

@@ -24,7 +24,7 @@ from protocol.signing import sign_order
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import EventKind, event_subject
 from protocol.vehicle_side import AcceptedOrder
-from services.config import dispatch, right_link, store, translate, vehicle_link
+from services.config.adapters import dispatch, right_link, store, translate, vehicle_link
 from services.config.domain import ChangeRequest, DoorConfig, SettingsChange
 from services.platform.consumer import Consumer
 from services.platform.dead_letter_keeper import DeadLetterWriter

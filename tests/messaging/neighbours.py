@@ -18,11 +18,11 @@ from protocol.manifest import endorse
 from services.platform.capability import CapabilityVerifier
 from services.platform.server import GrpcServer
 from services.platform.settings import ServerSettings
+from services.signer.adapters.server import POLICY as SIGNER_POLICY
+from services.signer.adapters.server import SERVICE as SIGNER
+from services.signer.adapters.server import OrderSigningServicer
+from services.signer.adapters.translate import Ed25519OrderSigner, refusal_of
 from services.signer.domain import CurrentRight
-from services.signer.server import POLICY as SIGNER_POLICY
-from services.signer.server import SERVICE as SIGNER
-from services.signer.server import OrderSigningServicer
-from services.signer.translate import Ed25519OrderSigner, refusal_of
 from services.signer.usecases import AccessUnavailable
 from services.telematics.order_mac import OrderMac
 from tests.messaging.fake_vehicle import keys_of

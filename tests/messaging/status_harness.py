@@ -14,47 +14,50 @@ from typing import TYPE_CHECKING, Protocol
 from ecarus.remotecontrol.door.v1 import door_update_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
+import services.status
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
-from services.platform import jetstream
 from services.platform.database import open_database
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.outbox import OutboxRelay
 from services.platform.subscriptions import consumers
-from services.status import store, translate
-from services.status.advisories import AdvisoryFilter
-from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.domain import LogPosition, Reset, Update
-from services.status.hub import Hub, Watcher
-from services.status.presence import LostVehicles
-from services.status.revocations import Revocations
-from services.status.rights import WatchRight, WatchRightEnded
-from services.status.update_feed import JetStreamLog, StreamTail
-from services.status.usecases import watch_updates
-from services.status.vehicle_link import (
+from services.status.adapters import store, translate
+from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.revocations import Revocations
+from services.status.adapters.update_feed import JetStreamLog, StreamTail
+from services.status.adapters.vehicle_link import (
     AdvisoryPublisher,
     ShownResultsPublisher,
     VehicleIntake,
     listen_for_losses,
     publish_update,
 )
+from services.status.domain.doors import LogPosition, Reset, Update
+from services.status.domain.rights import WatchRight, WatchRightEnded
+from services.status.usecases.advisories import AdvisoryFilter
+from services.status.usecases.door_status import watch_updates
+from services.status.usecases.hub import Hub, Watcher
+from services.status.usecases.presence import LostVehicles
+from services.telematics.broker import connect_broker
 from services.telematics.quotas import VehicleQuotas
 from services.telematics.refusal_hints import HINT_SECONDS, RefusalHints
 from services.telematics.refused_reports import RefusedReports
+from services.telematics.senders import VehicleSenders
 from tests.support.databases import migrated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from services.platform.database import Database
+    from services.platform.jetstream import Broker
     from services.platform.settings import ServiceSettings
     from tests.support.report_harness import Fleet
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
 WAIT_SECONDS = 20
-MIGRATIONS = Path(store.__file__).with_name("migrations")
+MIGRATIONS = Path(services.status.__file__).with_name("migrations")
 
 
 def now_us() -> int:
@@ -98,7 +101,7 @@ class StatusHarness:
     """The service without its gRPC side, on its own connection to the broker."""
 
     database: Database
-    broker: jetstream.Broker
+    broker: Broker
     records: store.StatusStore
     hub: Hub
     log: JetStreamLog
@@ -175,7 +178,7 @@ async def running_room(
     url = f"sqlite:///{folder}/status.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    broker = await jetstream.connect(nats_server.settings(), name="service-status")
+    broker = await connect_broker(nats_server.settings(), name="service-status")
     partitions = range(8)
     await broker.ensure_streams(
         STREAMS[VEHICLE_EVENTS],
@@ -192,12 +195,12 @@ async def running_room(
     reader = fleet.reader(Domain.STATUS, database, store.sessions)
     intake = VehicleIntake(
         records,
-        AdvisoryFilter(AdvisoryPublisher(broker).tell, time.monotonic),
+        AdvisoryFilter(AdvisoryPublisher(broker).publish, time.monotonic),
         reader,
         fleet.answers,
         fleet.directory,  # type: ignore[arg-type]  # the fake
         fleet.hellos(database, store.sessions, reader),
-        ShownResultsPublisher(broker, relay).tell,
+        ShownResultsPublisher(broker, relay).publish,
         now_us,
     )
     hub = Hub(time.monotonic, time.time)
@@ -228,7 +231,9 @@ async def running_room(
     dead_letter = RefusedReports(HINT_SECONDS, RefusalHints(broker).publish).after(
         dead_letter_writer.dead_letter
     )
-    loops += [consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleQuotas)]
+    loops += [
+        consumer.run() for consumer in consumers(broker, taken, dead_letter, VehicleSenders(VehicleQuotas))
+    ]
     tasks = [asyncio.create_task(c) for c in loops]
     service = StatusHarness(database, broker, records, hub, JetStreamLog(broker), fleet, lost, tasks)
     try:

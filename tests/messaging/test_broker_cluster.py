@@ -13,11 +13,11 @@ from nats.errors import Error as NatsError
 from nats.js.api import StreamConfig
 
 from protocol.stream_config import command_queue
-from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.platform import jetstream
+from protocol.streams import MQTT_MESSAGES, MQTT_OWN_STREAMS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from services.platform.consumer import Consumer, ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.platform.outbox import OutgoingMessage
+from services.telematics.broker import connect_broker
 from tests.messaging.cluster import NODES, NatsCluster
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ async def gets_a_command(broker: Broker) -> None:
 
 @pytest.mark.timeout(90)
 async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster: NatsCluster) -> None:
-    broker = await jetstream.connect(cluster.settings(), "service-command")
+    broker = await connect_broker(cluster.settings(), "service-command")
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS])
     taken: set[bytes] = set()
 
@@ -133,13 +133,13 @@ async def test_the_death_of_one_node_loses_nothing_that_was_acknowledged(cluster
 
 
 async def test_streams_are_spread_where_they_lie_and_never_gathered_again(cluster: NatsCluster) -> None:
-    early = await jetstream.connect(cluster.settings(replicas=1), "service-early")
+    early = await connect_broker(cluster.settings(replicas=1), "service-early")
     await early.ensure_streams(STREAMS[VEHICLE_COMMANDS])
     await early.publish_all([message(1, f"vehicle.{VIN}.cmd.door")])
     assert await replicas_of(early, VEHICLE_COMMANDS) == 1
-    later = await jetstream.connect(cluster.settings(replicas=NODES), "service-later")
+    later = await connect_broker(cluster.settings(replicas=NODES), "service-later")
     await later.ensure_streams(STREAMS[VEHICLE_COMMANDS])
-    again = await jetstream.connect(cluster.settings(replicas=1), "service-again")
+    again = await connect_broker(cluster.settings(replicas=1), "service-again")
     await again.ensure_streams(STREAMS[VEHICLE_COMMANDS])
     for stream in (VEHICLE_COMMANDS, MQTT_MESSAGES):
         assert await replicas_of(again, stream) == NODES
@@ -150,13 +150,13 @@ async def test_streams_are_spread_where_they_lie_and_never_gathered_again(cluste
 
 
 async def test_what_the_broker_made_for_mqtt_is_spread_too(cluster: NatsCluster) -> None:
-    broker = await jetstream.connect(cluster.settings(), "service-enrolment")
+    broker = await connect_broker(cluster.settings(), "service-enrolment")
     await broker.ensure_streams(*STREAMS.values())
     # As the broker makes it when the first vehicle connects over MQTT before the cluster was one.
     await broker.jetstream.add_stream(
         StreamConfig(name="$MQTT_sess", subjects=["$MQTT.sess.>"], num_replicas=1)
     )
-    await broker.scale_mqtt_streams()
+    await broker.scale_streams(*MQTT_OWN_STREAMS)
     assert await replicas_of(broker, "$MQTT_sess") == NODES
     for stream in STREAMS:
         assert await replicas_of(broker, stream) == NODES
@@ -168,7 +168,7 @@ async def test_a_room_starts_while_its_first_node_is_down_and_finds_those_it_was
 ) -> None:
     down, up, told = cluster.nodes
     down.kill()
-    broker = await jetstream.connect(cluster.settings(url=f"{down.url},{up.url}"), "service-command")
+    broker = await connect_broker(cluster.settings(url=f"{down.url},{up.url}"), "service-command")
     assert broker.client.connected_url is not None
     assert broker.client.connected_url.port == up.port
     up.kill()
@@ -183,7 +183,7 @@ async def test_a_room_starts_while_its_first_node_is_down_and_finds_those_it_was
 
 async def test_a_node_that_hangs_is_left(cluster: NatsCluster) -> None:
     health = Health()
-    broker = await jetstream.connect(cluster.settings(), "service-command", health)
+    broker = await connect_broker(cluster.settings(), "service-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     watching = asyncio.create_task(broker.watch())
     url = broker.client.connected_url

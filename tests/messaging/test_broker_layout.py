@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import random
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,10 @@ from protocol.subjects import EventKind, event_subject, status_subject
 from services import registry
 from services.platform.consumer import ConsumerPlan
 from services.platform.health import COMMANDS, Health
-from services.platform.jetstream import connect
-from services.status.vehicle_link import status_plan
+from services.status.adapters.vehicle_link import status_plan
+from services.telematics.broker import connect_broker
 from tests.messaging.broker_harness import VIN, WAIT_SECONDS, BrokerHarness, free_base
+from tests.support.service_modules import adapter
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +43,7 @@ def plans_of(service: str) -> list[ConsumerPlan]:
     found = [status_plan(n, batch=1, max_pending=4_000) for n in range(8)] if service == "status" else []
     for module in ("vehicle_link", "right_link"):
         try:
-            names = vars(importlib.import_module(f"services.{service}.{module}"))
+            names = vars(adapter(service, module))
         except ModuleNotFoundError:
             continue
         found += [value for value in names.values() if isinstance(value, ConsumerPlan)]
@@ -101,7 +101,7 @@ async def test_a_service_makes_nothing_and_says_that_something_is_missing(harnes
         health.look()
         return health.serves(COMMANDS)
 
-    broker = await connect(harness.room_settings("command"), "service-command", health)
+    broker = await connect_broker(harness.room_settings("command"), "service-command", health)
     consumer = CONSUMERS["command-events"]
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS])
     await broker.ensure_consumer(consumer)

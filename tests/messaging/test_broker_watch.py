@@ -11,12 +11,12 @@ import pytest
 from nats.js.errors import NotFoundError
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.platform import jetstream
 from services.platform.consumer import Consumer, ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.platform.health import STREAMS as LIVE
 from services.platform.jetstream import BrokerLost
 from services.platform.outbox import OutgoingMessage
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -62,7 +62,7 @@ async def a_room(nats_server: NatsServer) -> AsyncIterator[BrokerWatchHarness]:
     settings = nats_server.settings().model_copy(
         update={"broker_look_seconds": 0.1, "health_patience_seconds": 0.3}
     )
-    broker = await jetstream.connect(settings, "service-command", health)
+    broker = await connect_broker(settings, "service-command", health)
     await broker.ensure_streams(STREAMS[VEHICLE_COMMANDS], STREAMS[VEHICLE_EVENTS], STREAMS[ROOM_EVENTS])
     service = BrokerWatchHarness(broker, health)
     running = asyncio.gather(
@@ -159,7 +159,7 @@ async def test_one_vehicle_whose_messages_are_refused_stops_nobody(nats_server: 
 
 
 async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer) -> None:
-    broker = await jetstream.connect(
+    broker = await connect_broker(
         nats_server.settings().model_copy(update={"broker_look_seconds": 0.05}), "service-command"
     )
     watching = asyncio.create_task(broker.watch())

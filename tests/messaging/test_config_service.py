@@ -17,10 +17,10 @@ from sqlalchemy import create_engine, select
 from mesh.pki import Pki
 from protocol.streams import STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.config import store
 from services.config.__main__ import ConfigSettings, main
-from services.platform import jetstream
+from services.config.adapters import store
 from services.platform.settings import SettingsRefused, load
+from services.telematics.broker import connect_broker
 from tests.messaging.command_harness import until
 from tests.messaging.config_harness import FakeEnrolment
 from tests.support.capabilities import new_signer
@@ -95,7 +95,7 @@ async def test_it_believes_the_hello_of_an_enrolled_car(
         ),
     )
     await server.start()
-    broker = await jetstream.connect(nats_server.settings(), "car")
+    broker = await connect_broker(nats_server.settings(), "car")
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[VEHICLE_COMMANDS])
     await broker.jetstream.publish(event_subject(VIN, EventKind.HELLO), car.hello())
     stop = asyncio.Event()

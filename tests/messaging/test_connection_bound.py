@@ -11,7 +11,7 @@ import pytest_asyncio
 from mesh.sandbox import vehicle_identity
 from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.enrolment.connections import BrokerConnections
+from services.enrolment.adapters.connections import BrokerConnections
 from services.enrolment.domain import MOST_CONNECTIONS
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.messaging.vehicle_cloud import until

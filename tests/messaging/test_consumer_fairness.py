@@ -11,7 +11,6 @@ import pytest
 
 from protocol.streams import STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.platform import jetstream
 from services.platform.consumer import (
     HELD_PER_SENDER,
     RETRIES_AT_MOST,
@@ -22,7 +21,9 @@ from services.platform.consumer import (
     RetryLater,
 )
 from services.platform.outbox import OutgoingMessage
+from services.telematics.broker import connect_broker
 from services.telematics.quotas import DEFAULT_QUOTAS, NOT_UNDERSTOOD, Quota, VehicleQuotas
+from services.telematics.senders import place_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -84,7 +85,7 @@ class ConsumerHarness:
 
 @pytest.fixture
 async def broker(nats_server: NatsServer) -> AsyncIterator[Broker]:
-    connected = await jetstream.connect(nats_server.settings(), name="test")
+    connected = await connect_broker(nats_server.settings(), name="test")
     await connected.ensure_streams(STREAM)
     yield connected
     await connected.client.close()
@@ -96,7 +97,14 @@ async def run(broker: Broker) -> AsyncIterator[Callable[..., ConsumerHarness]]:
 
     def start(quotas: VehicleQuotas | None = None) -> ConsumerHarness:
         service = ConsumerHarness()
-        consumer = Consumer(broker, PLAN, service.handle, service.dead_letter, quotas or VehicleQuotas())
+        consumer = Consumer(
+            broker,
+            PLAN,
+            service.handle,
+            service.dead_letter,
+            quotas or VehicleQuotas(),
+            place_of(PLAN.subjects[0]),
+        )
         tasks.append(asyncio.create_task(consumer.run()))
         return service
 

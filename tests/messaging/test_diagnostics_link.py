@@ -14,14 +14,14 @@ import services.diagnostics
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, STREAMS, VEHICLE_EVENTS
 from protocol.subjects import EventKind, event_subject
-from services.diagnostics import store, vehicle_link
-from services.diagnostics.domain import Diagnosis
-from services.platform import jetstream
+from services.diagnostics.adapters import store, vehicle_link
+from services.diagnostics.domain.diagnosis import Diagnosis
 from services.platform.consumer import Consumer
 from services.platform.database import Database, open_database
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.jetstream import Broker
 from services.platform.outbox import OutboxRelay
+from services.telematics.broker import connect_broker
 from tests.support.databases import migrated
 from tests.support.report_harness import Fleet
 
@@ -118,7 +118,7 @@ async def service(nats_server: Any, tmp_path: Path) -> AsyncIterator[Diagnostics
     url = f"sqlite:///{tmp_path}/diagnostics.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    connect = partial(jetstream.connect, nats_server.settings(), "service-diagnostics")
+    connect = partial(connect_broker, nats_server.settings(), "service-diagnostics")
     broker = await connect()
     await broker.ensure_streams(STREAMS[VEHICLE_EVENTS], STREAMS[DOOR_UPDATES])
     service = DiagnosticsHarness(database, broker, connect)

@@ -13,10 +13,10 @@ import pytest_asyncio
 from mesh.sandbox import vehicle_identity
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import EventKind, event_subject
-from services.enrolment import traffic
-from services.enrolment.flood_watch import FloodWatch
-from services.enrolment.message_rates import MessageRates
-from services.enrolment.traffic import BrokerTraffic
+from services.enrolment.adapters import traffic
+from services.enrolment.adapters.flood_watch import FloodWatch
+from services.enrolment.adapters.traffic import BrokerTraffic
+from services.enrolment.domain import MessageRates
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.support.raw_flood import RawFlood, cut_after, open_raw, pub
 

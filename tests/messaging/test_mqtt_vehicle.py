@@ -13,6 +13,7 @@ import pytest_asyncio
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 
+from protocol import stream_config
 from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import CommandKind, EventKind, event_subject, presence_subject
 from services.command.mqtt_queue import MqttSessions
@@ -20,10 +21,10 @@ from services.platform.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
 from tests.support.signed_cloud import VIN
 from vehicle.clock import SystemClock
-from vehicle.link import LinkDown
-from vehicle.link_mqtt import MqttLink
-from vehicle.mqtt_connection import LastWill, MqttConnection
-from vehicle.simulator import SimulatedCar
+from vehicle.link.mqtt_connection import LastWill, MqttConnection
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.port import LinkDown
+from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -249,7 +250,7 @@ async def test_a_copy_that_was_lost_is_brought_to_a_car_that_stays_connected(
     await cloud.order_bytes("door", b"an order")
     await cloud.jetstream.update_stream(config)
     client = await nats.connect(broker.url, user="cloud", password="cloud")
-    sessions = MqttSessions(RoomBroker(client), lambda: datetime.now(UTC))
+    sessions = MqttSessions(RoomBroker(client, configs=stream_config), lambda: datetime.now(UTC))
     await sessions.pass_on(VIN)  # nothing is known of the car yet
     assert await stored(cloud, VEHICLE_COMMANDS) == 1
     sessions.received(VIN, over_mqtt=False)

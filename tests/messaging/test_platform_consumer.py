@@ -14,6 +14,7 @@ from services.platform import jetstream
 from services.platform.consumer import Consumer, ConsumerPlan, Delivery, PoisonMessage, RetryLater
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -82,7 +83,7 @@ class Mesh:
     published: int = 0
 
     async def service(self, store: FakeStore, plan: ConsumerPlan = PLAN) -> Broker:
-        broker = await jetstream.connect(self.server.settings(), name="room")
+        broker = await connect_broker(self.server.settings(), name="room")
         await broker.ensure_streams(STREAM)
         task = asyncio.create_task(Consumer(broker, plan, store.handle, store.dead_letter).run())
         self.services.append((broker, task))
@@ -125,7 +126,7 @@ class Mesh:
 
 @pytest.fixture
 async def mesh(nats_server: NatsServer) -> AsyncIterator[Mesh]:
-    publisher = await jetstream.connect(nats_server.settings(), name="publisher")
+    publisher = await connect_broker(nats_server.settings(), name="publisher")
     await publisher.ensure_streams(STREAM)
     mesh = Mesh(nats_server, publisher)
     yield mesh
@@ -250,7 +251,7 @@ async def test_no_broker_is_an_error_within_seconds(
     monkeypatch.setattr(jetstream, "CONNECT_SECONDS", 0.5)
     nats_server.kill()
     with pytest.raises(TimeoutError):
-        await jetstream.connect(nats_server.settings(), name="early")
+        await connect_broker(nats_server.settings(), name="early")
 
 
 async def test_what_waits_for_something_is_handled_as_soon_as_that_is_done_and_holds_up_nobody(

@@ -14,6 +14,7 @@ from protocol.subjects import CommandKind, command_subject
 from services.platform import jetstream
 from services.platform.database import Database, open_database
 from services.platform.outbox import Outbox, OutboxRelay, OutgoingMessage
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -37,7 +38,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def broker(nats_server: NatsServer) -> AsyncIterator[Broker]:
-    connected = await jetstream.connect(nats_server.settings(), name="room")
+    connected = await connect_broker(nats_server.settings(), name="room")
     await connected.ensure_streams(STREAMS[VEHICLE_COMMANDS])
     yield connected
     await connected.client.close()

@@ -9,7 +9,7 @@ import pytest
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS
-from services.platform import jetstream
+from services.telematics.broker import connect_broker
 
 if TYPE_CHECKING:
     from tests.messaging.conftest import NatsServer
@@ -27,7 +27,7 @@ BROKERS_DEFAULT = 1_000
 async def test_more_vehicles_than_the_brokers_default_have_a_queue(
     nats_server: NatsServer, stream: str, subject: str
 ) -> None:
-    broker = await jetstream.connect(nats_server.settings(), name="room")
+    broker = await connect_broker(nats_server.settings(), name="room")
     await broker.ensure_streams(STREAMS[stream])
     await asyncio.gather(
         *(

@@ -12,7 +12,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
 from protocol.streams import DOOR_UPDATES, VEHICLE_EVENTS, status_stream
 from protocol.subjects import EventKind, event_subject
-from services.status.rights import WatchRightEnded
+from services.status.domain.rights import WatchRightEnded
 from tests.messaging.status_harness import (
     OTHER,
     VIN,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.status.domain import LogPosition
+    from services.status.domain.doors import LogPosition
 
 
 @pytest.fixture

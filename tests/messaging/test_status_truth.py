@@ -15,7 +15,7 @@ from protocol.keys import SealKey
 from protocol.seal import Direction, seal
 from protocol.subjects import VERDICTS_SUBJECT, EventKind, presence_subject, refused_subject, update_subject
 from services.platform.storage import StorageUnavailable
-from services.status import store
+from services.status.adapters import store
 from tests.messaging.status_harness import (
     OTHER,
     VIN,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from nats.aio.msg import Msg
 
-    from services.status.usecases import StatusIngestResult
+    from services.status.usecases.door_status import StatusIngestResult
 
 CONFIRMED = door_command_pb2.Confirmation.CONFIRMED
 CONTRADICTED = door_command_pb2.Confirmation.CONTRADICTED

@@ -27,10 +27,10 @@ from protocol.subjects import (
 from services.enrolment.domain import MOST_TAKEOVERS
 from services.platform.logs import masked_vin
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
-from vehicle.link import LinkDown
-from vehicle.link_mqtt import MqttLink
-from vehicle.link_nats import NatsAccount, NatsLink
-from vehicle.mqtt_connection import LastWill, MqttAccount, MqttConnection
+from vehicle.link.mqtt_connection import LastWill, MqttAccount, MqttConnection
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.nats_link import NatsAccount, NatsLink
+from vehicle.link.port import LinkDown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,7 @@ import grpc
 from ecarus.remotecontrol.access.v1.vehicle_keys_service_pb2 import VehicleKeysChanged
 
 from protocol.subjects import VEHICLE_KEYS_CHANGED_SUBJECT
-from services.platform import jetstream
+from services.telematics.broker import connect_broker
 from services.telematics.keys import VehicleKeyDirectory
 from tests.support.protocol_harness import VIN, Car, Clock
 
@@ -40,7 +40,7 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 async def test_a_change_is_forgotten_at_once_and_everything_after_a_break(nats_server: Any) -> None:
-    broker = await jetstream.connect(nats_server.settings(), "service-status")
+    broker = await connect_broker(nats_server.settings(), "service-status")
     async with grpc.aio.insecure_channel("127.0.0.1:1") as channel:
         directory, listener = VehicleKeyDirectory(channel, lambda: 0.0), FakeKeyChangeListener()
         await directory.listen(broker, listener)

@@ -19,6 +19,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, command_pb2, session_pb2
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import NotFoundError
 
+from protocol import stream_config
 from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
 from protocol.order import order_id
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
@@ -27,9 +28,9 @@ from services.command.mqtt_queue import forward_waiting
 from services.platform.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port
 from tests.support.signed_cloud import VIN, SignedCloud, VerifiedUnitMessage
-from vehicle.link_mqtt import MqttLink
-from vehicle.link_nats import NatsAccount, NatsLink
-from vehicle.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_connection import MqttAccount
+from vehicle.link.mqtt_link import MqttLink
+from vehicle.link.nats_link import NatsAccount, NatsLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from protocol.order import VehicleCommand
-    from vehicle.link import VehicleLink
+    from vehicle.link.port import VehicleLink
 
 ACK_WAIT_SECONDS = 1
 WAIT_SECONDS = 15
@@ -165,7 +166,7 @@ class Cloud:
             reconnect_time_wait=0.05,
         )
         self.jetstream = self._client.jetstream()
-        await RoomBroker(self._client).ensure_streams(*STREAMS.values())
+        await RoomBroker(self._client, configs=stream_config).ensure_streams(*STREAMS.values())
         await self._client.subscribe(f"vehicle.{VIN}.evt.*", cb=self._receive)
         await self._client.subscribe("vehicle_status.>", cb=self._hear_status)
         await self._client.flush()
@@ -190,7 +191,7 @@ class Cloud:
 
         if self._link == "mqtt":
             assert self._client is not None
-            await forward_waiting(RoomBroker(self._client), VIN, datetime.now(UTC))
+            await forward_waiting(RoomBroker(self._client, configs=stream_config), VIN, datetime.now(UTC))
 
     async def order(
         self,

@@ -9,8 +9,8 @@ import sys
 
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Swap, to
-from vehicle import budget
 from vehicle.__main__ import main
+from vehicle.messages import budget
 
 if len(sys.argv) == 1:
     for one in MUTANTS.values():

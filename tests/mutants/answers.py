@@ -8,10 +8,10 @@ from typing import Any
 
 from protocol import order as orders
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle import translate
-from vehicle.answers import Answers
-from vehicle.budget import AnswerBudget
-from vehicle.channel import new_message_id
+from vehicle.messages import translate
+from vehicle.messages.answers import Answers
+from vehicle.messages.budget import AnswerBudget
+from vehicle.messages.channel import new_message_id
 
 
 @mutant("good-order-acts", stays_good=False)

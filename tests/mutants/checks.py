@@ -15,8 +15,8 @@ from protocol.seal import Direction, unseal
 from protocol.session import VehicleSession
 from protocol.vehicle_side import AcceptedOrder, KnownOrder, VehicleSide
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle import executor
-from vehicle.command import LockAction
+from vehicle.doors import executor
+from vehicle.doors.command import LockAction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 from protocol.domains import Domain
 from protocol.subjects import CommandKind as Kind
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle import journal, translate
 from vehicle.agent import Agent
-from vehicle.answers import Answers
-from vehicle.command import Command, CommandFault
-from vehicle.executor import Execution
-from vehicle.inbox import AgentInbox
-from vehicle.journal import AnswerKind, Journal
-from vehicle.memory import Memory
-from vehicle.orders import OrderProcessor
-from vehicle.outbox import AgentOutbox
-from vehicle.pending import WaitingCommand
-from vehicle.safety import refusal
-from vehicle.settings import DoorSettingsRefused
-from vehicle.simulator import SimulatedCar
+from vehicle.doors.command import Command, CommandFault
+from vehicle.doors.executor import Execution
+from vehicle.doors.safety import refusal
+from vehicle.doors.settings import DoorSettingsRefused
+from vehicle.messages import journal, translate
+from vehicle.messages.answers import Answers
+from vehicle.messages.inbox import AgentInbox
+from vehicle.messages.journal import AnswerKind, Journal
+from vehicle.messages.memory import Memory
+from vehicle.messages.orders import OrderProcessor
+from vehicle.messages.outbox import AgentOutbox
+from vehicle.messages.pending import WaitingCommand
+from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import report_pb2

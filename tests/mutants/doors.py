@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tests.mutants.mutant import Swap, mutant
-from vehicle import executor, translate
+from vehicle.doors import executor
+from vehicle.messages import translate
 
 if TYPE_CHECKING:
     from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
-    from vehicle.body import DoorName
-    from vehicle.command import Command
+    from vehicle.doors.body import DoorName
+    from vehicle.doors.command import Command
 
 
 @mutant("all-doors-are-all-locks")

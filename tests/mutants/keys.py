@@ -13,9 +13,9 @@ from protocol.faults import Fault, MessageRefused
 from protocol.keys import KEY_BYTES, SealKey, key_id
 from protocol.manifest import SUBJECT, Trust
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle.channel import Channel
 from vehicle.clock import SystemClock
-from vehicle.manifest_file import ManifestStore
+from vehicle.messages.channel import Channel
+from vehicle.messages.manifest_file import ManifestStore
 
 
 @mutant("adopted-manifest-is-kept")

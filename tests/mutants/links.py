@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle.link import LinkDown
-from vehicle.mqtt_connection import MqttConnection
+from vehicle.link.mqtt_connection import MqttConnection
+from vehicle.link.port import LinkDown
 
 
 @mutant("events-have-qos-1", link="mqtt")

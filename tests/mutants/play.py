@@ -104,7 +104,9 @@ def main(names: list[str]) -> None:
     """The command."""
     unknown = set(names) - MUTANTS.keys()
     if unknown:
-        raise SystemExit(f"no mutant is called {min(unknown)}: python -m tests.mutants lists them")
+        raise SystemExit(
+            f"no mutant is called {min(unknown)}: PYTHONPATH=.:gen .venv/bin/python -m tests.mutants lists them"
+        )
     played = uvloop.run(play_all([one for one in MUTANTS.values() if not names or one.name in names]))
     escaped = [one.mutant.name for one in played if one.escaped]
     print(f"{len(played) - len(escaped)} caught, {len(escaped)} escaped")  # noqa: T201  # see above

@@ -7,11 +7,11 @@ from typing import Any
 from protocol.domains import REPORTS
 from protocol.reports import ReportSealer
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle import translate
 from vehicle.agent import Agent
-from vehicle.automation import ActuationCause
-from vehicle.lock_changes import LockChanges
-from vehicle.orders import OrderProcessor
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.lock_changes import LockChanges
+from vehicle.messages import translate
+from vehicle.messages.orders import OrderProcessor
 
 
 @mutant("reports-have-their-place", besides=("hello-on-reconnect",))

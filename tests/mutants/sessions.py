@@ -14,11 +14,11 @@ from protocol.faults import Fault, MessageRefused
 from protocol.session import VehicleSession
 from protocol.vehicle_side import VehicleSide
 from tests.mutants.mutant import Swap, mutant, to
-from vehicle import channel, inbox
 from vehicle.agent import Agent
-from vehicle.channel import Channel
 from vehicle.clock import SystemClock
-from vehicle.inbox import AgentInbox
+from vehicle.messages import channel, inbox
+from vehicle.messages.channel import Channel
+from vehicle.messages.inbox import AgentInbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable

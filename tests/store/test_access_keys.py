@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from services.access import store
-from services.access.domain import (
+from services.access.adapters import store
+from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.domain.grants import (
     APPROVAL_TIME,
     ApiKeyNotPending,
     ApiKeyUnknown,
@@ -18,7 +19,6 @@ from services.access.domain import (
     SameOperator,
     Source,
 )
-from services.access.pending_keys import SqlPendingApiKeys
 from tests.store.test_access_store import NOW, Sent, count, database, grant, record_of
 
 if TYPE_CHECKING:

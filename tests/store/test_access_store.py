@@ -14,8 +14,9 @@ from ecarus.remotecontrol.access.v1 import grant_pb2
 from sqlalchemy import Connection, func, select, text
 
 import services.access
-from services.access import pending_grants, pending_keys, seed, store, translate
-from services.access.domain import (
+from services.access.adapters import pending_grants, pending_keys, seed, store, translate
+from services.access.adapters.identity import key_hash
+from services.access.domain.grants import (
     Allowance,
     Caller,
     EndedKind,
@@ -26,8 +27,7 @@ from services.access.domain import (
     Source,
     key_id_of,
 )
-from services.access.identity import key_hash
-from services.access.usecases import GrantQuery
+from services.access.usecases.grants import GrantQuery
 from services.platform.database import Database, open_database
 from services.platform.migration import migrate
 from tests.store.query_plans import Watch, walks

@@ -17,7 +17,7 @@ import services.config
 from protocol.cloud_side import AnswerReader, ReplayGuard, SessionSlot
 from protocol.faults import Fault, MessageRefused
 from protocol.keys import OpenKeys, VehicleKeys
-from services.config import dispatch, store, translate
+from services.config.adapters import dispatch, store, translate
 from services.config.domain import (
     RIGHT_ENDED,
     ApplicationState,

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from services.platform.database import open_database
 from services.platform.inbox import KeptLetter
 from services.platform.migration import migrate
+from tests.support.service_modules import adapter
 
 AT = datetime(2031, 1, 1, tzinfo=UTC)
 FIRST_REVISIONS = {
@@ -25,7 +26,7 @@ FIRST_REVISIONS = {
 
 @pytest.mark.parametrize("service", FIRST_REVISIONS)
 async def test_the_letters_of_before_wait_to_be_replayed(database_url: str, service: str) -> None:
-    store = importlib.import_module(f"services.{service}.store")
+    store = adapter(service, "store")
     revisions = Path(importlib.import_module(f"services.{service}").__file__ or "").with_name("migrations")
     old = {"subject": "a.b", "payload": b"\x00\xff", "reason": "no", "received_at": AT}
     await asyncio.to_thread(migrate, database_url, revisions, FIRST_REVISIONS[service])

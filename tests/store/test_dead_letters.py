@@ -15,6 +15,7 @@ from services.platform.dead_letters import DeadLetter, DeadLetters, KeptLetter, 
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
 from services.platform.subscriptions import Subscription
+from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from services.platform.consumer import Unhandled
 
 METADATA = MetaData()
-LETTERS = DeadLetters(METADATA)
+LETTERS = DeadLetters(METADATA, sender_of)
 START = datetime(2031, 1, 1, tzinfo=UTC)
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 LIMITS = LetterLimits(payload_bytes=10, per_sender=3, keep=timedelta(days=2))

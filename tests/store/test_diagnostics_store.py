@@ -12,11 +12,18 @@ from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 from sqlalchemy import Connection, select
 
 import services.diagnostics
-from services.diagnostics import store, vehicle_link
-from services.diagnostics.domain import AlertChange, ComponentHealth, ComponentStatus, SelfCheck, SystemStatus
+from services.diagnostics.adapters import store, vehicle_link
+from services.diagnostics.domain.diagnosis import (
+    AlertChange,
+    ComponentHealth,
+    ComponentStatus,
+    SelfCheck,
+    SystemStatus,
+)
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for
 from services.platform.outbox import OutboxRelay, OutgoingMessage
+from tests.support.clocks import FakeClock
 from tests.support.databases import migrated
 
 VIN = "KMHSH81C7LU123456"
@@ -152,20 +159,7 @@ async def test_a_report_is_kept_with_its_alerts_or_not_at_all(database: Database
     assert await record.find(VIN) is None
 
 
-class Clock:
-    """Moved by the test, in minutes."""
-
-    def __init__(self) -> None:
-        self.minutes = 0.0
-
-    def now(self) -> datetime:
-        return T0 + timedelta(minutes=self.minutes)
-
-    def monotonic(self) -> float:
-        return self.minutes * 60
-
-
-def replica(database: Database, clock: Clock) -> store.DiagnosisStore:
+def replica(database: Database, clock: FakeClock) -> store.DiagnosisStore:
     relay = OutboxRelay(database, store.outbox, vehicle_link.QUEUE, send_nothing, clock.now)
     return store.DiagnosisStore(database, relay, vehicle_link.outgoing, clock.now, clock.monotonic)
 
@@ -180,11 +174,11 @@ async def alerts(database: Database) -> list[tuple[str, bool, int]]:
 async def test_an_alert_that_comes_and_goes_is_told_of_once_in_a_while_by_whichever_replica(
     database: Database,
 ) -> None:
-    clock = Clock()
+    clock = FakeClock(T0)
     replicas = [replica(database, clock), replica(database, clock)]
     failed = replace(FAILED, error_codes=("B1A01",))
     for number in range(1, 30):
-        clock.minutes = number
+        clock.reach(number * 60)
         await replicas[number % 2].ingest([check(failed if number % 2 else GOOD, number)])
         await asyncio.gather(*(each.tell_due() for each in replicas))
         diagnosis = await replicas[0].find(VIN)
@@ -194,7 +188,7 @@ async def test_an_alert_that_comes_and_goes_is_told_of_once_in_a_while_by_whiche
     assert await alerts(database) == [*flapping, ("B1A01", False, 10), ("B1A01", False, 10)]
     await replicas[0].ingest([check(GOOD, 30)])
     for minute in range(30, 60):
-        clock.minutes = minute
+        clock.reach(minute * 60)
         await replica(database, clock).tell_due()  # as after a restart
     assert (await alerts(database))[5:] == [("B1A01", False, 7), ("B1A01", True, 0)]
     rows = await database.read(lambda c: c.execute(select(store.told_alerts.table)).all())
@@ -202,7 +196,7 @@ async def test_an_alert_that_comes_and_goes_is_told_of_once_in_a_while_by_whiche
 
 
 async def test_no_standing_alert_is_lost_to_the_vehicle_s_share(database: Database) -> None:
-    clock = Clock()
+    clock = FakeClock(T0)
     record = replica(database, clock)
     for number in range(1, 41):  # each with a fault of its own, until its share is used up
         faulty = replace(FAILED, error_codes=(f"X{number}",))
@@ -211,7 +205,7 @@ async def test_no_standing_alert_is_lost_to_the_vehicle_s_share(database: Databa
     await record.ingest([check(critical, 41)])
     assert "B1A01" not in {code for code, _, _ in await alerts(database)}
     for minute in range(1, 40):
-        clock.minutes = minute
+        clock.reach(minute * 60)
         await record.tell_due()
     accepted = {}
     for code, cleared, _ in await alerts(database):
@@ -222,7 +216,7 @@ async def test_no_standing_alert_is_lost_to_the_vehicle_s_share(database: Databa
 
 
 async def test_a_vehicle_with_ever_new_alerts_fills_nothing(database: Database) -> None:
-    clock = Clock()
+    clock = FakeClock(T0)
     record = replica(database, clock)
     for number in range(1, 36):
         codes = tuple(f"X{number}-{each}" for each in range(8))

@@ -12,9 +12,9 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
 
 import services.enrolment
-from services.enrolment import store
+from services.enrolment.adapters import store
+from services.enrolment.adapters.seed import SeedVehicle, plant
 from services.enrolment.domain import CredentialInUse, Enrolment, PublicKeys
-from services.enrolment.seed import SeedVehicle, plant
 from services.platform.database import Database, open_database
 from services.platform.migration import config_for, migrate
 from tests.support.databases import migrated

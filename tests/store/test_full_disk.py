@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from tests.support.small_disk import SmallDisk
 
 ROOT = Path(__file__).resolve().parents[2]
-ROOM = Path(__file__).with_name("full_disk_room.py")
+ROOM = Path(__file__).with_name("full_disk_service.py")
 
 
 class FullDiskHarness:
-    """The process of `full_disk_room.py`."""
+    """The process of `full_disk_service.py`."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process

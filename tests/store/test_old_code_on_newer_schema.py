@@ -25,6 +25,7 @@ from sqlalchemy import (
 from services import registry
 from services.platform.database import open_database
 from services.platform.migration import SchemaRefused, migrate
+from tests.support.service_modules import adapter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,7 +44,7 @@ def revisions_of(service: str) -> list[str]:
 
 
 def head_of(service: str) -> str:
-    return str(importlib.import_module(f"services.{service}.store").HEAD)
+    return str(adapter(service, "store").HEAD)
 
 
 STEPS = [
@@ -164,9 +165,7 @@ async def test_old_code_starts_reads_and_writes_on_the_newest_schema(
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_later_revision_than_any_that_is_known_is_worked_on(database_url: str, service: str) -> None:
     """As this code will find it, once there is a next revision."""
-    metadata = getattr(
-        importlib.import_module(f"services.{service}.store"), f"{service.capitalize()}Model"
-    ).metadata
+    metadata = getattr(adapter(service, "store"), f"{service.capitalize()}Model").metadata
     await asyncio.to_thread(migrate, database_url, folder_of(service), head_of(service), metadata)
     number = int(head_of(service)[:4]) + 1
     await say_version(database_url, f"{number:04d}_not_yet_written")
@@ -182,7 +181,7 @@ async def test_what_is_unknown_and_not_later_is_refused(database_url: str, found
 
 
 async def test_another_rooms_database_is_refused_however_late_its_revision(database_url: str) -> None:
-    metadata = importlib.import_module("services.status.store").StatusModel.metadata
+    metadata = importlib.import_module("services.status.adapters.store").StatusModel.metadata
     await asyncio.to_thread(migrate, database_url, folder_of("config"), head_of("config"))
     await say_version(database_url, "0999_of_the_config_room")
     with pytest.raises(SchemaRefused, match="not this service's"):

@@ -11,6 +11,7 @@ from sqlalchemy import MetaData, func, select
 
 from services.platform.database import Database, open_database
 from services.platform.inbox import DeadLetter, DeadLetters, Inbox, KeptLetter
+from services.telematics.senders import sender_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 METADATA = MetaData()
 INBOX = Inbox(METADATA)
-DEAD_LETTERS = DeadLetters(METADATA)
+DEAD_LETTERS = DeadLetters(METADATA, sender_of)
 START = datetime(2031, 1, 1, tzinfo=UTC)
 
 
@@ -41,7 +42,7 @@ async def test_the_inbox_recognises_a_second_delivery_until_it_forgets(database:
         *(database.write(lambda c: INBOX.first_time(c, "message-2", START)) for _ in range(8))
     )
     assert sorted(once) == [False] * 7 + [True]
-    await database.write(lambda c: INBOX.invalidate(c, START + timedelta(seconds=1)))
+    await database.write(lambda c: INBOX.purge_expired(c, START + timedelta(seconds=1)))
     assert await database.write(take(START)) is True
 
 

@@ -14,10 +14,14 @@ from sqlalchemy import create_engine, select
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+import services.status
 from services.platform.database import open_database
 from services.platform.migration import config_for, migrate
-from services.status import store, translate
-from services.status.domain import (
+from services.platform.times import moment
+from services.status.adapters import store, translate
+from services.status.adapters.update_budget import BURST, BudgetedMessages
+from services.status.adapters.vehicle_translate import ReportOrigin, report_of
+from services.status.domain.doors import (
     LOCKED,
     LONGEST_WAIT_MICROSECONDS,
     NEWEST_ORDER,
@@ -26,11 +30,8 @@ from services.status.domain import (
     Report,
     is_newer,
 )
-from services.status.judgement import ReportedActuation
-from services.status.translate import moment_of
-from services.status.update_budget import BURST, BudgetedMessages
-from services.status.usecases import LastReport, StatusIngestResult
-from services.status.vehicle_translate import ReportOrigin, report_of
+from services.status.domain.judgement import ReportedActuation
+from services.status.usecases.door_status import LastReport, StatusIngestResult
 from tests.store.query_plans import Watch, walks
 from tests.support.databases import migrated
 
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     from services.platform.outbox import OutgoingMessage
 
-MIGRATIONS = Path(store.__file__).with_name("migrations")
+MIGRATIONS = Path(services.status.__file__).with_name("migrations")
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
 NOW_US = 1_768_228_218_000_000
@@ -143,7 +144,7 @@ async def test_status_and_updates_are_committed_together_once(records: store.Sta
     rows = await outbox_rows(records)
     assert [row.message_id for row in rows] == [f"door-{VIN}-65-{number}-1-0" for number in (2, 3)]
     assert [m.message_id for m in records._relay.held] == [row.message_id for row in rows]  # type: ignore[attr-defined]  # the fake
-    assert rows[0].created_at == moment_of(NOW_US)
+    assert rows[0].created_at == moment(NOW_US)
 
 
 @pytest.mark.parametrize(

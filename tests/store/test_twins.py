@@ -15,9 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 import services.access
 import services.enrolment
-from services.access import seed as access_seed
-from services.access import store as access_store
-from services.access.store import grants as access_grants
+from services.access.adapters import seed as access_seed
+from services.access.adapters import store as access_store
+from services.access.adapters.store import grants as access_grants
 from services.command import store
 from services.command.domain import Command, Status, StatusCheck
 from services.command.endings import timed_out
@@ -27,8 +27,8 @@ from services.command.rules import Rules
 from services.command.store.tables import history, outbox, wake_up
 from services.command.usecases import CommandDependencies, time_out_overdue
 from services.command.vehicle_usecases import wake_the_silent
-from services.enrolment import seed as enrolment_seed
-from services.enrolment import store as enrolment_store
+from services.enrolment.adapters import seed as enrolment_seed
+from services.enrolment.adapters import store as enrolment_store
 from services.enrolment.domain import PublicKeys
 from services.platform.background import CONFLICTS_AT_MOST, regularly
 from services.platform.database import open_database

@@ -21,21 +21,22 @@ from protocol.subjects import EventKind, event_subject
 from services.command import store as command_store
 from services.command.outbox_messages import CommandOutboxMessages
 from services.command.rules import Rules
+from services.command.shown_results import ShownResults
 from services.command.usecases import CommandDependencies
 from services.command.vehicle_link import CommandEventHandler as CommandEvents
-from services.config import dispatch as config_dispatch
-from services.config import store as config_store
-from services.config import translate as config_translate
-from services.config.vehicle_link import ConfigEventHandler as ConfigEvents
-from services.diagnostics import store as diagnostics_store
-from services.diagnostics import vehicle_link as diagnostics_link
+from services.config.adapters import dispatch as config_dispatch
+from services.config.adapters import store as config_store
+from services.config.adapters import translate as config_translate
+from services.config.adapters.vehicle_link import ConfigEventHandler as ConfigEvents
+from services.diagnostics.adapters import store as diagnostics_store
+from services.diagnostics.adapters import vehicle_link as diagnostics_link
 from services.platform.consumer import Delivery
 from services.platform.database import open_database
 from services.platform.outbox import OutboxRelay
-from services.status import store as status_store
-from services.status import translate as status_translate
-from services.status.advisories import AdvisoryFilter
-from services.status.vehicle_link import VehicleIntake
+from services.status.adapters import store as status_store
+from services.status.adapters import translate as status_translate
+from services.status.adapters.vehicle_link import VehicleIntake
+from services.status.usecases.advisories import AdvisoryFilter
 from services.telematics import rules as vehicle_rules
 from tests.support.command_store_harness import MAC, START, FakeConditions, FakeDispatch
 from tests.support.databases import migrated
@@ -167,6 +168,10 @@ class NonsenseHarness:
         return (await self.database.read(lambda c: self.sessions.find_all(c, [vin]))).get(vin)
 
 
+async def ask_nobody(_vin: str) -> None:
+    """Nothing leaves here."""
+
+
 def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
     commands = command_store.SqlCommands(database, CommandOutboxMessages(MAC), lambda _: None)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
@@ -179,7 +184,9 @@ def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
         reader,
         NoManifests(),  # type: ignore[arg-type]  # the fake
         lambda _vin, _at: None,
+        ShownResults(lambda: fleet.clock.now_millis() * 1_000, patience_seconds=0),
         fleet.clock.now_millis,
+        ask=ask_nobody,
     )
     return NonsenseHarness(database, {(Domain.HELLO, *KINDS): events.handle}, command_store.tables.sessions)
 

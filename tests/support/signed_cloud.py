@@ -16,7 +16,7 @@ from protocol.manifest import Trust, endorse
 from protocol.reports import ReportOpener
 from protocol.subjects import EventKind
 from tests.support import protocol_harness
-from vehicle.credentials import Credentials
+from vehicle.messages.credentials import Credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

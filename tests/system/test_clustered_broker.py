@@ -34,9 +34,9 @@ from mesh.ports import LOOPBACK, Ports
 from mesh.sandbox import MONITOR, MQTT_VIN, SAMPLE_VIN, Sandbox, broker_user
 from protocol.consumers import CONSUMERS
 from protocol.streams import MQTT_OWN_STREAMS, STREAMS
-from tests.messaging.conftest import free_port, nats_binary
+from tests.messaging.conftest import nats_binary
 from tests.support.app import App, Car, eventually
-from tests.support.ports import free_port_base
+from tests.support.ports import free_port, free_port_base
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

@@ -69,10 +69,10 @@ def test_a_killed_component_comes_back(mesh: Mesh, name: str) -> None:
     token = mesh.token("user-123", VIN)
     before = mesh.pid_of(name)
     os.kill(before, signal.SIGKILL)
-    mesh.wait_for_line(f"mesh: {name} was ended by SIGKILL; restarting", 5)
-    mesh.wait_for_line(f"mesh: {name} ready", 20)
+    mesh.wait_for_line(f"mesh: {name} was ended by SIGKILL; restarting", 30)
+    mesh.wait_for_line(f"mesh: {name} ready", 40)
     assert mesh.pid_of(name) != before
-    until_status(mesh, token, 200, seconds=10)
+    until_status(mesh, token, 200, seconds=30)
 
 
 @pytest.mark.timeout(150)

@@ -21,8 +21,8 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb
 from key_files.pem import private_pem
 from mesh.sandbox import Sandbox, key_id, load_signing_key
 from mesh.tokens import AUDIENCE, ISSUER
-from services.access.domain import key_id_of
-from services.access.identity import key_hash
+from services.access.adapters.identity import key_hash
+from services.access.domain.grants import key_id_of
 from tests.support.app import SAMPLE, App, Car, Stream, eventually
 from tests.support.running_mesh import ROOT
 

@@ -26,6 +26,7 @@ from services.command.domain import (
 from services.platform.database import Instant
 from services.platform.inbox import DeadLetters, Inbox
 from services.platform.outbox import Outbox
+from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
 HEAD = "0009_lost_vehicles"
@@ -178,7 +179,7 @@ class CommandAuditRow(CommandModel, table=True):
 
 outbox = Outbox(CommandModel.metadata)
 inbox = Inbox(CommandModel.metadata)
-dead_letters = DeadLetters(CommandModel.metadata)
+dead_letters = DeadLetters(CommandModel.metadata, sender_of)
 sessions = VehicleSessions(CommandModel.metadata, issues_orders=True)
 
 

@@ -13,7 +13,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from envoy_ext_authz import external_auth_pb2
 
-from services.access.published_key import PUBLISHED_KEY
+from services.access.adapters.published_key import PUBLISHED_KEY
 
 if TYPE_CHECKING:
     from pathlib import Path

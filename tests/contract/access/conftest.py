@@ -18,21 +18,21 @@ from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_AuthorizationServicer_to_server
 
 import services.access
-from services.access import seed, store, translate
-from services.access.authorizer import RequestAuthorizer
-from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import SANDBOX_CLIENTS
-from services.access.identity import CallerIdentifier, key_hash
-from services.access.key_watch import KeyWatch
-from services.access.limits import CountedRequests, RateLimits
-from services.access.pending_grants import SqlPendingGrants
-from services.access.pending_keys import SqlPendingApiKeys
-from services.access.permission_cache import PermissionCache
-from services.access.published_key import PUBLISHED_KEY
-from services.access.routes import Routes
-from services.access.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
-from services.access.team_certificates import TeamCertificates
-from services.access.tokens import TokenVerifier
+from services.access.adapters import seed, store, translate
+from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.key_watch import KeyWatch
+from services.access.adapters.limits import CountedRequests, RateLimits
+from services.access.adapters.pending_grants import SqlPendingGrants
+from services.access.adapters.pending_keys import SqlPendingApiKeys
+from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.adapters.routes import Routes
+from services.access.adapters.server import POLICY, SERVICES, AccessServicer, AuthorizationServicer
+from services.access.adapters.team_certificates import TeamCertificates
+from services.access.adapters.tokens import TokenVerifier
+from services.access.domain.grants import SANDBOX_CLIENTS
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads

@@ -16,9 +16,9 @@ from ecarus.remotecontrol.access.v1.access_service_pb2_grpc import (
 from envoy_ext_authz import external_auth_pb2
 from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub
 
-from services.access.domain import key_id_of
-from services.access.identity import key_hash
-from services.access.published_key import PUBLISHED_KEY
+from services.access.adapters.identity import key_hash
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.domain.grants import key_id_of
 from tests.contract.access.access_service import (
     ALICE,
     BOB,

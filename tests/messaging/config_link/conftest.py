@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
-from services.config import store
-from services.platform import jetstream
+from services.config.adapters import store
 from services.platform.database import open_database
+from services.telematics.broker import connect_broker
 from tests.messaging.config_harness import ConfigHarness, FakeEnrolment, FakeSigner, serving
 from tests.messaging.config_link.config_states import MIGRATIONS
 from tests.support.databases import migrated
@@ -40,7 +40,7 @@ async def idle(
     url = f"sqlite:///{tmp_path}/config.sqlite3"
     await asyncio.to_thread(migrated, url, MIGRATIONS, store.HEAD)
     database = await open_database(url)
-    brokers = [await jetstream.connect(nats_server.settings(), f"service-config-{n}") for n in range(2)]
+    brokers = [await connect_broker(nats_server.settings(), f"service-config-{n}") for n in range(2)]
     for broker in brokers:
         await broker.ensure_streams(
             *(STREAMS[name] for name in (VEHICLE_EVENTS, VEHICLE_COMMANDS, ROOM_EVENTS))

@@ -13,7 +13,7 @@ from nats.js.errors import NotFoundError
 
 from protocol.streams import ROOM_EVENTS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, EventKind
-from services.config.dispatch import outgoing
+from services.config.adapters.dispatch import outgoing
 from services.config.domain import (
     NOT_PROVEN,
     RIGHT_ENDED,

@@ -10,7 +10,7 @@ import pytest_asyncio
 from tests.messaging.vehicle_cloud import Broker, Cloud
 from tests.support.signed_cloud import VIN
 from vehicle.clock import SystemClock
-from vehicle.simulator import SimulatedCar
+from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -14,14 +14,14 @@ from protocol.subjects import CommandKind, EventKind
 from tests.messaging.vehicle_cloud import Broker, Cloud, door_command, until
 from tests.support.protocol_harness import CLOUD_SIGNER, signer
 from tests.support.signed_cloud import FAR_SECONDS, OTHER_VIN, VIN, manifest
-from vehicle.automation import ActuationCause
-from vehicle.body import DoorName
-from vehicle.journal import Journal
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import DoorName
+from vehicle.messages.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vehicle.simulator import SimulatedCar
+    from vehicle.simulator.simulated_car import SimulatedCar
 from tests.messaging.vehicle_orders.vehicle_looks import moved_doors
 
 
@@ -110,10 +110,10 @@ async def test_messages_can_be_dropped_and_duplicated(
     await cloud.subscribes(EventKind.RESULT)
     await cloud.queue_is_empty()
     await until(lambda: not cloud.received(EventKind.STATUS)[-1].doors[0].locked)
-    one.agent.outbox.drop_next()
+    one.link.drop_next()
     one.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), ActuationCause.HAND)
-    await until(lambda: one.agent.outbox.dropped_count == 1)
-    one.agent.outbox.duplicate_next()
+    await until(lambda: one.link.dropped_count == 1)
+    one.link.duplicate_next()
     one.car.change(lambda body: body.with_battery(50), ActuationCause.HAND)
     await cloud.until(lambda: cloud.signed.repetitions == [EventKind.STATUS])
 

@@ -18,7 +18,7 @@ from tests.messaging.vehicle_cloud import Cloud, cancel, door_command, settings,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from vehicle.simulator import SimulatedCar
+    from vehicle.simulator.simulated_car import SimulatedCar
 from tests.messaging.vehicle_orders.vehicle_looks import moved_doors
 
 

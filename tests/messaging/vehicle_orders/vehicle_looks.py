@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from vehicle.simulator import SimulatedCar
+    from vehicle.simulator.simulated_car import SimulatedCar
 
 
 def moved_doors(one: SimulatedCar) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.access.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 
 VIN = "KMHSH81C7LU123456"
 

@@ -11,9 +11,14 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.authorizer import EdgeRequest, RequestAuthorizer
-from services.access.capability_issuer import CapabilityIssuer, SigningKey
-from services.access.domain import (
+from services.access.adapters.authorizer import EdgeRequest, RequestAuthorizer
+from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.identity import CallerIdentifier, key_hash
+from services.access.adapters.limits import CountedRequests, RateLimits
+from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.routes import Routes
+from services.access.adapters.tokens import TokenVerifier
+from services.access.domain.grants import (
     ROLE_ACTIONS,
     SANDBOX_CLIENTS,
     Caller,
@@ -21,11 +26,6 @@ from services.access.domain import (
     GrantRole,
     Source,
 )
-from services.access.identity import CallerIdentifier, key_hash
-from services.access.limits import CountedRequests, RateLimits
-from services.access.permission_cache import PermissionCache
-from services.access.routes import Routes
-from services.access.tokens import TokenVerifier
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailable
 

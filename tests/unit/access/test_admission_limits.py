@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from services.access.domain import EffectivePermissions
+from services.access.domain.grants import EffectivePermissions
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 
 if TYPE_CHECKING:
-    from services.access.authorizer import EdgeRequest
+    from services.access.adapters.authorizer import EdgeRequest
 
 
 async def test_commands_are_limited_and_come_back(house: Any) -> None:

@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.access.approvals import needs_two_operators
-from services.access.domain import (
+from services.access.domain.grants import (
     APPROVAL_TIME,
     GrantRole,
     GrantUnknown,
@@ -16,6 +15,7 @@ from services.access.domain import (
     PendingGrant,
     SameOperator,
 )
+from services.access.usecases.approvals import needs_two_operators
 
 NOW = datetime(2031, 1, 1, tzinfo=UTC)
 ASKED = PendingGrant(NewGrant("g-1", "user-1", "KMHSH81C7LU123456", GrantRole.OWNER), "alice", NOW)

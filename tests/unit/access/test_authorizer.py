@@ -11,16 +11,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ecarus.remotecontrol.door.v1 import door_command_pb2, door_command_service_pb2
 
-from services.access.capability_issuer import SigningKey
-from services.access.domain import EffectivePermissions, GrantRole
-from services.access.identity import CallerIdentifier
-from services.access.published_key import PUBLISHED_KEY
+from services.access.adapters.capability_issuer import SigningKey
+from services.access.adapters.identity import CallerIdentifier
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.domain.grants import EffectivePermissions, GrantRole
 from services.platform.errors import Refusal
 from tests.unit.access.admission_answers import FOREIGN, VIN, admitted, denied
 from tests.unit.access.conftest import RATES
 
 if TYPE_CHECKING:
-    from services.access.authorizer import EdgeRequest
+    from services.access.adapters.authorizer import EdgeRequest
 
 UNLOCK_RPC = "/ecarus.remotecontrol.door.v1.DoorCommandService/UnlockDoors"
 

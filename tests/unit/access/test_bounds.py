@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.access import permission_cache as standings_module
-from services.access.domain import EffectivePermissions
-from services.access.limits import RateLimits
-from services.access.permission_cache import PermissionCache
-from services.access.recent import ExpiringCache
+from services.access.adapters import permission_cache as standings_module
+from services.access.adapters.limits import RateLimits
+from services.access.adapters.permission_cache import PermissionCache
+from services.access.adapters.recent import ExpiringCache
+from services.access.domain.grants import EffectivePermissions
 from services.platform.errors import Refusal
 
 

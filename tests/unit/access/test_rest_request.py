@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.access import rest_request
-from services.access.routes import Route, Routes
+from services.access.adapters import rest_request
+from services.access.adapters.routes import Route, Routes
 from services.platform.errors import Refusal
 
 VIN = "KMHSH81C7LU123456"

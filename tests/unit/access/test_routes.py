@@ -8,9 +8,9 @@ import pytest
 from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2  # noqa: F401  # registers the service that has no option of ours
 
-from services.access import native_request, routes
-from services.access.domain import ACTIONS
-from services.access.routes import Routes
+from services.access.adapters import native_request, routes
+from services.access.adapters.routes import Routes
+from services.access.domain.grants import ACTIONS
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:

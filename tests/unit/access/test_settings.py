@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from jwt.algorithms import OKPAlgorithm
 
-from services.access.capability_issuer import SigningKeyRefused, read_signing_key
-from services.access.domain import SANDBOX_CLIENTS, Source
-from services.access.limits import WHAT
+from services.access.adapters.capability_issuer import SigningKeyRefused, read_signing_key
+from services.access.adapters.limits import WHAT
+from services.access.domain.grants import SANDBOX_CLIENTS, Source
 from services.access.settings import AccessSettings
 from services.platform.settings import SettingsRefused, load
 

@@ -11,11 +11,11 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.domain import Source
+from services.access.domain.grants import Source
 from services.platform.errors import Refusal
 
 if TYPE_CHECKING:
-    from services.access.tokens import TokenVerifier
+    from services.access.adapters.tokens import TokenVerifier
 
 
 def code_of(tokens: TokenVerifier, token: str) -> str:

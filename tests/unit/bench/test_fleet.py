@@ -11,7 +11,7 @@ from bench.fleet import Fleet
 from key_files.pem import read_private
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, Sandbox
-from services.enrolment import seed as enrolment_seed
+from services.enrolment.adapters import seed as enrolment_seed
 
 VIN = re.compile(r"[A-HJ-NPR-Z0-9]{17}")
 

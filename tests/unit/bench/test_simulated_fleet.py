@@ -10,7 +10,7 @@ from bench import simulated_fleet
 from bench.simulated_fleet import SimulatedFleet
 from mesh.sandbox import OWNERS, Sandbox
 from protocol.subjects import is_vin
-from services.enrolment import seed as enrolment_seed
+from services.enrolment.adapters import seed as enrolment_seed
 
 if TYPE_CHECKING:
     from pathlib import Path

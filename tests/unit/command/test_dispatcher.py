@@ -28,7 +28,7 @@ from services.command.domain import (
 )
 from services.command.outbox_messages import CommandOutboxMessages
 from services.platform.storage import StorageUnavailable
-from services.signer.translate import Ed25519OrderSigner
+from services.signer.adapters.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC
 from tests.support.protocol_harness import CLOUD_SIGNER, exchange_key, public, signer
 

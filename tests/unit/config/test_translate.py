@@ -8,7 +8,7 @@ from google.protobuf import json_format
 
 from protocol.cloud_side import IssuedOrder
 from protocol.domains import Domain
-from services.config import translate
+from services.config.adapters import translate
 from services.config.domain import (
     ConfigAnswer,
     ConfigFault,

@@ -17,9 +17,9 @@ from protocol.subjects import EventKind
 from services.command import vehicle_translate as commands
 from services.command.domain import FailureReason
 from services.command.vehicle_usecases import ReportedResult
-from services.config import translate as config
-from services.diagnostics import translate as diagnostics
-from services.status import vehicle_translate as status
+from services.config.adapters import translate as config
+from services.diagnostics.adapters import translate as diagnostics
+from services.status.adapters import vehicle_translate as status
 from tests.support.protocol_harness import VIN
 
 if TYPE_CHECKING:

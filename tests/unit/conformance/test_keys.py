@@ -11,7 +11,7 @@ from conformance.keys import KitCloudKeys, read_unit_keys
 from key_files.pem import KeyFileRefused
 from protocol.faults import Fault, MessageRefused
 from protocol.manifest import Trust
-from vehicle.credentials import make_car_keys
+from vehicle.messages.credentials import make_car_keys
 
 if TYPE_CHECKING:
     from pathlib import Path

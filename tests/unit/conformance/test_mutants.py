@@ -7,7 +7,7 @@ import pytest
 from conformance.rules import RULES
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant, Swap
-from vehicle.journal import Journal
+from vehicle.messages.journal import Journal
 
 RULE_IDS = {rule.rule_id for rule in RULES}
 

@@ -6,8 +6,8 @@ import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from services.diagnostics.damping import ToldAlert, changed, due
-from services.diagnostics.domain import Alert, AlertChange, SelfCheck, Severity
+from services.diagnostics.domain.damping import ToldAlert, changed, due
+from services.diagnostics.domain.diagnosis import Alert, AlertChange, SelfCheck, Severity
 
 T0 = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 DAMPING = timedelta(minutes=10)

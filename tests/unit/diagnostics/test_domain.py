@@ -3,8 +3,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.diagnostics.alert_budget import BURST, AlertBudget
-from services.diagnostics.domain import (
+from services.diagnostics.adapters.alert_budget import BURST, AlertBudget
+from services.diagnostics.domain.diagnosis import (
     MOST_ALERTS,
     MOST_COMPONENTS,
     MOST_TOLD,

@@ -8,8 +8,8 @@ from google.protobuf import json_format
 
 from protocol.domains import Domain
 from protocol.reports import OpenedReport
-from services.diagnostics import translate
-from services.diagnostics.domain import AlertChange, SelfCheck, SystemStatus, diagnose
+from services.diagnostics.adapters import translate
+from services.diagnostics.domain.diagnosis import AlertChange, SelfCheck, SystemStatus, diagnose
 from services.telematics.rules import broken_rule
 from tests.support.nonsense import source, spoil
 

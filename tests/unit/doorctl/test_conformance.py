@@ -14,7 +14,7 @@ from conformance.finding import RuleFinding, RuleVerdict
 from conformance.rules import RULES
 from conformance.throwaway_broker import BrokerFailed
 from doorctl.__main__ import app
-from vehicle.credentials import make_car_keys
+from vehicle.messages.credentials import make_car_keys
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

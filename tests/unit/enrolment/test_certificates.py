@@ -14,8 +14,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from mesh.pki import SERVICE_CA, VEHICLE_CA, Pki
 from mesh.sandbox import TRUST_DOMAIN, vehicle_identity
-from services.enrolment.certificates import MOST_BETWEEN, CertificateCheck
-from services.enrolment.translate import NotACertificate
+from services.enrolment.adapters.certificates import MOST_BETWEEN, CertificateCheck
+from services.enrolment.adapters.translate import NotACertificate
 
 if TYPE_CHECKING:
     from pathlib import Path

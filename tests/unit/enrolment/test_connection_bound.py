@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from services.enrolment import domain
-from services.enrolment.connection_bound import ConnectionBound
-from services.enrolment.connections import _since
+from services.enrolment.adapters.connection_bound import ConnectionBound
+from services.enrolment.adapters.connections import _since
 from services.enrolment.domain import MOST_CONNECTIONS, Stays
 from services.enrolment.usecases import BrokerSilent, Cut
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from services.enrolment.adapters.vins import checked_vin
 from services.enrolment.domain import (
     LONGEST_ADMISSION,
     BrokerAdmission,
@@ -14,7 +15,6 @@ from services.enrolment.domain import (
     NotAdmitted,
     NotAVin,
     admission,
-    checked_vin,
 )
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

@@ -6,14 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.enrolment import message_rates
+from services.enrolment import domain
 from services.enrolment.domain import (
+    BURST_SECONDS,
     FIRST_FLOOD_OUT_FOR,
     FLOOD_REMEMBERED_FOR,
     SHUT_OUT_FOR,
+    ConnectionTraffic,
+    MessageRates,
     ShutOutVehicles,
 )
-from services.enrolment.message_rates import BURST_SECONDS, ConnectionTraffic, MessageRates
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -87,7 +89,7 @@ def test_a_connection_that_was_not_seen_before_had_its_life_to_send_it(rates: Me
 
 
 def test_so_many_are_remembered(rates: MessageRates, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(message_rates, "MOST_VEHICLES", 2)
+    monkeypatch.setattr(domain, "MOST_RATED", 2)
     for number in range(5):
         rates.excessive([seen(0, vin=f"V{number}")], number)
     assert list(rates._vehicles) == ["V3", "V4"]

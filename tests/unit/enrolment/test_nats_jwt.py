@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import nkeys
 import pytest
 
-from services.enrolment.nats_jwt import Issuer, TokenRefused, claims_of
+from services.enrolment.adapters.nats_jwt import Issuer, TokenRefused, claims_of
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 SEED = bytes(nkeys.encode_seed(bytes(32), nkeys.PREFIX_BYTE_ACCOUNT)).decode()

@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from key_files.pem import private_pem, public_pem
+from services.enrolment.adapters.public_keys import NotPublicKeys, read_public_keys
 from services.enrolment.domain import PublicKeys
-from services.enrolment.public_keys import NotPublicKeys, read_public_keys
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes

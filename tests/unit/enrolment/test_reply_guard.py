@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.enrolment import domain
+from services.enrolment.adapters.reply_guard import is_own, vin_of_request
 from services.enrolment.domain import ARRIVAL_EVERY, MOST_ARRIVALS, SHUT_OUT_FOR, Arrivals, ShutOutVehicles
-from services.enrolment.reply_guard import is_own, vin_of_request
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"

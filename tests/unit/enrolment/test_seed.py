@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from mesh.pki import VEHICLE_CA, Pki
 from mesh.sandbox import vehicle_identity
-from services.enrolment import seed
-from services.enrolment.certificates import CertificateCheck
+from services.enrolment.adapters import seed
+from services.enrolment.adapters.certificates import CertificateCheck
 
 if TYPE_CHECKING:
     from pathlib import Path

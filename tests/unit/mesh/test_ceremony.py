@@ -15,7 +15,7 @@ from key_files.pem import read_open_keys, read_private, read_public, read_signer
 from mesh.ceremony import MANIFEST_DAYS, RENEW_BEFORE_DAYS
 from mesh.sandbox import OWNERS, Sandbox
 from protocol.manifest import Trust
-from services.enrolment import seed
+from services.enrolment.adapters import seed
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 

@@ -161,7 +161,7 @@ async def test_the_components_die_with_a_supervisor_that_is_killed(tmp_path: Pat
     child = int(await parent.stdout.readline())
     parent.kill()
     await parent.wait()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not is_gone(child) and not _is_zombie(child):  # noqa: ASYNC110  # no child of ours, so no event
             await asyncio.sleep(0.01)
 

@@ -181,6 +181,6 @@ async def test_an_errand_that_fails_is_told_of_and_touches_nobody(
 
     errands.start(breaks())
     errands.start(works())
-    await asyncio.wait_for(done.wait(), 5)
+    await asyncio.wait_for(done.wait(), 30)
     await asyncio.sleep(0)
     assert "errand_failed" in capsys.readouterr().out

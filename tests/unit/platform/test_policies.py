@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from services import registry
 from services.platform import dead_letter_api
 from services.platform.policy import EDGE, OPERATOR, STANDARD, Policy, may_look, policy_of
+from tests.support.service_modules import adapter
 
 VEHICLE = "spiffe://ecarus/vehicle/KMHSH81C7LU123456"
 
@@ -18,7 +18,7 @@ def policies() -> Policy:
     """Every line of every table that a module of a service or of the platform has."""
     found = {**STANDARD, **dead_letter_api.POLICY}
     for service in registry.NAMES:
-        for name, value in vars(importlib.import_module(f"services.{service}.server")).items():
+        for name, value in vars(adapter(service, "server")).items():
             if name.endswith("POLICY"):
                 found |= value
     return found

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.platform.public_values import amount, seconds, set_microseconds, set_time, time_text
+from services.platform.public_values import amount, seconds
+from services.platform.times import set_microseconds, set_time, time_text
 
 AT = datetime(2026, 1, 12, 14, 30, 18, tzinfo=UTC)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from services.registry import SERVICES
+from tests.support.service_modules import adapter_name
 
 ROOT = Path(__file__).parents[3]
 DATABASE = ("sqlalchemy", "alembic", "asyncpg")
@@ -29,5 +30,5 @@ def test_a_service_without_a_database_loads_none(service: str) -> None:
         check=True,
     )
     loaded = set(done.stdout.split())
-    assert f"services.{service}.server" in loaded
+    assert adapter_name(service, "server") in loaded
     assert not loaded & {*DATABASE, *BROKER}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.signer import bounds
-from services.signer.bounds import FIRST_AT_MOST, LEAP, CounterBound, RequestBound
+from services.signer.adapters import bounds
+from services.signer.adapters.bounds import FIRST_AT_MOST, LEAP, CounterBound, RequestBound
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"

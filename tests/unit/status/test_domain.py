@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.status.domain import (
+from services.status.domain.doors import (
     HAS_WINDOW,
     LOCK_UNKNOWN,
     LOCKED,
@@ -24,7 +24,7 @@ from services.status.domain import (
     open_doors,
     shown_at_us,
 )
-from services.status.judgement import Expectation, ExpectationFinding, finding_of
+from services.status.domain.judgement import Expectation, ExpectationFinding, finding_of
 
 VIN = "KMHSH81C7LU123456"
 SHUT = bytes([PRESENT | LOCKED | HAS_WINDOW] * 4 + [PRESENT | LOCKED] * 2)

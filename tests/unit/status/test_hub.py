@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from services.status.domain import (
+from services.status.domain.doors import (
     Bounds,
     Heartbeat,
     LogPosition,
@@ -22,9 +22,9 @@ from services.status.domain import (
     TooManyStreams,
     Update,
 )
-from services.status.hub import Hub, Watcher
-from services.status.rights import EndingCause, RightEnding, WatchRight, WatchRightEnded
-from services.status.usecases import watch_updates
+from services.status.domain.rights import EndingCause, RightEnding, WatchRight, WatchRightEnded
+from services.status.usecases.door_status import watch_updates
+from services.status.usecases.hub import Hub, Watcher
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
@@ -82,7 +82,7 @@ async def collect(hub: Hub, log: FakeLog, after: LogPosition | None, count: int)
     seen: list[str] = []
     with hub.watching(watcher()) as reader:
         async with contextlib.aclosing(watch_updates(log, reader, after)) as items:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 async for item in items:
                     seen.append("reset" if isinstance(item, Reset) else str(item.position.sequence))  # type: ignore[union-attr]  # nobody beats here
                     if len(seen) == count:

@@ -12,15 +12,15 @@ from ecarus.remotecontrol.door.v1.door_update_pb2 import CommandStatusChange, Do
 from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks, VehicleCondition
 
 from services.platform.storage import StorageUnavailable
-from services.status.advisories import AdvisoryFilter, StatusAdvisory
-from services.status.confirmation_sweeper import ConfirmationSweeper
-from services.status.domain import OPEN, PRESENT, LogPosition, Report, StatusRead
-from services.status.hub import Hub
-from services.status.presence import LostVehicles, SilentVehicles
-from services.status.status_read_log import StatusReadLog
-from services.status.translate import checks_message
-from services.status.vehicle_link import publish_update
-from services.status.vehicle_translate import advisory_payload
+from services.status.adapters.confirmation_sweeper import ConfirmationSweeper
+from services.status.adapters.status_read_log import StatusReadLog
+from services.status.adapters.translate import checks_message
+from services.status.adapters.vehicle_link import publish_update
+from services.status.adapters.vehicle_translate import advisory_payload
+from services.status.domain.doors import OPEN, PRESENT, LogPosition, Report, StatusRead
+from services.status.usecases.advisories import AdvisoryFilter, StatusAdvisory
+from services.status.usecases.hub import Hub
+from services.status.usecases.presence import LostVehicles, SilentVehicles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,7 +67,7 @@ async def test_looks_are_committed_many_to_a_message() -> None:
     for number in range(7):
         log.record(check(number))
     running = asyncio.create_task(log.run())
-    await asyncio.wait_for(store.arrived.wait(), 5)
+    await asyncio.wait_for(store.arrived.wait(), 30)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     await log.flush()

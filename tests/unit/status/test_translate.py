@@ -7,7 +7,17 @@ from ecarus.remotecontrol.door.v1 import door_update_pb2, room_event_pb2
 from ecarus.remotecontrol.door.v1.door_status_pb2 import Connectivity
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 
-from services.status.domain import (
+from services.status.adapters.event_ids import EventIds
+from services.status.adapters.translate import (
+    messages_of,
+    outcome_messages,
+    reset_message,
+    status_of,
+    update_body,
+    update_message,
+)
+from services.status.adapters.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
+from services.status.domain.doors import (
     HAS_WINDOW,
     LOCK_UNKNOWN,
     LOCKED,
@@ -19,18 +29,8 @@ from services.status.domain import (
     Update,
     fold,
 )
-from services.status.event_ids import EventIds
-from services.status.judgement import ActuationOutcome
-from services.status.translate import (
-    messages_of,
-    outcome_messages,
-    reset_message,
-    status_of,
-    update_body,
-    update_message,
-)
-from services.status.usecases import LastReport
-from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
+from services.status.domain.judgement import ActuationOutcome
+from services.status.usecases.door_status import LastReport
 
 IDS = EventIds(bytes(32))
 VIN = "KMHSH81C7LU123456"

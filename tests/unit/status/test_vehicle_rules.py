@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 from ecarus.remotecontrol.vehicle.v1 import report_pb2
 
-from services.status.domain import LOCKED, OPEN, PRESENT
-from services.status.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
+from services.status.adapters.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
+from services.status.domain.doors import LOCKED, OPEN, PRESENT
 from services.telematics.rules import broken_rule
 from tests.support.nonsense import source, spoil
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from services.status.domain import Report
+    from services.status.domain.doors import Report
 
 VIN = "KMHSH81C7LU123456"
 NOW_US = 1_900_000_000_000_000

@@ -38,7 +38,7 @@ class Told:
         self.dead_lettered += poison
 
     async def hears(self) -> list[RefusedReport]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.spoke.wait()
         self.spoke.clear()
         return self.told[-1][1]

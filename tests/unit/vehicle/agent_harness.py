@@ -11,15 +11,16 @@ from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import SignedCloud, VerifiedUnitMessage, unlock
 from tests.unit.vehicle.fakes import FakeDelivery, FakeLink
 from vehicle.agent import Agent, ReportingIntervals
-from vehicle.journal import Journal
-from vehicle.manifest_file import ManifestStore
+from vehicle.messages.journal import Journal
+from vehicle.messages.manifest_file import ManifestStore
+from vehicle.simulator.unreliable_link import UnreliableLink
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from tests.unit.vehicle.conftest import FakeClock
-    from vehicle.car import Car
+    from vehicle.doors.car import Car
 
 KINDS = {
     command_pb2.DoorCommand: CommandKind.DOOR,
@@ -37,6 +38,7 @@ class AgentHarness:
         self.folder = folder
         self.cloud = SignedCloud(lambda: round(clock.now().timestamp() * 1000))
         self.link = FakeLink(self.cloud)
+        self.tricks = UnreliableLink(self.link)
         self.boot()
 
     def boot(self) -> None:
@@ -44,7 +46,7 @@ class AgentHarness:
         credentials = self.cloud.credentials
         manifests = ManifestStore(self.folder / "adopted.manifest", credentials.factory_trust)
         self.agent = Agent(
-            self.car, self.link, self.journal, credentials, manifests, self.clock, ReportingIntervals()
+            self.car, self.tricks, self.journal, credentials, manifests, self.clock, ReportingIntervals()
         )
 
     async def start(self) -> None:
@@ -79,7 +81,7 @@ class AgentHarness:
         await self.until(lambda: self.journal.result_of(command_id) is not None)
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 - files and tasks tell nobody
                 await asyncio.sleep(0)
 

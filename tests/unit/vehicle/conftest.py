@@ -7,9 +7,9 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.vehicle.agent_harness import AgentHarness
-from vehicle.actuation_log import ActuationLog
-from vehicle.car import Car
-from vehicle.car_state import StateFile
+from vehicle.doors.actuation_log import ActuationLog
+from vehicle.doors.car import Car
+from vehicle.doors.car_state import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

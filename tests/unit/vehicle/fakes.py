@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from vehicle.link import LinkDown
+from vehicle.link.port import LinkDown
 
 if TYPE_CHECKING:
     from protocol.subjects import CommandKind, EventKind
     from tests.support.signed_cloud import SignedCloud
-    from vehicle.link import CloudDelivery
+    from vehicle.link.port import CloudDelivery
 
 
 class FakeDelivery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.addresses import Endpoint, Endpoints, read_endpoints
+from vehicle.link.addresses import Endpoint, Endpoints, read_endpoints
 
 PORTS = {"nats": 4222, "tls": 4222}
 
@@ -46,7 +46,7 @@ async def test_a_name_is_all_its_addresses_and_keeps_its_name_for_the_certificat
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = [(0, 0, 0, "", (f"10.0.0.{n}", 4222)) for n in (1, 2, 1)]
-    monkeypatch.setattr("vehicle.addresses.socket.getaddrinfo", lambda *_args, **_kwargs: found)
+    monkeypatch.setattr("vehicle.link.addresses.socket.getaddrinfo", lambda *_args, **_kwargs: found)
     endpoints = Endpoints("KMHSH81C7LU123456", [Endpoint("nats.example", 4222, "nats.example")])
     tried = {await endpoints.current_address()}
     endpoints.failed()

@@ -10,9 +10,9 @@ import pytest
 from protocol.faults import Fault
 from protocol.subjects import CommandKind, EventKind
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.automation import ActuationCause
-from vehicle.body import DoorName, LockPosition
-from vehicle.link import LinkDown
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import DoorName, LockPosition
+from vehicle.link.port import LinkDown
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness
@@ -169,10 +169,10 @@ async def test_a_result_that_is_late_is_not_too_far_behind_the_others(harness: A
 async def test_a_dropped_event_is_believed_sent_and_a_duplicate_is_the_same_bytes(
     harness: AgentHarness,
 ) -> None:
-    harness.agent.outbox.drop_next()
+    harness.tricks.drop_next()
     harness.car.change(lambda body: body.with_window(DoorName.DRIVER, is_open=True), ActuationCause.HAND)
-    await harness.until(lambda: harness.agent.outbox.dropped_count == 1)
-    harness.agent.outbox.duplicate_next()
+    await harness.until(lambda: harness.tricks.dropped_count == 1)
+    harness.tricks.duplicate_next()
     harness.car.change(lambda body: body.with_battery(50), ActuationCause.HAND)
     await harness.until(lambda: harness.cloud.repetitions == [EventKind.STATUS])
     assert harness.link.published[-1] == harness.link.published[-2]

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.automation import ActuationCause, Automation, AutomationKind
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
-from vehicle.settings import DoorSettings, DoorSettingsRefused, UnlockMode, doors_to_unlock
+from vehicle.doors.automation import ActuationCause, Automation, AutomationKind
+from vehicle.doors.body import LOCKABLE, Body, DoorName, Gear, LockPosition
+from vehicle.doors.settings import DoorSettings, DoorSettingsRefused, UnlockMode, doors_to_unlock
 
 NOW = 7_000_000
 LOCKED = Body()

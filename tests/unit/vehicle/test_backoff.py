@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vehicle.backoff import CONNECT_LONGEST_SECONDS, CONNECT_START_SECONDS, Backoff
+from vehicle.link.backoff import CONNECT_LONGEST_SECONDS, CONNECT_START_SECONDS, Backoff
 
 
 def test_it_doubles_up_to_its_limit() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.body import Body, DoorName, Gear, Ignition, LockPosition, MechanicsRefused, NotFitted
+from vehicle.doors.body import Body, DoorName, Gear, Ignition, LockPosition, MechanicsRefused, NotFitted
 
 
 def test_unlocking_a_door_does_not_open_it() -> None:

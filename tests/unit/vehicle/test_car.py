@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vehicle.actuation_log import ActuationLog, Phase
-from vehicle.automation import ActuationCause
-from vehicle.body import LOCKABLE, Body, DoorName, Gear, LockPosition
-from vehicle.car import Car
-from vehicle.car_state import CarState, StateFile
-from vehicle.diagnosis import ComponentCondition, components
-from vehicle.settings import DoorSettings, UnlockMode
+from vehicle.doors.actuation_log import ActuationLog, Phase
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import LOCKABLE, Body, DoorName, Gear, LockPosition
+from vehicle.doors.car import Car
+from vehicle.doors.car_state import CarState, StateFile
+from vehicle.doors.diagnosis import ComponentCondition, components
+from vehicle.doors.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 async def idle(car: Car) -> None:
     """Waits until the automations that have started are done."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while car._jobs or car.actuators.locked():  # noqa: ASYNC110 - jobs tell nobody when they end
             await asyncio.sleep(0)
 
@@ -81,7 +81,7 @@ async def test_an_auto_lock_that_was_due_survives_a_restart_with_a_full_delay(
     assert again.auto_lock_due_at == clock.now() + timedelta(seconds=30)
     clock.advance(30)
     again.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not all(again.body.doors[door].locked for door in LOCKABLE):  # noqa: ASYNC110 - a timer starts it
             await asyncio.sleep(0)
     await idle(again)
@@ -125,7 +125,7 @@ async def test_an_actuation_cut_short_leaves_a_before_and_the_door_where_it_was(
             "c1", (DoorName.DRIVER,), LockPosition.UNLOCKED, ActuationCause.COMMAND, lambda _door: None
         )
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not car.log.read():  # noqa: ASYNC110 - a file tells nobody
             await asyncio.sleep(0)
     moving.cancel()

@@ -11,11 +11,11 @@ import pytest_asyncio
 
 from tests.support.signed_cloud import VIN, SignedCloud
 from tests.unit.vehicle.fakes import FakeLink
-from vehicle.automation import ActuationCause
-from vehicle.body import DoorName, LockPosition
 from vehicle.clock import SystemClock
-from vehicle.control import control_app
-from vehicle.simulator import SimulatedCar
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import DoorName, LockPosition
+from vehicle.simulator.control import control_app
+from vehicle.simulator.simulated_car import SimulatedCar
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

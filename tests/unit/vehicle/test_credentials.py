@@ -21,8 +21,8 @@ from protocol.keys import key_id
 from protocol.manifest import Trust
 from tests.support import protocol_harness
 from tests.support.signed_cloud import endorsed, manifest
-from vehicle.credentials import make_car_keys, read_credentials
-from vehicle.manifest_file import ManifestDamaged, ManifestStore
+from vehicle.messages.credentials import make_car_keys, read_credentials
+from vehicle.messages.manifest_file import ManifestDamaged, ManifestStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from vehicle import translate
-from vehicle.actuation_log import ActuationLog
-from vehicle.automation import ActuationCause
-from vehicle.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
-from vehicle.car import Car
-from vehicle.car_state import StateFile
-from vehicle.command import Command, CommandFault, CommandOutcome, LockAction, Mode
-from vehicle.diagnosis import components
-from vehicle.equipment import read_equipment
-from vehicle.executor import Execution
+from vehicle.doors.actuation_log import ActuationLog
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import FULL_EQUIPMENT, Body, DoorName, Equipment, LockPosition, NotFitted
+from vehicle.doors.car import Car
+from vehicle.doors.car_state import StateFile
+from vehicle.doors.command import Command, CommandFault, CommandOutcome, LockAction, Mode
+from vehicle.doors.diagnosis import components
+from vehicle.doors.equipment import read_equipment
+from vehicle.doors.executor import Execution
+from vehicle.messages import translate
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,15 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.automation import ActuationCause
-from vehicle.body import LOCKABLE, DoorName, LockPosition
-from vehicle.command import Command, CommandFault, CommandOutcome, LockAction, Mode
-from vehicle.executor import Execution, cancelled, interrupted
-from vehicle.settings import DoorSettings, UnlockMode
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import LOCKABLE, DoorName, LockPosition
+from vehicle.doors.command import Command, CommandFault, CommandOutcome, LockAction, Mode
+from vehicle.doors.executor import Execution, cancelled, interrupted
+from vehicle.doors.settings import DoorSettings, UnlockMode
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.conftest import FakeClock
-    from vehicle.car import Car
+    from vehicle.doors.car import Car
 
 
 def order(

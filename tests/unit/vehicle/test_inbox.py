@@ -16,8 +16,8 @@ from protocol.subjects import CommandKind, EventKind
 from tests.support import protocol_harness
 from tests.support.signed_cloud import OTHER_VIN, VIN, unlock
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.budget import AT_ONCE
-from vehicle.inbox import RefusedReport
+from vehicle.messages.budget import AT_ONCE
+from vehicle.messages.inbox import RefusedReport
 
 if TYPE_CHECKING:
     from collections.abc import Callable

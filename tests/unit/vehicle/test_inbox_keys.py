@@ -13,7 +13,7 @@ from protocol.subjects import CommandKind, EventKind
 from tests.support import protocol_harness
 from tests.support.signed_cloud import FAR_SECONDS, endorsed, manifest
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.channel import NoReportKey
+from vehicle.messages.channel import NoReportKey
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness

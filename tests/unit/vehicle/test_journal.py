@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from vehicle.journal import KEEP, AnswerKind, BegunCommand, Journal, JournalDamaged, StoredAnswer
+from vehicle.messages.journal import KEEP, AnswerKind, BegunCommand, Journal, JournalDamaged, StoredAnswer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +94,7 @@ def test_compacting_keeps_an_unfinished_command_whole(path: Path) -> None:
 
 
 def test_it_compacts_itself_while_running(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vehicle.journal.COMPACT_BYTES", 2000)
+    monkeypatch.setattr("vehicle.messages.journal.COMPACT_BYTES", 2000)
     journal = Journal(path, NOW)
     for number in range(100):
         now = NOW + number * KEEP

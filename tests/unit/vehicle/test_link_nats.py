@@ -7,9 +7,9 @@ import ssl
 
 import pytest
 
-from vehicle import link_nats
-from vehicle.link import LinkDown
-from vehicle.link_nats import NatsAccount, NatsLink
+from vehicle.link import nats_link as link_nats
+from vehicle.link.nats_link import NatsAccount, NatsLink
+from vehicle.link.port import LinkDown
 
 INFO = b'INFO {"server_id":"s","version":"2.15.0","max_payload":1024,"headers":true,"tls_required":true}\r\n'
 

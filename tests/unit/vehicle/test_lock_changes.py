@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from ecarus.remotecontrol.vehicle.v1 import body_pb2
 
 from protocol.subjects import EventKind
-from vehicle.automation import ActuationCause
-from vehicle.body import Body, DoorName, Equipment, LockPosition
-from vehicle.lock_changes import LockChange, LockChanges
-from vehicle.settings import DoorSettings
+from vehicle.doors.automation import ActuationCause
+from vehicle.doors.body import Body, DoorName, Equipment, LockPosition
+from vehicle.doors.lock_changes import LockChange, LockChanges
+from vehicle.doors.settings import DoorSettings
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness

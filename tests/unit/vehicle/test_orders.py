@@ -12,13 +12,13 @@ from protocol.faults import Fault
 from protocol.subjects import CommandKind, EventKind
 from tests.support.signed_cloud import unlock
 from tests.unit.vehicle.fakes import FakeDelivery
-from vehicle.body import DoorName, Equipment
-from vehicle.budget import AT_ONCE
+from vehicle.doors.body import DoorName, Equipment
+from vehicle.messages.budget import AT_ONCE
 
 if TYPE_CHECKING:
     from tests.unit.vehicle.agent_harness import AgentHarness
     from tests.unit.vehicle.conftest import FakeClock
-    from vehicle.journal import BegunCommand
+    from vehicle.messages.journal import BegunCommand
 
 WILL_NOT_ACT = report_pb2.CANCEL_OUTCOME_WILL_NOT_ACT
 STOPPED = report_pb2.CANCEL_OUTCOME_STOPPED

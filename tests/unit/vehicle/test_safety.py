@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from vehicle.body import LOCKABLE, Body, DoorName, Ignition, LockPosition
-from vehicle.command import CommandFault, LockAction, Mode
-from vehicle.safety import refusal
+from vehicle.doors.body import LOCKABLE, Body, DoorName, Ignition, LockPosition
+from vehicle.doors.command import CommandFault, LockAction, Mode
+from vehicle.doors.safety import refusal
 
 STANDING = Body()
 MOVING = Body().driven(3)

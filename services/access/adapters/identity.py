@@ -1,0 +1,123 @@
+"""From a bearer to the caller it proves: an opaque `sk_` key or an access token."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from typing import TYPE_CHECKING, Protocol
+
+from services.access.adapters.published_key import PUBLISHED_KEY
+from services.access.adapters.recent import ExpiringCache
+from services.platform import errors
+from services.platform.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from services.access.adapters.tokens import TokenVerifier
+    from services.access.domain.grants import Caller
+
+KEY_PREFIX = "sk_"
+KEY_SECONDS = 5.0
+"""A key that was revoked elsewhere works no longer than this."""
+CALLER_SECONDS = 60.0
+"""A caller is proven anew after this, whatever the bearer says of itself."""
+_MAX_CALLERS = 50_000
+_MAX_BEARER = 8_192
+_BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
+_CHALLENGE = 'Bearer realm="remote-door-control"'
+
+
+class FindKey(Protocol):
+    """Where keys are kept, by their keyed hash."""
+
+    async def __call__(self, key_hash: bytes, /) -> Caller | None:
+        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+
+
+def key_hash(pepper: bytes, key: str) -> bytes:
+    """Return what is stored of an API key: HMAC-SHA256 under the pepper. A stolen table opens nothing."""
+    return hmac.digest(pepper, key.encode(), "sha256")
+
+
+class CallerIdentifier:
+    """Knows callers by their bearers, and for a while by heart."""
+
+    def __init__(
+        self,
+        *,
+        tokens: TokenVerifier,
+        find_key: FindKey,
+        pepper: bytes,
+        sandbox: bool,
+        now: Callable[[], float],
+    ) -> None:
+        self._tokens = tokens
+        self._find_key = find_key
+        self._pepper = pepper
+        self._sandbox = sandbox
+        self._now = now
+        self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
+
+    async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
+        """Return the bearer's digest and its caller.
+
+        `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
+        TOKEN_EXPIRED, with the challenge of RFC 6750, and StorageUnavailable.
+        """
+        bearer = _bearer_in(authorization)
+        digest = hashlib.sha256(bearer.encode()).digest()
+        now = self._now()
+        caller = self._known.get(digest, now)
+        if caller is None:
+            try:
+                caller = await self._prove(bearer)
+            except Refusal as refusal:
+                raise _challenged(refusal) from refusal.__cause__
+            seconds = KEY_SECONDS if bearer.startswith(KEY_PREFIX) else CALLER_SECONDS
+            self._known.put(digest, caller, min(now + seconds, caller.expires_at))
+        return digest, caller
+
+    def invalidate(self, credential: str) -> None:
+        """Know nobody by this credential any more; an empty one means all."""
+        if credential:
+            self._known.drop(lambda _digest, caller: caller.credential == credential)
+        else:
+            self._known.clear()
+
+    async def _prove(self, bearer: str) -> Caller:
+        if not bearer.startswith(KEY_PREFIX):
+            return self._tokens.verify(bearer)
+        if bearer == PUBLISHED_KEY and not self._sandbox:
+            raise _unknown_key()
+        caller = await self._find_key(key_hash(self._pepper, bearer))
+        if caller is None:
+            raise _unknown_key()
+        return caller
+
+
+def _unknown_key() -> Refusal:
+    return Refusal(errors.TOKEN_INVALID, "The key is not known or was revoked; use one that is valid.")
+
+
+def _bearer_in(authorization: str | None) -> str:
+    scheme, _, bearer = (authorization or "").strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refusal(
+            errors.AUTHENTICATION_REQUIRED,
+            "Send a token or a key as 'Authorization: Bearer ...'.",
+            headers={"www-authenticate": _CHALLENGE},
+        )
+    bearer = bearer.strip(" ")
+    if len(bearer) > _MAX_BEARER or not _BEARER.fullmatch(bearer):
+        raise _challenged(Refusal(errors.TOKEN_INVALID, "The bearer is not one token; send exactly one."))
+    return bearer
+
+
+def _challenged(refusal: Refusal) -> Refusal:
+    """Return the same with the challenge that RFC 6750 asks for."""
+    description = "expired" if refusal.reason is errors.TOKEN_EXPIRED else "not accepted"
+    challenge = f'{_CHALLENGE}, error="invalid_token", error_description="the token is {description}"'
+    refusal.headers = {"www-authenticate": challenge.replace("is expired", "has expired")}
+    return refusal

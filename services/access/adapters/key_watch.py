@@ -1,0 +1,81 @@
+"""Reading the key files again, so that keys are rotated and withdrawn without a restart."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from services.access.adapters.capability_issuer import SigningKeyRefused
+from services.platform.storage import CommitUncertain, StorageUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+
+    from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+    from services.access.adapters.tokens import TokenVerifier
+
+_log = structlog.get_logger()
+
+
+class IssuerKeyRecord(Protocol):
+    """Where it is kept which keys of the issuer were trusted."""
+
+    async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
+        """Keep it, and tell the other services of those that are not trusted any more. Raises StorageUnavailable."""
+
+
+class KeyWatch:
+    """Looks at the issuer's keys and at the key that signs capabilities every `seconds`."""
+
+    def __init__(
+        self,
+        tokens: TokenVerifier,
+        issuer: CapabilityIssuer,
+        read_signing_key: Callable[[], SigningKey],
+        record: IssuerKeyRecord,
+        now: Callable[[], datetime],
+        seconds: float,
+    ) -> None:
+        self._tokens = tokens
+        self._issuer = issuer
+        self._read_signing_key = read_signing_key
+        self._record = record
+        self._now = now
+        self._seconds = seconds
+        self._noted: frozenset[str] | None = None
+        self._withdrawn = asyncio.Event()
+
+    def hurry(self) -> None:
+        """Note that a key was withdrawn, without waiting for the next look."""
+        self._withdrawn.set()
+
+    async def run(self) -> None:
+        """Look until cancelled; first at once, because keys may have been withdrawn while no process ran."""
+        while True:
+            await self.look()
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await self._withdrawn.wait()
+            except TimeoutError:
+                pass  # nothing was withdrawn in between; it is time to look again
+
+    async def look(self) -> None:
+        """Look once. What cannot be read or kept is tried again the next time."""
+        self._tokens.reread()
+        self._withdrawn.clear()
+        try:
+            self._issuer.use(self._read_signing_key())
+        except (OSError, ValueError, SigningKeyRefused) as error:
+            # Caught in the middle of a change, or a mistake: the key known so far signs on.
+            _log.error("signing_key_not_read", reason=str(error))
+        trusted = self._tokens.credentials
+        if trusted != self._noted:
+            try:
+                await self._record.note_issuer_keys(trusted, at=self._now())
+            except (StorageUnavailable, CommitUncertain) as error:
+                _log.error("token_keys_not_noted", reason=str(error))
+            else:
+                self._noted = trusted

@@ -1,0 +1,59 @@
+"""What the sandbox knows from the start: vehicles, grants and keys from a file, put in at every start."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from protocol.subjects import VIN_PATTERN
+from services.access.adapters import store
+from services.access.adapters.identity import KEY_PREFIX, key_hash
+from services.access.domain.grants import GrantRole, NewGrant, Source
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+SEEDED_BY = "sandbox-seed"
+_Vin = Annotated[str, Field(pattern=f"^{VIN_PATTERN}$")]
+
+
+class _Entry(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel)
+
+
+class _SeedGrant(_Entry):
+    grant_id: str = Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    principal: str = Field(min_length=1, max_length=128)
+    vin: _Vin
+    role: GrantRole
+
+
+class _SeedKey(_Entry):
+    key: str = Field(pattern=rf"^{KEY_PREFIX}[A-Za-z0-9._~+/-]{{22,}}$")
+    principal: str = Field(min_length=1, max_length=128)
+    source: Source
+    valid_seconds: int | None = Field(default=None, gt=0)
+
+
+class Seed(_Entry):
+    """The file's content (JSON, lowerCamel names). Parse with `Seed.model_validate_json`."""
+
+    vehicles: list[_Vin]
+    grants: list[_SeedGrant]
+    api_keys: list[_SeedKey]
+
+
+def plant(connection: Connection, seed: Seed, pepper: bytes, at: datetime) -> None:
+    """Add what is not there; what was revoked stays so. Raises GrantConflict."""
+    store.add_vehicles(connection, seed.vehicles, at)
+    for grant in seed.grants:
+        new = NewGrant(grant.grant_id, grant.principal, grant.vin, grant.role)
+        store.create_grant(connection, new, SEEDED_BY, at)
+    for key in seed.api_keys:
+        ends = None if key.valid_seconds is None else at + timedelta(seconds=key.valid_seconds)
+        store.add_key(connection, key_hash(pepper, key.key), key.principal, key.source, at, ends)

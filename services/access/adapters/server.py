@@ -1,0 +1,271 @@
+"""The service's RPCs: Envoy's question about every request, and grants for services and operators."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Protocol
+
+import grpc
+from ecarus.remotecontrol.access.v1 import access_service_pb2, access_service_pb2_grpc
+from envoy_ext_authz import external_auth_pb2_grpc
+from typing_extensions import override
+
+from services.access.adapters import translate
+from services.access.adapters.identity import KEY_PREFIX
+from services.access.domain.grants import ApiKeyNotPending, GrantNotPending, key_id_of
+from services.access.usecases import grants as usecases
+from services.access.usecases.approvals import needs_two_operators
+from services.access.usecases.grants import AccountRecord, GrantRecord
+from services.platform.call import current_call
+from services.platform.policy import EDGE, Policy, RpcPolicy, policy_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
+    from envoy_ext_authz import external_auth_pb2
+
+    from services.access.adapters.authorizer import RequestAuthorizer
+    from services.access.domain.grants import ApiKey
+    from services.access.usecases.approvals import PendingApiKeys, PendingGrants
+    from services.access.usecases.grants import InvalidateCaches
+
+AUTHORIZATION = "envoy.service.auth.v3.Authorization"
+SERVICE = "ecarus.remotecontrol.access.v1.AccessService"
+SERVICES = (AUTHORIZATION, SERVICE)
+DEFAULT_PAGE = 50
+_KEY_BYTES = 32
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Record(GrantRecord, AccountRecord, Protocol):
+    """Where all of it is kept."""
+
+
+POLICY: Policy = {
+    f"/{AUTHORIZATION}/Check": RpcPolicy(peers=frozenset({EDGE})),  # Envoy's contract, not ours
+    **policy_of(SERVICE),
+}
+
+
+class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
+    """Envoy's external authorization: asked about every request to the public."""
+
+    def __init__(self, authorizer: RequestAuthorizer) -> None:
+        self._authorizer = authorizer
+
+    async def Check(  # noqa: N802  # the RPC's name
+        self,
+        request: external_auth_pb2.CheckRequest,
+        context: Context,  # noqa: ARG002  # grpc's signature
+    ) -> external_auth_pb2.CheckResponse:
+        """Admit with a capability, or deny with a finished answer."""
+        return translate.decision(await self._authorizer.decide(translate.edge_request(request)))
+
+
+class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
+    """Grants, accounts and keys, for services and operators.
+
+    `now` gives aware times; `trusts` says of a credential whether it is not known to be withdrawn; `hash_key` gives
+    the keyed hash of an API key. Without `pending` and `pending_keys`, in the sandbox, one operator is enough for
+    everything.
+    """
+
+    def __init__(
+        self,
+        record: Record,
+        invalidate: InvalidateCaches,
+        now: Callable[[], datetime],
+        pending: PendingGrants | None,
+        pending_keys: PendingApiKeys | None,
+        *,
+        trusts: Callable[[str], bool],
+        hash_key: Callable[[str], bytes],
+    ) -> None:
+        self._pending = pending
+        self._pending_keys = pending_keys
+        self._record = record
+        self._invalidate = invalidate
+        self._now = now
+        self._trusts = trusts
+        self._hash_key = hash_key
+
+    @override
+    async def CheckGrants(  # the RPC's name
+        self,
+        request: access_service_pb2.CheckGrantsRequest,
+        context: Context,  # grpc's signature
+    ) -> access_service_pb2.CheckGrantsResponse:
+        asked = translate.questions(request)
+        allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
+        return translate.answers(allowed)
+
+    @override
+    async def CreateGrant(  # the RPC's name
+        self,
+        request: access_service_pb2.CreateGrantRequest,
+        context: Context,  # grpc's signature
+    ) -> grant_pb2.Grant:
+        new, by, at = translate.new_grant(request), current_call().peer, self._now()
+        if self._pending is not None and needs_two_operators(new):
+            new.check()
+            return translate.requested_message(await self._pending.request(new, by=by, at=at))
+        grant = await usecases.create_grant(self._record, self._invalidate, new, by=by, at=at)
+        return translate.grant_message(grant)
+
+    @override
+    async def ApproveGrant(  # the RPC's name
+        self,
+        request: access_service_pb2.ApproveGrantRequest,
+        context: Context,  # grpc's signature
+    ) -> grant_pb2.Grant:
+        if self._pending is None:
+            raise GrantNotPending(request.grant_id)
+        grant, pending = await self._pending.approve(request.grant_id, by=current_call().peer, at=self._now())
+        self._invalidate()
+        return translate.grant_message(grant, pending)
+
+    @override
+    async def RevokeGrant(  # the RPC's name
+        self,
+        request: access_service_pb2.RevokeGrantRequest,
+        context: Context,  # grpc's signature
+    ) -> grant_pb2.Grant:
+        by, at = current_call().peer, self._now()
+        if self._pending is not None:
+            cancelled = await self._pending.cancel(request.grant_id, by=by, at=at)
+            if cancelled is not None:
+                return translate.pending_message(cancelled)
+        grant = await usecases.revoke_grant(self._record, self._invalidate, request.grant_id, by=by, at=at)
+        return translate.grant_message(grant)
+
+    @override
+    async def ListGrants(  # the RPC's name
+        self,
+        request: access_service_pb2.ListGrantsRequest,
+        context: Context,  # grpc's signature
+    ) -> access_service_pb2.ListGrantsResponse:
+        grants = await usecases.list_grants(self._record, request.vin)
+        asked = [] if self._pending is None else await self._pending.on_vehicle(request.vin)
+        waiting = [each for each in asked if each.is_waiting(self._now())]
+        by_id = {each.asked.grant_id: each for each in asked}
+        told = [translate.grant_message(each, by_id.get(each.asked.grant_id)) for each in grants]
+        return access_service_pb2.ListGrantsResponse(
+            grants=[*told, *(translate.pending_message(each) for each in waiting)]
+        )
+
+    @override
+    async def LockAccount(  # the RPC's name
+        self,
+        request: access_service_pb2.LockAccountRequest,
+        context: Context,  # grpc's signature
+    ) -> account_pb2.Account:
+        account = await usecases.lock_account(
+            self._record,
+            self._invalidate,
+            request.principal,
+            request.reason,
+            by=current_call().peer,
+            at=self._now(),
+        )
+        return translate.account_message(account)
+
+    @override
+    async def UnlockAccount(  # the RPC's name
+        self,
+        request: access_service_pb2.UnlockAccountRequest,
+        context: Context,  # grpc's signature
+    ) -> account_pb2.Account:
+        account = await usecases.unlock_account(
+            self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
+        )
+        return translate.account_message(account)
+
+    @override
+    async def ListApiKeys(  # the RPC's name
+        self,
+        request: access_service_pb2.ListApiKeysRequest,
+        context: Context,  # grpc's signature
+    ) -> access_service_pb2.ListApiKeysResponse:
+        keys = await usecases.list_keys(self._record, request.principal)
+        return access_service_pb2.ListApiKeysResponse(keys=await self._told_keys(request.principal, keys))
+
+    @override
+    async def GetAccount(  # the RPC's name
+        self,
+        request: access_service_pb2.GetAccountRequest,
+        context: Context,  # grpc's signature
+    ) -> account_pb2.AccountOverview:
+        overview = await self._record.overview(request.principal, at=self._now())
+        keys = await self._told_keys(request.principal, overview.api_keys)
+        return translate.overview_message(overview, keys)
+
+    @override
+    async def ListAccounts(  # the RPC's name
+        self,
+        request: access_service_pb2.ListAccountsRequest,
+        context: Context,  # grpc's signature
+    ) -> access_service_pb2.ListAccountsResponse:
+        page, more = await usecases.list_accounts(
+            self._record,
+            after=request.page_token,
+            limit=request.page_size or DEFAULT_PAGE,
+            locked_only=request.locked_only,
+            at=self._now(),
+        )
+        return access_service_pb2.ListAccountsResponse(
+            accounts=map(translate.summary_message, page),
+            next_page_token=page[-1].account.principal if more else "",
+        )
+
+    @override
+    async def IssueApiKey(  # the RPC's name
+        self,
+        request: access_service_pb2.IssueApiKeyRequest,
+        context: Context,  # grpc's signature
+    ) -> access_service_pb2.IssueApiKeyResponse:
+        key = KEY_PREFIX + secrets.token_hex(_KEY_BYTES)
+        new, by, at = translate.new_key(request, self._hash_key(key)), current_call().peer, self._now()
+        if self._pending_keys is not None:
+            pending = await self._pending_keys.request(new, by=by, at=at)
+            told = translate.pending_key_message(pending)
+        else:
+            told = translate.key_message(await self._record.issue_key(new, by=by, at=at))
+        return access_service_pb2.IssueApiKeyResponse(key=key, api_key=told)
+
+    @override
+    async def ApproveApiKey(  # the RPC's name
+        self,
+        request: access_service_pb2.ApproveApiKeyRequest,
+        context: Context,  # grpc's signature
+    ) -> account_pb2.ApiKey:
+        if self._pending_keys is None:
+            raise ApiKeyNotPending(request.key_id)
+        by, at = current_call().peer, self._now()
+        key, pending = await self._pending_keys.approve(request.key_id, by=by, at=at)
+        return translate.key_message(key, pending)
+
+    @override
+    async def RevokeApiKey(  # the RPC's name
+        self,
+        request: access_service_pb2.RevokeApiKeyRequest,
+        context: Context,  # grpc's signature
+    ) -> account_pb2.ApiKey:
+        key_id = request.key_id or key_id_of(self._hash_key(request.key))
+        by, at = current_call().peer, self._now()
+        if self._pending_keys is not None:
+            cancelled = await self._pending_keys.cancel(key_id, by=by, at=at)
+            if cancelled is not None:
+                return translate.pending_key_message(cancelled)
+        key = await usecases.revoke_key(self._record, self._invalidate, key_id, by=by, at=at)
+        return translate.key_message(key)
+
+    async def _told_keys(self, principal: str, keys: Sequence[ApiKey]) -> list[account_pb2.ApiKey]:
+        """Return an account's API keys as they are told, those that wait for approval after the others."""
+        asked = [] if self._pending_keys is None else await self._pending_keys.of(principal)
+        by_id = {each.asked.key_id: each for each in asked}
+        waiting = [each for each in asked if each.is_waiting(self._now())]
+        told = [translate.key_message(each, by_id.get(each.key_id)) for each in keys]
+        return [*told, *map(translate.pending_key_message, waiting)]

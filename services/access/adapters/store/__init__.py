@@ -1,0 +1,26 @@
+"""The record of this service; rows never leave this folder.
+
+`tables` are the tables; `grants` and `accounts` are what is written and asked of them; `record` puts that into
+transactions.
+"""
+
+from services.access.adapters.store.accounts import add_key, find_key, has_key_id, issue_key, key_by_id
+from services.access.adapters.store.grants import add_vehicles, create_grant, load_permissions
+from services.access.adapters.store.record import SqlGrantRecord
+from services.access.adapters.store.tables import HEAD, AccessModel, outbox, write_audit
+
+__all__ = [
+    "HEAD",
+    "AccessModel",
+    "SqlGrantRecord",
+    "add_key",
+    "add_vehicles",
+    "create_grant",
+    "find_key",
+    "has_key_id",
+    "issue_key",
+    "key_by_id",
+    "load_permissions",
+    "outbox",
+    "write_audit",
+]

@@ -1,0 +1,87 @@
+"""What is kept of accounts, for operators who look: their locks, grants and API keys side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import func, or_, select, union
+
+from services.access.adapters.store.accounts import keys_of
+from services.access.adapters.store.grants import grants_of
+from services.access.adapters.store.tables import grants, keys, principals
+from services.access.domain.grants import Account, AccountOverview, AccountSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Select, Table
+
+
+def overview(connection: Connection, principal: str, at: datetime) -> AccountOverview:
+    """Return what is kept of this account; nothing of most."""
+    row = connection.execute(select(principals).where(principals.c.principal == principal)).first()
+    account = Account(principal) if row is None else Account(principal, row.locked_at, row.reason or "")
+    live = [grant for grant in grants_of(connection, principal) if grant.is_live(at)]
+    return AccountOverview(account, live, keys_of(connection, principal))
+
+
+def summaries(
+    connection: Connection, at: datetime, *, after: str, limit: int, locked_only: bool
+) -> list[AccountSummary]:
+    """Return the first `limit` accounts whose principals come after this one, in order."""
+    names = connection.execute(_locked(after, limit) if locked_only else _named(after, limit)).scalars().all()
+    if not names:
+        return []
+    locks = {
+        row.principal: row
+        for row in connection.execute(select(principals).where(principals.c.principal.in_(names)))
+    }
+    of_grants, of_keys = (_live(connection, table, names, at) for table in (grants, keys))
+    return [
+        AccountSummary(
+            Account(name, locks[name].locked_at, locks[name].reason or "")
+            if name in locks
+            else Account(name),
+            of_grants.get(name, 0),
+            of_keys.get(name, 0),
+        )
+        for name in names
+    ]
+
+
+def _locked(after: str, limit: int) -> Select[Any]:
+    return (
+        select(principals.c.principal)
+        .where(principals.c.principal > after, principals.c.locked_at.is_not(None))
+        .order_by(principals.c.principal)
+        .limit(limit)
+    )
+
+
+def _named(after: str, limit: int) -> Select[Any]:
+    # Each table gives the first of its own, in order, so that no page reads more than a page of each.
+    firsts = [
+        select(table.c.principal)
+        .where(table.c.principal > after)
+        .distinct()
+        .order_by(table.c.principal)
+        .limit(limit)
+        .subquery()
+        for table in (principals, grants, keys)
+    ]
+    every = union(*(select(first.c.principal) for first in firsts)).subquery()
+    return select(every.c.principal).order_by(every.c.principal).limit(limit)
+
+
+def _live(connection: Connection, table: Table, names: Sequence[str], at: datetime) -> dict[str, int]:
+    query = (
+        select(table.c.principal, func.count().label("live"))
+        .where(
+            table.c.principal.in_(names),
+            table.c.revoked_at.is_(None),
+            or_(table.c.expires_at.is_(None), table.c.expires_at > at),
+        )
+        .group_by(table.c.principal)
+    )
+    return {row.principal: row.live for row in connection.execute(query)}

@@ -1,0 +1,110 @@
+"""The record as use cases see it: each change in one transaction, its messages handed to the relay after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from services.access.adapters.store import accounts, grants, overviews
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from services.access.domain.grants import (
+        Account,
+        AccountOverview,
+        AccountSummary,
+        Allowance,
+        ApiKey,
+        EndedRight,
+        Grant,
+        NewApiKey,
+        NewGrant,
+    )
+    from services.access.usecases.grants import GrantQuery
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
+
+T = TypeVar("T")
+
+
+class SqlGrantRecord:
+    """The record (usecases.GrantRecord and AccountRecord). `sent` hears of messages after their commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        announce: Callable[[EndedRight], OutgoingMessage],
+        sent: Callable[[Sequence[OutgoingMessage]], None],
+    ) -> None:
+        self._database = database
+        self._announce = announce
+        self._sent = sent
+
+    async def create(self, new: NewGrant, *, by: str, at: datetime) -> Grant:
+        """Keep it, with its audit row. The same again answers with what is kept; else GrantConflict."""
+        return await self._database.write(lambda connection: grants.create_grant(connection, new, by, at))
+
+    async def revoke(self, grant_id: str, *, by: str, at: datetime) -> Grant:
+        """End it, with its audit row and the message to the other services. Raises GrantUnknown."""
+        return await self._ending(lambda c: grants.revoke_grant(c, grant_id, by, at, self._announce))
+
+    async def on_vehicle(self, vin: str) -> list[Grant]:
+        """See the port."""
+        return await self._database.read(lambda connection: grants.grants_on(connection, vin))
+
+    async def answer(self, questions: Sequence[GrantQuery], *, at: datetime) -> list[Allowance | None]:
+        """Return what allows each, or None. Read from the record itself; a locked account, subject's or actor's,
+        has none.
+        """
+        return await self._database.read(lambda connection: grants.answer(connection, questions, at))
+
+    async def lock(self, principal: str, reason: str, *, by: str, at: datetime) -> Account:
+        """Lock it, with its audit row and the message to the other services. One that is locked stays as it is."""
+        return await self._ending(
+            lambda c: accounts.lock_account(c, principal, reason, by, at, self._announce)
+        )
+
+    async def unlock(self, principal: str, *, by: str, at: datetime) -> Account:
+        """Unlock it, with its audit row."""
+        return await self._database.write(lambda c: accounts.unlock_account(c, principal, by, at))
+
+    async def overview(self, principal: str, *, at: datetime) -> AccountOverview:
+        """Return what is kept of an account; nothing of most."""
+        return await self._database.read(lambda c: overviews.overview(c, principal, at))
+
+    async def summaries(
+        self, *, after: str, limit: int, locked_only: bool, at: datetime
+    ) -> list[AccountSummary]:
+        """Return the first `limit` accounts after this one of which something is kept, by principal."""
+        return await self._database.read(
+            lambda c: overviews.summaries(c, at, after=after, limit=limit, locked_only=locked_only)
+        )
+
+    async def issue_key(self, new: NewApiKey, *, by: str, at: datetime) -> ApiKey:
+        """Keep a new API key, with its audit row."""
+        return await self._database.write(lambda c: accounts.issue_key(c, new, by, at))
+
+    async def keys_of(self, principal: str) -> list[ApiKey]:
+        """Return all of an account's API keys, ended ones included, oldest first."""
+        return await self._database.read(lambda connection: accounts.keys_of(connection, principal))
+
+    async def revoke_key(self, key_id: str, *, by: str, at: datetime) -> ApiKey:
+        """End it, with its audit row and the message to the other services. Raises ApiKeyUnknown."""
+        return await self._ending(lambda c: accounts.revoke_key(c, key_id, by, at, self._announce))
+
+    async def note_issuer_keys(self, trusted: Iterable[str], *, at: datetime) -> None:
+        """Keep which keys of the issuer are trusted, and tell of those that are not any more."""
+        kept = frozenset(trusted)
+
+        def note(connection: Connection) -> tuple[None, list[OutgoingMessage]]:
+            return None, accounts.note_issuer_keys(connection, kept, at, self._announce)
+
+        await self._ending(note)
+
+    async def _ending(self, change: Callable[[Connection], tuple[T, list[OutgoingMessage]]]) -> T:
+        result, messages = await self._database.write(change)
+        self._sent(messages)
+        return result

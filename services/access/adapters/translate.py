@@ -1,0 +1,303 @@
+"""Between the wire's messages (Envoy's and ours) and what the service works with."""
+
+from __future__ import annotations
+
+import base64
+import math
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from ecarus.remotecontrol.access.v1 import access_service_pb2, account_pb2, grant_pb2
+from envoy_ext_authz import external_auth_pb2
+
+from protocol.subjects import GRANT_REVOKED_SUBJECT
+from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.domain.grants import (
+    ActionsBeyondRole,
+    ApiKey,
+    ApiKeyNotPending,
+    ApiKeyUnknown,
+    EndedKind,
+    Grant,
+    GrantConflict,
+    GrantNotPending,
+    GrantRole,
+    GrantUnknown,
+    NewApiKey,
+    NewGrant,
+    PendingApiKey,
+    PendingGrant,
+    SameOperator,
+    Source,
+)
+from services.access.usecases.grants import GrantQuery
+from services.platform import errors
+from services.platform.capability import METADATA_KEY
+from services.platform.errors import Refusal, Violation
+from services.platform.interceptor import CORRELATION_ID
+from services.platform.outbox import OutgoingMessage
+from services.platform.times import exact_time, milliseconds, shown_time
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from services.access.domain.grants import Account, AccountOverview, AccountSummary, Allowance, EndedRight
+
+OUTBOX_QUEUE = "room_events"
+_TEAM = "team"
+_ROLES = {
+    grant_pb2.GRANT_ROLE_OWNER: GrantRole.OWNER,
+    grant_pb2.GRANT_ROLE_SHARED_USER: GrantRole.SHARED_USER,
+    grant_pb2.GRANT_ROLE_DIGITAL_KEY: GrantRole.DIGITAL_KEY,
+}
+_ENDED = {
+    EndedKind.GRANT: grant_pb2.ENDED_RIGHT_GRANT,
+    EndedKind.ACCOUNT: grant_pb2.ENDED_RIGHT_ACCOUNT,
+    EndedKind.CREDENTIAL: grant_pb2.ENDED_RIGHT_CREDENTIAL,
+}
+_ROLE_NUMBERS = {role: number for number, role in _ROLES.items()}
+
+
+def edge_request(request: external_auth_pb2.CheckRequest) -> EdgeRequest:
+    """Return what Envoy asks about. A listener that does not say that it is the teams' is the public's."""
+    http = request.attributes.request.http
+    return EdgeRequest(
+        method=http.method,
+        path=http.path,
+        headers=http.headers,
+        body=http.raw_body or http.body.encode(),
+        team_listener=request.attributes.context_extensions.get("listener") == _TEAM,
+        address=request.attributes.source.address.socket_address.address,
+        certificate=request.attributes.source.certificate,
+    )
+
+
+def decision(made: Allow | Deny) -> external_auth_pb2.CheckResponse:
+    """Return what Envoy is told."""
+    if isinstance(made, Deny):
+        return _denial(made)
+    response = external_auth_pb2.CheckResponse()
+    ok = response.ok_response
+    upstream = {CORRELATION_ID: made.correlation_id}
+    if made.capability is not None:
+        upstream[METADATA_KEY] = made.capability
+    _add(ok.headers, upstream)
+    _add(ok.response_headers_to_add, {CORRELATION_ID: made.correlation_id})
+    ok.headers_to_remove.extend(("authorization", "idempotency-key"))
+    return response
+
+
+def _denial(made: Deny) -> external_auth_pb2.CheckResponse:
+    refusal = made.refusal
+    response = external_auth_pb2.CheckResponse()
+    response.status.code = refusal.reason.grpc_code.value[0]
+    denied = response.denied_response
+    denied.status.code = refusal.reason.http_status
+    headers = {CORRELATION_ID: made.correlation_id, **errors.rest_headers(refusal)}
+    if made.native:
+        status = errors.rpc_status(refusal, correlation_id=made.correlation_id)
+        details = base64.b64encode(status.SerializeToString()).decode().rstrip("=")
+        headers |= {"grpc-status": str(status.code), "grpc-status-details-bin": details}
+        denied.body = refusal.detail
+    else:
+        headers["content-type"] = "application/problem+json"
+        denied.body = errors.problem(refusal, instance=made.instance, correlation_id=made.correlation_id)
+    _add(denied.headers, headers)
+    return response
+
+
+def _add(target: Any, headers: Mapping[str, str]) -> None:
+    for key, value in headers.items():
+        option = target.add()
+        option.header.key = key
+        option.header.value = value
+        option.append.value = False  # ours replaces what a caller may have sent under this name
+
+
+def new_grant(request: access_service_pb2.CreateGrantRequest) -> NewGrant:
+    """Return a grant as asked for."""
+    return NewGrant(
+        grant_id=request.grant_id,
+        principal=request.principal,
+        vin=request.vin,
+        role=_ROLES[request.role],
+        actions=tuple(sorted(request.actions)),
+        valid_seconds=request.valid_seconds if request.HasField("valid_seconds") else None,
+    )
+
+
+def questions(request: access_service_pb2.CheckGrantsRequest) -> list[GrantQuery]:
+    """Return what a service wants to know."""
+    return [
+        GrantQuery(asked.subject, asked.vin, asked.action, asked.actor, asked.credential)
+        for asked in request.questions
+    ]
+
+
+def answers(allowed: Sequence[Allowance | None]) -> access_service_pb2.CheckGrantsResponse:
+    """Return what allows each, as it is told."""
+    return access_service_pb2.CheckGrantsResponse(
+        allowed=[each is not None for each in allowed],
+        roles=[_ROLE_NUMBERS[each.role] if each else grant_pb2.GRANT_ROLE_UNSPECIFIED for each in allowed],
+        ends_at_millis=[milliseconds(each.ends_at) if each and each.ends_at else 0 for each in allowed],
+    )
+
+
+def requested_message(made: Grant | PendingGrant) -> grant_pb2.Grant:
+    """Return what came of a request for a grant, as it is told."""
+    return pending_message(made) if isinstance(made, PendingGrant) else grant_message(made)
+
+
+def pending_message(pending: PendingGrant) -> grant_pb2.Grant:
+    """Return a grant that is only asked for, as it is told."""
+    asked = Grant(pending.asked, pending.requested_at, None, pending.ended_at)
+    message = grant_message(asked, pending)
+    message.pending = pending.ended_at is None
+    return message
+
+
+def grant_message(grant: Grant, pending: PendingGrant | None = None) -> grant_pb2.Grant:
+    """Return a grant as it is told, with who asked for it and who approved it, where it had to be."""
+    asked = grant.asked
+    return grant_pb2.Grant(
+        requested_by=pending.requested_by if pending else "",
+        approved_by=(pending.approved_by or "") if pending else "",
+        grant_id=asked.grant_id,
+        principal=asked.principal,
+        vin=asked.vin,
+        role=_ROLE_NUMBERS[asked.role],
+        actions=sorted(grant.actions),
+        created_at=_timestamp(grant.created_at),
+        expires_at=_timestamp(grant.expires_at),
+        revoked_at=_timestamp(grant.revoked_at),
+    )
+
+
+def account_message(account: Account) -> account_pb2.Account:
+    """Return an account as it is told."""
+    return account_pb2.Account(
+        principal=account.principal, locked_at=_timestamp(account.locked_at), reason=account.reason
+    )
+
+
+def new_key(request: access_service_pb2.IssueApiKeyRequest, key_hash: bytes) -> NewApiKey:
+    """Return an API key as asked for."""
+    source = Source(request.source)
+    return NewApiKey(key_hash, request.principal, request.name, source, request.valid_seconds)
+
+
+def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb2.ApiKey:
+    """Return an API key as it is told, with who issued it and who approved it, where that took two."""
+    return account_pb2.ApiKey(
+        key_id=key.key_id,
+        principal=key.principal,
+        created_at=_timestamp(key.created_at),
+        expires_at=_timestamp(key.expires_at),
+        revoked_at=_timestamp(key.revoked_at),
+        name=key.name,
+        source=key.source.value if key.source else "",
+        requested_by=pending.requested_by if pending else "",
+        approved_by=(pending.approved_by or "") if pending else "",
+    )
+
+
+def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
+    """Return an API key that is only issued, as it is told."""
+    asked = pending.asked
+    key = ApiKey(
+        key_id=asked.key_id,
+        principal=asked.principal,
+        created_at=pending.requested_at,
+        revoked_at=pending.ended_at,
+        name=asked.name,
+        source=asked.source,
+    )
+    message = key_message(key, pending)
+    message.pending = pending.ended_at is None
+    return message
+
+
+def overview_message(
+    overview: AccountOverview, keys: Sequence[account_pb2.ApiKey]
+) -> account_pb2.AccountOverview:
+    """Return what is kept of an account, as it is told; `keys` are its API keys."""
+    return account_pb2.AccountOverview(
+        account=account_message(overview.account),
+        grants=[grant_message(each) for each in overview.grants],
+        api_keys=keys,
+    )
+
+
+def summary_message(summary: AccountSummary) -> account_pb2.AccountSummary:
+    """Return an account in a list, as it is told."""
+    return account_pb2.AccountSummary(
+        account=account_message(summary.account), grants=summary.grants, api_keys=summary.api_keys
+    )
+
+
+def revocation(ended: EndedRight) -> OutgoingMessage:
+    """Return the message to every service that this right has ended."""
+    told = grant_pb2.GrantRevoked(
+        grant_id=ended.grant_id,
+        principal=ended.principal,
+        vin=ended.vin,
+        revoked_at=exact_time(ended.at),
+        kind=_ENDED[ended.kind],
+        credential=ended.credential,
+    )
+    for action, until in sorted(ended.remaining.items()):
+        told.remaining.add(action=action, until=_moment(until))
+    return OutgoingMessage(
+        message_id=str(uuid.uuid4()),
+        queue=OUTBOX_QUEUE,
+        subject=GRANT_REVOKED_SUBJECT,
+        payload=told.SerializeToString(),
+        created_at=ended.at,
+    )
+
+
+def _moment(seconds: float) -> Timestamp | None:
+    return None if seconds == math.inf else exact_time(datetime.fromtimestamp(seconds, UTC))
+
+
+def _timestamp(at: datetime | None) -> Timestamp | None:
+    return None if at is None else shown_time(at)
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """Return how this service's own exceptions are told."""
+    if isinstance(error, GrantConflict):
+        return Refusal(
+            errors.CORRELATION_ID_REUSED,
+            "A grant with this id exists and says something else; use another id.",
+        )
+    if isinstance(error, SameOperator):
+        return Refusal(
+            errors.CALLER_NOT_ALLOWED,
+            "Another operator than the one who asked for it must approve it.",
+        )
+    if isinstance(error, GrantUnknown | ApiKeyUnknown):
+        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
+    if isinstance(error, ActionsBeyondRole):
+        return Refusal(
+            errors.INVALID_REQUEST,
+            "The grant names actions that its role does not have.",
+            violations=[
+                Violation(f"actions[{n}]", f"{action} is not an action of this role")
+                for n, action in error.surplus
+            ],
+        )
+    return None
+
+
+def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
+    if isinstance(error, GrantNotPending):
+        return "No grant with this id waits for approval: list those of its vehicle."
+    if isinstance(error, ApiKeyNotPending):
+        return "No API key with this id waits for approval: list those of its account."
+    if isinstance(error, GrantUnknown):
+        return "There is no grant with this id: list those of its vehicle."
+    return "There is no such API key: list those of its account."

@@ -1,0 +1,1 @@
+"""Rules of who may do what: roles, actions, grants, scopes. Standard library only."""

@@ -1,0 +1,1 @@
+"""What operators and services can ask of grants, accounts and keys."""

@@ -1,0 +1,179 @@
+"""RPC in, RPC out."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import structlog
+from ecarus.remotecontrol.door.v1.door_status_service_pb2_grpc import (
+    DoorStatusServiceServicer,
+    add_DoorStatusServiceServicer_to_server,
+)
+from google.protobuf.message import DecodeError
+
+from services.platform.call import current_call
+from services.platform.policy import policy_of
+from services.status.adapters import translate
+from services.status.domain.doors import Heartbeat, LogUnavailable, Reset, StatusRead, StreamEnded
+from services.status.domain.rights import EndingCause, WatchRight
+from services.status.usecases.door_status import read_status, watch_updates
+from services.status.usecases.hub import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+    import grpc
+    from ecarus.remotecontrol.door.v1.door_status_pb2 import DoorStatus
+    from ecarus.remotecontrol.door.v1.door_status_service_pb2 import (
+        GetDoorStatusRequest,
+        StreamDoorUpdatesRequest,
+        WatchDoorUpdatesRequest,
+    )
+    from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
+    from google.api.httpbody_pb2 import HttpBody
+
+    from services.status.adapters.event_ids import EventIds
+    from services.status.domain.doors import LogPosition, Update
+    from services.status.usecases.door_status import Losses, StatusReader, StatusReadRecorder, UpdateLog
+    from services.status.usecases.hub import Hub
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+T = TypeVar("T")
+
+SERVICE = "ecarus.remotecontrol.door.v1.DoorStatusService"
+LAST_EVENT_ID = "last-event-id"
+POLICY = policy_of(SERVICE)
+
+_log = structlog.get_logger()
+
+
+class DoorStatusServer(DoorStatusServiceServicer):
+    """Serves DoorStatusService. `now_us` is microseconds since 1970."""
+
+    def __init__(
+        self,
+        reader: StatusReader,
+        checks: StatusReadRecorder,
+        hub: Hub,
+        log: UpdateLog,
+        lost: Losses,
+        ids: EventIds,
+        now_us: Callable[[], int],
+    ) -> None:
+        self._reader = reader
+        self._checks = checks
+        self._hub = hub
+        self._log = log
+        self._lost = lost
+        self._ids = ids
+        self._now_us = now_us
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Add this servicer to `server`."""
+        add_DoorStatusServiceServicer_to_server(self, server)
+
+    async def GetDoorStatus(self, request: GetDoorStatusRequest, _context: Context) -> DoorStatus:  # noqa: N802  # the contract's name
+        """Return the last state the vehicle reported."""
+        call = current_call()
+        capability = call.granted()
+        asked_at_us = self._now_us()
+        last = await read_status(self._reader, request.vin)
+        now_us = self._now_us()
+        self._checks.record(
+            StatusRead(
+                check_id=str(uuid.uuid4()),
+                vin=request.vin,
+                time_us=asked_at_us,
+                user_id=capability.subject,
+                actor_id=capability.actor,
+                source=capability.source,
+                correlation_id=call.correlation_id,
+                execution_time_seconds=(now_us - asked_at_us) / 1_000_000,
+            )
+        )
+        lost = self._lost.is_lost(request.vin, last.received_at_us)
+        unanswering = self._lost.is_unanswering(request.vin, last.received_at_us)
+        return translate.status_of(request.vin, last, now_us, lost=lost, unanswering=unanswering)
+
+    async def WatchDoorUpdates(  # noqa: N802  # the contract's name
+        self, request: WatchDoorUpdatesRequest, context: Context
+    ) -> AsyncIterator[DoorUpdate]:
+        """Update as typed messages."""
+        after = None
+        if request.HasField("last_event_id"):
+            after = self._ids.position_of(request.last_event_id)
+        with self._hub.watching(_watcher(request.vin, heartbeats=False)) as watcher:
+            # The caller learns that the watch has begun before anything happens, and where.
+            place = () if after is not None else ((LAST_EVENT_ID, self._ids.id_of(watcher.joined_at)),)
+            await context.send_initial_metadata(place)
+            async with contextlib.aclosing(self._updates(watcher, after)) as items:
+                async for item in items:
+                    if isinstance(item, Heartbeat):
+                        continue
+                    if isinstance(item, Reset):
+                        yield self._reset_message(request.vin, item)
+                    elif (message := self._readable(translate.update_message, item)) is not None:
+                        yield message
+
+    async def StreamDoorUpdates(  # noqa: N802  # the contract's name
+        self, request: StreamDoorUpdatesRequest, _context: Context
+    ) -> AsyncIterator[HttpBody]:
+        """Update as Server-Sent Events."""
+        text = current_call().metadata.get(LAST_EVENT_ID)
+        after = self._ids.position_of(text) if text else None
+        with self._hub.watching(_watcher(request.vin, heartbeats=True)) as watcher:
+            if after is not None:
+                yield translate.resumed_body()
+            else:
+                place = self._ids.id_of(watcher.joined_at)
+                yield translate.opening_body(request.vin, place, self._now_us())
+            try:
+                async with contextlib.aclosing(self._updates(watcher, after)) as items:
+                    async for item in items:
+                        if isinstance(item, Heartbeat):
+                            yield translate.comment_body("heartbeat")
+                        elif isinstance(item, Reset):
+                            yield translate.event_body(self._reset_message(request.vin, item))
+                        elif (body := self._readable(translate.update_body, item)) is not None:
+                            yield body
+            except (StreamEnded, LogUnavailable) as ended:
+                # The headers have left: only the stream itself can still say why.
+                yield translate.ending_body(ended)
+
+    def _updates(
+        self, watcher: Watcher, after: LogPosition | None
+    ) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
+        return watch_updates(self._log, watcher, after)
+
+    def _reset_message(self, vin: str, reset: Reset) -> DoorUpdate:
+        return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
+
+    def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
+        """Return an update that is none, or cannot be told, is a defect of its publisher, and no reason to end a
+        reader's stream: it would end again at each resumption.
+        """
+        try:
+            return render(self._ids, update)
+        except (DecodeError, ValueError, OverflowError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.error("update_unreadable", position=str(update.position), reason=reason)
+            return None
+
+
+def _watcher(vin: str, *, heartbeats: bool) -> Watcher:
+    """Return a reader on the right of this call, which ends sooner or later than the capability that tells of it."""
+    capability = current_call().granted()
+    right = WatchRight(
+        capability.subject,
+        capability.actor,
+        capability.read_at,
+        capability.ends_at,
+        EndingCause.TOKEN if capability.ends_with == EndingCause.TOKEN.value else EndingCause.GRANT,
+        capability.credential,
+        capability.key_id,
+        capability.since,
+    )
+    return Watcher(vin, right, heartbeats=heartbeats)

@@ -1,0 +1,1 @@
+"""What can be asked of door status: ingesting reports, reading, watching, publishing advisories."""

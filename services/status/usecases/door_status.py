@@ -1,0 +1,185 @@
+"""What can be wished of this service: ingest reports, look at a status, watch updates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from services.status.domain.doors import (
+    Bounds,
+    Heartbeat,
+    LogPosition,
+    LogUnavailable,
+    Report,
+    Reset,
+    StatusNotYetReported,
+    StatusRead,
+    Update,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Collection, Container, Mapping, Sequence
+
+    from services.status.domain.judgement import ReportedActuation
+    from services.status.usecases.hub import Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class StatusIngestResult:
+    """The newest report of each vehicle that had a newer one, and which of them slept before it."""
+
+    latest: Mapping[str, Report]
+    woken: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LastReport:
+    """The last report of a vehicle, serialized, when it arrived (microseconds since 1970), and the doors it leaves out
+    (domain.Report.kept).
+    """
+
+    payload: bytes
+    received_at_us: int
+    kept: str = ""
+
+
+class ReportStore(Protocol):
+    """Keeps the newest report of each vehicle."""
+
+    async def take_reports(
+        self, reports: Sequence[Report], moved: Sequence[ReportedActuation], now_us: int
+    ) -> StatusIngestResult:
+        """Keep what is newer than what is known, with the updates that tell of it, in one commit.
+
+        What vehicles `moved` for commands is held against what they report next, in the same commit.
+        """
+
+
+class ConfirmationStore(Protocol):
+    """Keeps what vehicles are held to. Times are microseconds since 1970."""
+
+    async def resolve(self, unexplained_before_us: int, now_us: int) -> int:
+        """Tell of pending confirmations that nothing has explained since, some hundreds at a time; how many. Raises
+        StorageUnavailable.
+        """
+
+    async def purge_expectations(self, before_us: int) -> None:
+        """Drop what was expected before. Raises StorageUnavailable."""
+
+
+class StatusReader(Protocol):
+    """Finds the last report of a vehicle."""
+
+    async def last_report(self, vin: str) -> LastReport | None:
+        """Return the last report; None before the first."""
+
+
+class Losses(Protocol):
+    """Whose connection broke."""
+
+    def is_lost(self, vin: str, received_at_us: int) -> bool:
+        """Return whether it did after the vehicle's last report came, microseconds since 1970."""
+
+    def is_unanswering(self, vin: str, received_at_us: int) -> bool:
+        """Return whether the vehicle left a command unanswered after that: its doors may stand otherwise now."""
+
+
+class AdvisorySink(Protocol):
+    """Hears of what stands in a command's way."""
+
+    def consider(self, reports: Collection[Report], woken: Container[str]) -> None:
+        """Tell of what these vehicles' states forbid, and who is awake again. Never fails: it is an advisory state."""
+
+
+class StatusReadRecorder(Protocol):
+    """Tells the history of status reads."""
+
+    def record(self, check: StatusRead) -> None:
+        """Take it in; it is durable soon. Raises StorageUnavailable when too many wait already."""
+
+
+class UpdateLog(Protocol):
+    """What was published before."""
+
+    async def bounds(self) -> Bounds:
+        """Return what is kept now. Raises LogUnavailable."""
+
+    async def next_after(self, vin: str, position: LogPosition) -> Update | None:
+        """Return the vehicle's first update after `position`; None when there is none. Raises LogUnavailable."""
+
+
+async def take_reports(
+    store: ReportStore,
+    advisories: AdvisorySink,
+    reports: Sequence[Report],
+    now_us: int,
+    moved: Sequence[ReportedActuation] = (),
+) -> None:
+    """Take in a batch of reports, in the order they came; those of `moved` are among them. The same batch twice
+    changes nothing.
+    """
+    if reports:
+        taken = await store.take_reports(reports, moved, now_us)
+        advisories.consider(taken.latest.values(), taken.woken)
+
+
+async def resolve_confirmations(store: ConfirmationStore, doubt_us: int, now_us: int) -> None:
+    """Doubts that have lasted for `doubt_us` are contradictions."""
+    while await store.resolve(now_us - doubt_us, now_us):
+        pass
+
+
+async def read_status(reader: StatusReader, vin: str) -> LastReport:
+    """Return the last report of a vehicle. Raises StatusNotYetReported."""
+    found = await reader.last_report(vin)
+    if found is None:
+        raise StatusNotYetReported
+    return found
+
+
+async def watch_updates(
+    log: UpdateLog, watcher: Watcher, after: LogPosition | None
+) -> AsyncGenerator[Update | Reset | Heartbeat, None]:
+    """Yield a vehicle's updates as they happen: first what came after `after`, then live.
+
+    No gap, no duplicate, no reorder. Begins with Reset when `after` is not kept any more, and where something
+    was published after it and before the watcher's right began. The watcher
+    is in the hub already, so what happens during the replay waits in its queue. Raises StreamEnded,
+    LogUnavailable.
+    """
+    live_after = watcher.joined_at
+    if after is not None:
+        bounds = await log.bounds()
+        if bounds.epoch != live_after.epoch:
+            raise LogUnavailable  # the log was made anew, and the hub has yet to find it
+        kept = (
+            after.epoch == bounds.epoch
+            and bounds.first_sequence - 1 <= after.sequence <= bounds.last_sequence
+        )
+        if kept:
+            replayed = after
+            while replayed.sequence < live_after.sequence:
+                missed = await log.next_after(watcher.vin, replayed)
+                watcher.check()  # its right may end while it catches up
+                if missed is None or missed.position.sequence > live_after.sequence:
+                    break
+                if (
+                    missed.published_at < watcher.right.since
+                ):  # somebody else's past; what came after is not worth
+                    yield Reset(live_after)  # a search: the status shows what came of it
+                    break
+                replayed = missed.position
+                yield missed
+            # A reader that another process has served may be ahead of this one.
+            live_after = LogPosition(after.epoch, max(after.sequence, live_after.sequence))
+        else:
+            yield Reset(live_after)
+    while True:
+        item = await watcher.next()
+        if (
+            isinstance(item, Update)
+            and item.position.epoch == live_after.epoch
+            and item.position.sequence <= live_after.sequence
+        ):
+            continue
+        yield item

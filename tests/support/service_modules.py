@@ -1,0 +1,21 @@
+"""The modules of a service by the part that they are of, for tests that go through all services."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+
+def adapter(service: str, name: str) -> ModuleType:
+    """Return this module of the service's adapters. Raise ModuleNotFoundError where it has none."""
+    return importlib.import_module(adapter_name(service, name))
+
+
+def adapter_name(service: str, name: str) -> str:
+    """Return the dotted name of this module of the service's adapters."""
+    parts = "adapters" if find_spec(f"services.{service}.adapters") else ""
+    return ".".join(filter(None, ("services", service, parts, name)))

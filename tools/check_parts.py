@@ -1,0 +1,102 @@
+"""Check what the inner parts of services import: a domain the standard library alone, use cases the domain besides.
+
+And that one module alone reads the clocks (services/platform/clock.py), so that tests can move all of them.
+
+usage: python tools/check_parts.py
+
+Imports for the types' sake count as well: a rule that names a message of the wire, or a row, is not a rule. The layers
+between the parts are import contracts (.importlinter). Exit status 1 and one line for each finding.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INNER = {"domain": ("domain",), "usecases": ("domain", "usecases")}
+"""By part: which parts of its own service it may import, besides the standard library."""
+
+EXCEPTIONS: dict[str, frozenset[str]] = {
+    # The vehicle session's ports are told in the protocol's types: telematics takes them, with the session.
+    "services/config/usecases.py": frozenset({"ecarus", "protocol"}),
+}
+"""By file: what else it imports for the types' sake, and why."""
+
+CLOCKS = frozenset(
+    {"time.time", "time.time_ns", "time.monotonic", "time.monotonic_ns", "datetime.now", "datetime.utcnow"}
+)
+CLOCK_READERS = frozenset({"services/platform/clock.py"})
+UNFINISHED_READERS = "services/command/"
+"""What still has clocks of its own."""
+
+UNFINISHED = frozenset({("command", "usecases")})
+"""Parts that modules beside them belong to, which they import."""
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and dotted name of each import of a file, wherever it stands."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, each.name) for each in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{module}.{each.name}") for each in node.names)
+
+
+def clock_readings(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and name of each clock that a file reads, or passes on to be read."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            name = f"{node.value.id}.{node.attr}"
+            if name in CLOCKS:
+                yield node.lineno, name
+        elif isinstance(node, ast.ImportFrom) and node.module == "time":
+            yield from (
+                (node.lineno, f"time.{each.name}") for each in node.names if f"time.{each.name}" in CLOCKS
+            )
+
+
+def files_of(service: Path, part: str) -> list[Path]:
+    """Return the files of a part, which is a module or a folder; none where the service has no such part."""
+    module = service / f"{part}.py"
+    return [module] if module.is_file() else sorted((service / part).rglob("*.py"))
+
+
+def findings(root: Path) -> list[str]:
+    """Return a line for each import that an inner part must not have."""
+    lines = []
+    for service in sorted(each for each in (root / "services").iterdir() if each.is_dir()):
+        for part, inner in INNER.items():
+            if (service.name, part) in UNFINISHED:
+                continue
+            own = tuple(f"services.{service.name}.{each}." for each in inner)
+            for path in files_of(service, part):
+                name = path.relative_to(root).as_posix()
+                allowed = sys.stdlib_module_names | EXCEPTIONS.get(name, frozenset())
+                lines += [
+                    f"{name}:{line}: {part} imports {module}"
+                    for line, module in imports(path)
+                    if module.partition(".")[0] not in allowed and not f"{module}.".startswith(own)
+                ]
+    for path in sorted((root / "services").rglob("*.py")):
+        name = path.relative_to(root).as_posix()
+        if name not in CLOCK_READERS and not name.startswith(UNFINISHED_READERS):
+            lines += [f"{name}:{line}: reads {clock}" for line, clock in clock_readings(path)]
+    return lines
+
+
+def main() -> int:
+    """Print what must not be imported; return the exit status."""
+    lines = findings(Path(__file__).resolve().parent.parent)
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Many cars in one process, and the hands on them. A real unit has none of this."""
