@@ -43,6 +43,7 @@ from protocol.subjects import (
     advisory_subject,
     command_subject,
     event_subject,
+    kept_update_subject,
     mqtt_queue_subject,
     presence_subject,
     refused_subject,
@@ -160,6 +161,17 @@ def _api(user: str, verb: str, stream: str, rest: str = "") -> list[Passage]:
     ]
 
 
+def _tell(user: str, service: str) -> Passage:
+    """Live updates. The broker writes into the subject whose they are: readers are told of each kind by one service."""
+    return Passage(
+        UPDATE_STORE,
+        user,
+        PassageKind.SERVICE,
+        kept_update_subject(service, "*"),
+        local=update_subject("*"),
+    )
+
+
 def _pull(user: str) -> list[Passage]:
     """Vehicles' consumers are pulled from by the name that they have everywhere; nobody else answers to it."""
     return [*_ask(user, COMMAND_STORE, PULLS, many=True), *_ask(user, COMMAND_STORE, ACKNOWLEDGEMENTS)]
@@ -235,7 +247,7 @@ def _command(user: str) -> list[Passage]:
         *_api(user, "STREAM.PURGE", VEHICLE_COMMANDS),
         *_api(user, "STREAM.PURGE", MQTT_MESSAGES),
         *_ask(user, MQTT_CARS_ACCOUNT, mqtt_queue_subject(commands)),
-        *_ask(user, UPDATE_STORE, update_subject("*")),
+        _tell(user, "command"),
         *_ask(user, SERVICE_STORE, "room.command.>"),
         *_subscribe(
             user, account_of("status"), advisory_subject("*"), refused_subject("*"), SHOWN_RESULTS_SUBJECT
@@ -247,7 +259,7 @@ def _command(user: str) -> list[Passage]:
 
 def _status(user: str) -> list[Passage]:
     return [
-        *_ask(user, UPDATE_STORE, update_subject("*")),
+        _tell(user, "status"),
         *_ask(user, SERVICE_STORE, "room.status.>"),
         *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
         *_subscribe(user, MQTT_CARS_ACCOUNT, presence_subject("*")),
@@ -263,7 +275,6 @@ def _status(user: str) -> list[Passage]:
 def _config(user: str) -> list[Passage]:
     return [
         *_ask(user, COMMAND_STORE, command_subject("*", CommandKind.CONFIG)),
-        *_ask(user, UPDATE_STORE, update_subject("*")),
         *_ask(user, SERVICE_STORE, "room.config.>"),
         *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]
@@ -271,7 +282,7 @@ def _config(user: str) -> list[Passage]:
 
 def _diagnostics(user: str) -> list[Passage]:
     return [
-        *_ask(user, UPDATE_STORE, update_subject("*")),
+        _tell(user, "diagnostics"),
         *_ask(user, SERVICE_STORE, "room.diagnostics.>"),
         *_subscribe(user, account_of("enrolment"), VEHICLE_KEYS_CHANGED_SUBJECT),
     ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from protocol.subjects import STATUS_PARTITIONS, EventKind
+from protocol.subjects import KEPT_UPDATES, STATUS_PARTITIONS, EventKind
 
 VEHICLE_COMMANDS = "VEHICLE_COMMANDS"
 VEHICLE_EVENTS = "VEHICLE_EVENTS"
@@ -60,7 +60,9 @@ VEHICLE_MESSAGE_BYTES = 68 * 1024
 """The longest message of a vehicle, with its headers: the longest report has 64 KiB."""
 _MOST_EVENTS = 256
 _MOST_REPORTS = 128
-_MOST_UPDATES = 4_096
+_MOST_UPDATES = 3_072
+"""Of one vehicle from each of the three services that tell of it: more than the burst that a vehicle's doors may cause.
+What one service tells too much of pushes out nothing that another told."""
 _NO_REPETITIONS_SECONDS = 0.1
 """The shortest that the broker takes. It knows a repetition by its id alone, whoever sent it: in a stream of what many
 vehicles say one of them could name another's. Services recognise repetitions themselves."""
@@ -112,7 +114,7 @@ STREAMS = {
         ),
         Stream(
             DOOR_UPDATES,
-            ("door.update.*",),
+            (KEPT_UPDATES,),
             max_age_seconds=86_400,
             duplicate_window_seconds=600,
             most_per_subject=_MOST_UPDATES,

@@ -29,11 +29,16 @@ VEHICLE_KEYS_CHANGED_SUBJECT = "room.enrolment.changed"
 VERDICTS_SUBJECT = "room.status.verdicts"
 VEHICLE_ADMITTED_SUBJECT = "admitted.vehicle"
 """Between replicas of the enrolment service, never stored."""
+UNSTAMPED_ORIGIN = "update"
+"""What stands for the service in the subject of a live update before the broker has put its name there."""
+KEPT_UPDATES = "door.*.*"
+"""Where all live updates are kept, whoever published them."""
 SHOWN_RESULTS_SUBJECT = "hint.shown"
 """Where the status service says which results' doors are shown by now. Core NATS, never stored."""
 
 _FNV_BASIS = 2_166_136_261
 _FNV_PRIME = 16_777_619
+_KEPT_UPDATE = re.compile(r"door\.([^.]+)\.[^.]+")
 VIN_PATTERN = "[A-HJ-NPR-Z0-9]{17}"
 """The one form of a VIN outside of the contract: 17 digits and capital letters without I, O and Q (ISO 3779)."""
 _VIN = re.compile(VIN_PATTERN)
@@ -97,8 +102,24 @@ def presence_subject(vin: str) -> str:
 
 
 def update_subject(vin: str) -> str:
-    """Return where live updates of a vehicle are published between services."""
-    return f"door.update.{vin}"
+    """Return where a service publishes live updates of a vehicle. The broker keeps them at `kept_update_subject`."""
+    return f"door.{UNSTAMPED_ORIGIN}.{vin}"
+
+
+def kept_update_subject(service: str, vin: str) -> str:
+    """Return where the broker keeps the live updates of a vehicle that this service has published.
+
+    The broker puts the name in by the account that the message comes from: no service can name another.
+    """
+    return f"door.{service}.{vin}"
+
+
+def origin_of_update(subject: str) -> str:
+    """Return which service published what is kept at this subject, UNSTAMPED_ORIGIN where the broker did not say so,
+    and nothing where the subject is no live update's.
+    """
+    found = _KEPT_UPDATE.fullmatch(subject)
+    return found[1] if found else ""
 
 
 def advisory_subject(vin: str) -> str:
@@ -119,7 +140,7 @@ def is_vin(text: str) -> bool:
 
 
 def vin_of(subject: str) -> str:
-    """Return the VIN in a `vehicle.<VIN>...`, `vehicle_status.<n>.<VIN>` or `door.update.<VIN>` subject.
+    """Return the VIN in a `vehicle.<VIN>...`, `vehicle_status.<n>.<VIN>` or `door.<service>.<VIN>` subject.
 
     Raises ValueError when there is none.
     """

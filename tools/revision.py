@@ -23,9 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 def main(service: str, message: str) -> None:
     """Write the revision."""
     revisions = ROOT / "services" / service / "migrations"
-    store = importlib.import_module(
-        f"services.{service}.{'store' if service == 'command' else 'adapters.store'}"
-    )
+    store = importlib.import_module(f"services.{service}.adapters.store")
     number = f"{len(list(revisions.glob('[0-9]*.py'))) + 1:04d}"
     with tempfile.TemporaryDirectory() as scratch:
         engine = create_engine(f"sqlite:///{scratch}/empty.db")

@@ -3,36 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
-from pydantic import DirectoryPath, Field, FilePath
 
 from key_files.pem import read_open_keys
 from protocol import streams
 from protocol.cloud_side import AnswerReader
-from services.command import right_link, store, usecases, vehicle_link
-from services.command.dispatch import CommandDispatcher
-from services.command.history_usecases import RefusedRequests, purge_expired_history
-from services.command.manifest_delivery import ManifestDelivery
-from services.command.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
-from services.command.refusals import refusal_of
-from services.command.rules import Rules
-from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.session_requests import TELL_SECONDS, SessionRequests
-from services.command.shown_results import ShownResults
-from services.command.vehicle_queue import BrokerQueue
-from services.command.vehicle_usecases import pass_on_to_the_silent, sign_again, wake_the_silent
-from services.command.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.adapters import right_link, store, vehicle_link
+from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.manifest_delivery import ManifestDelivery
+from services.command.adapters.outbox_messages import TO_VEHICLES, TO_WATCHERS, CommandOutboxMessages
+from services.command.adapters.refusals import refusal_of
+from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.adapters.session_requests import TELL_SECONDS, SessionRequests
+from services.command.adapters.shown_results import ShownResults
+from services.command.adapters.vehicle_queue import BrokerQueue
+from services.command.adapters.wake_ups import HttpWakeUpGateway, NoWakeUpGateway, VehicleWaker
+from services.command.settings import CommandSettings
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import RefusedRequests, purge_expired_history
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.vehicle_reports import (
+    count_wake_up,
+    pass_on_to_the_silent,
+    sign_again,
+    wake_the_silent,
+)
 from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
 from services.platform.channel import open_channel, watch_channel
+from services.platform.clock import CLOCK
 from services.platform.database import open_database
 from services.platform.database_watch import DatabaseWatch
 from services.platform.dead_letter_api import dead_letter_api
@@ -42,7 +47,6 @@ from services.platform.health import COMMANDS, Health
 from services.platform.migration import migrate
 from services.platform.outbox import OutboxRelay
 from services.platform.server import GrpcServer
-from services.platform.settings import Target  # noqa: TC001  # pydantic reads the annotations
 from services.platform.subscriptions import Subscription, consumers
 from services.telematics import rules as vehicle_rules
 from services.telematics.broker import connect_broker
@@ -51,7 +55,6 @@ from services.telematics.manifest_files import read_manifests
 from services.telematics.order_mac import OrderMac
 from services.telematics.order_signer import OrderSigningClient
 from services.telematics.refusal_hints import listen_for_refusals
-from services.telematics.settings import VehicleServiceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,48 +70,12 @@ _PURGE_SECONDS = 3_600.0
 _log = structlog.get_logger()
 
 
-class CommandSettings(VehicleServiceSettings):
-    """What this service needs besides."""
-
-    vehicle_keys_target: Target
-    signer_target: Target
-    cloud_seal_keys: FilePath
-    order_mac_key: FilePath
-    key_manifests: DirectoryPath
-    wake_url: str | None = Field(default=None, pattern=r"^https?://[^/]+")
-    command_ttl_seconds: int = Field(default=30, ge=1, le=30)
-    estimated_duration_seconds: int = Field(default=5, ge=1, le=30)
-    history_retention_days: int = Field(default=90, ge=1, le=3650)
-    status_check_retention_days: int = Field(default=30, ge=0, le=3650)
-    status_checks_listed: bool = True
-    shown_doors_patience_seconds: float = Field(default=2.0, ge=0, le=5)
-
-    @property
-    def rules(self) -> Rules:
-        """What the use cases keep to."""
-        return Rules(
-            timedelta(seconds=self.command_ttl_seconds),
-            self.estimated_duration_seconds,
-            timedelta(days=self.history_retention_days),
-            checks_kept=timedelta(days=self.status_check_retention_days),
-            checks_listed=self.status_checks_listed,
-        )
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def _now_millis() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def _heard_from_status(
     broker: Broker, settings: CommandSettings
 ) -> tuple[vehicle_link.AdvisoryStateCache, ShownResults]:
-    advisory_states = vehicle_link.AdvisoryStateCache(broker, _now)
+    advisory_states = vehicle_link.AdvisoryStateCache(broker, CLOCK.now)
     await advisory_states.listen()
-    shown = ShownResults(lambda: _now_millis() * 1_000, settings.shown_doors_patience_seconds)
+    shown = ShownResults(CLOCK.microseconds, settings.shown_doors_patience_seconds)
     await shown.listen(broker)
     return advisory_states, shown
 
@@ -124,7 +91,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     database = await open_database(settings.database_url)
     health = Health()
-    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, _now, settings.letter_limits)
+    dead_letter_writer = DeadLetterWriter(database, store.dead_letters, CLOCK.now, settings.letter_limits)
     broker = await connect_broker(settings, "service-command", health)
     await broker.ensure_streams(
         *(
@@ -139,26 +106,26 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
     )
     to_enrolment = open_channel(settings, settings.vehicle_keys_target, "enrolment")
     to_signer = open_channel(settings, settings.signer_target, "signer")
-    keys = VehicleKeyDirectory(to_enrolment, time.monotonic)
+    keys = VehicleKeyDirectory(to_enrolment, CLOCK.monotonic)
     await keys.listen(broker)
     advisory_states, shown = await _heard_from_status(broker, settings)
 
-    def committed(messages: Sequence[OutgoingMessage]) -> None:
+    def hand_over(messages: Sequence[OutgoingMessage]) -> None:
         dispatcher.committed(messages)
         to_watchers.hand_over(messages)
 
-    commands = store.SqlCommands(
-        database, CommandOutboxMessages(OrderMac.read(settings.order_mac_key)), committed
-    )
-    orders = store.SqlOrders(database, _now_millis)
+    commands = store.SqlCommands(database)
+    orders = store.SqlOrders(database, CLOCK.milliseconds)
     signer = OrderSigningClient(to_signer)
     signer_answers = health.condition(
         "signer", patience_seconds=settings.health_patience_seconds, needed_by=(COMMANDS,)
     )
-    requests = SessionRequests(keys, orders, signer, broker, time.monotonic, _now)
+    requests = SessionRequests(keys, orders, signer, broker, CLOCK.monotonic, CLOCK.now)
     refused_reports = await listen_for_refusals(broker, "command", TELL_SECONDS, requests.tell)
     gateway = HttpWakeUpGateway(settings.wake_url) if settings.wake_url else NoWakeUpGateway()
-    waker = VehicleWaker(commands, gateway, requests.ask, advisory_states.is_asleep, _now)
+    waker = VehicleWaker(
+        lambda command_id: count_wake_up(deps, command_id), gateway, requests.ask, advisory_states.is_asleep
+    )
     dispatcher = CommandDispatcher(
         broker,
         keys,
@@ -167,23 +134,25 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         waker,
         lambda command_ids, proven: usecases.end_unsigned(deps, command_ids, proven=proven),
         lambda command_ids: usecases.take_over(deps, command_ids),
-        _now,
+        CLOCK.now,
     )
-    deps = usecases.CommandDependencies(
+    deps = CommandDependencies(
         commands,
+        CommandOutboxMessages(OrderMac.read(settings.order_mac_key)),
+        hand_over,
         dispatcher,
         advisory_states,
         settings.rules,
-        _now,
+        CLOCK.now,
         can_deliver=lambda: health.serves(COMMANDS),
     )
-    refused = RefusedRequests(commands, _now)
+    refused = RefusedRequests(commands, CLOCK.now)
     to_vehicles = OutboxRelay(
         database,
         store.outbox,
         TO_VEHICLES,
         dispatcher.send,
-        _now,
+        CLOCK.now,
         ready=lambda: broker.connected,
         linger_seconds=_LINGER_SECONDS,
         set_aside=dead_letter_writer.set_aside,
@@ -193,7 +162,7 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         store.outbox,
         TO_WATCHERS,
         broker.publish_all,
-        _now,
+        CLOCK.now,
         set_aside=dead_letter_writer.set_aside,
     )
     dispatcher.relay = to_vehicles
@@ -203,10 +172,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         broker,
         keys,
         AnswerReader(read_open_keys(settings.cloud_seal_keys), keys, vehicle_rules.check),
-        ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, _now),
+        ManifestDelivery(read_manifests(settings.key_manifests), keys, broker, CLOCK.now),
         advisory_states.greeted,
         shown,
-        _now_millis,
+        CLOCK.milliseconds,
         ask=requests.ask,
     )
     rights = right_link.CommandRevocationHandler(deps, right_link.SignerReview(signer), BrokerQueue(broker))
@@ -214,8 +183,10 @@ async def main(settings: CommandSettings, stop: asyncio.Event) -> None:
         *vehicle_link.subscriptions(events, deps),
         Subscription(right_link.ENDED, rights.handle),
     ]
-    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, _now)
-    keeper = DeadLetterKeeper(database, store.dead_letters, subscriptions, _now, settings.letter_limits.keep)
+    letters = DeadLetterReplay(database, store.dead_letters, subscriptions, CLOCK.now)
+    keeper = DeadLetterKeeper(
+        database, store.dead_letters, subscriptions, CLOCK.now, settings.letter_limits.keep
+    )
     taking = consumers(
         broker, subscriptions, refused_reports.after(dead_letter_writer.dead_letter), settings.senders
     )

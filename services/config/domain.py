@@ -55,6 +55,14 @@ class DoorSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftOutSettings:
+    """Members of DoorSettings that a vehicle does not run as they were wanted, though it applied the others."""
+
+    settings: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SettingsChange:
     """The settings to change; None leaves one as it is."""
 
@@ -96,6 +104,7 @@ class ReadBack:
     state: ApplicationState | None = None
     applied_version: int | None = None
     reason: str | None = None
+    left_out: LeftOutSettings | None = None
 
     def differing(self, config: DoorConfig) -> str | None:
         """Return the member that is another than the config's; None when all is as it was read.
@@ -116,6 +125,8 @@ class ReadBack:
             config.applied_version,
             shown,
         )
+        # Those who made the request may not know this member: without it nothing is said of it.
+        same = same and self.left_out in {None, config.left_out}
         return None if same else "application"
 
 
@@ -168,6 +179,8 @@ class DoorConfig:
     resends: int = 0
     running: DoorSettings | None = None
     """What the vehicle runs with, where it is known and others are wanted."""
+    left_out: LeftOutSettings | None = None
+    """Of the desired version."""
 
     @property
     def state(self) -> ApplicationState:
@@ -191,7 +204,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class ConfigAnswer:
-    """The vehicle's answer to settings it was sent. `reason` says why it did not apply them."""
+    """The vehicle's answer to settings it was sent. `reason` says why it did not apply them, or left some out."""
 
     vin: str
     message_id: str
@@ -266,6 +279,7 @@ def changed(config: DoorConfig, change: SettingsChange, proof: RequestEvidence) 
         desired_version=config.desired_version + 1,
         proof=proof,
         resends=0,
+        left_out=None,
     )
 
 
@@ -281,27 +295,41 @@ def after_message(config: DoorConfig, news: News) -> tuple[DoorConfig, Push | No
 
 
 def answered(config: DoorConfig, answer: ConfigAnswer) -> DoorConfig:
-    """Return an answer about a version older than one the vehicle has since answered for changes nothing."""
-    if answer.version > config.desired_version or answer.version <= (
-        config.applied_version or FACTORY_VERSION
-    ):
+    """Return an answer about a version older than one the vehicle has since answered for changes nothing.
+
+    A hello may have confirmed the wanted version already; the answer says besides what was left out of it.
+    """
+    confirmed = config.applied_version or FACTORY_VERSION
+    of_the_wanted = answer.version == config.desired_version
+    if answer.version > config.desired_version or answer.version < confirmed:
+        return config
+    tells_more = of_the_wanted and answer.applied and confirmed != FACTORY_VERSION and config.left_out is None
+    if answer.version == confirmed and not tells_more:
         return config
     running = answer.running or config.running
     if answer.applied:
-        wanted = config.settings
-        if answer.version == config.desired_version:
+        wanted, left_out = config.settings, config.left_out
+        if of_the_wanted:
             # It may have left out what it does not have: then that is not so, whatever was wanted.
             wanted = running = answer.running or wanted
+            left_out = _left_out(config.settings, wanted, answer.reason)
         return replace(
             config,
             settings=wanted,
             running=running,
             applied_version=answer.version,
             applied_at=answer.answered_at,
+            left_out=left_out,
         )
     if answer.version < config.desired_version:
         return config
     return _given_up(replace(config, running=running), answer.reason)
+
+
+def _left_out(wanted: DoorSettings, running: DoorSettings, reason: str) -> LeftOutSettings | None:
+    told = asdict(running)
+    names = tuple(name for name, value in asdict(wanted).items() if told[name] != value)
+    return LeftOutSettings(names, reason) if names else None
 
 
 def _given_up(config: DoorConfig, reason: str) -> DoorConfig:

@@ -30,8 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.types import TypeDecorator
 
 from services.platform.storage import CommitUncertain, StorageUnavailable
-from services.platform.times import microseconds as microseconds  # noqa: PLC0414  # the command service has it from here
-from services.platform.times import moment as moment  # noqa: PLC0414  # see above
+from services.platform.times import microseconds, moment
 
 if TYPE_CHECKING:
     import sqlite3

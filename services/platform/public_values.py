@@ -5,10 +5,6 @@ No number is a negative zero.
 
 from __future__ import annotations
 
-from services.platform.times import set_time
-
-__all__ = ["amount", "seconds", "set_time"]
-
 
 def amount(number: float) -> float:
     """Return `number`, a zero without a sign: JSON would print -0."""

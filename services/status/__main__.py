@@ -14,7 +14,7 @@ from key_files.pem import read_open_keys
 from protocol.cloud_side import AnswerReader
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
-from protocol.subjects import GRANT_REVOKED_SUBJECT, STATUS_PARTITIONS
+from protocol.subjects import GRANT_REVOKED_SUBJECT, KEPT_UPDATES, STATUS_PARTITIONS
 from services.platform import boot
 from services.platform.background import regularly
 from services.platform.capability import CapabilityVerifier
@@ -178,7 +178,7 @@ async def main(settings: StatusSettings, stop: asyncio.Event) -> None:
     updates = StreamTail(
         broker,
         DOOR_UPDATES,
-        "door.update.*",
+        KEPT_UPDATES,
         partial(publish_update, hub, lost),
         hub.start_at,
         hub.restart_at,

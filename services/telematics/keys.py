@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import grpc
@@ -29,6 +30,8 @@ KNOWN_SECONDS = 300.0
 UNKNOWN_SECONDS = 2.0
 _AT_ONCE = 512
 _ANSWER_SECONDS = 2.0
+_ROUNDS = 3
+"""So often is asked within one `fetch`: what is told to have changed meanwhile is asked again."""
 _log = structlog.get_logger()
 
 
@@ -42,6 +45,17 @@ class KeyChangeListener(Protocol):
         """Any vehicle's may have."""
 
 
+class KeysUnknown(StorageUnavailable):
+    """Nothing is known of this vehicle's enrolment: it was never asked for, or forgotten since. That is no verdict."""
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    """Asked, and not answered yet. What is not `undisturbed` any more changed meanwhile."""
+
+    undisturbed: set[str]
+
+
 class VehicleKeyDirectory:
     """protocol's Enrolment, for vehicles that were asked about before with `fetch`.
 
@@ -52,7 +66,7 @@ class VehicleKeyDirectory:
         self._stub = VehicleKeysServiceStub(channel)
         self._monotonic = monotonic
         self._known: OrderedDict[str, tuple[VehicleKeys | None, float]] = OrderedDict()
-        self._changes = 0
+        self._questions: list[_Question] = []
         self._listeners: list[KeyChangeListener] = []
 
     async def listen(self, broker: Broker, *listeners: KeyChangeListener) -> None:
@@ -64,23 +78,41 @@ class VehicleKeyDirectory:
         await broker.at_every_connect(self._clear_caches)
 
     async def fetch(self, vins: Iterable[str]) -> None:
-        """Have the answers for these. Raises StorageUnavailable when the enrolment service cannot be asked."""
-        now = self._monotonic()
-        missing = sorted({vin for vin in vins if not self._is_fresh(vin, now)})
-        for start in range(0, len(missing), _AT_ONCE):
-            await self._ask(missing[start : start + _AT_ONCE])
+        """Have the answers for these: for all at the same time, until somebody waits for something again. Raises
+        StorageUnavailable when the enrolment service cannot be asked, or has no answer that lasts.
+        """
+        wanted = set(vins)
+        for _ in range(_ROUNDS):
+            now = self._monotonic()
+            missing = sorted(vin for vin in wanted if not self._is_fresh(vin, now))
+            if not missing:
+                return
+            for start in range(0, len(missing), _AT_ONCE):
+                await self._ask(missing[start : start + _AT_ONCE])
+        if not wanted <= self._known.keys():
+            raise KeysUnknown("vehicles' keys changed whenever they were asked for")
 
     def find(self, vin: str) -> VehicleKeys | None:
-        """Return its keys; None when it is not enrolled, or not any more."""
-        keys, _ = self._known.get(vin, (None, 0.0))
+        """Return its keys; None when it is not enrolled, or not any more. Raises KeysUnknown when nobody has asked, or
+        the answer was forgotten: whoever waited for anything since `fetch` may find it so.
+        """
+        if vin not in self._known:
+            raise KeysUnknown("a vehicle's keys were forgotten")
+        keys, _ = self._known[vin]
         return keys
+
+    def is_enrolled(self, vin: str) -> bool:
+        """Return whether it is known to be enrolled; False when it is not, and when that is not known."""
+        keys, _ = self._known.get(vin, (None, 0.0))
+        return keys is not None
 
     def _is_fresh(self, vin: str, now: float) -> bool:
         _keys, until = self._known.get(vin, (None, 0.0))
         return now < until
 
     async def _ask(self, vins: list[str]) -> None:
-        changes = self._changes
+        question = _Question(set(vins))
+        self._questions.append(question)
         try:
             answer = await ask(
                 self._stub.GetVehicleKeys,
@@ -89,18 +121,21 @@ class VehicleKeyDirectory:
             )
         except grpc.aio.AioRpcError as error:
             raise StorageUnavailable(f"vehicles' keys: {error.code().name} {error.details()}") from error
+        finally:
+            self._questions.remove(question)
         now = self._monotonic()
-        # An answer that was on its way while something changed may be from before: it serves this once.
-        known_until = now + KNOWN_SECONDS if changes == self._changes else now
-        for vin in vins:
+        # An answer that was on its way while its vehicle changed may be from before, and is none.
+        for vin in question.undisturbed:
             self._remember(vin, None, now + UNKNOWN_SECONDS)
         for each in answer.keys:
+            if each.vin not in question.undisturbed:
+                continue
             try:
                 keys = VehicleKeys.of(each.verify_key, each.seal_key)
             except ValueError:
                 _log.error("vehicle_keys_unusable")
             else:
-                self._remember(each.vin, keys, known_until)
+                self._remember(each.vin, keys, now + KNOWN_SECONDS)
 
     def _remember(self, vin: str, keys: VehicleKeys | None, until: float) -> None:
         self._known[vin] = (keys, until)
@@ -114,13 +149,15 @@ class VehicleKeyDirectory:
         except DecodeError:
             _log.error("vehicle_keys_change_unreadable")
             return
-        self._changes += 1
+        for question in self._questions:
+            question.undisturbed.discard(changed.vin)
         self._known.pop(changed.vin, None)
         for listener in self._listeners:
             listener.invalidate(changed.vin)
 
     async def _clear_caches(self) -> None:
-        self._changes += 1
+        for question in self._questions:
+            question.undisturbed.clear()
         self._known.clear()
         for listener in self._listeners:
             listener.clear()

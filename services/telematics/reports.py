@@ -109,7 +109,7 @@ class ReportReader:
         What was read for the batch in hand.
         """
         session = self._loaded.get(vin)
-        if session is None or session.epoch != epoch or self._directory.find(vin) is None:
+        if session is None or session.epoch != epoch or not self._directory.is_enrolled(vin):
             return None
         order = session.order_of(session.current)
         return ReportSession(session.report_public_key, session.report_key_id, order=order)

@@ -19,6 +19,7 @@ import pytest
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.access.v1 import order_signing_service_pb2_grpc as signing_grpc
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
+from ecarus.remotecontrol.door.v1.door_update_pb2 import DoorUpdate
 from ecarus.remotecontrol.vehicle.v1 import command_pb2
 from envoy_ext_authz import external_auth_pb2, external_auth_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -30,12 +31,12 @@ from tests.attacks.people import certified, credentials
 from tests.attacks.sandbox import car_pair, workload_pair
 from tests.attacks.stolen import REFUSED, StolenService, channel_to, code_as, code_of
 from tests.attacks.test_ended_rights import finish
-from tests.support.app import PUBLISHED_KEY, SAMPLE, App, Car
+from tests.support.app import ASLEEP, PUBLISHED_KEY, SAMPLE, App, Car, eventually
 from tests.support.running_mesh import ROOT
 from vehicle.messages.credentials import make_car_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tests.attacks.bystander import BystanderProbe, Probe
@@ -46,20 +47,24 @@ pytestmark = pytest.mark.system
 
 SAYS = {
     "access": ("room.access.revoked",),
-    "command": ("vehicle.{vin}.cmd.door", "room.command.x"),
-    "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown"),
+    "command": ("vehicle.{vin}.cmd.door", "room.command.x", "door.update.{vin}"),
+    "status": ("room.status.checked", "hint.condition.{vin}", "hint.shown", "door.update.{vin}"),
     # The command service keeps the whole queue of a vehicle, the settings in it included.
     "config": ("room.config.x",),
-    "diagnostics": ("room.diagnostics.x",),
+    "diagnostics": ("room.diagnostics.x", "door.update.{vin}"),
     "enrolment": ("room.enrolment.changed",),
 }
-"""What each service says, and none of the others may."""
+"""What each service says, and none of those that it does not stand beside may. Live updates have three publishers; who
+it was is the broker's to say."""
 NOBODYS = (
     "operator.vehicle.enrol",
     "operator.vehicle.revoke",
     "vehicle.{vin}.evt.result",
     "vehicle.{vin}.evt.hello",
     "vehicle_status.0.{vin}",
+    "door.command.{vin}",
+    "door.status.{vin}",
+    "door.diagnostics.{vin}",
     "$SYS.REQ.SERVER.PING",
     "$SYS.REQ.USER.AUTH",
 )
@@ -96,6 +101,7 @@ def test_a_stolen_password_speaks_for_its_own_service_only(
         subject.format(vin=bystander.vin)
         for subjects in (*(said for service, said in SAYS.items() if service != name), NOBODYS)
         for subject in subjects
+        if subject not in SAYS[name]
     ]
     interface = [
         *(
@@ -119,6 +125,79 @@ def test_a_stolen_password_speaks_for_its_own_service_only(
 
     with bystander.undisturbed():
         assert asyncio.run(attack()) == []
+
+
+FORGED = {
+    "command": {
+        "type": "COMMAND_STATUS_UPDATE",
+        "command_status": {"command_id": "forged", "status": "SUCCESS"},
+    },
+    "status": {"type": "DOOR_STATUS_UPDATE", "door_status": {"door_id": "forged", "change_type": "LOCKED"}},
+    "status's alert": {
+        "type": "SYSTEM_ALERT",
+        "system_alert": {"code": "COMMAND_CONTRADICTED", "message": "forged"},
+    },
+    "reset": {"type": "SYSTEM_ALERT", "system_alert": {"code": "UPDATES_RESET", "message": "forged"}},
+    "diagnostics": {"type": "SYSTEM_ALERT", "system_alert": {"code": "U0140", "message": "forged"}},
+    "one in another": {
+        "type": "SYSTEM_ALERT",
+        "command_status": {"command_id": "forged", "status": "SUCCESS"},
+    },
+    "another vehicle's": {
+        "type": "SYSTEM_ALERT",
+        "vin": ASLEEP,
+        "system_alert": {"code": "U1", "message": "forged"},
+    },
+}
+"""By the service that may tell of it, where there is one."""
+OWN_KINDS = {"status": {"status", "status's alert"}}
+
+
+@pytest.mark.parametrize("name", registry.WITH_DATABASE)
+def test_a_forged_update_reaches_no_reader(mesh: Mesh, bystander: BystanderProbe, name: str) -> None:
+    """Nor one who comes back to it later, nor over gRPC. A service can tell of what is its own to tell."""
+    Car(mesh, SAMPLE).meet()
+    app = App(mesh, SAMPLE)
+    own = OWN_KINDS.get(name, {name}) & set(FORGED)
+
+    async def attack(forged: Iterable[dict[str, Any]]) -> None:
+        async with await StolenService(mesh, name).connect() as thief:
+            for update in forged:
+                payload = DoorUpdate(**{"vin": SAMPLE, **update}).SerializeToString()
+                for subject in ("update", "command", "status", "diagnostics", name):
+                    await thief.publish(f"door.{subject}.{SAMPLE}", payload)
+            await thief.flush()
+
+    request = door_status_service_pb2.WatchDoorUpdatesRequest(vin=SAMPLE)
+    bearer = (("authorization", f"Bearer {PUBLISHED_KEY}"),)
+    team = credentials(
+        mesh,
+        *workload_pair(mesh, CertificateIdentity("reader", uri="spiffe://ecarus/team/demo", server=False)),
+    )
+    with bystander.undisturbed(), app.stream() as stream, ExitStack() as stack:
+        door = stack.enter_context(grpc.secure_channel(f"localhost:{mesh.ports.mtls}", team))
+        typed = door_status_service_pb2_grpc.DoorStatusServiceStub(door).WatchDoorUpdates(
+            request, metadata=bearer, timeout=60
+        )
+        list(typed.initial_metadata())  # it has begun
+        opened = eventually(lambda: stream.events and stream.events[0]["id"])
+        asyncio.run(attack(update for whose, update in FORGED.items() if whose not in own))
+        done = finish(app, "lock")["commandId"]
+
+        def told(events: Iterable[object]) -> bool:
+            return any(done in str(event) and "SUCCESS" in str(event) for event in events)
+
+        resumed = stack.enter_context(app.stream(opened))
+        for reader in (stream, resumed):
+            eventually(lambda reader=reader: told(reader.events))
+            assert "forged" not in str(reader.events)
+        for update in typed:
+            assert "forged" not in str(update)
+            if told([update]):
+                break
+        asyncio.run(attack(FORGED[whose] for whose in own))
+        if own:
+            eventually(lambda: str(stream.events).count("forged") >= len(own))
 
 
 def test_a_stolen_password_overhears_nobody_else(mesh: Mesh, bystander: BystanderProbe) -> None:

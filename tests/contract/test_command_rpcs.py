@@ -16,8 +16,12 @@ from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2_grpc as stubs
 from google.protobuf.json_format import MessageToDict, ParseDict
 
-from services.command import store, translate, usecases
-from services.command.domain import (
+import services.command
+from services.command.adapters import store, translate
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.adapters.refusals import refusal_of
+from services.command.adapters.server import POLICY, SERVICE, DoorCommandServicer
+from services.command.domain.commands import (
     AdvisoryState,
     CommandAction,
     DoorAction,
@@ -27,13 +31,12 @@ from services.command.domain import (
     Mode,
     Status,
 )
-from services.command.history_usecases import RefusedRequests
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.refusals import refusal_of
-from services.command.rules import Rules
-from services.command.server import POLICY, SERVICE, DoorCommandServicer
-from services.command.usecases import CommandDependencies
-from services.command.vehicle_usecases import CommandReceipt, ReportedResult, ingest_messages
+from services.command.domain.reports import CommandReceipt, ReportedResult
+from services.command.domain.rules import Rules
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import RefusedRequests
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.vehicle_reports import ingest_messages
 from services.platform.database import open_database
 from services.platform.storage import StorageUnavailable
 from tests.contract.conftest import ServedRoom
@@ -43,7 +46,6 @@ from tests.support.databases import migrated
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.command.domain import Command
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
@@ -66,7 +68,13 @@ class CommandRpcHarness:
     def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
         return CommandDependencies(
-            self.commands, self.dispatch, self.advisory_states, rules, lambda: self.now
+            self.commands,
+            CommandOutboxMessages(MAC),
+            self.dispatch.committed,
+            self.dispatch,
+            self.advisory_states,
+            rules,
+            lambda: self.now,
         )
 
     def metadata(self, correlation_id: str, **claims: Any) -> Any:
@@ -133,14 +141,14 @@ def served() -> ServedRoom:
 async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarness]:
     """The service over its store, and nobody who asks it."""
     url = f"sqlite:///{tmp_path}/command.sqlite3"
-    migrations = Path(store.__file__).parent.with_name("migrations")
+    migrations = Path(services.command.__file__).with_name("migrations")
     await asyncio.to_thread(migrated, url, migrations, store.HEAD)
     database = await open_database(url)
     dispatch = FakeDispatch()
     service = CommandRpcHarness(
         dispatch,
         FakeConditions(),
-        store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed),
+        store.SqlCommands(database),
     )
     service.signer = signer
     yield service
@@ -150,11 +158,8 @@ async def unserved(signer: Any, tmp_path: Path) -> AsyncIterator[CommandRpcHarne
 @pytest.fixture
 def grpc_servicer(unserved: CommandRpcHarness) -> DoorCommandServicer:
     service = unserved
-    deps = CommandDependencies(
-        service.commands, service.dispatch, service.advisory_states, service.deps.rules, lambda: service.now
-    )
     service.refused = RefusedRequests(service.commands, lambda: service.now)
-    return DoorCommandServicer(deps, service.refused)
+    return DoorCommandServicer(service.deps, service.refused)
 
 
 @pytest.fixture
@@ -464,10 +469,10 @@ async def test_without_the_action_nothing_happens(service: CommandRpcHarness) ->
 async def test_a_store_that_is_away_is_503_and_no_command(
     service: CommandRpcHarness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def fail(_command: Command) -> None:
+    async def fail(_work: Any) -> None:
         raise StorageUnavailable("disk full")
 
-    monkeypatch.setattr(service.commands, "accept", fail)
+    monkeypatch.setattr(service.commands, "write", fail)
     problem = await refused(service.unlock())
     assert (problem["status"], problem["code"]) == (503, "STORAGE_UNAVAILABLE")
 

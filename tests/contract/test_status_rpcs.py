@@ -19,6 +19,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import StatusChecks
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.protobuf.json_format import MessageToDict
 
+from protocol.subjects import kept_update_subject
 from services.platform.policy import RpcPolicy
 from services.platform.storage import StorageUnavailable
 from services.status.adapters import translate
@@ -73,6 +74,13 @@ class FakeStore:
         self.sent += messages
 
 
+TOLD_BY = {
+    door_update_pb2.DoorUpdateType.DOOR_STATUS_UPDATE: "status",
+    door_update_pb2.DoorUpdateType.COMMAND_STATUS_UPDATE: "command",
+    door_update_pb2.DoorUpdateType.SYSTEM_ALERT: "diagnostics",
+}
+
+
 @dataclass(slots=True)
 class FakeLog:
     """A log of updates that publishes into the hub as the broker does. `invalidate` drops the oldest."""
@@ -81,11 +89,14 @@ class FakeLog:
     first: int = 1
     kept: list[tuple[str, Update]] = field(default_factory=list)
 
-    def publish(self, update: door_update_pb2.DoorUpdate, published_at: float = math.inf) -> None:
+    def publish(
+        self, update: door_update_pb2.DoorUpdate, published_at: float = math.inf, told_by: str = ""
+    ) -> None:
         position = LogPosition("e1", self.hub.position.sequence + 1)
         payload = update.SerializeToString()
-        self.kept.append((update.vin, Update(position, payload, published_at=published_at)))
-        self.hub.publish(update.vin, position, payload)
+        subject = kept_update_subject(told_by or TOLD_BY.get(update.type, "nobody"), update.vin)
+        self.kept.append((update.vin, Update(position, payload, subject, published_at=published_at)))
+        self.hub.publish(update.vin, position, payload, subject)
 
     def invalidate(self, count: int) -> None:
         self.first += count
@@ -186,6 +197,7 @@ def sample_report() -> report_pb2.StatusReport:
         sequence=1,
         ignition=body_pb2.IGNITION_OFF,
         gear=body_pb2.GEAR_P,
+        speed_kmh=0.0,
         reporting_interval_seconds=30,
     )
     made.observed_at.FromMicroseconds(NOW_US)

@@ -17,7 +17,7 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 import services.status
 from protocol.domains import Domain
 from protocol.streams import DOOR_UPDATES, ROOM_EVENTS, STREAMS, VEHICLE_EVENTS, status_stream
-from protocol.subjects import EventKind, event_subject
+from protocol.subjects import KEPT_UPDATES, EventKind, event_subject
 from services.platform.database import open_database
 from services.platform.dead_letter_keeper import DeadLetterWriter
 from services.platform.outbox import OutboxRelay
@@ -207,7 +207,7 @@ async def running_room(
     updates = StreamTail(
         broker,
         DOOR_UPDATES,
-        "door.update.*",
+        KEPT_UPDATES,
         partial(publish_update, hub, lost),
         hub.start_at,
         hub.restart_at,

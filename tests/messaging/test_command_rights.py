@@ -16,7 +16,8 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import SettingsWithdrawn
 
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import GRANT_REVOKED_SUBJECT, SETTINGS_WITHDRAWN_SUBJECT, CommandKind, command_subject
-from services.command.__main__ import CommandSettings, main
+from services.command.__main__ import main
+from services.command.settings import CommandSettings
 from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle

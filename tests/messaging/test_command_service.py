@@ -22,7 +22,8 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.streams import DOOR_UPDATES, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import STATUS_CHECKS_SUBJECT, EventKind
-from services.command.__main__ import CommandSettings, main
+from services.command.__main__ import main
+from services.command.settings import CommandSettings
 from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle

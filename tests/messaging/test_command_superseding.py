@@ -10,7 +10,8 @@ import pytest
 import pytest_asyncio
 from ecarus.remotecontrol.door.v1.door_command_pb2 import CommandStage, CommandStatus, FailureReason
 
-from services.command.__main__ import CommandSettings, main
+from services.command.__main__ import main
+from services.command.settings import CommandSettings
 from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import FakeVehicle

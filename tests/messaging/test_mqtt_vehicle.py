@@ -16,7 +16,7 @@ from nats.js.api import AckPolicy, ConsumerConfig
 from protocol import stream_config
 from protocol.streams import MQTT_MESSAGES, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import CommandKind, EventKind, event_subject, presence_subject
-from services.command.mqtt_queue import MqttSessions
+from services.command.adapters.mqtt_queue import MqttSessions
 from services.platform.jetstream import Broker as RoomBroker
 from tests.messaging.vehicle_cloud import WAIT_SECONDS, Broker, Cloud, door_command, until
 from tests.support.signed_cloud import VIN

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import nats
 import pytest
 import pytest_asyncio
+from nats.errors import NoRespondersError
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats.js.errors import APIError
 
@@ -31,7 +32,14 @@ from protocol.streams import (
     VEHICLE_COMMANDS,
     VEHICLE_EVENTS,
 )
-from protocol.subjects import CommandKind, command_subject, update_subject
+from protocol.subjects import (
+    CommandKind,
+    command_subject,
+    is_vin,
+    kept_update_subject,
+    origin_of_update,
+    update_subject,
+)
 from services import registry
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
 from tests.messaging.test_hostile_car import HARMFUL, NOTHING_WAITS
@@ -67,7 +75,7 @@ SAYS = {
         f"{STORE_API}.CONSUMER.CREATE.{ROOM_EVENTS}",
         f"{STORE_API}.DIRECT.GET.{DOOR_UPDATES}",
     },
-    "config": {"vehicle.*.cmd.config", "door.update.*", "room.config.>"},
+    "config": {"vehicle.*.cmd.config", "room.config.>"},
     "diagnostics": {"door.update.*", "hint.refused.*", "room.diagnostics.>"},
     "enrolment": {
         "admitted.vehicle",
@@ -127,6 +135,7 @@ PROBES = sorted(
         "$JS.API.INFO",
         f"vehicle.{VIN}.evt.hello",
         f"vehicle_status.0.{VIN}",
+        *(f"door.{service}.{VIN}" for service in registry.WITH_DATABASE),
         "_INBOX.x",
         *(f"_INBOX.{service}.x" for service in registry.WITH_DATABASE),
     }
@@ -341,7 +350,11 @@ async def test_the_broker_s_answers_to_a_service_reach_nothing(harness: BrokerHa
         commands = await harness.observe(VEHICLE_COMMANDS)
         await commands.delete_consumer(VEHICLE_COMMANDS, "mine")
     assert reached(witness, service) == []
-    await witness.assert_nothing_came_of_it()
+    # An answer to `door.update.<VIN>` takes the passage of its own live updates: under its name, of no vehicle.
+    updates = (await witness.look())[DOOR_UPDATES][2]
+    assert all(origin_of_update(subject) == service for subject in updates)
+    assert not any(is_vin(subject.split(".")[-1]) for subject in updates)
+    await witness.assert_nothing_came_of_it(other_streams={DOOR_UPDATES} if updates else ())
 
 
 async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: BrokerHarness) -> None:
@@ -364,8 +377,30 @@ async def test_the_confirmation_of_what_a_service_says_reaches_nothing(harness: 
     kept = [one for one in HARMFUL if not one.startswith(("$JS.ACK.", "_R_."))]
     after = await witness.look()
     assert sum(after[ROOM_EVENTS][2].values()) == 4 * (len(kept) + 1)
-    assert sum(after[DOOR_UPDATES][2].values()) == len(kept) + 1
+    updates = dict(after[DOOR_UPDATES][2])
+    assert updates.pop(kept_update_subject("diagnostics", VIN)) == len(kept) + 1
+    # A confirmation to `door.update.<VIN>` goes through the passage once more, as all that is published there. It is
+    # kept for no vehicle, under the name of who asked for it.
+    assert sorted(origin_of_update(subject) for subject in updates) == ["command", "status"]
+    assert not any(is_vin(subject.split(".")[-1]) for subject in updates)
     await witness.assert_nothing_came_of_it(other_streams={ROOM_EVENTS, DOOR_UPDATES})
+
+
+async def test_a_live_update_is_kept_under_the_name_of_who_published_it(harness: BrokerHarness) -> None:
+    tellers = ("command", "diagnostics", "status")
+    for service in registry.WITH_DATABASE:
+        client = await harness.client(service, service)
+        if service in tellers:
+            await client.request(update_subject(VIN), service.encode(), timeout=WAIT_SECONDS)
+            continue
+        with pytest.raises((NoRespondersError, nats.errors.TimeoutError)):
+            await client.request(update_subject(VIN), b"forged", timeout=0.5)
+    updates = await harness.observe(DOOR_UPDATES)
+    info = await updates.stream_info(DOOR_UPDATES, subjects_filter=">")
+    assert info.state.subjects == {kept_update_subject(service, VIN): 1 for service in tellers}
+    for number, service in enumerate(sorted(tellers, key=registry.WITH_DATABASE.index), 1):
+        kept = await updates.get_msg(DOOR_UPDATES, number)
+        assert (kept.subject, kept.data) == (kept_update_subject(service, VIN), service.encode())
 
 
 @pytest.mark.parametrize("headers_only", [False, True])

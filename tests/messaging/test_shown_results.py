@@ -16,7 +16,8 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResult, ShownResult
 
 from protocol.streams import VEHICLE_EVENTS
 from protocol.subjects import SHOWN_RESULTS_SUBJECT, EventKind, event_subject
-from services.command.__main__ import CommandSettings, main
+from services.command.__main__ import main
+from services.command.settings import CommandSettings
 from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness
 from tests.messaging.fake_vehicle import VIN, FakeVehicle

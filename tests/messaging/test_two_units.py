@@ -14,9 +14,10 @@ import pytest_asyncio
 from protocol.domains import Domain
 from protocol.subjects import CommandKind, EventKind, command_subject
 from protocol.vehicle_side import RefusedOrder
-from services.command import vehicle_usecases
-from services.command.__main__ import CommandSettings, main
-from services.command.epoch_watch import LOOP_EPOCHS, REBOOTS, TWO_UNITS
+from services.command.__main__ import main
+from services.command.settings import CommandSettings
+from services.command.usecases import vehicle_reports as vehicle_usecases
+from services.command.usecases.epoch_watch import LOOP_EPOCHS, REBOOTS, TWO_UNITS
 from services.platform.settings import load
 from tests.messaging.command_harness import App, CommandHarness, until
 from tests.messaging.fake_vehicle import VIN, FakeVehicle

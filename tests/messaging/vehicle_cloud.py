@@ -24,7 +24,7 @@ from protocol.faults import SYNCHRONISATION, Fault, MessageRefused
 from protocol.order import order_id
 from protocol.streams import MQTT_MESSAGES, MQTT_QOS_HEADER, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVENTS
 from protocol.subjects import STATUS_MAPPING, CommandKind, EventKind, command_subject, event_subject
-from services.command.mqtt_queue import forward_waiting
+from services.command.adapters.mqtt_queue import forward_waiting
 from services.platform.jetstream import Broker as RoomBroker
 from tests.support.ports import free_port
 from tests.support.signed_cloud import VIN, SignedCloud, VerifiedUnitMessage

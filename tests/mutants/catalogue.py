@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
-from tests.mutants import answers, checks, commands, doors, envelopes, keys, links, reports, sessions
+from tests.mutants import (
+    answers,
+    cancellations,
+    checks,
+    commands,
+    doors,
+    envelopes,
+    keys,
+    links,
+    refusals,
+    reports,
+    sessions,
+)
 from tests.mutants.mutant import MUTANTS
 
-MODULES = (answers, checks, commands, doors, envelopes, keys, links, reports, sessions)
+MODULES = (
+    answers,
+    cancellations,
+    checks,
+    commands,
+    doors,
+    envelopes,
+    keys,
+    links,
+    refusals,
+    reports,
+    sessions,
+)
 
 __all__ = ["MODULES", "MUTANTS"]

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from services.command.domain import Confirmation, Ending, FailureReason, ObservedOutcome, Status
-from services.command.vehicle_usecases import ReportedResult
+from services.command.domain.commands import Confirmation, Ending, FailureReason, ObservedOutcome, Status
+from services.command.domain.reports import ReportedResult
+from services.command.usecases.vehicle_reports import record_outcomes
 from tests.support.command_store_harness import OTHER, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ async def test_what_the_next_report_showed_is_kept_whichever_comes_first(
     command = await service.request()
     shown = Confirmation(True, service.now, (("driver", False),))
     if first == "word":
-        await service.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], service.now)
+        await record_outcomes(service.deps, [ObservedOutcome(VIN, command.command_id, shown)])
     await service.report(service.succeeded(command))
     if first == "result":
-        await service.commands.confirm([ObservedOutcome(VIN, command.command_id, shown)], service.now)
-    await service.commands.confirm(
-        [ObservedOutcome(VIN, command.command_id, replace(shown, confirmed=False))], service.now
+        await record_outcomes(service.deps, [ObservedOutcome(VIN, command.command_id, shown)])
+    await record_outcomes(
+        service.deps, [ObservedOutcome(VIN, command.command_id, replace(shown, confirmed=False))]
     )
     found = await service.find(command)
     assert (found.status, found.confirmation) == (Status.SUCCESS, shown)
@@ -46,8 +47,8 @@ async def test_what_a_report_showed_says_nothing_about_a_command_that_failed(
     command = await service.request()
     failed = Ending(Status.FAILED, service.now, "No.", FailureReason.ENGINE_ON)
     await service.report(ReportedResult("m-1", VIN, command.command_id, failed))
-    await service.commands.confirm(
-        [ObservedOutcome(VIN, command.command_id, Confirmation(True, service.now, ()))], service.now
+    await record_outcomes(
+        service.deps, [ObservedOutcome(VIN, command.command_id, Confirmation(True, service.now, ()))]
     )
     assert (await service.find(command)).confirmation is None
 
@@ -56,5 +57,5 @@ async def test_no_vehicle_speaks_of_anothers_command(service: CommandStoreHarnes
     command = await service.request()
     await service.report(service.succeeded(command))
     shown = Confirmation(True, service.now, (("driver", False),))
-    await service.commands.confirm([ObservedOutcome(OTHER, command.command_id, shown)], service.now)
+    await record_outcomes(service.deps, [ObservedOutcome(OTHER, command.command_id, shown)])
     assert (await service.find(command)).confirmation is None

@@ -12,8 +12,8 @@ import pytest
 import pytest_asyncio
 from sqlalchemy import select, update
 
-from services.command import usecases
-from services.command.domain import (
+from services.command.adapters.store import tables
+from services.command.domain.commands import (
     AdvisoryState,
     CommandAction,
     CommandAlreadyFinished,
@@ -25,14 +25,14 @@ from services.command.domain import (
     Status,
     StatusCheck,
 )
-from services.command.history import SETTLED, HistoryPage, HistoryQuery
-from services.command.history_usecases import (
+from services.command.domain.history import SETTLED, HistoryPage, HistoryQuery
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import (
     RefusedRequests,
     list_history,
     purge_expired_history,
     record_status_checks,
 )
-from services.command.store import tables
 from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     LOCK,

@@ -11,8 +11,8 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
 from protocol.domains import MAX_COUNTER, Domain
 from protocol.session import CloudSession, EpochRecord
-from services.command.store.orders import SqlOrders
-from services.command.store.tables import sessions
+from services.command.adapters.store.orders import SqlOrders
+from services.command.adapters.store.tables import sessions
 from tests.support.command_store_harness import OTHER, VIN, open_room
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from services.command import usecases
-from services.command.domain import CancelRequest, CannotDeliver, CorrelationIdReused, Status
-from services.command.refusals import refusal_of
-from services.command.store.tables import command, history, outbox
+from services.command.adapters.refusals import refusal_of
+from services.command.adapters.store.tables import command, history, outbox
+from services.command.domain.commands import CancelRequest, CannotDeliver, CorrelationIdReused, Status
+from services.command.usecases import requests as usecases
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
 
 if TYPE_CHECKING:
-    from services.command.usecases import CommandDependencies
+    from services.command.usecases.ports import CommandDependencies
     from tests.support.command_store_harness import CommandStoreHarness
 
 

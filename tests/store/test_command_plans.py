@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from protocol.domains import Domain
-from services.command import usecases
-from services.command.domain import CommandAction, CommandRightEnded, StatusCheck
-from services.command.store import tables
-from services.command.store.orders import SqlOrders
-from services.command.vehicle_usecases import CommandReceipt
+from services.command.adapters.store import tables
+from services.command.adapters.store.orders import SqlOrders
+from services.command.domain.commands import CommandAction, CommandRightEnded, StatusCheck
+from services.command.domain.reports import CommandReceipt
+from services.command.usecases import requests as usecases
+from services.command.usecases.vehicle_reports import count_wake_up
 from services.platform.outbox import OutboxRelay
 from tests.store.query_plans import Watch, walks
 from tests.support.command_store_harness import LOCK, OWNER, UNLOCK, VIN, open_room
@@ -34,7 +35,7 @@ async def a_day(service: CommandStoreHarness) -> None:
     orders = SqlOrders(service.database, lambda: 1)
     first = await service.request()
     await orders.reserve_slots([(VIN, Domain.COMMAND, 30_000)])
-    await service.commands.wake(VIN, first.command_id, service.now)
+    await count_wake_up(service.deps, first.command_id)
     service.dispatch.leave()
     await service.commands.take_over([first.command_id], service.now)
     await service.report(CommandReceipt("m-0", VIN, first.command_id, service.now))

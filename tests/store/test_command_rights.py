@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest_asyncio
 
-from services.command.domain import (
+from services.command.adapters.outbox_messages import TO_VEHICLES
+from services.command.adapters.store import tables
+from services.command.domain.commands import (
     CommandAction,
     CommandRightEnded,
     Ending,
@@ -17,17 +19,15 @@ from services.command.domain import (
     Requester,
     Status,
 )
-from services.command.outbox_messages import TO_VEHICLES
-from services.command.own_cancellations import taken_back_id
-from services.command.right_usecases import end_rights
-from services.command.store import tables
-from services.command.vehicle_usecases import CancellationDecision, ReportedResult
+from services.command.domain.own_cancellations import taken_back_id
+from services.command.domain.reports import CancellationDecision, ReportedResult
+from services.command.usecases.rights import end_rights
 from tests.support.command_store_harness import AGENT, OTHER, OWNER, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from services.command.domain import Command
+    from services.command.domain.commands import Command
 
 GUEST = Requester("guest-9", "guest-9", "MOBILE_APP")
 

@@ -12,8 +12,9 @@ from ecarus.remotecontrol.access.v1 import order_signing_service_pb2 as signing
 from ecarus.remotecontrol.door.v1 import door_command_service_pb2 as rpc
 from sqlalchemy import select
 
-from services.command import translate, usecases
-from services.command.domain import (
+from services.command.adapters import translate
+from services.command.adapters.store import tables
+from services.command.domain.commands import (
     CommandAction,
     CommandNotFound,
     NotYoursToCancel,
@@ -23,14 +24,15 @@ from services.command.domain import (
     StatusCheck,
     Viewer,
 )
-from services.command.history_usecases import list_history, record_status_checks
-from services.command.store import tables
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import list_history, record_status_checks
+from services.command.usecases.vehicle_reports import count_wake_up
 from tests.support.command_store_harness import LOCK, START, UNLOCK, VIN, CommandStoreHarness, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.command.domain import DoorAction
+    from services.command.domain.commands import DoorAction
 
 OWNER = Requester("user-123", "user-123", "MOBILE_APP", role=PersonRole.OWNER)
 KEY = Requester("guest-9", "guest-9", "MOBILE_APP", role=PersonRole.DIGITAL_KEY)
@@ -129,7 +131,7 @@ async def wakes(service: CommandStoreHarness, who: Requester, times: int) -> int
     woken = 0
     for n in range(times):
         command = await service.request(f"{who.subject}-{n}", who=who)
-        woken += await service.commands.wake(VIN, command.command_id, service.now)
+        woken += await count_wake_up(service.deps, command.command_id)
         service.pass_seconds(31)
         await usecases.time_out_overdue(service.deps)
     return woken
@@ -141,4 +143,4 @@ async def test_a_guest_does_not_use_up_the_wake_ups_that_the_owner_needs(
     assert await wakes(service, KEY, 8) == 4
     assert await wakes(service, FAMILY, 8) == 2
     assert await wakes(service, OWNER, 8) == 6
-    assert not await service.commands.wake(VIN, "cmd-nobodys", service.now + timedelta(days=1))
+    assert not await count_wake_up(service.deps, "cmd-nobodys")

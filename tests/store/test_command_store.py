@@ -12,8 +12,10 @@ import pytest_asyncio
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from services.command import store, usecases
-from services.command.domain import (
+from services.command.adapters import store
+from services.command.adapters.outbox_messages import TO_VEHICLES
+from services.command.adapters.store import tables
+from services.command.domain.commands import (
     AdvisoryState,
     Command,
     CommandAction,
@@ -29,16 +31,11 @@ from services.command.domain import (
     Status,
     StatusCheck,
 )
-from services.command.history import HistoryQuery
-from services.command.history_usecases import list_history, purge_expired_history, record_status_checks
-from services.command.outbox_messages import TO_VEHICLES
-from services.command.store import tables
-from services.command.vehicle_usecases import (
-    CancellationDecision,
-    CommandReceipt,
-    ReportedResult,
-    wake_the_silent,
-)
+from services.command.domain.history import HistoryQuery
+from services.command.domain.reports import CancellationDecision, CommandReceipt, ReportedResult
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import list_history, purge_expired_history, record_status_checks
+from services.command.usecases.vehicle_reports import wake_the_silent
 from services.platform.storage import StorageUnavailable
 from tests.support.command_store_harness import (
     AGENT,

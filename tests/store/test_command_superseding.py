@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import pytest_asyncio
@@ -12,8 +12,10 @@ from ecarus.remotecontrol.vehicle.v1 import command_pb2
 
 from protocol.domains import Domain
 from protocol.session import CloudSession, EpochRecord
-from services.command import usecases
-from services.command.domain import (
+from services.command.adapters.store import SqlCommands, tables
+from services.command.adapters.store.orders import SqlOrders
+from services.command.adapters.store.tables import sessions
+from services.command.domain.commands import (
     CommandAction,
     CommandInProgress,
     DoorAction,
@@ -22,26 +24,18 @@ from services.command.domain import (
     Mode,
     Status,
 )
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.own_cancellations import superseded_id
-from services.command.store import SqlCommands, tables
-from services.command.store.orders import SqlOrders
-from services.command.store.tables import sessions
-from services.command.vehicle_usecases import (
-    CancellationDecision,
-    CommandReceipt,
-    OrderRefusal,
-    ReportedResult,
-)
+from services.command.domain.own_cancellations import superseded_id
+from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
+from services.command.usecases import requests as usecases
 from services.platform.storage import StorageUnavailable
-from tests.support.command_store_harness import LOCK, MAC, VIN, CommandStoreHarness, FakeDispatch, open_room
+from tests.support.command_store_harness import LOCK, VIN, CommandStoreHarness, FakeDispatch, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from sqlalchemy import Connection
 
-    from services.command.domain import Command
+    from services.command.domain.commands import Command
 
 NEVER = b""
 EPOCH = b"an epoch, 16 byt"
@@ -201,15 +195,15 @@ async def test_what_a_replica_took_over_is_not_called_unsent(service: CommandSto
 
 async def test_a_lock_that_cannot_be_kept_changes_nothing(service: CommandStoreHarness) -> None:
     unlock = await service.request()
-    accept = service.commands.accept
+    write = service.commands.write
 
-    async def then_fail(new: Command) -> None:
+    async def then_fail(work: Any) -> Any:
         try:
-            await accept(new)
+            return await write(work)
         finally:
             service.database.fail_next = True
 
-    service.commands.accept = then_fail  # type: ignore[method-assign]
+    service.commands.write = then_fail  # type: ignore[method-assign]
     with pytest.raises(StorageUnavailable):
         await service.request("c-2", LOCK)
     assert service.dispatch.restored == [unlock.command_id]
@@ -225,7 +219,7 @@ async def test_another_replica_never_issues_the_unlock_above_the_lock(service: C
         sessions.store(connection).save(VIN, CloudSession(EpochRecord(EPOCH)))
 
     await service.database.write(meet)
-    other = SqlCommands(service.database, CommandOutboxMessages(MAC), FakeDispatch().committed)
+    other = SqlCommands(service.database)
     orders = SqlOrders(service.database, lambda: 1_000)
 
     async def issue(command: Command) -> tuple[int, bytes | None]:

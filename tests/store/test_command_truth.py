@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 import pytest_asyncio
 
-from services.command import usecases
-from services.command.domain import (
+from services.command.adapters.store import tables
+from services.command.domain.commands import (
     CommandAction,
     DoorAction,
     DoorResult,
@@ -19,18 +19,19 @@ from services.command.domain import (
     Mode,
     Status,
 )
-from services.command.endings import arrived_too_late
-from services.command.history import HistoryQuery
-from services.command.history_usecases import list_history
-from services.command.store import tables
-from services.command.vehicle_usecases import OrderRefusal, ReportedResult, ingest_messages
+from services.command.domain.endings import arrived_too_late
+from services.command.domain.history import HistoryQuery
+from services.command.domain.reports import OrderRefusal, ReportedResult
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import list_history
+from services.command.usecases.vehicle_reports import ingest_messages
 from services.telematics.signing_again import SigningAgain
 from tests.support.command_store_harness import LOCK, OTHER, VIN, CommandStoreHarness, admitted, open_room
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from services.command.domain import Command, HistoryEntry
+    from services.command.domain.commands import Command, HistoryEntry
 
 
 @pytest_asyncio.fixture

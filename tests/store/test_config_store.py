@@ -27,6 +27,7 @@ from services.config.domain import (
     ConfigRightEnded,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     News,
     SettingsChange,
     UnlockMode,
@@ -264,6 +265,19 @@ async def test_what_runs_outlives_a_refused_change(record: store.ConfigStore) ->
     assert (shown.settings, shown.running, shown.rejection) == (running, running, "none fitted")
     after = await record.change(wish("c-3", speed_lock_threshold_kmh=40), T0)
     assert after.settings == replace(running, speed_lock_threshold_kmh=40)
+
+
+async def test_what_was_left_out_is_kept_and_repeats_get_the_first_answer(record: store.ConfigStore) -> None:
+    await record.change(wish(child_lock_enabled=True), T0)
+    lacks_it = ConfigAnswer(VIN, "m-1", T0, 1, applied=True, reason="none fitted", running=DoorSettings())
+    await record.ingest([received(lacks_it)], T0)
+    shown = await record.find(VIN)
+    assert shown is not None
+    assert shown.left_out == LeftOutSettings(("child_lock_enabled",), "none fitted")
+    same = wish("c-2", child_lock_enabled=False)  # it is so already
+    first, again = await record.change(same, T0), await record.change(same, T0)
+    assert first.left_out == again.left_out == shown.left_out
+    assert (await record.change(wish("c-3", child_lock_enabled=True), T0)).left_out is None
 
 
 async def test_forgetting_lets_go_of_what_is_old_and_of_nothing_else(

@@ -94,6 +94,14 @@ async def test_what_was_reported_is_read_back_whole(record: store.DiagnosisStore
     assert faulty.system_status is SystemStatus.FAULT
 
 
+async def test_a_health_that_is_not_known_stays_so(record: store.DiagnosisStore) -> None:
+    unknown = check(replace(GOOD, health=None), 1)
+    await record.ingest([unknown])
+    found = await record.find(VIN)
+    assert found is not None
+    assert found.check == unknown
+
+
 async def test_an_alert_is_told_once_when_it_comes_and_once_when_it_goes(
     record: store.DiagnosisStore, database: Database
 ) -> None:

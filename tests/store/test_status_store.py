@@ -20,7 +20,7 @@ from services.platform.migration import config_for, migrate
 from services.platform.times import moment
 from services.status.adapters import store, translate
 from services.status.adapters.update_budget import BURST, BudgetedMessages
-from services.status.adapters.vehicle_translate import ReportOrigin, report_of
+from services.status.adapters.vehicle_translate import ReportOrigin, report_of, reported_actuation_of
 from services.status.domain.doors import (
     LOCKED,
     LONGEST_WAIT_MICROSECONDS,
@@ -227,7 +227,65 @@ async def test_a_door_that_is_not_named_stays_as_it_was_with_its_age(
     assert not doors.trunk.HasField("received_at")
 
 
-async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it_was(
+def unlocked(command_id: str, sequence: int, named: dict[int, bool], *doors: int) -> ReportedActuation:
+    """The result of an unlock of `doors`, none of which is sensed; its status names others."""
+    result = report_pb2.CommandResult(
+        command_id=command_id,
+        outcome=report_pb2.COMMAND_OUTCOME_SUCCEEDED,
+        doors=[report_pb2.DoorOutcome(door=door, succeeded=True) for door in doors],
+    )
+    acted = reported_actuation_of(result, full_report(sequence, named))
+    assert acted is not None
+    return acted
+
+
+@pytest.mark.parametrize("order", ["in order", "at once", "the result last", "at once, the result last"])
+async def test_a_lock_that_was_moved_and_is_not_sensed_any_more_is_unknown(
+    records: store.StatusStore, order: str
+) -> None:
+    await records.take_reports([full_report(1, {1: True, 2: True, 5: True})], [], NOW_US)
+    result, later = unlocked("c1", 3, {1: True}, 2), full_report(4, {1: True})
+    earlier = full_report(2, {1: True})
+    batches: list[tuple[list[Report], list[ReportedActuation]]] = {
+        "in order": [([earlier], []), ([result.status], [result]), ([later], [])],
+        "at once": [([earlier, result.status, later], [result])],
+        "the result last": [([earlier], []), ([later], []), ([result.status], [result])],
+        "at once, the result last": [([earlier, later, result.status], [result])],
+    }[order]
+    later.received_at_us = result.status.received_at_us + 1
+    for reports, moved_ones in batches:
+        await records.take_reports(reports, moved_ones, NOW_US)
+    doors = (await shown(records)).doors
+    assert not doors.passenger.HasField("locked")
+    assert doors.passenger.HasField("received_at")
+    assert doors.trunk.locked
+    assert doors.driver.locked
+
+    await records.take_reports([full_report(5, {1: True, 2: True})], [], NOW_US)
+    updates = [DoorUpdate.FromString(bytes(row.payload)).door_status for row in await outbox_rows(records)]
+    assert updates == []  # what it was before is not known: nothing is told of it
+    assert (await shown(records)).doors.passenger.locked
+
+    await records.take_reports([full_report(6, {1: True})], [], NOW_US)
+    await take_result(records, result)  # sent again: what was named since stays
+    assert (await shown(records)).doors.passenger.locked
+
+
+async def test_a_door_that_the_vehicle_has_no_longer_is_shown_no_longer(records: store.StatusStore) -> None:
+    await records.take_reports([full_report(1, {1: True, 2: True, 3: True})], [], NOW_US)
+    await records.take_reports([full_report(2, {1: True})], [], NOW_US)
+    assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == {
+        "driver",
+        "passenger",
+        "rear_left",
+    }
+    await records.take_reports([full_report(3, {1: True}, fitted_doors=[1, 2])], [], NOW_US)
+    await records.take_reports([full_report(4, {1: True})], [], NOW_US)
+    assert {each.name for each, _ in (await shown(records)).doors.ListFields()} == {"driver", "passenger"}
+    assert [row for row in await outbox_rows(records) if row.message_id.startswith("door")] == []
+
+
+async def test_a_report_without_doors_leaves_them_and_what_is_not_understood_is_unknown(
     records: store.StatusStore,
 ) -> None:
     await records.take_reports([full_report(1, {1: True}, speed_kmh=30.0, ignition=3, gear=4)], [], NOW_US)
@@ -235,9 +293,15 @@ async def test_a_report_without_doors_and_what_is_not_understood_leave_all_as_it
     assert unclear.cut == ("speed_kmh", "ignition")
     taken = await records.take_reports([unclear], [], NOW_US)
     status = await shown(records)
-    assert (status.vehicle_speed, status.ignition_status, status.gear_position) == (30.0, 3, 1)
+    assert not status.HasField("vehicle_speed")
+    assert not status.HasField("ignition_status")
+    assert status.gear_position == 1
     assert status.doors.driver.locked
-    assert (taken.latest[VIN].speed_kmh, taken.latest[VIN].ignition) == (30.0, 3)
+    assert (taken.latest[VIN].speed_kmh, taken.latest[VIN].ignition) == (0.0, 0)
+    await records.take_reports([full_report(3, {1: True}, speed_kmh=0.0)], [], NOW_US)
+    status = await shown(records)
+    assert (status.HasField("vehicle_speed"), status.vehicle_speed) == (True, 0.0)
+    assert not status.HasField("gear_position")
 
 
 async def test_two_writers_of_the_same_reports_tell_of_them_once(records: store.StatusStore) -> None:

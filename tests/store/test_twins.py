@@ -18,15 +18,18 @@ import services.enrolment
 from services.access.adapters import seed as access_seed
 from services.access.adapters import store as access_store
 from services.access.adapters.store import grants as access_grants
-from services.command import store
-from services.command.domain import Command, Status, StatusCheck
-from services.command.endings import timed_out
-from services.command.history_usecases import purge_expired_history
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.rules import Rules
-from services.command.store.tables import history, outbox, wake_up
-from services.command.usecases import CommandDependencies, time_out_overdue
-from services.command.vehicle_usecases import wake_the_silent
+from services.command.adapters import store
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.adapters.store.tables import history, outbox, wake_up
+from services.command.domain.commands import Command, Status, StatusCheck
+from services.command.domain.endings import timed_out
+from services.command.domain.rules import Rules
+from services.command.usecases.accepting import keep
+from services.command.usecases.history import purge_expired_history
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.recording import finish
+from services.command.usecases.requests import time_out_overdue
+from services.command.usecases.vehicle_reports import count_wake_up, wake_the_silent
 from services.enrolment.adapters import seed as enrolment_seed
 from services.enrolment.adapters import store as enrolment_store
 from services.enrolment.domain import PublicKeys
@@ -64,16 +67,22 @@ class Replica:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.sent: list[OutgoingMessage] = []
-        self.commands = store.SqlCommands(database, CommandOutboxMessages(MAC), self.sent.extend)
+        self.commands = store.SqlCommands(database)
         self.now = START
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
         self.deps = CommandDependencies(
-            self.commands, FakeDispatch(), FakeConditions(), rules, lambda: self.now
+            self.commands,
+            CommandOutboxMessages(MAC),
+            self.sent.extend,
+            FakeDispatch(),
+            FakeConditions(),
+            rules,
+            lambda: self.now,
         )
         self.woken: list[str] = []
 
-    async def wake(self, vin: str, command_id: str) -> None:
-        if await self.commands.wake(vin, command_id, self.now):
+    async def wake(self, _vin: str, command_id: str) -> None:
+        if await count_wake_up(self.deps, command_id):
             self.woken.append(command_id)
 
 
@@ -116,7 +125,7 @@ async def test_both_wake_for_the_same_commands_and_each_vehicle_is_woken_once(
 ) -> None:
     one, other = twins
     for number in range(COMMANDS):
-        await one.commands.accept(a_command(number))
+        await keep(one.deps, a_command(number))
     await at(timedelta(seconds=3), *twins)
     await asyncio.gather(*(wake_the_silent(each.deps, each.wake) for each in twins for _ in range(2)))
     assert sorted(one.woken + other.woken) == [f"cmd-{number}" for number in range(COMMANDS)]
@@ -129,16 +138,17 @@ async def test_a_vehicle_that_is_woken_again_for_a_command_changes_nothing_that_
     twins: tuple[Replica, Replica],
 ) -> None:
     one, other = twins
-    await one.commands.accept(a_command(0))
-    assert await one.commands.wake(a_command(0).vin, "cmd-0", START)
-    assert await other.commands.wake(a_command(0).vin, "cmd-0", START + timedelta(seconds=16))
+    await keep(one.deps, a_command(0))
+    assert await count_wake_up(one.deps, "cmd-0")
+    other.now += timedelta(seconds=16)
+    assert await count_wake_up(other.deps, "cmd-0")
     assert [m.message_id for m in other.sent] == []
 
 
 async def test_both_end_the_overdue_and_each_ends_once(twins: tuple[Replica, Replica]) -> None:
     one, other = twins
     for number in range(COMMANDS):
-        await one.commands.accept(a_command(number))
+        await keep(one.deps, a_command(number))
     one.sent.clear()
     await at(timedelta(seconds=31), *twins)
 
@@ -157,8 +167,8 @@ async def test_both_end_the_overdue_and_each_ends_once(twins: tuple[Replica, Rep
 
 async def test_both_forget_and_record_the_same(twins: tuple[Replica, Replica]) -> None:
     one, _ = twins
-    await one.commands.accept(a_command(0))
-    await one.commands.finish([("cmd-0", timed_out(START, surely_unsent=True))], unless_taken_over=False)
+    await keep(one.deps, a_command(0))
+    await finish(one.deps, [("cmd-0", timed_out(START, surely_unsent=True))], unless_taken_over=False)
     checks = [StatusCheck(f"look-{n}", VIN, START, OWNER, f"s-{n}", 0.01) for n in range(COMMANDS)]
     await asyncio.gather(
         *(each.commands.add_status_checks(checks, START) for each in twins for _ in range(ROUNDS))

@@ -18,12 +18,12 @@ from protocol.cloud_side import AnswerReader, IssuedOrder
 from protocol.domains import ANSWER_FIELDS, ContentType, Domain
 from protocol.keys import OpenKeys
 from protocol.subjects import EventKind, event_subject
-from services.command import store as command_store
-from services.command.outbox_messages import CommandOutboxMessages
-from services.command.rules import Rules
-from services.command.shown_results import ShownResults
-from services.command.usecases import CommandDependencies
-from services.command.vehicle_link import CommandEventHandler as CommandEvents
+from services.command.adapters import store as command_store
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.adapters.shown_results import ShownResults
+from services.command.adapters.vehicle_link import CommandEventHandler as CommandEvents
+from services.command.domain.rules import Rules
+from services.command.usecases.ports import CommandDependencies
 from services.config.adapters import dispatch as config_dispatch
 from services.config.adapters import store as config_store
 from services.config.adapters import translate as config_translate
@@ -173,9 +173,17 @@ async def ask_nobody(_vin: str) -> None:
 
 
 def command_room(database: Database, fleet: Fleet) -> NonsenseHarness:
-    commands = command_store.SqlCommands(database, CommandOutboxMessages(MAC), lambda _: None)
+    commands = command_store.SqlCommands(database)
     rules: Any = Rules(None, 5, None)  # type: ignore[arg-type]  # nothing is asked here
-    deps = CommandDependencies(commands, FakeDispatch(), FakeConditions(), rules, lambda: START)
+    deps = CommandDependencies(
+        commands,
+        CommandOutboxMessages(MAC),
+        lambda _: None,
+        FakeDispatch(),
+        FakeConditions(),
+        rules,
+        lambda: START,
+    )
     reader = AnswerReader(OpenKeys(CLOUD_SEAL), fleet.directory, vehicle_rules.check)
     events = CommandEvents(
         deps,

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
-from services.command import store, usecases
-from services.command.domain import (
+import services.command
+from services.command.adapters import store
+from services.command.adapters.outbox_messages import TO_VEHICLES, CommandOutboxMessages
+from services.command.domain.commands import (
     AdvisoryState,
     CancelRequest,
     Command,
@@ -25,12 +27,13 @@ from services.command.domain import (
     Requester,
     Status,
 )
-from services.command.history import HistoryQuery
-from services.command.history_usecases import list_history
-from services.command.outbox_messages import TO_VEHICLES, CommandOutboxMessages
-from services.command.rules import Rules
-from services.command.usecases import CommandDependencies
-from services.command.vehicle_usecases import Report, ReportedResult, VerifiedMessage, ingest_messages
+from services.command.domain.history import HistoryQuery
+from services.command.domain.reports import Report, ReportedResult
+from services.command.domain.rules import Rules
+from services.command.usecases import requests as usecases
+from services.command.usecases.history import list_history
+from services.command.usecases.ports import CommandDependencies
+from services.command.usecases.vehicle_reports import VerifiedMessage, ingest_messages
 from services.platform.database import open_database
 from services.platform.storage import StorageUnavailable
 from services.telematics.order_mac import OrderMac
@@ -46,7 +49,7 @@ if TYPE_CHECKING:
 
 VIN = "KMHSH81C7LU123456"
 OTHER = "KMHSH81C7LU654321"
-MIGRATIONS = Path(store.__file__).parent.with_name("migrations")
+MIGRATIONS = Path(services.command.__file__).with_name("migrations")
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 OWNER = Requester("user-123", "user-123", "MOBILE_APP")
 MAC = OrderMac(b"only in tests, and long enough for a key")
@@ -136,7 +139,13 @@ class CommandStoreHarness:
     def deps(self) -> CommandDependencies:
         rules = Rules(timedelta(seconds=30), 5, timedelta(days=90))
         return CommandDependencies(
-            self.commands, self.dispatch, self.advisory_states, rules, lambda: self.now
+            self.commands,
+            CommandOutboxMessages(MAC),
+            self.dispatch.committed,
+            self.dispatch,
+            self.advisory_states,
+            rules,
+            lambda: self.now,
         )
 
     def pass_seconds(self, seconds: float) -> None:
@@ -194,6 +203,6 @@ async def open_room(database_url: str) -> AsyncIterator[CommandStoreHarness]:
     await asyncio.to_thread(migrated, database_url, MIGRATIONS, store.HEAD)
     database = FailingDatabase(await open_database(database_url))
     dispatch = FakeDispatch()
-    commands = store.SqlCommands(database, CommandOutboxMessages(MAC), dispatch.committed)
+    commands = store.SqlCommands(database)
     yield CommandStoreHarness(database, commands, dispatch, FakeConditions())
     await database.close()

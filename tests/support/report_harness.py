@@ -39,6 +39,9 @@ class FakeDirectory:
     def find(self, vin: str) -> VehicleKeys | None:
         return None if self.away else self.known.get(vin)
 
+    def is_enrolled(self, vin: str) -> bool:
+        return self.find(vin) is not None
+
 
 class Fleet:
     """Two cars that are enrolled, and what a service needs to hear them."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,5 +16,4 @@ def adapter(service: str, name: str) -> ModuleType:
 
 def adapter_name(service: str, name: str) -> str:
     """Return the dotted name of this module of the service's adapters."""
-    parts = "adapters" if find_spec(f"services.{service}.adapters") else ""
-    return ".".join(filter(None, ("services", service, parts, name)))
+    return f"services.{service}.adapters.{name}"

@@ -50,7 +50,7 @@ def run_mesh(mesh: Mesh, **environment: str) -> subprocess.CompletedProcess[str]
         env=mesh.environment | environment,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=90,
         check=False,
     )
 

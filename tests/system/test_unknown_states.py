@@ -84,7 +84,7 @@ def unlocked_all(app: App) -> dict[str, Any]:
 def test_a_car_without_some_doors(app: App, fit: Callable[..., Car], missing: tuple[str, ...]) -> None:
     has = [door for door in ALL if door not in missing]
     car = fit(doors=has)
-    assert set(doors_of(app)) == set(has)
+    assert set(doors_of(app)) == set(app.get("status").json()["doors"]) == set(has)
 
     ended = unlocked_all(app)
     lockable = [door for door in has if door != "hood"]
@@ -172,6 +172,29 @@ def test_a_car_that_tells_of_some_doors_only(app: App, fit: Callable[..., Car]) 
         "trunk": False,
     }
     eventually(lambda: doors_of(app)["trunk"].get("locked") is False)
+    shown = app.get("status").json()["doors"]
+    unsensed = {name: door for name, door in shown.items() if "receivedAt" in door}
+    assert {name for name, door in unsensed.items() if "locked" in door} == {"hood"}  # that no command moves
+    assert set(unsensed) == set(ALL) - set(told)
+
+
+def test_a_setting_that_the_car_lacks_is_named_until_the_next_change(
+    app: App, fit: Callable[..., Car]
+) -> None:
+    fit(doors=FRONT)
+    usual = app.get("config").json()["autoLockDelay"]
+    assert app.send("PUT", "config", {"childLockEnabled": True, "autoLockDelay": 45}).status_code == 200
+    shown = eventually(lambda: (c := app.get("config").json())["application"].get("leftOut") and c)
+    assert (shown["childLockEnabled"], shown["autoLockDelay"]) == (False, 45)
+    assert shown["application"]["state"] == "APPLIED"
+    assert shown["application"]["leftOut"] == {
+        "settings": ["childLockEnabled"],
+        "reason": "child_lock_enabled: this car has no child locks",
+    }
+    back = app.send("PUT", "config", {**shown, "autoLockDelay": usual})
+    assert back.status_code == 200, back.text
+    after = eventually(lambda: (c := app.get("config").json())["application"]["state"] == "APPLIED" and c)
+    assert "leftOut" not in after["application"]
 
 
 def test_the_history_shows_what_an_unlock_of_all_meant(

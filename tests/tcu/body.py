@@ -111,6 +111,8 @@ class Body:
             sequence=self.sequence,
             ignition=body_pb2.IGNITION_OFF,
             gear=body_pb2.GEAR_P,
+            speed_kmh=0.0,
+            fitted_doors=DOORS,
             reporting_interval_seconds=INTERVAL_SECONDS,
             going_to_sleep=going_to_sleep,
         )

@@ -227,6 +227,7 @@ def status_report(
         gear=_GEARS[body.gear],
         reporting_interval_seconds=interval_seconds,
         going_to_sleep=going_to_sleep,
+        fitted_doors=[_DOOR_IDS[name] for name in body.doors],
     )
     message.observed_at.FromDatetime(now)
     return message

@@ -133,12 +133,15 @@ def _object_check(table: FieldTable) -> Check:
         seen: set[str] = set()
         for name, member in value:
             rule = table.get(name)
-            if rule is None or rule.repeated or name in seen:
+            if rule is None or name in seen:
                 return "has a member that is not known, or one more than once"
             seen.add(name)
-            reason = rule.in_body(member)
-            if reason is not None:
-                return f"{name} {reason}"
+            if rule.repeated and not isinstance(member, list):
+                return f"{name} must be a list"
+            for each in member if rule.repeated else [member]:
+                reason = rule.in_body(each)
+                if reason is not None:
+                    return f"{name} {reason}"
         return None
 
     return fault

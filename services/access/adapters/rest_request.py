@@ -191,7 +191,7 @@ def _rule_violations(route: Route, document: strict_json.Object, found: list[Vio
 
 
 def _plain(value: object) -> object:
-    return dict(value) if isinstance(value, strict_json.Object) else value
+    return {name: _plain(each) for name, each in value} if isinstance(value, strict_json.Object) else value
 
 
 def _parse(body: bytes) -> strict_json.Object:

@@ -24,6 +24,7 @@ from services.config.usecases import SignedSettings, UnsignedSettings
 from services.platform.logs import masked_vin
 from services.platform.outbox import OutgoingMessage
 from services.platform.storage import StorageUnavailable
+from services.telematics.keys import KeysUnknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -142,7 +143,10 @@ class ConfigDispatcher:
         keyless: set[str] = set()
         now = self._now()
         for each in signed:
-            keys = self._keys.find(each.vin)
+            try:
+                keys = self._keys.find(each.vin)
+            except KeysUnknown:  # they changed a moment ago: it is signed again, for the new ones
+                continue
             if keys is None:
                 keyless.add(each.vin)
             elif each.vin in issued:

@@ -19,6 +19,7 @@ from services.config.domain import (
     ConfigFault,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     ReadBack,
     ReadOnlyChanged,
     SettingsChange,
@@ -57,6 +58,19 @@ _VEHICLE_UNLOCK_MODES = {
 }
 
 _UNLOCK_MODES = {number: mode for mode, number in _VEHICLE_UNLOCK_MODES.items()}
+_MEMBERS = {
+    name: door_config_pb2.DoorConfig.DESCRIPTOR.fields_by_name[field].json_name
+    for name, field in {
+        "auto_lock_enabled": "auto_lock_enabled",
+        "auto_lock_delay_seconds": "auto_lock_delay",
+        "unlock_mode": "unlock_mode",
+        "child_lock_enabled": "child_lock_enabled",
+        "speed_based_lock_enabled": "speed_based_lock_enabled",
+        "speed_lock_threshold_kmh": "speed_lock_threshold",
+        "parking_auto_unlock": "parking_auto_unlock",
+    }.items()
+}
+_NAMES = {member: name for name, member in _MEMBERS.items()}
 AUTO_LOCK_DELAY = range(5, 601)
 SPEED_LOCK = range(5, 61)
 """Seconds and km/h, as the contract bounds them."""
@@ -90,7 +104,12 @@ def read_back(update: door_config_pb2.DoorConfigUpdate) -> ReadBack:
         state=_STATE_OF.get(told.state) if told else None,
         applied_version=told.applied_version if told and told.HasField("applied_version") else None,
         reason=told.reason if told and told.HasField("reason") else None,
+        left_out=_left_out(told.left_out) if told and told.HasField("left_out") else None,
     )
+
+
+def _left_out(told: door_config_pb2.LeftOutSettings) -> LeftOutSettings:
+    return LeftOutSettings(tuple(_NAMES.get(member, member) for member in told.settings), told.reason)
 
 
 def settings_change(update: door_config_pb2.DoorConfigUpdate) -> SettingsChange:
@@ -140,6 +159,9 @@ def _application(config: DoorConfig) -> door_config_pb2.ConfigApplication:
         applied_version=config.applied_version,
         reason=config.rejection if state is ApplicationState.REJECTED else None,
     )
+    if config.left_out is not None and state is ApplicationState.APPLIED:
+        message.left_out.settings.extend(_MEMBERS[name] for name in config.left_out.settings)
+        message.left_out.reason = config.left_out.reason
     if config.applied_at is not None:
         set_time(message.applied_time, config.applied_at)
     return message
@@ -177,10 +199,12 @@ def _vehicle_settings(settings: DoorSettings) -> body_pb2.DoorSettings:
 
 
 def hello_of(info: session_pb2.SessionInfo, at: datetime) -> Hello:
-    """Return what a hello says that arrived at `at`. Raises NewsRefused."""
+    """Return what a hello says that arrived at `at`, and was said before that whatever the vehicle's clock says. Raises
+    NewsRefused.
+    """
     _check_id(info.message_id)
     hello = info.hello
-    said_at = _time(hello.said_at) if hello.HasField("said_at") else at
+    said_at = min(_time(hello.said_at), at) if hello.HasField("said_at") else at
     return Hello(info.vin, info.message_id, said_at, _version(hello.config_version))
 
 
@@ -211,7 +235,7 @@ def _fault_reader(message: session_pb2.SignedAnswer) -> Callable[[IssuedOrder], 
 
 
 def _answer(message: session_pb2.SignedAnswer, report: report_pb2.ConfigReport, at: datetime) -> ConfigAnswer:
-    answered_at = _time(report.applied_at) if report.HasField("applied_at") else at
+    answered_at = min(_time(report.applied_at), at) if report.HasField("applied_at") else at
     return ConfigAnswer(
         message.vin,
         message.message_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,7 +19,6 @@ from services.telematics.messages import by_vehicle, disposition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from protocol.cloud_side import AnswerReader, ReplayGuard
     from services.config.domain import News
@@ -72,13 +72,15 @@ class ConfigEventHandler:
 
     def _received(self, vin: str, delivery: Delivery) -> VerifiedConfigMessage:
         """Raise MessageRefused, NewsRefused."""
+        now_us = int(self._now().timestamp() * 1_000_000)
+        at = datetime.fromtimestamp(delivery.arrived_at_us(now_us) / 1_000_000, UTC)
         if delivery.subject.endswith(Domain.HELLO.value):
-            return self._hello(vin, delivery.data)
-        return self._answer(vin, delivery.data)
+            return self._hello(vin, delivery.data, at)
+        return self._answer(vin, delivery.data, at)
 
-    def _hello(self, vin: str, data: bytes) -> VerifiedConfigMessage:
+    def _hello(self, vin: str, data: bytes, at: datetime) -> VerifiedConfigMessage:
         info = self._reader.hello(vin, data)
-        hello = translate.hello_of(info, self._now())
+        hello = translate.hello_of(info, at)
 
         def admit(replay_guard: ReplayGuard) -> News:
             replay_guard.learn_unsolicited(info)
@@ -86,9 +88,9 @@ class ConfigEventHandler:
 
         return VerifiedConfigMessage(vin, info.message_id, admit)
 
-    def _answer(self, vin: str, data: bytes) -> VerifiedConfigMessage:
+    def _answer(self, vin: str, data: bytes, at: datetime) -> VerifiedConfigMessage:
         message = self._reader.answer(vin, Domain.CONFIGURED, data)
-        news_of = translate.answer_reader(message, self._now())
+        news_of = translate.answer_reader(message, at)
         if message.HasField("refused"):
             fault = translate.fault_name(message.refused.fault)
             _log.warning("vehicle_faults_settings", vin=masked_vin(vin), fault=fault)

@@ -124,14 +124,14 @@ def _component(component: report_pb2.Component, cut: set[str]) -> ComponentHealt
     if not component_id or status is None:
         return None
     name = readable(component.name)[:_MAX_NAME] or component_id
-    health = max(0, min(100, component.health))
+    health = max(0, min(100, component.health)) if component.HasField("health") else None
     maintained = _time(component.last_maintenance) if component.HasField("last_maintenance") else None
     if (
         component_id != component.component_id
         or condition not in _CONDITIONS
         or codes != tuple(component.error_codes)
         or not 1 <= len(component.name) <= _MAX_NAME
-        or health != component.health
+        or health not in {None, component.health}
         or (maintained is None and component.HasField("last_maintenance"))
     ):
         cut.add("components")

@@ -113,17 +113,22 @@ class SystemStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ComponentHealth:
-    """One component. `health` is a score, 0-100; `error_codes` are newest first. `last_reported` is the time of the
-    self-check that named it, where that is not the last one.
+    """One component. `health` is a score, 0-100, None where the vehicle tells none; `error_codes` are newest first.
+    `last_reported` is the time of the self-check that named it, where that is not the last one.
     """
 
     component_id: str
     name: str
     status: ComponentStatus
-    health: int
+    health: int | None
     last_maintenance: datetime | None
     error_codes: tuple[str, ...]
     last_reported: datetime | None = None
+
+    @property
+    def is_worn(self) -> bool:
+        """Return whether its health is known, and low."""
+        return self.health is not None and self.health < LOW_HEALTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +213,7 @@ class Diagnosis:
         ):
             return SystemStatus.FAULT
         if Severity.WARNING in severities or any(
-            each.status is not ComponentStatus.ACTIVE or each.health < LOW_HEALTH for each in components
+            each.status is not ComponentStatus.ACTIVE or each.is_worn for each in components
         ):
             return SystemStatus.DEGRADED
         return SystemStatus.NORMAL
@@ -287,7 +292,7 @@ def _findings(component: ComponentHealth) -> Iterator[DiagnosticFinding]:
         yield from (finding(code) for code in component.error_codes)
     elif component.status is not ComponentStatus.ACTIVE:
         yield finding(f"COMPONENT_{component.status}")
-    elif component.health < LOW_HEALTH:
+    elif component.is_worn:
         yield finding("COMPONENT_HEALTH_LOW")
 
 

@@ -16,7 +16,14 @@ from google.protobuf.message import DecodeError
 from services.platform.call import current_call
 from services.platform.policy import policy_of
 from services.status.adapters import translate
-from services.status.domain.doors import Heartbeat, LogUnavailable, Reset, StatusRead, StreamEnded
+from services.status.domain.doors import (
+    ForeignUpdate,
+    Heartbeat,
+    LogUnavailable,
+    Reset,
+    StatusRead,
+    StreamEnded,
+)
 from services.status.domain.rights import EndingCause, WatchRight
 from services.status.usecases.door_status import read_status, watch_updates
 from services.status.usecases.hub import Watcher
@@ -152,11 +159,14 @@ class DoorStatusServer(DoorStatusServiceServicer):
         return translate.reset_message(vin, self._ids.id_of(reset.position), self._now_us())
 
     def _readable(self, render: Callable[[EventIds, Update], T], update: Update) -> T | None:
-        """Return an update that is none, or cannot be told, is a defect of its publisher, and no reason to end a
-        reader's stream: it would end again at each resumption.
+        """Return what is told of it. An update that is none, cannot be told, or is not its publisher's to tell, is no
+        reason to end a reader's stream: it would end again at each resumption.
         """
         try:
             return render(self._ids, update)
+        except ForeignUpdate as error:
+            _log.error("update_not_believed", position=str(update.position), told_by=str(error))
+            return None
         except (DecodeError, ValueError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"
             _log.error("update_unreadable", position=str(update.position), reason=reason)

@@ -34,7 +34,7 @@ from services.platform.logs import masked_vin
 from services.platform.outbox import Outbox
 from services.platform.prepared import PreparedStatement
 from services.status.adapters.expectations import Expectations
-from services.status.adapters.vehicle_translate import inherit, kept_lock_moves
+from services.status.adapters.vehicle_translate import inherit, kept_lock_moves, without_commanded
 from services.status.domain.doors import NEWEST_ORDER, OLDEST_ORDER, Report, Step, fold
 from services.status.usecases.door_status import LastReport, StatusIngestResult
 from services.telematics.senders import sender_of
@@ -111,6 +111,11 @@ _AWAIT = (
     update(_status)
     .where(_columns.vin.in_(bindparam("vins", expanding=True)))
     .values(awaited=bindparam("new_awaited"))
+)
+_REPLACE_KEPT = (
+    update(_status)
+    .where(_columns.vin == bindparam("of_vin"))
+    .values(doors=bindparam("new_doors"), kept=bindparam("new_kept"))
 )
 
 
@@ -192,6 +197,8 @@ def take(
     vins = sorted({report.vin for report in reports})
     rows = connection.execute(_KNOWN, {"vins": vins}).all()
     latest, steps = fold({row.vin: row for row in rows}, reports, partial(_inherit, connection))
+    if moved:
+        _drop_commanded(connection, moved, {**{row.vin: row for row in rows}, **latest})
     if latest:
         _UPSERT.for_each(connection, [_values(report) for _, report in sorted(latest.items())])
     messages = made.messages_of(steps, now_us) if steps else []
@@ -215,6 +222,29 @@ def _inherit(connection: Connection, report: Report, before: KnownState) -> None
         return
     [(_, payload, received_at_us, kept)] = connection.execute(_LAST, {"vins": [report.vin]})
     inherit(report, before.doors, payload, received_at_us, kept)
+
+
+def _drop_commanded(
+    connection: Connection, moved: Sequence[ReportedActuation], known: Mapping[str, Any]
+) -> None:
+    """Let newer states than a result's, which arrived before it, not keep a lock from before its command."""
+    changed: dict[str, dict[str, Any]] = {}
+    for each in moved:
+        vin = each.status.vin
+        newest = known[vin]
+        if newest is each.status:
+            continue
+        before = changed.get(vin, {"new_doors": newest.doors, "new_kept": newest.kept})
+        after = without_commanded(each.status, before["new_doors"], before["new_kept"])
+        if after is None:
+            continue
+        doors, kept = after
+        if isinstance(newest, Report):
+            newest.doors, newest.kept = doors, kept
+        else:
+            changed[vin] = {"of_vin": vin, "new_doors": doors, "new_kept": kept}
+    if changed:
+        connection.execute(_REPLACE_KEPT, list(changed.values()))
 
 
 def _values(report: Report) -> dict[str, object]:

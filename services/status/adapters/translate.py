@@ -12,7 +12,13 @@ from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
 from google.api.httpbody_pb2 import HttpBody
 from google.protobuf.json_format import MessageToDict
 
-from protocol.subjects import STATUS_CHECKS_SUBJECT, VERDICTS_SUBJECT, update_subject
+from protocol.subjects import (
+    STATUS_CHECKS_SUBJECT,
+    VERDICTS_SUBJECT,
+    origin_of_update,
+    update_subject,
+    vin_of,
+)
 from services.platform.outbox import OutgoingMessage
 from services.platform.public_values import amount, seconds
 from services.platform.times import moment, set_microseconds, time_text
@@ -21,6 +27,12 @@ from services.status.domain import doors as domain
 from services.status.domain.doors import DOOR_NAMES, LOCKED, Report
 from services.status.domain.judgement import broken_doors
 from services.status.domain.lock_moves import cause_of
+from services.status.domain.update_origins import (
+    COMMAND_CONTRADICTED,
+    UPDATES_COALESCED,
+    UPDATES_RESET,
+    is_believed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,9 +74,10 @@ def status_of(
     connectivity = domain.connectivity_of(asleep=report.going_to_sleep, stale=stale, lost=lost)
     status = door_status_pb2.DoorStatus(
         vin=vin,
-        ignition_status=report.ignition,  # type: ignore[arg-type]  # the two enums share their numbers
-        vehicle_speed=amount(report.speed_kmh),
-        gear_position=report.gear,  # type: ignore[arg-type]  # the two enums share their numbers
+        # What it does not tell is absent: a standing vehicle is a statement too.
+        ignition_status=report.ignition or None,  # type: ignore[arg-type]  # the two enums share their numbers
+        vehicle_speed=amount(report.speed_kmh) if report.HasField("speed_kmh") else None,
+        gear_position=report.gear or None,  # type: ignore[arg-type]  # the two enums share their numbers
         stale=stale,
         connectivity=_CONNECTIVITIES.Value(connectivity.value),
     )
@@ -117,7 +130,7 @@ def missed_message(report: Report, now_us: int) -> OutgoingMessage:
         type=_TYPES.SYSTEM_ALERT,
         vin=report.vin,
         system_alert=door_update_pb2.SystemAlert(
-            code="UPDATES_COALESCED",
+            code=UPDATES_COALESCED,
             severity=door_update_pb2.AlertSeverity.Value.WARNING,
             message="The vehicle reports more changes than are told one by one; read the door status.",
         ),
@@ -167,14 +180,26 @@ def unanswered_at_us(payload: bytes) -> int | None:
 
 
 def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
-    """Return the update as the typed stream sends it. Raises DecodeError when it is none."""
+    """Return the update as the typed stream sends it.
+
+    Raise DecodeError or ValueError when it is none, ForeignUpdate when it is not its publisher's to tell.
+    """
     message = door_update_pb2.DoorUpdate.FromString(update.payload)
+    told_by = origin_of_update(update.subject)
+    kind, member = _TYPES.Name(message.type), message.WhichOneof("data")
+    if (
+        not is_believed(told_by, kind, member, message.system_alert.code)
+        or vin_of(update.subject) != message.vin
+    ):
+        raise domain.ForeignUpdate(told_by)
     message.id = ids.id_of(update.position)
     return message
 
 
 def update_body(ids: EventIds, update: Update) -> HttpBody:
-    """Return the update as Server-Sent Events send it, made once for all its readers. Raises DecodeError."""
+    """Return the update as Server-Sent Events send it, made once for all its readers. Raises what
+    `update_message` raises.
+    """
     if update.rendered is None:
         update.rendered = event_body(update_message(ids, update))
     return update.rendered
@@ -257,7 +282,7 @@ def reset_message(vin: str, event_id: str, now_us: int) -> door_update_pb2.DoorU
         type=_TYPES.SYSTEM_ALERT,
         vin=vin,
         system_alert=door_update_pb2.SystemAlert(
-            code="UPDATES_RESET",
+            code=UPDATES_RESET,
             severity=door_update_pb2.AlertSeverity.Value.WARNING,
             message="What happened since the last id cannot be shown; read the door status anew.",
         ),
@@ -299,7 +324,7 @@ def outcome_messages(verdicts: Sequence[ActuationOutcome], now_us: int) -> list[
             message_id=f"contradicted-{message_id}-{number}",
             queue=QUEUE,
             subject=update_subject(each.vin),
-            payload=_contradiction(each).SerializeToString(),
+            payload=_contradiction(each, now_us).SerializeToString(),
             created_at=created_at,
         )
         for number, each in enumerate(verdicts)
@@ -326,7 +351,8 @@ def _verdict(verdict: ActuationOutcome) -> room_event_pb2.CommandVerdict:
     )
 
 
-def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
+def _contradiction(verdict: ActuationOutcome, now_us: int) -> door_update_pb2.DoorUpdate:
+    """Return the alert, of the time at which it is known: the vehicle's clock may be behind the command's end."""
     found = ", ".join(
         f"{name} is {'locked' if locked else 'unlocked'}" for name, locked in broken_doors(verdict)
     )
@@ -334,12 +360,12 @@ def _contradiction(verdict: ActuationOutcome) -> door_update_pb2.DoorUpdate:
         type=_TYPES.SYSTEM_ALERT,
         vin=verdict.vin,
         system_alert=door_update_pb2.SystemAlert(
-            code="COMMAND_CONTRADICTED",
+            code=COMMAND_CONTRADICTED,
             severity=door_update_pb2.AlertSeverity.Value.CRITICAL,
             message=f"The vehicle said that command {verdict.command_id} was done, but its next report says that "
             f"{found}. Look at the vehicle, and use the key if the door does not obey; unless somebody moved it "
             "by hand, have the lock checked in a workshop.",
         ),
     )
-    set_microseconds(update.timestamp, verdict.observed_at_us)
+    set_microseconds(update.timestamp, now_us)
     return update

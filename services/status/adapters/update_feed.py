@@ -14,7 +14,7 @@ from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 from nats.js.errors import APIError, NotFoundError
 
 from protocol.streams import DOOR_UPDATES
-from protocol.subjects import update_subject
+from protocol.subjects import kept_update_subject
 from services.platform.jetstream import heed_cancellation
 from services.status.domain.doors import Bounds, LogPosition, LogUnavailable, Update, base36
 
@@ -190,7 +190,11 @@ class JetStreamLog:
         self._check_connected()
         try:
             found = await self._broker.jetstream.get_msg(
-                DOOR_UPDATES, seq=position.sequence + 1, subject=update_subject(vin), direct=True, next=True
+                DOOR_UPDATES,
+                seq=position.sequence + 1,
+                subject=kept_update_subject("*", vin),
+                direct=True,
+                next=True,
             )
         except NotFoundError:
             return None
@@ -199,7 +203,7 @@ class JetStreamLog:
         heed_cancellation()
         published_at = found.time.timestamp() if found.time is not None else math.inf
         place = LogPosition(position.epoch, found.seq or 0)
-        return Update(place, found.data or b"", published_at=published_at)
+        return Update(place, found.data or b"", found.subject or "", published_at=published_at)
 
     def _check_connected(self) -> None:
         if not self._broker.connected:

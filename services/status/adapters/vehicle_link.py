@@ -18,6 +18,7 @@ from protocol.subjects import (
     EventKind,
     advisory_subject,
     event_subject,
+    origin_of_update,
     presence_subject,
     update_subject,
     vin_of,
@@ -34,6 +35,7 @@ from services.status.adapters.vehicle_translate import (
     reported_actuation_of,
     shown_payload,
 )
+from services.status.domain.update_origins import COMMAND_STATUS, may_tell
 from services.status.usecases.door_status import take_reports
 from services.telematics.messages import by_vehicle, disposition, left_out
 
@@ -263,9 +265,10 @@ def publish_update(hub: Hub, lost: LostVehicles, subject: str, position: LogPosi
         _log.error("update_of_no_vehicle", position=str(position))
         return
     try:
-        unanswered_at = unanswered_at_us(payload)
+        its_own = may_tell(origin_of_update(subject), COMMAND_STATUS)
+        unanswered_at = unanswered_at_us(payload) if its_own else None
     except DecodeError:
         unanswered_at = None  # the hub's readers are told what there is to tell of it
     if unanswered_at is not None:
         lost.note_unanswered(vin, unanswered_at)
-    hub.publish(vin, position, payload)
+    hub.publish(vin, position, payload, subject)

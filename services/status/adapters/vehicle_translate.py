@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecarus.remotecontrol.door.v1 import room_event_pb2
 from ecarus.remotecontrol.vehicle.v1 import body_pb2, report_pb2
@@ -53,6 +53,10 @@ _MOVING_OUTCOMES = frozenset(
 )
 
 
+_Kept = list[Any]
+"""A door as it was named earlier: when that arrived, microseconds since 1970, and the serialized observation in hex."""
+
+
 class ReportOrigin(NamedTuple):
     """Where the vehicle said something among all that it says (domain.VehicleOrdered), and when that arrived,
     microseconds since 1970.
@@ -84,22 +88,24 @@ def report_of(vin: str, report: report_pb2.StatusReport, payload: bytes, said: R
     if sequence > _MAX_SEQUENCE:
         cut.append("sequence")
         report.sequence = 0
+    unclear: list[str] = []
     if not (isfinite(speed_kmh) and 0 <= speed_kmh <= _MAX_SPEED_KMH):
-        unsaid.append("speed_kmh")
+        unclear.append("speed_kmh")
     if not 0 <= report.reporting_interval_seconds <= _MAX_INTERVAL_SECONDS:
+        unclear.append("reporting_interval_seconds")
         unsaid.append("reporting_interval_seconds")
     if not 0 <= report.ignition <= body_pb2.IGNITION_ON:
-        unsaid.append("ignition")
+        unclear.append("ignition")
     if not 0 <= report.gear <= body_pb2.GEAR_D:
-        unsaid.append("gear")
-    for name in unsaid:
+        unclear.append("gear")
+    for name in unclear:
         report.ClearField(name)  # type: ignore[arg-type]  # the names of its fields
     doors = _flags_of(report.doors)
     if doors is None:
         cut.append("doors")
         _cut_doors(report)
         doors = _flags_of(report.doors) or bytes(len(DOOR_NAMES))
-    cut += unsaid
+    cut += unclear
     return Report(
         vin,
         shown_at_us(observed_at_us, received_at_us),
@@ -174,15 +180,19 @@ def _cut_doors(report: report_pb2.StatusReport) -> None:
 
 def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: int, kept: str) -> None:
     """Put what `report` does not say into it, as it was known: from the report before it (serialized, and when it
-    arrived) and what that had `kept`.
+    arrived) and what that had `kept`. Doors that the vehicle says it has not are left out.
     """
     before = report_pb2.StatusReport.FromString(payload)
     named = {each.door - 1: each for each in before.doors}
-    kept_before = json.loads(kept) if kept else {}
-    still: dict[str, object] = {}
+    kept_before: dict[str, _Kept] = json.loads(kept) if kept else {}
+    still: dict[str, _Kept] = {}
     flags = bytearray(report.doors)
+    own = report_pb2.StatusReport.FromString(report.payload)
+    fitted = {door - 1 for door in own.fitted_doors}
     for index in domain.missing_doors(known_doors, report.doors):
         name = DOOR_NAMES[index]
+        if fitted and index not in fitted:
+            continue
         if name in kept_before:
             still[name] = kept_before[name]
         elif index in named:
@@ -190,14 +200,45 @@ def inherit(report: Report, known_doors: bytes, payload: bytes, received_at_us: 
         else:
             continue
         flags[index] = known_doors[index]
+        if index in report.commanded:
+            flags[index] = _without_lock(flags[index])
+            still[name] = _kept_without_lock(still[name])
     report.doors = bytes(flags)
     report.kept = json.dumps(still) if still else ""
     if report.unsaid:
-        own = report_pb2.StatusReport.FromString(report.payload)
         for member in report.unsaid:
             setattr(own, member, getattr(before, member))
         report.payload = own.SerializeToString()
-        report.ignition, report.speed_kmh = own.ignition, own.speed_kmh
+
+
+def without_commanded(said: Report, doors: bytes, kept: str) -> tuple[bytes, str] | None:
+    """Return `doors` and `kept`, of a state that is newer than `said`, without the locks that were `commanded` before
+    `said`, and which nothing has named since; None where there are none.
+    """
+    if not kept:
+        return None
+    still: dict[str, _Kept] = json.loads(kept)
+    flags = bytearray(doors)
+    for index in said.commanded:
+        name = DOOR_NAMES[index]
+        # What was named at a later time was seen after it; the same vehicle's messages arrive as they were sent.
+        if name in still and still[name][0] <= said.received_at_us:
+            flags[index] = _without_lock(flags[index])
+            still[name] = _kept_without_lock(still[name])
+    after = bytes(flags), json.dumps(still)
+    return None if after == (doors, kept) else after
+
+
+def _without_lock(flags: int) -> int:
+    return flags & ~LOCKED | LOCK_UNKNOWN
+
+
+def _kept_without_lock(kept: _Kept) -> _Kept:
+    named_at_us, serialized = kept
+    observation = body_pb2.DoorObservation.FromString(bytes.fromhex(serialized))
+    observation.ClearField("locked")
+    observation.ClearField("lock_change")
+    return [named_at_us, observation.SerializeToString().hex()]
 
 
 def kept_lock_moves(payload: bytes, sequence: int) -> dict[int, LockMoved]:
@@ -219,9 +260,12 @@ def _lock_moves(report: report_pb2.StatusReport) -> dict[int, LockMoved]:
 
 
 def reported_actuation_of(result: report_pb2.CommandResult, status: Report) -> ReportedActuation | None:
-    """Return what the vehicle says it moved, or tried to; None when it tried nothing."""
+    """Return what the vehicle says it moved, or tried to; None when it tried nothing. `status` is the state in the
+    result, and learns which doors were `commanded`.
+    """
     if result.outcome not in _MOVING_OUTCOMES or not 1 <= len(result.command_id) <= _MAX_COMMAND_ID:
         return None
+    status.commanded = frozenset(each.door - 1 for each in result.doors if 0 < each.door <= len(DOOR_NAMES))
     began_after = result.began_after_sequence if result.HasField("began_after_sequence") else None
     if began_after is not None and began_after >= status.sequence:
         began_after = None  # it began after it had ended

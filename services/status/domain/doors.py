@@ -69,6 +69,10 @@ class TooManyStreams(Exception):
     """This process serves as many streams as it can."""
 
 
+class ForeignUpdate(Exception):
+    """A live update that its publisher may not tell of; the text is who that was."""
+
+
 class LogUnavailable(Exception):
     """What was missed cannot be looked up now."""
 
@@ -121,9 +125,12 @@ class Report:
     `stale_at_us` is when it is too old, microseconds since 1970, where the vehicle says no more.
 
     `cut` names what of the report was not understood and left out, or put right; `unsaid` what it therefore does not
-    say, besides doors. `kept` is JSON of
+    say, and what stays as it was. `ignition` and `speed_kmh` are 0 where it does not say. `kept` is JSON of
     the doors that it does not name, and which `doors` has all the same: by name, when the report arrived that named
     it last, and the serialized observation; empty when there are none.
+
+    `commanded` are the places of the doors that a command moved, or tried to, before this was observed. How the lock
+    stands of one that this does not name is not known any more.
     """
 
     vin: str
@@ -145,6 +152,7 @@ class Report:
     lock_moves: Callable[[], Mapping[int, LockMoved]] = field(default=dict, compare=False, repr=False)
     """What it says of how its locks came to stand so, by the doors' places. Asked of few reports: it is read then."""
     stale_at_us: int = 0
+    commanded: frozenset[int] = frozenset()
 
     @property
     def place(self) -> str:
@@ -343,10 +351,14 @@ def base36(number: int) -> str:
 
 @dataclass(slots=True)
 class Update:
-    """One update on its way to readers. `rendered` is made by the first who sends it, for all."""
+    """One update on its way to readers. `rendered` is made by the first who sends it, for all.
+
+    `subject` is where the broker keeps it: it names the vehicle, and the service that published it.
+    """
 
     position: LogPosition
     payload: bytes
+    subject: str = ""
     rendered: object = None
     published_at: float = math.inf
     """By the broker's clock, seconds since 1970; known of what is read from the log."""

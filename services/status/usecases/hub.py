@@ -167,13 +167,13 @@ class Hub:
             self._streams.remove(watcher)
             del self._tasks[watcher]
 
-    def publish(self, vin: str, position: LogPosition, payload: bytes) -> None:
-        """Give an update from the feed to its watchers."""
+    def publish(self, vin: str, position: LogPosition, payload: bytes, subject: str = "") -> None:
+        """Give an update from the feed to its watchers. They believe none without the `subject` it is kept at."""
         self.position = position
         watchers = self._streams.of_vehicle(vin)
         if not watchers:
             return
-        update, now = Update(position, payload), self._monotonic()
+        update, now = Update(position, payload, subject), self._monotonic()
         for watcher in watchers:
             too_late = watcher.behind(now) > self._max_behind_seconds
             if too_late or watcher.waiting_bytes + len(payload) > self._max_waiting_bytes:

@@ -52,6 +52,11 @@ def refused(where: Route, body: bytes | str = b"", **others: Any) -> tuple[str, 
             CONFIG,
             '{"autoLockEnabled": true, "autoLockDelay": 30, "unlockMode": "DRIVER_ONLY", "childLockEnabled": false}',
         ),
+        (
+            CONFIG,
+            '{"autoLockDelay": 30, "application": {"state": "APPLIED", "desiredVersion": 1, "appliedVersion": 1, '
+            '"leftOut": {"settings": ["childLockEnabled"], "reason": "none fitted"}}}',
+        ),
         (UNLOCK, '{"targetDoors": ["all"], "vin": "kmhsh81c7lu123456"}'),
         (UNLOCK, ' {"targetDoors": ["trunk"]}\n'),
     ],
@@ -98,6 +103,8 @@ def test_sound_bodies_pass(where: Route, body: str) -> None:
         (CONFIG, '{"application": [], "autoLockDelay": 30}', ["application"]),
         (CONFIG, '{"application": {"state": 1}, "autoLockDelay": 30}', ["application"]),
         (CONFIG, '{"application": {"other": 1}, "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"leftOut": {"settings": "a"}}, "autoLockDelay": 30}', ["application"]),
+        (CONFIG, '{"application": {"leftOut": {"settings": [1]}}, "autoLockDelay": 30}', ["application"]),
         (
             CONFIG,
             '{"application": {"reason": "a", "reason": "b"}, "autoLockDelay": 3}',

@@ -16,8 +16,9 @@ from protocol.cloud_side import SessionSlot
 from protocol.keys import OpenKeys, VehicleKeys
 from protocol.order import request_hash
 from protocol.seal import Direction, unseal
-from services.command.dispatch import CommandDispatcher
-from services.command.domain import (
+from services.command.adapters.dispatch import CommandDispatcher
+from services.command.adapters.outbox_messages import CommandOutboxMessages
+from services.command.domain.commands import (
     Cancellation,
     CancelRequest,
     Command,
@@ -26,7 +27,6 @@ from services.command.domain import (
     Mode,
     Requester,
 )
-from services.command.outbox_messages import CommandOutboxMessages
 from services.platform.storage import StorageUnavailable
 from services.signer.adapters.translate import Ed25519OrderSigner
 from tests.support.command_store_harness import MAC

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.command.domain import (
+from services.command.domain.commands import (
     LOCKABLE_DOORS,
     AdvisoryState,
     CancelRequest,

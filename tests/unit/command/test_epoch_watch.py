@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from protocol.session import CloudSession, EpochRecord
-from services.command.epoch_watch import (
+from services.command.usecases.epoch_watch import (
     DOUBLED_MILLIS,
     LOOP_EPOCHS,
     LOOP_MILLIS,

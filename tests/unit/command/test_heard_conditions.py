@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ecarus.remotecontrol.door.v1.room_event_pb2 import VehicleCondition
 from nats.aio.msg import Msg
 
-from services.command.vehicle_link import AdvisoryStateCache
+from services.command.adapters.vehicle_link import AdvisoryStateCache
 
 VIN = "KMHSH81C7LU123456"
 START = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)

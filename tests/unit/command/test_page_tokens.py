@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.command import translate
-from services.command.__main__ import CommandSettings
-from services.command.domain import CommandAction, PersonRole, Viewer
-from services.command.history import HistoryPage, HistoryPosition
-from services.command.page_tokens import PagePosition, place_of, token_for
+from services.command.adapters import translate
+from services.command.adapters.page_tokens import PagePosition, place_of, token_for
+from services.command.domain.commands import CommandAction, PersonRole, Viewer
+from services.command.domain.history import HistoryPage, HistoryPosition
+from services.command.settings import CommandSettings
 from services.platform.errors import Refusal
 
 VIN = "KMHSH81C7LU123456"

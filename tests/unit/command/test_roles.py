@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.command.domain import Command, CommandAction, DoorAction, Mode, PersonRole, Requester
+from services.command.domain.commands import Command, CommandAction, DoorAction, Mode, PersonRole, Requester
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 OWNER, SHARED, KEY = PersonRole.OWNER, PersonRole.SHARED_USER, PersonRole.DIGITAL_KEY

@@ -8,7 +8,7 @@ from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResult
 from ecarus.remotecontrol.door.v1.room_event_pb2 import ShownResults as Told
 from nats.aio.msg import Msg
 
-from services.command.shown_results import MOST_REMEMBERED, MOST_WAITING_OF_ONE, ShownResults
+from services.command.adapters.shown_results import MOST_REMEMBERED, MOST_WAITING_OF_ONE, ShownResults
 from services.platform.consumer import Delivery, RetryLater
 
 VIN = "KMHSH81C7LU123456"

@@ -10,15 +10,10 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 
 from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
-from services.command.domain import CommandAction, DoorAction, Ending, FailureReason, Mode, Status
-from services.command.endings import held_against
-from services.command.vehicle_translate import InconsistentReport, report
-from services.command.vehicle_usecases import (
-    CancellationDecision,
-    CommandReceipt,
-    OrderRefusal,
-    ReportedResult,
-)
+from services.command.adapters.vehicle_translate import InconsistentReport, report
+from services.command.domain.commands import CommandAction, DoorAction, Ending, FailureReason, Mode, Status
+from services.command.domain.endings import held_against
+from services.command.domain.reports import CancellationDecision, CommandReceipt, OrderRefusal, ReportedResult
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from services.command.wake_budget import WakeUp, may_wake
+from services.command.domain.wake_budget import WakeUp, may_wake
 
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 

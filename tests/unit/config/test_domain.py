@@ -11,6 +11,8 @@ from services.config.domain import (
     DoorConfig,
     DoorSettings,
     Hello,
+    LeftOutSettings,
+    ReadBack,
     RequestEvidence,
     SettingsChange,
     UnlockMode,
@@ -305,6 +307,36 @@ def test_the_vehicles_own_word_says_what_runs() -> None:
     of_the_first = answered(wanted, replace(answer(1), running=told))
     assert (of_the_first.settings, of_the_first.running) == (wanted.settings, told)
     assert answered(of_the_first, answer(2, applied=False)).settings == told
+
+
+def test_what_a_vehicle_left_out_is_shown_until_the_next_change() -> None:
+    wanted = changed(FRESH, SettingsChange(child_lock_enabled=True, auto_lock_delay_seconds=60), PROOF)
+    runs = replace(wanted.settings, child_lock_enabled=False)
+    in_part = answered(wanted, replace(answer(1, reason=LACKS_IT), running=runs))
+    assert in_part.left_out == LeftOutSettings(("child_lock_enabled",), LACKS_IT)
+    again = answered(in_part, replace(answer(1, reason=LACKS_IT), running=runs))
+    assert again.left_out == in_part.left_out  # the same answer, sent again
+    after = changed(in_part, SettingsChange(speed_lock_threshold_kmh=40), PROOF)
+    assert after.left_out is None
+    assert answered(after, replace(answer(2), running=after.settings)).left_out is None
+
+
+def test_a_hello_that_overtakes_the_answer_hides_nothing_that_was_left_out() -> None:
+    wanted = changed(FRESH, CHILD_LOCK, PROOF)
+    confirmed, _ = greeted(wanted, hello(1))
+    assert confirmed.state is ApplicationState.APPLIED
+    in_part = answered(confirmed, replace(answer(1, reason=LACKS_IT), running=DoorSettings()))
+    assert in_part.left_out == LeftOutSettings(("child_lock_enabled",), LACKS_IT)
+    assert not in_part.settings.child_lock_enabled
+
+
+def test_what_was_left_out_may_come_back_as_it_was_read() -> None:
+    left_out = LeftOutSettings(("child_lock_enabled",), LACKS_IT)
+    config = replace(FRESH, desired_version=2, applied_version=2, left_out=left_out)
+    read = ReadBack(desired_version=2, state=ApplicationState.APPLIED, applied_version=2)
+    assert read.differing(config) is None
+    assert replace(read, left_out=left_out).differing(config) is None
+    assert replace(read, left_out=LeftOutSettings((), "")).differing(config) == "application"
 
 
 def test_what_was_never_sent_does_not_run_either() -> None:

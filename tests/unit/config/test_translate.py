@@ -15,6 +15,7 @@ from services.config.domain import (
     DoorConfig,
     DoorSettings,
     Hello,
+    LeftOutSettings,
     RequestEvidence,
     SettingsChange,
     UnlockMode,
@@ -195,3 +196,30 @@ def test_a_time_that_is_none_and_an_id_with_control_characters_are_refused() -> 
     for said in (greeting, info("m\x00")):
         with pytest.raises(translate.NewsRefused):
             translate.hello_of(said, ARRIVED)
+
+
+def test_what_the_vehicle_left_out_is_named_as_the_config_names_it() -> None:
+    left_out = LeftOutSettings(("child_lock_enabled", "auto_lock_delay_seconds"), "none fitted")
+    config = DoorConfig(VIN, DoorSettings(), AT, desired_version=2, applied_version=2, left_out=left_out)
+    shown = translate.door_config(config)
+    assert json_format.MessageToDict(shown.application) == {
+        "state": "APPLIED",
+        "desiredVersion": 2,
+        "appliedVersion": 2,
+        "leftOut": {"settings": ["childLockEnabled", "autoLockDelay"], "reason": "none fitted"},
+    }
+    update = door_config_pb2.DoorConfigUpdate(application=shown.application)
+    assert translate.read_back(update).left_out == left_out
+    assert translate.read_back(update).differing(config) is None
+
+
+def test_a_clock_that_is_ahead_dates_nothing_after_its_arrival() -> None:
+    info = session_pb2.SessionInfo(vin=VIN, message_id="m-1")
+    info.hello.said_at.FromDatetime(ARRIVED + timedelta(hours=2))
+    assert translate.hello_of(info, ARRIVED).sent_at == ARRIVED
+    message = session_pb2.SignedAnswer(vin=VIN, message_id="m-2")
+    message.config.applied = True
+    message.config.applied_at.FromDatetime(ARRIVED + timedelta(hours=2))
+    answer = translate.answer_reader(message, ARRIVED)(ISSUED)
+    assert isinstance(answer, ConfigAnswer)
+    assert answer.answered_at == ARRIVED

@@ -14,9 +14,9 @@ from protocol.cloud_side import IssuedOrder, OpenedAnswer
 from protocol.domains import Domain
 from protocol.reports import OpenedReport
 from protocol.subjects import EventKind
-from services.command import vehicle_translate as commands
-from services.command.domain import FailureReason
-from services.command.vehicle_usecases import ReportedResult
+from services.command.adapters import vehicle_translate as commands
+from services.command.domain.commands import FailureReason
+from services.command.domain.reports import ReportedResult
 from services.config.adapters import translate as config
 from services.diagnostics.adapters import translate as diagnostics
 from services.status.adapters import vehicle_translate as status

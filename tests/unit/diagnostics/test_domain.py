@@ -43,6 +43,7 @@ def check(
         ((GOOD, replace(MODULE, status=ComponentStatus.INACTIVE)), SystemStatus.DEGRADED),
         ((GOOD, replace(MODULE, health=49)), SystemStatus.DEGRADED),
         ((GOOD, replace(MODULE, health=50)), SystemStatus.NORMAL),
+        ((GOOD, replace(MODULE, health=None)), SystemStatus.NORMAL),
         ((FAILED, replace(MODULE, status=ComponentStatus.INACTIVE)), SystemStatus.FAULT),
     ],
 )

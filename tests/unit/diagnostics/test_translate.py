@@ -93,6 +93,18 @@ def test_what_this_room_answers_is_the_specifications_response() -> None:
     assert json.loads(as_rest(translate.door_diagnostics(diagnosis))) == json.loads(RESPONSE)
 
 
+def test_a_health_that_is_not_told_is_absent_and_alarms_nobody() -> None:
+    untold = component()
+    untold.ClearField("health")
+    diagnosis = diagnose(said(payload(untold)))
+    assert (diagnosis.check.cut, diagnosis.alerts) == ((), ())
+    [shown] = translate.door_diagnostics(diagnosis).components
+    assert not shown.HasField("health")
+    untold.health = 0
+    [alert] = diagnose(said(payload(untold))).alerts
+    assert alert.code == "COMPONENT_HEALTH_LOW"
+
+
 def test_an_alert_in_the_response_and_as_an_update() -> None:
     failed = component(condition=ERROR, health=0, error_codes=("B1A01",))
     diagnosis = diagnose(said(payload(failed)))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from protocol.subjects import VERDICTS_SUBJECT
-from services.command import vehicle_link
+from services.command.adapters import vehicle_link
 from services.platform.consumer import ConsumerPlan
 from services.platform.subscriptions import Subscription
 

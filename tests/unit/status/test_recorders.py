@@ -194,9 +194,13 @@ def test_a_command_without_an_answer_tells_of_a_lost_vehicle_and_no_other_update
             b"\xff",
         )
     ):
-        publish_update(hub, lost, f"door.update.{VIN}", LogPosition("e", sequence), payload)
+        publish_update(hub, lost, f"door.command.{VIN}", LogPosition("e", sequence), payload)
+    for other in ("status", "diagnostics", "config"):  # not theirs to tell
+        publish_update(
+            hub, lost, f"door.{other}.{VIN}", LogPosition("e", 8), timeout(may_have_succeeded=True)
+        )
     assert told == []
-    publish_update(hub, lost, f"door.update.{VIN}", LogPosition("e", 9), timeout(may_have_succeeded=True))
+    publish_update(hub, lost, f"door.command.{VIN}", LogPosition("e", 9), timeout(may_have_succeeded=True))
     assert told == [(VIN, 77)]
     assert lost.is_lost(VIN, 77)
     assert lost.is_unanswering(VIN, 77)

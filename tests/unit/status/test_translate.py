@@ -110,7 +110,7 @@ def test_the_specifications_event_byte_for_byte() -> None:
         ),
     )
     update.timestamp.FromMicroseconds(NOW_US)
-    event = Update(LogPosition("k3", 12), update.SerializeToString())
+    event = Update(LogPosition("k3", 12), update.SerializeToString(), f"door.status.{VIN}")
     body = update_body(IDS, event)
     assert body.content_type == "text/event-stream"
     assert body.data == (
@@ -125,8 +125,11 @@ def test_the_specifications_event_byte_for_byte() -> None:
 
 def test_text_can_not_break_out_of_its_line() -> None:
     alert = reset_message(VIN, IDS.id_of(LogPosition("e", 1)), NOW_US)
+    alert.system_alert.code = "P1"
     alert.system_alert.message = "a\n\nevent: X\r\ndata: \u2028é"
-    data = update_body(IDS, Update(LogPosition("e", 1), alert.SerializeToString())).data
+    data = update_body(
+        IDS, Update(LogPosition("e", 1), alert.SerializeToString(), f"door.diagnostics.{VIN}")
+    ).data
     assert data.count(b"\n") == 4
     assert data.endswith(b"\n\n")
     assert data.isascii()
@@ -214,3 +217,23 @@ def test_a_contradiction_says_what_to_do() -> None:
     assert (update.vin, update.system_alert.code) == (VIN, "COMMAND_CONTRADICTED")
     assert update.system_alert.severity == door_update_pb2.AlertSeverity.Value.CRITICAL
     assert "driver is unlocked. Look at the vehicle" in update.system_alert.message
+
+
+def test_a_contradiction_is_dated_when_it_is_known() -> None:
+    shut = bytes([PRESENT | LOCKED, 0, 0, 0, 0, 0])
+    found = ActuationOutcome(VIN, "c1", False, NOW_US - 60_000_000, shut, bytes([PRESENT, 0, 0, 0, 0, 0]))
+    [_, alert] = outcome_messages([found], NOW_US)
+    update = door_update_pb2.DoorUpdate.FromString(alert.payload)
+    assert update.system_alert.code == "COMMAND_CONTRADICTED"
+    assert update.timestamp.ToMicroseconds() == NOW_US
+
+
+def test_what_a_report_does_not_tell_of_the_drive_is_absent() -> None:
+    made = report()
+    for name in ("speed_kmh", "ignition", "gear"):
+        made.ClearField(name)
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    assert not any(map(status.HasField, ("vehicle_speed", "ignition_status", "gear_position")))
+    made.speed_kmh = 0.0
+    status = status_of(VIN, LastReport(made.SerializeToString(), NOW_US), NOW_US, lost=False)
+    assert status.HasField("vehicle_speed")

@@ -11,7 +11,14 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from protocol.cloud_side import ReplayGuard
 from services.config.adapters.store.tables import configs, sessions
-from services.config.domain import FACTORY_VERSION, DoorConfig, DoorSettings, RequestEvidence, UnlockMode
+from services.config.domain import (
+    FACTORY_VERSION,
+    DoorConfig,
+    DoorSettings,
+    LeftOutSettings,
+    RequestEvidence,
+    UnlockMode,
+)
 from services.platform.times import milliseconds
 
 if TYPE_CHECKING:
@@ -54,12 +61,17 @@ def _row(config: DoorConfig) -> dict[str, Any]:
         "mac": config.proof.mac if config.proof else None,
         "resends": config.resends,
         "running": json.dumps(asdict(config.running)) if config.running else None,
+        "left_out": json.dumps(asdict(config.left_out)) if config.left_out else None,
     }
 
 
 def public_values(config: DoorConfig) -> dict[str, Any]:
-    """Return all but what is for the signer only."""
+    """Return all but what is for the signer only. What was left out is named only where something was: those who do
+    not know that yet read this too.
+    """
+    left_out = {"left_out": json.dumps(asdict(config.left_out))} if config.left_out else {}
     return {
+        **left_out,
         **asdict(config.settings),
         "unlock_mode": config.settings.unlock_mode.value,
         "vin": config.vin,
@@ -89,7 +101,16 @@ def assembled(values: dict[str, Any]) -> DoorConfig:
     """Return the config of these column values."""
     own = dict(values)
     settings = {name: own.pop(name) for name in DoorSettings.__dataclass_fields__}
-    return DoorConfig(settings=_settings_of(settings), **own)
+    left_out = own.pop("left_out", None)
+    return DoorConfig(
+        settings=_settings_of(settings),
+        left_out=None if left_out is None else _left_out_of(json.loads(left_out)),
+        **own,
+    )
+
+
+def _left_out_of(values: dict[str, Any]) -> LeftOutSettings:
+    return LeftOutSettings(tuple(values["settings"]), values["reason"])
 
 
 def _settings_of(values: dict[str, Any]) -> DoorSettings:

@@ -11,7 +11,7 @@ from services.platform.outbox import Outbox
 from services.telematics.senders import sender_of
 from services.telematics.sessions import VehicleSessions
 
-HEAD = "0006_running_settings"
+HEAD = "0007_left_out_settings"
 
 
 class ConfigModel(SQLModel):
@@ -44,6 +44,7 @@ class VehicleConfig(ConfigModel, table=True):
     mac: bytes | None = Field(sa_column=Column(LargeBinary(32)))
     resends: int = Field(sa_column=Column(Integer, nullable=False, server_default="0"))
     running: str | None = Field(sa_column=Column(Text))
+    left_out: str | None = Field(sa_column=Column(Text))
 
 
 class FirstAnswer(ConfigModel, table=True):

@@ -3,9 +3,11 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -257,6 +259,7 @@ class ConfigApplication(_message.Message):
     APPLIED_VERSION_FIELD_NUMBER: _builtins.int
     APPLIED_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    LEFT_OUT_FIELD_NUMBER: _builtins.int
     state: Global___ConfigApplication.State.Value.ValueType
     desired_version: _builtins.int
     """Counts up with each change."""
@@ -266,7 +269,11 @@ class ConfigApplication(_message.Message):
     """Why the vehicle refused."""
     @_builtins.property
     def applied_time(self) -> _timestamp_pb2.Timestamp:
-        """When it confirmed, UTC, by the vehicle's clock."""
+        """When it confirmed, UTC, by the vehicle's clock where that can be true, and never later than the cloud heard of it."""
+
+    @_builtins.property
+    def left_out(self) -> Global___LeftOutSettings:
+        """What of the last change the vehicle left out, though it applied the rest. Until the next change."""
 
     def __init__(
         self,
@@ -276,15 +283,18 @@ class ConfigApplication(_message.Message):
         applied_version: _builtins.int | None = ...,
         applied_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str | None = ...,
+        left_out: Global___LeftOutSettings | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_applied_time", b"_applied_time", "_applied_version", b"_applied_version", "_reason", b"_reason", "applied_time", b"applied_time", "applied_version", b"applied_version", "reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_applied_time", b"_applied_time", "_applied_version", b"_applied_version", "_left_out", b"_left_out", "_reason", b"_reason", "applied_time", b"applied_time", "applied_version", b"applied_version", "left_out", b"left_out", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_applied_time", b"_applied_time", "_applied_version", b"_applied_version", "_reason", b"_reason", "applied_time", b"applied_time", "applied_version", b"applied_version", "desired_version", b"desired_version", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_applied_time", b"_applied_time", "_applied_version", b"_applied_version", "_left_out", b"_left_out", "_reason", b"_reason", "applied_time", b"applied_time", "applied_version", b"applied_version", "desired_version", b"desired_version", "left_out", b"left_out", "reason", b"reason", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__applied_time: _TypeAlias = _typing.Literal["applied_time"]  # noqa: Y015
     _WhichOneofArgType__applied_time: _TypeAlias = _typing.Literal["_applied_time", b"_applied_time"]  # noqa: Y015
     _WhichOneofReturnType__applied_version: _TypeAlias = _typing.Literal["applied_version"]  # noqa: Y015
     _WhichOneofArgType__applied_version: _TypeAlias = _typing.Literal["_applied_version", b"_applied_version"]  # noqa: Y015
+    _WhichOneofReturnType__left_out: _TypeAlias = _typing.Literal["left_out"]  # noqa: Y015
+    _WhichOneofArgType__left_out: _TypeAlias = _typing.Literal["_left_out", b"_left_out"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     @_typing.overload
@@ -292,6 +302,38 @@ class ConfigApplication(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__applied_version) -> _WhichOneofReturnType__applied_version | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__left_out) -> _WhichOneofReturnType__left_out | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
 
 Global___ConfigApplication: _TypeAlias = ConfigApplication  # noqa: Y015
+
+@_typing.final
+class LeftOutSettings(_message.Message):
+    """Settings that a vehicle does not run as they were wanted, because it has not what they need. The config shows them as it runs
+    them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SETTINGS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """Why, in the vehicle's words."""
+    @_builtins.property
+    def settings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Members of the config: childLockEnabled."""
+
+    def __init__(
+        self,
+        *,
+        settings: _abc.Iterable[_builtins.str] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "settings", b"settings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LeftOutSettings: _TypeAlias = LeftOutSettings  # noqa: Y015

@@ -111,7 +111,7 @@ class DoorComponent(_message.Message):
     name: _builtins.str
     status: Global___ComponentStatus.Value.ValueType
     health: _builtins.int
-    """Score, 0-100."""
+    """Score, 0-100. Absent where the vehicle tells none."""
     @_builtins.property
     def last_maintenance(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -128,17 +128,22 @@ class DoorComponent(_message.Message):
         id: _builtins.str = ...,
         name: _builtins.str = ...,
         status: Global___ComponentStatus.Value.ValueType = ...,
-        health: _builtins.int = ...,
+        health: _builtins.int | None = ...,
         last_maintenance: _timestamp_pb2.Timestamp | None = ...,
         error_codes: _abc.Iterable[_builtins.str] | None = ...,
         last_reported: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "_last_reported", b"_last_reported", "health", b"health", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported", "error_codes", b"error_codes", "health", b"health", "id", b"id", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported", "name", b"name", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "_last_reported", b"_last_reported", "error_codes", b"error_codes", "health", b"health", "id", b"id", "last_maintenance", b"last_maintenance", "last_reported", b"last_reported", "name", b"name", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__health: _TypeAlias = _typing.Literal["health"]  # noqa: Y015
+    _WhichOneofArgType__health: _TypeAlias = _typing.Literal["_health", b"_health"]  # noqa: Y015
     _WhichOneofReturnType__last_reported: _TypeAlias = _typing.Literal["last_reported"]  # noqa: Y015
     _WhichOneofArgType__last_reported: _TypeAlias = _typing.Literal["_last_reported", b"_last_reported"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__health) -> _WhichOneofReturnType__health | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__last_reported) -> _WhichOneofReturnType__last_reported | None: ...
 
 Global___DoorComponent: _TypeAlias = DoorComponent  # noqa: Y015

@@ -244,6 +244,7 @@ class DoorStatus(_message.Message):
     CONNECTIVITY_FIELD_NUMBER: _builtins.int
     vin: _builtins.str
     ignition_status: Global___IgnitionStatus.Value.ValueType
+    """This and the next two are absent where the last report does not tell them."""
     vehicle_speed: _builtins.float
     """km/h."""
     gear_position: Global___GearPosition.Value.ValueType
@@ -269,29 +270,41 @@ class DoorStatus(_message.Message):
         *,
         vin: _builtins.str = ...,
         doors: Global___Doors | None = ...,
-        ignition_status: Global___IgnitionStatus.Value.ValueType = ...,
-        vehicle_speed: _builtins.float = ...,
-        gear_position: Global___GearPosition.Value.ValueType = ...,
+        ignition_status: Global___IgnitionStatus.Value.ValueType | None = ...,
+        vehicle_speed: _builtins.float | None = ...,
+        gear_position: Global___GearPosition.Value.ValueType | None = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         stale: _builtins.bool | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
         connectivity: Global___Connectivity.Value.ValueType | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_received_at", b"_received_at", "_stale", b"_stale", "connectivity", b"connectivity", "doors", b"doors", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_gear_position", b"_gear_position", "_ignition_status", b"_ignition_status", "_received_at", b"_received_at", "_stale", b"_stale", "_vehicle_speed", b"_vehicle_speed", "connectivity", b"connectivity", "doors", b"doors", "gear_position", b"gear_position", "ignition_status", b"ignition_status", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp", "vehicle_speed", b"vehicle_speed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_received_at", b"_received_at", "_stale", b"_stale", "connectivity", b"connectivity", "doors", b"doors", "gear_position", b"gear_position", "ignition_status", b"ignition_status", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp", "vehicle_speed", b"vehicle_speed", "vin", b"vin"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity", "_gear_position", b"_gear_position", "_ignition_status", b"_ignition_status", "_received_at", b"_received_at", "_stale", b"_stale", "_vehicle_speed", b"_vehicle_speed", "connectivity", b"connectivity", "doors", b"doors", "gear_position", b"gear_position", "ignition_status", b"ignition_status", "received_at", b"received_at", "stale", b"stale", "timestamp", b"timestamp", "vehicle_speed", b"vehicle_speed", "vin", b"vin"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__connectivity: _TypeAlias = _typing.Literal["connectivity"]  # noqa: Y015
     _WhichOneofArgType__connectivity: _TypeAlias = _typing.Literal["_connectivity", b"_connectivity"]  # noqa: Y015
+    _WhichOneofReturnType__gear_position: _TypeAlias = _typing.Literal["gear_position"]  # noqa: Y015
+    _WhichOneofArgType__gear_position: _TypeAlias = _typing.Literal["_gear_position", b"_gear_position"]  # noqa: Y015
+    _WhichOneofReturnType__ignition_status: _TypeAlias = _typing.Literal["ignition_status"]  # noqa: Y015
+    _WhichOneofArgType__ignition_status: _TypeAlias = _typing.Literal["_ignition_status", b"_ignition_status"]  # noqa: Y015
     _WhichOneofReturnType__received_at: _TypeAlias = _typing.Literal["received_at"]  # noqa: Y015
     _WhichOneofArgType__received_at: _TypeAlias = _typing.Literal["_received_at", b"_received_at"]  # noqa: Y015
     _WhichOneofReturnType__stale: _TypeAlias = _typing.Literal["stale"]  # noqa: Y015
     _WhichOneofArgType__stale: _TypeAlias = _typing.Literal["_stale", b"_stale"]  # noqa: Y015
+    _WhichOneofReturnType__vehicle_speed: _TypeAlias = _typing.Literal["vehicle_speed"]  # noqa: Y015
+    _WhichOneofArgType__vehicle_speed: _TypeAlias = _typing.Literal["_vehicle_speed", b"_vehicle_speed"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__connectivity) -> _WhichOneofReturnType__connectivity | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gear_position) -> _WhichOneofReturnType__gear_position | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ignition_status) -> _WhichOneofReturnType__ignition_status | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__received_at) -> _WhichOneofReturnType__received_at | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__stale) -> _WhichOneofReturnType__stale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__vehicle_speed) -> _WhichOneofReturnType__vehicle_speed | None: ...
 
 Global___DoorStatus: _TypeAlias = DoorStatus  # noqa: Y015

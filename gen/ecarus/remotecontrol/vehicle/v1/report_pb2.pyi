@@ -330,11 +330,14 @@ class StatusReport(_message.Message):
     GEAR_FIELD_NUMBER: _builtins.int
     REPORTING_INTERVAL_SECONDS_FIELD_NUMBER: _builtins.int
     GOING_TO_SLEEP_FIELD_NUMBER: _builtins.int
+    FITTED_DOORS_FIELD_NUMBER: _builtins.int
     boot_id: _builtins.str
     sequence: _builtins.int
     """Counts up within a boot with every report, also with those inside results."""
     ignition: _body_pb2.Ignition.ValueType
+    """Not said where it is 0: then it is shown as unknown, and so is the gear."""
     speed_kmh: _builtins.float
+    """Absent where nothing tells the speed. A unit that can tell writes 0 too."""
     gear: _body_pb2.Gear.ValueType
     reporting_interval_seconds: _builtins.int
     """The vehicle reports at least this often while awake, in seconds."""
@@ -348,7 +351,13 @@ class StatusReport(_message.Message):
 
     @_builtins.property
     def doors(self) -> _containers.RepeatedCompositeFieldContainer[_body_pb2.DoorObservation]:
-        """Each door once. A door that is not named stays as it was."""
+        """Each door once. A door that is not named stays as it was; see also fitted_doors."""
+
+    @_builtins.property
+    def fitted_doors(self) -> _containers.RepeatedScalarFieldContainer[_body_pb2.DoorId.ValueType]:
+        """The doors that the vehicle has, also those of which it senses nothing. Empty: not said. A door that was shown before and
+        is not among them is shown no longer.
+        """
 
     def __init__(
         self,
@@ -358,16 +367,19 @@ class StatusReport(_message.Message):
         sequence: _builtins.int = ...,
         doors: _abc.Iterable[_body_pb2.DoorObservation] | None = ...,
         ignition: _body_pb2.Ignition.ValueType = ...,
-        speed_kmh: _builtins.float = ...,
+        speed_kmh: _builtins.float | None = ...,
         gear: _body_pb2.Gear.ValueType = ...,
         reporting_interval_seconds: _builtins.int = ...,
         going_to_sleep: _builtins.bool = ...,
+        fitted_doors: _abc.Iterable[_body_pb2.DoorId.ValueType] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["observed_at", b"observed_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "observed_at", b"observed_at", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "doors", b"doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh", "boot_id", b"boot_id", "doors", b"doors", "fitted_doors", b"fitted_doors", "gear", b"gear", "going_to_sleep", b"going_to_sleep", "ignition", b"ignition", "observed_at", b"observed_at", "reporting_interval_seconds", b"reporting_interval_seconds", "sequence", b"sequence", "speed_kmh", b"speed_kmh"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__speed_kmh: _TypeAlias = _typing.Literal["speed_kmh"]  # noqa: Y015
+    _WhichOneofArgType__speed_kmh: _TypeAlias = _typing.Literal["_speed_kmh", b"_speed_kmh"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__speed_kmh) -> _WhichOneofReturnType__speed_kmh | None: ...
 
 Global___StatusReport: _TypeAlias = StatusReport  # noqa: Y015
 
@@ -427,7 +439,7 @@ class Component(_message.Message):
     name: _builtins.str
     condition: Global___ComponentCondition.ValueType
     health: _builtins.int
-    """Score, 0-100."""
+    """Score, 0-100. Absent where the vehicle has none of this component."""
     @_builtins.property
     def last_maintenance(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -440,15 +452,17 @@ class Component(_message.Message):
         component_id: _builtins.str = ...,
         name: _builtins.str = ...,
         condition: Global___ComponentCondition.ValueType = ...,
-        health: _builtins.int = ...,
+        health: _builtins.int | None = ...,
         last_maintenance: _timestamp_pb2.Timestamp | None = ...,
         error_codes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["last_maintenance", b"last_maintenance"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "health", b"health", "last_maintenance", b"last_maintenance"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["component_id", b"component_id", "condition", b"condition", "error_codes", b"error_codes", "health", b"health", "last_maintenance", b"last_maintenance", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_health", b"_health", "component_id", b"component_id", "condition", b"condition", "error_codes", b"error_codes", "health", b"health", "last_maintenance", b"last_maintenance", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__health: _TypeAlias = _typing.Literal["health"]  # noqa: Y015
+    _WhichOneofArgType__health: _TypeAlias = _typing.Literal["_health", b"_health"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__health) -> _WhichOneofReturnType__health | None: ...
 
 Global___Component: _TypeAlias = Component  # noqa: Y015
 

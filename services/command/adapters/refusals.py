@@ -1,0 +1,93 @@
+"""How the refusals of this service are told."""
+
+from __future__ import annotations
+
+from services.command.domain.commands import (
+    CannotDeliver,
+    CommandAlreadyFinished,
+    CommandForbidden,
+    CommandInProgress,
+    CommandNotFound,
+    CorrelationIdReused,
+    FailureReason,
+    NotYoursToCancel,
+)
+from services.platform import errors
+from services.platform.errors import REASONS, Refusal
+
+COMMAND_NOT_FOUND = REASONS["COMMAND_NOT_FOUND"]
+COMMAND_IN_PROGRESS = REASONS["COMMAND_IN_PROGRESS"]
+COMMAND_ALREADY_FINISHED = REASONS["COMMAND_ALREADY_FINISHED"]
+DOOR_OPEN = REASONS["DOOR_OPEN"]
+ENGINE_ON = REASONS["ENGINE_ON"]
+VEHICLE_MOVING = REASONS["VEHICLE_MOVING"]
+
+
+def refusal_of(error: Exception) -> Refusal | None:
+    """Return how a refusal of this service is told; None for what is not one."""
+    match error:
+        case CommandNotFound() | NotYoursToCancel():
+            return _out_of_reach(error)
+        case CorrelationIdReused():
+            return Refusal(
+                errors.CORRELATION_ID_REUSED,
+                "This correlation id was used before with another body; use a new one for a new request.",
+                may_have_succeeded=False,
+            )
+        case CommandInProgress(command_id):
+            return Refusal(
+                COMMAND_IN_PROGRESS,
+                "Another command is in flight on this vehicle; wait for its end or cancel it.",
+                may_have_succeeded=False,
+                retry_after_seconds=5,
+                facts={"commandId": command_id},
+            )
+        case CommandAlreadyFinished(command_id, status):
+            return Refusal(
+                COMMAND_ALREADY_FINISHED,
+                f"The command has ended as {status.value}; there is nothing to cancel.",
+                facts={"commandId": command_id, "commandStatus": status.value},
+            )
+        case CommandForbidden(reason, doors):
+            return _forbidden(reason, doors)
+    return _cannot_deliver() if isinstance(error, CannotDeliver) else None
+
+
+def _cannot_deliver() -> Refusal:
+    return Refusal(
+        errors.DEPENDENCY_UNAVAILABLE,
+        "No vehicle can be reached at this moment. Nothing was accepted; try again in some seconds.",
+        may_have_succeeded=False,
+        retry_after_seconds=5,
+    )
+
+
+def _out_of_reach(error: CommandNotFound | NotYoursToCancel) -> Refusal:
+    if isinstance(error, CommandNotFound):
+        return Refusal(COMMAND_NOT_FOUND, "This vehicle has no such command; check the id.")
+    return Refusal(
+        errors.ACTION_NOT_GRANTED,
+        "Who gave this command and the vehicle's owner can cancel it; your access does not reach that far.",
+        may_have_succeeded=False,
+        facts={"action": "door.cancel"},
+    )
+
+
+def _forbidden(reason: FailureReason, doors: tuple[str, ...]) -> Refusal:
+    told = {
+        FailureReason.DOOR_OPEN: (
+            DOOR_OPEN,
+            f"Open: {', '.join(doors)}. Close it, then lock again; nothing was sent to the vehicle.",
+        ),
+        FailureReason.ENGINE_ON: (
+            ENGINE_ON,
+            "The ignition is on: an unlock needs unlockMode EMERGENCY, a SECURE lock must wait. Nothing was sent.",
+        ),
+        FailureReason.VEHICLE_MOVING: (
+            VEHICLE_MOVING,
+            "The vehicle is moving. Wait until it stands still, then try again; nothing was sent.",
+        ),
+    }
+    kind, detail = told[reason]
+    facts = {"openDoors": list(doors)} if doors else {}
+    return Refusal(kind, detail, may_have_succeeded=False, facts=facts)

@@ -1,0 +1,12 @@
+"""The record of this service; rows never leave this folder.
+
+`tables` are the tables; `requests` writes new commands and cancellations, `changes` what happened to them, `queries`
+is what is read; `transaction` is the record while it is changed, `commands` runs the use cases' work in one; `orders`
+keeps what is issued to vehicles.
+"""
+
+from services.command.adapters.store.commands import SqlCommands
+from services.command.adapters.store.orders import SqlOrders
+from services.command.adapters.store.tables import HEAD, CommandModel, dead_letters, outbox
+
+__all__ = ["HEAD", "CommandModel", "SqlCommands", "SqlOrders", "dead_letters", "outbox"]

@@ -1,0 +1,183 @@
+"""The record as the use cases know it: each method is one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from sqlalchemy import delete, update
+
+from services.command.adapters.store import history_entries, queries
+from services.command.adapters.store.tables import (
+    audit,
+    cancellation,
+    command,
+    history,
+    inbox,
+    sessions,
+    wake_up,
+)
+from services.command.adapters.store.transaction import SqlTransaction
+from services.command.domain.commands import CommandAction
+from services.command.domain.wake_budget import WAKES_REMEMBERED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from services.command.domain.commands import (
+        Command,
+        CommandRightEnded,
+        InFlight,
+        RequestedOrder,
+        Requester,
+        StatusCheck,
+    )
+    from services.command.domain.history import HistoryPage, HistoryQuery, RefusedRequest
+    from services.command.usecases.ports import CommandTransaction, PriorRequest
+    from services.platform.database import Database
+    from services.platform.outbox import OutgoingMessage
+
+T = TypeVar("T")
+
+
+class SqlCommands:
+    """`ports.Commands` over a service's database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def write(self, work: Callable[[CommandTransaction], T]) -> T:
+        """Run `work` in a transaction and return its answer once that is durable; what it raises undoes everything.
+
+        Raises StorageUnavailable, CommitUncertain.
+        """
+
+        def run(connection: Connection) -> T:
+            transaction = SqlTransaction(connection)
+            answer = work(transaction)
+            transaction.finish()
+            return answer
+
+        return await self._database.write(run)
+
+    async def take_over(self, command_ids: Sequence[str], now: datetime) -> set[str]:
+        """Return which of them are still alive. They are marked: from now on none of them surely never left."""
+        statement = (
+            update(command)
+            .where(
+                command.c.command_id.in_(command_ids),
+                command.c.finished_at.is_(None),
+                command.c.superseded_at.is_(None),
+                command.c.expires_at > now,
+            )
+            .values(taken_over_at=now)
+            .returning(command.c.command_id)
+        )
+        return await self._database.write(
+            lambda connection: set(connection.execute(statement).scalars().all())
+        )
+
+    async def release_key(self, prior: PriorRequest) -> None:
+        """Let its idempotency key be used anew."""
+
+        def work(connection: Connection) -> None:
+            for table in (command, cancellation):
+                connection.execute(
+                    update(table).where(table.c.idempotency_key == prior.key).values(idempotency_key=None)
+                )
+
+        await self._database.write(work)
+
+    async def prior(
+        self, requester: Requester, vin: str, operation: str, correlation_id: str
+    ) -> PriorRequest | None:
+        """Return what was asked for before for the same customer under this id, at any time."""
+        return await self._database.read(
+            lambda connection: queries.prior(connection, requester, vin, operation, correlation_id)
+        )
+
+    async def in_flight(self, vin: str) -> InFlight | None:
+        """Return the command in flight on this vehicle; one that is superseded is in nobody's way."""
+        return await self._database.read(lambda connection: queries.in_flight(connection, vin))
+
+    async def get(self, vin: str, command_id: str) -> Command | None:
+        """Return one command of this vehicle."""
+        return await self._database.read(lambda connection: queries.by_id(connection, vin, command_id))
+
+    async def latest_by_correlation_id(self, vin: str, correlation_id: str) -> Command | None:
+        """Return the newest command of this vehicle that was requested with this id."""
+        return await self._database.read(
+            lambda connection: queries.latest_by_correlation_id(connection, vin, correlation_id)
+        )
+
+    async def overdue(self, now: datetime, at_most: int) -> list[tuple[str, bool]]:
+        """Return the ids of commands whose time has run out and that have not ended, and whether each was taken
+        over.
+        """
+        return await self._database.read(lambda connection: queries.overdue(connection, now, at_most))
+
+    async def unreceived(self, vin: str, now: datetime) -> Sequence[OutgoingMessage]:
+        """Return the messages of commands still alive that the vehicle has not confirmed, dated `now`."""
+        return await self._database.read(lambda connection: queries.unreceived(connection, vin, now))
+
+    async def outgoing(self, message_ids: Sequence[str], now: datetime) -> Sequence[OutgoingMessage]:
+        """Return these messages as they were kept, dated `now`; those of commands that have ended are left out."""
+        return await self._database.read(lambda connection: queries.outgoing(connection, message_ids, now))
+
+    async def live(self, ended: CommandRightEnded) -> list[RequestedOrder]:
+        """Return the commands alive that this may concern."""
+        return await self._database.read(lambda connection: queries.live(connection, ended))
+
+    async def unanswered(
+        self, accepted_before: datetime, now: datetime, at_most: int
+    ) -> list[tuple[str, str]]:
+        """(command id, VIN) of commands alive that no vehicle confirmed and nobody was woken for."""
+        return await self._database.read(
+            lambda connection: queries.unanswered(connection, accepted_before, now, at_most)
+        )
+
+    async def unconfirmed(self, accepted_before: datetime, now: datetime, at_most: int) -> list[str]:
+        """Vehicles that have not confirmed a command that is alive, whoever was woken; the newest first."""
+        return await self._database.read(
+            lambda connection: queries.unconfirmed(connection, accepted_before, now, at_most)
+        )
+
+    async def history(self, vin: str, query: HistoryQuery) -> HistoryPage:
+        """Return a page of finished requests, newest first."""
+        return await self._database.read(lambda connection: history_entries.page(connection, vin, query))
+
+    async def add_status_checks(self, checks: Sequence[StatusCheck], at: datetime) -> None:
+        """Keep these in the history; those that are there already stay as they are."""
+        rows = [history_entries.status_check_row(check) for check in checks]
+        await self._database.write(lambda connection: history_entries.add(connection, rows, at))
+
+    async def add_refused(self, refused: Sequence[RefusedRequest], at: datetime) -> None:
+        """Keep these in the history; those that are there already stay as they are."""
+        rows = [history_entries.refused_row(each) for each in refused]
+        await self._database.write(lambda connection: history_entries.add(connection, rows, at))
+
+    async def purge_expired(
+        self, before: datetime, checks_before: datetime, keys_before: datetime, now: datetime
+    ) -> None:
+        """Drop the history that is past its retention, looks and idempotency keys past theirs, and what served
+        vehicles.
+        """
+
+        def work(connection: Connection) -> None:
+            connection.execute(delete(history).where(history.c.requested_at < before))
+            connection.execute(
+                delete(history).where(
+                    history.c.action == CommandAction.STATUS_CHECK.value,
+                    history.c.requested_at < checks_before,
+                )
+            )
+            connection.execute(delete(cancellation).where(cancellation.c.finished_at < before))
+            connection.execute(delete(audit).where(audit.c.at < before))
+            connection.execute(delete(command).where(command.c.finished_at < before))
+            connection.execute(delete(wake_up).where(wake_up.c.at < now - WAKES_REMEMBERED))
+            inbox.purge_expired(connection, keys_before)
+            sessions.purge_expired(connection, round(now.timestamp() * 1_000))
+
+        await self._database.write(work)

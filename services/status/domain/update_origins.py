@@ -1,0 +1,45 @@
+"""Which service may tell readers of what. The broker says whose an update is: see `kept_update_subject`."""
+
+from __future__ import annotations
+
+DOOR_STATUS = "DOOR_STATUS_UPDATE"
+COMMAND_STATUS = "COMMAND_STATUS_UPDATE"
+ALERT = "SYSTEM_ALERT"
+
+UPDATES_COALESCED = "UPDATES_COALESCED"
+COMMAND_CONTRADICTED = "COMMAND_CONTRADICTED"
+UPDATES_RESET = "UPDATES_RESET"
+"""Said to one reader by the process that serves it, and never published."""
+
+_UNSTAMPED = "update"
+"""What stands where the broker has put no name: protocol.subjects.UNSTAMPED_ORIGIN."""
+_KINDS = {
+    "status": frozenset({DOOR_STATUS, ALERT}),
+    "command": frozenset({COMMAND_STATUS}),
+    "diagnostics": frozenset({ALERT}),
+    # From before the broker put a name there, or through a broker that does not yet. Where it does, nobody can
+    # publish any more without.
+    _UNSTAMPED: frozenset({DOOR_STATUS, COMMAND_STATUS, ALERT}),
+}
+_STATUS_ALERTS = frozenset({UPDATES_COALESCED, COMMAND_CONTRADICTED})
+_MEMBERS = {DOOR_STATUS: "door_status", COMMAND_STATUS: "command_status", ALERT: "system_alert"}
+
+
+def may_tell(origin: str, kind: str) -> bool:
+    """Return whether this kind of update is told by this service; `origin` is as `origin_of_update` returns it."""
+    return kind in _KINDS.get(origin, ())
+
+
+def is_believed(origin: str, kind: str, member: str | None, alert_code: str) -> bool:
+    """Return whether an update of this kind, with this member of `data`, is one that this service tells of.
+
+    The status service has the alerts that are named here. All other codes are vehicles' fault codes, which no list
+    holds; the diagnostics service tells of them.
+    """
+    if not may_tell(origin, kind) or member != _MEMBERS[kind]:
+        return False
+    if kind != ALERT:
+        return True
+    if alert_code in _STATUS_ALERTS:
+        return origin in {"status", _UNSTAMPED}
+    return origin in {"diagnostics", _UNSTAMPED} and alert_code != UPDATES_RESET
