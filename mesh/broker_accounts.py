@@ -11,7 +11,8 @@ Vehicles share an account, and two things follow. The broker forgets the way bac
 them names a reply subject with wildcards; so what they say goes one way, as messages, and its confirmation comes back
 one way, too. And it is confirmed within the store's account, to any subject that the vehicle names: all that listens
 there has a secret prefix, or takes no confirmation for a request. Pulls and acknowledgements are requests: who names
-wildcards there is shut out (services.enrolment.adapters.reply_guard).
+wildcards there is shut out (services.enrolment.adapters.reply_guard), and who sends too many
+(services.enrolment.adapters.flood_watch).
 
 What is not stored goes from account to account at once: the broker passes nothing on to a third.
 """

@@ -49,7 +49,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
     },
     "config": _INTAKE,
     "diagnostics": _REPORTS | {"ALERT_DAMPING_SECONDS"},
-    "enrolment": _SERVICE,
+    "enrolment": _SERVICE | {"VEHICLE_MESSAGES_PER_SECOND", "VEHICLE_BYTES_PER_SECOND"},
     "signer": _SERVER,
     "status": _REPORTS
     | {

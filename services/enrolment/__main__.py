@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import structlog
-from pydantic import FilePath  # noqa: TC002  # pydantic reads the annotation when it runs
+from pydantic import Field, FilePath  # pydantic reads the annotation when it runs
 
 from protocol.consumers import CONSUMERS
 from protocol.streams import MQTT_OWN_STREAMS, STREAMS
@@ -16,12 +16,15 @@ from services.enrolment.adapters.certificates import CertificateCheck
 from services.enrolment.adapters.changes import BrokerKeyChanges
 from services.enrolment.adapters.connection_bound import ConnectionBound
 from services.enrolment.adapters.connections import BrokerConnections
+from services.enrolment.adapters.flood_watch import FloodWatch
 from services.enrolment.adapters.nats_jwt import Issuer
 from services.enrolment.adapters.reply_guard import ReplyGuard
 from services.enrolment.adapters.server import POLICY, SERVICE, VehicleKeysServer, enrolment_api
 from services.enrolment.adapters.takeovers import NewestConnection
+from services.enrolment.adapters.traffic import BrokerTraffic
 from services.enrolment.adapters.translate import refusal_of
 from services.enrolment.adapters.vehicle_link import AuthCalloutResponder
+from services.enrolment.domain import MessageRates
 from services.enrolment.usecases import EnrolmentDependencies
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
@@ -39,13 +42,16 @@ NAME = "enrolment"
 
 class EnrolmentSettings(ServiceSettings):
     """What this service needs besides: the CA (PEM, or more than one) of vehicles, the secret prefix of the broker's
-    stores, and the seed that signs admissions.
+    stores, the seed that signs admissions; and how much a vehicle may send in the mean before its connections are
+    ended.
     """
 
     vehicle_ca: FilePath
     store_prefix_file: FilePath
     admission_seed_file: FilePath
     enrolment_seed: FilePath | None = None
+    vehicle_messages_per_second: int = Field(default=250, ge=10, le=100_000)
+    vehicle_bytes_per_second: int = Field(default=1 << 20, ge=1 << 16, le=1 << 30)
 
 
 async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
@@ -73,7 +79,10 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
     newest, bound = NewestConnection(broker.client, CLOCK.now), ConnectionBound(deps.connections)
     await newest.start()
     await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
-    await ReplyGuard(deps, broker).start()
+    guard = ReplyGuard(deps, settings)
+    await guard.start()
+    rates = MessageRates(settings.vehicle_messages_per_second, settings.vehicle_bytes_per_second)
+    floods = FloodWatch(deps, BrokerTraffic(broker.client), rates)
     verifier = CapabilityVerifier(settings.capability_jwks)
     rpc = GrpcServer(
         settings,
@@ -92,10 +101,13 @@ async def main(settings: EnrolmentSettings, stop: asyncio.Event) -> None:
             stop,
             rpc.keep_health(),
             broker.watch(),
+            guard.watch(),
+            floods.run(),
             DatabaseWatch(database, health, settings.health_patience_seconds).run(),
         )
     finally:
         await rpc.stop()
+        await guard.close()
         await broker.close()
         await database.close()
 

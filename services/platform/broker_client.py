@@ -78,8 +78,11 @@ async def open_client(
     name: str,
     disconnected: Callable[[], Awaitable[None]],
     reconnected: Callable[[], Awaitable[None]],
+    client: BrokerClient | None = None,
 ) -> Client:
-    """Connect as `settings` say. Tries every node until one takes it, so give it a time limit."""
+    """Connect as `settings` say, with `client` where there is one. Tries every node until one takes it, so give it a
+    time limit.
+    """
 
     async def failed(error: Exception) -> None:
         _log.warning("broker_error", reason=without_identifiers(f"{type(error).__name__}: {error}"))
@@ -88,7 +91,7 @@ async def open_client(
     if settings.nats_ca:
         tls = ssl.create_default_context(cafile=str(settings.nats_ca))
         tls.load_cert_chain(settings.tls_cert, settings.tls_key)  # for a broker that asks who it is
-    client = BrokerClient()
+    client = client or BrokerClient()
     await client.connect(
         broker_urls(settings.nats_url),
         name=name,

@@ -102,6 +102,7 @@ class BrokerHarness:
         self._clients: list[Client] = []
         self._observers: dict[str, Client] = {}
         self._broker: Broker | None = None
+        self._guard: ReplyGuard | None = None
         self._config = folder / "nats.conf"
         self._config.write_text(self._observed(render_nats(ports, self.sandbox, self.pki.pair("nats"))))
         self.log = folder / "nats.log"
@@ -213,7 +214,7 @@ class BrokerHarness:
         bound = ConnectionBound(deps.connections)
         await AuthCalloutResponder(deps, issuer, broker, vehicle_cas, bound, newest).start()
         self.deps = deps
-        self._guard = ReplyGuard(deps, broker)
+        self._guard = ReplyGuard(deps, self.room_settings())
         if guarded:
             await self.guard()
         self.jetstream = (await self.client("command", "command")).jetstream(prefix=STORE_API)
@@ -227,6 +228,7 @@ class BrokerHarness:
 
     async def guard(self) -> None:
         """Watch over reply subjects from now on."""
+        assert self._guard is not None
         await self._guard.start()
 
     def rights_of(self, service: str) -> dict[str, Any]:
@@ -268,6 +270,8 @@ class BrokerHarness:
         return MqttLink(vin, MqttAccount("127.0.0.1", self.ports.mqtt, tls=tls))
 
     async def close(self) -> None:
+        if self._guard is not None:
+            await self._guard.close()
         for client in self._clients:
             await client.close()
         if self._broker is not None:

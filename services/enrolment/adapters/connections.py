@@ -34,7 +34,9 @@ class BrokerConnections:
     async def keep_newest(self, vin: str, most: int) -> Cut:
         """End the vehicle's oldest connections, so that at most `most` are left. Raises BrokerSilent."""
         try:
-            found = sorted(each for node in await self._ask_all(vin) for each in _of_vehicle(node, vin))
+            question = {"auth": True, "user": vin, "limit": _MOST_AT_ONCE}
+            nodes = await ask_every_node(self._client, question)
+            found = sorted(each for node in nodes for each in _of_vehicle(node, vin))
             oldest = found[: max(0, len(found) - most)]
             for one in oldest:
                 kick = json.dumps({"cid": one.number}).encode()
@@ -45,22 +47,24 @@ class BrokerConnections:
             raise BrokerSilent(f"{type(error).__name__}") from error
         return Cut(len(oldest), len(found) - len(oldest))
 
-    async def _ask_all(self, vin: str) -> list[dict[str, Any]]:
-        """Return every node's answer."""
-        inbox = self._client.new_inbox()
-        answers = await self._client.subscribe(inbox)
-        try:
-            question = {"auth": True, "user": vin, "limit": _MOST_AT_ONCE}
-            await self._client.publish(_CONNECTIONS, json.dumps(question).encode(), reply=inbox)
-            nodes = [json.loads((await answers.next_msg(_FIRST_ANSWER_SECONDS)).data)]
-            while True:
-                try:
-                    async with asyncio.timeout(_NEXT_ANSWER_SECONDS):
-                        nodes.append(json.loads((await answers.next_msg(_FIRST_ANSWER_SECONDS)).data))
-                except TimeoutError:
-                    return nodes
-        finally:
-            await answers.unsubscribe()
+
+async def ask_every_node(client: Client, question: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return every node's answer to a question for connections (CONNZ). Raises nats.errors.Error, TimeoutError,
+    ValueError.
+    """
+    inbox = client.new_inbox()
+    answers = await client.subscribe(inbox)
+    try:
+        await client.publish(_CONNECTIONS, json.dumps(question).encode(), reply=inbox)
+        nodes = [json.loads((await answers.next_msg(_FIRST_ANSWER_SECONDS)).data)]
+        while True:
+            try:
+                async with asyncio.timeout(_NEXT_ANSWER_SECONDS):
+                    nodes.append(json.loads((await answers.next_msg(_FIRST_ANSWER_SECONDS)).data))
+            except TimeoutError:
+                return nodes
+    finally:
+        await answers.unsubscribe()
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -3,52 +3,178 @@
 A vehicle's pull and its acknowledgement are requests, and the broker keeps the way back of each. When an answer cannot
 be delivered to a reply subject with wildcards, it forgets all ways back that these match: those of other vehicles.
 No vehicle has a reason to: it hears below its own inbox only. So its requests are looked at.
+
+Vehicles decide how many these are. So they come over a connection of their own, into a thread of its own, and each is
+looked at where it is read: who floods makes the guard late, and neither admissions nor anything else.
 """
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import structlog
+from typing_extensions import override
 
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import is_vin
 from services.enrolment.usecases import BrokerSilent
+from services.platform.background import BackgroundTasks
+from services.platform.broker_client import BrokerClient, open_client
+from services.platform.jetstream import CONNECT_SECONDS, BrokerLost
 from services.platform.logs import masked_vin
 
 if TYPE_CHECKING:
-    from nats.aio.msg import Msg
+    from collections.abc import Callable
 
     from services.enrolment.usecases import EnrolmentDependencies
-    from services.platform.jetstream import Broker
+    from services.platform.settings import ServiceSettings
 
 REQUESTS = (f"$JS.API.CONSUMER.MSG.NEXT.{VEHICLE_COMMANDS}.*", f"$JS.ACK.{VEHICLE_COMMANDS}.>")
+AGAIN_SECONDS = 1.0
+"""A vehicle is reported so often at most, whatever it sends."""
+_MOST_REPORTED = 10_000
+_LOOK_SECONDS = 1.0
 _log = structlog.get_logger()
 
 
 class ReplyGuard:
     """Listens to vehicles' requests, and ends the connections of who names a reply subject that is not its own."""
 
-    def __init__(self, deps: EnrolmentDependencies, broker: Broker) -> None:
+    def __init__(self, deps: EnrolmentDependencies, settings: ServiceSettings) -> None:
         self._deps = deps
-        self._broker = broker
+        self._settings = settings
+        self._errands = BackgroundTasks("reply-guard")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+        self._ended: asyncio.Future[None] | None = None
+        self._stop: Callable[[], None] | None = None
 
     async def start(self) -> None:
-        """Begin to listen; every replica hears all."""
-        for subject in REQUESTS:
-            await self._broker.client.subscribe(subject, cb=self._judge)
-        await self._broker.client.flush()
+        """Begin to listen; every replica hears all. Raises nats.errors.Error, OSError or TimeoutError."""
+        self._loop = loop = asyncio.get_running_loop()
+        listening: asyncio.Future[None] = loop.create_future()
+        self._ended = loop.create_future()
+        self._thread = threading.Thread(
+            target=self._run, args=(loop, listening, self._ended), name="reply-guard", daemon=True
+        )
+        self._thread.start()
+        await asyncio.wait([listening, self._ended], return_when=asyncio.FIRST_COMPLETED)
+        if self._ended.done():
+            await self._ended
+            raise BrokerLost("the reply guard ended")
 
-    async def _judge(self, message: Msg) -> None:
-        vin = vin_of_request(message.subject)
-        if vin is None or is_own(message.reply, vin):
-            return
-        if self._deps.shut_out.add(vin, self._deps.now()):
-            _log.error("vehicle_shut_out", vin=masked_vin(vin), reason="a reply subject that is not its own")
+    async def watch(self) -> None:
+        """Wait until it listens no longer. Raises BrokerLost, or what ended it."""
+        if self._ended is not None:
+            await asyncio.shield(self._ended)
+        raise BrokerLost("the reply guard ended")
+
+    async def close(self) -> None:
+        """End it."""
+        if self._stop is not None:
+            self._stop()
+        if self._ended is not None:
+            await asyncio.wait([self._ended])
+
+    def _run(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        listening: asyncio.Future[None],
+        ended: asyncio.Future[None],
+    ) -> None:
+        """Listen, in the thread; `loop` has the futures."""
+        error: Exception | None = None
+        try:
+            asyncio.run(self._listen(lambda: loop.call_soon_threadsafe(_resolve, listening, None)))
+        except Exception as failure:  # noqa: BLE001  # it is raised where the guard is waited for
+            error = failure
+        loop.call_soon_threadsafe(_resolve, ended, error)
+
+    async def _listen(self, began: Callable[[], object]) -> None:
+        here, stop = asyncio.get_running_loop(), asyncio.Event()
+        client = GuardClient(self._report)
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await open_client(self._settings, "service-enrolment-guard", _lost, _back, client)
+            for subject in REQUESTS:
+                await client.subscribe(subject)
+            await client.flush()
+
+        def end() -> None:
+            here.call_soon_threadsafe(stop.set)
+
+        self._stop = end
+        began()
+        try:
+            while not stop.is_set() and not client.is_closed:
+                try:
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await stop.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            self._stop = None  # the loop ends with this
+            await client.close()
+
+    def _report(self, vin: str) -> None:
+        """Report a vehicle, from the thread."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(lambda: self._errands.start(self._shut_out(vin)))
+
+    async def _shut_out(self, vin: str) -> None:
+        self._deps.shut_out.add(vin, self._deps.now())
+        # Also where it is out already, for a flood: this is for longer, and says more.
+        _log.error("vehicle_shut_out", vin=masked_vin(vin), reason="a reply subject that is not its own")
         try:
             await self._deps.connections.cut(vin)
         except BrokerSilent as silent:
             _log.error("vehicle_not_cut", vin=masked_vin(vin), reason=str(silent))
+
+
+class GuardClient(BrokerClient):
+    """Looks at each message where it is read, without a queue or a task for it.
+
+    Calls `report` with the VIN of who does harm.
+    """
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        super().__init__()
+        self._report = report
+        self._reported: dict[str, float] = {}
+
+    @override
+    async def _process_msg(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
+        vin = vin_of_request(subject.decode(errors="replace"))
+        if vin is None or is_own(reply.decode(errors="replace"), vin):
+            return
+        now = asyncio.get_running_loop().time()
+        if now - self._reported.get(vin, -AGAIN_SECONDS) < AGAIN_SECONDS:
+            return
+        if len(self._reported) >= _MOST_REPORTED:
+            self._reported.clear()
+        self._reported[vin] = now
+        self._report(vin)
+
+
+def _resolve(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)
+
+
+async def _lost() -> None:
+    """Say that requests are not looked at: the broker went, or ended a connection that was too far behind."""
+    _log.warning("reply_guard_blind")
+
+
+async def _back() -> None:
+    _log.info("reply_guard_listens")
 
 
 def vin_of_request(subject: str) -> str | None:
