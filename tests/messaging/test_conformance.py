@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The reference unit, with a budget that fills faster: the kit has more to ask than a test has time.
 REFERENCE = """
 import vehicle.messages.budget
-vehicle.budget.MILLIS_EACH = 150
+vehicle.messages.budget.MILLIS_EACH = 150
 from vehicle.__main__ import main
 main()
 """
