@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
 MAC = OrderMac(b"only in tests, and long enough for a key")
-WAIT_SECONDS = 10
+WAIT_SECONDS = 30
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from vehicle.link.port import VehicleLink
 
 ACK_WAIT_SECONDS = 1
-WAIT_SECONDS = 15
+WAIT_SECONDS = 30
 SIGNED_AGAIN_AT_MOST = 3
 
 _CONFIG = """
