@@ -36,20 +36,20 @@ class DeadLetterServicer(stubs.DeadLetterServiceServicer):
         self._letters = letters
 
     @override
-    async def ListDeadLetters(  # the RPC's name
+    async def ListDeadLetters(
         self,
         request: contract.ListDeadLettersRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> contract.ListDeadLettersResponse:
         before = request.before if request.HasField("before") else None
         found, more = await self._letters.newest(request.page_size or DEFAULT_PAGE, before)
         return contract.ListDeadLettersResponse(letters=map(_letter, found), more=more)
 
     @override
-    async def ReplayDeadLetter(  # the RPC's name
+    async def ReplayDeadLetter(
         self,
         request: contract.ReplayDeadLetterRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> contract.DeadLetterReplay:
         replayed = await self._letters.replay(request.id)
         if replayed is None:
@@ -57,10 +57,10 @@ class DeadLetterServicer(stubs.DeadLetterServiceServicer):
         return _replay(replayed)
 
     @override
-    async def ReplayWaitingDeadLetters(  # the RPC's name
+    async def ReplayWaitingDeadLetters(
         self,
         request: contract.ReplayWaitingDeadLettersRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> contract.ReplayWaitingDeadLettersResponse:
         done, next_after = await self._letters.replay_waiting(request.after)
         return contract.ReplayWaitingDeadLettersResponse(replays=map(_replay, done), next_after=next_after)

@@ -93,20 +93,20 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         self._hash_key = hash_key
 
     @override
-    async def CheckGrants(  # the RPC's name
+    async def CheckGrants(
         self,
         request: access_service_pb2.CheckGrantsRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> access_service_pb2.CheckGrantsResponse:
         asked = translate.questions(request)
         allowed = await usecases.check_grants(self._record, self._trusts, asked, at=self._now())
         return translate.answers(allowed)
 
     @override
-    async def CreateGrant(  # the RPC's name
+    async def CreateGrant(
         self,
         request: access_service_pb2.CreateGrantRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> grant_pb2.Grant:
         new, by, at = translate.new_grant(request), current_call().peer, self._now()
         if self._pending is not None and needs_two_operators(new):
@@ -116,10 +116,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.grant_message(grant)
 
     @override
-    async def ApproveGrant(  # the RPC's name
+    async def ApproveGrant(
         self,
         request: access_service_pb2.ApproveGrantRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> grant_pb2.Grant:
         if self._pending is None:
             raise GrantNotPending(request.grant_id)
@@ -128,10 +128,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.grant_message(grant, pending)
 
     @override
-    async def RevokeGrant(  # the RPC's name
+    async def RevokeGrant(
         self,
         request: access_service_pb2.RevokeGrantRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> grant_pb2.Grant:
         by, at = current_call().peer, self._now()
         if self._pending is not None:
@@ -142,10 +142,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.grant_message(grant)
 
     @override
-    async def ListGrants(  # the RPC's name
+    async def ListGrants(
         self,
         request: access_service_pb2.ListGrantsRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> access_service_pb2.ListGrantsResponse:
         grants = await usecases.list_grants(self._record, request.vin)
         asked = [] if self._pending is None else await self._pending.on_vehicle(request.vin)
@@ -157,10 +157,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         )
 
     @override
-    async def LockAccount(  # the RPC's name
+    async def LockAccount(
         self,
         request: access_service_pb2.LockAccountRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> account_pb2.Account:
         account = await usecases.lock_account(
             self._record,
@@ -173,10 +173,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.account_message(account)
 
     @override
-    async def UnlockAccount(  # the RPC's name
+    async def UnlockAccount(
         self,
         request: access_service_pb2.UnlockAccountRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> account_pb2.Account:
         account = await usecases.unlock_account(
             self._record, self._invalidate, request.principal, by=current_call().peer, at=self._now()
@@ -184,29 +184,29 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.account_message(account)
 
     @override
-    async def ListApiKeys(  # the RPC's name
+    async def ListApiKeys(
         self,
         request: access_service_pb2.ListApiKeysRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> access_service_pb2.ListApiKeysResponse:
         keys = await usecases.list_keys(self._record, request.principal)
         return access_service_pb2.ListApiKeysResponse(keys=await self._told_keys(request.principal, keys))
 
     @override
-    async def GetAccount(  # the RPC's name
+    async def GetAccount(
         self,
         request: access_service_pb2.GetAccountRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> account_pb2.AccountOverview:
         overview = await self._record.overview(request.principal, at=self._now())
         keys = await self._told_keys(request.principal, overview.api_keys)
         return translate.overview_message(overview, keys)
 
     @override
-    async def ListAccounts(  # the RPC's name
+    async def ListAccounts(
         self,
         request: access_service_pb2.ListAccountsRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> access_service_pb2.ListAccountsResponse:
         page, more = await usecases.list_accounts(
             self._record,
@@ -221,10 +221,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         )
 
     @override
-    async def IssueApiKey(  # the RPC's name
+    async def IssueApiKey(
         self,
         request: access_service_pb2.IssueApiKeyRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> access_service_pb2.IssueApiKeyResponse:
         key = KEY_PREFIX + secrets.token_hex(_KEY_BYTES)
         new, by, at = translate.new_key(request, self._hash_key(key)), current_call().peer, self._now()
@@ -236,10 +236,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return access_service_pb2.IssueApiKeyResponse(key=key, api_key=told)
 
     @override
-    async def ApproveApiKey(  # the RPC's name
+    async def ApproveApiKey(
         self,
         request: access_service_pb2.ApproveApiKeyRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> account_pb2.ApiKey:
         if self._pending_keys is None:
             raise ApiKeyNotPending(request.key_id)
@@ -248,10 +248,10 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         return translate.key_message(key, pending)
 
     @override
-    async def RevokeApiKey(  # the RPC's name
+    async def RevokeApiKey(
         self,
         request: access_service_pb2.RevokeApiKeyRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> account_pb2.ApiKey:
         key_id = request.key_id or key_id_of(self._hash_key(request.key))
         by, at = current_call().peer, self._now()

@@ -38,13 +38,13 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         self._refused = refused
 
     @override
-    async def UnlockDoors(  # the contract's name
+    async def UnlockDoors(
         self, request: door_command_service_pb2.UnlockDoorsRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
         return await self._order(request.vin, translate.unlock_order(request.unlock), context)
 
     @override
-    async def LockDoors(  # the contract's name
+    async def LockDoors(
         self, request: door_command_service_pb2.LockDoorsRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
         return await self._order(request.vin, translate.lock_order(request.lock), context)
@@ -58,7 +58,7 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         return translate.first_answer(command)
 
     @override
-    async def CancelCommand(  # the contract's name
+    async def CancelCommand(
         self, request: door_command_service_pb2.CancelCommandRequest, context: Context
     ) -> door_command_pb2.DoorCommand:
         call = current_call()
@@ -72,19 +72,19 @@ class DoorCommandServicer(stubs.DoorCommandServiceServicer):
         return translate.current_answer(command)
 
     @override
-    async def GetCommand(  # the contract's name
+    async def GetCommand(
         self,
         request: door_command_service_pb2.GetCommandRequest,
-        context: Context,  # gRPC's signature
+        context: Context,
     ) -> door_command_pb2.DoorCommandDetails:
         viewer = translate.viewer_of(current_call())
         return translate.details(await usecases.read(self._deps, viewer, request.vin, request.command_id))
 
     @override
-    async def ListCommandHistory(  # the contract's name
+    async def ListCommandHistory(
         self,
         request: door_command_service_pb2.ListCommandHistoryRequest,
-        context: Context,  # gRPC's signature
+        context: Context,
     ) -> door_command_pb2.DoorHistory:
         viewer = translate.viewer_of(current_call())
         listed = self._deps.rules.checks_listed

@@ -47,10 +47,10 @@ class VehicleKeysServer(vehicle_keys_service_pb2_grpc.VehicleKeysServiceServicer
         vehicle_keys_service_pb2_grpc.add_VehicleKeysServiceServicer_to_server(self, server)
 
     @override
-    async def GetVehicleKeys(  # the RPC's name
+    async def GetVehicleKeys(
         self,
         request: vehicle_keys_service_pb2.GetVehicleKeysRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> vehicle_keys_service_pb2.GetVehicleKeysResponse:
         return translate.keys_response(await usecases.vehicle_keys(self._record, request.vins))
 
@@ -63,10 +63,10 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         self._certificates = certificates
 
     @override
-    async def EnrolVehicle(  # the RPC's name
+    async def EnrolVehicle(
         self,
         request: vehicle_enrolment_service_pb2.EnrolVehicleRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> vehicle_enrolment_service_pb2.VehicleEnrolment:
         vin, certificate = self._certificates.admissible(request.certificate)
         if vin != request.vin:
@@ -83,10 +83,10 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         return translate.enrolment_message(enrolment)
 
     @override
-    async def RevokeVehicle(  # the RPC's name
+    async def RevokeVehicle(
         self,
         request: vehicle_enrolment_service_pb2.RevokeVehicleRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> vehicle_enrolment_service_pb2.RevokeVehicleResponse:
         enrolment, cut = await usecases.revoke(self._deps, request.vin)
         _log.info("vehicle_revoked", vin=masked_vin(request.vin), connections_cut=cut)
@@ -95,10 +95,10 @@ class VehicleEnrolmentServicer(vehicle_enrolment_service_pb2_grpc.VehicleEnrolme
         )
 
     @override
-    async def ListVehicles(  # the RPC's name
+    async def ListVehicles(
         self,
         request: vehicle_enrolment_service_pb2.ListVehiclesRequest,
-        context: Context,  # grpc's signature
+        context: Context,
     ) -> vehicle_enrolment_service_pb2.ListVehiclesResponse:
         limit = request.page_size or DEFAULT_PAGE
         found, next_token = await usecases.enrolments(self._deps, limit, request.page_token)

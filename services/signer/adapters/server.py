@@ -68,10 +68,10 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         add_OrderSigningServiceServicer_to_server(self, server)
 
     @override
-    async def SignOrders(  # the contract's name
+    async def SignOrders(
         self,
         request: contract.SignOrdersRequest,
-        context: Context,  # gRPC's signature
+        context: Context,
     ) -> contract.SignOrdersResponse:
         peer = current_call().peer
         requests = [self._bounded(order, peer) for order in request.orders]
@@ -91,20 +91,20 @@ class OrderSigningServicer(OrderSigningServiceServicer):
         return translate.request_of(order, peer, self._verifier, self._mac)
 
     @override
-    async def ReviewOrders(  # the contract's name
+    async def ReviewOrders(
         self,
         request: contract.ReviewOrdersRequest,
-        context: Context,  # gRPC's signature
+        context: Context,
     ) -> contract.ReviewOrdersResponse:
         peer = current_call().peer
         requests = [translate.requested_of(each, peer, self._verifier, self._mac) for each in request.orders]
         return translate.review_message(await usecases.review_orders(self._rights, requests, self._now))
 
     @override
-    async def SignSessionRequests(  # the contract's name
+    async def SignSessionRequests(
         self,
         request: contract.SignSessionRequestsRequest,
-        context: Context,  # gRPC's signature
+        context: Context,
     ) -> contract.SignSessionRequestsResponse:
         at = self._monotonic()
         envelopes = [

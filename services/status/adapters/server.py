@@ -165,7 +165,7 @@ class DoorStatusServer(DoorStatusServiceServicer):
         try:
             return render(self._ids, update)
         except ForeignUpdate as error:
-            _log.error("update_not_believed", position=str(update.position), told_by=str(error))
+            _log.error("update_rejected", position=str(update.position), told_by=str(error))
             return None
         except (DecodeError, ValueError, OverflowError) as error:
             reason = f"{type(error).__name__}: {error}"

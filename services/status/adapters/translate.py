@@ -31,7 +31,7 @@ from services.status.domain.update_origins import (
     COMMAND_CONTRADICTED,
     UPDATES_COALESCED,
     UPDATES_RESET,
-    is_believed,
+    is_accepted,
 )
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def update_message(ids: EventIds, update: Update) -> door_update_pb2.DoorUpdate:
     told_by = origin_of_update(update.subject)
     kind, member = _TYPES.Name(message.type), message.WhichOneof("data")
     if (
-        not is_believed(told_by, kind, member, message.system_alert.code)
+        not is_accepted(told_by, kind, member, message.system_alert.code)
         or vin_of(update.subject) != message.vin
     ):
         raise domain.ForeignUpdate(told_by)

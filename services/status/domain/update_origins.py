@@ -30,7 +30,7 @@ def may_tell(origin: str, kind: str) -> bool:
     return kind in _KINDS.get(origin, ())
 
 
-def is_believed(origin: str, kind: str, member: str | None, alert_code: str) -> bool:
+def is_accepted(origin: str, kind: str, member: str | None, alert_code: str) -> bool:
     """Return whether an update of this kind, with this member of `data`, is one that this service tells of.
 
     The status service has the alerts that are named here. All other codes are vehicles' fault codes, which no list

@@ -16,7 +16,7 @@ from services import registry
 from services.status.adapters.event_ids import EventIds
 from services.status.adapters.translate import update_body, update_message
 from services.status.domain.doors import ForeignUpdate, LogPosition, Update
-from services.status.domain.update_origins import is_believed
+from services.status.domain.update_origins import is_accepted
 
 VIN, OTHER = "KMHSH81C7LU123456", "KMHSH81C7LU654321"
 IDS = EventIds(bytes(32))
@@ -36,7 +36,7 @@ TELLS = {
 @pytest.mark.parametrize("origin", [*registry.NAMES, UNSTAMPED_ORIGIN, "", "edge"])
 def test_each_kind_is_believed_of_the_service_whose_it_is(origin: str) -> None:
     for told in (DOOR, COMMAND, CONTRADICTED, COALESCED, RESET, FAULT, ("STREAM_OPENED", None, "")):
-        assert is_believed(origin, *told) == (told in TELLS.get(origin, ())), told
+        assert is_accepted(origin, *told) == (told in TELLS.get(origin, ())), told
 
 
 def test_a_kind_carries_its_own_data() -> None:
@@ -46,7 +46,7 @@ def test_a_kind_carries_its_own_data() -> None:
         ("status", "SYSTEM_ALERT"),
     ):
         for member in ("command_status", None):
-            assert not is_believed(origin, kind, member, "U0140")
+            assert not is_accepted(origin, kind, member, "U0140")
 
 
 def test_a_subject_says_who_told_and_of_which_vehicle() -> None:
