@@ -52,11 +52,14 @@ token: $(RUN_READY) ## print a user's access token: make token USER=user-123 [AC
 	@$(if $(and $(filter command line,$(origin USER)),$(strip $(USER))),,$(error say whose: make token USER=user-123))
 	@$(BIN)/python -m mesh token --user "$(USER)" $(if $(ACT),--act "$(ACT)") $(if $(VIN),--vin "$(VIN)") $(if $(CLIENT),--client "$(CLIENT)")
 
+# What fails is played once more by itself, with nothing beside it: only a failure there is one. More than five are no accident.
+AGAIN := --last-failed --last-failed-no-failures none --maxfail 5
+
 # Side by side, and then what must have the machine for itself. Both are run, and either failure is one.
 test: $(TEST_READY) ## all tests, several at a time, with the coverage of the fast ones: make test [WORKERS=8]
 	@status=0; \
-	$(PYTEST) $(TOGETHER) --cov --cov-report= || status=$$?; \
-	$(PYTEST) -m alone tests/messaging tests/system tests/attacks || status=$$?; \
+	$(PYTEST) $(TOGETHER) --cov --cov-report= || $(PYTEST) $(AGAIN) -m "not alone" || status=$$?; \
+	$(PYTEST) -m alone tests/messaging tests/system tests/attacks || $(PYTEST) $(AGAIN) -m alone || status=$$?; \
 	$(BIN)/coverage report --skip-covered --show-missing >$(VENV)/coverage.txt || status=$$?; \
 	tail -n 1 $(VENV)/coverage.txt; \
 	exit $$status

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from bench.speakers import Speaker
     from bench.usage import CpuUsage
 
-_AT_ONCE = 250
 _LOOK_AGAIN_SECONDS = 0.02
 _LONGEST_SECONDS = 45.0
 
@@ -58,8 +57,7 @@ async def ingest(
     messages = _messages(speakers, rounds)
     meter = CpuMeter(pids)
     cpu, began = time.process_time(), time.perf_counter()
-    for start in range(0, len(messages), _AT_ONCE):
-        await publisher.publish(messages[start : start + _AT_ONCE])
+    await publisher.publish(messages)
     await publisher.confirmed()
     broker_seconds = time.perf_counter() - began
     await _until_kept(reception, speakers, rounds)

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _INBOX = b"_INBOX.bench.acks"
 _READ_BYTES = 256 * 1024
-MOST_UNCONFIRMED = 4_000
-"""Over all streams together; the broker refuses what goes beyond 10,000 waiting in one stream."""
+MOST_UNCONFIRMED = 500
+"""Over all streams together; the broker refuses what goes beyond 1,024 waiting in one stream."""
+_AT_ONCE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +73,14 @@ class Publisher:
         return cls(reader, writer)
 
     async def publish(self, messages: Sequence[bytes]) -> None:
-        """Send these and go on while at most MOST_UNCONFIRMED are not confirmed. Raises BenchFailedError."""
-        self._writer.write(b"".join(messages))
-        self._unconfirmed += len(messages)
-        await self._writer.drain()
-        while self._unconfirmed > MOST_UNCONFIRMED:
-            await self._read()
+        """Send these, of which MOST_UNCONFIRMED are not confirmed at any time. Raises BenchFailedError."""
+        for start in range(0, len(messages), _AT_ONCE):
+            chunk = messages[start : start + _AT_ONCE]
+            while self._unconfirmed + len(chunk) > MOST_UNCONFIRMED:
+                await self._read()
+            self._writer.write(b"".join(chunk))
+            self._unconfirmed += len(chunk)
+            await self._writer.drain()
 
     async def confirmed(self) -> None:
         """Return when the broker has stored everything. Raises BenchFailedError."""

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from mesh.sandbox import Sandbox
 
 MAX_PAYLOAD_BYTES = 131_072
+MOST_WAITING = 1_024
+"""Messages that wait for a stream to write them. The broker refuses what is above: who sent it sends it again. Without
+a number it takes in 10,000, and what a flood leaves behind is written before everybody else's for many seconds."""
 MQTT_ACK_WAIT_SECONDS = 10
 """How long a vehicle on MQTT may take to confirm a command before it gets it again."""
 PULL_ANSWERS_SECONDS = 60
@@ -148,7 +151,7 @@ def render_node(node: BrokerNode, secrets: BrokerSecrets, passwords_of: Iterable
 listen: {_quoted(node.nats)}
 {monitor}max_payload: {MAX_PAYLOAD_BYTES}
 tls {{ {files}{asked} }}
-jetstream {{ store_dir: {_quoted(node.store)}, sync_interval: always, strict: true }}
+jetstream {{ store_dir: {_quoted(node.store)}, sync_interval: always, strict: true, max_buffered_msgs: {MOST_WAITING} }}
 {_cluster(node, files)}mqtt {{
   listen: {_quoted(node.mqtt)}
   tls {{ {files}{asked_over_mqtt} }}

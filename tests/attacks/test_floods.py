@@ -11,6 +11,7 @@ import pytest
 from mesh.pki import Pair
 from mesh.probes import grpc_serving
 from protocol.streams import VEHICLE_COMMANDS
+from protocol.subjects import EventKind, event_subject
 from tests.attacks.hostile_car import HostileCar
 from tests.support.raw_flood import RawFlood, cut_after, open_raw, pub
 
@@ -29,7 +30,9 @@ COMES_FLOOR_SECONDS = 1.0
 """For so long a car may take to connect however quick it is when all is quiet."""
 FACTOR = 2.0
 PULL_BODY = b'{"batch":1,"no_wait":true}'
-KINDS = ("pull", "acknowledgement")
+KINDS = ("pull", "acknowledgement", "hello", "result", "status")
+EVENT_BYTES = 600
+CHUNK_BYTES = 48_000
 
 
 def lines(vin: str, kind: str) -> bytes:
@@ -37,8 +40,9 @@ def lines(vin: str, kind: str) -> bytes:
     one = {
         "pull": pub(pull, PULL_BODY, f"_INBOX.{vin}.a"),
         "acknowledgement": pub(f"$JS.ACK.{VEHICLE_COMMANDS}.{vin}.1.1.1.1.1", b"+ACK"),
+        **{event: pub(event_subject(vin, event), b"x" * EVENT_BYTES) for event in EventKind},
     }[kind]
-    return one * 500
+    return one * (CHUNK_BYTES // len(one))
 
 
 def flood_of(car: HostileCar) -> RawFlood:

@@ -58,7 +58,7 @@ def test_every_node_has_the_same_accounts_and_knows_the_others(tmp_path: Path) -
     for name, text in texts.items():
         assert f'server_name: "{name}"' in text
         assert f'client_advertise: "{name}.broker.example:4222"' in text
-        assert "sync_interval: always, strict: true" in text
+        assert "sync_interval: always, strict: true, max_buffered_msgs: 1024" in text
         assert "stream_replicas: 3" in text
         assert 'ca_file: "/etc/nats/node-ca.crt", verify: true' in text
         password = (tmp_path / "secrets" / "broker-cluster.password").read_text()

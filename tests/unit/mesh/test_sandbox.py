@@ -167,7 +167,7 @@ def test_a_fleets_vehicle_may_say_and_hear_only_its_own(tmp_path: Path) -> None:
     assert permissions["subscribe"] == {"allow": [f"_INBOX.{vin}.>"]}
     assert all(vin in subject for subject in permissions["publish"]["allow"])
     assert not any("CREATE" in subject for subject in permissions["publish"]["allow"])
-    assert "sync_interval: always" in text
+    assert "sync_interval: always, strict: true, max_buffered_msgs: 1024" in text
 
 
 @pytest.fixture
