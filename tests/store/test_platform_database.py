@@ -41,8 +41,8 @@ def count(connection: Connection) -> int:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    opened = await open_database(database_url)
+async def database(empty_database_url: str) -> AsyncIterator[Database]:
+    opened = await open_database(empty_database_url)
     await opened.write(METADATA.create_all)
     yield opened
     await opened.close()
