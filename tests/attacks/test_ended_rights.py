@@ -87,7 +87,7 @@ def test_a_stream_ends_with_its_token(mesh: Mesh, bystander: BystanderProbe) -> 
 
 def lock_account(mesh: Mesh, user: str, _grant_id: str) -> None:
     with operator(mesh, "operator") as access:
-        access.LockAccount(access_service_pb2.LockAccountRequest(principal=user, reason="stolen"), timeout=5)
+        access.LockAccount(access_service_pb2.LockAccountRequest(principal=user, reason="stolen"), timeout=20)
 
 
 def revoke_grant(mesh: Mesh, _user: str, grant_id: str) -> None:
@@ -118,7 +118,7 @@ def test_a_stream_ends_with_its_api_key(mesh: Mesh, bystander: BystanderProbe) -
     with bystander.undisturbed(), found.stream() as stream, kept.stream() as another:
         assert not stream.ended.is_set()
         with operator(mesh, "operator") as access:
-            access.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(key=found.bearer), timeout=5)
+            access.RevokeApiKey(access_service_pb2.RevokeApiKeyRequest(key=found.bearer), timeout=20)
         ends_in_time(stream, time.time())
         assert found.get("status").status_code == 401
         assert found.order("unlock").status_code == 401
