@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 40.0
-STOP_SECONDS = 12.0
+READY_SECONDS = 90.0
+STOP_SECONDS = 30.0
 
 
 @dataclass
