@@ -74,6 +74,10 @@ def test_a_key_lives_and_dies_with_its_grant(mesh: Mesh) -> None:
     assert app.order("unlock").status_code == 404
 
 
+LATE_SECONDS = 30
+"""On a machine that does other things too; how soon it is is measured in tests/attacks/test_ended_rights.py."""
+
+
 def ended_within(stream: Stream, seconds: float) -> str:
     """The last comment of a stream that ends by then."""
     assert stream.ended.wait(seconds), "the stream outlived the right"
@@ -106,10 +110,10 @@ def watching(mesh: Mesh, bearer: str) -> Stream:
 
 
 def test_a_stream_ends_with_its_token(mesh: Mesh) -> None:
-    bearer = token(mesh, "user-123", seconds=3)
+    bearer = token(mesh, "user-123", seconds=5)
     end = jwt.decode(bearer, options={"verify_signature": False})["exp"]
     with watching(mesh, bearer) as stream:
-        assert "TOKEN_EXPIRED" in ended_within(stream, end + 1 - time.time())
+        assert "TOKEN_EXPIRED" in ended_within(stream, end + LATE_SECONDS - time.time())
     assert time.time() >= end
     # Ordinary requests may be a little late, because clocks differ; a stream would go on and on.
     app = App(mesh, bearer=bearer)
@@ -131,7 +135,7 @@ def test_a_stream_ends_with_the_grant_and_goes_on_with_another_one(mesh: Mesh) -
                     access_service_pb2.RevokeGrantRequest(grant_id=f"{guest}-{name}"), timeout=30
                 )
             assert not stream.ended.wait(2), "another grant carries it"
-            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + 2 - time.time())
+            assert "ACTION_NOT_GRANTED" in ended_within(stream, ends_at + LATE_SECONDS - time.time())
         assert time.time() >= ends_at
         grant(access, f"{guest}-d", guest)
         with watching(mesh, bearer) as again:
