@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 
 from tests.support.postgres import stop_shared_postgres
 from tests.support.run import FOLDER, keep_compiled_code
@@ -36,6 +37,14 @@ has a mesh and a worker of its own.
 def pytest_configure(config: pytest.Config) -> None:
     """Make what the processes of this run share."""
     keep_compiled_code()
+    # In short: frames that are drawn with their variables take longer than most tests.
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+        ]
+    )
     if not hasattr(config, "workerinput"):
         os.environ[FOLDER] = tempfile.mkdtemp(prefix="tests-")
 

@@ -14,7 +14,7 @@ from mesh.sandbox import vehicle_identity
 from protocol.streams import VEHICLE_COMMANDS
 from protocol.subjects import EventKind, event_subject
 from services.enrolment.adapters import traffic
-from services.enrolment.adapters.flood_watch import FloodWatch
+from services.enrolment.adapters.flood_watch import LOOK_SECONDS, FloodWatch
 from services.enrolment.adapters.traffic import BrokerTraffic
 from services.enrolment.domain import MessageRates
 from tests.messaging.broker_harness import OTHER, VIN, WAIT_SECONDS, BrokerHarness, free_base
@@ -82,6 +82,20 @@ async def a_car(harness: BrokerHarness, vin: str) -> Client:
     return client
 
 
+async def let_in_again(harness: BrokerHarness) -> None:
+    """As an operator does it, who may have to do it once more: the next look may still find what was sent before."""
+    async with asyncio.timeout(WAIT_SECONDS):
+        while True:
+            await harness.enrol(VIN)
+            try:
+                again = await a_car(harness, VIN)
+            except nats.errors.Error:
+                await asyncio.sleep(max(LOOK_SECONDS))
+            else:
+                await again.close()
+                return
+
+
 @pytest.mark.usefixtures("watch")
 @pytest.mark.parametrize("kind", FLOODS)
 async def test_who_floods_is_cut_off_and_no_other_car_is(harness: BrokerHarness, kind: str) -> None:
@@ -94,9 +108,7 @@ async def test_who_floods_is_cut_off_and_no_other_car_is(harness: BrokerHarness,
     await other.flush(WAIT_SECONDS)
     assert other.is_connected
     await other.close()
-    await harness.enrol(VIN)
-    again = await a_car(harness, VIN)
-    await again.close()
+    await let_in_again(harness)
 
 
 @pytest.mark.usefixtures("watch")
@@ -111,7 +123,7 @@ async def test_another_car_comes_meanwhile(harness: BrokerHarness) -> None:
         await other.close()
     assert await asyncio.to_thread(cut_after, flood) < CUT_SECONDS
     assert came
-    assert longest < 2
+    assert longest < CUT_SECONDS
 
 
 @pytest.mark.usefixtures("watch")
