@@ -91,7 +91,7 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     """A token that is good for `seconds`, signed with the issuer's key or another one."""
     signer = load_signing_key(key or mesh.data / "secrets" / "issuer.key")
     now = int(time.time())
-    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, **claims}
+    form = {"iss": ISSUER, "aud": AUDIENCE, "sub": user, "client_id": "web", "iat": now, "jti": "1", **claims}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 

@@ -305,6 +305,10 @@ class Caller:
     ends_at: float = math.inf
     scope: frozenset[str] | None = None
     """The actions that the bearer was made for; None when it was not narrowed to some."""
+    acr: str = ""
+    """The class of the authentication behind it (OpenID Connect's `acr`); empty where it does not say."""
+    authenticated_at: float | None = None
+    """When the person signed in; None where it does not say, and of an API key."""
 
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""

@@ -65,6 +65,7 @@ class TokenIssuer:
             "client_id": "web",
             "iat": now,
             "exp": now + 600,
+            "jti": "1",
         }
         return jwt.encode(claims, self.key, algorithm="EdDSA", headers={"typ": "at+jwt", "kid": "i"})
 
