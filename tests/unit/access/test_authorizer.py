@@ -229,7 +229,7 @@ async def test_a_capability_says_when_the_right_behind_it_ends(house: Any) -> No
 
 async def test_the_signing_key_changes_without_a_restart(house: Any) -> None:
     first = await admitted(house, house.request())
-    house.authorizer._issuer.use(SigningKey(Ed25519PrivateKey.generate(), "next"))
+    house.authorizer._capabilities.use(SigningKey(Ed25519PrivateKey.generate(), "next"))
     second = await admitted(house, house.request())
     assert jwt.get_unverified_header(second.capability)["kid"] == "next"
     assert second.capability != first.capability
