@@ -43,13 +43,30 @@ def issue(
     source: Annotated[
         SourceWord, typer.Option(help="what its requests count as in the history")
     ] = SourceWord.WEB,
+    scope: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="what it is for, once for each: door.read, an action (door.lock), or door.unlock, "
+            "door.unlock.emergency and door.config.weaken, which no key has unless they are named "
+            "[default: door.read, door.lock, door.cancel, door.config.write]"
+        ),
+    ] = None,
+    vin: Annotated[
+        list[str] | None,
+        typer.Option(help="only for this vehicle, once for each [default: all of the account's]"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an API key that may do what the account may, and show it: once, here. It waits for a second operator,
-    but in the sandbox.
+    """Make an API key that may do what the account may, as far as its scope goes, and show it: once, here. It waits
+    for a second operator, but in the sandbox.
     """
     request = contract.IssueApiKeyRequest(
-        principal=principal, name=name, valid_seconds=valid, source=source.name
+        principal=principal,
+        name=name,
+        valid_seconds=valid,
+        source=source.name,
+        scopes=scope or [],
+        vins=vin or [],
     )
     made = asked("IssueApiKey", request, contract.IssueApiKeyResponse, as_person=True)
     show(made, [key_line(made.api_key), made.key], as_json=as_json)

@@ -35,6 +35,7 @@ MAY_SET: Mapping[str, frozenset[str]] = {
         "CANCELLATIONS_PER_MINUTE",
         "READS_PER_MINUTE",
         "REFUSALS_PER_MINUTE",
+        "STEP_UP",
         "UNKNOWN_VEHICLES_PER_MINUTE",
         "FAILED_SIGN_INS_PER_MINUTE",
     },

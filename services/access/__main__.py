@@ -106,6 +106,8 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
         rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
         capabilities=issuer,
+        step_up_table=settings.step_up_table,
+        now=CLOCK.seconds,
     )
     edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)

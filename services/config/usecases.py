@@ -67,8 +67,8 @@ class ConfigRecord(Protocol):
     async def change(self, request: ChangeRequest, at: datetime) -> DoorConfig:
         """Keep the change, its proof, its audit entry and the message to the vehicle in one commit.
 
-        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else, and
-        ReadOnlyChanged.
+        A repeat gets the first answer. Raises CorrelationIdReused when the repeat wants something else,
+        ReadOnlyChanged, and WeakeningNotAllowedError, of which nothing is kept.
         """
 
     async def ingest(
@@ -109,7 +109,9 @@ async def read_config(record: ConfigRecord, now: Callable[[], datetime], vin: st
 async def change_config(
     record: ConfigRecord, now: Callable[[], datetime], request: ChangeRequest
 ) -> DoorConfig:
-    """Return the settings after the change. Raises CorrelationIdReused, ReadOnlyChanged."""
+    """Return the settings after the change. Raises CorrelationIdReused, ReadOnlyChanged,
+    WeakeningNotAllowedError.
+    """
     return await record.change(request, now())
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import Connection, func, select, text
 import services.access
 from services.access.adapters import pending_grants, pending_keys, seed, store, translate
 from services.access.adapters.identity import key_hash
+from services.access.domain import key_scopes
 from services.access.domain.grants import (
     Allowance,
     Caller,
@@ -206,7 +207,21 @@ async def test_the_seed_is_planted_once_and_revives_nothing(database: Database) 
         await database.write(lambda c: seed.plant(c, planted, PEPPER, NOW))
     digest = key_hash(PEPPER, key)
     found = await database.read(lambda c: store.find_key(c, digest, NOW))
-    assert found == Caller("user-123", "user-123", Source.MOBILE_APP, credential=key_id_of(digest))
+    assert found == Caller(
+        "user-123",
+        "user-123",
+        Source.MOBILE_APP,
+        credential=key_id_of(digest),
+        scope=key_scopes.actions_of(key_scopes.UNLESS_NAMED),
+        carries=frozenset(),
+    )
+    # One from before keys had scopes gets what the seed says since then, once.
+    (named,) = planted.api_keys
+    later = planted.model_copy(update={"api_keys": [named.model_copy(update={"scopes": ["door.unlock"]})]})
+    await database.write(lambda c: seed.plant(c, later, PEPPER, NOW))
+    found = await database.read(lambda c: store.find_key(c, digest, NOW))
+    assert found is not None
+    assert (found.scope, found.carries) == ({"door.unlock"}, {"door.unlock"})
     assert await database.read(lambda c: store.find_key(c, key_hash(b"another", key), NOW)) is None
     assert (await count(database, "vehicle"), await count(database, "api_key")) == (2, 1)
     await record_of(database, Sent()).revoke("g-1", by="operator", at=NOW)

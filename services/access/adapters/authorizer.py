@@ -15,15 +15,17 @@ from services.access.adapters import native_request
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
+from services.access.domain import step_up
 from services.access.domain.authorization import DenialReason
 from services.access.domain.grants import UNLOCK
 from services.access.domain.scopes import needed_for
-from services.access.usecases.authorization import AccessDeniedError
+from services.access.usecases.authorization import AccessDeniedError, StepUpRequiredError
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import vehicle_not_found
 from services.platform.logs import masked_vin
+from services.platform.step_up import challenge, not_made_for
 from services.platform.storage import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -36,6 +38,14 @@ if TYPE_CHECKING:
 _CORRELATION_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUOTED = re.compile(r'"[^"]*"')
 _READING_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_WHAT = {
+    step_up.UNLOCK: "To unlock",
+    step_up.EMERGENCY: "An emergency unlock",
+    step_up.WEAKEN: "To weaken a setting",
+    step_up.GIVE: "To change who may access a vehicle",
+    step_up.RESTORE: "To give an account its rights back",
+}
+"""Every line of the step-up table, as the beginning of a sentence."""
 _log = structlog.get_logger()
 
 
@@ -86,6 +96,8 @@ class _PublicRequest:
         self.action = route.action
         self.service = route.service
         self.limit_class = route.limit_class
+        self.step_up = route.step_up
+        self.step_up_judged_by_service = route.step_up_judged_by_service
         self._asked = asked
         self._route = route
 
@@ -186,6 +198,8 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
+        except StepUpRequiredError as weak:
+            return _denied(asked, path, correlation_id, _step_up_refusal(weak))
         except StorageUnavailable as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
@@ -298,6 +312,12 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             f"Your access to this vehicle does not include {action}; its owner can extend it.",
             facts={"action": action},
         )
+    if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            f"This API key was not created for {action}; use one that was.",
+            facts={"action": action},
+        )
     scope = needed_for(action)
     return Refusal(
         errors.ACTION_NOT_GRANTED,
@@ -307,6 +327,12 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             "www-authenticate": f'Bearer realm="remote-door-control", error="insufficient_scope", scope="{scope}"'
         },
     )
+
+
+def _step_up_refusal(weak: StepUpRequiredError) -> Refusal:
+    if weak.by_key:
+        return not_made_for(_WHAT[weak.line])
+    return challenge(weak.requirement.acr_values, weak.requirement.max_age_seconds, _WHAT[weak.line])
 
 
 def _path_not_found() -> Refusal:

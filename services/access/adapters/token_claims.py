@@ -87,7 +87,7 @@ class ClaimsReader:
             source=source,
             factors=_methods_in(claims),
             expires_at=float(claims["exp"] + self._leeway_seconds),
-            only_vin=only_vin,
+            only_vins=None if only_vin is None else frozenset({only_vin}),
             credential=credential,
             ends_at=float(claims["exp"]),
             scope=scope,

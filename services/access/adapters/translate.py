@@ -13,6 +13,7 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.domain import key_scopes
 from services.access.domain.grants import (
     ActionsBeyondRole,
     ApiKey,
@@ -184,9 +185,18 @@ def account_message(account: Account) -> account_pb2.Account:
 
 
 def new_key(request: access_service_pb2.IssueApiKeyRequest, key_hash: bytes) -> NewApiKey:
-    """Return an API key as asked for."""
+    """Return an API key as asked for. Raises KeyScopeUnknownError."""
     source = Source(request.source)
-    return NewApiKey(key_hash, request.principal, request.name, source, request.valid_seconds)
+    key_scopes.check(request.scopes)
+    return NewApiKey(
+        key_hash,
+        request.principal,
+        request.name,
+        source,
+        request.valid_seconds,
+        tuple(sorted(request.scopes)) or key_scopes.UNLESS_NAMED,
+        tuple(sorted(request.vins)),
+    )
 
 
 def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb2.ApiKey:
@@ -201,6 +211,8 @@ def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb
         source=key.source.value if key.source else "",
         requested_by=pending.requested_by if pending else "",
         approved_by=(pending.approved_by or "") if pending else "",
+        scopes=key.scopes or key_scopes.UNLESS_NAMED,
+        vins=key.vins,
     )
 
 
@@ -214,6 +226,8 @@ def pending_key_message(pending: PendingApiKey) -> account_pb2.ApiKey:
         revoked_at=pending.ended_at,
         name=asked.name,
         source=asked.source,
+        scopes=asked.scopes,
+        vins=asked.vins,
     )
     message = key_message(key, pending)
     message.pending = pending.ended_at is None
@@ -288,6 +302,15 @@ def refusal_of(error: Exception) -> Refusal | None:
             violations=[
                 Violation(f"actions[{n}]", f"{action} is not an action of this role")
                 for n, action in error.surplus
+            ],
+        )
+    if isinstance(error, key_scopes.KeyScopeUnknownError):
+        return Refusal(
+            errors.INVALID_REQUEST,
+            "The key's scopes are not ones.",
+            violations=[
+                Violation(f"scopes[{n}]", f"{word} is not one of {', '.join(sorted(key_scopes.WORDS))}")
+                for n, word in error.surplus
             ],
         )
     return None

@@ -19,6 +19,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub
 from services.access.adapters.identity import key_hash
 from services.access.adapters.published_key import PUBLISHED_KEY
 from services.access.domain.grants import key_id_of
+from services.access.domain.key_scopes import UNLESS_NAMED
 from tests.contract.access.access_service import (
     ALICE,
     BOB,
@@ -359,6 +360,23 @@ async def test_an_issued_key_opens_what_its_account_may_until_it_is_revoked(
         ]
 
 
+async def test_a_key_is_for_its_scope_and_its_vehicles(operators: Any, check: CheckEdge) -> None:
+    alice, _ = operators
+    unlock = {"method": "POST", "body": b'{"targetDoors":["all"]}'}
+    for scopes, vins, answer in (
+        ([], [], "ACTION_NOT_GRANTED"),  # unlocking is in no key that was not created for it
+        (["door.read", "door.lock"], [], "ACTION_NOT_GRANTED"),
+        (["door.unlock"], [VIN], "VEHICLE_NOT_FOUND"),
+        (["door.unlock"], [FOREIGN], None),
+    ):
+        made = await alice.IssueApiKey(key_for(scopes=scopes, vins=vins), timeout=5)
+        assert list(made.api_key.vins) == vins
+        assert list(made.api_key.scopes) == ((scopes and sorted(scopes)) or list(UNLESS_NAMED))
+        headers = {"authorization": f"Bearer {made.key}", "content-type": "application/json"}
+        decided = await check(door("unlock", FOREIGN), headers=headers, **unlock)
+        assert (None if decided.HasField("ok_response") else problem_in(decided)["code"]) == answer
+
+
 @pytest.mark.parametrize("production", [True])
 async def test_an_issued_key_opens_nothing_before_a_second_operator_has_approved(
     operators: Any, clerk: Any, check: CheckEdge, tmp_path: Path
@@ -420,6 +438,11 @@ async def test_a_pending_key_can_be_revoked_and_then_not_approved(operators: Any
         {"valid_seconds": 31_622_401},
         {"source": "TOASTER"},
         {"source": ""},
+        {"scopes": ["door"]},
+        {"scopes": ["door.read", "door.read"]},
+        {"scopes": ["door.unlock\r\n"]},
+        {"vins": ["short"]},
+        {"vins": [FOREIGN.lower()]},
     ],
 )
 async def test_a_wrong_key_is_not_issued(operators: Any, clerk: Any, changed: dict[str, Any]) -> None:

@@ -26,6 +26,7 @@ from services.access.domain.grants import (
     GrantRole,
     Source,
 )
+from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailable
@@ -77,6 +78,8 @@ class TokenIssuer:
             "nbf": now,
             "exp": now + 600,
             "jti": "1",
+            "acr": TWO_FACTORS,
+            "auth_time": now,
             **changed,
         }
         return {name: value for name, value in claims.items() if value is not None}
@@ -169,7 +172,9 @@ def tokens(token_issuer: TokenIssuer, clock: Clock) -> TokenVerifier:
 def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_path: Path) -> AccessHarness:
     record = Record()
     record.grant("user-123", VIN)
-    record.keys[key_hash(PEPPER, KEY)] = Caller("user-123", "user-123", Source.MOBILE_APP)
+    record.keys[key_hash(PEPPER, KEY)] = Caller(
+        "user-123", "user-123", Source.MOBILE_APP, carries=frozenset(STRICT)
+    )
     signing = Ed25519PrivateKey.generate()
     public = jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key(), as_dict=True)
     jwks = tmp_path / "capability.jwks.json"
@@ -184,6 +189,8 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
         rates=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
         capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
+        step_up_table=STRICT,
+        now=clock,
     )
     edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)

@@ -200,8 +200,8 @@ class AccessServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def IssueApiKey(self, request, context):
-        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-        where the key is told.
+        """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+        `vins` go. The answer is the only place where the key is told.
 
         Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
         (ApproveApiKey) within 24 hours: it may be an owner's.

@@ -82,8 +82,8 @@ class AccessServiceStub:
     kept and not told.
     """
     IssueApiKey: _grpc.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]
-    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-    where the key is told.
+    """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+    `vins` go. The answer is the only place where the key is told.
 
     Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
     (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -153,8 +153,8 @@ class AccessServiceAsyncStub(AccessServiceStub):
     kept and not told.
     """
     IssueApiKey: _aio.UnaryUnaryMultiCallable[_access_service_pb2.IssueApiKeyRequest, _access_service_pb2.IssueApiKeyResponse]  # type: ignore[assignment]
-    """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-    where the key is told.
+    """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+    `vins` go. The answer is the only place where the key is told.
 
     Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
     (ApproveApiKey) within 24 hours: it may be an owner's.
@@ -287,8 +287,8 @@ class AccessServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _access_service_pb2.IssueApiKeyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_access_service_pb2.IssueApiKeyResponse, _abc.Awaitable[_access_service_pb2.IssueApiKeyResponse]]:
-        """Makes an API key with which the account's own client may do what the account may. The answer is the only place
-        where the key is told.
+        """Makes an API key with which the account's own client may do what the account may, as far as the key's `scopes` and
+        `vins` go. The answer is the only place where the key is told.
 
         Outside of the sandbox the key is `pending` first, and opens nothing, until another operator approves it
         (ApproveApiKey) within 24 hours: it may be an owner's.
