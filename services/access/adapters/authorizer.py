@@ -12,6 +12,7 @@ import structlog
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
 from services.access.adapters.capability_issuer import Purpose
+from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
@@ -128,6 +129,14 @@ class RequestAuthorizer:
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,
                 "Your access could not be looked up and nothing was accepted; try again shortly.",
+                retry_after_seconds=2,
+            )
+            return _denied(asked, path, correlation_id, away)
+        except IssuerUnavailable as error:
+            _log.error("token_issuer_unavailable", reason=str(error))
+            away = Refusal(
+                errors.DEPENDENCY_UNAVAILABLE,
+                "Tokens cannot be checked at the moment and nothing was accepted; try again shortly.",
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)

@@ -13,6 +13,7 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.domain.grants import (
     ActionsBeyondRole,
     ApiKey,
@@ -273,6 +274,12 @@ def refusal_of(error: Exception) -> Refusal | None:
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
+        )
+    if isinstance(error, IssuerUnavailable):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "Tokens cannot be checked at the moment; try again shortly.",
+            retry_after_seconds=2,
         )
     if isinstance(error, SameOperator):
         return Refusal(
