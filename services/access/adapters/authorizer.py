@@ -22,9 +22,10 @@ from services.access.usecases.authorization import AccessDeniedError
 from services.platform import errors
 from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
-from services.platform.interceptor import vehicle_not_found
-from services.platform.logs import masked_vin
+from services.platform.interceptor import resource_not_found
+from services.platform.logs import masked_id
 from services.platform.storage import StorageUnavailable
+from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -291,11 +292,11 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
             "This account is locked and commands nothing; contact customer support to unlock it.",
         )
     if denied.denial is DenialReason.VEHICLE_NOT_FOUND:
-        return vehicle_not_found()
+        return resource_not_found()
     if denied.denial is DenialReason.ACTION_NOT_GRANTED:
         return Refusal(
             errors.ACTION_NOT_GRANTED,
-            f"Your access to this vehicle does not include {action}; its owner can extend it.",
+            ACTION_NOT_GRANTED_DETAIL.format(action=action),
             facts={"action": action},
         )
     scope = needed_for(action)
@@ -321,6 +322,6 @@ def _denied(asked: EdgeRequest, path: str, correlation_id: str, refusal: Refusal
         "request_denied",
         code=refusal.reason.code,
         correlation_id=correlation_id,
-        vin=masked_vin(vin) if vin else None,
+        vin=masked_id(vin) if vin else None,
     )
     return Deny(correlation_id, refusal, path, asked.native)
