@@ -12,7 +12,7 @@ from envoy_ext_authz import external_auth_pb2_grpc
 
 from protocol.streams import ROOM_EVENTS, STREAMS
 from services.access.adapters import seed, store, translate
-from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, read_signing_key
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_discovery import DiscoveredKeys
@@ -29,6 +29,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.settings import AccessSettings
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform import boot
 from services.platform.capability import CapabilityVerifier
 from services.platform.clock import CLOCK
@@ -97,20 +98,19 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     )
     issuer = CapabilityIssuer(signing_key, CLOCK.seconds)
     authorizer = RequestAuthorizer(
-        routes=routes,
-        identity=CallerIdentifier(
+        callers=CallerIdentifier(
             tokens=tokens,
             find_key=find_key,
             pepper=pepper,
             sandbox=settings.is_sandbox,
             now=CLOCK.seconds,
         ),
-        permission_cache=permission_cache,
-        limits=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
+        permissions=permission_cache,
+        rates=RateLimits(settings.requests_per_minute, CLOCK.monotonic),
         counted=CountedRequests(CLOCK.monotonic),
-        issuer=issuer,
-        team_certificate=TeamCertificates(workloads).name_of,
+        capabilities=issuer,
     )
+    edge = EdgeAuthorizer(authorizer, routes, TeamCertificates(workloads).name_of)
     await follow_revocations(broker.client, authorizer.invalidate)
     record = store.SqlGrantRecord(database, translate.revocation, relay.hand_over)
 
@@ -127,7 +127,7 @@ async def main(settings: AccessSettings, stop: asyncio.Event) -> None:
     pending_keys = None if settings.is_sandbox else SqlPendingApiKeys(database)
 
     def register(server: grpc.aio.Server) -> None:
-        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
+        external_auth_pb2_grpc.add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
         grants = AccessServicer(
             record,
             authorizer.invalidate,

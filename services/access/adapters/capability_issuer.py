@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from services.access.domain.authorization import Purpose
     from services.access.domain.grants import Caller, EffectivePermissions
 
 _MAX_KEPT = 100_000
@@ -55,15 +56,6 @@ def read_signing_key(private: Path, jwks: Path) -> SigningKey:
         if candidate.key == public and candidate.key_id is not None:
             return SigningKey(key, candidate.key_id)
     raise SigningKeyRefused("DOORS_CAPABILITY_JWKS does not hold the public half of DOORS_CAPABILITY_KEY")
-
-
-@dataclass(frozen=True, slots=True)
-class Purpose:
-    """What a capability is for: one action of one service, in a mode where that was asked for."""
-
-    service: str
-    action: str
-    mode: str = ""
 
 
 @dataclass(frozen=True, slots=True)

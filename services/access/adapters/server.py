@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ecarus.remotecontrol.access.v1 import account_pb2, grant_pb2
     from envoy_ext_authz import external_auth_pb2
 
-    from services.access.adapters.authorizer import RequestAuthorizer
+    from services.access.adapters.authorizer import EdgeAuthorizer
     from services.access.domain.grants import ApiKey
     from services.access.usecases.approvals import PendingApiKeys, PendingGrants
     from services.access.usecases.grants import InvalidateCaches
@@ -53,7 +53,7 @@ POLICY: Policy = {
 class AuthorizationServicer(external_auth_pb2_grpc.AuthorizationServicer):
     """Envoy's external authorization: asked about every request to the public."""
 
-    def __init__(self, authorizer: RequestAuthorizer) -> None:
+    def __init__(self, authorizer: EdgeAuthorizer) -> None:
         self._authorizer = authorizer
 
     async def Check(  # noqa: N802  # the RPC's name

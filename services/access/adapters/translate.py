@@ -287,7 +287,7 @@ def refusal_of(error: Exception) -> Refusal | None:
             "Another operator than the one who asked for it must approve it.",
         )
     if isinstance(error, GrantUnknown | ApiKeyUnknown):
-        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
+        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
     if isinstance(error, ActionsBeyondRole):
         return Refusal(
             errors.INVALID_REQUEST,

@@ -19,7 +19,7 @@ from envoy_ext_authz.external_auth_pb2_grpc import AuthorizationStub, add_Author
 
 import services.access
 from services.access.adapters import seed, store, translate
-from services.access.adapters.authorizer import RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -34,6 +34,7 @@ from services.access.adapters.server import POLICY, SERVICES, AccessServicer, Au
 from services.access.adapters.team_certificates import TeamCertificates
 from services.access.adapters.tokens import TokenVerifier
 from services.access.domain.grants import SANDBOX_CLIENTS
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.database import open_database
 from services.platform.server import GrpcServer
 from services.platform.workload import Workloads
@@ -106,20 +107,19 @@ async def build_room(
     issuer = CapabilityIssuer(SigningKey(signer.key, "test"), time.time)
     workloads = Workloads()
     authorizer = RequestAuthorizer(
-        routes=Routes(),
-        identity=CallerIdentifier(
+        callers=CallerIdentifier(
             tokens=tokens,
             find_key=lambda digest: database.read(lambda c: store.find_key(c, digest, utc_now())),
             pepper=PEPPER,
             sandbox=True,
             now=time.time,
         ),
-        permission_cache=permission_cache,
-        limits=RateLimits(RATES, time.monotonic),
+        permissions=permission_cache,
+        rates=RateLimits(RATES, time.monotonic),
         counted=CountedRequests(time.monotonic),
-        issuer=issuer,
-        team_certificate=TeamCertificates(workloads).name_of,
+        capabilities=issuer,
     )
+    edge = EdgeAuthorizer(authorizer, Routes(), TeamCertificates(workloads).name_of)
     pending = SqlPendingGrants(database) if production else None
     pending_keys = SqlPendingApiKeys(database) if production else None
     record = store.SqlGrantRecord(database, translate.revocation, sent.extend)
@@ -128,7 +128,7 @@ async def build_room(
 
     def build(settings: ServiceSettings, verifier: CapabilityVerifier) -> GrpcServer:
         def register(server: grpc.aio.Server) -> None:
-            add_AuthorizationServicer_to_server(AuthorizationServicer(authorizer), server)
+            add_AuthorizationServicer_to_server(AuthorizationServicer(edge), server)
             servicer = AccessServicer(
                 record,
                 authorizer.invalidate,

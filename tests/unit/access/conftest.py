@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from services.access.adapters.authorizer import EdgeRequest, RequestAuthorizer
+from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
@@ -27,6 +27,7 @@ from services.access.domain.grants import (
     GrantRole,
     Source,
 )
+from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
 from services.platform.storage import StorageUnavailable
 
@@ -125,6 +126,7 @@ class AccessHarness:
     tokens: TokenVerifier
     permission_cache: PermissionCache
     authorizer: RequestAuthorizer
+    edge: EdgeAuthorizer
     verifier: CapabilityVerifier
 
     def request(self, path: str = "status", **changed: Any) -> EdgeRequest:
@@ -183,15 +185,14 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     )
     permission_cache = PermissionCache(record.load_standing, clock)
     authorizer = RequestAuthorizer(
-        routes=Routes(),
-        identity=identity,
-        permission_cache=permission_cache,
-        limits=RateLimits(RATES, clock),
+        callers=identity,
+        permissions=permission_cache,
+        rates=RateLimits(RATES, clock),
         counted=CountedRequests(clock),
-        issuer=CapabilityIssuer(SigningKey(signing, "c"), clock),
-        team_certificate=lambda certificate: "c-1" if certificate == "team" else None,
+        capabilities=CapabilityIssuer(SigningKey(signing, "c"), clock),
     )
+    edge = EdgeAuthorizer(authorizer, Routes(), lambda certificate: "c-1" if certificate == "team" else None)
     verifier = CapabilityVerifier(jwks, clock)
     return AccessHarness(
-        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, verifier
+        clock, record, token_issuer, identity, tokens, permission_cache, authorizer, edge, verifier
     )
