@@ -37,7 +37,7 @@ class StepUpState:
         return now < self.until
 
     def refusal(self, what: str) -> Refusal:
-        """Return the refusal of `what` ("To unlock") where it is not."""
+        """Return the refusal of `what` ("To weaken a setting") where it is not."""
         if not self.acr_values:
             return not_made_for(what)
         return challenge(self.acr_values, self.max_age_seconds, what)

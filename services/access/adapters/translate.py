@@ -13,6 +13,7 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
+from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.domain import key_scopes
 from services.access.domain.grants import (
     ActionsBeyondRole,
@@ -288,32 +289,33 @@ def refusal_of(error: Exception) -> Refusal | None:
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
+    if isinstance(error, IssuerUnavailable):
+        return Refusal(
+            errors.DEPENDENCY_UNAVAILABLE,
+            "Tokens cannot be checked at the moment; try again shortly.",
+            retry_after_seconds=2,
+        )
     if isinstance(error, SameOperator):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
     if isinstance(error, GrantUnknown | ApiKeyUnknown):
-        return Refusal(errors.VEHICLE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole):
-        return Refusal(
-            errors.INVALID_REQUEST,
-            "The grant names actions that its role does not have.",
-            violations=[
-                Violation(f"actions[{n}]", f"{action} is not an action of this role")
-                for n, action in error.surplus
-            ],
-        )
-    if isinstance(error, key_scopes.KeyScopeUnknownError):
-        return Refusal(
-            errors.INVALID_REQUEST,
-            "The key's scopes are not ones.",
-            violations=[
-                Violation(f"scopes[{n}]", f"{word} is not one of {', '.join(sorted(key_scopes.WORDS))}")
-                for n, word in error.surplus
-            ],
-        )
+        return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
+    if isinstance(error, ActionsBeyondRole | key_scopes.KeyScopeUnknownError):
+        return _beyond(error)
     return None
+
+
+def _beyond(error: ActionsBeyondRole | key_scopes.KeyScopeUnknownError) -> Refusal:
+    if isinstance(error, ActionsBeyondRole):
+        field, why = "actions", "is not an action of this role"
+        detail = "The grant names actions that its role does not have."
+    else:
+        field, why = "scopes", f"is not one of {', '.join(sorted(key_scopes.WORDS))}"
+        detail = "The key's scopes are not ones."
+    violations = [Violation(f"{field}[{n}]", f"{word} {why}") for n, word in error.surplus]
+    return Refusal(errors.INVALID_REQUEST, detail, violations=violations)
 
 
 def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
