@@ -94,7 +94,8 @@ def key_line(key: account_pb2.ApiKey) -> str:
     name = f" {key.name!r}" if key.name else ""
     scope = f" for {' '.join(key.scopes)}" if key.scopes else ""
     vehicles = f" on {' '.join(key.vins)}" if key.vins else ""
-    return f"{key.key_id} {key.principal}{name} {_state(key)}{scope}{vehicles}"
+    used = f", used {moment(key.last_used_at)}" if key.HasField("last_used_at") else ""
+    return f"{key.key_id} {key.principal}{name} {_state(key)}{scope}{vehicles}{used}"
 
 
 def account_line(account: account_pb2.Account) -> str:

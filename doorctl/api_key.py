@@ -10,7 +10,7 @@ import typer
 from ecarus.remotecontrol.access.v1 import access_service_pb2 as contract
 from ecarus.remotecontrol.access.v1 import account_pb2
 
-from doorctl.access import AsJson, Principal, asked, fail_as_revoked, key_line, seconds_in, show
+from doorctl.access import AsJson, Principal, asked, fail_as_revoked, key_line, seconds_in, show, vin_in
 from doorctl.text import fail
 
 commands = typer.Typer(no_args_is_help=True, help="Which API keys are good.")
@@ -33,8 +33,9 @@ def list_keys(principal: Principal, as_json: AsJson = False) -> None:
     show(answer, map(key_line, answer.keys), as_json=as_json)
 
 
-@commands.command()
-def issue(
+@commands.command("issue", hidden=True)  # its name before
+@commands.command("create")
+def create(
     principal: Principal,
     name: Annotated[str, typer.Option(help="what it is for, as people recognise it")],
     valid: Annotated[
@@ -53,7 +54,9 @@ def issue(
     ] = None,
     vin: Annotated[
         list[str] | None,
-        typer.Option(help="only for this vehicle, once for each [default: all of the account's]"),
+        typer.Option(
+            parser=vin_in, help="only for this vehicle, once for each [default: all of the account's]"
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -81,6 +84,20 @@ def approve(
     key = asked("ApproveApiKey", request, account_pb2.ApiKey, as_person=True)
     if key.HasField("revoked_at"):
         fail_as_revoked(f"the key {key.key_id}", "issue another")
+    show(key, [key_line(key)], as_json=as_json)
+
+
+@commands.command()
+def expire(
+    key_id: Annotated[str, typer.Argument(help="as `list` shows it")],
+    valid: Annotated[
+        int, typer.Option("--in", parser=seconds_in, metavar="8h|30d", help="it ends so long from now")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Have an API key end earlier than it would; one that ends before that stays as it is."""
+    request = contract.ExpireApiKeyRequest(key_id=key_id, valid_seconds=valid)
+    key = asked("ExpireApiKey", request, account_pb2.ApiKey)
     show(key, [key_line(key)], as_json=as_json)
 
 

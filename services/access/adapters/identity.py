@@ -42,7 +42,7 @@ def key_hash(pepper: bytes, key: str) -> bytes:
 
 
 class CallerIdentifier:
-    """Knows callers by their bearers, and for a while by heart."""
+    """Knows callers by their bearers, and for a while by heart. `note_use` hears of API keys that were proven."""
 
     def __init__(
         self,
@@ -52,12 +52,14 @@ class CallerIdentifier:
         pepper: bytes,
         sandbox: bool,
         now: Callable[[], float],
+        note_use: Callable[[str], None] = lambda _credential: None,
     ) -> None:
         self._tokens = tokens
         self._find_key = find_key
         self._pepper = pepper
         self._sandbox = sandbox
         self._now = now
+        self._note_use = note_use
         self._known: ExpiringCache[bytes, Caller] = ExpiringCache(_MAX_CALLERS)
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
@@ -94,6 +96,7 @@ class CallerIdentifier:
         caller = await self._find_key(key_hash(self._pepper, bearer))
         if caller is None:
             raise _unknown_key()
+        self._note_use(caller.credential)
         return caller
 
 

@@ -214,6 +214,7 @@ def key_message(key: ApiKey, pending: PendingApiKey | None = None) -> account_pb
         approved_by=(pending.approved_by or "") if pending else "",
         scopes=key.scopes or key_scopes.UNLESS_NAMED,
         vins=key.vins,
+        last_used_at=_timestamp(key.last_used_at),
     )
 
 

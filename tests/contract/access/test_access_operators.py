@@ -360,6 +360,21 @@ async def test_an_issued_key_opens_what_its_account_may_until_it_is_revoked(
         ]
 
 
+async def test_a_key_is_given_an_earlier_end_by_any_operator(operators: Any, clerk: Any) -> None:
+    alice, _ = operators
+    made = await alice.IssueApiKey(key_for(), timeout=5)
+    request = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=5)
+    shortened = await clerk.ExpireApiKey(request, timeout=5)
+    assert shortened.expires_at.seconds < made.api_key.expires_at.seconds
+    later = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=500)
+    assert await clerk.ExpireApiKey(later, timeout=5) == shortened
+    unknown = access_service_pb2.ExpireApiKeyRequest(key_id="key_" + "0" * 32, valid_seconds=5)
+    assert await code_of(clerk.ExpireApiKey(unknown, timeout=5)) is grpc.StatusCode.NOT_FOUND
+    for seconds in (0, -1, 31_622_401):
+        wrong = access_service_pb2.ExpireApiKeyRequest(key_id=made.api_key.key_id, valid_seconds=seconds)
+        assert await code_of(clerk.ExpireApiKey(wrong, timeout=5)) is grpc.StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_key_is_for_its_scope_and_its_vehicles(operators: Any, check: CheckEdge) -> None:
     alice, _ = operators
     unlock = {"method": "POST", "body": b'{"targetDoors":["all"]}'}

@@ -11,6 +11,7 @@ from services.access.adapters.store.accounts import (
     issue_key,
     key_by_id,
     name_scope,
+    note_key_uses,
     words_in,
 )
 from services.access.adapters.store.grants import add_vehicles, create_grant, load_permissions
@@ -30,6 +31,7 @@ __all__ = [
     "key_by_id",
     "load_permissions",
     "name_scope",
+    "note_key_uses",
     "outbox",
     "words_in",
     "write_audit",

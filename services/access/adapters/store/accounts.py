@@ -30,7 +30,7 @@ from services.access.domain.grants import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Row, Select
@@ -154,6 +154,44 @@ def revoke_key(
     messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
     outbox.add(connection, messages)
     return key, messages
+
+
+def expire_key(
+    connection: Connection, key_id: str, ends: datetime, by: str, at: datetime, announce: Announce
+) -> tuple[ApiKey, list[OutgoingMessage]]:
+    """Move the key's end forward to `ends`, with its audit row; nothing when it has ended or ends before that.
+
+    What was opened with it knows the end that it had: the message ends that. Raises ApiKeyUnknown.
+    """
+    later = or_(keys.c.expires_at.is_(None), keys.c.expires_at > ends)
+    moved = connection.execute(
+        update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None), later).values(expires_at=ends)
+    )
+    key = key_by_id(connection, key_id)
+    if moved.rowcount == 0:
+        return key, []
+    write_audit(connection, "API_KEY_SHORTENED", by=by, at=at, principal=key.principal, named=key_id)
+    messages = [announce(EndedRight(EndedKind.CREDENTIAL, at, principal=key.principal, credential=key_id))]
+    outbox.add(connection, messages)
+    return key, messages
+
+
+def note_key_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
+    """Keep when keys were used last, by their ids; what another replica saw later stays."""
+    used_at = bindparam("used_at", type_=keys.c.last_used_at.type)
+    statement = (
+        update(keys)
+        .where(
+            keys.c.key_hash.between(bindparam("low"), bindparam("high")),
+            or_(keys.c.last_used_at.is_(None), keys.c.last_used_at < used_at),
+        )
+        .values(last_used_at=used_at)
+    )
+    for key_id, at in sorted(
+        uses.items()
+    ):  # in one order, so that replicas wait for each other and do not deadlock
+        low, high = _hashes_of(key_id)
+        connection.execute(statement, {"low": low, "high": high, "used_at": at})
 
 
 def lock_account(

@@ -100,6 +100,11 @@ class AccessServiceStub:
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
                 response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
                 _registered_method=True)
+        self.ExpireApiKey = channel.unary_unary(
+                '/ecarus.remotecontrol.access.v1.AccessService/ExpireApiKey',
+                request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.SerializeToString,
+                response_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+                _registered_method=True)
         self.RevokeApiKey = channel.unary_unary(
                 '/ecarus.remotecontrol.access.v1.AccessService/RevokeApiKey',
                 request_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.RevokeApiKeyRequest.SerializeToString,
@@ -220,6 +225,16 @@ class AccessServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExpireApiKey(self, request, context):
+        """Has an API key end earlier than it would. One that ends before that anyway stays as it is. Streams that were opened
+        with it are closed now, and may be opened again with it until then.
+
+        NOT_FOUND (VEHICLE_NOT_FOUND): there is no such key.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RevokeApiKey(self, request, context):
         """Ends an API key at once: streams that were opened with it are closed, nothing more is handed over for it.
         Revoking twice is not an error.
@@ -291,6 +306,11 @@ def add_AccessServiceServicer_to_server(servicer, server):
             'ApproveApiKey': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveApiKey,
                     request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.FromString,
+                    response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
+            ),
+            'ExpireApiKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExpireApiKey,
+                    request_deserializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.FromString,
                     response_serializer=ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.SerializeToString,
             ),
             'RevokeApiKey': grpc.unary_unary_rpc_method_handler(
@@ -626,6 +646,33 @@ class AccessService:
             target,
             '/ecarus.remotecontrol.access.v1.AccessService/ApproveApiKey',
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ApproveApiKeyRequest.SerializeToString,
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExpireApiKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/ecarus.remotecontrol.access.v1.AccessService/ExpireApiKey',
+            ecarus_dot_remotecontrol_dot_access_dot_v1_dot_access__service__pb2.ExpireApiKeyRequest.SerializeToString,
             ecarus_dot_remotecontrol_dot_access_dot_v1_dot_account__pb2.ApiKey.FromString,
             options,
             channel_credentials,
