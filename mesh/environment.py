@@ -87,6 +87,8 @@ _THE_MESHS = frozenset(
     }
 )
 """What `make run` and doorctl themselves read."""
+_ALIKE = 0.8
+"""A name that is no setting is taken for a mistyped one where so much of both is the same."""
 
 
 def ignored(environment: Mapping[str, str]) -> list[str]:
@@ -95,8 +97,11 @@ def ignored(environment: Mapping[str, str]) -> list[str]:
     sentences = []
     for name in sorted(environment):
         if name.startswith("DOORS_") and name not in heeded:
-            like = difflib.get_close_matches(name, heeded, 1)
-            hint = f"; did you mean {like[0]}?" if like else "; see docs/deployment.md"
+            # Without what all have in common, which makes any two of them look alike.
+            like = difflib.get_close_matches(
+                name.removeprefix("DOORS_"), (each.removeprefix("DOORS_") for each in heeded), 1, _ALIKE
+            )
+            hint = f"; did you mean DOORS_{like[0]}?" if like else "; see docs/deployment.md"
             sentences.append(f"{name} is no setting of the sandbox and is ignored{hint}")
     return sentences
 
