@@ -58,7 +58,7 @@ def test_a_kind_carries_its_own_data() -> None:
 
 
 @pytest.mark.parametrize(
-    "code", sorted(known_codes()) + ["COMMAND_CONTRADICTED", "UPDATES_COALESCED", "U0140", "B1C22-4F"]
+    "code", [*sorted(known_codes()), "COMMAND_CONTRADICTED", "UPDATES_COALESCED", "U0140", "B1C22-4F"]
 )
 def test_codes_of_the_catalogue_and_numbers_are_shown(code: str) -> None:
     assert shown_code(code) == code
