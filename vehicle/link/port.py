@@ -61,6 +61,10 @@ class VehicleLink(Protocol):
         """
         ...
 
+    async def drop(self) -> None:
+        """End the connection without a goodbye, as where the signal ends; a `receive` under way raises LinkDown."""
+        ...
+
     async def close(self) -> None:
         """End the connection; a `receive` under way raises LinkDown. Closing twice is fine."""
         ...

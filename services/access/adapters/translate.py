@@ -244,6 +244,7 @@ def overview_message(
         account=account_message(overview.account),
         grants=[grant_message(each) for each in overview.grants],
         api_keys=keys,
+        known=overview.known or bool(keys),
     )
 
 

@@ -291,6 +291,8 @@ class AccountOverview:
     account: Account
     grants: Sequence[Grant]
     api_keys: Sequence[ApiKey]
+    known: bool = True
+    """Whether anything is kept under this name, what has ended included."""
 
 
 @dataclass(frozen=True, slots=True)
