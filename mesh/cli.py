@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorctl.ceremony import CeremonyRefused
+from doorctl.ceremony import CeremonyError
 from mesh.broker_cluster import read_cluster, write_configurations
 from mesh.broker_secrets import BrokerSecrets
 from mesh.component import ComponentFailedError
@@ -42,7 +42,7 @@ class AlreadyRunningError(Exception):
 
 _REFUSALS = (
     ValueError,
-    CeremonyRefused,
+    CeremonyError,
     PortInUseError,
     AlreadyRunningError,
     ComponentFailedError,

@@ -254,7 +254,7 @@ class ConfigRightEnded:
     vin: str | None
 
 
-class ReadOnlyChanged(Exception):
+class ReadOnlyChangedError(Exception):
     """A request wants what is not its to change, or was made of settings that have been changed since."""
 
     def __init__(self, member: str) -> None:
@@ -262,7 +262,7 @@ class ReadOnlyChanged(Exception):
         self.member = member
 
 
-class ConfigCorrelationIdReused(Exception):
+class ConfigCorrelationIdReusedError(Exception):
     """This correlation id came before, with another change."""
 
 

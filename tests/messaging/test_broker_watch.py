@@ -14,7 +14,7 @@ from protocol.streams import ROOM_EVENTS, STREAMS, VEHICLE_COMMANDS, VEHICLE_EVE
 from services.platform.consumer import Consumer, ConsumerPlan
 from services.platform.health import COMMANDS, Health
 from services.platform.health import STREAMS as LIVE
-from services.platform.jetstream import BrokerLost
+from services.platform.jetstream import BrokerLostError
 from services.platform.outbox import OutgoingMessage
 from services.telematics.broker import connect_broker
 
@@ -164,5 +164,5 @@ async def test_a_client_that_has_given_up_ends_the_room(nats_server: NatsServer)
     )
     watching = asyncio.create_task(broker.watch())
     await broker.client.close()
-    with pytest.raises(BrokerLost):
+    with pytest.raises(BrokerLostError):
         await watching

@@ -20,9 +20,9 @@ from services.access.domain.grants import (
     Allowance,
     Caller,
     EndedKind,
-    GrantConflict,
+    GrantConflictError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewGrant,
     Source,
     key_id_of,
@@ -92,7 +92,7 @@ async def test_a_grant_is_kept_once(database: Database) -> None:
     assert again == made
     assert made.expires_at == NOW + timedelta(seconds=60)
     assert await count(database, "audit_entry") == 1
-    with pytest.raises(GrantConflict):
+    with pytest.raises(GrantConflictError):
         await record.create(grant(role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
 
 
@@ -109,7 +109,7 @@ async def test_a_revocation_commits_grant_audit_and_message(database: Database) 
     assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 1, 1)
     revived = await record.create(grant(), by="operator", at=later)
     assert revived.revoked_at == later
-    with pytest.raises(GrantUnknown):
+    with pytest.raises(GrantUnknownError):
         await record.revoke("g-2", by="operator", at=later)
 
 

@@ -14,7 +14,7 @@ from ecarus.remotecontrol.vehicle.v1 import report_pb2, session_pb2
 from tests.tcu.body import INTERVAL_SECONDS, Body
 from tests.tcu.links import LinkDownError, QueueGoneError
 from tests.tcu.orders import ANSWERED, WITH_SESSION, Epoch, Gate, OrderRefused
-from tests.tcu.wire import REPORT, SEAL, Envelope, Refused, Trust, seal, unseal
+from tests.tcu.wire import REPORT, SEAL, Envelope, RefusedError, Trust, seal, unseal
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -144,7 +144,7 @@ class Unit:
         except OrderRefused as refused:
             await self._refuse(delivery.domain, refused)
             await delivery.refuse()
-        except Refused as refused:
+        except RefusedError as refused:
             sys.stderr.write(f"{delivery.domain} refused: {refused}\n")
             await delivery.refuse()
 

@@ -24,7 +24,7 @@ from services.platform.capability import EMERGENCY
 from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import resource_not_found
 from services.platform.logs import masked_id
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, refusal)
         except AccessDeniedError as denied:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,

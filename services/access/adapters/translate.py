@@ -14,21 +14,21 @@ from envoy_ext_authz import external_auth_pb2
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
 from services.access.domain.grants import (
-    ActionsBeyondRole,
+    ActionsBeyondRoleError,
     ApiKey,
-    ApiKeyNotPending,
-    ApiKeyUnknown,
+    ApiKeyNotPendingError,
+    ApiKeyUnknownError,
     EndedKind,
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     PendingApiKey,
     PendingGrant,
-    SameOperator,
+    SameOperatorError,
     Source,
 )
 from services.access.usecases.grants import GrantQuery
@@ -269,19 +269,19 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflict):
+    if isinstance(error, GrantConflictError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
-    if isinstance(error, SameOperator):
+    if isinstance(error, SameOperatorError):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
-    if isinstance(error, GrantUnknown | ApiKeyUnknown):
+    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole):
+    if isinstance(error, ActionsBeyondRoleError):
         return Refusal(
             errors.INVALID_REQUEST,
             "The grant names actions that its role does not have.",
@@ -293,11 +293,11 @@ def refusal_of(error: Exception) -> Refusal | None:
     return None
 
 
-def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
-    if isinstance(error, GrantNotPending):
+def _unknown(error: GrantUnknownError | ApiKeyUnknownError) -> str:
+    if isinstance(error, GrantNotPendingError):
         return "No grant with this id waits for approval: list those of its vehicle."
-    if isinstance(error, ApiKeyNotPending):
+    if isinstance(error, ApiKeyNotPendingError):
         return "No API key with this id waits for approval: list those of its account."
-    if isinstance(error, GrantUnknown):
+    if isinstance(error, GrantUnknownError):
         return "There is no grant with this id: list those of its vehicle."
     return "There is no such API key: list those of its account."

@@ -20,7 +20,7 @@ from services.access.domain.grants import (
     KEY_ID_PREFIX,
     Account,
     ApiKey,
-    ApiKeyUnknown,
+    ApiKeyUnknownError,
     Caller,
     EndedKind,
     EndedRight,
@@ -88,10 +88,10 @@ def issue_key(connection: Connection, new: NewApiKey, by: str, at: datetime) -> 
 
 
 def key_by_id(connection: Connection, key_id: str) -> ApiKey:
-    """Return the key of this id. Raises ApiKeyUnknown."""
+    """Return the key of this id. Raises ApiKeyUnknownError."""
     row = connection.execute(select(keys).where(_has_id(key_id))).first()
     if row is None:
-        raise ApiKeyUnknown(key_id)
+        raise ApiKeyUnknownError(key_id)
     return _key_of(row)
 
 
@@ -104,7 +104,9 @@ def keys_of(connection: Connection, principal: str) -> list[ApiKey]:
 def revoke_key(
     connection: Connection, key_id: str, by: str, at: datetime, announce: Announce
 ) -> tuple[ApiKey, list[OutgoingMessage]]:
-    """End the key with its audit row and its message. No message when it had ended before. Raises ApiKeyUnknown."""
+    """End the key with its audit row and its message. No message when it had ended before. Raises
+    ApiKeyUnknownError.
+    """
     ended = connection.execute(
         update(keys).where(_has_id(key_id), keys.c.revoked_at.is_(None)).values(revoked_at=at)
     )
