@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from doorctl.ceremony import CeremonyRefused
+from doorctl.ceremony import CeremonyError
 from mesh.broker_cluster import read_cluster, write_configurations
 from mesh.broker_secrets import BrokerSecrets
 from mesh.component import ComponentFailedError
@@ -44,7 +44,7 @@ LONGEST_AGE_SECONDS = 31_536_000
 
 _REFUSALS = (
     ValueError,
-    CeremonyRefused,
+    CeremonyError,
     PortInUseError,
     AlreadyRunningError,
     ComponentFailedError,

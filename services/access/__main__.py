@@ -57,7 +57,7 @@ ROOM = "access"
 _MIN_PEPPER_BYTES = 16
 
 
-class StartRefused(Exception):
+class StartRefusedError(Exception):
     """The service must not start as it is configured; the text says why."""
 
 
@@ -188,7 +188,7 @@ def _issuer_keys(settings: AccessSettings, ring: KeyRing, health: Health) -> Key
     if settings.token_jwks is not None:
         return KeyFile(settings.token_jwks, ring, CLOCK.seconds, settings.algorithms)
     if settings.token_discovery_url is None:
-        raise StartRefused("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
+        raise StartRefusedError("neither DOORS_TOKEN_DISCOVERY_URL nor DOORS_TOKEN_JWKS is set")
     return DiscoveredKeys(
         url=settings.token_discovery_url,
         issuer=settings.token_issuer,
@@ -210,7 +210,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
     if not settings.is_sandbox:
         published = key_hash(pepper, PUBLISHED_KEY)
         if await database.read(lambda c: store.find_key(c, published, CLOCK.now())) is not None:
-            raise StartRefused(
+            raise StartRefusedError(
                 "the key printed in the specification is among the API keys and opens vehicles to everybody; "
                 "revoke it, or start with DOORS_PROFILE=sandbox"
             )
@@ -219,7 +219,7 @@ async def _prepare(database: Database, settings: AccessSettings, pepper: bytes) 
 def _pepper_in(file: Path) -> bytes:
     pepper = file.read_bytes().strip()
     if len(pepper) < _MIN_PEPPER_BYTES:
-        raise StartRefused(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
+        raise StartRefusedError(f"DOORS_API_KEY_PEPPER_FILE holds fewer than {_MIN_PEPPER_BYTES} bytes")
     return pepper
 
 

@@ -19,12 +19,12 @@ from services.access.adapters.identity import key_hash
 from services.access.domain import key_scopes
 from services.access.domain.grants import (
     Allowance,
-    ApiKeyUnknown,
+    ApiKeyUnknownError,
     Caller,
     EndedKind,
-    GrantConflict,
+    GrantConflictError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     Source,
@@ -95,7 +95,7 @@ async def test_a_grant_is_kept_once(database: Database) -> None:
     assert again == made
     assert made.expires_at == NOW + timedelta(seconds=60)
     assert await count(database, "audit_entry") == 1
-    with pytest.raises(GrantConflict):
+    with pytest.raises(GrantConflictError):
         await record.create(grant(role=GrantRole.DIGITAL_KEY), by="operator", at=NOW)
 
 
@@ -112,7 +112,7 @@ async def test_a_revocation_commits_grant_audit_and_message(database: Database) 
     assert (await count(database, "audit_entry"), await count(database, "outbox"), len(sent)) == (2, 1, 1)
     revived = await record.create(grant(), by="operator", at=later)
     assert revived.revoked_at == later
-    with pytest.raises(GrantUnknown):
+    with pytest.raises(GrantUnknownError):
         await record.revoke("g-2", by="operator", at=later)
 
 
@@ -248,7 +248,7 @@ async def test_a_key_is_given_an_earlier_end_and_never_a_later_one(database: Dat
         assert await record.expire_key(key.key_id, ends, by="operator", at=NOW) == shortened
     assert (len(sent), await count(database, "audit_entry")) == (1, 2)
     assert await database.read(lambda c: store.find_key(c, b"\x01" * 32, sooner)) is None
-    with pytest.raises(ApiKeyUnknown):
+    with pytest.raises(ApiKeyUnknownError):
         await record.expire_key("key_" + "0" * 32, sooner, by="operator", at=NOW)
 
 

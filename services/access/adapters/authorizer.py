@@ -12,7 +12,7 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
 from services.access.adapters.routes import WITHOUT_VEHICLE
@@ -27,7 +27,7 @@ from services.platform.errors import Refusal, Violation
 from services.platform.interceptor import resource_not_found
 from services.platform.logs import masked_id
 from services.platform.step_up import challenge, not_made_for
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.product import ACTION_NOT_GRANTED_DETAIL
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Allow:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """Refused, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
+    """RefusedError, with what its answer needs. `native` asks for a gRPC answer instead of a document."""
 
     correlation_id: str
     refusal: Refusal
@@ -202,7 +202,7 @@ class EdgeAuthorizer:
             return _denied(asked, path, correlation_id, _refusal_of(denied))
         except StepUpRequiredError as weak:
             return _denied(asked, path, correlation_id, _step_up_refusal(weak))
-        except StorageUnavailable as error:
+        except StorageUnavailableError as error:
             _log.error("storage_unavailable", reason=str(error))
             away = Refusal(
                 errors.STORAGE_UNAVAILABLE,
@@ -210,7 +210,7 @@ class EdgeAuthorizer:
                 retry_after_seconds=2,
             )
             return _denied(asked, path, correlation_id, away)
-        except IssuerUnavailable as error:
+        except IssuerUnavailableError as error:
             _log.error("token_issuer_unavailable", reason=str(error))
             away = Refusal(
                 errors.DEPENDENCY_UNAVAILABLE,

@@ -33,7 +33,7 @@ class FindKey(Protocol):
     """Where keys are kept, by their keyed hash."""
 
     async def __call__(self, key_hash: bytes, /) -> Caller | None:
-        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailable."""
+        """Return whose key this is; None when it is unknown or revoked. Raises StorageUnavailableError."""
 
 
 def key_hash(pepper: bytes, key: str) -> bytes:
@@ -66,7 +66,7 @@ class CallerIdentifier:
         """Return the bearer's digest and its caller.
 
         `authorization` is the header. Raises Refusal AUTHENTICATION_REQUIRED, TOKEN_INVALID or
-        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailable, and IssuerUnavailable.
+        TOKEN_EXPIRED, with the challenge of RFC 6750, StorageUnavailableError, and IssuerUnavailableError.
         """
         bearer = _bearer_in(authorization)
         digest = hashlib.sha256(bearer.encode()).digest()

@@ -13,24 +13,24 @@ from envoy_ext_authz import external_auth_pb2
 
 from protocol.subjects import GRANT_REVOKED_SUBJECT
 from services.access.adapters.authorizer import Allow, Deny, EdgeRequest
-from services.access.adapters.issuer_keys import IssuerUnavailable
+from services.access.adapters.issuer_keys import IssuerUnavailableError
 from services.access.domain import key_scopes
 from services.access.domain.grants import (
-    ActionsBeyondRole,
+    ActionsBeyondRoleError,
     ApiKey,
-    ApiKeyNotPending,
-    ApiKeyUnknown,
+    ApiKeyNotPendingError,
+    ApiKeyUnknownError,
     EndedKind,
     Grant,
-    GrantConflict,
-    GrantNotPending,
+    GrantConflictError,
+    GrantNotPendingError,
     GrantRole,
-    GrantUnknown,
+    GrantUnknownError,
     NewApiKey,
     NewGrant,
     PendingApiKey,
     PendingGrant,
-    SameOperator,
+    SameOperatorError,
     Source,
 )
 from services.access.usecases.grants import GrantQuery
@@ -286,31 +286,31 @@ def _timestamp(at: datetime | None) -> Timestamp | None:
 
 def refusal_of(error: Exception) -> Refusal | None:
     """Return how this service's own exceptions are told."""
-    if isinstance(error, GrantConflict):
+    if isinstance(error, GrantConflictError):
         return Refusal(
             errors.CORRELATION_ID_REUSED,
             "A grant with this id exists and says something else; use another id.",
         )
-    if isinstance(error, IssuerUnavailable):
+    if isinstance(error, IssuerUnavailableError):
         return Refusal(
             errors.DEPENDENCY_UNAVAILABLE,
             "Tokens cannot be checked at the moment; try again shortly.",
             retry_after_seconds=2,
         )
-    if isinstance(error, SameOperator):
+    if isinstance(error, SameOperatorError):
         return Refusal(
             errors.CALLER_NOT_ALLOWED,
             "Another operator than the one who asked for it must approve it.",
         )
-    if isinstance(error, GrantUnknown | ApiKeyUnknown):
+    if isinstance(error, GrantUnknownError | ApiKeyUnknownError):
         return Refusal(errors.RESOURCE_NOT_FOUND, _unknown(error))
-    if isinstance(error, ActionsBeyondRole | key_scopes.KeyScopeUnknownError):
+    if isinstance(error, ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError):
         return _beyond(error)
     return None
 
 
-def _beyond(error: ActionsBeyondRole | key_scopes.KeyScopeUnknownError) -> Refusal:
-    if isinstance(error, ActionsBeyondRole):
+def _beyond(error: ActionsBeyondRoleError | key_scopes.KeyScopeUnknownError) -> Refusal:
+    if isinstance(error, ActionsBeyondRoleError):
         field, why = "actions", "is not an action of this role"
         detail = "The grant names actions that its role does not have."
     else:
@@ -320,11 +320,11 @@ def _beyond(error: ActionsBeyondRole | key_scopes.KeyScopeUnknownError) -> Refus
     return Refusal(errors.INVALID_REQUEST, detail, violations=violations)
 
 
-def _unknown(error: GrantUnknown | ApiKeyUnknown) -> str:
-    if isinstance(error, GrantNotPending):
+def _unknown(error: GrantUnknownError | ApiKeyUnknownError) -> str:
+    if isinstance(error, GrantNotPendingError):
         return "No grant with this id waits for approval: list those of its vehicle."
-    if isinstance(error, ApiKeyNotPending):
+    if isinstance(error, ApiKeyNotPendingError):
         return "No API key with this id waits for approval: list those of its account."
-    if isinstance(error, GrantUnknown):
+    if isinstance(error, GrantUnknownError):
         return "There is no grant with this id: list those of its vehicle."
     return "There is no such API key: list those of its account."

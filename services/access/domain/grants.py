@@ -72,31 +72,31 @@ SANDBOX_CLIENTS = {
 """The sandbox's OAuth clients, by the client id of a token."""
 
 
-class GrantConflict(Exception):
+class GrantConflictError(Exception):
     """A grant with this id exists and says something else."""
 
 
-class SameOperator(Exception):
+class SameOperatorError(Exception):
     """Who asked for a grant cannot approve it."""
 
 
-class GrantUnknown(Exception):
+class GrantUnknownError(Exception):
     """There is no grant with this id."""
 
 
-class ApiKeyUnknown(Exception):
+class ApiKeyUnknownError(Exception):
     """There is no API key with this id."""
 
 
-class GrantNotPending(GrantUnknown):
+class GrantNotPendingError(GrantUnknownError):
     """No grant with this id waits for approval."""
 
 
-class ApiKeyNotPending(ApiKeyUnknown):
+class ApiKeyNotPendingError(ApiKeyUnknownError):
     """No API key with this id waits for approval."""
 
 
-class ActionsBeyondRole(Exception):
+class ActionsBeyondRoleError(Exception):
     """A grant names actions that its role does not have: (position, action) of each."""
 
     def __init__(self, surplus: list[tuple[int, str]]) -> None:
@@ -116,10 +116,10 @@ class NewGrant:
     valid_seconds: int | None = None
 
     def check(self) -> None:
-        """Raise ActionsBeyondRole when it names an action that its role does not have."""
+        """Raise ActionsBeyondRoleError when it names an action that its role does not have."""
         surplus = [(n, a) for n, a in enumerate(self.actions) if a not in ROLE_ACTIONS[self.role]]
         if surplus:
-            raise ActionsBeyondRole(surplus)
+            raise ActionsBeyondRoleError(surplus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,11 +161,11 @@ class PendingGrant:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: GrantNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: GrantNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise GrantNotPending(self.asked.grant_id)
+            raise GrantNotPendingError(self.asked.grant_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.grant_id)
+            raise SameOperatorError(self.asked.grant_id)
 
 
 class EndedKind(Enum):
@@ -268,11 +268,11 @@ class PendingApiKey:
         return not decided and now < self.requested_at + APPROVAL_TIME
 
     def check_approval(self, by: str, now: datetime) -> None:
-        """Raise unless this operator may approve it now: ApiKeyNotPending, SameOperator."""
+        """Raise unless this operator may approve it now: ApiKeyNotPendingError, SameOperatorError."""
         if not self.is_waiting(now):
-            raise ApiKeyNotPending(self.asked.key_id)
+            raise ApiKeyNotPendingError(self.asked.key_id)
         if by == self.requested_by:
-            raise SameOperator(self.asked.key_id)
+            raise SameOperatorError(self.asked.key_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,7 @@ class Callers(Protocol):
     """Who is behind a bearer."""
 
     async def caller_of(self, authorization: str | None) -> tuple[bytes, Caller]:
-        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailable."""
+        """Return the bearer's digest and its caller. Raises Refusal, and StorageUnavailableError."""
 
     def invalidate(self, credential: str) -> None:
         """Know nobody by this credential any more; an empty one means all."""
@@ -98,7 +98,7 @@ class Permissions(Protocol):
     """What callers are to vehicles."""
 
     async def of(self, subject: str, actor: str, vin: str) -> EffectivePermissions:
-        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailable."""
+        """Return what `subject`, for whom `actor` acts, is to `vin`. Raises StorageUnavailableError."""
 
     def invalidate(self) -> None:
         """Ask the record anew for everything."""
@@ -170,7 +170,7 @@ class RequestAuthorizer:
 
     async def authorize(self, asked: AccessRequest) -> str:
         """Return the capability for this request. Raises AccessDeniedError, StepUpRequiredError, Refusal,
-        StorageUnavailable.
+        StorageUnavailableError.
         """
         digest, caller = await self._caller_of(asked)
         vin = asked.vin()

@@ -30,7 +30,7 @@ from services.access.domain.grants import (
 from services.access.domain.step_up import STRICT, TWO_FACTORS
 from services.access.usecases.authorization import RequestAuthorizer
 from services.platform.capability import CapabilityVerifier
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,7 +114,7 @@ class Record:
 
     def _ask(self, what: str) -> None:
         if self.away:
-            raise StorageUnavailable("away")
+            raise StorageUnavailableError("away")
         self.asked.append(what)
 
 
