@@ -35,7 +35,7 @@ from services.command.usecases.history import list_history
 from services.command.usecases.ports import CommandDependencies
 from services.command.usecases.vehicle_reports import VerifiedMessage, ingest_messages
 from services.platform.database import open_database
-from services.platform.storage import StorageUnavailable
+from services.platform.storage import StorageUnavailableError
 from services.telematics.order_mac import OrderMac
 from tests.support.databases import migrated
 
@@ -105,6 +105,16 @@ class FakeConditions(dict[str, AdvisoryState]):
         return self.get(vin)
 
 
+class FakeKnownVehicles:
+    """Knows every vehicle but those in `strangers`."""
+
+    def __init__(self) -> None:
+        self.strangers: set[str] = set()
+
+    async def has(self, vin: str) -> bool:
+        return vin not in self.strangers
+
+
 class FailingDatabase:
     """A database whose next write fails before it is made durable."""
 
@@ -115,7 +125,7 @@ class FailingDatabase:
     async def write(self, work: Callable[[Connection], Any]) -> Any:
         if self.fail_next:
             self.fail_next = False
-            raise StorageUnavailable("disk full")
+            raise StorageUnavailableError("disk full")
         return await self._real.write(work)
 
     async def read(self, work: Callable[[Connection], Any]) -> Any:
@@ -144,6 +154,7 @@ class CommandStoreHarness:
             self.dispatch.committed,
             self.dispatch,
             self.advisory_states,
+            FakeKnownVehicles(),
             rules,
             lambda: self.now,
         )
