@@ -82,6 +82,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
         default=0,
         help="signed in so many seconds ago (RFC 9470's max_age is counted from it)",
     )
+    token.add_argument("--jkt", help="bind it to the key of this thumbprint (RFC 9449)")
     broker = commands.add_parser(
         "broker-config", help="write the configuration of each node of a broker of several"
     )
@@ -103,6 +104,7 @@ def main(words: list[str], environment: Mapping[str, str]) -> int:
                 arguments.client,
                 acr=TWO_FACTORS if arguments.mfa == "1" else ONE_FACTOR,
                 age_seconds=arguments.age,
+                jkt=arguments.jkt,
             )
             print(issue_token(sandbox.issuer_key, bearer, datetime.now(UTC)))
         elif arguments.command == "pki":

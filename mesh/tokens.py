@@ -44,6 +44,8 @@ class Bearer:
     acr: str = TWO_FACTORS
     age_seconds: int = 0
     """How long before the token was made the person signed in."""
+    jkt: str | None = None
+    """The thumbprint of the key that the token is bound to (RFC 9449), if to any."""
 
 
 def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
@@ -70,5 +72,7 @@ def issue_token(key: Path, bearer: Bearer, now: datetime) -> str:
         claims["vin"] = bearer.vin
     if bearer.actor is not None:  # RFC 8693, 4.1
         claims["act"] = {"sub": bearer.actor}
+    if bearer.jkt is not None:
+        claims["cnf"] = {"jkt": bearer.jkt}
     headers = {"typ": "at+jwt", "kid": key_id(signer.public_key())}
     return jwt.encode(claims, signer, algorithm="EdDSA", headers=headers)

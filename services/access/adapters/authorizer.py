@@ -12,6 +12,7 @@ import structlog
 
 from protocol.subjects import is_vin
 from services.access.adapters import native_request
+from services.access.adapters.dpop import ProofOfRequest
 from services.access.adapters.issuer_keys import IssuerUnavailable
 from services.access.adapters.limits import network_of
 from services.access.adapters.rest_request import SoundBodies
@@ -62,6 +63,10 @@ class EdgeRequest:
     team_listener: bool
     address: str = ""
     """Who asks, as Envoy knows it; empty when it does not say."""
+    scheme: str = ""
+    """`http` or `https`, as the client called it."""
+    host: str = ""
+    """The host, with its port where it was named, that the client called."""
     certificate: str = ""
     """The client's, which Envoy has verified (PEM, URL-encoded); empty where none is asked for."""
 
@@ -106,6 +111,15 @@ class _PublicRequest:
     @property
     def authorization(self) -> str | None:
         return self._asked.headers.get("authorization")
+
+    @property
+    def proof(self) -> ProofOfRequest:
+        asked = self._asked
+        return ProofOfRequest(
+            asked.headers.get("dpop"),
+            asked.method,
+            f"{asked.scheme}://{asked.host}{asked.path.partition('?')[0]}",
+        )
 
     @property
     def network(self) -> str:
@@ -176,7 +190,7 @@ class EdgeAuthorizer:
 
     def __init__(
         self,
-        authorizer: RequestAuthorizer,
+        authorizer: RequestAuthorizer[ProofOfRequest],
         routes: Routes,
         team_certificate: Callable[[str], str | None],
     ) -> None:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from services.access.adapters.authorizer import EdgeAuthorizer, EdgeRequest
 from services.access.adapters.capability_issuer import CapabilityIssuer, SigningKey
+from services.access.adapters.dpop import ProofVerifier
 from services.access.adapters.identity import CallerIdentifier, key_hash
 from services.access.adapters.issuer_keys import KeyFile, KeyRing
 from services.access.adapters.limits import CountedRequests, RateLimits
@@ -186,7 +187,12 @@ def house(clock: Clock, token_issuer: TokenIssuer, tokens: TokenVerifier, tmp_pa
     jwks = tmp_path / "capability.jwks.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "c", "alg": "EdDSA"}]}))
     identity = CallerIdentifier(
-        tokens=tokens, find_key=record.find_key, pepper=PEPPER, sandbox=True, now=clock
+        tokens=tokens,
+        find_key=record.find_key,
+        pepper=PEPPER,
+        sandbox=True,
+        now=clock,
+        proofs=ProofVerifier(clock),
     )
     permission_cache = PermissionCache(record.load_standing, clock)
     authorizer = RequestAuthorizer(

@@ -220,6 +220,8 @@ def test_a_token_is_three_parts_each_written_in_the_one_way(
     ("changed", "why"),
     [
         ({"cnf": {"jkt": "x"}}, "cnf"),
+        ({"cnf": {"x5t#S256": "x" * 43}}, "cnf"),
+        ({"cnf": {"jkt": "x" * 43, "x5t#S256": "x" * 43}}, "cnf"),
         ({"cnf": {}}, "cnf"),
         ({"authorization_details": []}, "authorization_details"),
         ({"scp": ["door"]}, "scp"),
