@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ssl
 import time
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import grpc
@@ -12,8 +11,6 @@ import httpx
 import pytest
 from ecarus.remotecontrol.door.v1 import door_status_service_pb2, door_status_service_pb2_grpc
 
-from mesh.sandbox import Sandbox
-from mesh.tokens import Bearer, issue_token
 from tests.support.app import SAMPLE
 from tests.support.dpop import DpopKey
 
@@ -25,8 +22,7 @@ pytestmark = pytest.mark.system
 
 def bound(mesh: Mesh, key: DpopKey) -> str:
     """A token as `make token USER=user-123 JKT=...` prints it."""
-    issuer = Sandbox(mesh.data).issuer_key
-    return issue_token(issuer, Bearer("user-123", jkt=key.thumbprint), datetime.now(UTC))
+    return mesh.token("user-123", jkt=key.thumbprint)
 
 
 @pytest.mark.parametrize("tls", [False, True])

@@ -104,6 +104,7 @@ class _PublicRequest:
         self.service = route.service
         self.limit_class = route.limit_class
         self.step_up = route.step_up
+        self.closed_to_agents = route.closed_to_agents
         self.step_up_judged_by_service = route.step_up_judged_by_service
         self._asked = asked
         self._route = route
@@ -334,6 +335,12 @@ def _refusal_of(denied: AccessDeniedError) -> Refusal:
         return Refusal(
             errors.ACTION_NOT_GRANTED,
             ACTION_NOT_GRANTED_DETAIL.format(action=action),
+            facts={"action": action},
+        )
+    if denied.denial is DenialReason.CLOSED_TO_AGENTS:
+        return Refusal(
+            errors.ACTION_NOT_GRANTED,
+            "An agent changes no rights, factors, contact data or ownership; the customer does, signed in themselves.",
             facts={"action": action},
         )
     if denied.denial is DenialReason.KEY_OUT_OF_SCOPE:

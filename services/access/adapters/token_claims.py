@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from protocol.subjects import is_vin
+from services.access.domain import agents
 from services.access.domain.grants import Caller
 from services.access.domain.scopes import actions_in
 from services.platform import errors
@@ -93,9 +94,20 @@ class ClaimsReader:
         scope = actions_in(claims["scope"]) if "scope" in claims else None
         if "scope" in claims and scope is None:
             raise invalid("scope is not a list of words with one space between")
+        actor = self._actor_in(claims)
+        fault = agents.fault_of(
+            acts_for_another="act" in claims,
+            source=source,
+            has_vin=only_vin is not None,
+            case=claims.get("case"),
+            seconds=claims["exp"] - claims["iat"],
+        )
+        if fault is not None:
+            raise invalid(fault)
         return Caller(
             subject=claims["sub"],
-            actor=self._actor_in(claims),
+            actor=actor,
+            case=claims["case"] if "act" in claims else "",
             source=source,
             factors=_methods_in(claims),
             expires_at=float(claims["exp"] + self._leeway_seconds),

@@ -322,6 +322,14 @@ class Caller:
     carries: frozenset[str] | None = None
     """Of an API key, which cannot step up: the lines of the step-up table that it was created with."""
 
+    case: str = ""
+    """Of an agent: the number of the case because of which it acts for the subject."""
+
+    @property
+    def is_agent(self) -> bool:
+        """Whether somebody else acts for the subject."""
+        return self.actor != self.subject
+
     def ending(self, at: float) -> Caller:
         """Return the same, accepted until `at` and no longer."""
         return replace(self, expires_at=at, ends_at=at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from services.access.domain import step_up
+from services.access.domain.agents import is_closed_to
 from services.access.domain.authorization import DenialReason, Purpose, denial_of
 from services.platform.errors import Refusal
 
@@ -77,6 +78,10 @@ class AccessRequest(Protocol[Proof_co]):
     @property
     def step_up_judged_by_service(self) -> bool:
         """Whether only the service that carries it out can tell."""
+
+    @property
+    def closed_to_agents(self) -> bool:
+        """Whether nobody may ask for it who acts for somebody else."""
 
     @property
     def named_id(self) -> str | None:
@@ -184,6 +189,8 @@ class RequestAuthorizer(Generic[Proof]):
         digest, caller = await self._caller_of(asked)
         vin = asked.vin()
         permissions = await self._permissions_on(vin, caller, asked)
+        if is_closed_to(caller, asked.step_up, closed=asked.closed_to_agents):
+            raise AccessDeniedError(DenialReason.CLOSED_TO_AGENTS, asked.action)
         try:
             mode = asked.mode(vin)
             judged_later = self._check_sign_in(asked, caller, mode)

@@ -44,6 +44,17 @@ AUDIENCE = "remote-door-control"
 RATES = {"command": 10, "cancel": 60, "read": 120, "refused": 30, "unknown": 20, "failed": 60}
 
 
+def acting(agent: str, vin: str = VIN) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {
+        "client_id": "call-center",
+        "act": {"sub": agent},
+        "vin": vin,
+        "case": "case-1",
+        "exp": 1_800_000_300,
+    }
+
+
 @dataclass(slots=True)
 class Clock:
     """Seconds since 1970, moved by hand."""
