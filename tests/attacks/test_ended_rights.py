@@ -14,7 +14,7 @@ from ecarus.remotecontrol.access.v1 import access_service_pb2
 
 from tests.attacks.people import DIGITAL_KEY, SHARED_USER, bearer, grant, new_name, operator, person, revoke
 from tests.attacks.sandbox import let_wake_ups_age, plant_api_key, wake_ups
-from tests.attacks.tokens import another_issuer_key, claims, signed
+from tests.attacks.tokens import acting, another_issuer_key, claims, signed
 from tests.support.app import ASLEEP, SAMPLE, App, Car, eventually
 
 if TYPE_CHECKING:
@@ -266,8 +266,7 @@ def test_an_agents_request_is_its_customers(mesh: Mesh, owner: App) -> None:
     other = new_name("customer")
     grant(mesh, other, SAMPLE, SHARED_USER)
     both = [
-        App(mesh, SAMPLE, signed(mesh, claims(user, client_id="call-center", act={"sub": "agent-7"})))
-        for user in ("user-123", other)
+        App(mesh, SAMPLE, signed(mesh, claims(user, **acting("agent-7")))) for user in ("user-123", other)
     ]
     eventually(lambda: both[1].get("status").status_code == 200)
     correlation_id = f"agent-{uuid.uuid4()}"

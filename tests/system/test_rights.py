@@ -101,6 +101,11 @@ def token(mesh: Mesh, user: str, key: Path | None = None, seconds: float = 600, 
     return jwt.encode({**form, "exp": now + seconds}, signer, algorithm="EdDSA", headers=headers)
 
 
+def acting(agent: str, vin: str = SAMPLE) -> dict[str, Any]:
+    """The claims of a token with which an agent acts."""
+    return {"client_id": "call-center", "act": {"sub": agent}, "vin": vin, "case": "case-1"}
+
+
 def watching(mesh: Mesh, bearer: str) -> Stream:
     """A stream of this bearer, once its right is known everywhere."""
     app = App(mesh, bearer=bearer)
@@ -160,7 +165,7 @@ def test_a_locked_account_watches_and_does_nothing(mesh: Mesh) -> None:
     guest, agent = f"guest-{uuid.uuid4()}", f"agent-{uuid.uuid4()}"
     with operator(mesh) as access:
         grant(access, guest, guest)
-    as_agent = token(mesh, "user-123", client_id="call-center", act={"sub": agent})
+    as_agent = token(mesh, "user-123", seconds=300, **acting(agent))
     with watching(mesh, mesh.token(guest)) as mine, watching(mesh, as_agent) as by_agent:
         doorctl(mesh, "account", "lock", guest, "--reason", "stolen phone")
         assert "ACCOUNT_LOCKED" in ended_within(mine, 1)
