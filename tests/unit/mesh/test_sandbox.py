@@ -14,12 +14,13 @@ from mesh.nats_config import render_nats
 from mesh.pki import LEAF_DAYS, RENEW_BEFORE_DAYS, VEHICLE_CA, CertificateIdentity, Pki
 from mesh.ports import Ports
 from mesh.sandbox import OWNERS, SAMPLE_KEY, Sandbox, vehicle_identity
-from mesh.tokens import AUDIENCE, ISSUER, LIFETIME_SECONDS, Bearer, issue_token
+from mesh.tokens import AUDIENCE, LIFETIME_SECONDS, Bearer, issue_token
 from services import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+ISSUER = "http://localhost:8700"
 NOW = datetime(2026, 1, 12, 14, 30, tzinfo=UTC)
 ROOM = CertificateIdentity(
     "command", uri="spiffe://ecarus/room/command", dns=("localhost",), addresses=("127.0.0.1",)
@@ -114,7 +115,7 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     sandbox = Sandbox(tmp_path)
     sandbox.prepare(NOW)
     now = datetime.now(UTC)
-    token = issue_token(sandbox.issuer_key, Bearer("user-123"), now)
+    token = issue_token(sandbox.issuer_key, ISSUER, Bearer("user-123"), now)
     header = jwt.get_unverified_header(token)
     (jwk,) = json.loads(sandbox.issuer_jwks.read_text())["keys"]
     assert (header["typ"], header["alg"], header["kid"]) == ("at+jwt", "EdDSA", jwk["kid"])
@@ -125,11 +126,11 @@ def test_a_token_is_an_access_token_of_the_issuer(tmp_path: Path) -> None:
     assert claims["client_id"] == "mobile-app"
     assert not {"vin", "act"} & claims.keys()
     restricted = issue_token(
-        sandbox.issuer_key, Bearer("user-123", vin="KMHSH81C7LU123456", client="web"), now
+        sandbox.issuer_key, ISSUER, Bearer("user-123", vin="KMHSH81C7LU123456", client="web"), now
     )
     claims = jwt.decode(restricted, options={"verify_signature": False})
     assert (claims["vin"], claims["client_id"]) == ("KMHSH81C7LU123456", "web")
-    agents = issue_token(sandbox.issuer_key, Bearer("user-123", "agent-7"), now)
+    agents = issue_token(sandbox.issuer_key, ISSUER, Bearer("user-123", "agent-7"), now)
     claims = jwt.decode(agents, options={"verify_signature": False})
     assert (claims["sub"], claims["act"], claims["client_id"]) == (
         "user-123",
